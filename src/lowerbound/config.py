@@ -1,0 +1,111 @@
+"""Options are frozen dataclasses that reject unknown keys; JSON and flags derive from their fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from lowerbound.errors import OptionError, unknown
+
+Options = TypeVar("Options")
+
+
+def option(default: Any, help: str, **metadata: Any) -> Any:
+    """A dataclass field with the sentence that the command line shows for it."""
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
+    """Build the frozen dataclass ``cls`` from JSON-like values; nested dataclasses included.
+
+    Raises:
+        OptionError: a key is not a field of ``cls`` (the nearest name is suggested), or a value has
+            a type that the field does not take.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in mapping.items():
+        if key not in fields:
+            raise unknown("option", key, fields)
+        values[key] = _convert(hints[key], value, key)
+    return cls(**values)
+
+
+def to_mapping(options: Any) -> dict[str, Any]:
+    """The JSON-like values of a dataclass, such that ``from_mapping`` restores it."""
+    return {
+        field.name: _plain(getattr(options, field.name)) for field in dataclasses.fields(options)
+    }
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_mapping(value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(typing.get_args(hint), value, key)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        arguments = typing.get_args(hint)
+        kinds = [arguments[0]] * len(value) if arguments[-1] is ... else arguments
+        if len(kinds) != len(value):
+            raise OptionError(f"option {key!r} takes {len(kinds)} values, not {len(value)}")
+        return tuple(_convert(kind, item, key) for kind, item in zip(kinds, value, strict=True))
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise unknown(f"value for option {key!r}:", value, map(str, typing.get_args(hint)))
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_mapping(hint, value)  # type: ignore[arg-type]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = origin or hint
+    if isinstance(plain, type) and not (
+        isinstance(value, plain) and (plain is bool or not isinstance(value, bool) or plain is object)
+    ):
+        raise OptionError(f"option {key!r} takes {plain.__name__}, not {value!r}")
+    return value
+
+
+def _convert_union(hints: tuple[Any, ...], value: Any, key: str) -> Any:
+    if value is None and type(None) in hints:
+        return None
+    errors = []
+    for hint in hints:
+        if hint is type(None):
+            continue
+        try:
+            return _convert(hint, value, key)
+        except OptionError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = None) -> Any:
+    """Call ``part(*arguments, **options)``, naming an option that it does not take.
+
+    Raises:
+        OptionError: an option is not a keyword of ``part``; the nearest is suggested.
+    """
+    import inspect
+
+    keywords = [
+        name
+        for name, parameter in inspect.signature(part).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for name in options or {}:
+        if name not in keywords:
+            raise unknown(f"option of {part.__name__}", name, keywords)
+    return part(*arguments, **(options or {}))

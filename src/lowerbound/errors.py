@@ -1,0 +1,57 @@
+"""What can go wrong, said in one sentence each.
+
+Exception
+└── LowerboundError            exit code 2 on the command line
+    ├── DataError              the data cannot be used as given (also a ValueError)
+    ├── OptionError            an unknown name or a value out of range (also a ValueError)
+    ├── UnsupportedError       this model has no such power (also a TypeError)
+    ├── ModelFolderError       a model folder is missing, altered or of another format (also a ValueError)
+    ├── TrainingError          training cannot go on (also a RuntimeError)
+    └── MissingExtraError      an optional library is not installed (also an ImportError)
+
+Every message names what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LowerboundError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class DataError(LowerboundError, ValueError):
+    """The data cannot be used as given."""
+
+
+class OptionError(LowerboundError, ValueError):
+    """An option has an unknown name or a value that makes no sense."""
+
+
+class UnsupportedError(LowerboundError, TypeError):
+    """The model lacks the power that was asked of it; the message names the models that have it."""
+
+
+class ModelFolderError(LowerboundError, ValueError):
+    """A model folder is missing, incomplete, altered or of a format that this version cannot read."""
+
+
+class TrainingError(LowerboundError, RuntimeError):
+    """Training cannot go on."""
+
+
+class MissingExtraError(LowerboundError, ImportError):
+    """An optional library is not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed; run: pip install 'lowerbound[{extra}]'")
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> OptionError:
+    """The error for a name that is not among ``known``, with the nearest name suggested."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return OptionError(f"unknown {kind} {str(name)!r}{hint} (known: {', '.join(names) or 'none'})")

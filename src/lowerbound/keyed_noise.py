@@ -1,0 +1,75 @@
+"""Noise that depends on a row's content and a seed, and on nothing else.
+
+A score then depends neither on the order of the rows nor on the batch they came in, and K samples
+drawn in chunks are the same K samples. Each number is a hash of (row key, seed, level, sample,
+coordinate): a counter-based generator (Salmon et al. 2011) with the splitmix64 mixer (Steele et al.
+2014), turned normal by the inverse distribution function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def row_keys(x: Tensor, seed: int = 0) -> Tensor:
+    """A 64-bit key per row from its bits, (batch,); equal rows have equal keys.
+
+    A value is hashed as float32, so that a float64 copy of the same row gets the same noise.
+    """
+    bits = x.detach().to(torch.float32).flatten(1).contiguous().view(torch.int32).to(torch.int64)
+    coordinate = _mix(torch.arange(bits.shape[1], device=x.device) * _GOLDEN + seed)
+    return _mix(_mix(bits + coordinate).sum(1))
+
+
+@dataclass(frozen=True)
+class KeyedNoise:
+    """Standard normal noise keyed by row.
+
+    Attributes:
+        keys: one 64-bit key per row, (batch,), from ``row_keys``.
+        seed: the scoring seed.
+        first_sample: index of the first sample of this chunk among all K.
+    """
+
+    keys: Tensor
+    seed: int = 0
+    first_sample: int = 0
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        samples, batch, *event = shape
+        width = 1
+        for size in event:
+            width *= size
+        device = like.device
+        sample = torch.arange(samples, device=device) + self.first_sample
+        keys = _mix(self.keys + _scalar_mix(self.seed * 1_000_003 + level))
+        keys = _mix(keys + sample.unsqueeze(1) * _GOLDEN)
+        counters = torch.arange(1, width + 1, device=device) * _GOLDEN
+        words = _mix(keys.expand(samples, batch).unsqueeze(-1) + counters)
+        # 52 bits, centred in their cell: never 0 or 1, so the inverse is finite
+        uniform = ((words >> 12) & ((1 << 52) - 1)).to(torch.float64)
+        normal = torch.special.ndtri((uniform + 0.5) * 2.0**-52)
+        return normal.to(like.dtype).reshape(samples, batch, *event)
+
+
+def _mix(word: Tensor) -> Tensor:
+    word = (word ^ _shift(word, 30)) * _MIX_1
+    word = (word ^ _shift(word, 27)) * _MIX_2
+    return word ^ _shift(word, 31)
+
+
+def _shift(word: Tensor, bits: int) -> Tensor:
+    """Logical shift right: torch's >> on int64 copies the sign bit."""
+    return (word >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _scalar_mix(number: int) -> int:
+    return int(_mix(torch.tensor(number + 1, dtype=torch.int64) * _GOLDEN))

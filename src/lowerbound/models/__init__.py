@@ -1,0 +1,18 @@
+"""Models: how prior, posterior and likelihood are put together."""
+
+from lowerbound.models.autoencoder import Autoencoder
+from lowerbound.models.base import MODELS, Decodes, Encodes, HasPrior, Model, require
+from lowerbound.models.pca import ProbabilisticPCA
+from lowerbound.models.vae import VariationalAutoencoder
+
+__all__ = [
+    "MODELS",
+    "Autoencoder",
+    "Decodes",
+    "Encodes",
+    "HasPrior",
+    "Model",
+    "ProbabilisticPCA",
+    "VariationalAutoencoder",
+    "require",
+]

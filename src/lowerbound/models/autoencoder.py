@@ -1,0 +1,57 @@
+"""The autoencoder: a code, no cloud, and no prior to sample from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.posteriors.point import Point
+from lowerbound.trace import Batch, Choose, Emission, Trace, fold
+
+
+@MODELS.register("autoencoder")
+class Autoencoder(Model):
+    r"""z = f(x), x' = g(z): minimizes -log p(x | z = f(x)) and nothing else.
+
+    Squared error is the Gaussian likelihood with fixed sigma, absolute error the Laplace, both with
+    their constants. There is no p(z): nothing says where between the codes the decoder makes sense,
+    so its Trace has no steps, and sampling from it is refused.
+
+    Args:
+        encoder: (rows, *event), condition -> (rows, latent_dim).
+        decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
+        likelihood: those numbers -> p(x | z).
+        latent_dim: length of the code.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, latent_dim: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.latent_dim = latent_dim
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        return Trace((), self.decode(self.encode(batch).mean, batch.condition))
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The code as a distribution that has one point, batch shape (1, batch)."""
+        return Point(self.encoder(batch.filled, batch.condition).unsqueeze(0))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z) for z (samples, batch, latent_dim)."""
+        emission: Emission = self.likelihood(fold(self.decoder, z, condition))
+        return emission
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        return {
+            "inference": list(self.encoder.parameters()),
+            "generative": [*self.decoder.parameters(), *self.likelihood.parameters()],
+        }

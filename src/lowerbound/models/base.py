@@ -1,0 +1,84 @@
+"""What every model is: a module whose forward pass is a Trace; and the partial powers it may have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter
+
+from lowerbound.errors import UnsupportedError
+from lowerbound.registry import Registry
+from lowerbound.trace import Batch, Choose, Draw, Emission, Trace
+
+DRAW = Draw()
+
+
+class Model(nn.Module, ABC):
+    """Prior, posterior and likelihood, traversed by ``choose``."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """One pass. A batch without x imagines from the prior, where the model has one."""
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        """A partition of the parameters: "inference", "generative", ..."""
+
+    def after_update(self, batch: Batch) -> None:
+        """What follows an optimizer update, such as a codebook's moving average."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A one-step model that answers with q(z | x)."""
+
+    latent_dim: int
+
+    def encode(self, batch: Batch) -> Distribution:
+        """q(z | x), batch shape (1, batch)."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A one-step model that answers with p(x | z)."""
+
+    latent_dim: int
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z) for z (samples, batch, latent_dim)."""
+
+
+@runtime_checkable
+class HasPrior(Protocol):
+    """A one-step model that says what it expects of z before any data."""
+
+    latent_dim: int
+
+    def prior_distribution(self) -> Distribution:
+        """p(z), batch shape (1, 1)."""
+
+
+Power = TypeVar("Power")
+
+
+def require(model: Model, power: type[Power], task: str) -> Power:
+    """The model, known to have ``power``.
+
+    Raises:
+        UnsupportedError: it has not; the message names the models that have.
+    """
+    if isinstance(model, power):
+        return model
+    methods = [name for name in vars(power) if not name.startswith("_") and name != "latent_dim"]
+    able = [n for n in MODELS if all(hasattr(MODELS[n], method) for method in methods)]
+    raise UnsupportedError(
+        f"{type(model).__name__} cannot {task}: it has no {' or '.join(methods)}; "
+        f"models that can: {', '.join(able)}"
+    )
+
+
+MODELS: Registry[type[Model]] = Registry("model")

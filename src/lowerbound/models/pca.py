@@ -1,0 +1,122 @@
+"""Probabilistic PCA: the variational autoencoder that can be solved on paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal
+from torch.nn import Parameter
+
+from lowerbound.errors import DataError
+from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.reparameterization import diagonal_normal
+from lowerbound.trace import Batch, Choose, Emission, Step, Trace
+
+
+@MODELS.register("pca")
+class ProbabilisticPCA(Model):
+    r"""z ~ N(0, I), x | z ~ N(W z + mu, sigma^2 I), solved in closed form.
+
+    .. math::
+        W = U (\Lambda - \sigma^2 I)^{1/2}, \quad
+        \sigma^2 = \frac{1}{D - d} \sum_{j > d} \lambda_j
+
+    with the d leading eigenvectors U and eigenvalues Lambda of the covariance (divisor N). The
+    marginal likelihood and the posterior are exact, so the bound is tight: every importance weight
+    equals log p(x). Source: Tipping & Bishop 1999.
+
+    Args:
+        event_shape: shape of a row.
+        latent_dim: d, less than the number of features D.
+    """
+
+    weight: Tensor
+    offset: Tensor
+    variance: Tensor
+
+    def __init__(self, event_shape: tuple[int, ...], latent_dim: int) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        self.latent_dim = latent_dim
+        features = math.prod(self.event_shape)
+        self.register_buffer("weight", torch.zeros(features, latent_dim, dtype=torch.float64))
+        self.register_buffer("offset", torch.zeros(features, dtype=torch.float64))
+        self.register_buffer("variance", torch.ones((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, floor: float = 1e-8) -> ProbabilisticPCA:
+        """Set W, mu and sigma^2 to their maximum-likelihood values.
+
+        Args:
+            x: training data in model units, (rows, *event).
+            floor: the smallest sigma^2, so that data inside a subspace keep a finite density.
+
+        Raises:
+            DataError: fewer than two rows, or no more features than latent dimensions.
+        """
+        rows = x.flatten(1).to(torch.float64)
+        count, features = rows.shape
+        if count < 2:
+            raise DataError(f"PCA needs at least 2 rows, and the data has {count}")
+        if self.latent_dim >= features:
+            raise DataError(
+                f"PCA needs latent_dim below the number of features, and {self.latent_dim} is not "
+                f"below {features}"
+            )
+        self.offset.copy_(rows.mean(0))
+        _, singular, directions = torch.linalg.svd(rows - self.offset, full_matrices=False)
+        eigenvalues = torch.zeros(features, dtype=torch.float64)
+        eigenvalues[: len(singular)] = singular.square() / count
+        kept = min(self.latent_dim, len(singular))
+        self.variance.copy_(eigenvalues[self.latent_dim :].mean().clamp_min(floor))
+        lengths = (eigenvalues[:kept] - self.variance).clamp_min(0).sqrt()
+        self.weight.zero_()
+        self.weight[:, :kept] = directions[:kept].T * lengths
+        return self
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        posterior = None if batch.x is None else self.encode(batch)
+        prior = self.prior_distribution()
+        z = choose(0, posterior, prior)
+        return Trace((Step(z, posterior, prior),), self.decode(z))
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The exact posterior N(M^-1 W^T (x - mu), sigma^2 M^-1), M = W^T W + sigma^2 I."""
+        rows = batch.filled.flatten(1)
+        weight, offset, variance = self._parameters(rows.dtype)
+        precision = weight.T @ weight + variance * torch.eye(self.latent_dim, dtype=rows.dtype)
+        factor = torch.linalg.cholesky(precision)
+        loc = torch.cholesky_solve(weight.T @ (rows - offset).T, factor).T
+        covariance = variance * torch.cholesky_inverse(factor)
+        return MultivariateNormal(loc.unsqueeze(0), covariance, validate_args=False)
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """N(W z + mu, sigma^2 I) for z (samples, batch, latent_dim)."""
+        weight, offset, variance = self._parameters(z.dtype)
+        loc = (z @ weight.T + offset).unflatten(-1, self.event_shape)
+        return GaussianEmission(loc, variance.sqrt().expand((1,) * len(self.event_shape)))
+
+    def prior_distribution(self) -> Distribution:
+        """N(0, I), batch shape (1, 1)."""
+        zeros = torch.zeros(1, 1, self.latent_dim, dtype=torch.get_default_dtype())
+        return diagonal_normal(zeros, torch.ones_like(zeros))
+
+    def log_marginal(self, x: Tensor) -> Tensor:
+        """Exact log p(x) = log N(x; mu, W W^T + sigma^2 I) in nats, (rows,), in model units."""
+        rows = x.flatten(1).to(torch.float64)
+        covariance = self.weight @ self.weight.T + self.variance * torch.eye(
+            rows.shape[1], dtype=torch.float64
+        )
+        exact: Tensor = MultivariateNormal(self.offset, covariance).log_prob(rows)
+        return exact
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        return {"inference": [], "generative": []}
+
+    def _parameters(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        return self.weight.to(dtype), self.offset.to(dtype), self.variance.to(dtype)
+

@@ -1,0 +1,85 @@
+"""The variational autoencoder, conditional too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.posteriors import Posterior
+from lowerbound.priors import Prior
+from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
+
+
+@MODELS.register("vae")
+class VariationalAutoencoder(Model):
+    r"""z ~ p(z), x ~ p(x | z), with q(z | x) proposed by the encoder.
+
+    With a condition y (a class, an embedding) the encoder and the decoder are told y and the prior
+    is not: p(x | y) = \int p(x | z, y) p(z) dz, the conditional VAE of Sohn et al. 2015 with an
+    unconditional prior.
+
+    Args:
+        encoder: (rows, *event), condition -> (rows, posterior.numbers).
+        posterior: those numbers -> q(z | x).
+        prior: p(z).
+        decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
+        likelihood: those numbers -> p(x | z).
+
+    Source: Kingma & Welling 2014.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        posterior: Posterior,
+        prior: Prior,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.posterior = posterior
+        self.prior = prior
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.latent_dim = prior.latent_dim
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        posterior = None if batch.x is None else self.encode(batch)
+        prior = self.prior_distribution()
+        z = choose(0, posterior, prior)
+        return Trace((Step(z, posterior, prior),), self.decode(z, batch.condition))
+
+    def encode(self, batch: Batch) -> Distribution:
+        """q(z | x), batch shape (1, batch)."""
+        distribution: Distribution = self.posterior(self.encoder(batch.filled, batch.condition))
+        return distribution
+
+    def prior_distribution(self) -> Distribution:
+        """p(z), batch shape (1, 1)."""
+        distribution: Distribution = self.prior(self._encode_rows)
+        return distribution
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z) for z (samples, batch, latent_dim)."""
+        emission: Emission = self.likelihood(fold(self.decoder, z, condition))
+        return emission
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        return {
+            "inference": [*self.encoder.parameters(), *self.posterior.parameters()],
+            "generative": [
+                *self.prior.parameters(),
+                *self.decoder.parameters(),
+                *self.likelihood.parameters(),
+            ],
+        }
+
+    def _encode_rows(self, x: Tensor) -> Distribution:
+        distribution: Distribution = self.posterior(self.encoder(x, None))
+        return distribution

@@ -1,0 +1,62 @@
+"""An objective looks at a model and a batch, and answers with a Bound."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.models import Model
+from lowerbound.registry import Registry
+from lowerbound.trace import Batch, Trace
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A lower bound on log p(x), and what it is made of, in nats per example.
+
+    Attributes:
+        value: (batch,); higher is better. For the ELBO, value = -distortion - sum of rates.
+        distortion: -log p(x | z), averaged over samples, (batch,).
+        rates: KL of each latent, top down, (steps, batch); no rows for a model without latents.
+        loss: the scalar that is differentiated: one backward, and each parameter's gradient is its
+            own part's. Beta, free bits and balancing change it and never change ``value``.
+    """
+
+    value: Tensor
+    distortion: Tensor
+    rates: Tensor
+    loss: Tensor
+
+
+class Objective(nn.Module, ABC):
+    """Turns (model, batch) into a Bound; its state, if any, is saved with the checkpoint.
+
+    Attributes:
+        progress: share of the run that is done, 0 to 1; the loop sets it, warm-ups read it.
+    """
+
+    progress: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.ones(()), persistent=False)
+
+    @abstractmethod
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        """The bound on one batch."""
+
+    def after_update(self, bound: Bound) -> None:
+        """What follows an optimizer update, such as the ascent of a dual variable."""
+
+
+def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
+    """Rates of all steps averaged over samples, (steps, batch)."""
+    if not trace.steps:
+        return trace.likelihood.mean.new_zeros(0, batch)
+    return torch.stack([step.rate(analytic).mean(0).expand(batch) for step in trace.steps])
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective")

@@ -1,0 +1,97 @@
+"""The evidence lower bound, by both estimators of the AEVB paper."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models import Model
+from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, stacked_rates
+from lowerbound.trace import Batch, Choose, Draw, Trace
+
+
+@OBJECTIVES.register("elbo")
+class ELBO(Objective):
+    r"""log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)).
+
+    ``analytic=True`` is the second SGVB estimator (Kingma & Welling 2014, equation 7): the KL in
+    closed form where it holds. ``analytic=False`` is the first (equation 6): log-ratios at the
+    draws.
+
+    Args:
+        samples: L, draws of z per row.
+        analytic: take the KL in closed form where the pair of types has one.
+        beta: weight of the rate in the loss (Higgins et al. 2017); 1 is the bound itself.
+        warm_up: share of the run over which that weight rises linearly from 0 (Bowman et al.
+            2016), scaled to the run so that a short run reaches the bound too.
+        free_bits: nats per latent step, averaged over the batch, below which the rate is not
+            punished (Kingma et al. 2016).
+    """
+
+    def __init__(
+        self,
+        *,
+        samples: int = 1,
+        analytic: bool = True,
+        beta: float = 1.0,
+        warm_up: float = 0.0,
+        free_bits: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if samples < 1:
+            raise OptionError(f"samples must be at least 1, not {samples}")
+        if not 0.0 <= warm_up <= 1.0:
+            raise OptionError(f"warm_up is a share of the run, 0 to 1, not {warm_up}")
+        if beta < 0 or free_bits < 0:
+            raise OptionError("beta and free_bits must not be negative")
+        self.samples = samples
+        self.analytic = analytic
+        self.beta = beta
+        self.warm_up = warm_up
+        self.free_bits = free_bits
+        self.choose: Choose = Draw(samples)
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        trace = model(batch, self.choose)
+        refuse_biased_draws(trace)
+        distortion, rates = self.split(trace, batch)
+        value = -distortion - rates.sum(0)
+        return Bound(value.detach(), distortion.detach(), rates.detach(), self.loss(trace, distortion, rates))
+
+    def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Distortion (batch,) and rates (steps, batch) of a pass, in nats."""
+        assert batch.x is not None
+        distortion = -trace.likelihood.log_prob(batch.x, batch.observed).mean(0)
+        return distortion, stacked_rates(trace, len(batch), analytic=self.analytic)
+
+    def loss(self, trace: Trace, distortion: Tensor, rates: Tensor) -> Tensor:
+        """What is differentiated: distortion + beta * rate, with floors and penalties."""
+        loss = distortion.mean()
+        if len(rates):
+            per_step = rates.mean(1)
+            if self.free_bits:
+                per_step = per_step.clamp_min(self.free_bits)
+            loss = loss + self.weight() * per_step.sum()
+        for penalty in trace.penalties.values():
+            loss = loss + penalty.mean()
+        return loss
+
+    def weight(self) -> Tensor | float:
+        """beta, after its warm-up."""
+        if not self.warm_up:
+            return self.beta
+        return self.beta * (self.progress / self.warm_up).clamp_max(1.0)
+
+
+def refuse_biased_draws(trace: Trace) -> None:
+    """A learned discrete latent drawn without reparameterization has a silently biased gradient.
+
+    Raises:
+        UnsupportedError: such a latent was drawn.
+    """
+    for level, step in enumerate(trace.steps):
+        if step.posterior is not None and not step.posterior.has_rsample:
+            raise UnsupportedError(
+                f"level {level} draws from {type(step.posterior).__name__}, through which no "
+                "gradient passes; enumerate that latent or use a relaxation"
+            )

@@ -1,0 +1,121 @@
+"""The importance-weighted bound with plain, STL and DReG gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models import Model
+from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, stacked_rates
+from lowerbound.objectives.elbo import refuse_biased_draws
+from lowerbound.reparameterization import frozen
+from lowerbound.trace import Batch, Draw, Trace
+
+Gradient = Literal["plain", "stl", "dreg"]
+
+
+@OBJECTIVES.register("importance_weighted")
+class ImportanceWeighted(Objective):
+    r"""log p(x) >= E[log 1/K sum_k w_k], w_k = p(x, z_k) / q(z_k | x), z_k ~ q(z | x).
+
+    Source: Burda et al. 2016. K = 1 is the ELBO by its first SGVB estimator.
+
+    Args:
+        samples: K.
+        gradient: for the encoder: "plain"; "stl", the score term dropped (Roeder et al. 2017;
+            biased for K > 1); or "dreg", doubly reparameterized (Tucker et al. 2018): unbiased,
+            and its signal does not fade as K grows. The decoder's gradient is the same in all.
+    """
+
+    def __init__(self, *, samples: int = 5, gradient: Gradient = "dreg") -> None:
+        super().__init__()
+        if samples < 1:
+            raise OptionError(f"samples must be at least 1, not {samples}")
+        if gradient not in ("plain", "stl", "dreg"):
+            raise OptionError(f"gradient is 'plain', 'stl' or 'dreg', not {gradient!r}")
+        self.samples = samples
+        self.gradient = gradient
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        if self.gradient != "dreg":
+            return self._bound(model(batch, Draw(self.samples)), batch)
+        choose = ReweightedDraw(self.samples)
+        trace = model(batch, choose)
+        if len(trace.steps) > 1:
+            raise UnsupportedError("DReG is for one-step models; use gradient='stl' or 'plain'")
+        return self._bound(trace, batch, choose)
+
+    def _bound(
+        self, trace: Trace, batch: Batch, choose: ReweightedDraw | None = None
+    ) -> Bound:
+        assert batch.x is not None
+        refuse_biased_draws(trace)
+        refuse_inexact_priors(trace)
+        log_likelihood = trace.likelihood.log_prob(batch.x, batch.observed)
+        log_weights = log_likelihood
+        for step in trace.steps:
+            posterior = step.posterior
+            assert posterior is not None
+            proposal = posterior if self.gradient == "plain" else frozen(posterior)
+            log_weights = log_weights + step.prior.log_prob(step.z) - proposal.log_prob(step.z)
+        log_weights = log_weights.expand(self.samples, len(batch))
+        if choose is not None:
+            choose.reweight(torch.softmax(log_weights.detach(), 0))
+        value = torch.logsumexp(log_weights, 0) - math.log(self.samples)
+        with torch.no_grad():
+            rates = stacked_rates(trace, len(batch), analytic=False)
+        return Bound(value.detach(), -log_likelihood.detach().mean(0), rates, -value.mean())
+
+
+class ReweightedDraw:
+    r"""Draws whose gradient is multiplied by the normalized weight of the sample.
+
+    The loss gives every path the factor w~_k. DReG wants w~_k^2 on the path through z_k alone and
+    w~_k on the decoder's own, so the second factor is put on z_k's gradient, when it passes back.
+    Compiled graphs break here: the hook must sit on a tensor that enters the next graph.
+    """
+
+    def __init__(self, samples: int) -> None:
+        self.draw = Draw(samples)
+        self.weights: Tensor | None = None
+
+    @torch.compiler.disable
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        z = self.draw(level, posterior, prior)
+        if z.requires_grad:
+            z.register_hook(self._scale)
+        return z
+
+    def log_weights(self, trace: Trace) -> float:
+        return self.draw.log_weights(trace)
+
+    @torch.compiler.disable
+    def reweight(self, weights: Tensor) -> None:
+        """Set the normalized weights, (samples, batch)."""
+        self.weights = weights
+
+    def _scale(self, gradient: Tensor) -> Tensor:
+        assert self.weights is not None, "backward before the weights are known"
+        return gradient * self.weights.reshape(self.weights.shape + (1,) * (gradient.dim() - 2))
+
+
+def refuse_inexact_priors(trace: Trace) -> None:
+    """A bound on log p(z) inside a logarithm of a mean is no longer a bound.
+
+    Raises:
+        UnsupportedError: a prior of the pass has no exact density.
+    """
+    for level, step in enumerate(trace.steps):
+        density = getattr(step.prior, "density", "exact")
+        if density != "exact":
+            raise UnsupportedError(
+                f"the prior at level {level} has a density of kind {density!r}; importance weights "
+                "need an exact one, so use the ELBO"
+            )

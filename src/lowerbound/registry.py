@@ -1,0 +1,67 @@
+"""Names that a person types, each mapped to a class in one place.
+
+A name is looked up once, at the edge; inside there are only objects. Tests, command line and docs
+iterate the registries, so a new part is one file and one import line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from lowerbound.errors import unknown
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+
+class Registry(Generic[T]):
+    """An ordered map from names to parts of one family, such as the likelihoods.
+
+    >>> PRIORS = Registry[type]("prior")
+    >>> @PRIORS.register("standard_normal")
+    ... class StandardNormal: ...
+    >>> PRIORS["standard_normal"].__name__
+    'StandardNormal'
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._parts: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[Item], Item]:
+        """Decorator that files a part under ``name``; a second part of the same name is a mistake."""
+
+        def add(part: Item) -> Item:
+            if name in self._parts:
+                raise KeyError(f"{self.kind} {name!r} is registered twice")
+            self._parts[name] = part  # type: ignore[assignment]
+            return part
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        """The part of that name.
+
+        Raises:
+            OptionError: for a name that is not registered; the nearest one is suggested.
+        """
+        if name not in self._parts:
+            raise unknown(self.kind, name, self._parts)
+        return self._parts[name]
+
+    def name_of(self, part: object) -> str:
+        """The name under which ``part`` (or the class of ``part``) was filed."""
+        for name, candidate in self._parts.items():
+            if candidate is part or candidate is type(part):
+                return name
+        raise KeyError(f"{part!r} is not a registered {self.kind}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)

@@ -1,0 +1,155 @@
+r"""Randomness apart from parameters: z = g(noise, parameters), so that gradients pass through g.
+
+For a Gaussian, z = mu + sigma * eps with eps ~ N(0, I) (Kingma & Welling 2014, section 2.4).
+Noise comes from torch's state, or from a counter keyed by row content (``KeyedNoise``), which makes
+a score depend on its row and on nothing else: neither order nor batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
+
+from lowerbound.errors import UnsupportedError
+
+
+class Noise(Protocol):
+    """A source of standard normal noise."""
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        """Standard normal noise of shape (samples, batch, ...), dtype and device as ``like``."""
+
+
+@runtime_checkable
+class Reparameterized(Protocol):
+    """A distribution of our own that is a function of standard normal noise."""
+
+    def push(self, noise: Tensor) -> Tensor:
+        """z = g(noise): standard normal noise (samples, batch, ...) to a draw of that shape."""
+
+    def frozen(self) -> Distribution:
+        """The same distribution, its parameters cut from the graph; z stays differentiable."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw inside from torch's state seeded by ``seed``; the caller's state is restored after."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def draw(
+    distribution: Distribution, samples: int, noise: Noise | None = None, level: int = 0
+) -> Tensor:
+    """A reparameterized draw, (samples, batch, *event).
+
+    Args:
+        distribution: batch shape (1 | samples, batch); an earlier latent's ``samples`` is kept.
+        samples: number of draws per row.
+        noise: source of the noise; None takes torch's global state.
+        level: the latent's level, so that levels get different noise.
+    """
+    base = base_normal(distribution)
+    leading, rest = distribution.batch_shape[:1], distribution.batch_shape[1:]
+    count = samples if not leading or leading[0] == 1 else leading[0]
+    shape = (count, *rest, *distribution.event_shape)
+    if base is not None:
+        # randn_like of an expanded loc keeps per-sample gradients (vmap) and compile working
+        like = base.loc.expand(shape)
+        eps = torch.randn_like(like) if noise is None else noise.normal(shape, base.loc, level)
+        return base.loc + base.scale * eps
+    if isinstance(distribution, Reparameterized):
+        like = _some_tensor(distribution)
+        eps = (
+            torch.randn(shape, dtype=like.dtype, device=like.device)
+            if noise is None
+            else noise.normal(shape, like, level)
+        )
+        return distribution.push(eps)
+    if isinstance(distribution, MultivariateNormal):
+        like = distribution.loc.expand(shape)
+        eps = torch.randn_like(like) if noise is None else noise.normal(shape, like, level)
+        return distribution.loc + (distribution.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+    if noise is not None:
+        return _by_inverse(distribution, noise, shape, level)
+    expanded = distribution.expand(torch.Size((count, *rest)))
+    return expanded.rsample() if expanded.has_rsample else expanded.sample()
+
+
+def base_normal(distribution: Distribution) -> Normal | None:
+    """The factorized Normal inside, where there is one."""
+    if isinstance(distribution, Independent):
+        return base_normal(distribution.base_dist)
+    return distribution if isinstance(distribution, Normal) else None
+
+
+def diagonal_normal(loc: Tensor, scale: Tensor) -> Independent:
+    """A diagonal Gaussian over the last axis, unvalidated (validation costs a pass per call)."""
+    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+
+def frozen(distribution: Distribution) -> Distribution:
+    """The distribution with its parameters cut from the graph: log q(z) then moves only with z.
+
+    "Sticking the landing" (Roeder et al. 2017) and DReG (Tucker et al. 2018) need it.
+
+    Raises:
+        UnsupportedError: for a type whose parameters we do not know how to cut.
+    """
+    if isinstance(distribution, Independent):
+        inner = frozen(distribution.base_dist)
+        return Independent(inner, distribution.reinterpreted_batch_ndims, validate_args=False)
+    if isinstance(distribution, Normal):
+        return Normal(
+            distribution.loc.detach(), distribution.scale.detach(), validate_args=False
+        )
+    if isinstance(distribution, MultivariateNormal):
+        return MultivariateNormal(
+            distribution.loc.detach(),
+            scale_tril=distribution.scale_tril.detach(),
+            validate_args=False,
+        )
+    if isinstance(distribution, Reparameterized):
+        return distribution.frozen()
+    raise UnsupportedError(
+        f"the parameters of {type(distribution).__name__} cannot be held fixed; "
+        "estimators STL and DReG need a Gaussian or flow posterior"
+    )
+
+
+@dataclass(frozen=True)
+class TorchNoise:
+    """Noise from a generator of its own, so that a call neither reads nor moves global state."""
+
+    generator: torch.Generator
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        return torch.randn(
+            tuple(shape), generator=self.generator, dtype=like.dtype, device=like.device
+        )
+
+
+def _some_tensor(distribution: Distribution) -> Tensor:
+    like: Tensor = distribution.like  # type: ignore[attr-defined]
+    return like
+
+
+def _by_inverse(
+    distribution: Distribution, noise: Noise, shape: Sequence[int], level: int
+) -> Tensor:
+    if isinstance(distribution, Independent):
+        return _by_inverse(distribution.base_dist, noise, shape, level)
+    if isinstance(distribution, Categorical):
+        eps = noise.normal(shape, distribution.logits, level)
+        uniform = torch.special.ndtr(eps).unsqueeze(-1)
+        below = distribution.probs.cumsum(-1) < uniform
+        return below.sum(-1).clamp_max(distribution.probs.shape[-1] - 1)
+    raise UnsupportedError(f"keyed noise cannot drive a {type(distribution).__name__}")

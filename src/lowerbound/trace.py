@@ -1,0 +1,257 @@
+"""One pass through a model: what went in, what was decided, what came out.
+
+Shapes, used throughout: ``samples, batch, *event``. A distribution over latents or data leads with
+``(samples | 1, batch | 1)``; its event dimensions follow.
+
+The model says who proposes a latent and who expects it; ``choose`` decides it::
+
+    Batch ──> Model.forward(batch, choose) ──> Trace(steps, likelihood)
+
+Drawing, replaying, imagining, mixing and optimizing differ only in ``choose``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.divergence import closed_form_kl, monte_carlo_kl
+from lowerbound.errors import UnsupportedError
+from lowerbound.reparameterization import Noise, draw
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A minibatch in model units; every field is optional.
+
+    Attributes:
+        x: data, (batch, *event); None means: imagine from the prior.
+        observed: like x, False where a value is hidden; hidden values never reach a gradient.
+        condition: what the model is told, (batch, *condition): a class as one-hot, an embedding.
+        label: class indices, (batch,), -1 where unknown.
+        resets: (batch, time), True where a sequence starts anew.
+        state: an earlier Trace's state, to continue from.
+        ids: row numbers in the data set, (batch,).
+    """
+
+    x: Tensor | None = None
+    observed: Tensor | None = None
+    condition: Tensor | None = None
+    label: Tensor | None = None
+    resets: Tensor | None = None
+    state: Tensor | None = None
+    ids: Tensor | None = None
+
+    @property
+    def filled(self) -> Tensor:
+        """x with zeros where it is hidden, so that NaN there reaches neither value nor gradient."""
+        if self.x is None:
+            raise UnsupportedError("this batch has no data: nothing can be encoded")
+        if self.observed is None:
+            return self.x
+        return torch.where(self.observed, self.x, torch.zeros_like(self.x))
+
+    def __len__(self) -> int:
+        for value in (self.x, self.condition, self.label, self.resets, self.state):
+            if value is not None:
+                return len(value)
+        return 1
+
+    def rows(self, index: Tensor | slice) -> Batch:
+        """The same batch at some rows only."""
+        chosen = {name: value[index] for name, value in vars(self).items() if value is not None}
+        return replace(self, **chosen)
+
+    def to(self, dtype: torch.dtype) -> Batch:
+        """The same batch with its real-valued fields in ``dtype``."""
+        names = [n for n, v in vars(self).items() if v is not None and v.is_floating_point()]
+        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+
+
+class Emission(Distribution):
+    r"""p(x | z), an explicit distribution over the data: (samples, batch) rows of one event.
+
+    ``log_prob(x, observed) = sum of terms(x, observed)`` over the event, in nats. Hidden values
+    may hold anything, NaN included: they are filled before the formula and zeroed after it.
+    """
+
+    @abstractmethod
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p of each feature in nats, (samples, batch, *terms); zero where hidden."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """The best guess in model units, differentiable, (samples, batch, *event)."""
+
+    @abstractmethod
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        """One draw of x per row, (samples, batch, *event); not only its mean."""
+
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(x | z) in nats, (samples, batch)."""
+        return self.terms(x, observed).flatten(2).sum(-1)
+
+
+def masked_terms(
+    term: Callable[[Tensor], Tensor], x: Tensor, observed: Tensor | None, fill: float = 0.0
+) -> Tensor:
+    """Apply ``term`` to x with hidden cells filled by ``fill`` (in the support) and zeroed after.
+
+    Filling before and zeroing after is what keeps NaN out of the gradient: 0 * NaN is NaN.
+    """
+    if observed is None:
+        return term(x)
+    values = term(torch.where(observed, x, torch.full_like(x, fill)))
+    return torch.where(observed, values, torch.zeros_like(values))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One latent of a pass.
+
+    Attributes:
+        z: what was decided, (samples, batch, ...); codes where discrete.
+        posterior: who proposed it, q(z | x); None when imagined, the prior where nothing was seen.
+        prior: who expected it, p(z | latents above).
+        closed: False where the prior saw a latent drawn later (the textbook's bottom-up chain);
+            the rate is then the log-ratio at z, since a closed-form KL would be wrong.
+    """
+
+    z: Tensor
+    posterior: Distribution | None
+    prior: Distribution
+    closed: bool = True
+
+    def log_ratio(self) -> Tensor:
+        """log q(z) - log p(z) at the decided z, (samples, batch); zero where z was imagined."""
+        if self.posterior is None:
+            return torch.zeros(self.z.shape[:2], dtype=self.z.dtype, device=self.z.device)
+        return monte_carlo_kl(self.posterior, self.prior, self.z)
+
+    def rate(self, analytic: bool = True) -> Tensor:
+        """KL(q || p) of this latent in nats, (samples | 1, batch): closed form where it holds."""
+        if analytic and self.closed and self.posterior is not None:
+            exact = closed_form_kl(self.posterior, self.prior)
+            if exact is not None:
+                return exact
+        return self.log_ratio()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One pass: latents in generative order (top down; the level is the index) and p(x | z).
+
+    Attributes:
+        steps: the latents; empty for a model that has none (an autoencoder).
+        likelihood: p(x | z).
+        penalties: (samples, batch) terms that are differentiated but never reported, unweighted.
+        state: what a later pass may continue from.
+    """
+
+    steps: tuple[Step, ...]
+    likelihood: Emission
+    penalties: Mapping[str, Tensor] = field(default_factory=dict)
+    state: Tensor | None = None
+
+    def log_weights(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log w = log p(x | z) + sum over latents of log p(z) - log q(z), (samples, batch), nats.
+
+        The average of w over draws from q is p(x) (Burda et al. 2016).
+        """
+        weights = self.likelihood.log_prob(x, observed)
+        for step in self.steps:
+            weights = weights - step.log_ratio()
+        return weights
+
+
+class Choose(Protocol):
+    """Decides each latent of a pass, and so the number of samples."""
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        """z for ``level``, (samples, batch, ...). In a bottom-up chain there is no prior yet."""
+
+    def log_weights(self, trace: Trace) -> Tensor | float:
+        """log of the weight of each sample, broadcastable to (samples, batch): -log K if drawn."""
+
+
+def proposer(posterior: Distribution | None, prior: Distribution | None) -> Distribution:
+    """The posterior where there is one, else the prior."""
+    chosen = posterior if posterior is not None else prior
+    if chosen is None:
+        raise ValueError("a latent needs a posterior or a prior to be drawn from")
+    return chosen
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw each latent from its posterior, or from its prior when imagining.
+
+    Attributes:
+        samples: K, the number of draws per row; the first latent sets it, later ones follow.
+        noise: where standard noise comes from; None: torch's global state (fork it around a call).
+    """
+
+    samples: int = 1
+    noise: Noise | None = None
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        return draw(proposer(posterior, prior), self.samples, self.noise, level)
+
+    def log_weights(self, trace: Trace) -> float:
+        return -math.log(self.samples)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Replay latents that are already known, top down, (samples, batch, ...) each."""
+
+    latents: Sequence[Tensor]
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        return self.latents[level]
+
+    def log_weights(self, trace: Trace) -> float:
+        return -math.log(len(self.latents[0])) if self.latents else 0.0
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Take each latent's mean: one deterministic pass, for encoding and reconstruction."""
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        mean: Tensor = proposer(posterior, prior).mean
+        return mean
+
+    def log_weights(self, trace: Trace) -> float:
+        return 0.0
+
+
+def fold(network: Callable[..., Tensor], z: Tensor, condition: Tensor | None = None) -> Tensor:
+    """Run ``network`` on (samples, batch, ...) with the sample axis folded into its rows.
+
+    Networks see rows only, (samples * batch, ...): a Linear on three dimensions is slower, and
+    convolutions take one batch axis. A ``condition`` (batch, ...) is repeated for each sample.
+    """
+    samples, batch = z.shape[:2]
+    rows = z.flatten(0, 1)
+    if condition is None:
+        answer = network(rows)
+    else:
+        answer = network(rows, condition.expand(samples, *condition.shape).flatten(0, 1))
+    return answer.unflatten(0, (samples, batch))
