@@ -1,0 +1,67 @@
+# Each command brings .venv to what it needs. A stamp per set of extras depends on pyproject.toml and
+# the constraints, so any command works first and all of them work after an update.
+#
+# Linux without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+# installs torch's CPU build instead of the several times larger CUDA build.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+# The real data sets beside the checkout, where they are; tests and benchmarks that need them skip
+# or say so otherwise.
+SHARED_DATA := $(wildcard $(abspath ../shared/data))
+ifneq ($(SHARED_DATA),)
+export LOWERBOUND_DATA ?= $(SHARED_DATA)
+endif
+
+.PHONY: demo test test-long check smoke bench-env clean help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo       fit real digits, write a model folder and a report (installs the core alone)'
+	@echo 'make test       the tests, without the long ones'
+	@echo 'make test-long  the tests that take minutes'
+	@echo 'make check      format, lint, types, direction of imports'
+	@echo 'make smoke      every quick benchmark, example and command of the docs'
+	@echo 'make bench-env  also install the peer that the throughput benchmark measures against'
+	@echo 'make clean      remove .venv, caches and builds'
+
+demo: $(VENV)/core.stamp
+	$(BIN)/lowerbound demo
+
+# One thread a worker: two workers with a thread pool each would fight over the cores.
+test: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-long: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+smoke: $(VENV)/dev.stamp
+	$(BIN)/python tests/smoke.py
+
+bench-env: $(VENV)/bench.stamp
+
+$(VENV)/core.stamp: EXTRAS :=
+$(VENV)/dev.stamp: EXTRAS := [dev]
+$(VENV)/bench.stamp: EXTRAS := [dev,bench]
+$(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+	$(PIP_INSTALL) --editable '.$(EXTRAS)'
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'lowerbound needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

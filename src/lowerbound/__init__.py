@@ -1,0 +1,45 @@
+"""Fit a variational autoencoder to your own data, know what it is worth, and use it.
+
+    >>> from lowerbound import VAE                          # doctest: +SKIP
+    >>> vae = VAE(latent_dim=16).fit(X)                     # doctest: +SKIP
+    >>> vae.score_samples(X_new)                            # doctest: +SKIP
+
+A name's module is imported when the name is first used, so that ``import lowerbound`` is immediate
+and a command that needs no network does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names again, for editors and type checkers
+    from lowerbound.estimators import (
+        VAE as VAE,
+        Autoencoder as Autoencoder,
+        ConditionalVAE as ConditionalVAE,
+        ProbabilisticPCA as ProbabilisticPCA,
+    )
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "VAE": "lowerbound.estimators",
+    "ConditionalVAE": "lowerbound.estimators",
+    "Autoencoder": "lowerbound.estimators",
+    "ProbabilisticPCA": "lowerbound.estimators",
+}
+
+__all__ = [*_MODULE_OF, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value  # the next use finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

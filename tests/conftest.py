@@ -1,0 +1,62 @@
+"""What every test starts from: one thread, fixed seeds, no display."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Small matrices gain nothing from more threads, and two workers with a pool each fight for cores.
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile("lowerbound", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("lowerbound")
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    """Every test sees the same global random state, whichever tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the global state is what this is about
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def untouched_random_state() -> Iterator[None]:
+    """Fails a test during which global random state changed: no public call may do that."""
+    before = _random_state()
+    yield
+    changed = [name for name, state in _random_state().items() if state != before[name]]
+    assert not changed, f"global random state changed: {', '.join(changed)}"
+
+
+def _random_state() -> dict[str, object]:
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "random": random.getstate(),
+        "numpy": (kind, keys.tobytes(), *rest),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; the test is skipped where there is none."""
+    folder = _shared_data_folder(os.environ.get("LOWERBOUND_DATA"))
+    if folder is None:
+        pytest.skip("needs the real data sets: LOWERBOUND_DATA names no folder")
+    return folder
+
+
+def _shared_data_folder(named: str | None) -> Path | None:
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(named) if named else beside
+    return folder if folder.is_dir() else None
