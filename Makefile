@@ -60,7 +60,9 @@ $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'lowerbound needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { echo 'trying again with the pip of $(PYTHON)' && \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install pip; }
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

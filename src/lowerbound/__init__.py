@@ -1,8 +1,8 @@
-"""Fit a variational autoencoder to your own data, know what it is worth, and use it.
+"""Fit a variational autoencoder to your own data, know what it is worth, and use it::
 
-    >>> from lowerbound import VAE                          # doctest: +SKIP
-    >>> vae = VAE(latent_dim=16).fit(X)                     # doctest: +SKIP
-    >>> vae.score_samples(X_new)                            # doctest: +SKIP
+    from lowerbound import VAE
+    vae = VAE(latent_dim=16).fit(X)     # numpy, pandas, torch, or a folder of images
+    vae.score_samples(X_new)            # lower bound on log p(x), nats per example
 
 A name's module is imported when the name is first used, so that ``import lowerbound`` is immediate
 and a command that needs no network does not wait for torch.
