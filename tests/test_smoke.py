@@ -89,3 +89,7 @@ def test_what_the_time_does_not_reach_has_failed(
     monkeypatch.setattr(smoke, "TOTAL_SECONDS", 0)
     write(checkout, "examples/fine.py", "")
     assert smoke.smoke(checkout) == 1
+
+
+def test_nothing_to_run_is_no_success(checkout: Path) -> None:
+    assert smoke.smoke(checkout) == 1

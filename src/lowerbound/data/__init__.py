@@ -1,0 +1,1 @@
+"""Data of every kind becomes a schema plus tensors."""
