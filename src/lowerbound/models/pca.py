@@ -87,7 +87,7 @@ class ProbabilisticPCA(Model):
     def encode(self, batch: Batch) -> Distribution:
         """The exact posterior N(M^-1 W^T (x - mu), sigma^2 M^-1), M = W^T W + sigma^2 I."""
         rows = batch.filled.flatten(1)
-        weight, offset, variance = self._parameters(rows.dtype)
+        weight, offset, variance = self._as(rows.dtype)
         precision = weight.T @ weight + variance * torch.eye(self.latent_dim, dtype=rows.dtype)
         factor = torch.linalg.cholesky(precision)
         loc = torch.cholesky_solve(weight.T @ (rows - offset).T, factor).T
@@ -96,7 +96,7 @@ class ProbabilisticPCA(Model):
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
         """N(W z + mu, sigma^2 I) for z (samples, batch, latent_dim)."""
-        weight, offset, variance = self._parameters(z.dtype)
+        weight, offset, variance = self._as(z.dtype)
         loc = (z @ weight.T + offset).unflatten(-1, self.event_shape)
         return GaussianEmission(loc, variance.sqrt().expand((1,) * len(self.event_shape)))
 
@@ -117,6 +117,5 @@ class ProbabilisticPCA(Model):
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return {"inference": [], "generative": []}
 
-    def _parameters(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    def _as(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         return self.weight.to(dtype), self.offset.to(dtype), self.variance.to(dtype)
-

@@ -56,7 +56,9 @@ class ELBO(Objective):
         refuse_biased_draws(trace)
         distortion, rates = self.split(trace, batch)
         value = -distortion - rates.sum(0)
-        return Bound(value.detach(), distortion.detach(), rates.detach(), self.loss(trace, distortion, rates))
+        return Bound(
+            value.detach(), distortion.detach(), rates.detach(), self.loss(trace, distortion, rates)
+        )
 
     def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
         """Distortion (batch,) and rates (steps, batch) of a pass, in nats."""

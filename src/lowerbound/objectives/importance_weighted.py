@@ -50,9 +50,7 @@ class ImportanceWeighted(Objective):
             raise UnsupportedError("DReG is for one-step models; use gradient='stl' or 'plain'")
         return self._bound(trace, batch, choose)
 
-    def _bound(
-        self, trace: Trace, batch: Batch, choose: ReweightedDraw | None = None
-    ) -> Bound:
+    def _bound(self, trace: Trace, batch: Batch, choose: ReweightedDraw | None = None) -> Bound:
         assert batch.x is not None
         refuse_biased_draws(trace)
         refuse_inexact_priors(trace)
