@@ -62,7 +62,7 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     latent_dim = default_latent_dim(schema) if options.latent_dim is None else options.latent_dim
     if latent_dim < 1:
         raise OptionError(f"latent_dim must be at least 1, not {latent_dim}")
-    if options.conditional and not schema.class_names:
+    if options.conditional and schema.condition is None:
         raise OptionError("a conditional model needs labels: name a label column or give y")
     return replace(
         options,
@@ -74,7 +74,7 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
 
 def default_latent_dim(schema: Schema) -> int:
     """About a third of the features of a small row, growing with the root of a large one."""
-    features = math.prod(schema.event_shape)
+    features = schema.dimension
     return max(1, min(math.ceil(features / 3), 2 * math.ceil(math.sqrt(features) / 2), 64))
 
 
@@ -85,7 +85,7 @@ def default_network(schema: Schema) -> str:
 
 def default_likelihood(schema: Schema) -> str:
     """Probability mass for binary and integer data, one learned scale for real numbers."""
-    if schema.levels == 2 or schema.binarize != "none":
+    if schema.binary:
         return "bernoulli"
     if schema.levels is not None:
         return "discretized_logistic"
@@ -106,7 +106,7 @@ def assemble(schema: Schema, options: ModelOptions) -> Model:
         return ProbabilisticPCA(schema.event_shape, options.latent_dim)
     network: Network = from_mapping(NETWORKS[options.network], options.network_options)
     likelihood = LIKELIHOODS[options.likelihood].from_schema(schema, options.likelihood_options)
-    condition_dim = len(schema.class_names) if options.conditional else 0
+    condition_dim = schema.condition.size if options.conditional and schema.condition else 0
     decoder = network.decoder(options.latent_dim, likelihood.parameter_shape, condition_dim)
     if options.model == "autoencoder":
         encoder = network.encoder(schema.event_shape, options.latent_dim, condition_dim)

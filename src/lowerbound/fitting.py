@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,10 @@ def fit(
         reporter: shows progress.
     """
     options = options or FitOptions()
+    if options.model.conditional:
+        dataset = dataset.conditioned_on_label()
     chosen = resolve(dataset.schema, options.model)
-    options = FitOptions(chosen, options.objective, options.objective_options, options.training)
-    dataset = conditioned(dataset) if chosen.conditional else dataset
+    options = replace(options, model=chosen)
     with seeded(options.training.seed):
         model = assemble(dataset.schema, chosen)
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
@@ -91,12 +92,3 @@ def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Datas
     if options.validation <= 0 or round(options.validation * len(dataset)) < 2:
         return dataset, None
     return dataset.split(options.validation, options.seed)
-
-
-def conditioned(dataset: Dataset) -> Dataset:
-    """The same data set with each row's class as its condition, one-hot.
-
-    Raises:
-        DataError: a row has no label.
-    """
-    return dataset.with_condition_from_labels()
