@@ -1,1 +1,42 @@
-"""Data of every kind becomes a schema plus tensors."""
+"""Data of every kind becomes a schema plus tensors, and back.
+
+>>> from lowerbound.data import load
+>>> digits = load("digits")
+>>> digits.schema.event_shape, digits.schema.levels, len(digits)
+((1, 8, 8), 17, 1797)
+"""
+
+from __future__ import annotations
+
+from lowerbound.data.catalog import CATALOG, provenance
+from lowerbound.data.columns import Column
+from lowerbound.data.dataset import Dataset, require_binary
+from lowerbound.data.download import cache_folder, file_sha256
+from lowerbound.data.labels import UNKNOWN, encode_labels
+from lowerbound.data.load import load
+from lowerbound.data.manifolds import flat_sheet, rolled_sheet
+from lowerbound.data.pixels import ImageFormat
+from lowerbound.data.raw import RawData
+from lowerbound.data.schema import Binarize, Condition, Schema
+from lowerbound.data.tables import to_frame
+
+__all__ = [
+    "CATALOG",
+    "UNKNOWN",
+    "Binarize",
+    "Column",
+    "Condition",
+    "Dataset",
+    "ImageFormat",
+    "RawData",
+    "Schema",
+    "cache_folder",
+    "encode_labels",
+    "file_sha256",
+    "flat_sheet",
+    "load",
+    "provenance",
+    "require_binary",
+    "rolled_sheet",
+    "to_frame",
+]

@@ -1,0 +1,118 @@
+"""Whatever holds numbers becomes a numpy array, or a ``DataError`` says why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowerbound.errors import DataError
+
+SHOWN = 5  # rows, names or files listed in a message before "and n more"
+
+
+def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
+    """``raw`` as a numpy array of booleans, integers or floats, without a copy where possible.
+
+    Args:
+        raw: numpy array, torch tensor (any device), nested lists, or anything ``np.asarray`` takes.
+        what: how the message calls it.
+
+    Raises:
+        DataError: ragged, sparse, complex, text, or empty.
+    """
+    if isinstance(raw, torch.Tensor):
+        raw = raw.detach().cpu()
+        raw = raw.float().numpy() if raw.dtype is torch.bfloat16 else raw.numpy()
+    if hasattr(raw, "toarray"):
+        raise DataError(f"{what} is a sparse matrix; pass a dense one: X.toarray()")
+    try:
+        array = np.asarray(raw)
+    except ValueError as error:
+        raise DataError(_ragged_message(raw, what)) from error
+    if array.dtype == object:
+        array = _from_objects(array, what)
+    if array.dtype.kind not in "buif":
+        raise DataError(
+            f"{what} holds {_kind_name(array.dtype)}; only real numbers can be modelled"
+        )
+    if array.size == 0:
+        raise DataError(f"{what} is empty: its shape is {array.shape}, with 0 sample(s)")
+    return array.astype(_native(array.dtype), copy=False)
+
+
+def listed(items: Sequence[object], total: int | None = None) -> str:
+    """The first few items, then how many more: "3, 17 and 4 more"."""
+    count = len(items) if total is None else total
+    shown = ", ".join(str(item) for item in items[:SHOWN])
+    return f"{shown} and {count - SHOWN:,} more" if count > SHOWN else shown
+
+
+def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
+    """Refuse NaN and infinities in (rows, columns), naming the column and the first rows.
+
+    Raises:
+        DataError: a value is NaN or infinite.
+    """
+    with np.errstate(all="ignore"):
+        if values.dtype.kind != "f" or np.isfinite(values.sum()):
+            return  # a finite sum rules both out in one pass
+    finite = np.isfinite(values)
+    columns = np.flatnonzero(~finite.all(axis=0))
+    if not len(columns):
+        return  # the sum overflowed, the values did not
+    first = int(columns[0])
+    bad = values[~finite[:, first], first]
+    rows = np.flatnonzero(~finite[:, first])
+    kind = "NaN" if np.isnan(bad).all() else "inf" if np.isinf(bad).all() else "NaN and inf"
+    others = f" ({len(columns) - 1} more columns too)" if len(columns) > 1 else ""
+    raise DataError(
+        f"column {names[first]!r} has {kind} in rows {listed(rows.tolist())}, counted from 0"
+        f"{others}; fill or drop those rows"
+    )
+
+
+def check_finite_rows(values: np.ndarray[Any, Any], what: str) -> None:
+    """Refuse NaN and infinities in an array of any shape, naming the first rows.
+
+    Raises:
+        DataError: a value is NaN or infinite.
+    """
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    rows = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+    raise DataError(
+        f"{what} has NaN or inf in rows {listed(rows.tolist())}, counted from 0; fill or drop them"
+    )
+
+
+def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type that torch takes: native byte order, floats of 32 or 64 bits."""
+    if dtype.kind == "f":
+        return np.dtype(np.float64 if dtype.itemsize > 4 else np.float32)
+    return dtype.newbyteorder("=")
+
+
+def _from_objects(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        if array.ndim == 1 and any(hasattr(row, "__len__") for row in array):
+            raise DataError(_ragged_message(array, what)) from error
+        # the cause keeps numpy's own words, e.g. that an argument must be a string or a number
+        raise DataError(f"{what} holds values that are not numbers: {error}") from error
+
+
+def _ragged_message(raw: Any, what: str) -> str:
+    lengths = [len(row) if hasattr(row, "__len__") else 0 for row in raw]
+    odd = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    if odd is None:
+        return f"{what} is ragged: its rows do not all have the same shape"
+    return f"{what} is ragged: row {odd} has {lengths[odd]} values, row 0 has {lengths[0]}"
+
+
+def _kind_name(dtype: np.dtype[Any]) -> str:
+    names = {"c": "complex data", "U": "text", "S": "bytes", "M": "dates", "m": "time differences"}
+    return names.get(dtype.kind, f"values of type {dtype}")

@@ -1,0 +1,130 @@
+"""Data sets that have a name: five inside scikit-learn, two that are downloaded once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lowerbound.data.download import file_sha256
+from lowerbound.data.idx_sets import FASHION_MNIST, MNIST
+from lowerbound.data.raw import RawData
+from lowerbound.errors import DataError
+from lowerbound.registry import Registry
+
+
+class NamedSet(Protocol):
+    """Reads a data set, or one part of it."""
+
+    def __call__(self, split: str | None = None) -> RawData:
+        """The rows of ``split``; None: all, or the training part where parts are published."""
+
+
+CATALOG: Registry[NamedSet] = Registry("data set")
+_DOWNLOADED = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
+
+
+@CATALOG.register("digits")
+def digits(split: str | None = None) -> RawData:
+    """1,797 handwritten digits, 8x8 pixels of 17 grey levels (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_digits
+
+    _no_parts("digits", split)
+    found = load_digits()
+    return RawData(
+        found.images.astype(np.uint8),
+        labels=found.target,
+        class_names=tuple("0123456789"),
+        levels=17,
+        source="digits",
+    )
+
+
+@CATALOG.register("breast_cancer")
+def breast_cancer(split: str | None = None) -> RawData:
+    """569 tumors, 30 measurements, malignant or benign (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _table("breast_cancer", load_breast_cancer, split)
+
+
+@CATALOG.register("wine")
+def wine(split: str | None = None) -> RawData:
+    """178 wines, 13 measurements, three growers (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_wine
+
+    return _table("wine", load_wine, split)
+
+
+@CATALOG.register("iris")
+def iris(split: str | None = None) -> RawData:
+    """150 flowers, four measurements, three species (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_iris
+
+    return _table("iris", load_iris, split)
+
+
+@CATALOG.register("diabetes")
+def diabetes(split: str | None = None) -> RawData:
+    """442 patients, ten measurements in their own units (Efron et al. 2004); no classes."""
+    from sklearn.datasets import load_diabetes
+
+    _no_parts("diabetes", split)
+    frame = load_diabetes(as_frame=True, scaled=False).data
+    return RawData(frame, source="diabetes")
+
+
+@CATALOG.register("mnist")
+def mnist(split: str | None = None) -> RawData:
+    """60,000 + 10,000 handwritten digits, 28x28 grey (LeCun et al. 1998)."""
+    return MNIST.read(split)
+
+
+@CATALOG.register("fashion_mnist")
+def fashion_mnist(split: str | None = None) -> RawData:
+    """60,000 + 10,000 articles of clothing, 28x28 grey (Xiao et al. 2017, MIT licence)."""
+    return FASHION_MNIST.read(split)
+
+
+def provenance(name: str, split: str | None = None) -> dict[str, str]:
+    """What a benchmark says of its data: {"file", "sha256", "split"}.
+
+    For a set inside scikit-learn the hash is that of its values; otherwise that of the file.
+
+    Args:
+        name: of a set in the catalog, or the path of a file.
+        split: the part that was used.
+
+    Raises:
+        DataError: neither a name nor a file, or the set cannot be had.
+    """
+    if name in _DOWNLOADED:
+        path = _DOWNLOADED[name].locate()
+        return {"file": path.name, "sha256": file_sha256(path), "split": split or "train"}
+    if name in CATALOG:
+        values = np.ascontiguousarray(CATALOG[name](split).x)
+        return {
+            "file": f"scikit-learn: {name}",
+            "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
+            "split": split or "all",
+        }
+    if not Path(name).is_file():
+        raise DataError(f"{name} is neither a file nor a named data set ({', '.join(CATALOG)})")
+    return {"file": Path(name).name, "sha256": file_sha256(name), "split": split or "all"}
+
+
+def _table(name: str, reader: Callable[..., Any], split: str | None) -> RawData:
+    _no_parts(name, split)
+    found = reader(as_frame=True)
+    names = tuple(str(target) for target in found.target_names)
+    return RawData(found.data, labels=np.array(names)[found.target], class_names=names, source=name)
+
+
+def _no_parts(name: str, split: str | None) -> None:
+    if split is not None:
+        raise DataError(
+            f"{name} has no published parts, so no {split!r}; use Dataset.split(fraction, seed)"
+        )

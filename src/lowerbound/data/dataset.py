@@ -1,0 +1,206 @@
+"""Data as the training loop wants it: compact tensors in memory, gathered into a ``Batch``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.binarization import (
+    BITS_SEED,
+    bits_sha256,
+    drawn_bits,
+    keyed_bits,
+    threshold_bits,
+)
+from lowerbound.data.labels import encode_labels
+from lowerbound.data.schema import Condition, Schema
+from lowerbound.errors import DataError
+from lowerbound.trace import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Rows of data and what is known of each.
+
+    Attributes:
+        schema: what the rows look like.
+        x: (rows, *event), compact: codes in uint8 where there are levels (int32 above 256), else
+            model units in float32 or float64.
+        observed: like x, False where a value is missing.
+        label: (rows,) long, index into ``schema.class_names``; -1 where unknown.
+        condition: (rows, size) numbers that a conditional model is told.
+        ids: a name per row, such as its file.
+        source: where the rows came from, for reports.
+    """
+
+    schema: Schema
+    x: Tensor
+    observed: Tensor | None = None
+    label: Tensor | None = None
+    condition: Tensor | None = None
+    ids: tuple[str, ...] | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("observed", "label", "condition", "ids"):
+            value = getattr(self, name)
+            if value is not None and len(value) != len(self.x):
+                raise DataError(f"{len(self.x)} rows of data but {len(value)} of {name}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, indices: Tensor, noise: torch.Generator | None = None) -> Batch:
+        """The rows at ``indices`` (long, on the device of x) in model units.
+
+        Args:
+            indices: row numbers; they become ``Batch.ids``.
+            noise: draws new bits under dynamic binarization and is moved on by that; None: the
+                fixed bits of ``binarized()``, whatever the order and the batch.
+        """
+        packed = self.x.index_select(0, indices)
+        label = _gather(self.label, indices)
+        told = self.schema.condition
+        condition = _gather(self.condition, indices)
+        if told is not None and told.kind == "label" and label is not None:
+            condition = _one_hot(label, told.size)
+        return Batch(
+            x=self._units(packed, noise),
+            observed=_gather(self.observed, indices),
+            condition=condition,
+            label=label,
+            ids=indices,
+        )
+
+    def all(self) -> Batch:
+        """Every row in one batch; for data that is small in model units."""
+        return self.batch(torch.arange(len(self), device=self.x.device))
+
+    def subset(self, indices: Tensor | Sequence[int] | np.ndarray[Any, Any]) -> Dataset:
+        """The rows at ``indices``, in that order."""
+        rows = torch.as_tensor(indices, dtype=torch.long, device=self.x.device)
+        ids = None if self.ids is None else tuple(self.ids[row] for row in rows.tolist())
+        return replace(
+            self,
+            x=self.x.index_select(0, rows),
+            observed=_gather(self.observed, rows),
+            label=_gather(self.label, rows),
+            condition=_gather(self.condition, rows),
+            ids=ids,
+        )
+
+    def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+        """(training, validation) at random, ``fraction`` of the rows (at least one) for the second.
+
+        Raises:
+            DataError: fewer than two rows.
+        """
+        if len(self) < 2:
+            raise DataError(f"{len(self)} sample(s) cannot be split in two; give more rows")
+        count = min(max(1, round(fraction * len(self))), len(self) - 1)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        held_out, rest = order[:count].sort().values, order[count:].sort().values
+        return self.subset(rest), self.subset(held_out)
+
+    def binarized(self, seed: int = BITS_SEED) -> Dataset:
+        """The same rows with their bits fixed by seed and row content, packed as 0 and 1.
+
+        Data that is binary already is returned as it is.
+        """
+        if self.schema.binarize == "none":
+            require_binary(self)
+            return self
+        top = self.schema.top_code
+        threshold = self.schema.binarize == "threshold"
+        bits = threshold_bits(self.x, top) if threshold else keyed_bits(self.x, top, seed)
+        schema = replace(self.schema, binarize="none", levels=2)
+        return replace(self, schema=schema, x=bits.to(torch.uint8))
+
+    @property
+    def bits_sha256(self) -> str:
+        """SHA-256 of the rows' bits in order, which says exactly what was scored.
+
+        Raises:
+            DataError: the data has grey values whose bits are not fixed; see ``binarized``.
+        """
+        if self.schema.levels != 2 or self.schema.binarize != "none":
+            raise DataError("only fixed bits have a hash; call binarized(seed) first")
+        return bits_sha256(self.x)
+
+    def with_labels(self, values: Any) -> Dataset:
+        """The same rows with these labels: class names are taken from the values.
+
+        Raises:
+            DataError: their number is not that of the rows, or they are no classes.
+        """
+        label, names = encode_labels(values)
+        return replace(self, label=label, schema=replace(self.schema, class_names=names))
+
+    def conditioned_on_label(self) -> Dataset:
+        """The same rows for a conditional model p(x | y): each batch carries its class as one-hot.
+
+        Raises:
+            DataError: no labels, or some are unknown.
+        """
+        if self.label is None or not self.schema.class_names:
+            raise DataError("a model conditioned on the class needs labels, and the data has none")
+        unknown = torch.nonzero(self.label < 0).flatten().tolist()
+        if unknown:
+            raise DataError(f"no class is known for rows {listed(unknown)}, counted from 0")
+        told = Condition("label", len(self.schema.class_names))
+        return replace(self, schema=replace(self.schema, condition=told), condition=None)
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same rows held on another device, so that batches are gathered there."""
+        tensors = {
+            field.name: getattr(self, field.name).to(device)
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return replace(self, **tensors)
+
+    def _units(self, packed: Tensor, noise: torch.Generator | None) -> Tensor:
+        if self.schema.binarize == "none":
+            return self.schema.units(packed)
+        if self.schema.binarize == "threshold":
+            return threshold_bits(packed, self.schema.top_code)
+        if noise is None:
+            return keyed_bits(packed, self.schema.top_code)
+        return drawn_bits(packed, self.schema.top_code, noise)
+
+
+def require_binary(dataset: Dataset) -> None:
+    """Refuse data with values other than 0 and 1, for likelihoods that are defined on bits only.
+
+    Raises:
+        DataError: names a row and a value, and what to do.
+    """
+    if dataset.schema.binary:
+        return
+    units = dataset.schema.units(dataset.x)
+    grey = ((units != 0) & (units != 1)).flatten(1)
+    rows = torch.nonzero(grey.any(1)).flatten()
+    if len(rows):
+        row = int(rows[0])
+        value = float(units[row].flatten()[grey[row]][0])
+        raise DataError(
+            f"this likelihood is for zeros and ones, and the data has other values (such as "
+            f"{value:.3g} in row {row}, in model units): binarize='dynamic' or 'threshold', or use "
+            "another likelihood"
+        )
+
+
+def _gather(values: Tensor | None, indices: Tensor) -> Tensor | None:
+    return None if values is None else values.index_select(0, indices)
+
+
+def _one_hot(label: Tensor, size: int) -> Tensor:
+    """(batch, size); scatter, because torch's one_hot waits for the device to check its input."""
+    zeros = torch.zeros(len(label), size, device=label.device)
+    return zeros.scatter_(1, label.unsqueeze(1), 1.0)

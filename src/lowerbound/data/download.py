@@ -1,0 +1,65 @@
+"""Files from the network, whole or not at all; and where they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from lowerbound.errors import DataError
+
+TIMEOUT = 30.0  # seconds without a byte
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $XDG_CACHE_HOME/lowerbound, else ~/.cache/lowerbound."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lowerbound"
+
+
+def data_folders() -> list[Path]:
+    """Where named data sets are looked for: the folder LOWERBOUND_DATA, then the cache."""
+    named = os.environ.get("LOWERBOUND_DATA")
+    return [*([Path(named)] if named else []), cache_folder()]
+
+
+def file_sha256(path: Path | str) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(url: str, most: int) -> bytes:
+    """The bytes at ``url``.
+
+    Raises:
+        DataError: unreachable, cut short, or more than ``most`` bytes.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            content: bytes = answer.read(most + 1)
+            length = answer.headers.get("Content-Length")
+    except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise DataError(f"{url} cannot be downloaded: {reason}") from error
+    if len(content) > most or (length is not None and int(length) != len(content)):
+        raise DataError(f"{url} has {length or 'too many'} bytes and {len(content)} came")
+    return content
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file such that it is complete or absent, also when the process dies meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

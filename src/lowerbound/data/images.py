@@ -1,0 +1,244 @@
+"""Folders of pictures, read through Pillow; one subfolder per class gives labels."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.pixels import Channels, Resize
+from lowerbound.data.raw import RawData
+from lowerbound.data.resizing import choose_size, fit_to
+from lowerbound.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+)
+SPLITS = ("train", "validation", "val", "valid", "test")
+OnError = Literal["raise", "skip"]
+T = TypeVar("T")
+
+
+def read_folder(
+    folder: Path,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    resize: Resize = "pad",
+    on_error: OnError = "raise",
+    split: str | None = None,
+) -> RawData:
+    """Every picture under ``folder``, sorted by path, as uint8 grey or color.
+
+    Colors with transparency are laid on white, palettes are looked up, the camera's rotation is
+    applied, 16-bit greys lose their lower byte. Where all pictures are grey, so is the data.
+
+    Args:
+        folder: searched recursively; the first level of subfolders names the classes.
+        size: (height, width); None: the most common one.
+        channels: 1 or 3; None: found from the pictures.
+        resize: how a picture of another size is brought to it.
+        on_error: "skip" leaves unreadable pictures out, counts them and names them in a warning.
+        split: the subfolder to read, where the first level is train/test rather than classes.
+
+    Raises:
+        DataError: no pictures there, or one is unreadable (it is named).
+    """
+    root = _split_folder(folder, split)
+    paths = find_pictures(root)
+    if not paths:
+        raise DataError(f"{root} has no pictures ({', '.join(sorted(SUFFIXES))}); {_has(root)}")
+    x, kept = read_pictures([root / path for path in paths], size, channels, resize, on_error)
+    names = [paths[i] for i in kept]
+    classes = [name.parts[0] if len(name.parts) > 1 else None for name in names]
+    return RawData(
+        x,
+        labels=classes if len({c for c in classes if c}) > 1 else None,
+        channels="squeezed" if x.ndim == 3 else "last",
+        resize=resize,
+        ids=tuple(name.as_posix() for name in names),
+        source=str(root),
+    )
+
+
+def read_file(
+    path: Path, size: tuple[int, int] | None, channels: int | None, resize: Resize
+) -> RawData:
+    """One picture as a data set of one row.
+
+    Raises:
+        DataError: it is unreadable.
+    """
+    x, _ = read_pictures([path], size, channels, resize, "raise")
+    layout: Channels = "squeezed" if x.ndim == 3 else "last"
+    return RawData(x, channels=layout, resize=resize, ids=(path.name,), source=str(path))
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Sorted paths of the picture files below ``folder``, relative to it; hidden ones left out."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] not in "._"]
+        found += [
+            Path(place, name).relative_to(folder)
+            for name in files
+            if Path(name).suffix.lower() in SUFFIXES and name[0] != "."
+        ]
+    return sorted(found)
+
+
+def read_pictures(
+    paths: Sequence[Path],
+    size: tuple[int, int] | None,
+    channels: int | None,
+    resize: Resize,
+    on_error: OnError,
+) -> tuple[np.ndarray[Any, Any], list[int]]:
+    """(uint8 pictures (n, H, W) or (n, H, W, 3), positions in ``paths`` of those read)."""
+    failures = _Failures(on_error, len(paths))
+    headers = failures.read_each(_header, paths, range(len(paths)))
+    if not headers:
+        raise DataError(f"none of the {len(paths)} pictures can be read: {failures.summary()}")
+    _warn_mixtures(list(headers.values()))
+    colored = (
+        any(header.colored for header in headers.values()) if channels is None else channels > 1
+    )
+    target = size or choose_size([header.size for header in headers.values()], resize)
+    mode = "RGB" if colored else "L"
+    pictures = failures.read_each(
+        lambda path: np.asarray(fit_to(_load(path, mode), target, resize)), paths, headers
+    )
+    if not pictures:
+        raise DataError(f"none of the {len(paths)} pictures can be read: {failures.summary()}")
+    failures.warn()
+    return np.stack(list(pictures.values())), list(pictures)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a picture file says before its pixels are read; size is (height, width), upright."""
+
+    size: tuple[int, int]
+    colored: bool
+    transparent: bool
+    deep: bool
+
+
+@dataclass
+class _Failures:
+    """Files that could not be read, and what to do about them."""
+
+    on_error: OnError
+    total: int
+    messages: list[str] = field(default_factory=list)
+
+    def read_each(
+        self, read: Callable[[Path], T], paths: Sequence[Path], positions: Any
+    ) -> dict[int, T]:
+        """position -> answer, for those that can be read."""
+        from PIL import Image
+
+        answers = {}
+        for i in positions:
+            try:
+                answers[i] = read(paths[i])
+            # Pillow's plug-ins answer to a broken file with any of these
+            except (
+                OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
+                Image.DecompressionBombError,
+            ) as error:  # fmt: skip
+                self.add(paths[i], error)
+        return answers
+
+    def add(self, path: Path, error: Exception) -> None:
+        if self.on_error == "raise":
+            raise DataError(
+                f"{path} cannot be read as a picture: {error} (on_error='skip' leaves it out)"
+            ) from error
+        self.messages.append(path.name)
+
+    def summary(self) -> str:
+        return listed(self.messages)
+
+    def warn(self) -> None:
+        if self.messages:
+            warnings.warn(
+                f"{len(self.messages)} of {self.total} pictures cannot be read and are left out: "
+                f"{self.summary()}",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _header(path: Path) -> _Header:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        width, height = picture.size
+        if picture.getexif().get(0x0112, 1) >= 5:  # orientation: lying on its side
+            width, height = height, width
+        if picture.mode == "F":
+            raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")
+        return _Header(
+            size=(height, width),
+            colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
+            transparent="A" in picture.getbands() or "transparency" in picture.info,
+            deep=picture.mode[0] == "I",
+        )
+
+
+def _load(path: Path, mode: str) -> Image:
+    """The pixels, upright, as "L" or "RGB"."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as file:
+        picture: Image.Image = ImageOps.exif_transpose(file)
+        if picture.mode[0] == "I":
+            picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return picture.convert(mode)
+
+
+def _warn_mixtures(headers: Sequence[_Header]) -> None:
+    colored = sum(header.colored for header in headers)
+    notes = []
+    if 0 < colored < len(headers):
+        notes.append(f"{len(headers) - colored} of {len(headers)} are grey and become color")
+    if any(header.transparent for header in headers):
+        notes.append("transparent ones are laid on white")
+    if any(header.deep for header in headers):
+        notes.append("16-bit greys keep their upper 8 bits")
+    if notes:
+        warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
+
+
+def _split_folder(folder: Path, split: str | None) -> Path:
+    """The folder of the split asked for; ``train`` where the first level is only splits."""
+    inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
+    if split is not None:
+        if split not in inside:
+            raise DataError(f"{folder} has no folder {split!r}; it has {listed(inside) or 'none'}")
+        return folder / split
+    if "train" in inside and set(inside) <= set(SPLITS):
+        warnings.warn(
+            f"{folder} has parts {listed(inside)}: only train is read (split= reads another)",
+            UserWarning,
+            stacklevel=4,
+        )
+        return folder / "train"
+    return folder
+
+
+def _has(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return f"it has {listed(names)}" if names else "it is empty"

@@ -1,0 +1,110 @@
+"""Labels as class indices, -1 where unknown, and the names of the classes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import listed
+from lowerbound.errors import DataError
+
+UNKNOWN = -1
+
+
+def encode_labels(
+    values: Any, class_names: Sequence[str] | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Labels of any kind as (indices (rows,) long, class names).
+
+    NaN, None, pandas' NA and empty text are unknown. So is the number -1, unless it and 1 are the
+    only two values. Names are sorted, numbers by size.
+
+    Args:
+        values: one label per row: numbers, text or booleans; (rows,) or (rows, 1).
+        class_names: the classes of an earlier fit; a label that is none of them becomes unknown and
+            a warning names it.
+
+    Raises:
+        DataError: the values are measurements (fractions), not classes, or none is known.
+    """
+    distinct, position = _distinct(values)
+    names = [_name(value) for value in distinct]
+    if _minus_one_is_unknown(names):
+        _warn_minus_one(int((position == names.index("-1")).sum()), len(position))
+        names = ["" if name == "-1" else name for name in names]
+    known = sorted({name for name in names if name}, key=_order)
+    if class_names is None:
+        if not known:
+            raise DataError("no row has a label")
+        class_names = known
+    else:
+        _warn_new(known, class_names)
+    index = {name: i for i, name in enumerate(class_names)}
+    codes = np.array([index.get(name, UNKNOWN) for name in names], dtype=np.int64)
+    return torch.from_numpy(codes[position]), tuple(class_names)
+
+
+def _distinct(values: Any) -> tuple[list[Any], np.ndarray[Any, Any]]:
+    """The distinct values, and for each row its position among them."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(f"labels need one value per row; found shape {array.shape}")
+    if array.dtype.kind in "biuf":
+        distinct, position = np.unique(array, return_inverse=True)
+        return distinct.tolist(), position
+    first: dict[Any, int] = {}
+    position = np.array([first.setdefault(value, len(first)) for value in array.tolist()])
+    return list(first), position
+
+
+def _name(value: Any) -> str:
+    """The class name of a label; empty where it is unknown."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, float) and np.isfinite(value):
+        if not value.is_integer():
+            raise DataError(
+                f"the label holds measurements such as {value:g}, not classes; keep it as a column"
+            )
+        value = int(value)
+    text = str(value)
+    return "" if text in ("None", "nan", "<NA>", "NaT") else text
+
+
+def _minus_one_is_unknown(names: Sequence[str]) -> bool:
+    return "-1" in names and set(names) != {"-1", "1"}
+
+
+def _warn_minus_one(count: int, total: int) -> None:
+    warnings.warn(
+        f"{count:,} of {total:,} labels are -1, which means unknown; rename the class if it is one",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(name), name
+    except ValueError:
+        return 1, 0.0, name
+
+
+def _warn_new(known: Sequence[str], class_names: Sequence[str]) -> None:
+    new = [repr(name) for name in known if name not in class_names]
+    if new:
+        warnings.warn(
+            f"labels {listed(new)} are none of the model's classes "
+            f"({listed([repr(name) for name in class_names])}); those rows count as unlabeled",
+            UserWarning,
+            stacklevel=3,
+        )

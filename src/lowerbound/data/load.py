@@ -1,0 +1,162 @@
+"""One way in: a path, a name, an array, a tensor or a frame becomes a ``Dataset``."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from lowerbound.data import images, raw as raw_data
+from lowerbound.data.arrays import as_array
+from lowerbound.data.catalog import CATALOG
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.npz import read_npz
+from lowerbound.data.pixels import Resize
+from lowerbound.data.raw import RawData
+from lowerbound.data.schema import Binarize, Schema
+from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame
+from lowerbound.data.tables import from_frame
+from lowerbound.errors import DataError, OptionError, unknown
+
+_PACKED = (".gz", ".xz", ".bz2")
+
+
+def load(
+    source: Any,
+    *,
+    label: Any = None,
+    schema: Schema | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    resize: Resize | None = None,
+    on_error: images.OnError = "raise",
+    binarize: Binarize | None = None,
+    missing: str = "error",
+    split: str | None = None,
+    levels: int | None = None,
+    standardize: bool = True,
+) -> Dataset:
+    """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
+
+    Args:
+        source: a folder of pictures, a picture, a csv, parquet, npz or npy file, the name of a set
+            in ``CATALOG`` (./name for a folder of that name), an array, a tensor or a pandas frame.
+        label: a table's label column; for arrays, one value per row.
+        schema: of an earlier fit; the data has to match it.
+        image_size: height and width that pictures are brought to; None: the most common size.
+        resize: "pad" (default), "crop" or "stretch".
+        on_error: "skip" leaves out pictures that cannot be read, and counts them.
+        binarize: "dynamic" (new bits at each visit), "threshold" or "none".
+        missing: "error": NaN is refused.
+        split: the part of a set that has several, such as "test".
+        levels: number of levels of whole-number values, where their type does not tell.
+        standardize: bring real columns to mean 0 and standard deviation 1.
+
+    Raises:
+        DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
+        OptionError: an option has an unknown value.
+    """
+    _check_options(resize, on_error, binarize, missing, schema)
+    found = _read(source, label, schema, image_size, resize, on_error, split)
+    if levels is not None:
+        found = replace(found, levels=levels)
+    if schema is not None:
+        return raw_data.encode(found, schema)
+    return raw_data.fit(found, binarize or "none", standardize)
+
+
+def _check_options(
+    resize: str | None, on_error: str, binarize: str | None, missing: str, schema: Schema | None
+) -> None:
+    allowed = {
+        "resize": (resize, get_args(Resize)),
+        "on_error": (on_error, get_args(images.OnError)),
+        "binarize": (binarize, get_args(Binarize)),
+        "missing": (missing, ("error", "model")),
+    }
+    for name, (value, known) in allowed.items():
+        if value is not None and value not in known:
+            raise unknown(f"value for {name}:", value, known)
+    if missing == "model":
+        raise DataError(
+            "missing='model' is not available yet: fill or drop missing values, and leave it out"
+        )
+    if schema is not None and binarize not in (None, schema.binarize):
+        raise OptionError(
+            f"binarize={binarize!r}, but the model was fitted with {schema.binarize!r}"
+        )
+
+
+def _read(
+    source: Any,
+    label: Any,
+    schema: Schema | None,
+    image_size: int | tuple[int, int] | None,
+    resize: Resize | None,
+    on_error: images.OnError,
+    split: str | None,
+) -> RawData:
+    if isinstance(source, str) and source in CATALOG:
+        return _labeled(CATALOG[source](split), label)
+    if isinstance(source, (str, Path)):
+        path = Path(source).expanduser()
+        if path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file()):
+            size, channels, how = _picture_shape(schema, image_size, resize)
+            if path.is_dir():
+                found = images.read_folder(path, size, channels, how, on_error, split)
+            else:
+                found = images.read_file(path, size, channels, how)
+            return _labeled(found, label)
+        return _read_file(path, label, schema, split)
+    if hasattr(source, "columns"):
+        return _from_table(source, label, schema, "")
+    return _labeled(RawData(as_array(source)), label)
+
+
+def _read_file(path: Path, label: Any, schema: Schema | None, split: str | None) -> RawData:
+    if not path.exists():
+        raise DataError(_nothing_there(path))
+    if path.suffix.lower() in (".npz", ".npy"):
+        return _labeled(read_npz(path, split), label)
+    suffix = Path(path.stem).suffix if path.suffix.lower() in _PACKED else path.suffix
+    if suffix.lower() in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
+        return _from_table(read_frame(path), label, schema, str(path))
+    raise DataError(
+        f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
+        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}, .npz or .npy"
+    )
+
+
+def _from_table(frame: Any, label: Any, schema: Schema | None, source: str) -> RawData:
+    if label is None or isinstance(label, str):
+        return from_frame(frame, label, schema, source)
+    return replace(from_frame(frame, None, schema, source), labels=label)
+
+
+def _labeled(found: RawData, label: Any) -> RawData:
+    if isinstance(label, str):
+        raise DataError(f"only tables have columns, so there is no column {label!r} for the label")
+    return found if label is None else replace(found, labels=label, class_names=None)
+
+
+def _picture_shape(
+    schema: Schema | None, image_size: int | tuple[int, int] | None, resize: Resize | None
+) -> tuple[tuple[int, int] | None, int | None, Resize]:
+    """(size, channels, how to get there): those of the schema where there is one."""
+    if schema is not None and schema.kind == "images" and schema.image is not None:
+        channels, height, width = schema.event_shape
+        return (height, width), channels, resize or schema.image.resize
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    if image_size is not None and min(image_size) < 1:
+        raise OptionError(f"image_size must be at least 1, not {image_size}")
+    return image_size, None, resize or "pad"
+
+
+def _nothing_there(path: Path) -> str:
+    close = difflib.get_close_matches(path.name, list(CATALOG), n=1)
+    if not close and path.parent.is_dir():
+        beside = [entry.name for entry in path.parent.iterdir()]
+        close = difflib.get_close_matches(path.name, beside, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f" (named sets: {', '.join(CATALOG)})"
+    return f"there is no file, folder or named data set {str(path)!r}{hint}"

@@ -1,0 +1,64 @@
+"""Arrays in .npz and .npy files, found under the keys that people use."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.raw import RawData
+from lowerbound.errors import DataError
+
+DATA_KEYS = ("x", "X", "images", "data")
+LABEL_KEYS = ("y", "Y", "labels", "label", "target")
+Array = np.ndarray[Any, Any]
+
+
+def read_npz(path: Path, split: str | None = None) -> RawData:
+    """The rows and, where there are some, the labels in a numpy file.
+
+    Keys: ``x``, ``X``, ``images`` or ``data`` with ``y``, ``Y``, ``labels``, ``label`` or
+    ``target``; with parts, ``x_train`` or ``train_images`` and so on. A single array needs no key.
+
+    Args:
+        path: the file; nothing in it is ever unpickled.
+        split: the part to read where there are several; None: the training part.
+
+    Raises:
+        DataError: damaged, pickled, or without a key that is known (its keys are listed).
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return RawData(loaded, source=str(path))
+        with loaded:
+            return _choose(loaded, path, split)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
+
+
+def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
+    keys = list(arrays.files)
+    for part in (split,) if split else (None, "train"):
+        key = _first(keys, DATA_KEYS, part)
+        if key is not None:
+            label = _first(keys, LABEL_KEYS, part)
+            source = f"{path}:{part}" if part else str(path)
+            return RawData(arrays[key], None if label is None else arrays[label], source=source)
+    if len(keys) == 1 and split is None:
+        return RawData(arrays[keys[0]], source=str(path))
+    shapes = ", ".join(f"{key} {arrays[key].shape}" for key in keys) or "nothing"
+    wanted = f"x_{split}" if split else "x"
+    raise DataError(f"{path} has no array named {wanted!r} (or images, data); it has {shapes}")
+
+
+def _first(keys: Sequence[str], names: Sequence[str], part: str | None) -> str | None:
+    """The first key that means one of ``names``, of the part that is asked for."""
+    wanted = [f"{n}_{part}" for n in names] + [f"{part}_{n}" for n in names] if part else names
+    return next((key for key in wanted if key in keys), None)

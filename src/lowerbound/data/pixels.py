@@ -1,0 +1,169 @@
+"""Pictures as arrays: which axis is color, how many grey levels, and back to what came in.
+
+Inside, pictures are (rows, channels, height, width). Whole-number pictures are kept as codes
+0 .. levels - 1 in one byte each and reach the model as code / (levels - 1) in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import check_finite_rows
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+Channels = Literal["first", "last", "squeezed"]
+Resize = Literal["pad", "crop", "stretch"]
+_COLOR_COUNTS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """How the person's pictures were laid out, so that answers come back alike.
+
+    Attributes:
+        channels: "first" (rows, C, H, W), "last" (rows, H, W, C) or "squeezed" (rows, H, W).
+        resize: how a picture of another size is brought to this one.
+    """
+
+    channels: Channels = "first"
+    resize: Resize = "pad"
+
+
+def find_channels(shape: tuple[int, ...]) -> Channels:
+    """Where the color axis of (rows, ...) pictures is.
+
+    Raises:
+        DataError: the shape is not that of pictures, or it cannot be told.
+    """
+    if len(shape) == 3:
+        return "squeezed"
+    if len(shape) != 4:
+        raise DataError(
+            f"pictures need shape (rows, H, W), (rows, C, H, W) or (rows, H, W, C), not {shape}"
+        )
+    first, last = shape[1] in _COLOR_COUNTS, shape[3] in _COLOR_COUNTS
+    if first and last:
+        return "first" if shape[1] <= shape[3] else "last"
+    if not first and not last:
+        raise DataError(f"cannot tell which axis of {shape} is color: neither has 1 to 4 entries")
+    return "first" if first else "last"
+
+
+def channels_first(pictures: Array, channels: Channels) -> Array:
+    """(rows, C, H, W), a view."""
+    if channels == "squeezed":
+        return pictures[:, None]
+    return np.moveaxis(pictures, -1, 1) if channels == "last" else pictures
+
+
+def restore_channels(pictures: Array, channels: Channels) -> Array:
+    """(..., C, H, W) in the layout that the person gave."""
+    if channels == "squeezed":
+        return pictures[..., 0, :, :]
+    return np.moveaxis(pictures, -3, -1) if channels == "last" else pictures
+
+
+def match_layout(pictures: Array, event_shape: tuple[int, ...], channels: Channels) -> Array:
+    """(rows, C, H, W) of the fitted shape, whichever layout the new pictures have.
+
+    Raises:
+        DataError: size or number of channels differs.
+    """
+    expected = tuple(event_shape)
+    order: list[Channels] = [channels, "first", "last", "squeezed"]
+    for layout in order:
+        if pictures.ndim == (3 if layout == "squeezed" else 4):
+            candidate = channels_first(pictures, layout)
+            if candidate.shape[1:] == expected:
+                return candidate
+    raise DataError(
+        f"expected pictures of {expected[0]} channel(s), {expected[1]} high and {expected[2]} "
+        f"wide; found an array of shape {pictures.shape}"
+    )
+
+
+def find_levels(values: Array, levels: int | None = None) -> tuple[int | None, float]:
+    """How many grey levels there are, and the person's value of full white.
+
+    Returns:
+        (levels, white): (2, 1) for 0/1, (2, 255) for black and white pictures, (256, 255) for
+        uint8, (65536, 65535) for more, (None, 1) for floats in [0, 1]; as told where ``levels``
+        is given.
+
+    Raises:
+        DataError: values are NaN, negative, above 65535, or floats outside [0, 1].
+    """
+    check_finite_rows(values, "the data")
+    low, high = values.min(), values.max()
+    if levels is not None:
+        if low < 0 or high > levels - 1 or not is_whole(values):
+            raise DataError(
+                f"{levels} levels mean whole numbers 0 to {levels - 1}; {_range(values)}"
+            )
+        return levels, float(levels - 1)
+    if low >= 0 and high <= 1 and is_whole(values):
+        return 2, 1.0
+    if values.dtype.kind == "f":
+        if low < 0 or high > 1:
+            raise DataError(_float_range_message(values))
+        return None, 1.0
+    if low < 0 or high > 65535:
+        raise DataError(f"whole-number grey values must lie in 0 to 255 or 65535; {_range(values)}")
+    if high == 255 and ((values == 0) | (values == 255)).all():
+        return 2, 255.0
+    return (256, 255.0) if high <= 255 else (65536, 65535.0)
+
+
+def pack(values: Array, levels: int | None, white: float) -> Tensor:
+    """The person's values as codes 0 .. levels - 1 (uint8; int32 above 256) or floats in [0, 1].
+
+    Raises:
+        DataError: a value is none of the levels; the message names it.
+    """
+    check_finite_rows(values, "the data")
+    if levels is None:
+        if values.dtype.kind != "f" or values.min() < 0 or values.max() > 1:
+            raise DataError(f"the model was fitted on floats in [0, 1]; {_range(values)}")
+        # torch warns of an array that cannot be written to
+        return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    step = white / (levels - 1)
+    codes = values if step == 1 else values / step
+    if values.min() < 0 or values.max() > white or not is_whole(codes):
+        between = "only 0 and" if levels == 2 else f"{levels} levels from 0 to"
+        raise DataError(f"the model was fitted on {between} {white:g}; {_range(values)}")
+    kind = np.uint8 if levels <= 256 else np.int32
+    return torch.from_numpy(np.array(codes, dtype=kind, order="C"))
+
+
+def unpack(units: Array, levels: int | None, white: float, dtype: str, rounded: bool) -> Array:
+    """Model units back to the person's values; ``rounded`` snaps to the nearest level and dtype."""
+    if levels is None:
+        return units.astype(dtype) if rounded else units
+    if not rounded:
+        return units.astype(np.float64) * white
+    codes = np.rint(np.clip(units.astype(np.float64), 0, 1) * (levels - 1))
+    return (codes * (white / (levels - 1))).astype(dtype)
+
+
+def is_whole(values: Array) -> bool:
+    """Whether every value is a whole number."""
+    return values.dtype.kind != "f" or bool((values == np.floor(values)).all())
+
+
+def _range(values: Array) -> str:
+    kind = "whole numbers" if is_whole(values) else "numbers"
+    low, high = float(values.min()), float(values.max())
+    return f"found {kind} from {low:g} to {high:g} ({values.dtype})"
+
+
+def _float_range_message(values: Array) -> str:
+    message = f"grey values that are floats must lie in [0, 1]; {_range(values)}: "
+    if values.min() >= 0 and is_whole(values):
+        return message + "convert them with .astype('uint8'), or pass levels=, the number of greys"
+    return message + "rescale them"

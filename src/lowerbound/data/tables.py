@@ -1,0 +1,143 @@
+"""Tables of numbers: which columns of a pandas frame are modeled, and which one is the label."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.columns import as_type
+from lowerbound.data.raw import RawData
+from lowerbound.data.schema import Schema
+from lowerbound.errors import DataError
+
+
+def from_frame(
+    frame: Any, label: str | None = None, schema: Schema | None = None, source: str = ""
+) -> RawData:
+    """The numeric columns of a frame, its label apart, its text columns left out with a warning.
+
+    Args:
+        frame: a pandas frame.
+        label: name of the label's column; None: that of ``schema``, where the frame has it.
+        schema: of an earlier fit: columns are then matched by name, whatever their order.
+        source: for reports.
+
+    Raises:
+        DataError: no rows, columns of one name, a label that is not there (the nearest is named),
+            no numeric column, or a column of numbers with text in some rows.
+    """
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    names = list(frame.columns)
+    if not len(frame) or not names:
+        raise DataError(f"the table is empty: {len(frame)} rows, {len(names)} columns")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"columns {listed(twice)} appear more than once; rename them")
+    label = _label_column(names, label, schema)
+    labels = None if label is None else frame[label]
+    features = frame.drop(columns=[label] if label is not None else [])
+    if schema is not None:
+        features = _known_columns(features, schema)
+    numeric, text = _numeric(features)
+    if text and schema is None:
+        _warn_text(features, text)
+    if not numeric.shape[1]:
+        raise DataError(f"the table has no column of numbers; it has {listed(names)}")
+    return RawData(numeric, labels=labels, label_column=label, left_out=tuple(text), source=source)
+
+
+def _label_column(names: list[str], label: str | None, schema: Schema | None) -> str | None:
+    if label is None:
+        known = None if schema is None else schema.label_column
+        return known if known in names else None
+    if label not in names:
+        close = difflib.get_close_matches(label, names, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"the table has {listed(names)}"
+        raise DataError(f"there is no column {label!r} for the label; {hint}")
+    return label
+
+
+def _known_columns(frame: Any, schema: Schema) -> Any:
+    """Without the columns that the schema does not have; the unexpected are named in a warning."""
+    wanted = {column.name for column in schema.columns}
+    if schema.kind != "table" and not wanted & set(frame.columns):
+        return frame  # an array's columns have no names: position decides
+    extra = [name for name in frame.columns if name not in wanted]
+    unexpected = [n for n in extra if n not in schema.left_out and n != schema.label_column]
+    if unexpected:
+        warnings.warn(
+            f"the model was not fitted on columns {listed(unexpected)}: ignored",
+            UserWarning,
+            stacklevel=3,
+        )
+    return frame.drop(columns=extra)
+
+
+def _numeric(frame: Any) -> tuple[Any, list[str]]:
+    """(the columns that hold numbers, the names of the others)."""
+    import pandas as pd
+
+    numbers: dict[str, Any] = {}
+    text: list[str] = []
+    for name in frame.columns:
+        column = frame[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            numbers[name] = column
+        elif (parsed := _parsed(column)) is not None:
+            numbers[name] = parsed
+        else:
+            text.append(name)
+    return pd.DataFrame(numbers, index=frame.index), text
+
+
+def _parsed(column: Any) -> Any:
+    """A column of numbers written as text or objects; None where it is text, dates or categories.
+
+    Raises:
+        DataError: most cells are numbers and some are not: a marker for missing values, probably.
+    """
+    import pandas as pd
+
+    if not (
+        pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
+    ):
+        return None
+    parsed = pd.to_numeric(column, errors="coerce")
+    bad = (parsed.isna() & column.notna()).to_numpy()
+    if not bad.any():
+        return parsed
+    if 2 * bad.sum() > column.notna().sum():
+        return None
+    rows = bad.nonzero()[0]
+    raise DataError(
+        f"column {column.name!r} holds numbers, but not in rows {listed(rows.tolist())}, counted "
+        f"from 0 (row {rows[0]}: {column.iloc[rows[0]]!r}); fill or drop those rows"
+    )
+
+
+def _warn_text(frame: Any, text: Iterable[str]) -> None:
+    examples = [f"{name!r} (such as {frame[name].iloc[0]!r})" for name in text]
+    warnings.warn(
+        f"only numbers are modeled: left out {listed(examples)}", UserWarning, stacklevel=3
+    )
+
+
+def to_frame(schema: Schema, x: Any) -> Any:
+    """Rows in model units as a pandas frame in the person's units, each column of its own type.
+
+    Args:
+        schema: of a table or of vectors.
+        x: (rows, *event_shape).
+    """
+    import pandas as pd
+
+    values = schema.decode(x, rounded=False)
+    return pd.DataFrame(
+        {
+            column.name: as_type(values[:, i], column.dtype)
+            for i, column in enumerate(schema.columns)
+        }
+    )
