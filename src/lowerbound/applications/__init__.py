@@ -1,0 +1,34 @@
+"""What a fitted model is put to: each task a frozen Request, one function and a Report.
+
+One line per application, read without importing any of them. A new one is its file and its line
+here; the command line and every other face show it from then on.
+"""
+
+from lowerbound.applications.base import APPLICATIONS, Application, Listing, Report, Reporter, load
+
+__all__ = ["APPLICATIONS", "Application", "Listing", "Report", "Reporter", "load"]
+
+APPLICATIONS.register("demo")(
+    Listing("lowerbound.applications.demo", "the whole tour on digits that are at hand: no network")
+)
+APPLICATIONS.register("fit")(
+    Listing("lowerbound.applications.fit", "fit a model to your data and write a model folder")
+)
+APPLICATIONS.register("evaluate")(
+    Listing("lowerbound.applications.evaluate", "say in nats how good a model is on data")
+)
+APPLICATIONS.register("sample")(
+    Listing("lowerbound.applications.generation", "draw new rows: prior, then likelihood")
+)
+APPLICATIONS.register("encode")(
+    Listing("lowerbound.applications.generation", "turn data into latent codes")
+)
+APPLICATIONS.register("decode")(
+    Listing("lowerbound.applications.generation", "turn latent codes into data")
+)
+APPLICATIONS.register("reconstruct")(
+    Listing("lowerbound.applications.generation", "encode and decode data, with its uncertainty")
+)
+APPLICATIONS.register("info")(
+    Listing("lowerbound.applications.info", "say what a model folder holds, its hashes verified")
+)

@@ -1,0 +1,143 @@
+"""The seam of everything that a fitted model is put to.
+
+An application is three things: a frozen ``Request`` (what a person can ask), one function that does
+it, and a frozen ``Report`` (what came of it)::
+
+    Request ──> function(request, reporter[, fitted]) ──> Report
+
+Its line in ``lowerbound.applications`` is all that the faces need: flags and forms come from the
+Request's fields, the JSON and the sentences from the Report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lowerbound.registry import Registry
+
+if TYPE_CHECKING:
+    from lowerbound.fitting import Fitted
+
+
+class Reporter(Protocol):
+    """Where an application says how it is getting on."""
+
+    def say(self, sentence: str) -> None:
+        """One sentence for the person who waits."""
+
+    def advance(self, task: str, done: int, total: int) -> None:
+        """``done`` of ``total`` rows or the like."""
+
+
+class Silent:
+    """A reporter for callers that want none."""
+
+    def say(self, sentence: str) -> None: ...
+
+    def advance(self, task: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Report(ABC):
+    """What came of a request: a frozen dataclass that JSON can hold."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """The same for people: a few lines."""
+
+    @property
+    def passed(self) -> bool:
+        """False where a check that was asked for failed."""
+        return True
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Every field, as JSON knows it: numbers that are not finite become None."""
+        return {
+            field.name: jsonable(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
+
+
+def jsonable(value: Any) -> Any:
+    """The value in the types that JSON has."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (int, str, bool, type(None))) else str(value)
+
+
+@dataclass(frozen=True)
+class Application:
+    """One application, ready to run.
+
+    Attributes:
+        name: what a person types.
+        request: the dataclass that it takes.
+        function: ``(request, reporter)`` or ``(request, reporter, fitted)`` to a Report.
+        needs_model: whether it takes ``fitted``, the model that ``request.model`` names.
+    """
+
+    name: str
+    request: type[Any]
+    function: Callable[..., Report]
+    needs_model: bool
+
+    def __call__(
+        self, request: Any, reporter: Reporter | None = None, fitted: Fitted | None = None
+    ) -> Report:
+        """Do what ``request`` asks for.
+
+        Args:
+            request: an instance of ``self.request``.
+            reporter: hears of the progress.
+            fitted: a model that is loaded already; None reads the folder ``request.model``.
+        """
+        reporter = reporter or Silent()
+        if not self.needs_model:
+            return self.function(request, reporter)
+        if fitted is None:
+            from lowerbound.model_folder import read
+
+            fitted = read(request.model)
+        return self.function(request, reporter, fitted)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An application's line in the list; its module is imported when it is first used.
+
+    Attributes:
+        module: where its function lives, under the command's own name.
+        help: the sentence that the list of commands shows.
+    """
+
+    module: str
+    help: str
+
+
+APPLICATIONS: Registry[Listing] = Registry("command")
+
+
+def load(name: str) -> Application:
+    """Import an application, and read its Request and its needs off the function's signature.
+
+    Raises:
+        OptionError: no application has that name; the nearest is suggested.
+    """
+    function = getattr(import_module(APPLICATIONS[name].module), name.replace("-", "_"))
+    parameters = inspect.signature(function).parameters
+    request = typing.get_type_hints(function)[next(iter(parameters))]
+    return Application(name, request, function, "fitted" in parameters)

@@ -1,0 +1,51 @@
+"""The class of each row: by name where a person sees it, as one-hot where a model is told it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError, unknown
+from lowerbound.fitting import Fitted
+
+
+def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
+    """The condition of each row, (rows, classes); None for a model that is told none.
+
+    Raises:
+        OptionError: the model is told the class, and none is given; or the other way round.
+    """
+    names = fitted.schema.class_names
+    if not fitted.options.model.conditional:
+        if label is not None:
+            raise OptionError(
+                "this model is not told the class; fit one with --conditional to ask for a label"
+            )
+        return None
+    if label is None:
+        raise OptionError(f"this model needs to be told the class; one of: {', '.join(names)}")
+    return torch.nn.functional.one_hot(label, len(names)).to(torch.get_default_dtype())
+
+
+def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:
+    """Class indices of class names, (rows,).
+
+    Raises:
+        OptionError: a name that is no class; the nearest is suggested.
+    """
+    names = fitted.schema.class_names
+    for label in labels:
+        if label not in names:
+            raise unknown("class", label, names)
+    return torch.tensor([names.index(label) for label in labels], dtype=torch.long)
+
+
+def label_names(dataset: Dataset) -> tuple[str, ...] | None:
+    """The class of each row by name, "" where unknown; None where no row has one."""
+    if dataset.label is None:
+        return None
+    names = (*dataset.schema.class_names, "")  # index -1 is the last
+    return tuple(names[index] for index in dataset.label.tolist())

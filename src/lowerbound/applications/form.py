@@ -1,0 +1,161 @@
+"""A form from a dataclass: one entry per field, nested dataclasses as groups of their own.
+
+The command line makes its flags of the entries, other faces their widgets; what a person answers
+becomes the dataclass again. So an option that is added to a dataclass shows up wherever a person
+can answer, and there is no second list of options to keep in step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lowerbound.config import from_mapping
+from lowerbound.errors import DataError, OptionError, unknown
+
+Request = TypeVar("Request")
+Path = tuple[str, ...]
+
+REQUIRED: Any = dataclasses.MISSING
+"""The default of a field that a person has to answer."""
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
+_BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One question of a form.
+
+    Attributes:
+        path: names from the outermost dataclass to the field: ("training", "epochs").
+        kind: bool, int, float or str.
+        many: whether the answer is a tuple of them.
+        default: the answer of a person who gives none; ``dataclasses.MISSING`` where there must be
+            one.
+        help: one sentence.
+        choices: the answers that make sense; empty where any does.
+        positional: asked for by its place in the command instead of by a flag.
+        short: a one-letter flag such as "-o", or "".
+        metavar: how the answer is called in help texts.
+    """
+
+    path: Path
+    kind: type
+    many: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    positional: bool = False
+    short: str = ""
+    metavar: str = ""
+
+    @property
+    def name(self) -> str:
+        """The field's own name."""
+        return self.path[-1]
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        stem = self.name.replace("_", "-")
+        return f"--no-{stem}" if self.kind is bool and self.default is True else f"--{stem}"
+
+    @property
+    def called(self) -> str:
+        """What a message calls it: its place or its flag."""
+        return (self.metavar or self.name.upper()) if self.positional else self.flag
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is dataclasses.MISSING
+
+    def parse(self, text: str) -> Any:
+        """The answer that ``text`` means.
+
+        Raises:
+            OptionError: it is not of this kind, or not one of the choices.
+        """
+        if self.choices and text not in self.choices:
+            raise unknown(f"{self.called}:", text, self.choices)
+        try:
+            return _BOOLEANS[text.lower()] if self.kind is bool else self.kind(text)
+        except (KeyError, ValueError):
+            raise OptionError(f"{self.called} takes {_WORDS[self.kind]}, not {text!r}") from None
+
+
+def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
+    """One entry per field of ``cls`` that a word can answer; mappings are left out."""
+    found: list[Entry] = []
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            found += entries(hint, (*path, field.name))
+        else:
+            entry = _entry(field, hint, path)
+            found += [entry] if entry else []
+    return found
+
+
+def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
+    """The dataclass that the answers fill; what is not answered keeps its default.
+
+    Raises:
+        DataError: an answer that is required is missing.
+        OptionError: an answer has the wrong kind.
+    """
+    for entry in entries(cls):
+        if entry.required and entry.path not in answers:
+            raise DataError(f"{entry.called} is missing: {entry.help}")
+    nested: dict[str, Any] = {}
+    for path, value in answers.items():
+        place = nested
+        for name in path[:-1]:
+            place = place.setdefault(name, {})
+        place[path[-1]] = value
+    return from_mapping(cls, nested)
+
+
+def _entry(field: dataclasses.Field[Any], hint: Any, path: Path) -> Entry | None:
+    kind, many, choices = _kind(hint)
+    if kind is None:
+        return None
+    metadata = field.metadata
+    return Entry(
+        path=(*path, field.name),
+        kind=kind,
+        many=many,
+        default=_default(field),
+        help=metadata.get("help", ""),
+        choices=tuple(str(choice) for choice in metadata.get("choices", choices)),
+        positional=metadata.get("positional", False),
+        short=metadata.get("short", ""),
+        metavar=metadata.get("metavar", ""),
+    )
+
+
+def _kind(hint: Any) -> tuple[type | None, bool, tuple[Any, ...]]:
+    """(kind of one answer, whether many, choices); None for what no word can answer."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        kinds = [_kind(argument) for argument in arguments if argument is not type(None)]
+        return next((kind for kind in kinds if kind[0]), (None, False, ()))
+    if origin is tuple:
+        kind, _, choices = _kind(arguments[0])
+        return kind, True, choices
+    if origin is typing.Literal:
+        return type(arguments[0]), False, arguments
+    return (hint if hint in _WORDS else None), False, ()
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default

@@ -1,0 +1,109 @@
+"""Where an application's data comes from: read once with what the person says about it, or by the
+schema of a model that is there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lowerbound.config import option
+from lowerbound.data import Dataset, load
+from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting import Fitted
+
+OnError = Literal["raise", "skip"]
+SKIPPED_SPLIT = "none"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What a person may have to say about data that no model has seen."""
+
+    label: str | None = option(None, "a table's column that holds the class", metavar="COLUMN")
+    binarize: Literal["none", "dynamic", "threshold"] = option(
+        "none", "make grey values bits: new ones at each visit, or above a half"
+    )
+    levels: int | None = option(None, "number of levels of whole-number values (default: seen)")
+    image_size: int | None = option(
+        None, "height and width that pictures are brought to (default: the most common size)"
+    )
+    resize: Literal["pad", "crop", "stretch"] | None = option(
+        None, "how a picture of another size is brought to it (default: pad)"
+    )
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    missing: Literal["error", "model"] = option("error", "cells without a value")
+    standardize: bool = option(True, "leave real columns in their own units")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Data to learn from, and data that only the last numbers are taken on.
+
+    Attributes:
+        training: rows to fit on.
+        test: rows that nothing is fitted or chosen on; None where the person wanted none.
+        protocol: how the test part came about, in words.
+    """
+
+    training: Dataset
+    test: Dataset | None
+    protocol: str
+
+
+def read_parts(source: str, options: ReadingOptions, test: float, seed: int) -> Parts:
+    """Read ``source`` and set a test part aside: the published one where there is one.
+
+    Args:
+        source: a path or the name of a set.
+        options: what is to be known about it.
+        test: share of the rows that is held out where no test part is published; 0: none.
+        seed: of the rows that are held out.
+
+    Raises:
+        DataError: the data cannot be read or cannot be modeled.
+        OptionError: ``test`` is not a share below one.
+    """
+    if not 0 <= test < 1:
+        raise OptionError(f"--test is a share of the rows, 0 to below 1, not {test:g}")
+    dataset = load(
+        source,
+        label=options.label,
+        binarize=options.binarize,
+        levels=options.levels,
+        image_size=options.image_size,
+        resize=options.resize,
+        on_error=options.on_error,
+        missing=options.missing,
+        standardize=options.standardize,
+    )
+    published = _published_test(source, dataset, options.on_error)
+    if published is not None:
+        return Parts(dataset, published, f"the published test part, {len(published):,} rows")
+    if not test or round(test * len(dataset)) < 1:
+        return Parts(dataset, None, "no test part")
+    training, held_out = dataset.split(test, seed)
+    share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {seed} before training"
+    return Parts(training, held_out, share)
+
+
+def _published_test(source: str, dataset: Dataset, on_error: OnError) -> Dataset | None:
+    """The part called "test" where the source has one of its own."""
+    try:
+        test = load(source, schema=dataset.schema, split="test", on_error=on_error)
+    except DataError:
+        return None
+    # a file without parts is read whole whichever part is asked for
+    return None if test.source == dataset.source else test
+
+
+def open_data(
+    source: str, fitted: Fitted, *, on_error: OnError = "raise", split: str | None = None
+) -> Dataset:
+    """Data of the kind that a model was fitted on, told the class where the model is.
+
+    Raises:
+        DataError: it is of another kind, or a conditional model meets rows without a class.
+    """
+    told = replace(fitted.schema, condition=None)
+    dataset = load(source, schema=told, on_error=on_error, split=split)
+    return dataset.conditioned_on_label() if fitted.schema.condition else dataset

@@ -1,0 +1,114 @@
+"""Where the command line talks: results on standard output, everything else on standard error.
+
+On a terminal work in progress is a bar that redraws itself; piped or logged it is plain lines, now
+and then, without a control character.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LINE_EVERY = 10.0  # seconds between two plain lines of one task
+
+
+class Console:
+    """Speaks to the person who typed the command.
+
+    Args:
+        as_json: standard output is for one JSON object, so that sentences go to standard error.
+        verbose: also say what is only of use when something is looked for.
+    """
+
+    def __init__(self, as_json: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self.verbose = verbose
+        self._open = ExitStack()
+        self._progress: Progress | None = None
+        self._bars: dict[str, TaskID] = {}
+        self._spoken: dict[str, float] = {}
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def say(self, sentence: str) -> None:
+        """One line for the person who waits."""
+        if self._progress is not None:
+            self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def detail(self, sentence: str) -> None:
+        """A line that only -v shows."""
+        if self.verbose:
+            self.say(sentence)
+
+    def advance(self, task: str, done: int, total: int, remark: str = "") -> None:
+        """``done`` of ``total``: moves the task's bar, or says a line when one is due."""
+        if self.interactive:
+            self._move_bar(task, done, total, remark)
+        elif self._due(task, done, total):
+            self.say(f"{task}: {done:,} of {total:,}{'  ' if remark else ''}{remark}")
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody watches: standard error is a terminal that can redraw a line."""
+        return sys.stderr.isatty()
+
+    def result(self, text: str, mapping: Mapping[str, Any]) -> None:
+        """What came of the command, on standard output: one JSON object, or sentences."""
+        self._open.close()
+        print(json.dumps(mapping, allow_nan=False) if self.as_json else text, flush=True)
+
+    def _due(self, task: str, done: int, total: int) -> bool:
+        now = time.monotonic()
+        first = self._spoken.setdefault(task, now)
+        if done < total and now - first < LINE_EVERY:
+            return False
+        self._spoken[task] = now
+        if done >= total:
+            del self._spoken[task]
+        return True
+
+    def _move_bar(self, task: str, done: int, total: int, remark: str) -> None:
+        progress = self._progress or self._start()
+        if task not in self._bars:
+            self._bars[task] = progress.add_task(task, total=total, remark="")
+        progress.update(self._bars[task], completed=done, total=total, remark=remark)
+
+    def _start(self) -> Progress:
+        from rich.console import Console as Terminal
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[remark]}", markup=False),
+        )
+        self._progress = Progress(*columns, console=Terminal(file=sys.stderr))
+        self._open.callback(self._stop)
+        self._progress.start()
+        return self._progress
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._bars = None, {}

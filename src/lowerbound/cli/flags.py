@@ -1,0 +1,141 @@
+"""Flags from the entries of a form, and a form's answers from the flags that were typed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from lowerbound.applications.base import Application
+from lowerbound.applications.form import Entry, answer, entries
+from lowerbound.errors import OptionError
+
+PROGRAM = "lowerbound"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises our error, a sentence, instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = message.removeprefix("the following arguments are required: ")
+        if sentence != message:
+            sentence = f"missing: {sentence}"
+        raise OptionError(f"{self.prog}: {sentence}; see {self.prog} --help")
+
+
+def parse(application: Application, help: str, words: Sequence[str]) -> argparse.Namespace:
+    """What was typed after the command; ``request`` is the Request it makes.
+
+    Raises:
+        OptionError: an unknown option (the nearest is suggested), or a value that makes no sense.
+        SystemExit: after ``--help``.
+    """
+    form = entries(application.request)
+    parser = command_parser(application.name, help, form)
+    typed, extra = parser.parse_known_args(words)
+    if extra:
+        raise _unexpected(parser, extra[0])
+    answers = {entry.path: _value(entry, typed) for entry in form if hasattr(typed, _key(entry))}
+    if typed.seed is not None:
+        seed = _seed(typed.seed)
+        answers |= {entry.path: seed for entry in form if entry.name == "seed"}
+    typed.request = answer(application.request, answers)
+    return typed
+
+
+def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
+    """The parser of one command: a flag per entry, grouped as the dataclasses are nested."""
+    parser = Parser(
+        prog=f"{PROGRAM} {name}",
+        description=help,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    groups: dict[str, Any] = {"": parser}
+    for entry in form:
+        title = entry.path[-2] if len(entry.path) > 1 else ""
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        if entry.name != "seed":
+            _add(groups[title], entry)
+    _add_shared(parser)
+    return parser
+
+
+def _add_shared(parser: Parser) -> None:
+    shared = parser.add_argument_group("every command")
+    shared.add_argument(
+        "--json", action="store_true", default=False, help="one JSON object on standard output"
+    )
+    shared.add_argument(
+        "--seed", default=None, metavar="N", help="of everything that is drawn (default: 0)"
+    )
+    shared.add_argument(
+        "-v", "--verbose", action="store_true", default=False, help="say more on the way"
+    )
+
+
+def _add(group: Any, entry: Entry) -> None:
+    names = [entry.flag] if not entry.short else [entry.short, entry.flag]
+    if entry.kind is bool and not entry.many:
+        group.add_argument(
+            *names, dest=_key(entry), action="store_const", const=not entry.default, help=entry.help
+        )
+        return
+    rest: dict[str, Any] = {"help": _help(entry), "metavar": _metavar(entry)}
+    if entry.positional:
+        group.add_argument(_key(entry), **rest)
+        return
+    if entry.many:
+        rest["action"] = "append"
+    group.add_argument(*names, dest=_key(entry), required=entry.required, **rest)
+
+
+def _key(entry: Entry) -> str:
+    return ".".join(entry.path)
+
+
+def _value(entry: Entry, typed: argparse.Namespace) -> Any:
+    value = getattr(typed, _key(entry))
+    if isinstance(value, list):
+        return tuple(entry.parse(text) for text in value)
+    return entry.parse(value) if isinstance(value, str) else value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise OptionError(f"--seed takes a whole number from 0 up, not {text!r}")
+    return int(text)
+
+
+def _metavar(entry: Entry) -> str:
+    if entry.metavar or entry.positional:
+        return entry.metavar or entry.name.upper()
+    if entry.choices:
+        return "|".join(entry.choices) if len(entry.choices) <= 4 else "NAME"
+    return {int: "N", float: "X"}.get(entry.kind, "NAME")
+
+
+def _help(entry: Entry) -> str:
+    """The entry's sentence with its default, where that says something."""
+    text = entry.help.replace("%", "%%")
+    if len(entry.choices) > 4:
+        text = f"{text} ({', '.join(entry.choices)})"
+    silent = (None, "", (), False, dataclasses.MISSING)
+    if entry.required or any(entry.default is value for value in silent) or "default" in text:
+        return text
+    return f"{text} (default: {entry.default})"
+
+
+def _unexpected(parser: Parser, word: str) -> OptionError:
+    flags: Mapping[str, Any] = parser._option_string_actions
+    if not word.startswith("-"):
+        return OptionError(
+            f"{parser.prog}: {word!r} is one word too many; see {parser.prog} --help"
+        )
+    close = difflib.get_close_matches(word.split("=")[0], list(flags), n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else f"; see {parser.prog} --help"
+    return OptionError(f"{parser.prog}: unknown option {word}{hint}")

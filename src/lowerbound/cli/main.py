@@ -1,0 +1,122 @@
+"""``lowerbound COMMAND ...``: find the application, parse, run, show."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import lowerbound
+from lowerbound.applications import APPLICATIONS, load
+from lowerbound.cli import outcome
+from lowerbound.cli.console import Console
+from lowerbound.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAD = """\
+usage: lowerbound COMMAND ...
+
+Fit a variational autoencoder to your own data, know what it is worth, and use it.
+"""
+TAIL = """\
+lowerbound COMMAND --help says what a command takes. Start with: lowerbound demo"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the process's exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    console = Console(as_json="--json" in words, verbose="-v" in words or "--verbose" in words)
+    try:
+        with console, spoken_warnings(console):
+            return run(words, console)
+    except KeyboardInterrupt as interruption:
+        return _failed(console, words, str(interruption) or "interrupted", outcome.INTERRUPTED)
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:
+        known = outcome.sentence(error)
+        if known is None:
+            raise
+        return _failed(console, words, known, outcome.BAD_INPUT)
+
+
+def run(words: Sequence[str], console: Console) -> int:
+    """The command that ``words`` spell; its exit code.
+
+    Raises:
+        LowerboundError: bad input.
+    """
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return outcome.DONE
+    if words[0] in ("-V", "--version"):
+        print(f"lowerbound {lowerbound.__version__}")
+        return outcome.DONE
+    name = known_command(words[0])
+    from lowerbound.cli.flags import parse
+
+    application = load(name)
+    try:
+        typed = parse(application, APPLICATIONS[name].help, words[1:])
+    except SystemExit:  # --help has been printed
+        return outcome.DONE
+    report = application(typed.request, console)
+    console.result(report.text(), {"command": name, **report.to_mapping()})
+    return outcome.DONE if report.passed else outcome.CHECK_FAILED
+
+
+def overview() -> str:
+    """The list of commands."""
+    width = max(map(len, APPLICATIONS))
+    lines = [f"  {name:{width}}  {APPLICATIONS[name].help}" for name in APPLICATIONS]
+    return "\n".join([HEAD, *lines, "", TAIL])
+
+
+def known_command(word: str) -> str:
+    """The command of that name.
+
+    Raises:
+        OptionError: there is none; the nearest is suggested.
+    """
+    if word in APPLICATIONS:
+        return word
+    close = difflib.get_close_matches(word, list(APPLICATIONS), n=1, cutoff=0.5)
+    hint = f"did you mean: lowerbound {close[0]}?" if close else "see lowerbound --help"
+    return _refuse(word, hint)
+
+
+def _refuse(word: str, hint: str) -> str:
+    kind = "option" if word.startswith("-") else "command"
+    raise OptionError(f"unknown {kind} {word!r}; {hint}")
+
+
+@contextmanager
+def spoken_warnings(console: Console) -> Iterator[None]:
+    """Warnings as one line each on standard error, without the place in our source."""
+
+    def speak(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, UserWarning) or console.verbose:
+            console.say(f"note: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = speak
+        yield
+
+
+def _failed(console: Console, words: Sequence[str], sentence: str, code: int) -> int:
+    print(f"lowerbound: {sentence}", file=sys.stderr, flush=True)
+    if console.as_json:
+        console.result("", {"command": words[0] if words else None, "error": sentence})
+    return code
+
+
+def _reader_left() -> int:
+    """Whoever read standard output has closed it: the work is done, and nobody wants the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return outcome.DONE

@@ -1,0 +1,53 @@
+"""From what happened to an exit code and one sentence.
+
+===== =======================================================================================
+code  meaning
+===== =======================================================================================
+0     done
+1     done, and a check that was asked for failed
+2     bad input: the sentence says what, where and what to do
+130   interrupted; what was reached is saved
+===== =======================================================================================
+"""
+
+from __future__ import annotations
+
+import errno
+
+from lowerbound.errors import LowerboundError
+
+DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EDQUOT: "your quota is used up: free some space and run the command again",
+    errno.EACCES: "choose a place that you may use",
+    errno.EPERM: "choose a place that you may use",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file: check the path",
+    errno.EISDIR: "that is a folder, and a file is needed",
+    errno.EEXIST: "it is there already: choose another name",
+}
+
+
+def sentence(error: BaseException) -> str | None:
+    """The error in one sentence for the person; None for a defect of ours, kept with its trace."""
+    if isinstance(error, LowerboundError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno is not None:
+        return _about_file(error)
+    if isinstance(error, MemoryError) or _torch_is_out_of_memory(error):
+        return "the memory is full: give less data, or a smaller --batch-size or --samples"
+    return None
+
+
+def _about_file(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    reason = (error.strerror or "cannot be read or written").lower()
+    advice = _WHAT_TO_DO.get(error.errno or 0, "check the disk and the path")
+    return f"{where}{reason}; {advice}"
+
+
+def _torch_is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,89 @@
+"""Flags follow from a Request's fields, and mistakes are named with the nearest right word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from lowerbound.applications.base import Application, Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.cli.flags import parse
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Training:
+    epochs: int | None = option(None, "passes over the data")
+    learning_rate: float = option(1e-3, "of Adam")
+    seed: int = option(0, "of everything")
+
+
+@dataclass(frozen=True)
+class Request:
+    data: str = option(REQUIRED, "a table", positional=True)
+    output: str = option(REQUIRED, "where to", short="-o", metavar="OUT")
+    shape: Literal["round", "square"] = option("round", "which")
+    tags: tuple[str, ...] = option((), "any number of these")
+    quiet: bool = option(False, "say less")
+    training: Training = field(default_factory=Training)
+
+
+@dataclass(frozen=True)
+class Empty(Report):
+    def text(self) -> str:
+        return ""
+
+
+def nothing(request: Request, reporter: Reporter) -> Empty:
+    return Empty()
+
+
+APPLICATION = Application("work", Request, nothing, needs_model=False)
+
+
+def made(line: str) -> Request:
+    request: Request = parse(APPLICATION, "do it", line.split()).request
+    return request
+
+
+def test_defaults_are_the_dataclasses_own() -> None:
+    assert made("d.csv -o out") == Request("d.csv", "out")
+
+
+def test_every_field_has_its_flag_nested_ones_too() -> None:
+    line = "d.csv --output out --shape square --tags a --tags b --quiet"
+    line += " --epochs 3 --learning-rate 0.1 --seed 7"
+    expected = Request("d.csv", "out", "square", ("a", "b"), True, Training(3, 0.1, 7))
+    assert made(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("d -o o --epoch 3", "unknown option --epoch; did you mean --epochs"),
+        ("d -o o --lerning-rate=3", "did you mean --learning-rate"),
+        ("d -o o --zzzzz", "unknown option --zzzzz; see lowerbound work --help"),
+        ("d -o o e", "'e' is one word too many"),
+        ("d -o o --epochs few", "--epochs takes a whole number, not 'few'"),
+        ("d -o o --shape squre", "did you mean 'square'"),
+        ("d -o o --seed -1", "--seed"),
+        ("d -o o --seed x", "--seed takes a whole number"),
+        ("d -o", "expected one argument"),
+        ("d", "missing: -o/--output; see lowerbound work --help"),
+        ("", "missing: DATA, -o/--output"),
+    ],
+)
+def test_mistakes_are_named(line: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        made(line)
+
+
+def test_help_lists_every_flag_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        made("--help")
+    shown = capsys.readouterr().out
+    for word in ("--epochs N", "default: 0.001", "round|square", "--json", "--seed", "training:"):
+        assert word in shown
