@@ -24,8 +24,11 @@ def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | Non
         return _normal_normal(q, p).flatten(-_event_dims(posterior)).sum(-1)
     if isinstance(posterior, MultivariateNormal) and p is not None:
         return _multivariate_diagonal(posterior, p)
-    if _categorical(posterior) and _categorical(prior):
-        return _categorical_categorical(posterior, prior)
+    q_classes, p_classes = _categorical(posterior), _categorical(prior)
+    if q_classes is not None and p_classes is not None:
+        per_latent = _categorical_categorical(q_classes, p_classes)
+        dims = len(posterior.event_shape)
+        return per_latent.flatten(-dims).sum(-1) if dims else per_latent
     return None
 
 
@@ -59,11 +62,7 @@ def _categorical(distribution: Distribution) -> Categorical | None:
     return distribution if isinstance(distribution, Categorical) else None
 
 
-def _categorical_categorical(posterior: Distribution, prior: Distribution) -> Tensor:
-    q, p = _categorical(posterior), _categorical(prior)
-    assert q is not None and p is not None
+def _categorical_categorical(q: Categorical, p: Categorical) -> Tensor:
     log_ratio = torch.log_softmax(q.logits, -1) - torch.log_softmax(p.logits, -1)
     # a class of probability zero contributes nothing: 0 * -inf is NaN
-    per_latent = torch.where(q.probs > 0, q.probs * log_ratio, torch.zeros_like(q.probs)).sum(-1)
-    dims = len(posterior.event_shape)
-    return per_latent.flatten(-dims).sum(-1) if dims else per_latent
+    return torch.where(q.probs > 0, q.probs * log_ratio, torch.zeros_like(q.probs)).sum(-1)

@@ -24,7 +24,8 @@ def row_keys(x: Tensor, seed: int = 0) -> Tensor:
 
     A value is hashed as float32, so that a float64 copy of the same row gets the same noise.
     """
-    bits = x.detach().to(torch.float32).flatten(1).contiguous().view(torch.int32).to(torch.int64)
+    values = x.detach().to(torch.float32).flatten(1) + 0.0  # -0.0 equals 0.0 but has other bits
+    bits = values.contiguous().view(torch.int32).to(torch.int64)
     coordinate = _mix(torch.arange(bits.shape[1], device=x.device) * _GOLDEN + seed)
     return _mix(_mix(bits + coordinate).sum(1))
 

@@ -18,6 +18,8 @@ from torch.distributions import Categorical, Distribution, Independent, Multivar
 
 from lowerbound.errors import UnsupportedError
 
+Size = torch.Size | list[int] | tuple[int, ...]  # what torch's distributions take as a shape
+
 
 class Noise(Protocol):
     """A source of standard normal noise."""
@@ -27,11 +29,23 @@ class Noise(Protocol):
 
 
 @runtime_checkable
-class Reparameterized(Protocol):
-    """A distribution of our own that is a function of standard normal noise."""
+class Pushed(Protocol):
+    """A distribution of our own that is drawn by pushing standard normal noise through a map."""
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the dtype and device of its draws."""
 
     def push(self, noise: Tensor) -> Tensor:
-        """z = g(noise): standard normal noise (samples, batch, ...) to a draw of that shape."""
+        """z = g(noise): standard normal noise (samples, batch, ...) to a draw of that shape.
+
+        Gradients pass from z to the parameters only where ``has_rsample`` says so.
+        """
+
+
+@runtime_checkable
+class Reparameterized(Pushed, Protocol):
+    """One whose draws carry gradients, and whose parameters can be held fixed."""
 
     def frozen(self) -> Distribution:
         """The same distribution, its parameters cut from the graph; z stays differentiable."""
@@ -66,8 +80,8 @@ def draw(
         like = base.loc.expand(shape)
         eps = torch.randn_like(like) if noise is None else noise.normal(shape, base.loc, level)
         return base.loc + base.scale * eps
-    if isinstance(distribution, Reparameterized):
-        like = _some_tensor(distribution)
+    if isinstance(distribution, Pushed):
+        like = distribution.like
         eps = (
             torch.randn(shape, dtype=like.dtype, device=like.device)
             if noise is None
@@ -108,9 +122,7 @@ def frozen(distribution: Distribution) -> Distribution:
         inner = frozen(distribution.base_dist)
         return Independent(inner, distribution.reinterpreted_batch_ndims, validate_args=False)
     if isinstance(distribution, Normal):
-        return Normal(
-            distribution.loc.detach(), distribution.scale.detach(), validate_args=False
-        )
+        return Normal(distribution.loc.detach(), distribution.scale.detach(), validate_args=False)
     if isinstance(distribution, MultivariateNormal):
         return MultivariateNormal(
             distribution.loc.detach(),
@@ -135,11 +147,6 @@ class TorchNoise:
         return torch.randn(
             tuple(shape), generator=self.generator, dtype=like.dtype, device=like.device
         )
-
-
-def _some_tensor(distribution: Distribution) -> Tensor:
-    like: Tensor = distribution.like  # type: ignore[attr-defined]
-    return like
 
 
 def _by_inverse(

@@ -24,7 +24,7 @@ from torch.distributions import Distribution
 
 from lowerbound.divergence import closed_form_kl, monte_carlo_kl
 from lowerbound.errors import UnsupportedError
-from lowerbound.reparameterization import Noise, draw
+from lowerbound.reparameterization import Noise, Size, draw
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Emission(Distribution):
     may hold anything, NaN included: they are filled before the formula and zeroed after it.
     """
 
+    arg_constraints = {}  # noqa: RUF012 - torch's own convention
+
     @abstractmethod
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p of each feature in nats, (samples, batch, *terms); zero where hidden."""
@@ -91,9 +93,19 @@ class Emission(Distribution):
     def mean(self) -> Tensor:
         """The best guess in model units, differentiable, (samples, batch, *event)."""
 
+    @property
     @abstractmethod
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
-        """One draw of x per row, (samples, batch, *event); not only its mean."""
+    def variance(self) -> Tensor:
+        """How far x may lie from that guess, squared model units, (samples, batch, *event)."""
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Size = ()) -> Tensor:
+        """Draws of x, not only its mean, (*sample_shape, samples, batch, *event), model units."""
+        return self._sample(torch.Size(sample_shape))
+
+    @abstractmethod
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        """What ``sample`` promises; no gradient is recorded around it."""
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(x | z) in nats, (samples, batch)."""
@@ -109,8 +121,8 @@ def masked_terms(
     """
     if observed is None:
         return term(x)
-    values = term(torch.where(observed, x, torch.full_like(x, fill)))
-    return torch.where(observed, values, torch.zeros_like(values))
+    values = term(torch.where(observed, x, fill))
+    return torch.where(observed, values, 0.0)
 
 
 @dataclass(frozen=True)

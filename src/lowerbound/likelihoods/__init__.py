@@ -1,0 +1,46 @@
+"""p(x | z): the decoder's answer, parameters of an explicit distribution over the data."""
+
+from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood
+from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission
+from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
+from lowerbound.likelihoods.continuous_bernoulli import (
+    ContinuousBernoulli,
+    ContinuousBernoulliEmission,
+)
+from lowerbound.likelihoods.discretized_logistic import (
+    DiscretizedLogistic,
+    DiscretizedLogisticEmission,
+)
+from lowerbound.likelihoods.discretized_logistic_mixture import (
+    DiscretizedLogisticMixture,
+    DiscretizedLogisticMixtureEmission,
+)
+from lowerbound.likelihoods.gaussian import Gaussian, GaussianEmission
+from lowerbound.likelihoods.laplace import Laplace, LaplaceEmission
+from lowerbound.likelihoods.levels import LevelsLikelihood
+from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.likelihoods.student_t import StudentT, StudentTEmission
+
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "BernoulliEmission",
+    "Categorical",
+    "CategoricalEmission",
+    "ContinuousBernoulli",
+    "ContinuousBernoulliEmission",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticEmission",
+    "DiscretizedLogisticMixture",
+    "DiscretizedLogisticMixtureEmission",
+    "Gaussian",
+    "GaussianEmission",
+    "Laplace",
+    "LaplaceEmission",
+    "LearnedScale",
+    "LevelsLikelihood",
+    "Likelihood",
+    "LocationScale",
+    "StudentT",
+    "StudentTEmission",
+]

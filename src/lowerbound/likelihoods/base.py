@@ -1,0 +1,133 @@
+"""p(x | z): the decoder's answer, parameters of an explicit distribution over the data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lowerbound.config import construct
+from lowerbound.errors import OptionError, unknown
+from lowerbound.registry import Registry
+from lowerbound.trace import Emission
+
+if TYPE_CHECKING:  # a name for annotations: numpy and pandas need not wait for it
+    from lowerbound.data.schema import Schema
+
+SCALE_MODES = ("fixed", "global", "feature")
+
+
+class Likelihood(nn.Module, ABC):
+    """Turns the decoder's numbers into p(x | z), and says how many it is owed.
+
+    Attributes:
+        mass: True for a probability mass (bits per dimension make sense), False for a density.
+    """
+
+    mass: ClassVar[bool]
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    @classmethod
+    def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
+        """The likelihood of this family that fits the data's schema."""
+        built: Likelihood = construct(cls, schema.event_shape, options=options)
+        return built
+
+    @property
+    def numbers(self) -> int:
+        """Numbers owed per feature."""
+        return 1
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """Shape of the numbers owed per row: the channel (or feature) axis times ``numbers``."""
+        return (self.numbers * self.event_shape[0], *self.event_shape[1:])
+
+    @abstractmethod
+    def forward(self, parameters: Tensor) -> Emission:
+        """p(x | z) from the decoder's numbers, (samples, batch, *parameter_shape)."""
+
+    def check(self, x: Tensor) -> None:
+        """Raise DataError where data in model units, (rows, *event), lies outside the support."""
+
+    def initialize(self, x: Tensor) -> None:
+        """Set own parameters, such as a learned scale, from training data in model units."""
+
+    def initial_bias(self, x: Tensor) -> Tensor | None:
+        """Numbers, (*parameter_shape,), with which p(x | z) starts as the data's marginal."""
+        return None
+
+    def split(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """The owed numbers one kind each, (samples, batch, *event), at least float32."""
+        return at_least_float32(parameters).chunk(self.numbers, 2)
+
+
+def at_least_float32(parameters: Tensor) -> Tensor:
+    """bf16 ends where probability begins."""
+    return parameters.float() if parameters.dtype == torch.bfloat16 else parameters
+
+
+class LearnedScale(nn.Module):
+    r"""sigma > 0 with a floor: sigma = floor + softplus(raw).
+
+    The floor stops the density of a perfectly reconstructed feature from growing without bound.
+
+    Args:
+        mode: "fixed" keeps ``start``; "global" learns one number; "feature" one per feature.
+        event_shape: shape of a row.
+        start: where sigma starts.
+        floor: the smallest sigma that can be learned, in model units.
+
+    Raises:
+        OptionError: an unknown mode, or a start or floor that is not positive.
+    """
+
+    def __init__(
+        self, mode: str, event_shape: tuple[int, ...], start: float = 1.0, floor: float = 1e-3
+    ) -> None:
+        super().__init__()
+        if mode not in SCALE_MODES:
+            raise unknown("scale", mode, SCALE_MODES)
+        if start <= 0 or floor <= 0:
+            raise OptionError(f"scale and floor must be positive, not {start} and {floor}")
+        self.mode = mode
+        self.floor = floor
+        self.start = start
+        shape = event_shape if mode == "feature" else (1,) * len(event_shape)
+        raw = raw_scale(torch.full(shape, start), floor)
+        self.raw = nn.Parameter(raw, requires_grad=mode != "fixed")
+
+    def forward(self) -> Tensor:
+        if self.mode == "fixed":
+            return torch.full_like(self.raw, self.start)
+        return positive_scale(self.raw, self.floor)
+
+    @torch.no_grad()
+    def set(self, sigma: Tensor) -> None:
+        """Start from ``sigma``, one per feature (their root mean square where one is learned)."""
+        if self.mode == "fixed":
+            return
+        if self.mode == "global":
+            sigma = sigma.square().mean().sqrt()
+        self.raw.copy_(raw_scale(sigma, self.floor).expand_as(self.raw))
+
+
+def positive_scale(raw: Tensor, floor: float) -> Tensor:
+    """A scale from any number, at least ``floor``: exponential below 1, linear above, never inf."""
+    return floor + F.softplus(raw)
+
+
+def raw_scale(sigma: Tensor, floor: float) -> Tensor:
+    """The number that ``positive_scale`` turns into ``sigma``; a hair above the floor if below."""
+    excess = (sigma - floor).clamp_min(1e-3 * floor)
+    return excess + torch.log(-torch.expm1(-excess))
+
+
+LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood")

@@ -1,0 +1,68 @@
+"""Binary features: p(x | z) = prod_j Bernoulli(x_j; sigmoid(logit_j))."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.errors import DataError
+from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
+from lowerbound.trace import Emission, masked_terms
+
+
+class BernoulliEmission(Emission):
+    r"""log p(x | z) = sum_j x_j log s(l_j) + (1 - x_j) log(1 - s(l_j)), from logits all the way."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        if observed is not None:
+            return super().log_prob(x, observed)
+        return (
+            -self._cross_entropy(x).flatten(2).sum(-1)
+        )  # the sign costs no pass over the features
+
+    def _terms(self, x: Tensor) -> Tensor:
+        return -self._cross_entropy(x)
+
+    def _cross_entropy(self, x: Tensor) -> Tensor:
+        target = x.expand_as(self.logits)
+        return F.binary_cross_entropy_with_logits(self.logits, target, reduction="none")
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.sigmoid(self.logits)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean * (1 - self.mean)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        return torch.bernoulli(self.mean.expand(sample_shape + self.logits.shape))
+
+
+@LIKELIHOODS.register("bernoulli")
+class Bernoulli(Likelihood):
+    """The likelihood of binary data, and only of binary data: grey values need another."""
+
+    mass = True
+
+    def forward(self, parameters: Tensor) -> BernoulliEmission:
+        return BernoulliEmission(*self.split(parameters))
+
+    def check(self, x: Tensor) -> None:
+        if not bool(((x == 0) | (x == 1)).all()):
+            raise DataError(
+                "the Bernoulli likelihood takes values 0 and 1 only, and the data has others; "
+                "binarize it (binarize='dynamic' or 'threshold') or choose another likelihood, "
+                "such as 'discretized_logistic' for integer pictures or 'continuous_bernoulli'"
+            )
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        return torch.logit(x.float().mean(0).clamp(0.01, 0.99))

@@ -1,0 +1,109 @@
+"""Real features with heavy tails: p(x | z) = prod_j t(x_j; mu_j(z), sigma_j, nu)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.errors import OptionError
+from lowerbound.likelihoods.base import LIKELIHOODS, positive_scale, raw_scale
+from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.trace import Emission, masked_terms
+
+MIN_DF = 2.05
+START_DF = 5.0
+
+
+class StudentTEmission(Emission):
+    r"""The t density with nu degrees of freedom, per feature, u = (x - mu) / sigma.
+
+    .. math:: \log p(x) = \log\Gamma(\tfrac{\nu+1}{2}) - \log\Gamma(\tfrac{\nu}{2})
+        - \tfrac12 \log(\pi\nu) - \log\sigma - \tfrac{\nu+1}{2}\log(1 + u^2/\nu)
+
+    Args:
+        loc: mu, (samples, batch, *event).
+        scale: sigma, broadcastable to a row; the variance is sigma^2 nu / (nu - 2).
+        df: nu > 2, a scalar.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor, df: Tensor) -> None:
+        self.loc, self.scale, self.df = loc, scale, df
+        super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        squares = ((x - self.loc) / self.scale).square()
+        tail = 0.5 * (self.df + 1) * torch.log1p(squares / self.df)
+        return (self._log_normalizer() - torch.log(self.scale)) - tail
+
+    def _log_normalizer(self) -> Tensor:
+        # float64: the difference of two log-gammas loses its digits where nu is large
+        df = self.df.double()
+        gammas = torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df)
+        return (gammas - 0.5 * torch.log(math.pi * df)).to(self.loc.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.scale.square() * self.df / (self.df - 2)).expand_as(self.loc)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        shape = sample_shape + self.loc.shape
+        eps = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        half = (0.5 * self.df).to(self.loc.dtype).expand(shape)
+        # chi^2 with nu degrees of freedom over nu is Gamma(nu / 2) over nu / 2
+        chi_square_over_df = torch.distributions.Gamma(half, half, validate_args=False).sample()
+        return self.loc + self.scale * eps * torch.rsqrt(chi_square_over_df)
+
+
+@LIKELIHOODS.register("student_t")
+class StudentT(LocationScale):
+    """Error with tails as heavy as the data's: an outlier costs a logarithm, not a square.
+
+    Args:
+        df: degrees of freedom, above 2 so that there is a variance; None learns one number for all
+            features, from 5 on and never below 2.05.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        scale: Literal["fixed", "global", "feature"] = "global",
+        tau: float = 1.0,
+        floor: float = 1e-3,
+        df: float | None = None,
+    ) -> None:
+        super().__init__(event_shape, scale=scale, tau=tau, floor=floor)
+        if df is not None and df <= 2:
+            raise OptionError(f"df must be above 2, where the variance ends, not {df}")
+        self.df = df
+        raw = raw_scale(torch.tensor(df or START_DF), MIN_DF)
+        self.raw_df = nn.Parameter(raw, requires_grad=df is None)
+
+    def degrees(self) -> Tensor:
+        """nu, a scalar."""
+        if self.df is not None:
+            return torch.full_like(self.raw_df, self.df)
+        return positive_scale(self.raw_df, MIN_DF)
+
+    def forward(self, parameters: Tensor) -> StudentTEmission:
+        (loc,) = self.split(parameters)
+        return StudentTEmission(loc, self.scale(), self.degrees())
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        df = self.degrees()
+        self.scale.set(x.float().std(0, correction=0) * torch.sqrt((df - 2) / df))
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """The median of each feature: outliers have no say."""
+        return x.float().median(0).values

@@ -1,0 +1,62 @@
+"""A flow posterior: a Gaussian from the two heads, bent by a coupling flow that is told the row."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import OptionError
+from lowerbound.normalizing_flow import FlowDistribution, NormalizingFlow
+from lowerbound.posteriors.base import POSTERIORS, Posterior
+from lowerbound.posteriors.gaussian import gaussian_heads
+from lowerbound.reparameterization import diagonal_normal
+
+MAX_CONTEXT = 10.0
+
+
+@POSTERIORS.register("flow")
+class FlowPosterior(Posterior):
+    r"""q(z | x) = N(f(z; c(x)); mu(x), diag sigma^2(x)) |det f'(z; c(x))|.
+
+    The encoder owes the Gaussian's two heads and some context numbers c for the map. The map starts
+    as the identity, so the posterior starts as the Gaussian one. Coupling makes drawing and scoring
+    one cheap pass each, which replay and importance weights need.
+
+    Args:
+        latent_dim: numbers in z.
+        context: context numbers; None takes as many as z has.
+        transforms: how many maps are composed.
+        hidden: width of their networks.
+        bins: pieces of the spline that each coordinate goes through; 0 shifts and scales it.
+
+    Source: Rezende & Mohamed 2015; the coupling is Dinh et al. 2017.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        context: int | None = None,
+        transforms: int = 2,
+        hidden: int = 64,
+        bins: int = 0,
+    ) -> None:
+        super().__init__(latent_dim)
+        self.context = latent_dim if context is None else context
+        if self.context < 1:
+            raise OptionError(f"context must be at least 1, not {self.context}")
+        self.flow = NormalizingFlow(latent_dim, self.context, "coupling", transforms, hidden, bins)
+
+    @property
+    def numbers(self) -> int:
+        return 2 * self.latent_dim + self.context
+
+    def forward(self, parameters: Tensor) -> FlowDistribution:
+        parameters = parameters.unsqueeze(0)
+        if parameters.dtype == torch.bfloat16:
+            parameters = parameters.float()
+        heads, context = parameters.split([2 * self.latent_dim, self.context], -1)
+        loc, scale = gaussian_heads(heads)
+        # bounded, so that a wild encoder cannot drive the map's networks to infinity
+        context = MAX_CONTEXT * torch.tanh(context / MAX_CONTEXT)
+        return FlowDistribution(self.flow, diagonal_normal(loc, scale), context)

@@ -1,0 +1,20 @@
+"""p(z): what a latent looks like before any data."""
+
+from lowerbound.priors.base import PRIORS, Density, Encode, Prior
+from lowerbound.priors.flow import FlowPrior
+from lowerbound.priors.gaussian_mixture import GaussianMixture
+from lowerbound.priors.mixture import MixturePrior
+from lowerbound.priors.standard_normal import StandardNormal
+from lowerbound.priors.vamp import VampPrior
+
+__all__ = [
+    "PRIORS",
+    "Density",
+    "Encode",
+    "FlowPrior",
+    "GaussianMixture",
+    "MixturePrior",
+    "Prior",
+    "StandardNormal",
+    "VampPrior",
+]
