@@ -125,8 +125,8 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
     """``docs/benchmarks.md``: one section per benchmark, one row per metric."""
     parts = [
         "# Benchmarks\n\nGenerated from `benchmarks/results/*.json` by "
-        "`python benchmarks/_record.py`; each figure was measured by the command above its table. A target that was not reached "
-        "stays here with its value.\n"
+        "`python benchmarks/_record.py`; each figure was measured by the command above its table. "
+        "A target that was not reached stays here with its value.\n"
     ]
     for record in records:
         host = record["machine"]
@@ -134,7 +134,8 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
             f"\n## {record['name'].replace('_', ' ')}\n\n```console\n$ {record['command']}\n```\n\n"
             f"{record['minutes']} minutes, seeds {', '.join(map(str, record['seeds']))}, "
             f"{host['cpu']}, {host['cores']} cores, torch {host['torch']}, "
-            f"commit {record['commit']}, {record['date']}.\n\n| metric | value | spread | target | reached | baselines |\n"
+            f"commit {record['commit']}, {record['date']}.\n\n"
+            "| metric | value | spread | target | reached | baselines |\n"
             "|---|---|---|---|---|---|\n"
         )
         parts.extend(_row(metric) for metric in record["metrics"])

@@ -1,0 +1,185 @@
+"""Nats on dynamically binarized MNIST: bounds, gradients, priors and encoders at stated cost.
+
+The network is that of Burda et al. 2016: 784-200-200-50, tanh. Settings were fixed on 5,000 rows
+held out of the training part (``--held-out``); the figures come from training on all 60,000 rows
+and scoring all 10,000 test digits, whose bits are fixed (their hash is in the result).
+
+Each cell is one training run, resumable: started again, it goes on from its checkpoint. A cell
+trains for a fixed number of epochs on one thread. ``minutes`` is its processor time over two, that
+is its time on a machine of two cores, which does not depend on what else the machine does; the wall
+time stands beside it.
+
+    python benchmarks/mnist_likelihood.py --cell k1       train and score one cell
+    python benchmarks/mnist_likelihood.py --list          what there is, and what is done
+    python benchmarks/mnist_likelihood.py                 all missing cells, then the result
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _record import RESULTS, arguments, commit, write
+
+from lowerbound.assembly import ModelOptions
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.likelihood import score
+from lowerbound.fitting import FitOptions, fit
+from lowerbound.training import TrainingOptions
+
+CELLS = RESULTS / "mnist_likelihood"
+RUNS = Path("runs") / "mnist_likelihood"
+IMPORTANCE_SAMPLES = 5000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run."""
+
+    title: str
+    epochs: int
+    objective: str = "elbo"
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    seed: int = 0
+    score_samples: int = IMPORTANCE_SAMPLES
+
+    def options(self) -> FitOptions:
+        training = TrainingOptions(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule="linear",
+            adam_eps=1e-4,
+            precision="bf16",
+            compile="on",
+            validation=0.0,
+            patience=0,
+            seed=self.seed,
+            threads=1,
+        )
+        return FitOptions(self.model, self.objective, self.objective_options, training)
+
+
+MLP = ModelOptions(
+    latent_dim=50,
+    network="mlp",
+    network_options={"hidden": [200, 200], "activation": "tanh"},
+    likelihood="bernoulli",
+)
+
+
+def importance_weighted(samples: int, gradient: str) -> dict[str, Any]:
+    return {
+        "objective": "importance_weighted",
+        "objective_options": {"samples": samples, "gradient": gradient},
+    }
+
+
+CELLS_TO_RUN: dict[str, Cell] = {
+    "k1": Cell("ELBO, k = 1", 2000, model=MLP),
+    "k5": Cell("IWAE with DReG, k = 5", 1200, model=MLP, **importance_weighted(5, "dreg")),
+    "k50": Cell("IWAE with DReG, k = 50", 150, model=MLP, **importance_weighted(50, "dreg")),
+    "vamp": Cell(
+        "ELBO, k = 1, VampPrior of 500",
+        1000,
+        model=replace(MLP, prior="vamp", prior_options={"components": 500}),
+    ),
+    "flow": Cell("ELBO, k = 1, flow prior", 1000, model=replace(MLP, prior="flow")),
+    **{
+        f"{gradient}_seed{seed}": Cell(
+            f"IWAE k = 5, {gradient} gradient",
+            200,
+            model=MLP,
+            seed=seed,
+            **importance_weighted(5, gradient),
+        )
+        for seed in range(3)
+        for gradient in ("plain", "dreg")
+    },
+}
+
+
+def mnist(held_out: bool) -> tuple[Dataset, Dataset]:
+    """Training rows and the rows to score, whose bits are fixed."""
+    training = load("mnist", split="train", binarize="dynamic")
+    if held_out:
+        training, scored = training.split(5_000 / 60_000, seed=99)
+    else:
+        scored = load("mnist", split="test", binarize="dynamic")
+    return training, scored.binarized(0)
+
+
+def run_cell(name: str, cell: Cell, held_out: bool) -> dict[str, Any]:
+    """Train and score one cell; the answer is also written beside the results."""
+    training, scored = mnist(held_out)
+    folder = RUNS / (name + ("_held_out" if held_out else ""))
+    wall, processor = time.perf_counter(), time.process_time()
+    fitted = fit(training, cell.options(), folder=folder, resume=(folder / "checkpoint").exists())
+    processor = time.process_time() - processor
+    wall = time.perf_counter() - wall
+    print(f"{name}: trained in {processor / 60:.1f} processor minutes", flush=True)
+    scores = score(fitted.model, scored, samples=cell.score_samples, seed=0)
+    elbo, bound = scores.elbo.double(), scores.bound.double()
+    answer = {
+        "cell": name,
+        "title": cell.title,
+        "epochs": cell.epochs,
+        "seed": cell.seed,
+        "minutes": round(processor / 120, 2),
+        "wall_minutes": round(wall / 60, 2),
+        "negative_elbo": -float(elbo.mean()),
+        "nats": -float(bound.mean()),
+        "standard_error": float(bound.std() / len(bound) ** 0.5),
+        "samples": cell.score_samples,
+        "effective_sample_size": float(scores.effective_sample_size.median()),
+        "rows": len(scored),
+        "bits_sha256": scored.bits_sha256,
+        "skipped_updates": sum(record.skipped for record in fitted.history.records),
+        "curve": [[round(r.seconds / 60, 3), round(r.bound, 3)] for r in fitted.history.records][
+            :: max(1, len(fitted.history.records) // 60)
+        ],
+        "commit": commit(),
+    }
+    print(json.dumps({k: v for k, v in answer.items() if k != "curve"}), flush=True)
+    if not held_out:
+        CELLS.mkdir(parents=True, exist_ok=True)
+        (CELLS / f"{name}.json").write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        np.save(folder / "bound.npy", bound.numpy())
+    return answer
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--cell", choices=CELLS_TO_RUN)
+    parser.add_argument("--epochs", type=int, help="instead of the cell's own")
+    parser.add_argument("--held-out", action="store_true", help="hold 5,000 training rows out")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.list:
+        for name, cell in CELLS_TO_RUN.items():
+            done = "done" if (CELLS / f"{name}.json").exists() else ""
+            print(f"{name:12} {cell.epochs:5} epochs  {cell.title}  {done}")
+        return
+    if options.cell:
+        cell = CELLS_TO_RUN[options.cell]
+        cell = replace(cell, epochs=options.epochs or cell.epochs)
+        run_cell(options.cell, cell, options.held_out)
+        return
+    for name, cell in CELLS_TO_RUN.items():
+        if not (CELLS / f"{name}.json").exists():
+            run_cell(name, cell, held_out=False)
+    write("mnist_likelihood", [], data=[], seeds=[0], minutes=0)
+
+
+if __name__ == "__main__":
+    main()
