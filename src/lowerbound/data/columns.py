@@ -95,23 +95,21 @@ def encode_columns(values: Array, columns: Sequence[Column]) -> Array:
     return units.astype(np.float32) if values.dtype == np.float32 else units
 
 
-def decode_columns(units: Array, columns: Sequence[Column]) -> Array:
-    """(..., real columns) in model units to (..., all columns) in the person's units, float64."""
+def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Array:
+    """(..., real columns) in model units to (..., all columns) in the person's units, float64.
+
+    ``rounded`` brings columns of integers to the nearest value of their type.
+    """
     kept, shift, scale = _real(columns)
     values = np.empty((*units.shape[:-1], len(columns)))
     values[:] = [column.shift for column in columns]
     values[..., kept] = units.astype(np.float64) * scale + shift
+    for i, column in enumerate(columns if rounded else ()):
+        kind = np.dtype(column.dtype)
+        if kind.kind in "biu":
+            low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+            values[..., i] = np.rint(values[..., i]).clip(low, high)
     return values
-
-
-def as_type(values: Array, dtype: str) -> Array:
-    """Floats as numpy's ``dtype``; for integers rounded and held within their range."""
-    kind = np.dtype(dtype)
-    if kind.kind in "iu":
-        values = np.clip(np.rint(values), np.iinfo(kind).min, np.iinfo(kind).max)
-    elif kind.kind == "b":
-        values = np.rint(values)
-    return values.astype(kind)
 
 
 def matrix(raw: Any, columns: Sequence[Column], by_name: bool) -> Array:
@@ -178,15 +176,17 @@ def _real(columns: Sequence[Column]) -> tuple[list[int], Array, Array]:
 
 
 def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
-    for i, column in enumerate(columns):
-        if column.kind == "constant" and (values[:, i] != column.shift).any():
-            other = values[values[:, i] != column.shift, i][0]
-            warnings.warn(
-                f"column {column.name!r} was always {column.shift:g} when the model was fitted and "
-                f"now is {other:g} in some rows; the model does not see it",
-                UserWarning,
-                stacklevel=2,
-            )
+    fixed = [i for i, column in enumerate(columns) if column.kind == "constant"]
+    shift = np.array([columns[i].shift for i in fixed]).astype(values.dtype)
+    changed = np.flatnonzero((values[:, fixed] != shift).any(axis=0))
+    if len(changed):
+        names = [columns[fixed[i]].name for i in changed]
+        warnings.warn(
+            f"{_columns(names)} never varied when the model was fitted and now has other values; "
+            "the model does not see them",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _nothing_varies(values: Array) -> str:

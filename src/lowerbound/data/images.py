@@ -102,24 +102,24 @@ def read_pictures(
     resize: Resize,
     on_error: OnError,
 ) -> tuple[np.ndarray[Any, Any], list[int]]:
-    """(uint8 pictures (n, H, W) or (n, H, W, 3), positions in ``paths`` of those read)."""
-    failures = _Failures(on_error, len(paths))
-    headers = failures.read_each(_header, paths, range(len(paths)))
-    if not headers:
-        raise DataError(f"none of the {len(paths)} pictures can be read: {failures.summary()}")
+    """(uint8 pictures (n, H, W) or (n, H, W, 3), positions in ``paths`` of those read).
+
+    Raises:
+        DataError: a picture is unreadable (all of them, with ``on_error="skip"``).
+    """
+    attempt = _Attempt(paths, on_error)
+    headers = attempt.each(_header)
     _warn_mixtures(list(headers.values()))
-    colored = (
-        any(header.colored for header in headers.values()) if channels is None else channels > 1
-    )
+    colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
     mode = "RGB" if colored else "L"
-    pictures = failures.read_each(
-        lambda path: np.asarray(fit_to(_load(path, mode), target, resize)), paths, headers
-    )
-    if not pictures:
-        raise DataError(f"none of the {len(paths)} pictures can be read: {failures.summary()}")
-    failures.warn()
-    return np.stack(list(pictures.values())), list(pictures)
+    pictures = attempt.each(lambda path: np.asarray(fit_to(_load(path, mode), target, resize)))
+    attempt.warn()
+    kept = list(pictures)
+    x = np.empty((len(kept), *target, *((3,) if colored else ())), np.uint8)
+    for row, position in enumerate(kept):
+        x[row] = pictures.pop(position)  # freed at once: never the whole set twice
+    return x, kept
 
 
 @dataclass(frozen=True)
@@ -133,49 +133,57 @@ class _Header:
 
 
 @dataclass
-class _Failures:
-    """Files that could not be read, and what to do about them."""
+class _Attempt:
+    """Reading many files of which some may be broken."""
 
+    paths: Sequence[Path]
     on_error: OnError
-    total: int
-    messages: list[str] = field(default_factory=list)
+    broken: dict[int, str] = field(default_factory=dict)
 
-    def read_each(
-        self, read: Callable[[Path], T], paths: Sequence[Path], positions: Any
-    ) -> dict[int, T]:
-        """position -> answer, for those that can be read."""
+    def each(self, read: Callable[[Path], T]) -> dict[int, T]:
+        """position -> answer for each file that can be read.
+
+        Raises:
+            DataError: one cannot, and ``on_error`` says raise; or none can.
+        """
         from PIL import Image
 
         answers = {}
-        for i in positions:
+        for i, path in enumerate(self.paths):
+            if i in self.broken:
+                continue
             try:
-                answers[i] = read(paths[i])
+                answers[i] = read(path)
             # Pillow's plug-ins answer to a broken file with any of these
             except (
                 OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
                 Image.DecompressionBombError,
             ) as error:  # fmt: skip
-                self.add(paths[i], error)
+                self._refuse(i, error)
+        if not answers:
+            raise DataError(f"none of the pictures can be read: {self._named()}")
         return answers
 
-    def add(self, path: Path, error: Exception) -> None:
+    def warn(self) -> None:
+        """Count and name the files that were left out."""
+        if self.broken:
+            warnings.warn(
+                f"{len(self.broken)} of {len(self.paths)} pictures cannot be read and are left "
+                f"out: {self._named()}",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _refuse(self, position: int, error: Exception) -> None:
+        path = self.paths[position]
         if self.on_error == "raise":
             raise DataError(
                 f"{path} cannot be read as a picture: {error} (on_error='skip' leaves it out)"
             ) from error
-        self.messages.append(path.name)
+        self.broken[position] = path.name
 
-    def summary(self) -> str:
-        return listed(self.messages)
-
-    def warn(self) -> None:
-        if self.messages:
-            warnings.warn(
-                f"{len(self.messages)} of {self.total} pictures cannot be read and are left out: "
-                f"{self.summary()}",
-                UserWarning,
-                stacklevel=4,
-            )
+    def _named(self) -> str:
+        return listed(list(self.broken.values()))
 
 
 def _header(path: Path) -> _Header:
@@ -183,7 +191,9 @@ def _header(path: Path) -> _Header:
 
     with Image.open(path) as picture:
         width, height = picture.size
-        if picture.getexif().get(0x0112, 1) >= 5:  # orientation: lying on its side
+        # Pillow decodes a whole PNG to look for a rotation that it seldom has
+        rotated = picture.format != "PNG" or "exif" in picture.info
+        if rotated and picture.getexif().get(0x0112, 1) >= 5:  # lying on its side
             width, height = height, width
         if picture.mode == "F":
             raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")

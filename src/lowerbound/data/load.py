@@ -100,6 +100,7 @@ def _read(
         return _labeled(CATALOG[source](split), label)
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
+        _check_parts(path, split)
         if path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file()):
             size, channels, how = _picture_shape(schema, image_size, resize)
             if path.is_dir():
@@ -108,9 +109,18 @@ def _read(
                 found = images.read_file(path, size, channels, how)
             return _labeled(found, label)
         return _read_file(path, label, schema, split)
+    _check_parts(None, split)
     if hasattr(source, "columns"):
         return _from_table(source, label, schema, "")
     return _labeled(RawData(as_array(source)), label)
+
+
+def _check_parts(path: Path | None, split: str | None) -> None:
+    """Only folders, npz files and named sets come in parts."""
+    if split is None or (path is not None and (path.is_dir() or not path.exists())):
+        return
+    if path is None or path.suffix.lower() != ".npz":
+        raise DataError(f"{path or 'an array'} has no parts, so no {split!r}; leave split out")
 
 
 def _read_file(path: Path, label: Any, schema: Schema | None, split: str | None) -> RawData:

@@ -32,10 +32,10 @@ def read_npz(path: Path, split: str | None = None) -> RawData:
         DataError: damaged, pickled, or without a key that is known (its keys are listed).
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return RawData(loaded, source=str(path))
-        with loaded:
+        with open(path, "rb") as file:  # numpy leaves the file open when it is damaged
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return RawData(loaded, source=str(path))
             return _choose(loaded, path, split)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):

@@ -130,8 +130,7 @@ def pack(values: Array, levels: int | None, white: float) -> Tensor:
     if levels is None:
         if values.dtype.kind != "f" or values.min() < 0 or values.max() > 1:
             raise DataError(f"the model was fitted on floats in [0, 1]; {_range(values)}")
-        # torch warns of an array that cannot be written to
-        return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+        return torch.from_numpy(np.array(values, order="C"))  # a copy: the person's stays theirs
     step = white / (levels - 1)
     codes = values if step == 1 else values / step
     if values.min() < 0 or values.max() > white or not is_whole(codes):

@@ -160,4 +160,8 @@ def _column_schema(
 def _numpy_name(dtype: Any) -> str:
     """numpy's name of a pandas type, its own nullable ones (Int64, boolean) included."""
     name = str(dtype).lower().removesuffix("[pyarrow]")
-    return {"boolean": "bool", "double": "float64", "float": "float32"}.get(name, name)
+    name = {"boolean": "bool", "double": "float64", "float": "float32"}.get(name, name)
+    try:
+        return str(np.dtype(name))
+    except TypeError:  # decimals and the like have been turned into floats
+        return "float64"

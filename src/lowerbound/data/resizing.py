@@ -35,8 +35,8 @@ def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, 
         reasons.append(f"{_written(common)} is large")
     if reasons:
         warnings.warn(
-            f"{' and '.join(reasons)}: those that are not {_written(size)} are {_HOW[resize]} to "
-            "it (resize= chooses how, image_size= the size)",
+            f"{' and '.join(reasons)}: all are brought to {_written(size)}, {_HOW[resize]} "
+            "(resize= chooses how, image_size= the size)",
             UserWarning,
             stacklevel=3,
         )

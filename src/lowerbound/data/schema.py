@@ -23,7 +23,6 @@ from lowerbound.data.arrays import as_array
 from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns import (
     Column,
-    as_type,
     decode_columns,
     encode_columns,
     matrix,
@@ -150,8 +149,8 @@ class Schema:
             return pixels.restore_channels(values, layout.channels)
         if self.levels is not None:
             units = pixels.unpack(units, self.levels, self.white, "float64", rounded)
-        values = decode_columns(units, self.columns)
-        return as_type(values, self.dtype) if rounded else values
+        values = decode_columns(units, self.columns, rounded)
+        return values.astype(self.dtype) if rounded else values
 
     def log_jacobian(self, mass: bool) -> float:
         """Nats to add to a row's log p in model units to have it in the person's units.

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns import as_type
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
@@ -134,10 +133,6 @@ def to_frame(schema: Schema, x: Any) -> Any:
     """
     import pandas as pd
 
-    values = schema.decode(x, rounded=False)
-    return pd.DataFrame(
-        {
-            column.name: as_type(values[:, i], column.dtype)
-            for i, column in enumerate(schema.columns)
-        }
-    )
+    values = schema.decode(x)
+    columns = enumerate(schema.columns)
+    return pd.DataFrame({column.name: values[:, i].astype(column.dtype) for i, column in columns})

@@ -1,0 +1,209 @@
+"""Folders of pictures: pixels exact, mixtures brought together, broken files named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lowerbound.data import load
+from lowerbound.errors import DataError
+
+RANDOM = np.random.default_rng(0)
+
+
+def grey(height: int = 6, width: int = 9) -> np.ndarray:
+    return RANDOM.integers(0, 256, (height, width), dtype=np.uint8)
+
+
+def color(height: int = 6, width: int = 9) -> np.ndarray:
+    return RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def write(path: Path, pixels: np.ndarray) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+@pytest.mark.parametrize("make", [grey, color])
+def test_pixels_are_those_of_the_files_in_sorted_order(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    pictures = [write(tmp_path / name, make()) for name in ("b.png", "a.png", "deep/er/c.bmp")]
+    dataset = load(tmp_path)
+    assert dataset.ids == ("a.png", "b.png", "deep/er/c.bmp")
+    assert dataset.x.dtype == torch.uint8
+    restored = dataset.schema.decode(dataset.schema.units(dataset.x))
+    np.testing.assert_array_equal(restored, np.stack([pictures[1], pictures[0], pictures[2]]))
+
+
+def test_one_subfolder_per_class_gives_labels(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png", "stray.png"):
+        write(tmp_path / name, grey())
+    dataset = load(tmp_path)
+    assert dataset.schema.class_names == ("cat", "dog")
+    assert dataset.label is not None
+    assert dataset.label.tolist() == [0, 0, 1, -1]
+
+
+def test_a_single_subfolder_is_no_class(tmp_path: Path) -> None:
+    write(tmp_path / "images/1.png", grey())
+    write(tmp_path / "images/2.png", grey())
+    assert load(tmp_path).label is None
+
+
+def test_parts_are_told_from_classes(tmp_path: Path) -> None:
+    for name in ("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/2.png"):
+        write(tmp_path / name, grey())
+    with pytest.warns(UserWarning, match="only train is read"):
+        training = load(tmp_path)
+    test = load(tmp_path, schema=training.schema, split="test")
+    assert training.ids == ("cat/1.png", "dog/1.png")
+    assert test.ids == ("cat/1.png", "dog/2.png")
+    assert training.schema.class_names == ("cat", "dog")
+    with pytest.raises(DataError, match="no folder 'val'; it has test, train"):
+        load(tmp_path, split="val")
+
+
+def test_hidden_files_are_not_pictures(tmp_path: Path) -> None:
+    for name in ("a.png", ".b.png", ".cache/c.png", "__MACOSX/d.png"):
+        write(tmp_path / name, grey())
+    assert load(tmp_path).ids == ("a.png",)
+
+
+@pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
+def test_pictures_of_many_sizes_are_brought_to_the_most_common(tmp_path: Path, resize: str) -> None:
+    common = write(tmp_path / "a.png", grey(6, 9))
+    write(tmp_path / "b.png", grey(6, 9))
+    write(tmp_path / "c.png", np.full((12, 12), 200, dtype=np.uint8))
+    with pytest.warns(UserWarning, match="come in 2 sizes: all are brought to 9x6, "):
+        dataset = load(tmp_path, resize=resize)  # type: ignore[arg-type]
+    assert dataset.schema.event_shape == (1, 6, 9)
+    np.testing.assert_array_equal(dataset.x[0, 0].numpy(), common)  # not resampled
+    square = dataset.x[2, 0]
+    assert (square[:, 2:7] == 200).all()
+    assert (square == 200).sum() == (36 if resize == "pad" else 54)
+    assert not square[:, [0, 8]].any() or resize != "pad"
+
+
+def test_the_size_can_be_chosen(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", color(20, 30))
+    assert load(tmp_path, image_size=8).schema.event_shape == (3, 8, 8)
+    assert load(tmp_path, image_size=(10, 15)).schema.event_shape == (3, 10, 15)
+
+
+def test_large_photographs_are_made_smaller_and_it_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", color(300, 400))
+    with pytest.warns(UserWarning, match="400x300 is large: all are brought to 128x96"):
+        assert load(tmp_path).schema.event_shape == (3, 96, 128)
+
+
+def test_mixed_modes_become_color(tmp_path: Path) -> None:
+    pixels = write(tmp_path / "grey.png", grey(4, 4))
+    write(tmp_path / "rgb.png", color(4, 4))
+    palette = Image.fromarray(color(4, 4)).quantize(8)
+    palette.save(tmp_path / "palette.png")
+    with pytest.warns(UserWarning, match="1 of 3 are grey and become color"):
+        dataset = load(tmp_path)
+    assert dataset.schema.event_shape == (3, 4, 4)
+    assert dataset.ids is not None
+    rows = dict(zip(dataset.ids, dataset.x.numpy(), strict=True))
+    np.testing.assert_array_equal(rows["grey.png"], np.stack([pixels] * 3))
+    expected = np.asarray(palette.convert("RGB")).transpose(2, 0, 1)
+    np.testing.assert_array_equal(rows["palette.png"], expected)
+
+
+def test_transparent_pictures_are_laid_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 2, 4), dtype=np.uint8)
+    pixels[0, 0] = (10, 20, 30, 255)
+    write(tmp_path / "a.png", pixels)
+    with pytest.warns(UserWarning, match="laid on white"):
+        dataset = load(tmp_path)
+    assert dataset.x[0, :, 0, 0].tolist() == [10, 20, 30]
+    assert dataset.x[0, :, 1, 1].tolist() == [255, 255, 255]
+
+
+def test_deep_greys_keep_their_upper_byte(tmp_path: Path) -> None:
+    deep = RANDOM.integers(0, 65536, (4, 4), dtype=np.uint16)
+    write(tmp_path / "a.png", deep)
+    with pytest.warns(UserWarning, match="upper 8 bits"):
+        dataset = load(tmp_path)
+    np.testing.assert_array_equal(dataset.x[0, 0].numpy(), deep >> 8)
+
+
+def test_the_cameras_rotation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.fromarray(color(6, 9)).save(tmp_path / "a.jpg", exif=exif)
+    assert load(tmp_path).schema.event_shape == (3, 9, 6)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "webp"])
+def test_a_truncated_picture_is_named_or_skipped_and_counted(tmp_path: Path, suffix: str) -> None:
+    for name in "abc":
+        write(tmp_path / f"{name}.{suffix}", color(40, 40))
+    truncate(tmp_path / f"b.{suffix}")
+    with pytest.raises(DataError, match=rf"b\.{suffix} cannot be read as a picture"):
+        load(tmp_path)
+    with pytest.warns(UserWarning, match=rf"1 of 3 pictures cannot be read .*: b\.{suffix}"):
+        dataset = load(tmp_path, on_error="skip")
+    assert dataset.ids == (f"a.{suffix}", f"c.{suffix}")
+    assert len(dataset) == 2
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(DataError, match=r"a\.png cannot be read"):
+        load(tmp_path)
+    with pytest.raises(DataError, match=r"none of the pictures can be read: a\.png"):
+        load(tmp_path, on_error="skip")
+
+
+def test_labels_of_skipped_pictures_are_skipped(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        write(tmp_path / name, grey())
+    truncate(tmp_path / "cat/1.png")
+    with pytest.warns(UserWarning, match="1 of 3"):
+        dataset = load(tmp_path, on_error="skip")
+    assert dataset.label is not None
+    assert dataset.label.tolist() == [0, 1]
+
+
+def test_a_folder_without_pictures_says_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has no pictures \(.*\.png.*it is empty"):
+        load(tmp_path)
+    (tmp_path / "table.csv").write_text("a\n1\n")
+    with pytest.raises(DataError, match=r"it has table\.csv"):
+        load(tmp_path)
+
+
+def test_new_pictures_are_brought_to_the_fitted_size_and_color(tmp_path: Path) -> None:
+    write(tmp_path / "fit/a.png", color(6, 9))
+    schema = load(tmp_path / "fit").schema
+    write(tmp_path / "new/a.png", grey(12, 18))
+    dataset = load(tmp_path / "new", schema=schema)
+    assert dataset.x.shape == (1, 3, 6, 9)
+    assert dataset.schema == schema
+
+
+def test_one_picture_is_a_data_set_of_one_row(tmp_path: Path) -> None:
+    pixels = write(tmp_path / "a.png", grey())
+    dataset = load(tmp_path / "a.png")
+    assert dataset.ids == ("a.png",)
+    np.testing.assert_array_equal(dataset.x[0, 0].numpy(), pixels)
+
+
+def test_real_photographs(shared_data: Path, tmp_path: Path) -> None:
+    import tarfile
+
+    with tarfile.open(shared_data / "kodak24.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    dataset = load(tmp_path, image_size=32, resize="crop")
+    assert dataset.x.shape == (24, 3, 32, 32)

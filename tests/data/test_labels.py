@@ -1,0 +1,64 @@
+"""Labels of any kind become indices; what is unknown is -1 and what is no class is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lowerbound.data import encode_labels
+from lowerbound.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("values", "indices", "names"),
+    [
+        ([2, 10, 2], [0, 1, 0], ("2", "10")),
+        (np.array([2.0, 10.0, np.nan]), [0, 1, -1], ("2", "10")),
+        (["b", "a", "b"], [1, 0, 1], ("a", "b")),
+        (["b", None, ""], [0, -1, -1], ("b",)),
+        ([True, False], [1, 0], ("False", "True")),
+        (torch.tensor([[3], [1]]), [1, 0], ("1", "3")),
+        (pd.Series([1, pd.NA, 2], dtype="Int64"), [0, -1, 1], ("1", "2")),
+        (pd.Series(["x", None, "y"]), [0, -1, 1], ("x", "y")),
+        (pd.Categorical(["u", "v", "u"]), [0, 1, 0], ("u", "v")),
+        (np.array([-1, 1, 1]), [0, 1, 1], ("-1", "1")),
+    ],
+)
+def test_labels_become_indices(values: Any, indices: list[int], names: tuple[str, ...]) -> None:
+    found, class_names = encode_labels(values)
+    assert found.dtype == torch.long
+    assert found.tolist() == indices
+    assert class_names == names
+
+
+def test_minus_one_is_unknown_and_counted() -> None:
+    with pytest.warns(UserWarning, match="2 of 5 labels are -1"):
+        found, names = encode_labels([-1, 0, 1, -1, 2])
+    assert found.tolist() == [-1, 0, 1, -1, 2]
+    assert names == ("0", "1", "2")
+
+
+def test_classes_of_an_earlier_fit_keep_their_indices() -> None:
+    found, _ = encode_labels(["z", "a"], ("z", "m", "a"))
+    assert found.tolist() == [0, 2]
+    with pytest.warns(UserWarning, match="labels 'new' are none of the model's classes"):
+        found, _ = encode_labels(["z", "new"], ("z", "m", "a"))
+    assert found.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.5, 1.0], "measurements such as 0.5, not classes"),
+        (np.array([1.25, 2]), "measurements such as 1.25"),
+        (np.zeros((3, 2)), r"one value per row; found shape \(3, 2\)"),
+        ([None, ""], "no row has a label"),
+    ],
+)
+def test_what_is_no_label_is_refused(values: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        encode_labels(values)
