@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.dataset import Dataset
@@ -133,12 +133,12 @@ def initialize(model: Model, dataset: Dataset) -> None:
     x = _rows(dataset, INITIAL_ROWS)
     likelihood, decoder = model.likelihood, model.decoder
     assert isinstance(likelihood, Likelihood)
-    assert isinstance(decoder, nn.Module)
     likelihood.check(x)
     likelihood.initialize(x)
     bias = likelihood.initial_bias(x)
-    if bias is not None and hasattr(decoder, "set_output_bias"):
-        decoder.set_output_bias(bias)
+    set_bias = getattr(decoder, "set_output_bias", None)
+    if bias is not None and callable(set_bias):
+        set_bias(bias)
     if isinstance(model, VariationalAutoencoder):
         model.prior.initialize(x)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def fit(
     folder: Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    publish: Callable[[Fitted], None] | None = None,
 ) -> Fitted:
     """Assemble a model for the data, start it from the data, and train it.
 
@@ -61,6 +62,7 @@ def fit(
         folder: where checkpoints go; None keeps none.
         resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
+        publish: given the model as it would be kept, before each checkpoint.
     """
     options = options or FitOptions()
     if options.model.conditional:
@@ -74,6 +76,12 @@ def fit(
         initialize(model, training)
     if isinstance(model, ProbabilisticPCA):
         return Fitted(model.eval(), dataset.schema, options, History())
+    schema = dataset.schema
+
+    def so_far(history: History) -> None:
+        if publish is not None:
+            publish(Fitted(model, schema, options, history))
+
     history = train(
         model,
         objective,
@@ -83,8 +91,9 @@ def fit(
         folder=folder,
         resume=resume,
         reporter=reporter,
+        publish=so_far,
     )
-    return Fitted(model.eval(), dataset.schema, options, history)
+    return Fitted(model.eval(), schema, options, history)
 
 
 def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:

@@ -262,8 +262,7 @@ def fold(network: Callable[..., Tensor], z: Tensor, condition: Tensor | None = N
     """
     samples, batch = z.shape[:2]
     rows = z.flatten(0, 1)
-    if condition is None:
-        answer = network(rows)
-    else:
-        answer = network(rows, condition.expand(samples, *condition.shape).flatten(0, 1))
-    return answer.unflatten(0, (samples, batch))
+    if condition is not None:
+        condition = condition.expand(samples, *condition.shape).flatten(0, 1)
+    answer: Tensor = network(rows, condition).unflatten(0, (samples, batch))
+    return answer

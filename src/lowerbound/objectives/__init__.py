@@ -5,4 +5,4 @@ from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
 
-__all__ = ["OBJECTIVES", "ELBO", "Bound", "ImportanceWeighted", "Objective", "TargetRate"]
+__all__ = ["ELBO", "OBJECTIVES", "Bound", "ImportanceWeighted", "Objective", "TargetRate"]

@@ -82,7 +82,7 @@ class ReweightedDraw:
         self.draw = Draw(samples)
         self.weights: Tensor | None = None
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
     ) -> Tensor:
@@ -94,7 +94,7 @@ class ReweightedDraw:
     def log_weights(self, trace: Trace) -> float:
         return self.draw.log_weights(trace)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def reweight(self, weights: Tensor) -> None:
         """Set the normalized weights, (samples, batch)."""
         self.weights = weights
