@@ -32,8 +32,8 @@ class BernoulliEmission(Emission):
         return -self._cross_entropy(x)
 
     def _cross_entropy(self, x: Tensor) -> Tensor:
-        target = x.expand_as(self.logits)
-        return F.binary_cross_entropy_with_logits(self.logits, target, reduction="none")
+        logits, target = torch.broadcast_tensors(self.logits, x)
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
     @property
     def mean(self) -> Tensor:

@@ -26,8 +26,11 @@ class CategoricalEmission(Emission):
         return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
-        code = to_code(x, self.levels).long().expand(self.batch_shape + self.event_shape)
-        return torch.log_softmax(self.logits, 2).gather(2, code.unsqueeze(2)).squeeze(2)
+        shape = torch.broadcast_shapes(x.shape, self.batch_shape + self.event_shape)
+        code = to_code(x, self.levels).long().expand(shape).unsqueeze(2)
+        log_probabilities = torch.log_softmax(self.logits, 2)
+        each_row = log_probabilities.expand(*shape[:2], self.levels, *shape[2:])
+        return each_row.gather(2, code).squeeze(2)
 
     @property
     def probabilities(self) -> Tensor:

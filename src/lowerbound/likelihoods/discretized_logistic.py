@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -17,12 +16,10 @@ from lowerbound.likelihoods.base import (
     positive_scale,
     raw_scale,
 )
-from lowerbound.likelihoods.levels import LevelsLikelihood, from_code, to_code
+from lowerbound.likelihoods.levels import LevelsLikelihood, from_code, scale_floor, to_code
+from lowerbound.likelihoods.logistic_fit import fit_logistic
+from lowerbound.likelihoods.logistic_moments import logistic_moments
 from lowerbound.trace import Emission, masked_terms
-
-MOST_EDGES = 1023  # a mean over more levels than these is taken on a coarser grid
-START_SCALE = 0.01  # model units; sharper starts cost hundreds of nats on the first rare pixel
-SCALE_PER_STD = math.sqrt(3) / math.pi  # a logistic's scale per standard deviation
 
 
 class DiscretizedLogisticEmission(Emission):
@@ -51,38 +48,17 @@ class DiscretizedLogisticEmission(Emission):
 
     @property
     def mean(self) -> Tensor:
-        # E[x] is the sum over edges of P(x above the edge), times the step
-        blocks = (self._above(edge).sum(-1) for edge in self._edges())
-        return sum(blocks, torch.zeros_like(self.loc)) / self._steps
+        return logistic_moments(self.loc, self.scale, self.levels)[0]
 
     @property
     def variance(self) -> Tensor:
-        mean = self.mean.unsqueeze(-1)
-        center = torch.round(mean * self._steps) / self._steps
-        total = (center - mean).square().squeeze(-1)
-        # from the level nearest the mean outwards every edge adds something positive: no cancelling
-        for edge in self._edges():
-            above = self._above(edge)
-            beyond = torch.where(edge > center, above, 1 - above)
-            total = total + (2 * (edge - mean).abs() * beyond).sum(-1) / self._steps
-        return total
+        # float64, since a sharp logistic's variance is a small difference of large numbers
+        mean, mean_square = logistic_moments(self.loc.double(), self.scale.double(), self.levels)
+        return (mean_square - mean.square()).clamp_min(0).to(self.loc.dtype)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         loc = self.loc.expand(sample_shape + self.loc.shape)
         return logistic_draw(loc, self.scale, self.levels)
-
-    @property
-    def _steps(self) -> int:
-        return min(self.levels - 1, MOST_EDGES)
-
-    def _edges(self) -> tuple[Tensor, ...]:
-        """The edges between levels in model units, 16 at a time to bound the memory."""
-        count = torch.arange(self._steps, dtype=self.loc.dtype, device=self.loc.device)
-        edges: Tensor = (count + 0.5) / self._steps
-        return torch.split(edges, 16)
-
-    def _above(self, edge: Tensor) -> Tensor:
-        return torch.sigmoid((self.loc.unsqueeze(-1) - edge) / self.scale.unsqueeze(-1))
 
 
 def log_mass(code: Tensor, loc: Tensor, scale: Tensor, levels: int) -> Tensor:
@@ -140,7 +116,7 @@ class DiscretizedLogistic(LevelsLikelihood):
         super().__init__(event_shape, levels=levels)
         if scale != "decoder" and scale not in SCALE_MODES:
             raise unknown("scale", scale, ("decoder", *SCALE_MODES))
-        self.floor = floor / (levels - 1)
+        self.floor = scale_floor(floor, levels)
         given = scale == "decoder"
         self.scale = None if given else LearnedScale(scale, self.event_shape, tau, self.floor)
 
@@ -155,15 +131,9 @@ class DiscretizedLogistic(LevelsLikelihood):
 
     def initialize(self, x: Tensor) -> None:
         if self.scale is not None:
-            self.scale.set(_spread(x))
+            self.scale.set(fit_logistic(x, self.levels)[1])
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """The mean of each feature and, where the decoder owes it, its spread."""
-        mean = x.float().mean(0)
-        if self.scale is not None:
-            return mean
-        return torch.cat([mean, raw_scale(_spread(x), self.floor)])
-
-
-def _spread(x: Tensor) -> Tensor:
-    return (x.float().std(0, correction=0) * SCALE_PER_STD).clamp_min(START_SCALE)
+        """The logistic that fits each feature's levels: its location and, where owed, its scale."""
+        loc, scale = fit_logistic(x, self.levels)
+        return loc if self.scale is not None else torch.cat([loc, raw_scale(scale, self.floor)])

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods.base import LIKELIHOODS, at_least_float32, positive_scale, raw_scale
-from lowerbound.likelihoods.discretized_logistic import (
-    SCALE_PER_STD,
-    START_SCALE,
-    log_mass,
-    logistic_draw,
-)
-from lowerbound.likelihoods.levels import LevelsLikelihood, to_code
+from lowerbound.likelihoods.discretized_logistic import log_mass, logistic_draw
+from lowerbound.likelihoods.levels import LevelsLikelihood, scale_floor, to_code
+from lowerbound.likelihoods.logistic_fit import fit_logistic
+from lowerbound.likelihoods.logistic_moments import logistic_moments
+from lowerbound.likelihoods.pixel_mixture import PixelMixture
 from lowerbound.trace import Emission
 
-INITIAL_ROWS = 2000  # enough for the quantiles that a decoder starts from
-MOMENT_POINTS = 32
-
-
-class PixelMixture(NamedTuple):
-    """What the decoder says about each pixel; ``pixels`` is (height, width), or (features,).
-
-    Attributes:
-        logits: of the component, which a pixel's channels share, (samples, batch, K, *pixels).
-        loc: model units, (samples, batch, K, channels, *pixels).
-        scale: as loc, positive.
-        slopes: of each channel's location in the channels before it, in (-1, 1),
-            (samples, batch, K, channels * (channels - 1) / 2, *pixels).
-    """
-
-    logits: Tensor
-    loc: Tensor
-    scale: Tensor
-    slopes: Tensor
-
-    def conditional_loc(self, channel: int, before: Tensor) -> Tensor:
-        """Location of a channel, (samples, batch, K, *pixels), given the channels ``before`` it.
-
-        ``before`` is (..., at least ``channel`` channels, *pixels), model units.
-        """
-        loc = self.loc[:, :, :, channel]
-        first = channel * (channel - 1) // 2
-        for earlier in range(channel):
-            loc = loc + self.slopes[:, :, :, first + earlier] * before[:, :, :, earlier]
-        return loc
+MOMENT_POINTS = 16
+START_SHARE = 0.7  # of the fitted logistic's spread, between components and within each
 
 
 class DiscretizedLogisticMixtureEmission(Emission):
@@ -107,44 +76,45 @@ class DiscretizedLogisticMixtureEmission(Emission):
         return (mean_square - mean.square()).clamp_min(0)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        draws = [self._one_draw() for _ in range(sample_shape.numel())]
-        return torch.stack(draws).reshape(sample_shape + self.batch_shape + self.event_shape)
-
-    def _one_draw(self) -> Tensor:
-        logits = self.mixture.logits
-        noise = -torch.empty_like(logits).exponential_().log()  # Gumbel: the arg-max is a draw
-        component = (logits + noise).argmax(2, keepdim=True)
-        chosen = _choose(self.mixture, component)
+        mixture = self.mixture.repeated(sample_shape.numel())
+        # the arg-max of logits plus Gumbel noise, -log of an exponential, is a draw of k
+        noise = -torch.empty_like(mixture.logits).exponential_().log()
+        chosen = mixture.at_component((mixture.logits + noise).argmax(2, keepdim=True))
         values = torch.zeros_like(chosen.loc)
         for channel in range(values.shape[3]):
             loc = chosen.conditional_loc(channel, values)
             scale = chosen.scale[:, :, :, channel]
             values[:, :, :, channel] = logistic_draw(loc, scale, self.levels)
-        return values.reshape(self.batch_shape + self.event_shape)
+        return values.reshape(sample_shape + self.batch_shape + self.event_shape)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """E[x] and E[x^2], (samples, batch, *event).
 
-        Color has no closed form: clipping bends the location of the next channel. Each component is
-        averaged over a fixed set of standardized logistic points instead, symmetric and of the
-        exact variance, which is differentiable and within some percent of a standard deviation.
+        Given the channels before it a channel's moments have a closed form. Over those channels,
+        whose clipping bends what follows, each component is averaged at a fixed set of points:
+        exact for one channel, within some percent of a standard deviation for color.
         """
-        mixture = self.mixture
-        weight = torch.softmax(mixture.logits, 2).unsqueeze(3)
-        first, second = torch.zeros_like(mixture.loc), torch.zeros_like(mixture.loc)
-        for point in _logistic_points(mixture.loc.shape[3]):
-            values: list[Tensor] = []
-            for channel, noise in enumerate(point):
-                before = torch.stack(values, 3) if values else mixture.loc
-                loc = mixture.conditional_loc(channel, before)
-                values.append((loc + noise * mixture.scale[:, :, :, channel]).clamp(0, 1))
-            at_point = torch.stack(values, 3)
-            first, second = first + at_point, second + at_point.square()
+        weight = torch.softmax(self.mixture.logits, 2).unsqueeze(3)
+        points = _logistic_points(self.mixture.loc.shape[3] - 1)
+        total = self._moments_at(points[0])
+        for point in points[1:]:
+            total = total + self._moments_at(point)
+        mean, mean_square = (weight * total / len(points)).sum(3)
         shape = self.batch_shape + self.event_shape
-        mean, mean_square = (
-            (weight * moment / MOMENT_POINTS).sum(2).reshape(shape) for moment in (first, second)
-        )
-        return mean, mean_square
+        return mean.reshape(shape), mean_square.reshape(shape)
+
+    def _moments_at(self, point: tuple[float, ...]) -> Tensor:
+        """Both moments given all channels but the last, (2, samples, batch, K, channels, *pixels).
+
+        ``point`` says where each of those lies on its component's standard logistic.
+        """
+        moments, before = [], torch.zeros_like(self.mixture.loc[:, :, :, :0])
+        for channel, noise in enumerate((*point, 0.0)):
+            loc = self.mixture.conditional_loc(channel, before)
+            scale = self.mixture.scale[:, :, :, channel]
+            moments.append(torch.stack(logistic_moments(loc, scale, self.levels)))
+            before = torch.cat([before, (loc + noise * scale).clamp(0, 1).unsqueeze(3)], 3)
+        return torch.stack(moments, 4)
 
     def _by_channel(self, x: Tensor) -> Tensor:
         """(batch, *event) to (1, batch, 1, channels, *pixels), with x's own samples if any."""
@@ -158,18 +128,10 @@ class DiscretizedLogisticMixtureEmission(Emission):
         return per_pixel.unsqueeze(2) if len(self.event_shape) == 3 else per_pixel
 
 
-def _choose(mixture: PixelMixture, component: Tensor) -> PixelMixture:
-    """The mixture with one component kept at each pixel, K = 1."""
-    index = component.unsqueeze(3)
-    loc, scale, slopes = (
-        part.gather(2, index.expand(*index.shape[:3], part.shape[3], *index.shape[4:]))
-        for part in mixture[1:]
-    )
-    return PixelMixture(mixture.logits.gather(2, component), loc, scale, slopes)
-
-
 def _logistic_points(channels: int) -> list[tuple[float, ...]]:
     """Points of a standard logistic per channel: a low-discrepancy sequence and its mirror."""
+    if channels == 0:
+        return [()]
     golden = 2.0
     for _ in range(50):  # root of g^(channels + 1) = g + 1 (Roberts 2018)
         golden = (1 + golden) ** (1 / (channels + 1))
@@ -207,13 +169,12 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         self.components = components
         self.channels = self.event_shape[0] if picture else 1
         self.pixels = self.event_shape[1:] if picture else self.event_shape
-        self.floor = floor / (levels - 1)
+        self.floor = scale_floor(floor, levels)
 
     @property
     def numbers(self) -> int:
         """Numbers owed per pixel, all its channels together."""
-        slopes = self.channels * (self.channels - 1) // 2
-        return self.components * (1 + 2 * self.channels + slopes)
+        return self.components * sum(self._sizes())
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
@@ -222,7 +183,7 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
 
     def forward(self, parameters: Tensor) -> DiscretizedLogisticMixtureEmission:
         owed = at_least_float32(parameters)
-        owed = owed.reshape(*owed.shape[:2], self.numbers // self.components, -1, *self.pixels)
+        owed = owed.reshape(*owed.shape[:2], sum(self._sizes()), self.components, *self.pixels)
         logits, loc, raw, slopes = owed.movedim(2, 3).split(self._sizes(), 3)
         mixture = PixelMixture(
             logits.squeeze(3), loc, positive_scale(raw, self.floor), torch.tanh(slopes)
@@ -230,16 +191,18 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         return DiscretizedLogisticMixtureEmission(mixture, self.levels, self.event_shape)
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Equal components at the quantiles of each feature, each as wide as its share."""
-        rows = x[:INITIAL_ROWS].float().reshape(-1, self.channels, *self.pixels).sort(0).values
-        middle = (torch.arange(self.components) + 0.5) / self.components
-        loc = rows[(middle * len(rows)).long()].transpose(0, 1)  # (channels, K, *pixels)
-        spread = rows.std(0, correction=0) * SCALE_PER_STD / self.components
-        raw = raw_scale(spread.clamp_min(START_SCALE), self.floor).unsqueeze(1).expand_as(loc)
-        slopes = torch.zeros(self._sizes()[3], *loc.shape[1:])
-        parts = [torch.zeros(1, *loc.shape[1:]), loc, raw, slopes]
-        return torch.cat(parts).reshape(self.parameter_shape)
+        """Equal components, spread over the logistic that fits each feature's levels."""
+        fitted_loc, fitted_scale = (
+            part.reshape(self.channels, 1, *self.pixels) for part in fit_logistic(x, self.levels)
+        )
+        middle = (torch.arange(self.components, device=x.device) + 0.5) / self.components
+        spread = START_SHARE * torch.logit(middle).reshape(-1, *[1] * len(self.pixels))
+        loc = fitted_loc + spread * fitted_scale  # (channels, K, *pixels)
+        raw = raw_scale(START_SHARE * fitted_scale, self.floor).expand_as(loc)
+        equal, *_, upright = (loc.new_zeros(size, *loc.shape[1:]) for size in self._sizes())
+        return torch.cat([equal, loc, raw, upright]).reshape(self.parameter_shape)
 
     def _sizes(self) -> list[int]:
+        """Logit, locations, scales and slopes owed per component of a pixel."""
         slopes = self.channels * (self.channels - 1) // 2
         return [1, self.channels, self.channels, slopes]

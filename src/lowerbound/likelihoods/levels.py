@@ -62,6 +62,17 @@ class LevelsLikelihood(Likelihood):
             )
 
 
+def scale_floor(share: float, levels: int) -> float:
+    """The smallest scale in model units, from its share of the distance between two levels.
+
+    Raises:
+        OptionError: the share is not positive.
+    """
+    if share <= 0:
+        raise OptionError(f"floor must be positive, not {share}")
+    return share / (levels - 1)
+
+
 def to_code(x: Tensor, levels: int) -> Tensor:
     """Model units in [0, 1] to codes 0 .. levels - 1, whole but still floating point."""
     return torch.round(x * (levels - 1)).clamp(0, levels - 1)
