@@ -1,0 +1,73 @@
+"""The chapter on reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lowerbound.evaluation import figures
+from lowerbound.evaluation.chapters.material import Material, Plate
+from lowerbound.evaluation.reconstruction import reconstruct
+from lowerbound.evaluation.suites import spread
+
+CHAPTER = "Reconstructions"
+SCATTERED_ROWS = 500
+PROFILE_FEATURES = 24  # a vector of more features is drawn as a profile
+
+
+def of_pictures(material: Material) -> Iterator[Plate]:
+    """Pictures beside their reconstructions: with uncertainty, and by every model."""
+    rows, name = material.examples, material.main.name
+    x = rows.all().filled.float().numpy()
+    made = {found.name: reconstruct(found.subject.model, rows) for found in material.findings}
+    own = made[name]
+    yield Plate(
+        "reconstructions",
+        CHAPTER,
+        f"Held-out rows, what {name} makes of them, and how unsure it is of each pixel: bright "
+        "where the code leaves it open or where noise is expected. Edges are the hard part.",
+        figures.picture_reconstructions(x, own.mean.numpy(), own.deviation.numpy(), name),
+    )
+    if len(made) > 1:
+        yield Plate(
+            "reconstructions_compared",
+            CHAPTER,
+            "The same rows through every model. The sharpest reconstruction need not come from the "
+            "best model of the data: an autoencoder pays nothing for its codes.",
+            figures.compared_reconstructions(x, {k: v.mean.numpy() for k, v in made.items()}),
+        )
+
+
+def of_columns(material: Material) -> Iterator[Plate]:
+    """Columns against their reconstructions, or whole rows as profiles where there are many."""
+    profiles = material.training.schema.kind == "vectors"
+    if profiles and len(material.names) > PROFILE_FEATURES:
+        yield _profiles(material)
+    else:
+        yield _scatter(material)
+
+
+def _profiles(material: Material) -> Plate:
+    rows, main = material.examples, material.main
+    made = reconstruct(main.subject.model, rows)
+    x, center = material.columns(rows.all().filled), material.columns(made.mean)
+    deviation = material.columns(made.mean + made.deviation) - center
+    return Plate(
+        "reconstructions",
+        CHAPTER,
+        "Held-out rows as points, their reconstruction as a line, and two standard deviations "
+        "around it: about 19 of 20 points should lie in the band.",
+        figures.profile_reconstructions(x, center, deviation, main.name),
+    )
+
+
+def _scatter(material: Material) -> Plate:
+    rows, main = spread(material.held_out, SCATTERED_ROWS), material.main
+    made = reconstruct(main.subject.model, rows)
+    x, center = material.columns(rows.all().filled), material.columns(made.mean)
+    return Plate(
+        "reconstructions",
+        CHAPTER,
+        "Each held-out value against its reconstruction. A column close to the line is kept by the "
+        "code; a flat cloud means that the model takes the column for noise.",
+        figures.scatter_reconstructions(x, center, material.names, main.name),
+    )

@@ -1,0 +1,58 @@
+"""The chapters on the data and on training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lowerbound.evaluation import figures
+from lowerbound.evaluation.acceptance import real_rows
+from lowerbound.evaluation.chapters.material import Material, Plate
+from lowerbound.evaluation.subjects import TrainingRecord
+from lowerbound.evaluation.suites import spread
+
+ROWS, COLUMNS = 4, 20
+
+
+def data_sheet(material: Material) -> Iterator[Plate]:
+    """Some of the pictures that the models were fitted to."""
+    rows = real_rows(spread(material.training, ROWS * COLUMNS)).float().numpy()
+    yield Plate(
+        "data",
+        "Your data",
+        f"{len(rows)} of the {len(material.training):,} rows that the models were fitted to. What "
+        "is common here is what samples should show.",
+        figures.picture_strip(rows, COLUMNS, "Your data"),
+    )
+
+
+def training(material: Material) -> Iterator[Plate]:
+    """Bound, distortion and rate against epochs, for models that were trained."""
+    curves = [
+        _curve(found.name, list(found.subject.history))
+        for found in material.findings
+        if found.subject.history is not None and len(found.subject.history) > 1
+    ]
+    if curves:
+        yield Plate(
+            "training",
+            "How training went",
+            "Left: the bound rises and levels off. Where it falls on validation rows while it "
+            "rises on training rows, the model has begun to learn rows by heart; the weights kept "
+            "are those from before. Right: distortion falls as codes say more, and the rate is "
+            "what they cost.",
+            figures.training_curves(curves),
+        )
+
+
+def _curve(name: str, records: Sequence[TrainingRecord]) -> figures.Curve:
+    validation = [np.nan if r.validation is None else r.validation for r in records]
+    return figures.Curve(
+        name=name,
+        epoch=np.array([r.epoch for r in records]),
+        bound=np.array([r.bound for r in records]),
+        validation=np.array(validation, dtype=float),
+        distortion=np.array([r.distortion for r in records]),
+        rate=np.array([sum(r.rates) for r in records], dtype=float),
+    )

@@ -1,0 +1,40 @@
+"""The textbook's figures from a person's own data: arrays in, a matplotlib Figure out.
+
+Nothing here touches pyplot or its global state, so figures can be made in any thread or server.
+"""
+
+from lowerbound.evaluation.figures.manifold import decoded_features, decoded_pictures
+from lowerbound.evaluation.figures.maps import LatentMap, latent_maps
+from lowerbound.evaluation.figures.reconstructions import (
+    compared_reconstructions,
+    picture_reconstructions,
+    profile_reconstructions,
+    scatter_reconstructions,
+)
+from lowerbound.evaluation.figures.sheets import Sheet, class_shares, picture_strip, sample_sheets
+from lowerbound.evaluation.figures.style import save_png, to_png
+from lowerbound.evaluation.figures.tables import correlations, marginals
+from lowerbound.evaluation.figures.training import Curve, training_curves
+from lowerbound.evaluation.figures.units import unit_bars
+
+__all__ = [
+    "Curve",
+    "LatentMap",
+    "Sheet",
+    "class_shares",
+    "compared_reconstructions",
+    "correlations",
+    "decoded_features",
+    "decoded_pictures",
+    "latent_maps",
+    "marginals",
+    "picture_reconstructions",
+    "picture_strip",
+    "profile_reconstructions",
+    "sample_sheets",
+    "save_png",
+    "scatter_reconstructions",
+    "to_png",
+    "training_curves",
+    "unit_bars",
+]

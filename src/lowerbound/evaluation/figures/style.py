@@ -1,0 +1,121 @@
+"""One look for all figures: quiet axes, readable type, colors for color-blind readers too."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+PALETTE = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+"""Ten colors chosen for color-vision deficiencies (Petroff 2021)."""
+
+INK = "#22262b"
+MUTED = "#6b7280"
+HAIRLINE = "#d9dde3"
+SEQUENTIAL = "cividis"
+DIVERGING = "PuOr"
+DPI = 160
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """An empty figure of that size in inches, its title at the top left."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return figure
+
+
+def style(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = False) -> Axes:
+    """Quiet axes: no box, thin lines, title at the left."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(x, fontsize=9, color=MUTED)
+    axes.set_ylabel(y, fontsize=9, color=MUTED)
+    axes.tick_params(labelsize=8, colors=MUTED, length=3, width=0.6)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(HAIRLINE)
+    if grid:
+        axes.grid(color=HAIRLINE, linewidth=0.5)
+        axes.set_axisbelow(True)
+    return axes
+
+
+def bare(axes: Axes, title: str = "") -> Axes:
+    """Axes for a picture: nothing but a title."""
+    axes.set_axis_off()
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    return axes
+
+
+def legend(axes: Axes, **options: Any) -> None:
+    """A legend without a box."""
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, **options)
+
+
+def color_of(index: int) -> str:
+    """The color of class or series ``index``; they repeat after ten."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def grid_shape(count: int, columns: int) -> tuple[int, int]:
+    """Rows and columns that hold ``count`` panels."""
+    columns = max(1, min(columns, count))
+    return math.ceil(count / columns), columns
+
+
+def mosaic(pictures: Array, columns: int, gap: int = 1) -> Array:
+    """Pictures (count, C, H, W) in [0, 1] side by side, (height, width, 3), white between them."""
+    count, _, height, width = pictures.shape
+    rows, columns = grid_shape(count, columns)
+    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3))
+    for index, picture in enumerate(pictures):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = as_color(picture)
+    return sheet
+
+
+def as_color(picture: Array) -> Array:
+    """(C, H, W) in [0, 1] as (H, W, 3); grey is repeated, a fourth channel left out."""
+    shown = np.clip(np.nan_to_num(np.moveaxis(picture, 0, -1)), 0, 1)
+    return np.repeat(shown[..., :1], 3, -1) if shown.shape[-1] < 3 else shown[..., :3]
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write the figure as a PNG file."""
+    path.write_bytes(to_png(figure))
+
+
+def class_names_of(names: Sequence[str], label: Array) -> list[str]:
+    """A name for each class index that may occur in ``label``."""
+    highest = int(label.max(initial=-1))
+    return [names[i] if i < len(names) else str(i) for i in range(max(highest + 1, len(names)))]

@@ -1,0 +1,318 @@
+"""The measures of the report's table: what each is called, what it says, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lowerbound.errors import UnsupportedError
+from lowerbound.evaluation.acceptance import Acceptance
+from lowerbound.evaluation.estimate import Estimate, Skipped
+from lowerbound.evaluation.features import Features
+from lowerbound.evaluation.latents import Units
+from lowerbound.evaluation.scores import Scores
+from lowerbound.evaluation.subjects import Findings
+from lowerbound.evaluation.suites import FROM_MIXTURE
+
+Better = Literal["higher", "lower", ""]
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model's answer to a measure.
+
+    Attributes:
+        text: what is shown.
+        value: what is compared; None: nothing.
+        note: why there is no figure, or what to beware of; shown below the table.
+        best: whether no other answer in the line is better.
+    """
+
+    text: str = NONE
+    value: float | None = None
+    note: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of the table.
+
+    Attributes:
+        group: heading under which it stands.
+        label: its name; {samples} becomes K.
+        meaning: one plain sentence.
+        better: which way is better.
+        ask: the answer of one model.
+        mass_or_density: whether it compares only among masses or only among densities.
+    """
+
+    group: str
+    label: str
+    meaning: str
+    better: Better
+    ask: Callable[[Findings], Cell]
+    mass_or_density: bool = False
+
+
+def estimate(value: Estimate | None, digits: int = 2) -> Cell:
+    """A mean with its standard error."""
+    if value is None:
+        return Cell()
+    error = "" if value.standard_error is None else f" ± {value.standard_error:.{digits}f}"
+    return Cell(f"{minus(value.mean, digits)}{error}", value.mean)
+
+
+def share(value: float, note: str = "") -> Cell:
+    """A share as per cent."""
+    return Cell(f"{100 * value:.1f} %", value, note)
+
+
+def minus(value: float, digits: int) -> str:
+    """A number with a true minus sign, and none before a zero."""
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def from_scores(ask: Callable[[Scores], Cell]) -> Callable[[Findings], Cell]:
+    """An answer taken from the scores, or the reason why there are none."""
+
+    def answer(found: Findings) -> Cell:
+        scores = found.likelihood.scores
+        return Cell(note=scores.reason) if isinstance(scores, Skipped) else ask(scores)
+
+    return answer
+
+
+def from_features(ask: Callable[[Features], float]) -> Callable[[Findings], Cell]:
+    """An answer taken from the features, or the reason why there are none."""
+
+    def answer(found: Findings) -> Cell:
+        features = found.latents.features
+        if isinstance(features, Skipped):
+            return Cell(note=f"features: {features.reason}")
+        return share(ask(features))
+
+    return answer
+
+
+def from_verdict(way: str, ask: Callable[[Acceptance], Cell]) -> Callable[[Findings], Cell]:
+    """An answer taken from the verdict on samples drawn that way; empty: the model's own way."""
+
+    def answer(found: Findings) -> Cell:
+        verdicts = found.samples.acceptance
+        if isinstance(verdicts, Skipped):
+            return Cell(note=f"acceptance: {verdicts.reason}") if not way else Cell()
+        chosen = way or next(iter(verdicts))
+        return ask(verdicts[chosen]) if chosen in verdicts else Cell()
+
+    return answer
+
+
+def _bound(scores: Scores) -> Cell:
+    cell = estimate(Estimate.of(scores.bound))
+    note = scores.low_sample_size_message() if scores.effective_sample_size_low else ""
+    return Cell(cell.text, cell.value, note)
+
+
+def _exact(scores: Scores) -> Cell:
+    return estimate(None if scores.log_marginal is None else Estimate.of(scores.log_marginal))
+
+
+def _bits(scores: Scores) -> Cell:
+    try:
+        return estimate(scores.bits_per_dimension(), 3)
+    except UnsupportedError as error:
+        return Cell(note=str(error))
+
+
+def _effective(scores: Scores) -> Cell:
+    median = float(scores.effective_sample_size.median())
+    return Cell(f"{median:.1f} of {scores.samples}")
+
+
+def _gap(found: Findings) -> Cell:
+    gap = found.likelihood.gap
+    return Cell() if isinstance(gap, Skipped) else estimate(gap.gap)
+
+
+def _active(found: Findings) -> Cell:
+    units = found.latents.units
+    return Cell(f"{units.count} of {len(units.rate)}") if isinstance(units, Units) else Cell()
+
+
+def _mismatch(found: Findings) -> Cell:
+    low, high = found.latents.agreement.kl_low.mean, found.latents.agreement.kl_high.mean
+    return Cell(f"{minus(max(low, 0.0), 2)} to {minus(high, 2)}", high)
+
+
+def _information(found: Findings) -> Cell:
+    agreement = found.latents.agreement
+    low, high = agreement.mutual_information_low, agreement.mutual_information_high
+    if low is None or high is None:
+        return Cell()
+    return Cell(f"{minus(max(low, 0.0), 2)} to {minus(high, 2)}")
+
+
+def _verdict(verdict: Acceptance) -> Cell:
+    return Cell(f"{100 * verdict.rate.mean:.1f} ± {_points(verdict)} %", verdict.rate.mean)
+
+
+def _points(verdict: Acceptance) -> str:
+    return f"{100 * (verdict.rate.standard_error or 0):.1f}"
+
+
+HELD_OUT = "Likelihood of rows it has not seen"
+RECONSTRUCTION = "Reconstruction"
+LATENT = "Latent space"
+SAMPLES = "Samples"
+
+MEASURES = (
+    Measure(
+        HELD_OUT,
+        "ELBO",
+        "Lower bound on log p(x), in nats per row.",
+        "higher",
+        from_scores(lambda scores: estimate(Estimate.of(scores.elbo))),
+        mass_or_density=True,
+    ),
+    Measure(
+        HELD_OUT,
+        "L_{samples}",
+        "Tighter lower bound, from exactly {samples} importance samples.",
+        "higher",
+        from_scores(_bound),
+        mass_or_density=True,
+    ),
+    Measure(
+        HELD_OUT,
+        "exact log p(x)",
+        "The value itself, where the model can say it.",
+        "",
+        from_scores(_exact),
+    ),
+    Measure(
+        HELD_OUT,
+        "bits per dimension",
+        "What a lossless code made of the model needs for each value.",
+        "lower",
+        from_scores(_bits),
+    ),
+    Measure(
+        HELD_OUT,
+        "effective sample size",
+        "How many of the importance samples count, in the median row.",
+        "",
+        from_scores(_effective),
+    ),
+    Measure(
+        HELD_OUT,
+        "distortion",
+        "−log p(x | z): what is lost when a row goes through its code, in nats.",
+        "",
+        from_scores(lambda scores: estimate(Estimate.of(scores.distortion))),
+    ),
+    Measure(
+        HELD_OUT,
+        "rate",
+        "KL(q(z | x) ‖ p(z)): what the code costs, in nats.",
+        "",
+        from_scores(lambda scores: estimate(Estimate.of(scores.rates.sum(0)))),
+    ),
+    Measure(
+        HELD_OUT,
+        "amortization gap",
+        "What the bound would gain if each row had an encoder of its own, in nats.",
+        "lower",
+        _gap,
+    ),
+    Measure(
+        RECONSTRUCTION,
+        "squared error",
+        "Mean squared error per value through the mean code, in model units.",
+        "lower",
+        lambda found: estimate(found.likelihood.error.squared, 4),
+    ),
+    Measure(
+        RECONSTRUCTION,
+        "explained",
+        "Share of the variance that the reconstruction keeps.",
+        "higher",
+        lambda found: share(found.likelihood.error.explained),
+    ),
+    Measure(LATENT, "active units", "Latent units that carry something.", "", _active),
+    Measure(
+        LATENT,
+        "prior mismatch",
+        "KL of all codes together to the prior, in nats: at least, at most.",
+        "lower",
+        _mismatch,
+    ),
+    Measure(
+        LATENT,
+        "information",
+        "I(x; z), what a code tells about its row, in nats: at least, at most.",
+        "",
+        _information,
+    ),
+    Measure(
+        LATENT,
+        "hole rate",
+        "Share of prior draws that land where hardly any row is coded; 1 % is ideal.",
+        "lower",
+        lambda found: share(found.latents.agreement.hole_rate),
+    ),
+    Measure(
+        LATENT,
+        "linear probe",
+        "Accuracy of logistic regression on the codes.",
+        "higher",
+        from_features(lambda features: features.probe.mean),
+    ),
+    Measure(
+        LATENT,
+        "cluster agreement",
+        "Adjusted mutual information of k-means clusters with the classes.",
+        "higher",
+        from_features(lambda features: features.adjusted_mutual_information),
+    ),
+    Measure(
+        LATENT,
+        "neighbor purity",
+        "Share of a row's 10 nearest codes that have its class.",
+        "higher",
+        from_features(lambda features: features.purity),
+    ),
+    Measure(
+        SAMPLES,
+        "accepted",
+        "Samples of which a classifier is as sure as of 95 % of real rows.",
+        "higher",
+        from_verdict("", _verdict),
+    ),
+    Measure(
+        SAMPLES,
+        "rarest class",
+        "Share of the rarest class among the accepted.",
+        "higher",
+        from_verdict("", lambda verdict: share(verdict.least_share)),
+    ),
+    Measure(
+        SAMPLES,
+        "accepted, mixture",
+        "The same, sampled from a Gaussian mixture fitted to the codes afterwards.",
+        "",
+        from_verdict(FROM_MIXTURE, _verdict),
+    ),
+    Measure(
+        SAMPLES,
+        "code found again",
+        "R² between a sample's code and the encoder's answer to the sample.",
+        "higher",
+        lambda found: Cell(
+            minus(found.samples.consistency.r_squared, 2), found.samples.consistency.r_squared
+        ),
+    ),
+)

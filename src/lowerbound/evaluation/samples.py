@@ -1,0 +1,169 @@
+"""Draws from a model, and ways to draw from one that has no prior.
+
+Every draw keeps both answers of the decoder apart: the mean of p(x | z), a smooth picture, and x
+drawn from p(x | z), which is what the model says data looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.codes import Whitening, codes_of
+from lowerbound.evaluation.features import small_fit
+from lowerbound.evaluation.passes import evaluation_mode, placed
+from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
+from lowerbound.reparameterization import draw, seeded
+from lowerbound.trace import Batch
+
+ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws in model units, on the CPU.
+
+    Attributes:
+        z: where they came from, (count, latent_dim).
+        mean: E[x | z], (count, *event).
+        x: drawn from p(x | z), (count, *event).
+        condition: what the model was told, (count, size).
+    """
+
+    z: Tensor
+    mean: Tensor
+    x: Tensor
+    condition: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+def sample_prior(
+    model: Model, count: int, *, seed: int = 0, condition: Tensor | None = None
+) -> Samples:
+    """z ~ p(z), x ~ p(x | z).
+
+    Args:
+        model: one with a prior.
+        count: how many.
+        seed: the draws are a function of it.
+        condition: what a conditional model is told, (count, size).
+
+    Raises:
+        UnsupportedError: the model has no prior.
+    """
+    has_prior = require(model, HasPrior, "be sampled")  # type: ignore[type-abstract]
+    if count < 1:
+        raise OptionError(f"the number of samples must be at least 1, not {count}")
+    with evaluation_mode(model, gradients=True), torch.no_grad(), seeded(seed):
+        z = draw(has_prior.prior_distribution(), count)[:, 0]
+    return decode_codes(model, z, seed=seed + 1, condition=condition)
+
+
+def decode_codes(
+    model: Model, z: Tensor, *, seed: int = 0, condition: Tensor | None = None
+) -> Samples:
+    """p(x | z) at given codes, (count, latent_dim): its mean and one draw each.
+
+    Raises:
+        UnsupportedError: the model has no decoder over one latent.
+    """
+    decodes = require(model, Decodes, "decode")  # type: ignore[type-abstract]
+    dtype = next((p.dtype for p in model.parameters()), z.dtype)
+    z = z.to(dtype)
+    means, draws = [], []
+    with evaluation_mode(model, gradients=True), torch.no_grad(), seeded(seed):
+        for start in range(0, len(z), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            told = None if condition is None else condition[part]
+            emission = decodes.decode(z[part].unsqueeze(0), told)
+            means.append(emission.mean[0].cpu())
+            draws.append(emission.sample()[0].cpu())
+    return Samples(z.cpu(), torch.cat(means), torch.cat(draws), condition)
+
+
+def sample_white_codes(model: Model, codes: Tensor, count: int, *, seed: int = 0) -> Samples:
+    """The naive way to sample an autoencoder: N(0, I) in white code space, put back and decoded.
+
+    Args:
+        model: one that decodes.
+        codes: of the training rows, (rows, latent_dim).
+        count: how many.
+        seed: the draws are a function of it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn(count, codes.shape[1], generator=generator, dtype=torch.float64)
+    return decode_codes(model, Whitening.of(codes).color(white), seed=seed + 1)
+
+
+def sample_mixture(
+    model: Model, codes: Tensor, count: int, *, components: int = 10, seed: int = 0
+) -> Samples:
+    """A better way: a Gaussian mixture fitted to the codes afterwards, sampled and decoded.
+
+    Args:
+        model: one that decodes.
+        codes: of the training rows, (rows, latent_dim).
+        count: how many.
+        components: of the mixture, full covariances.
+        seed: of the fit and the draws.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    white = Whitening.of(codes)
+    components = max(1, min(components, len(codes) // 2))
+    with small_fit():
+        mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed)
+        mixture.fit(white.whiten(codes).numpy())
+        found = mixture.sample(count)[0]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    z = white.color(torch.from_numpy(found)[order])  # scikit-learn sorts draws by component
+    return decode_codes(model, z, seed=seed + 1)
+
+
+@dataclass(frozen=True)
+class Consistency:
+    r"""How well the encoder finds the code that a sample was made from.
+
+    Attributes:
+        r_squared: 1 - sum ||z - E_q[z | x]||^2 / sum ||z - mean z||^2 over all units; 1: found,
+            0: no better than the mean code, as for units that the decoder ignores.
+        correlation: of z_j with its answer, for each unit, (latent_dim,).
+    """
+
+    r_squared: float
+    correlation: Tensor
+
+
+def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Consistency:
+    """Encode samples, z ~ p(z), x ~ p(x | z), and compare with the codes they were made from.
+
+    Args:
+        model: one that encodes.
+        samples: drawn from it.
+        from_mean: encode E[x | z] instead of x ~ p(x | z).
+
+    Raises:
+        UnsupportedError: the model has no encoder over one latent.
+    """
+    encodes = require(model, Encodes, "encode")  # type: ignore[type-abstract]
+    pictures = samples.mean if from_mean else samples.x
+    answers = []
+    for start in range(0, len(samples), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        told = None if samples.condition is None else samples.condition[part]
+        batch = placed(Batch(x=pictures[part], condition=told), model)
+        with evaluation_mode(model, gradients=True), torch.no_grad():
+            answers.append(codes_of(encodes.encode(batch), batch).mean)
+    return _consistency(samples.z.double(), torch.cat(answers))
+
+
+def _consistency(z: Tensor, answer: Tensor) -> Consistency:
+    centered, found = z - z.mean(0), answer - answer.mean(0)
+    norms = (centered.norm(dim=0) * found.norm(dim=0)).clamp_min(1e-300)
+    unexplained = (z - answer).square().sum() / centered.square().sum()
+    return Consistency(float(1 - unexplained), (centered * found).sum(0) / norms)

@@ -1,0 +1,221 @@
+"""Three looks at one fitted model: its likelihood, its latents, its samples.
+
+Each suite asks what it can and says in one sentence why it cannot ask the rest, so that an
+autoencoder, a model without labels and a table go through the same code as everything else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from lowerbound.config import option, to_mapping
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.evaluation.acceptance import Acceptance, Judge
+from lowerbound.evaluation.aggregate import Agreement, prior_agreement
+from lowerbound.evaluation.amortization import AmortizationGap, amortization_gap
+from lowerbound.evaluation.codes import Codes, encode_rows
+from lowerbound.evaluation.estimate import Skipped
+from lowerbound.evaluation.features import Features, feature_quality
+from lowerbound.evaluation.latents import Units, units
+from lowerbound.evaluation.likelihood import Progress, score
+from lowerbound.evaluation.reconstruction import ReconstructionError, reconstruction_error
+from lowerbound.evaluation.samples import (
+    Consistency,
+    Samples,
+    reencode,
+    sample_mixture,
+    sample_prior,
+    sample_white_codes,
+)
+from lowerbound.evaluation.scores import Scores
+from lowerbound.models import HasPrior, Model
+
+Found = TypeVar("Found")
+
+FROM_PRIOR = "prior"
+FROM_WHITE_CODES = "N(0, I) in white code space"
+FROM_MIXTURE = "Gaussian mixture fitted to the codes"
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """How much is measured; the defaults take seconds for a few thousand small rows."""
+
+    samples: int = option(100, "K, draws per row of the importance-weighted bound")
+    rows: int = option(2_000, "held-out rows scored, spread over the data; 0: all")
+    agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
+    gap_rows: int = option(100, "rows whose own posterior is sought; 0: none")
+    draws: int = option(1_000, "samples drawn from the model")
+    seed: int = option(0, "of all draws")
+
+
+@dataclass(frozen=True)
+class LikelihoodFindings:
+    """What the model is worth on rows it has not seen."""
+
+    scores: Scores | Skipped
+    gap: AmortizationGap | Skipped
+    error: ReconstructionError
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        scores, gap = self.scores, self.gap
+        return {
+            "likelihood": to_mapping(scores.summary() if isinstance(scores, Scores) else scores),
+            "amortization_gap": to_mapping(gap.gap if isinstance(gap, AmortizationGap) else gap),
+            "reconstruction_error": to_mapping(self.error),
+        }
+
+
+@dataclass(frozen=True)
+class LatentFindings:
+    """What the codes are like."""
+
+    codes: Codes
+    units: Units | Skipped
+    agreement: Agreement
+    features: Features | Skipped
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        found = self.units
+        if isinstance(found, Units):
+            of = len(found.rate)
+            count: Any = {"active": found.count, "of": of, "rates": found.rate.tolist()}
+        else:
+            count = to_mapping(found)
+        agreement = self.agreement
+        bracket = (agreement.mutual_information_low, agreement.mutual_information_high)
+        return {
+            "units": count,
+            "agreement": {**to_mapping(agreement), "mutual_information": list(bracket)},
+            "features": to_mapping(self.features),
+        }
+
+
+@dataclass(frozen=True)
+class SampleFindings:
+    """What the model makes, by the way it was sampled; the first way is the model's own."""
+
+    samples: Mapping[str, Samples]
+    acceptance: Mapping[str, Acceptance] | Skipped
+    consistency: Consistency
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        verdicts = self.acceptance
+        return {
+            "accepted": to_mapping(verdicts)
+            if isinstance(verdicts, Skipped)
+            else {way: to_mapping(verdict) for way, verdict in verdicts.items()},
+            "reencode_r_squared": self.consistency.r_squared,
+        }
+
+
+def likelihood_suite(
+    model: Model,
+    held_out: Dataset,
+    options: SuiteOptions | None = None,
+    *,
+    split: str = "held out",
+    progress: Progress | None = None,
+) -> LikelihoodFindings:
+    """Bounds, amortization gap and reconstruction error on held-out rows."""
+    options = options or SuiteOptions()
+    rows = spread(held_out, options.rows)
+
+    def scores() -> Scores:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the summary carries the sentence
+            samples, seed = options.samples, options.seed
+            return score(model, rows, samples=samples, seed=seed, split=split, progress=progress)
+
+    def gap() -> AmortizationGap | Skipped:
+        if not options.gap_rows:
+            return Skipped("not asked for")
+        return amortization_gap(model, spread(rows, options.gap_rows))
+
+    error = reconstruction_error(model, rows)
+    return LikelihoodFindings(attempt(scores), attempt(gap), error)
+
+
+def latent_suite(
+    model: Model, training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
+) -> LatentFindings:
+    """Active units and features on held-out rows, agreement with the prior on training rows."""
+    options = options or SuiteOptions()
+    rows = spread(held_out, options.rows)
+    codes = encode_rows(model, rows)
+    compared = spread(training, options.agreement_rows)
+    return LatentFindings(
+        codes=codes,
+        units=attempt(lambda: units(model, rows)),
+        agreement=prior_agreement(model, compared, seed=options.seed),
+        features=feature_quality(codes.mean, rows.label, options.seed),
+    )
+
+
+def sample_suite(
+    model: Model,
+    training: Dataset,
+    judge: Judge | Skipped,
+    options: SuiteOptions | None = None,
+) -> SampleFindings:
+    """Samples, how many of them ``judge`` accepts, and whether the encoder finds their codes.
+
+    A model with a prior is sampled from it. An autoencoder, which has none, is sampled from
+    N(0, I) in white code space and from a Gaussian mixture fitted to the codes.
+    """
+    options = options or SuiteOptions()
+    samples = draw_samples(model, training, options)
+    own = next(iter(samples.values()))
+    verdicts = (
+        judge
+        if isinstance(judge, Skipped)
+        else {way: judge.accept(drawn.mean) for way, drawn in samples.items()}
+    )
+    # an autoencoder's p(x | z) is no model of noise: its code is that of the mean
+    from_mean = not isinstance(model, HasPrior)
+    return SampleFindings(samples, verdicts, reencode(model, own, from_mean=from_mean))
+
+
+def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:
+    """Samples by the way they were drawn, the model's own way first."""
+    count, seed = options.draws, options.seed
+    if isinstance(model, HasPrior):
+        told = conditions(training, count, seed)
+        return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=told)}
+    codes = encode_rows(model, spread(training, options.agreement_rows)).mean
+    return {
+        FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed),
+        FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed),
+    }
+
+
+def conditions(training: Dataset, count: int, seed: int) -> Tensor | None:
+    """Conditions of training rows drawn at random, (count, size); None where there are none."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(training), (count,), generator=generator)
+    return training.subset(rows).all().condition
+
+
+def spread(dataset: Dataset, most: int) -> Dataset:
+    """At most that many rows, evenly spread over the data; 0: all."""
+    if not most or len(dataset) <= most:
+        return dataset
+    return dataset.subset(torch.linspace(0, len(dataset) - 1, most).round().long())
+
+
+def attempt(ask: Callable[[], Found]) -> Found | Skipped:
+    """The answer, or the sentence that says why this model has none."""
+    try:
+        return ask()
+    except UnsupportedError as error:
+        return Skipped(str(error))
