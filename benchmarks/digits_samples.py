@@ -1,10 +1,10 @@
 """Samples of a VAE and of an autoencoder with the same decoder, judged by a classifier.
 
-scikit-learn's 1,797 digits, a fifth held out; latent dimension 16 in all models. A sample (the decoder's mean) is accepted where the
-classifier is at least as sure of it as of all but the least sure 5 % of held-out real digits. The
-VAE is sampled from its prior, a VampPrior, with the same VAE under the textbook's N(0, I) beside it;
-the autoencoder, which has none, from N(0, I) in whitened code space,
-and from a Gaussian mixture fitted to its codes.
+scikit-learn's 1,797 digits, a fifth held out; latent dimension 16 in all models. A sample (the
+decoder's mean) is accepted where the classifier is at least as sure of it as of all but the least
+sure 5 % of held-out real digits. The VAE is sampled from its prior, a VampPrior, with the same VAE
+under the textbook's N(0, I) beside it; the autoencoder, which has no prior, from N(0, I) in
+whitened code space, and from a Gaussian mixture fitted to its codes.
 """
 
 from __future__ import annotations
