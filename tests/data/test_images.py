@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from lowerbound.data import load
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 
 RANDOM = np.random.default_rng(0)
 
@@ -191,6 +191,8 @@ def test_new_pictures_are_brought_to_the_fitted_size_and_color(tmp_path: Path) -
     dataset = load(tmp_path / "new", schema=schema)
     assert dataset.x.shape == (1, 3, 6, 9)
     assert dataset.schema == schema
+    with pytest.raises(OptionError, match="fitted on 9x6; leave image_size out"):
+        load(tmp_path / "new", schema=schema, image_size=8)
 
 
 def test_one_picture_is_a_data_set_of_one_row(tmp_path: Path) -> None:

@@ -106,6 +106,12 @@ def test_binarization_is_decided_when_fitting() -> None:
         load(PICTURES, schema=schema, binarize="threshold")
 
 
+def test_a_size_is_only_for_pictures_in_files() -> None:
+    for source in (PICTURES, "digits"):
+        with pytest.raises(OptionError, match="image_size and resize are for folders"):
+            load(source, image_size=8)
+
+
 def test_labels_of_arrays_are_given_as_values() -> None:
     dataset = load(X, label=["u", "v"] * 4)
     assert dataset.label is not None

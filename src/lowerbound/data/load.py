@@ -96,20 +96,24 @@ def _read(
     on_error: images.OnError,
     split: str | None,
 ) -> RawData:
-    if isinstance(source, str) and source in CATALOG:
-        return _labeled(CATALOG[source](split), label)
-    if isinstance(source, (str, Path)):
-        path = Path(source).expanduser()
+    named = isinstance(source, str) and source in CATALOG
+    path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None
+    if path and (path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file())):
         _check_parts(path, split)
-        if path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file()):
-            size, channels, how = _picture_shape(schema, image_size, resize)
-            if path.is_dir():
-                found = images.read_folder(path, size, channels, how, on_error, split)
-            else:
-                found = images.read_file(path, size, channels, how)
-            return _labeled(found, label)
+        size, channels, how = _picture_shape(schema, image_size, resize)
+        if path.is_dir():
+            found = images.read_folder(path, size, channels, how, on_error, split)
+        else:
+            found = images.read_file(path, size, channels, how)
+        return _labeled(found, label)
+    there = path is None or path.exists()
+    if there and (image_size is not None or resize is not None):
+        raise OptionError("image_size and resize are for folders of pictures and picture files")
+    if named:
+        return _labeled(CATALOG[source](split), label)
+    _check_parts(path, split)
+    if path:
         return _read_file(path, label, schema, split)
-    _check_parts(None, split)
     if hasattr(source, "columns"):
         return _from_table(source, label, schema, "")
     return _labeled(RawData(as_array(source)), label)
@@ -153,11 +157,13 @@ def _picture_shape(
     schema: Schema | None, image_size: int | tuple[int, int] | None, resize: Resize | None
 ) -> tuple[tuple[int, int] | None, int | None, Resize]:
     """(size, channels, how to get there): those of the schema where there is one."""
-    if schema is not None and schema.kind == "images" and schema.image is not None:
-        channels, height, width = schema.event_shape
-        return (height, width), channels, resize or schema.image.resize
     if isinstance(image_size, int):
         image_size = (image_size, image_size)
+    if schema is not None and schema.kind == "images" and schema.image is not None:
+        channels, height, width = schema.event_shape
+        if image_size not in (None, (height, width)):
+            raise OptionError(f"the model was fitted on {width}x{height}; leave image_size out")
+        return (height, width), channels, resize or schema.image.resize
     if image_size is not None and min(image_size) < 1:
         raise OptionError(f"image_size must be at least 1, not {image_size}")
     return image_size, None, resize or "pad"
