@@ -25,6 +25,7 @@ from lowerbound.registry import Registry
 
 if TYPE_CHECKING:
     from lowerbound.fitting import Fitted
+    from lowerbound.training.progress import Reporter as TrainingReporter
 
 
 class Reporter(Protocol):
@@ -36,6 +37,9 @@ class Reporter(Protocol):
     def advance(self, task: str, done: int, total: int) -> None:
         """``done`` of ``total`` rows or the like."""
 
+    def training(self) -> TrainingReporter:
+        """Who is told of a training run."""
+
 
 class Silent:
     """A reporter for callers that want none."""
@@ -43,6 +47,11 @@ class Silent:
     def say(self, sentence: str) -> None: ...
 
     def advance(self, task: str, done: int, total: int) -> None: ...
+
+    def training(self) -> TrainingReporter:
+        from lowerbound.training.progress import SilentReporter
+
+        return SilentReporter()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,9 +94,10 @@ Parts = tuple[np.ndarray[Any, Any], tuple[str, ...] | None, tuple[str, ...] | No
 
 def _read_arrays(path: Path) -> Parts:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that it cannot make sense of
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             named = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
     key = "z" if "z" in named else next(iter(named), None)
     if key is None:

@@ -1,42 +1,33 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, in folders that are made where needed."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from lowerbound.training import durable
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A place to write, which becomes ``path`` when the block ends well.
 
-    A full disk or an interruption leaves what was at ``path`` before. The place has the suffix of
-    ``path``, since writers choose their format by it.
+    A full disk or an interruption leaves what was at ``path`` before.
 
     Raises:
         OSError: with ``path`` as its file name, whatever the place was called.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-        os.chmod(name, 0o666 & ~_umask())
-        try:
-            yield Path(name)
-            os.replace(name, path)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
+        with durable.replacing(path) as place:
+            yield place
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
 
 
-def _umask() -> int:
-    """The process's mask; reading it means setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, UTF-8."""
+    with replacing(path) as place:
+        place.write_text(text, encoding="utf-8")

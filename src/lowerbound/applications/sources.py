@@ -12,7 +12,6 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
 OnError = Literal["raise", "skip"]
-SKIPPED_SPLIT = "none"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,12 @@ def read_parts(source: str, options: ReadingOptions, test: float, seed: int) -> 
         missing=options.missing,
         standardize=options.standardize,
     )
-    published = _published_test(source, dataset, options.on_error)
+    return apart(source, dataset, test, seed, options.on_error)
+
+
+def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnError) -> Parts:
+    """The rows of ``source``, already read, in a part to learn from and a test part."""
+    published = _published_test(source, dataset, on_error)
     if published is not None:
         return Parts(dataset, published, f"the published test part, {len(published):,} rows")
     if not test or round(test * len(dataset)) < 1:
@@ -90,20 +94,26 @@ def _published_test(source: str, dataset: Dataset, on_error: OnError) -> Dataset
     """The part called "test" where the source has one of its own."""
     try:
         test = load(source, schema=dataset.schema, split="test", on_error=on_error)
-    except DataError:
+    except (DataError, OptionError):
         return None
     # a file without parts is read whole whichever part is asked for
     return None if test.source == dataset.source else test
 
 
-def open_data(
-    source: str, fitted: Fitted, *, on_error: OnError = "raise", split: str | None = None
-) -> Dataset:
+def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:
     """Data of the kind that a model was fitted on, told the class where the model is.
 
     Raises:
         DataError: it is of another kind, or a conditional model meets rows without a class.
     """
-    told = replace(fitted.schema, condition=None)
-    dataset = load(source, schema=told, on_error=on_error, split=split)
+    return told(open_untold(source, fitted, on_error), fitted)
+
+
+def open_untold(source: str, fitted: Fitted, on_error: OnError = "raise") -> Dataset:
+    """The same without the class, which its rows may know nevertheless."""
+    return load(source, schema=replace(fitted.schema, condition=None), on_error=on_error)
+
+
+def told(dataset: Dataset, fitted: Fitted) -> Dataset:
+    """The rows as the model sees them: with their class, where it is a conditional one."""
     return dataset.conditioned_on_label() if fitted.schema.condition else dataset

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from lowerbound.training.progress import Reporter
+
 LINE_EVERY = 10.0  # seconds between two plain lines of one task
 
 
@@ -52,6 +54,12 @@ class Console:
         """A line that only -v shows."""
         if self.verbose:
             self.say(sentence)
+
+    def training(self) -> Reporter:
+        """Who is told of a training run: a bar on a terminal, else lines."""
+        from lowerbound.training.progress import reporter_for
+
+        return reporter_for(sys.stderr)
 
     def advance(self, task: str, done: int, total: int, remark: str = "") -> None:
         """``done`` of ``total``: moves the task's bar, or says a line when one is due."""

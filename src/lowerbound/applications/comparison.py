@@ -1,0 +1,53 @@
+"""The same data as PCA and as an autoencoder of the same network see it: a fair comparison.
+
+Only what the VAE adds differs: an autoencoder has the same encoder, decoder and likelihood, and no
+prior; PCA has the same number of latent units, and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from lowerbound.applications.base import Reporter
+from lowerbound.data import Dataset
+from lowerbound.fitting import FitOptions, Fitted, fit
+
+NAMES = {"vae": "VAE", "autoencoder": "autoencoder", "pca": "PCA"}
+Fit = Callable[[Dataset, FitOptions], Fitted]
+
+
+def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
+    """The same options for a model of another kind, of as many latent units as it can have."""
+    model = replace(options.model, model=kind)
+    if kind == "pca":
+        most = max(1, dataset.schema.dimension - 1)
+        units = min(model.latent_dim or most, most)
+        model = replace(model, latent_dim=units, conditional=False)
+        return replace(options, model=model)
+    if kind == "autoencoder":  # it has no rate, so nothing weighs one or draws samples for it
+        return replace(options, model=model, objective="elbo", objective_options={})
+    return replace(options, model=model)
+
+
+def side_by_side(
+    fitted: Fitted, training: Dataset, reporter: Reporter, kinds: tuple[str, ...] = tuple(NAMES)
+) -> dict[str, Fitted]:
+    """The model and its rivals, each fitted to the same rows by the same options, by name.
+
+    Args:
+        fitted: the model itself, which is not fitted again.
+        training: the rows that it was fitted on.
+        reporter: hears of the progress.
+        kinds: which models, in the order to show them.
+    """
+    own = fitted.options.model.model
+    found = {}
+    for kind in kinds:
+        if kind == own:
+            found[NAMES[kind]] = fitted
+        elif kind != "pca" or training.schema.dimension > 1:
+            reporter.say(f"for comparison: {NAMES[kind]}")
+            options = options_of(kind, fitted.options, training)
+            found[NAMES[kind]] = fit(training, options, reporter=reporter.training())
+    return found

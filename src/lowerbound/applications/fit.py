@@ -1,0 +1,241 @@
+"""Fit a model to a person's data: read, say what was understood, train, score, write the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lowerbound import model_folder
+from lowerbound.applications import home
+from lowerbound.applications.base import Report, Reporter, jsonable
+from lowerbound.applications.comparison import NAMES, side_by_side
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.sentences import about
+from lowerbound.applications.settings import with_settings
+from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
+from lowerbound.applications.understanding import about_data, about_model
+from lowerbound.assembly import resolve
+from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.data import Dataset
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.evaluation.report import write_report
+from lowerbound.evaluation.subjects import Subject
+from lowerbound.evaluation.suites import SuiteOptions
+from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
+
+NOT_REMEMBERED = ("output", "resume", "overwrite")
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """A model of this data, please."""
+
+    data: str = option(
+        REQUIRED,
+        "a folder of pictures, a .csv, .parquet, .npz or .npy file, or a named set such as digits",
+        positional=True,
+    )
+    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    fitting: FitOptions = field(default_factory=FitOptions)
+    set: tuple[str, ...] = option(
+        (),
+        "an option of a part, such as network.width=200; repeatable",
+        metavar="PART.OPTION=VALUE",
+    )
+    test: float = option(0.1, "share of the rows that only the last numbers are taken on")
+    measuring: SuiteOptions = field(default_factory=SuiteOptions)
+    compare: bool = option(
+        False, "also fit PCA and an autoencoder of the same network, and show them beside it"
+    )
+    resume: bool = option(False, "go on with the run that was interrupted in this folder")
+    overwrite: bool = option(False, "replace the model in this folder")
+
+
+@dataclass(frozen=True)
+class FitReport(Report):
+    """A model was fitted.
+
+    Attributes:
+        model: its folder.
+        kind: vae, autoencoder or pca.
+        latent_dim: numbers that a row is shrunk to.
+        network, likelihood: chosen or asked for.
+        training_rows, test_rows: rows of either part.
+        protocol: how the test part came about.
+        ended: how training ended; empty for a model solved in closed form.
+        updates, seconds: of training.
+        findings: everything measured on the test part, one for each model; the first is this one.
+        page: the report to open.
+        lines: what to read.
+    """
+
+    model: str
+    kind: str
+    latent_dim: int
+    network: str
+    likelihood: str
+    training_rows: int
+    test_rows: int
+    protocol: str
+    ended: str
+    updates: int
+    seconds: float
+    findings: tuple[Mapping[str, Any], ...]
+    page: str
+    lines: tuple[str, ...]
+
+    def text(self) -> str:
+        return "\n".join((*self.lines, f"model:  {self.model}", f"report: {self.page}"))
+
+
+def fit(request: FitRequest, reporter: Reporter) -> FitReport:
+    """Fit a model and write its folder.
+
+    Raises:
+        DataError: the data cannot be read or cannot be modeled.
+        OptionError: an option makes no sense, or differs from those of the run to be resumed.
+        ModelFolderError: the folder holds something else, or a model that is not to be replaced.
+        Interrupted: Ctrl-C; the message says what is saved and how to go on.
+    """
+    folder = Path(request.output)
+    finished = check_folder(folder, request)
+    if request.resume:
+        request = resumed(folder, request)
+    options = with_settings(request.fitting, request.set)
+    parts = read_parts(request.data, request.reading, request.test, options.training.seed)
+    if finished:
+        reporter.say(f"{folder} is finished: its training has nothing left to do")
+        fitted = model_folder.read(folder)
+    else:
+        fitted = _train(folder, request, options, parts, reporter)
+    return _report(folder, fitted, parts, request, reporter)
+
+
+def check_folder(folder: Path, request: FitRequest) -> bool:
+    """Whether ``folder`` holds a finished run that is to be resumed, so that its report is left.
+
+    Raises:
+        ModelFolderError: what is there may not be written over, or there is nothing to resume.
+    """
+    state = home.state_of(folder)
+    if state == "absent":
+        if request.resume:
+            raise ModelFolderError(f"{folder} does not exist: start without --resume")
+        return False
+    finished = state == "model" and home.is_finished(folder)
+    if not request.resume and not request.overwrite:
+        way = "--overwrite replaces it" if finished else "--resume goes on, --overwrite starts anew"
+        what = "a model" if finished else "an unfinished run"
+        raise ModelFolderError(f"{folder} holds {what} already: {way}")
+    return finished and not request.overwrite
+
+
+def resumed(folder: Path, request: FitRequest) -> FitRequest:
+    """The request that started the run in ``folder``; data and place as they are asked for now.
+
+    Raises:
+        OptionError: something that was asked for now differs from then.
+    """
+    then = home.remembered(folder)
+    if then is None:
+        return request
+    before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
+    before = replace(before, resume=True)
+    default = FitRequest(request.data, request.output, resume=True)
+    differing = _differences(to_mapping(before), to_mapping(request), to_mapping(default))
+    if differing:
+        raise OptionError(
+            f"the run in {folder} was started with other options ({', '.join(differing)}): resume "
+            "it without them, or start anew with --overwrite"
+        )
+    return before
+
+
+def _differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], default: Mapping[str, Any]
+) -> list[str]:
+    """Names of what is asked for now, is no default, and was not so then."""
+    names: list[str] = []
+    for name, value in now.items():
+        if isinstance(value, Mapping) and isinstance(default[name], Mapping):
+            names += _differences(then[name], value, default[name])
+        elif value not in (default[name], then[name]):
+            names.append(f"--{name.replace('_', '-')}")
+    return names
+
+
+def _train(
+    folder: Path, request: FitRequest, options: FitOptions, parts: Parts, reporter: Reporter
+) -> Fitted:
+    """Say what is going to be fitted, fit it, and write the folder at every checkpoint."""
+    training = parts.training
+    chosen = resolve(_told(training, options).schema, options.model)
+    for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
+        reporter.say(line)
+    reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
+    if request.overwrite:
+        home.clear(folder)
+
+    def publish(fitted: Fitted) -> None:
+        model_folder.write(folder, fitted)
+        asked = to_mapping(request)
+        home.remember(folder, {k: v for k, v in asked.items() if k not in NOT_REMEMBERED})
+
+    fitted = fit_model(
+        training,
+        options,
+        folder=folder,
+        resume=request.resume,
+        reporter=reporter.training(),
+        publish=publish,
+    )
+    publish(fitted)
+    return fitted
+
+
+def _told(training: Dataset, options: FitOptions) -> Dataset:
+    """The rows as a conditional model sees them."""
+    return training.conditioned_on_label() if options.model.conditional else training
+
+
+def _report(
+    folder: Path, fitted: Fitted, parts: Parts, request: FitRequest, reporter: Reporter
+) -> FitReport:
+    """Measure the model on the test part and write its page."""
+    training = _told(parts.training, fitted.options)
+    test = training if parts.test is None else _told(parts.test, fitted.options)
+    contenders = {NAMES[fitted.options.model.model]: fitted}
+    if request.compare:
+        contenders = side_by_side(fitted, parts.training, reporter)
+    reporter.say(f"measuring on {len(test):,} rows and drawing the figures")
+    written = write_report(
+        folder,
+        [Subject(name, one.model, one.history) for name, one in contenders.items()],
+        training,
+        test,
+        title=f"What {folder.name} is worth",
+        command=f"lowerbound fit {request.data} -o {request.output}",
+        options=request.measuring,
+    )
+    found = next(one for one in written.findings if one.subject.model is fitted.model)
+    last = fitted.history.last
+    where = f"on {parts.protocol}" if parts.test is not None else "on the rows it was fitted to"
+    return FitReport(
+        model=str(folder),
+        kind=fitted.options.model.model,
+        latent_dim=int(fitted.options.model.latent_dim or 0),
+        network=fitted.options.model.network,
+        likelihood=fitted.options.model.likelihood,
+        training_rows=len(training),
+        test_rows=0 if parts.test is None else len(test),
+        protocol=parts.protocol,
+        ended=fitted.history.ended,
+        updates=last.updates if last else 0,
+        seconds=last.seconds if last else 0.0,
+        findings=tuple(jsonable(one.to_mapping()) for one in written.findings),
+        page=str(written.page),
+        lines=(f"{where}:", *(f"  {line}" for line in about(found))),
+    )

@@ -1,0 +1,80 @@
+"""What was found out about a model, in the few sentences that a person should read."""
+
+from __future__ import annotations
+
+from lowerbound.evaluation.estimate import Estimate, Skipped
+from lowerbound.evaluation.latents import Units
+from lowerbound.evaluation.scores import Scores
+from lowerbound.evaluation.subjects import Findings
+from lowerbound.evaluation.suites import LatentFindings, LikelihoodFindings, SampleFindings
+
+SURE = 1.96  # standard errors that leave chance one case in twenty
+
+
+def about(found: Findings) -> list[str]:
+    """All of it."""
+    return [
+        *about_likelihood(found.likelihood),
+        *about_latents(found.latents),
+        *about_samples(found.samples),
+    ]
+
+
+def about_likelihood(found: LikelihoodFindings) -> list[str]:
+    """The bound with its error and what it is made of; and how well rows are reconstructed."""
+    explained = f"reconstructions keep {found.error.explained:.1%} of the variance"
+    if isinstance(found.scores, Skipped):
+        return [f"no likelihood: {found.scores.reason}", explained]
+    return [*_bounds(found.scores), explained]
+
+
+def _bounds(scores: Scores) -> list[str]:
+    of = "log p(x | y)" if scores.protocol.conditional else "log p(x)"
+    lines = [
+        f"{of} is at least {Estimate.of(scores.bound)} nats per row "
+        f"(L_{scores.samples}; ELBO {Estimate.of(scores.elbo)})"
+    ]
+    if scores.log_marginal is not None:
+        lines.append(f"{of} is known exactly: {Estimate.of(scores.log_marginal)} nats per row")
+    if scores.mass:  # of a density bits would mean nothing; the report says why
+        lines.append(f"that is at most {scores.bits_per_dimension().mean:.3f} bits per dimension")
+    rate, distortion = Estimate.of(scores.rates.sum(0)), Estimate.of(scores.distortion)
+    lines.append(f"codes cost {rate} nats (rate) and leave {distortion} nats (distortion)")
+    if scores.effective_sample_size_low:
+        lines.append(f"beware: {scores.low_sample_size_message()}")
+    return lines
+
+
+def about_latents(found: LatentFindings) -> list[str]:
+    """Active units, agreement with the prior, and what the codes tell of the classes."""
+    lines = []
+    if isinstance(found.units, Units):
+        lines.append(f"{found.units.count} of {len(found.units.rate)} latent units are active")
+    lines.append(f"{found.agreement.hole_rate:.1%} of prior draws fall into holes (ideal: 1%)")
+    if not isinstance(found.features, Skipped):
+        features = found.features
+        lines.append(
+            f"a linear classifier on the codes is right for {features.probe.mean:.1%} of the rows "
+            f"(always the most frequent class: {features.chance:.1%})"
+        )
+    return lines
+
+
+def about_samples(found: SampleFindings) -> list[str]:
+    """How many samples a classifier accepts, by the way they were drawn."""
+    if isinstance(found.acceptance, Skipped):
+        return [f"no verdict on samples: {found.acceptance.reason}"]
+    return [
+        f"a classifier accepts {verdict.rate.mean:.1%} of {verdict.count:,} samples from the {way} "
+        f"(rarest class: {verdict.least_share:.1%})"
+        for way, verdict in found.acceptance.items()
+    ]
+
+
+def about_difference(other: str, difference: Estimate) -> str:
+    """A paired difference of bounds, and whether it is more than chance."""
+    error = difference.standard_error or 0.0
+    if abs(difference.mean) <= SURE * error:
+        return f"cannot be told apart from {other}: difference {difference} nats per row"
+    side = "above" if difference.mean > 0 else "below"
+    return f"{Estimate(abs(difference.mean), error)} nats per row {side} {other}"

@@ -1,0 +1,52 @@
+"""Options of parts, typed as ``part.option=value``: ``network.width=200``, ``objective.beta=2``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from lowerbound.errors import OptionError, unknown
+from lowerbound.fitting import FitOptions
+
+OF_MODEL = ("network", "likelihood", "prior", "posterior")
+PARTS = (*OF_MODEL, "objective")
+
+
+def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:
+    """The same options with each setting put where its part looks for it.
+
+    Whether the part takes such an option is said when the part is built.
+
+    Raises:
+        OptionError: a setting is not ``part.option=value``, or there is no such part.
+    """
+    for setting in settings:
+        part, name, value = _split(setting)
+        field = f"{part}_options"
+        if part in OF_MODEL:
+            changed: dict[str, Any] = {field: {**getattr(options.model, field), name: value}}
+            options = replace(options, model=replace(options.model, **changed))
+        else:
+            options = replace(options, objective_options={**options.objective_options, name: value})
+    return options
+
+
+def _split(setting: str) -> tuple[str, str, Any]:
+    place, equals, text = setting.partition("=")
+    part, dot, name = place.strip().partition(".")
+    if not (equals and dot and part and name):
+        raise OptionError(f"--set takes part.option=value, such as network.width=200: {setting!r}")
+    if part not in PARTS:
+        raise unknown("part", part, PARTS)
+    return part, name.replace("-", "_"), _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    """Numbers, true, false, null and lists as JSON has them; anything else is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,83 @@
+"""What was understood of the data and chosen for it, in sentences a person can check."""
+
+from __future__ import annotations
+
+from lowerbound.assembly import AUTO, ModelOptions
+from lowerbound.data import Dataset, Schema
+from lowerbound.data.arrays import listed
+
+
+def about_data(dataset: Dataset) -> list[str]:
+    """What the rows are: size, columns or pixels, classes, and what was left out."""
+    schema = dataset.schema
+    lines = [f"data: {dataset.source}: {len(dataset):,} {_rows(schema)}"]
+    constant = [column.name for column in schema.columns if column.kind == "constant"]
+    if constant:
+        lines.append(f"      not modeled, since they never vary: {listed(constant)}")
+    if schema.left_out:
+        lines.append(f"      not modeled, since they hold no numbers: {listed(schema.left_out)}")
+    if schema.class_names:
+        column = f" in column {schema.label_column!r}" if schema.label_column else ""
+        count = len(schema.class_names)
+        lines.append(f"      {count} classes{column}: {listed(schema.class_names)}")
+    return lines
+
+
+def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> list[str]:
+    """What is fitted, and why, where nobody asked for it.
+
+    Args:
+        schema: of the data.
+        asked: what the person said.
+        chosen: the same with every default decided.
+    """
+    lines = [f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_told(chosen, schema)}"]
+    if chosen.model == "pca":
+        return [*lines, "      Gaussian throughout, solved in closed form"]
+    network = f"      network {chosen.network}"
+    if asked.network == AUTO:
+        network += f" ({_why_network(schema)})"
+    likelihood = f"      likelihood {chosen.likelihood}"
+    if asked.likelihood == AUTO:
+        likelihood += f" ({_why_likelihood(schema)})"
+    lines += [network, likelihood]
+    if chosen.model == "vae":
+        lines.append(f"      prior {chosen.prior}, posterior {chosen.posterior}")
+    return lines
+
+
+def _rows(schema: Schema) -> str:
+    if schema.kind != "images":
+        names = [column.name for column in schema.columns if column.kind == "real"]
+        return f"rows of {len(names)} columns of {_values(schema)} ({listed(names)})"
+    channels, height, width = schema.event_shape
+    color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
+    return f"{color} pictures, {width}x{height} pixels, {_values(schema)}"
+
+
+def _values(schema: Schema) -> str:
+    if schema.levels == 2:
+        return "zeros and ones"
+    values = "real numbers" if schema.levels is None else f"{schema.levels} levels"
+    how = {"dynamic": "drawn anew at each visit", "threshold": "1 above a half"}
+    bits = how.get(schema.binarize)
+    return f"{values}, made bits ({bits})" if bits else values
+
+
+def _told(chosen: ModelOptions, schema: Schema) -> str:
+    return f", told the class ({len(schema.class_names)})" if chosen.conditional else ""
+
+
+def _why_network(schema: Schema) -> str:
+    if schema.kind != "images":
+        return "columns have no neighbors"
+    large = min(schema.event_shape[1:]) >= 16
+    return "pictures large enough to have parts" if large else "pictures this small have no parts"
+
+
+def _why_likelihood(schema: Schema) -> str:
+    if schema.binary:
+        return "the values are zeros and ones"
+    if schema.levels is not None:
+        return f"each of {schema.levels} levels gets its probability, so bits mean something"
+    return "real numbers, with one learned scale"
