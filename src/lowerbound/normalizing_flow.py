@@ -1,9 +1,9 @@
 r"""A normalizing flow: a learned invertible map that carries a Gaussian to another shape.
 
-With f from data space to noise space,
+With u = (z - mu) / sigma and f from the side of the data to the side of the noise,
 
-.. math:: \log p(z) = \log \mathcal{N}(f(z); \mu, \sigma^2) + \log |\det f'(z)|, \quad
-    z = f^{-1}(\mu + \sigma \epsilon)
+.. math:: \log p(z) = \log \mathcal{N}(f(u); 0, I) + \log |\det f'(u)| - \sum_j \log \sigma_j, \quad
+    z = \mu + \sigma f^{-1}(\epsilon)
 
 The map is zuko's. Each coordinate is shifted and scaled, or sent through a monotone spline (Durkan
 et al. 2019: rational-quadratic inside [-5, 5], the identity outside), as the coordinates before it
@@ -13,23 +13,24 @@ say (autoregressive, Papamakarios et al. 2017) or the other half of them (coupli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
 from torch.func import functional_call
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import (
-    ComposedTransform,
     MonotonicAffineTransform,
     MonotonicRQSTransform,
 )
 
 from lowerbound.errors import OptionError, unknown
-from lowerbound.reparameterization import Size
+from lowerbound.reparameterization import Reparameterized
+
+LOG_TWO_PI = math.log(2 * math.pi)
 
 Kind = Literal["autoregressive", "coupling"]
 
@@ -86,11 +87,15 @@ class NormalizingFlow(nn.Module):
         """
         # bf16 ends where probability begins: a determinant is a sum of many logarithms
         with torch.autocast(points.device.type, enabled=False):
-            transform = ComposedTransform(*(layer(context) for layer in self.layers))
+            log_determinant = points.new_zeros(())
             if to_data:
-                return transform.inv(points), points.new_zeros(())
-            carried, log_determinant = transform.call_and_ladj(points)
-            return carried, log_determinant
+                for layer in reversed(self.layers):
+                    points = layer(context).inv(points)
+                return points, log_determinant
+            for layer in self.layers:
+                points, of_layer = layer(context).call_and_ladj(points)
+                log_determinant = log_determinant + of_layer
+            return points, log_determinant
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
@@ -115,65 +120,55 @@ def _spline(bins: int) -> Mapping[str, Any]:
     return {"univariate": MonotonicRQSTransform, "shapes": shapes}
 
 
-class FlowDistribution(Distribution):
-    """The Gaussian ``base`` seen through the inverse of ``flow``.
+class FlowDistribution(Reparameterized):
+    """A diagonal Gaussian seen through the inverse of ``flow``.
 
     Args:
         flow: the map towards noise.
-        base: diagonal Gaussian, batch shape (samples | 1, rows | 1), event (dim,).
+        loc: mu, (samples | 1, rows | 1, dim).
+        scale: sigma, as loc.
         context: (samples | 1, rows | 1, context), or None.
         parameters: values that stand in for the flow's own, for a frozen copy.
     """
 
-    arg_constraints = {}  # noqa: RUF012 - torch's own convention
-    has_rsample = True
-
     def __init__(
         self,
         flow: NormalizingFlow,
-        base: Independent[Normal],
+        loc: Tensor,
+        scale: Tensor,
         context: Tensor | None = None,
         parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.flow, self.base, self.context, self.parameters = flow, base, context, parameters
-        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        self.flow, self.loc, self.scale = flow, loc, scale
+        self.context, self.parameters = context, parameters
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log density in nats, (samples, rows), of z (samples, rows, dim)."""
-        noise, log_determinant = self._carry(z, to_data=False)
-        log_density: Tensor = self.base.log_prob(noise) + log_determinant
-        return log_density
+        noise, log_determinant = self._carry((z - self.loc) / self.scale, to_data=False)
+        constants = torch.log(self.scale).sum(-1) + 0.5 * LOG_TWO_PI * noise.shape[-1]
+        return log_determinant - 0.5 * noise.square().sum(-1) - constants
 
     def push(self, noise: Tensor) -> Tensor:
-        """z = f^{-1}(mu + sigma noise), differentiable."""
-        normal = self._normal
-        return self._carry(normal.loc + normal.scale * noise, to_data=True)[0]
-
-    def rsample(self, sample_shape: Size = ()) -> Tensor:
-        shape = self._extended_shape(torch.Size(sample_shape))
-        return self.push(torch.randn(shape, dtype=self.like.dtype, device=self.like.device))
+        """z = mu + sigma f^{-1}(noise), differentiable."""
+        return self.loc + self.scale * self._carry(noise, to_data=True)[0]
 
     def frozen(self) -> FlowDistribution:
         """The same distribution with nothing to learn: Gaussian, context and map held fixed."""
-        normal = self._normal
-        fixed = Normal(normal.loc.detach(), normal.scale.detach(), validate_args=False)
         context = None if self.context is None else self.context.detach()
         parameters = {name: value.detach() for name, value in self.flow.named_parameters()}
-        base = Independent(fixed, 1, validate_args=False)
-        return FlowDistribution(self.flow, base, context, parameters)
+        return FlowDistribution(
+            self.flow, self.loc.detach(), self.scale.detach(), context, parameters
+        )
 
     @property
     def mean(self) -> Tensor:
-        """The image of the Gaussian's mean: the center of the cloud (its mean has no formula)."""
-        return self._carry(self._normal.loc, to_data=True)[0]
+        """The image of noise 0: the center of the cloud (its mean has no formula)."""
+        return self.push(torch.zeros_like(self.loc))
 
     @property
     def like(self) -> Tensor:
-        return self._normal.loc
-
-    @property
-    def _normal(self) -> Normal:
-        return self.base.base_dist
+        return self.loc
 
     def _carry(self, points: Tensor, to_data: bool) -> tuple[Tensor, Tensor]:
         if self.parameters is None:

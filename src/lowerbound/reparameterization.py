@@ -7,10 +7,11 @@ a score depend on its row and on nothing else: neither order nor batch.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -28,25 +29,44 @@ class Noise(Protocol):
         """Standard normal noise of shape (samples, batch, ...), dtype and device as ``like``."""
 
 
-@runtime_checkable
-class Pushed(Protocol):
-    """A distribution of our own that is drawn by pushing standard normal noise through a map."""
+class Pushed(Distribution):
+    """A distribution of our own that is drawn by pushing standard normal noise through a map.
+
+    A base class and not a protocol, so that compiled graphs can tell it.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own convention
 
     @property
+    @abstractmethod
     def like(self) -> Tensor:
         """A tensor of the dtype and device of its draws."""
 
+    @abstractmethod
     def push(self, noise: Tensor) -> Tensor:
         """z = g(noise): standard normal noise (samples, batch, ...) to a draw of that shape.
 
         Gradients pass from z to the parameters only where ``has_rsample`` says so.
         """
 
+    @torch.no_grad()
+    def sample(self, sample_shape: Size = ()) -> Tensor:
+        return self._push_fresh_noise(sample_shape)
 
-@runtime_checkable
-class Reparameterized(Pushed, Protocol):
+    def _push_fresh_noise(self, sample_shape: Size) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
+        return self.push(torch.randn(shape, dtype=self.like.dtype, device=self.like.device))
+
+
+class Reparameterized(Pushed):
     """One whose draws carry gradients, and whose parameters can be held fixed."""
 
+    has_rsample = True
+
+    def rsample(self, sample_shape: Size = ()) -> Tensor:
+        return self._push_fresh_noise(sample_shape)
+
+    @abstractmethod
     def frozen(self) -> Distribution:
         """The same distribution, its parameters cut from the graph; z stays differentiable."""
 

@@ -9,14 +9,13 @@ from lowerbound.errors import OptionError
 from lowerbound.normalizing_flow import FlowDistribution, NormalizingFlow
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.posteriors.gaussian import gaussian_heads
-from lowerbound.reparameterization import diagonal_normal
 
 MAX_CONTEXT = 10.0
 
 
 @POSTERIORS.register("flow")
 class FlowPosterior(Posterior):
-    r"""q(z | x) = N(f(z; c(x)); mu(x), diag sigma^2(x)) |det f'(z; c(x))|.
+    r"""z = mu(x) + sigma(x) f^{-1}(eps; c(x)), eps ~ N(0, I).
 
     The encoder owes the Gaussian's two heads and some context numbers c for the map. The map starts
     as the identity, so the posterior starts as the Gaussian one. Coupling makes drawing and scoring
@@ -59,4 +58,4 @@ class FlowPosterior(Posterior):
         loc, scale = gaussian_heads(heads)
         # bounded, so that a wild encoder cannot drive the map's networks to infinity
         context = MAX_CONTEXT * torch.tanh(context / MAX_CONTEXT)
-        return FlowDistribution(self.flow, diagonal_normal(loc, scale), context)
+        return FlowDistribution(self.flow, loc, scale, context)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from lowerbound.errors import UnsupportedError
-from lowerbound.reparameterization import Size
+from lowerbound.reparameterization import Reparameterized
 
 
-class Point(Distribution):
+class Point(Reparameterized):
     """All probability at ``loc``: every draw is loc, and there is no density.
 
     Args:
         loc: the code, (1 | samples, rows, dim).
     """
-
-    arg_constraints = {}  # noqa: RUF012 - torch's own convention
-    has_rsample = True
 
     def __init__(self, loc: Tensor) -> None:
         self.loc = loc
@@ -38,9 +34,6 @@ class Point(Distribution):
     def push(self, noise: Tensor) -> Tensor:
         """loc, once per draw; the noise only says how many."""
         return self.loc.expand(noise.shape)
-
-    def rsample(self, sample_shape: Size = ()) -> Tensor:
-        return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
 
     def frozen(self) -> Point:
         return Point(self.loc.detach())

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lowerbound.normalizing_flow import FlowDistribution, Kind, NormalizingFlow
 from lowerbound.priors.base import PRIORS, Encode, Prior
-from lowerbound.reparameterization import diagonal_normal
 
 
 @PRIORS.register("flow")
@@ -43,4 +42,4 @@ class FlowPrior(Prior):
         self.register_buffer("loc", torch.zeros(1, 1, latent_dim), persistent=False)
 
     def forward(self, encode: Encode | None = None) -> FlowDistribution:
-        return FlowDistribution(self.flow, diagonal_normal(self.loc, torch.ones_like(self.loc)))
+        return FlowDistribution(self.flow, self.loc, torch.ones_like(self.loc))

@@ -6,14 +6,13 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from lowerbound.reparameterization import Size
+from lowerbound.reparameterization import Pushed
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
 
-class GaussianMixture(Distribution):
+class GaussianMixture(Pushed):
     r"""p(z) = sum_k w_k N(z; mu_k, diag sigma_k^2), batch shape (1, 1), event (dim,).
 
     The squared distances of all points to all components are one matrix product:
@@ -30,9 +29,6 @@ class GaussianMixture(Distribution):
         scale: sigma, (components, dim).
         logits: unnormalized log w, (components,).
     """
-
-    arg_constraints = {}  # noqa: RUF012 - torch's own convention
-    has_rsample = False
 
     def __init__(self, loc: Tensor, scale: Tensor, logits: Tensor) -> None:
         self.loc, self.scale, self.logits = loc, scale, logits
@@ -66,10 +62,6 @@ class GaussianMixture(Distribution):
         first = torch.special.ndtri(rest.clamp(1e-15, 1 - 1e-15)).to(noise.dtype)
         within = torch.cat([first.unsqueeze(-1), noise[..., 1:]], -1)
         return self.loc[index] + self.scale[index] * within
-
-    def sample(self, sample_shape: Size = ()) -> Tensor:
-        shape = self._extended_shape(torch.Size(sample_shape))
-        return self.push(torch.randn(shape, dtype=self.like.dtype, device=self.like.device))
 
     @property
     def mean(self) -> Tensor:
