@@ -1,0 +1,87 @@
+r"""The moving average of the weights, which scores better than the weights themselves.
+
+.. math::
+    \bar w_k = \frac{\sum_{i=1}^{k} D^{k-i} w_{in}}{\sum_{i=1}^{k} D^{k-i}}, \qquad D = d^{\,n}
+
+with decay d per update, taken every n updates: the same memory of about 1 / (1 - d) updates at an
+n-th of the cost. The denominator keeps the start unbiased: the first average is the weights
+themselves. Source: Polyak & Juditsky 1992, with exponential weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+MOST_UPDATES_BETWEEN = 10
+LEAST_KEPT_BETWEEN = 0.9
+
+
+class WeightAverage:
+    """Averages every floating-point tensor of a module's state.
+
+    Args:
+        model: the module whose weights move.
+        decay: d, per update.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        state = {n: t for n, t in model.state_dict().items() if t.is_floating_point()}
+        self._names = list(state)
+        self._live = list(state.values())
+        self._average = [tensor.clone() for tensor in self._live]
+        self.every = updates_between(decay)
+        self.decay = decay**self.every
+        self.count = 0
+
+    @torch.no_grad()
+    def after(self, updates: int) -> None:
+        """Take in the weights, where it is time to after that many updates."""
+        if updates % self.every == 0:
+            self.count += 1
+            share = (1 - self.decay) / (1 - self.decay**self.count)
+            torch._foreach_lerp_(self._average, self._live, share)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The module holds the average inside, and its own weights again after."""
+        if self.count == 0:  # nothing was averaged yet: the weights are the average
+            yield
+            return
+        own = [tensor.clone() for tensor in self._live]
+        try:
+            self.apply()
+            yield
+        finally:
+            _copy(own, self._live)
+
+    def apply(self) -> None:
+        """Give the module the average for good."""
+        if self.count:
+            _copy(self._average, self._live)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The average by name of weight, for a checkpoint."""
+        return dict(zip(self._names, self._average, strict=True))
+
+    def restore(self, tensors: Mapping[str, Tensor], count: int) -> None:
+        """Go on from a checkpoint."""
+        _copy([tensors[name] for name in self._names], self._average)
+        self.count = count
+
+
+def updates_between(decay: float) -> int:
+    """n: at most 10, and few enough that the average keeps nine tenths of itself at each."""
+    if decay <= 0:
+        return 1
+    return max(1, min(MOST_UPDATES_BETWEEN, int(math.log(LEAST_KEPT_BETWEEN) / math.log(decay))))
+
+
+@torch.no_grad()
+def _copy(source: list[Tensor], target: list[Tensor]) -> None:
+    for from_, to in zip(source, target, strict=True):
+        to.copy_(from_)

@@ -1,0 +1,153 @@
+"""One optimizer update: forward, backward, a look at the gradient, Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count
+from types import FunctionType
+
+import torch
+from torch import nn
+
+from lowerbound.errors import LowerboundError, TrainingError
+from lowerbound.models import Model
+from lowerbound.objectives import Bound, Objective
+from lowerbound.trace import Batch
+from lowerbound.training.adam import Adam
+from lowerbound.training.options import TrainingOptions
+
+_NUMBERS = count()
+
+
+class Update(nn.Module):
+    """The one module that training calls: a Batch becomes a Bound.
+
+    Compilation, data parallelism and per-sample gradients hook in here.
+    """
+
+    def __init__(self, model: Model, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> Bound:
+        bound: Bound = self.objective(self.model, batch)
+        return bound
+
+
+class Engine:
+    """Makes updates.
+
+    Args:
+        update: model and objective; their parameters are what is trained.
+        options: step size, decay, clipping.
+        precision: "float32", or "bf16": autocast around the forward pass; parameters stay float32.
+        compiled: compile the forward and backward pass; where that fails it runs as it is.
+        say: takes a sentence for the log.
+
+    Raises:
+        TrainingError: there is nothing to train.
+    """
+
+    def __init__(
+        self,
+        update: Update,
+        options: TrainingOptions,
+        precision: str = "float32",
+        compiled: bool = False,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.update = update
+        self.parameters = [value for value in update.parameters() if value.requires_grad]
+        if not self.parameters:
+            raise TrainingError(f"{type(update.model).__name__} has no parameters to train")
+        self.device = self.parameters[0].device
+        self.clip = options.gradient_clip
+        self.adam = Adam(self.parameters, options.adam_eps, options.weight_decay)
+        self._precision = _autocast(self.device, precision)
+        self._say = say
+        self._forward: Callable[[Batch], Bound] = update
+        if compiled:
+            self._forward = self._first_compiled
+
+    def step(self, batch: Batch, learning_rate: float, progress: float) -> Bound | None:
+        """One update; None where loss or gradient is not finite, and nothing was changed then.
+
+        Args:
+            batch: rows in model units, on the model's device.
+            learning_rate: Adam's step size.
+            progress: share of the run that is done, for the objective's warm-ups.
+        """
+        self.update.objective.progress.fill_(progress)
+        with self._precision:
+            bound = self._forward(batch)
+        if not math.isfinite(bound.loss.item()):
+            return None
+        bound.loss.backward()
+        finite = self._finite_gradient()
+        if finite:
+            self.adam.step(learning_rate)
+        self.adam.clear()
+        if not finite:
+            return None
+        self.update.model.after_update(batch)
+        self.update.objective.after_update(bound)
+        return bound
+
+    @torch.no_grad()
+    def _finite_gradient(self) -> bool:
+        """Whether the whole gradient is finite; shortens it to the clip, where there is one."""
+        gradients = [value.grad for value in self.parameters if value.grad is not None]
+        if self.clip:
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))).item()
+            if math.isfinite(norm) and norm > self.clip:
+                torch._foreach_mul_(gradients, self.clip / norm)
+            return math.isfinite(norm)
+        # a sum is finite only if its terms are, and takes half the time of a norm
+        return math.isfinite(torch.stack([value.sum() for value in gradients]).sum().item())
+
+    def _first_compiled(self, batch: Batch) -> Bound:
+        """The first pass compiles; from then on it is done or given up."""
+        state = torch.get_rng_state()
+        compiled: Callable[[Batch], Bound] = _compiled(self.update)
+        try:
+            bound = compiled(batch)
+        except LowerboundError:
+            raise
+        except Exception as error:  # what a compiler can run into has no common base
+            torch.set_rng_state(state)
+            self._say(f"torch.compile failed, so training goes on without it: {_first_line(error)}")
+            compiled = self.update
+            bound = compiled(batch)
+        self._forward = compiled
+        return bound
+
+
+def _compiled(update: Update) -> Callable[[Batch], Bound]:
+    """``update`` compiled for one shape of batch, apart from every other update of the process.
+
+    torch keeps what it compiled with the code object and stops after eight versions, and each
+    model is a version: the ninth fit of a sweep would silently run uncompiled. So each gets a code
+    object of its own, and its compiled version goes when it goes.
+    """
+
+    def forward(batch: Batch) -> Bound:
+        bound: Bound = update(batch)
+        return bound
+
+    code = forward.__code__.replace(co_name=f"update_{next(_NUMBERS)}")
+    own = FunctionType(code, forward.__globals__, closure=forward.__closure__)
+    compiled: Callable[[Batch], Bound] = torch.compile(own, dynamic=False)
+    return compiled
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,132 @@
+"""The bound on held-out rows, comparable from one validation to the next.
+
+Noise is keyed by row content and the bits of dynamic binarization are fixed, so a difference
+between two validations is due to the weights alone, and the number is the one that
+``lowerbound.evaluation`` finds for the same rows, samples and seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.keyed_noise import KeyedNoise, row_keys
+from lowerbound.models import Model
+from lowerbound.models.base import DRAW
+from lowerbound.objectives import Objective
+from lowerbound.objectives.importance_weighted import ReweightedDraw
+from lowerbound.reparameterization import Noise, seeded
+from lowerbound.trace import Batch, Choose, Draw
+from lowerbound.training.feed import Feed
+
+SEED = 0
+SHARE_OF_TIME = 0.05
+FEWEST_UPDATES_BETWEEN = 50
+LONGEST_EPOCH = 1_000
+
+
+class HeldOut:
+    """Rows that are scored and never trained on.
+
+    Args:
+        dataset: the rows.
+        device: where the model is.
+        dtype: of its parameters.
+        rows: at most that many at a time.
+    """
+
+    def __init__(
+        self, dataset: Dataset, device: torch.device, dtype: torch.dtype, rows: int
+    ) -> None:
+        dynamic = dataset.schema.binarize != "none"
+        self.feed = Feed(dataset.binarized() if dynamic else dataset, device, dtype)
+        self.rows = rows
+        # hashing a row costs as much as scoring it, so it is done once
+        self.keys = torch.cat([row_keys(batch.filled, SEED) for batch in self._batches()])
+
+    def __len__(self) -> int:
+        return len(self.feed)
+
+    def bound(self, model: Model, objective: Objective) -> float:
+        """Mean of the objective's bound over all rows, nats per row in model units."""
+        total = 0.0
+        # what noise cannot be keyed is drawn alike each time
+        with (
+            seeded(SEED),
+            torch.no_grad(),
+            evaluating(model, objective),
+            keyed_draws(model, self.keys),
+        ):
+            for batch in self._batches():
+                total += float(objective(model, batch).value.double().sum())
+        return total / len(self)
+
+    def _batches(self) -> Iterator[Batch]:
+        for start in range(0, len(self), self.rows):
+            yield self.feed.batch(torch.arange(start, min(start + self.rows, len(self))))
+
+
+def updates_between(rows: int, held_out: int, batch_size: int, slow: bool = False) -> int:
+    """Updates from one record (and validation) to the next.
+
+    A forward pass costs a third of an update, so the time spent on validation stays near a
+    twentieth when a validation of V rows comes after 20 V / 3 trained ones. Records come once per
+    epoch where that is long enough to pay and short enough to be watched.
+
+    Args:
+        rows: training rows.
+        held_out: validation rows.
+        batch_size: training rows per update.
+        slow: validation computes in float32 and training in bf16: a row costs as much as an update.
+    """
+    cost = 1.0 if slow else 1 / 3
+    affordable = math.ceil(cost * held_out / SHARE_OF_TIME / batch_size)
+    epoch = math.ceil(rows / batch_size)
+    watchable = epoch if epoch <= LONGEST_EPOCH else LONGEST_EPOCH // 2
+    return max(affordable, FEWEST_UPDATES_BETWEEN, watchable)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; every submodule's own mode after."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def keyed_draws(model: Model, keys: Tensor) -> Iterator[None]:
+    """Inside, what the model draws for a row depends on that row's key alone.
+
+    Args:
+        model: draws as its objective asks it to.
+        keys: one per row of the data set, (rows,); a batch finds its own by ``Batch.ids``.
+    """
+
+    def keyed(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        batch, choose = (*inputs, DRAW)[:2]
+        return batch, with_noise(choose, KeyedNoise(keys[batch.ids], SEED))
+
+    hook = model.register_forward_pre_hook(keyed)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def with_noise(choose: Choose, noise: Noise) -> Choose:
+    """The same draws from another source; a choice that draws nothing stays as it is."""
+    draws = choose.draw if isinstance(choose, ReweightedDraw) else choose
+    return replace(draws, noise=noise) if isinstance(draws, Draw) else choose

@@ -1,0 +1,138 @@
+"""How training went: one record per validation, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from lowerbound.config import from_mapping
+from lowerbound.errors import OptionError
+
+Ended = Literal["", "running", "finished", "early stop", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was seen since the record before; bounds in nats per row, in the data's own units.
+
+    Attributes:
+        epoch: passes over the data so far, with the started one's share.
+        updates: updates so far, skipped ones included.
+        seconds: training time so far.
+        bound: mean of the objective's bound over the training rows seen; NaN where every update
+            was skipped.
+        distortion: mean of -log p(x | z) over the same rows.
+        rates: mean KL of each latent, top down.
+        validation: the bound on the held-out rows with the weights that would be kept; None where
+            no rows are held out.
+        learning_rate: the step size of the last update.
+        skipped: updates skipped so far, because loss or gradient was not finite.
+    """
+
+    epoch: float
+    updates: int
+    seconds: float
+    bound: float
+    distortion: float
+    rates: tuple[float, ...]
+    validation: float | None
+    learning_rate: float
+    skipped: int
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON values; NaN, which JSON lacks, is written as null."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["rates"] = [_null_if_nan(rate) for rate in self.rates]
+        for name in ("bound", "distortion"):
+            values[name] = _null_if_nan(values[name])
+        return values
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> Record:
+        """The record that ``to_mapping`` wrote.
+
+        Raises:
+            OptionError: a key is missing or unknown, or a value has the wrong type.
+        """
+        values = dict(mapping)
+        try:
+            values["rates"] = [_nan_if_null(rate) for rate in values["rates"]]
+            for name in ("bound", "distortion"):
+                values[name] = _nan_if_null(values[name])
+            return from_mapping(cls, values)
+        except (KeyError, TypeError) as error:
+            raise OptionError(f"a record of training is incomplete: {error}") from error
+
+
+@dataclass(frozen=True)
+class History:
+    """The records of a run, oldest first.
+
+    Attributes:
+        records: at least one for a run that made an update.
+        ended: "finished" (its budget is used up), "early stop", "interrupted", "running" where it
+            goes on (or was killed), or "" where nothing was trained.
+        best: the update whose weights were kept, where rows were held out.
+    """
+
+    records: tuple[Record, ...] = ()
+    ended: Ended = ""
+    best: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    @property
+    def last(self) -> Record | None:
+        """The newest record."""
+        return self.records[-1] if self.records else None
+
+    @property
+    def validation(self) -> float | None:
+        """The held-out bound of the weights that were kept, nats per row."""
+        seen = [record.validation for record in self.records if record.updates == self.best]
+        return seen[-1] if seen else None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON values."""
+        records = [record.to_mapping() for record in self.records]
+        return {"ended": self.ended, "best": self.best, "records": records}
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> History:
+        """The history that ``to_mapping`` wrote."""
+        records = tuple(Record.from_mapping(record) for record in mapping["records"])
+        return cls(records, mapping["ended"], mapping["best"])
+
+    def to_lines(self) -> str:
+        """JSON Lines: one line per record, then one with ``ended`` and ``best``."""
+        mapping = self.to_mapping()
+        lines = [*mapping.pop("records"), mapping]
+        return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+
+    @classmethod
+    def from_lines(cls, text: str) -> History:
+        """The history that ``to_lines`` wrote.
+
+        Raises:
+            OptionError: a line is not one that it writes.
+        """
+        try:
+            *records, end = [json.loads(line) for line in text.splitlines()]
+            return cls.from_mapping({**end, "records": records})
+        except (ValueError, KeyError, TypeError) as error:
+            raise OptionError(f"this is no history of training: {error}") from error
+
+
+def _null_if_nan(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _nan_if_null(value: float | None) -> float:
+    return math.nan if value is None else float(value)

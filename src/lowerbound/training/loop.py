@@ -1,0 +1,167 @@
+"""The training loop: data in, weights and a History out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import DataError, TrainingError
+from lowerbound.models import Model
+from lowerbound.objectives import Objective
+from lowerbound.reparameterization import seeded
+from lowerbound.training.checkpoint import FOLDER, Checkpoint
+from lowerbound.training.history import History
+from lowerbound.training.identity import identity
+from lowerbound.training.interruption import Interrupted, listening
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.plan import decide, sentence
+from lowerbound.training.progress import Reporter, SilentReporter
+from lowerbound.training.randomness import stream_seed
+from lowerbound.training.run import Run
+from lowerbound.training.saving import Keeper, Publish, plan_of, reason
+
+SECONDS_BETWEEN_REPORTS = 0.25
+MOST_SKIPPED_IN_A_ROW = 50
+
+
+def train(
+    model: Model,
+    objective: Objective,
+    dataset: Dataset,
+    options: TrainingOptions | None = None,
+    *,
+    validation: Dataset | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    publish: Publish | None = None,
+) -> History:
+    """Train ``model`` in place; in the end it holds the weights to keep, in evaluation mode.
+
+    Those are the weights with the best bound on ``validation``, else the newest; of the moving
+    average where there is one. Random state outside is not touched.
+
+    Args:
+        model: where its parameters are, there is training (processor or one GPU).
+        objective: what is maximized.
+        dataset: rows to train on.
+        options: budget, step size, precision and the rest.
+        validation: rows for early stopping (``options.validation`` is for whoever splits the data).
+        folder: checkpoints go to ``folder/checkpoint``; None keeps none.
+        resume: go on from the checkpoint there, bit for bit as if never stopped; a run without one
+            starts from the beginning.
+        reporter: shows progress.
+        publish: called before each checkpoint, while the model holds the weights to keep so far.
+
+    Raises:
+        DataError: there are no rows.
+        OptionError: the checkpoint belongs to another run; the message says what differs.
+        ModelFolderError: the checkpoint is damaged.
+        TrainingError: loss or gradient stayed non-finite, or there is nothing to train.
+        Interrupted: Ctrl-C or a request to terminate; a checkpoint was saved.
+    """
+    options = options or TrainingOptions()
+    reporter = reporter or SilentReporter()
+    if not len(dataset):
+        raise DataError("there are no rows to train on")
+    with _threads(options.threads), seeded(stream_seed(options.seed, "noise")), _shown(reporter):
+        keeper = None
+        if folder is not None:
+            who = identity(model, objective, dataset, validation, options)
+            seconds = options.checkpoint_seconds
+            keeper = Keeper(Path(folder), who, seconds, publish, reporter.message)
+        checkpoint = keeper.found() if keeper is not None and resume else None
+        if checkpoint is not None and "finished" in checkpoint.values:
+            return _finished_before(model, checkpoint, reporter)
+        parts = (model, objective, dataset, validation, options)
+        plan = decide(*parts) if checkpoint is None else plan_of(checkpoint)
+        run = Run(*parts, plan, reporter.message)
+        reporter.message(sentence(plan, options, len(dataset), len(validation or ())))
+        if checkpoint is not None:
+            run.restore(checkpoint)
+            reporter.message(f"resumed at update {run.updates:,}")
+        _go(run, keeper, reporter)
+        return run.history()
+
+
+def _go(run: Run, keeper: Keeper | None, reporter: Reporter) -> None:
+    """Update until the budget is used up, patience runs out, or a signal comes."""
+    run.begin()
+    next_report = 0.0
+    with listening() as interruption:
+        while not run.ended:
+            if interruption.requested:
+                raise _interrupted(run, keeper)
+            run.update()
+            if run.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
+                raise _hopeless(run)
+            now = time.perf_counter()
+            if now >= next_report or run.ended:
+                reporter.update(run.progress())
+                next_report = now + SECONDS_BETWEEN_REPORTS
+                if keeper is not None and not run.ended:
+                    keeper.save_if_due(run)
+        run.keep()
+        if keeper is not None:
+            keeper.save_finished(run.model, run.history())
+
+
+def _finished_before(model: Model, checkpoint: Checkpoint, reporter: Reporter) -> History:
+    """A run that was over already gives its weights and its history."""
+    model.load_state_dict(checkpoint.part("model"))
+    model.eval()
+    history = History.from_mapping(checkpoint.values["finished"])
+    reporter.message(f"this training is over already ({history.ended}); nothing was left to do")
+    return history
+
+
+def _interrupted(run: Run, keeper: Keeper | None) -> Interrupted:
+    """Save, give the model the weights to keep, and say how to go on."""
+    at = f"training was interrupted at update {run.updates:,}"
+    if keeper is None:
+        words = f"{at}; without a folder nothing was saved"
+    else:
+        try:
+            keeper.save(run, "interrupted")
+            words = f"{at} and saved in {keeper.folder / FOLDER}; resume to go on from there"
+        except OSError as error:
+            words = f"{at}, and the checkpoint could not be written ({reason(error)})"
+    run.keep()
+    return Interrupted(words, replace(run.history(), ended="interrupted"))
+
+
+def _hopeless(run: Run) -> TrainingError:
+    return TrainingError(
+        f"loss or gradient was not finite in the last {run.skipped_in_a_row} updates (up to update "
+        f"{run.updates:,}, step size {run.learning_rate:.2g}): lower learning_rate, set "
+        "gradient_clip (to 100, say), or use precision='float32'; if the very first updates fail, "
+        "look for extreme values in the data"
+    )
+
+
+@contextmanager
+def _shown(reporter: Reporter) -> Iterator[None]:
+    reporter.start()
+    try:
+        yield
+    finally:
+        reporter.stop()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """That many processor threads inside; 0 leaves them alone."""
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count:
+            torch.set_num_threads(before)

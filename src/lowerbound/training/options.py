@@ -1,0 +1,85 @@
+"""What a person can say about training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a model is trained; the defaults fit small and large data alike.
+
+    Of ``epochs``, ``updates`` and ``minutes`` the one that is used up first ends the run; with none
+    of them a number of epochs is chosen from the number of rows, and the log says which.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    epochs: int | None = option(None, "passes over the training data (default: from its size)")
+    updates: int | None = option(None, "optimizer updates")
+    minutes: float | None = option(None, "training time")
+    batch_size: int = option(128, "rows per update; at most all of them")
+    learning_rate: float = option(1e-3, "Adam's step size at its highest")
+    schedule: Literal["constant", "linear", "cosine"] = option(
+        "cosine", "how the step size falls: constant, linear or cosine"
+    )
+    warm_up: int = option(0, "updates over which the step size rises from 0")
+    weight_average: float = option(
+        0.998, "decay of the moving average of the weights that becomes the model; 0 = off"
+    )
+    gradient_clip: float = option(0.0, "largest norm of a gradient; longer ones shrink; 0 = off")
+    weight_decay: float = option(0.0, "decoupled weight decay (AdamW); 0 = off")
+    adam_eps: float = option(1e-8, "Adam's epsilon")
+    precision: Literal["auto", "float32", "bf16"] = option(
+        "auto", "float32, bf16 (arithmetic only), or auto: bf16 where it was measured to pay"
+    )
+    compile: Literal["auto", "on", "off"] = option(
+        "auto", "torch.compile: on, off, or auto: on where it pays"
+    )
+    validation: float = option(0.1, "share of the rows held out for early stopping; 0 = none")
+    patience: int = option(20, "validations without gain before training stops; 0 = never")
+    seed: int = option(0, "of the order of the rows, the noise and the bits")
+    checkpoint_seconds: float = option(60.0, "time between checkpoints, where a folder is given")
+    threads: int = option(0, "processor threads; 0 = torch's own choice")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "updates", "minutes"):
+            value = getattr(self, name)
+            _check(value is None or value > 0, name, "positive", value)
+        for name in ("batch_size", "learning_rate", "adam_eps"):
+            _check(getattr(self, name) > 0, name, "positive", getattr(self, name))
+        for name in _NOT_NEGATIVE:
+            _check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        for name in ("weight_average", "validation"):
+            value = getattr(self, name)
+            _check(0 <= value < 1, name, "at least 0 and below 1", value)
+        for name, words in _WORDS.items():
+            _check(getattr(self, name) in words, name, " or ".join(words), getattr(self, name))
+        _check(math.isfinite(self.learning_rate), "learning_rate", "finite", self.learning_rate)
+
+
+_NOT_NEGATIVE = (
+    "warm_up",
+    "gradient_clip",
+    "weight_decay",
+    "patience",
+    "seed",
+    "checkpoint_seconds",
+    "threads",
+)
+_WORDS = {
+    "schedule": ("constant", "linear", "cosine"),
+    "precision": ("auto", "float32", "bf16"),
+    "compile": ("auto", "on", "off"),
+}
+
+
+def _check(holds: bool, name: str, wanted: str, value: Any) -> None:
+    if not holds:
+        raise OptionError(f"{name} must be {wanted}, not {value!r}")

@@ -1,0 +1,151 @@
+"""What training shows while it runs, and to whom."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; bounds in nats per row, in the data's own units.
+
+    Attributes:
+        epoch: passes over the data so far.
+        updates: updates so far.
+        total: updates of the whole run; None where time alone limits it.
+        share: how much of the run is done, 0 to 1.
+        bound: mean over the training rows seen of late; NaN before the first.
+        rate: mean KL of all latents over the same rows.
+        distortion: mean of -log p(x | z) over the same rows.
+        validation: the newest held-out bound.
+        seconds: training time so far.
+        seconds_left: estimated; None while nothing is known.
+        skipped: updates skipped because loss or gradient was not finite.
+    """
+
+    epoch: float
+    updates: int
+    total: int | None
+    share: float
+    bound: float
+    rate: float
+    distortion: float
+    validation: float | None
+    seconds: float
+    seconds_left: float | None
+    skipped: int
+
+    def numbers(self) -> str:
+        """The bound and what it is made of: "bound -98.21  rate 24.10  distortion 74.11"."""
+        words = [f"bound {self.bound:.2f}"]
+        words += [f"rate {self.rate:.2f}", f"distortion {self.distortion:.2f}"]
+        if self.validation is not None:
+            words.append(f"validation {self.validation:.2f}")
+        if self.skipped:
+            words.append(f"skipped {self.skipped:,}")
+        return "  ".join(words)
+
+    def position(self) -> str:
+        """Epoch and update: "epoch 12.3  update 6,642/27,000"."""
+        of = "" if self.total is None else f"/{self.total:,}"
+        return f"epoch {self.epoch:.1f}  update {self.updates:,}{of}"
+
+    def time_left(self) -> str:
+        """Time left as minutes and seconds; empty while nothing is known."""
+        return "" if self.seconds_left is None else f"{clock(self.seconds_left)} left"
+
+
+class Reporter(Protocol):
+    """Shows a run to somebody. The loop calls ``update`` about four times a second at most."""
+
+    def start(self) -> None:
+        """Training begins."""
+
+    def message(self, text: str) -> None:
+        """A sentence that should stay readable."""
+
+    def update(self, progress: Progress) -> None:
+        """The newest state."""
+
+    def stop(self) -> None:
+        """Training is over, in whatever way."""
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def start(self) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        pass
+
+    def update(self, progress: Progress) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+class LineReporter:
+    """Plain lines, for a pipe or a log file.
+
+    Args:
+        stream: where to; standard error unless given.
+        seconds: least time between two lines; the last state is always written.
+        clock: seconds, increasing.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        seconds: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._clock = clock
+        self._next = 0.0
+        self._unwritten: Progress | None = None
+
+    def start(self) -> None:
+        self._next = self._clock() + self._seconds
+        self._unwritten = None
+
+    def message(self, text: str) -> None:
+        print(text, file=self._stream or sys.stderr, flush=True)
+
+    def update(self, progress: Progress) -> None:
+        self._unwritten = progress
+        if self._clock() >= self._next:
+            self._write(progress)
+
+    def stop(self) -> None:
+        if self._unwritten is not None:
+            self._write(self._unwritten)
+
+    def _write(self, progress: Progress) -> None:
+        parts = [progress.position(), progress.numbers(), progress.time_left()]
+        self.message("  ".join(part for part in parts if part))
+        self._next = self._clock() + self._seconds
+        self._unwritten = None
+
+
+def reporter_for(stream: TextIO | None = None) -> Reporter:
+    """A progress bar where ``stream`` (standard error unless given) is a terminal, else lines."""
+    if (stream or sys.stderr).isatty():
+        from lowerbound.training.progress_bar import BarReporter
+
+        return BarReporter(stream)
+    return LineReporter(stream)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours too: 0:41, 12:05, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

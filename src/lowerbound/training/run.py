@@ -1,0 +1,242 @@
+"""One run between its first update and its last: everything that moves, and how."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.models import Model
+from lowerbound.objectives import Bound, Objective
+from lowerbound.training.averaging import WeightAverage
+from lowerbound.training.best import Best
+from lowerbound.training.checkpoint import Checkpoint, joined
+from lowerbound.training.engine import Engine, Update
+from lowerbound.training.feed import Feed
+from lowerbound.training.held_out import HeldOut, evaluating
+from lowerbound.training.history import Ended, History, Record
+from lowerbound.training.meter import Meter
+from lowerbound.training.options import TrainingOptions
+from lowerbound.training.order import DataOrder
+from lowerbound.training.plan import Plan
+from lowerbound.training.progress import Progress
+from lowerbound.training.randomness import generator, noise_state, set_noise_state
+from lowerbound.training.schedule import Schedule
+from lowerbound.training.units import own_units
+
+FEWEST_VALIDATION_ROWS = 256
+
+
+class Run:
+    """Model, optimizer, averages, data order and records, moved one update at a time.
+
+    Args:
+        model: trained in place.
+        objective: what is maximized.
+        dataset: rows to train on.
+        validation: rows for early stopping.
+        options: as the person set them.
+        plan: what was decided where they left things open.
+        say: takes a sentence for the log.
+
+    Attributes:
+        updates: updates made, skipped ones included.
+        skipped: updates skipped because loss or gradient was not finite.
+        skipped_in_a_row: the newest of them, without one in between that was made.
+        ended: "" while the run goes on.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        dataset: Dataset,
+        validation: Dataset | None,
+        options: TrainingOptions,
+        plan: Plan,
+        say: Callable[[str], None],
+    ) -> None:
+        update = Update(model, objective)
+        self.model, self.objective, self.plan = model, objective, plan
+        self.engine = Engine(update, options, plan.precision, plan.compiled, say)
+        device, dtype = self.engine.device, self.engine.parameters[0].dtype
+        objective.to(device)
+        self.feed = Feed(dataset, device, dtype)
+        rows = max(plan.batch_size, FEWEST_VALIDATION_ROWS)
+        self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
+        self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
+        self.bits = generator(options.seed, "bits", self.feed.device)
+        self.schedule = Schedule(options.schedule, options.learning_rate, options.warm_up)
+        decay = options.weight_average
+        self.average = WeightAverage(model, decay) if decay else None
+        self.best = Best(options.patience)
+        self.budget = plan.budget
+        self.meter = Meter()
+        self.units = own_units(model, dataset)
+        self.records: list[Record] = []
+        self.updates = self.skipped = self.skipped_in_a_row = 0
+        self.learning_rate = math.nan
+        self.ended: Ended = ""
+        self._seconds_before, self._share_before = 0.0, 0.0
+        self._started = time.perf_counter()
+
+    def begin(self) -> None:
+        """The clock runs from here."""
+        self._started = time.perf_counter()
+        self._share_before = self.share
+        self.model.train()
+        self.objective.train()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, that before a checkpoint included."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        return self.budget.share(self.updates, self.seconds)
+
+    def update(self) -> None:
+        """One update, and the record that may be due after it."""
+        share = self.share
+        batch = self.feed.batch(self.order.batch(self.updates), self.bits)
+        self.learning_rate = self.schedule(self.updates, share)
+        bound = self.engine.step(batch, self.learning_rate, share)
+        self.updates += 1
+        self._count(bound)
+        if self.average is not None:
+            self.average.after(self.updates)
+        done = self.share >= 1.0
+        if done or self.updates % self.plan.record_every == 0:
+            self._record()
+            if done:
+                self.ended = "finished"
+            elif self.best.exhausted:
+                self.ended = "early stop"
+
+    def history(self) -> History:
+        """The records so far."""
+        return History(tuple(self.records), self.ended or "running", self.best.update)
+
+    def keep(self) -> None:
+        """Give the model the weights to keep for good: the best, else the averaged."""
+        if self.best.weights:
+            self.best.apply(self.model)
+        elif self.average is not None:
+            self.average.apply()
+        self.model.eval()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """The model is as after ``keep`` inside, and goes on as it was after."""
+        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        with evaluating(self.model):
+            try:
+                self.keep()
+                yield
+            finally:
+                self.model.load_state_dict(own)
+
+    def progress(self) -> Progress:
+        """Where the run stands, for a reporter."""
+        bound, distortion, rate = self._newest()
+        share, seconds = self.share, self.seconds
+        done, spent = share - self._share_before, seconds - self._seconds_before
+        return Progress(
+            epoch=self.order.epoch(self.updates),
+            updates=self.updates,
+            total=self.plan.updates,
+            share=share,
+            bound=bound,
+            rate=rate,
+            distortion=distortion,
+            validation=self.records[-1].validation if self.records else None,
+            seconds=seconds,
+            seconds_left=spent * (1 - share) / done if done > 0 else None,
+            skipped=self.skipped,
+        )
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything from which ``restore`` goes on bit for bit; tensors are not copied."""
+        noise = noise_state(self.engine.device)
+        parts = {
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.engine.adam.tensors(),
+            "average": self.average.tensors() if self.average is not None else {},
+            "best": self.best.weights,
+            "random": {**noise, "bits": self.bits.get_state()},
+        }
+        values: dict[str, Any] = {
+            name: getattr(self, name) for name in ("updates", "skipped", "skipped_in_a_row")
+        }
+        values["seconds"] = self.seconds
+        values["average_count"] = self.average.count if self.average is not None else 0
+        values["meter"] = self.meter.to_mapping()
+        values["best"] = self.best.to_mapping()
+        values["history"] = self.history().to_mapping()
+        return Checkpoint(joined(parts), values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from there."""
+        values = checkpoint.values
+        self.model.load_state_dict(checkpoint.part("model"))
+        self.objective.load_state_dict(checkpoint.part("objective"))
+        self.engine.adam.restore(checkpoint.part("optimizer"))
+        if self.average is not None:
+            self.average.restore(checkpoint.part("average"), values["average_count"])
+        self.best.restore(values["best"], checkpoint.part("best"))
+        self.meter.restore(values["meter"])
+        for name in ("updates", "skipped", "skipped_in_a_row"):
+            setattr(self, name, values[name])
+        self.records = list(History.from_mapping(values["history"]))
+        self._seconds_before = values["seconds"]
+        random = checkpoint.part("random")
+        self.bits.set_state(random.pop("bits"))
+        set_noise_state(random, self.engine.device)
+
+    def _count(self, bound: Bound | None) -> None:
+        if bound is None:
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+        else:
+            self.skipped_in_a_row = 0
+            self.meter.add(bound)
+
+    def _record(self) -> None:
+        bound, distortion, rates = self.meter.means()
+        self.meter.reset()
+        self.records.append(
+            Record(
+                epoch=self.order.epoch(self.updates),
+                updates=self.updates,
+                seconds=self.seconds,
+                bound=bound + self.units,
+                distortion=distortion - self.units,
+                rates=rates,
+                validation=self._validate(),
+                learning_rate=self.learning_rate,
+                skipped=self.skipped,
+            )
+        )
+
+    def _validate(self) -> float | None:
+        """The held-out bound of the averaged weights, which are kept if it is the best."""
+        if self.held_out is None:
+            return None
+        with self.average.applied() if self.average is not None else nullcontext():
+            bound = self.held_out.bound(self.model, self.objective)
+            self.best.consider(bound, self.updates, self.model)
+        return bound + self.units if math.isfinite(bound) else None
+
+    def _newest(self) -> tuple[float, float, float]:
+        """(bound, distortion, rate) since the last record, else those of the last record."""
+        bound, distortion, rates = self.meter.means()
+        if self.meter.rows or not self.records:
+            return bound + self.units, distortion - self.units, sum(rates)
+        last = self.records[-1]
+        return last.bound, last.distortion, sum(last.rates)

@@ -1,0 +1,16 @@
+"""Bounds in the data's own units."""
+
+from __future__ import annotations
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.models import Model
+
+
+def own_units(model: Model, dataset: Dataset) -> float:
+    """Nats to add to a bound in model units to have it in the data's own units."""
+    return dataset.schema.log_jacobian(mass=is_mass(model))
+
+
+def is_mass(model: Model) -> bool:
+    """Whether p(x | z) is a probability mass and not a density."""
+    return bool(getattr(getattr(model, "likelihood", None), "mass", False))
