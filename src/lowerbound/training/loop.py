@@ -109,7 +109,7 @@ def _go(run: Run, keeper: Keeper | None, reporter: Reporter) -> None:
                     keeper.save_if_due(run)
         run.keep()
         if keeper is not None:
-            keeper.save_finished(run.model, run.history())
+            keeper.save_finished(run)
 
 
 def _finished_before(model: Model, checkpoint: Checkpoint, reporter: Reporter) -> History:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from lowerbound.models import Model
 from lowerbound.training import checkpoint as files
 from lowerbound.training.checkpoint import Checkpoint, joined
 from lowerbound.training.history import Ended, History
@@ -99,11 +98,16 @@ class Keeper:
         checkpoint = run.checkpoint()
         self._write(checkpoint.tensors, {**checkpoint.values, "plan": asdict(run.plan)})
 
-    def save_finished(self, model: Model, history: History) -> None:
-        """Replace the checkpoint by a small one that says the run is over."""
+    def save_finished(self, run: Run) -> None:
+        """Publish, and replace the checkpoint by a small one that says the run is over.
+
+        The model holds the weights to keep by now.
+        """
         try:
-            parts = {"model": model.state_dict()}
-            self._write(joined(parts), {"finished": history.to_mapping()})
+            if self._publish is not None:
+                self._publish(run.history())
+            tensors = joined({"model": run.model.state_dict()})
+            self._write(tensors, {"finished": run.history().to_mapping()})
         except OSError as error:
             self._say(f"the last checkpoint was not written ({reason(error)})")
 
