@@ -20,7 +20,6 @@ pickle is written or read.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -34,18 +33,27 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.manifest import (
+    CHECKPOINT,
+    CONFIG,
+    FILES,
+    FORMAT,
+    MANIFEST,
+    METRICS,
+    NEW,
+    SCHEMA,
+    WEIGHTS,
+    hashes,
+    verify,
+)
 from lowerbound.model_card import model_card
 from lowerbound.models import Model
 from lowerbound.reparameterization import seeded
 from lowerbound.training import History, durable
-from lowerbound.training.checkpoint import FOLDER as CHECKPOINT
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
-FILES = (CONFIG, SCHEMA, WEIGHTS)
-METRICS, CARD = "metrics.jsonl", "MODEL_CARD.md"
-NEW = ".new"
+CARD = "MODEL_CARD.md"
+
+__all__ = ["read", "verify", "write"]
 
 
 def write(folder: Path, fitted: Fitted) -> None:
@@ -84,17 +92,6 @@ def read(folder: Path) -> Fitted:
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
     return Fitted(model.eval(), schema, options, _history(folder))
-
-
-def verify(folder: Path) -> dict[str, bytes]:
-    """Check every hashed file of a model folder; answers with their contents.
-
-    Raises:
-        ModelFolderError: as ``read``.
-    """
-    folder = Path(folder)
-    hashes = _hashes(folder)
-    return {name: _content(folder, name, hashes[name]) for name in FILES}
 
 
 def _create(folder: Path, fitted: Fitted) -> None:
@@ -149,10 +146,10 @@ def _write_unhashed(folder: Path, fitted: Fitted) -> None:
 def _settle(folder: Path) -> None:
     """Files that count but do not have their names yet take them; the rest of the new ones go."""
     if (folder / MANIFEST).exists():
-        hashes = _hashes(folder)
+        expected = hashes(folder)
         for name in FILES:
             new = folder / (name + NEW)
-            if new.exists() and durable.sha256(new) == hashes[name]:
+            if new.exists() and durable.sha256(new) == expected[name]:
                 os.replace(new, folder / name)
         durable.sync(folder)
     _remove(folder, NEW)
@@ -162,7 +159,7 @@ def _count(folder: Path, ending: str) -> bool:
     """Whether the manifest speaks of the files with that ending."""
     path = folder / (WEIGHTS + ending)
     known = path.exists() and (folder / MANIFEST).exists()
-    return known and _hashes(folder)[WEIGHTS] == durable.sha256(path)
+    return known and hashes(folder)[WEIGHTS] == durable.sha256(path)
 
 
 def _remove(folder: Path, ending: str) -> None:
@@ -188,64 +185,6 @@ def _is_ours(folder: Path) -> bool:
             "yours is replaced"
         )
     return False
-
-
-def _hashes(folder: Path) -> Mapping[str, str]:
-    """SHA-256 by file name, from the manifest."""
-    manifest = _manifest(folder)
-    version = manifest.get("format")
-    files = manifest.get("sha256")
-    if not isinstance(version, int) or not isinstance(files, dict):
-        raise ModelFolderError(f"{folder} is no model folder: its {MANIFEST} is another program's")
-    if version > FORMAT:
-        raise ModelFolderError(
-            f"{folder} was written by lowerbound {manifest.get('lowerbound')} in format {version}, "
-            f"and this version ({__version__}) reads formats up to {FORMAT}; update it: "
-            "pip install --upgrade lowerbound"
-        )
-    missing = [name for name in FILES if name not in files]
-    if missing:
-        raise _broken(folder / MANIFEST, f"damaged: it does not list {', '.join(missing)}")
-    return files
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not folder.exists():
-        raise ModelFolderError(f"there is no model folder {folder}; check the name")
-    if not folder.is_dir():
-        raise ModelFolderError(f"{folder} is a file, not a model folder")
-    if not path.exists():
-        if (folder / CHECKPOINT).is_dir():
-            raise ModelFolderError(
-                f"{folder} holds a training run that has not come to a model yet; resume it"
-            )
-        raise ModelFolderError(f"{folder} is no model folder: it has no {MANIFEST}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _broken(path, "damaged: it is not JSON") from error
-    if not isinstance(manifest, dict):
-        raise ModelFolderError(f"{folder} is no model folder: its {MANIFEST} is another program's")
-    return manifest
-
-
-def _content(folder: Path, name: str, sha256: str) -> bytes:
-    """The file of that name and hash; a kill while it was replaced may have left it as new."""
-    for path in (folder / name, folder / (name + NEW)):
-        content = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(content).hexdigest() == sha256:
-            return content
-    path = folder / name
-    if not path.is_file():
-        raise _broken(path, "missing")
-    raise _broken(path, f"truncated or altered: its SHA-256 is not the one in {MANIFEST}")
-
-
-def _broken(path: Path, how: str) -> ModelFolderError:
-    return ModelFolderError(
-        f"{path} is {how}; copy the folder anew from where it is whole, or refit"
-    )
 
 
 def _load_weights(model: Model, content: bytes, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from lowerbound.evaluation.report import write_report
 from lowerbound.evaluation.subjects import Subject
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
+from lowerbound.training import Interrupted
 
 NOT_REMEMBERED = ("output", "resume", "overwrite")
 
@@ -125,7 +127,7 @@ def check_folder(folder: Path, request: FitRequest) -> bool:
         if request.resume:
             raise ModelFolderError(f"{folder} does not exist: start without --resume")
         return False
-    finished = state == "model" and home.is_finished(folder)
+    finished = state == "finished"
     if not request.resume and not request.overwrite:
         way = "--overwrite replaces it" if finished else "--resume goes on, --overwrite starts anew"
         what = "a model" if finished else "an unfinished run"
@@ -176,22 +178,24 @@ def _train(
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
         reporter.say(line)
     reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
-    if request.overwrite:
-        home.clear(folder)
 
     def publish(fitted: Fitted) -> None:
         model_folder.write(folder, fitted)
         asked = to_mapping(request)
         home.remember(folder, {k: v for k, v in asked.items() if k not in NOT_REMEMBERED})
 
-    fitted = fit_model(
-        training,
-        options,
-        folder=folder,
-        resume=request.resume,
-        reporter=reporter.training(),
-        publish=publish,
-    )
+    try:
+        fitted = fit_model(
+            training,
+            options,
+            folder=folder,
+            resume=request.resume,
+            reporter=reporter.training(),
+            publish=publish,
+        )
+    except Interrupted as interruption:
+        again = shlex.join(["lowerbound", "fit", request.data, "-o", request.output, "--resume"])
+        raise Interrupted(f"{interruption}: {again}", interruption.history) from interruption
     publish(fitted)
     return fitted
 

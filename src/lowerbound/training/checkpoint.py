@@ -22,9 +22,10 @@ from typing import Any
 from torch import Tensor
 
 from lowerbound.errors import ModelFolderError
+from lowerbound.manifest import CHECKPOINT
 from lowerbound.training import durable
 
-FOLDER = "checkpoint"
+FOLDER = CHECKPOINT
 STATE = "state.json"
 FORMAT = 1
 
