@@ -1,0 +1,145 @@
+"""The variational autoencoder: a cloud for each row, and all clouds together like the prior.
+
+The encoder answers with a distribution q(z | x) = N(mu(x), diag sigma^2(x)) instead of a point, and
+the model is fitted by raising the evidence lower bound
+
+    ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)) = - distortion - rate  <=  log p(x)
+
+The distortion asks that x can be told from any z in its cloud, so clouds of different rows keep
+apart; the rate asks that each cloud be as much like the prior as it can, so they move together and
+leave no room between them. Three steps, as in the textbook:
+
+1. Reparameterization. The gradient of an average over z ~ q by q's own parameters: with
+   z = mu + sigma * eps it passes through the draw, and has far less noise than the alternative.
+2. The parts of the bound, by both estimators of Kingma & Welling (2014): with the KL in closed
+   form (their equation 7) and without (equation 6). Both have the same mean; which varies less
+   depends on how near q is to the posterior, for which the second would not vary at all.
+3. Prior matching. Does the average cloud, q(z) = mean over rows of q(z | x), agree with p(z)? Where
+   it does not, the prior draws codes that no row has. A prior that is learned, here the VampPrior,
+   agrees better, and its draws are better digits.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from _figures import BLUE, GREY, ORANGE, plt, quick, save, show_sheet
+
+from lowerbound import VAE
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.acceptance import fit_judge
+from lowerbound.evaluation.aggregate import prior_agreement
+from lowerbound.evaluation.codes import encode_rows
+from lowerbound.evaluation.latents import units
+from lowerbound.evaluation.likelihood import score
+from lowerbound.evaluation.samples import sample_prior
+from lowerbound.objectives import ELBO
+from lowerbound.reparameterization import seeded
+
+LATENT = 8
+
+
+def reparameterization(draws: int) -> None:
+    """The gradient by mu of E[z^2], z ~ N(mu, sigma^2), which is 2 mu, in two ways."""
+    mu, sigma = 1.5, 0.5
+    eps = torch.randn(draws, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = mu + sigma * eps
+    through_the_draw = 2 * z  # d z^2 / d mu with z = mu + sigma eps
+    score_function = z**2 * (z - mu) / sigma**2  # z^2 times d log q(z) / d mu
+    print(f"Gradient of E[z^2] by mu, exactly {2 * mu}, from {draws:,} draws")
+    for name, found in [
+        ("reparameterized", through_the_draw),
+        ("score function", score_function),
+    ]:
+        print(f"  {name:15}: mean {found.mean():.3f}, standard deviation {found.std():.2f} a draw")
+
+
+def parts_of_the_bound(vae: VAE, test: Dataset, repeats: int) -> None:
+    """Both estimators of the ELBO on the same unseen rows: one mean, two spreads."""
+    batch = test.batch(torch.arange(100))
+    print("The ELBO of 100 unseen digits, one draw of z for each, repeated")
+    for name, analytic in [("closed-form KL (7)", True), ("log-ratio at z (6)", False)]:
+        objective = ELBO(samples=1, analytic=analytic)
+        with seeded(0), torch.no_grad():
+            values = torch.stack([objective(vae.model_, batch).value for _ in range(repeats)])
+        spread = float(values.std(0).mean())
+        error = float(values.mean(1).std()) / repeats**0.5
+        mean = float(values.mean())
+        print(f"  {name}: {mean:7.2f} ± {error:.2f} nats, a row varies by {spread:.2f}")
+
+
+def worth(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, object]:
+    """What the model is worth on unseen digits, and how well prior and clouds agree."""
+    summary = score(vae.model_, test, samples=100).summary()
+    agreement = prior_agreement(vae.model_, train)
+    samples = sample_prior(vae.model_, 1000)
+    verdict = judge.accept(samples.mean)
+    print(f"A VAE with prior {vae.prior}")
+    print(f"  unseen digits: ELBO {summary.elbo} = -{summary.distortion} - {summary.rates[0]} nats")
+    print(f"  L_100 {summary.bound} nats = {summary.bits_per_dimension} bits per pixel")
+    print(f"  {units(vae.model_, test).count} of {LATENT} latent units are active")
+    low, high = agreement.kl_low.mean, agreement.kl_high.mean
+    print(f"  KL(q(z) || p(z)) between {low:.2f} and {high:.2f} nats", end="")
+    print(f", {agreement.hole_rate:.1%} of prior draws fall into holes (1 % is none)")
+    print(f"  {verdict.rate.mean:.1%} of prior samples accepted", end="")
+    print(f", rarest digit {verdict.least_share:.1%} of those")
+    return {"pictures": train.schema.decode(samples.mean[:40], rounded=False), "z": samples.z}
+
+
+def busiest(vae: VAE, train: Dataset) -> tuple[np.ndarray, int]:
+    """A draw from each training row's cloud, for the unit with the largest rate."""
+    codes = encode_rows(vae.model_, train)
+    eps = torch.randn(codes.mean.shape, generator=torch.Generator().manual_seed(0)).double()
+    unit = int(units(vae.model_, train).order[0])
+    return (codes.mean + codes.deviation * eps)[:, unit].numpy(), unit
+
+
+def draw(fitted: dict[str, VAE], shown: dict[str, dict], train: Dataset) -> None:
+    figure = plt.figure(figsize=(9, 5.6))
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    history, *matching = above.subplots(1, 3)
+    records = list(fitted["standard_normal"].history_)
+    epochs = [record.epoch for record in records]
+    history.plot(epochs, [-record.bound for record in records], color=GREY, label="-ELBO")
+    history.plot(epochs, [r.distortion for r in records], color=ORANGE, label="distortion")
+    history.plot(epochs, [sum(r.rates) for r in records], color=BLUE, label="rate")
+    history.set(xlabel="epoch", ylabel="nats", ylim=(0, 160), title="The bound in training")
+    history.legend()
+    bins = np.linspace(-4, 4, 49)
+    for axes, (name, vae) in zip(matching, fitted.items(), strict=True):
+        clouds, unit = busiest(vae, train)
+        axes.hist(clouds, bins, density=True, color=BLUE, alpha=0.5, label="all clouds, q(z)")
+        prior = shown[name]["z"][:, unit].numpy()
+        axes.hist(prior, bins, density=True, histtype="step", color=ORANGE, lw=1.5, label="p(z)")
+        axes.set(xlabel=f"z{unit + 1}", yticks=[], ylim=(0, 0.62), title=f"prior: {name}")
+        axes.legend(loc="upper left")
+    for panel, (name, found) in zip(below.subplots(1, 2), shown.items(), strict=True):
+        show_sheet(panel, found["pictures"], across=10, title=f"samples, prior: {name}")
+    save(figure, "vae.png")
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    short = quick(__doc__)
+    reparameterization(1_000 if short else 100_000)
+    train, test = load("digits").split(0.2, seed=0)
+    x = train.schema.decode(train.all().x)
+    judge = fit_judge(train, test)
+    fitted: dict[str, VAE] = {}
+    for prior in ("standard_normal", "vamp"):
+        fitted[prior] = VAE(
+            latent_dim=LATENT,
+            prior=prior,
+            epochs=20 if short else 300,
+            data_options={"levels": 17},
+            random_state=0,
+        ).fit(x)
+    parts_of_the_bound(fitted["standard_normal"], test, 20 if short else 200)
+    shown = {name: worth(vae, train, test, judge) for name, vae in fitted.items()}
+    draw(fitted, shown, train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The latent space of PCA, an autoencoder and a VAE, side by side, on two numbers per digit.
+
+Two latent numbers are few for digits, and enough to look at. Each dot is a digit that the models
+have not seen, in the color of its class, which they have not been told.
+
+- PCA: the plane of largest variance; classes lie on top of each other.
+- Autoencoder: classes apart, on whatever scale and with gaps. What lies in a gap decodes to what
+  the decoder happens to do there.
+- VAE: clouds (the ellipses are one standard deviation of q(z | x)). Those of different digits keep
+  apart, and the rate draws all of them toward N(0, I): similar digits become neighbors, and a walk
+  through the quantiles of the prior shows all that the model knows, the decoded manifold.
+
+Numbers for what the eye sees: the KL from the average cloud to the prior, the share of draws of the
+prior that fall into holes, and how well a row's neighbors share its class. With so few rows a VAE
+has holes too. An autoencoder has neither prior nor clouds: its codes are whitened and smoothed
+until they are as near to N(0, I) as that can make them, so its share of holes flatters it.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from _figures import plt, quick, save, show_sheet
+from matplotlib import colormaps
+
+from lowerbound import VAE, Autoencoder, ProbabilisticPCA
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.aggregate import prior_agreement
+from lowerbound.evaluation.codes import Codes, encode_rows
+from lowerbound.evaluation.features import feature_quality
+from lowerbound.evaluation.samples import decode_codes
+
+SIDE = 13
+
+
+def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) -> Codes:
+    """Print what the map is worth; the codes of unseen rows."""
+    agreement = prior_agreement(model, train)
+    codes = encode_rows(model, test)
+    quality = feature_quality(codes.mean, test.label)
+    low, high = agreement.kl_low.mean, agreement.kl_high.mean
+    print(
+        f"  {name:11}: KL(q(z) || p(z)) {low:5.2f} to {high:5.2f} nats, {agreement.hole_rate:5.1%} "
+        f"of prior draws in holes; 10 neighbors of one class {quality.purity:.1%}, "
+        f"linear probe {quality.probe.mean:.1%}"
+    )
+    return codes
+
+
+def scatter(axes: plt.Axes, name: str, codes: Codes, label: np.ndarray) -> None:
+    from matplotlib.patches import Ellipse
+
+    colors = colormaps["tab10"](label)
+    z, deviation = codes.mean.numpy(), codes.deviation.numpy()
+    axes.scatter(*z.T, c=colors, s=6, lw=0)
+    for i in range(0, len(z), 6):
+        if deviation[i].any():
+            size = 2 * deviation[i]
+            axes.add_patch(Ellipse(z[i], *size, fc="none", ec=colors[i], lw=0.7))
+    for digit in range(10):
+        axes.text(*np.median(z[label == digit], 0), str(digit), weight="bold", ha="center")
+    axes.set(title=name, xlabel="z1", ylabel="z2")
+    axes.set_aspect("equal", "datalim")
+
+
+def manifold(model: torch.nn.Module, train: Dataset) -> np.ndarray:
+    """The decoder's mean at the prior's quantiles, from the top left to the bottom right."""
+    quantiles = torch.special.ndtri((torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE)
+    z2, z1 = torch.meshgrid(-quantiles, quantiles, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], 1)
+    return train.schema.decode(decode_codes(model, z).mean, rounded=False)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    epochs = 40 if quick(__doc__) else 400
+    train, test = load("digits").split(0.2, seed=0)
+    x = train.schema.decode(train.all().x)
+    options = {"data_options": {"levels": 17}, "random_state": 0}
+    models = {
+        "PCA": ProbabilisticPCA(latent_dim=2, **options).fit(x).model_,
+        "autoencoder": Autoencoder(latent_dim=2, epochs=epochs, **options).fit(x).model_,
+        "VAE": VAE(latent_dim=2, epochs=epochs, **options).fit(x).model_,
+    }
+    print("Two latent numbers per digit")
+    figure, panels = plt.subplots(2, 2, figsize=(9, 8.4))
+    for axes, (name, model) in zip(panels.flat[:3], models.items(), strict=True):
+        scatter(axes, name, measure(name, model, train, test), test.label.numpy())
+    show_sheet(panels[1, 1], manifold(models["VAE"], train), SIDE, "VAE: the decoded manifold")
+    save(figure, "latent_space.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""How the examples draw: one look for all pictures, and small files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9722b", "#3b8f5a", "#8a8a8a"
+
+plt.rcParams.update(
+    {
+        "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, GREY]),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 10,
+        "figure.constrained_layout.use": True,
+        "font.size": 9,
+        "legend.frameon": False,
+        "savefig.dpi": 110,
+    }
+)
+
+
+def quick(description: str | None) -> bool:
+    """Whether the script was asked to do less: fewer rows, fewer updates, the same steps."""
+    parser = argparse.ArgumentParser(description=(description or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="do less, in seconds")
+    return bool(parser.parse_args().quick)
+
+
+def save(figure: Any, name: str) -> None:
+    """Write the picture into the current folder, in 128 colors: a fraction of the size."""
+    from PIL import Image
+
+    path = Path(name)
+    figure.savefig(path)
+    plt.close(figure)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    print(f"picture: {name}")
+
+
+def sheet(pictures: Any, across: int) -> np.ndarray[Any, Any]:
+    """Grey pictures (count, height, width) as one, ``across`` in a row, a pixel between them."""
+    pictures = np.asarray(pictures, dtype=float)
+    count, height, width = pictures.shape
+    down = -(-count // across)
+    padded = np.full((down * across, height + 1, width + 1), np.nan)
+    padded[:count, :height, :width] = pictures
+    rows = padded.reshape(down, across, height + 1, width + 1).transpose(0, 2, 1, 3)
+    return rows.reshape(down * (height + 1), across * (width + 1))[:-1, :-1]
+
+
+def show_sheet(axes: Any, pictures: Any, across: int, title: str = "", top: float = 16.0) -> None:
+    """Draw a sheet of pictures, ink dark on white; values from 0 to ``top``."""
+    axes.imshow(sheet(pictures, across), cmap="gray_r", vmin=0, vmax=top, interpolation="nearest")
+    axes.set_title(title)
+    axes.axis("off")

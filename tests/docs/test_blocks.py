@@ -1,0 +1,75 @@
+"""The Python on the pages runs, and does what the page says it does."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.applications import base
+from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.networks import NETWORKS
+from lowerbound.priors import PRIORS
+from tests.docs.pages import DOCS, PAGES, blocks, name_of
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.name != "extending.md"]
+
+
+def run(page: Path) -> dict[str, Any]:
+    """Run a page's blocks from top to bottom in one namespace, and give it back."""
+    module = types.ModuleType(f"docs.{page.stem}")
+    namespace = vars(module)
+    namespace.update(np=np, torch=torch)
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(page)
+
+
+@pytest.fixture
+def unregistered() -> Any:
+    """Takes the worked example's parts out of the registries again, for other tests' sake."""
+    before = {id(registry): dict(registry._parts) for registry in (LIKELIHOODS, PRIORS, NETWORKS)}
+    yield
+    for registry in (LIKELIHOODS, PRIORS, NETWORKS):
+        registry._parts = before[id(registry)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("unregistered")
+def test_the_worked_example_of_extending_works() -> None:
+    found = run(DOCS / "extending.md")
+    vae, counts = found["vae"], found["counts"]
+    likelihood = vae.model_.likelihood
+    assert type(likelihood).__name__ == "Poisson"
+    assert type(vae.model_.prior).__name__ == "LearnedNormal"
+    rates = torch.tensor([0.3, 1.0, 2.5, 7.0]).log().reshape(1, 1, 4)
+    emission = likelihood(rates)
+    every = torch.arange(60.0).reshape(60, 1).expand(60, 4)
+    torch.testing.assert_close(emission.terms(every).exp().sum(1)[0], torch.ones(4))
+    samples = vae.sample(200)
+    assert (samples == samples.round()).all()
+    assert (samples >= 0).all()
+    assert abs(samples.mean(0) - counts.mean(0)).max() < 1.5
+    assert np.isfinite(vae.score(counts))
+    assert not torch.equal(vae.model_.prior.loc, torch.zeros_like(vae.model_.prior.loc))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("unregistered")
+def test_the_worked_application_is_one() -> None:
+    found = run(DOCS / "extending.md")
+    report = found["report"]
+    assert isinstance(report, base.Report)
+    assert report.text().startswith("mean of 500 samples: ")
+    assert len(report.to_mapping()["mean"]) == 4
