@@ -37,7 +37,7 @@ class Agreement:
     The mixture over the N rows at hand stands in for that over all rows there could be. With the
     component that a draw came from, the KL is too large on average; without it, too small: the two
     bracket the KL over all rows. The mutual information, mean KL(q(z | x) || p) - KL(q(z) || p), is
-    bracketed the other way round, and N rows cannot show more than log N of it.
+    bracketed the other way round; its lower end never exceeds log N.
 
     Attributes:
         rows: N.
@@ -58,15 +58,15 @@ class Agreement:
 
     @property
     def mutual_information_low(self) -> float | None:
-        """I(x; z) from below."""
-        return None if self.rate is None else self.rate.mean - self.kl_high.mean
+        """I(x; z) from below, at most log N."""
+        if self.rate is None:
+            return None
+        return max(min(self.rate.mean - self.kl_high.mean, math.log(self.rows)), 0.0)
 
     @property
     def mutual_information_high(self) -> float | None:
-        """I(x; z) from above."""
-        if self.rate is None:
-            return None
-        return min(self.rate.mean - self.kl_low.mean, math.log(self.rows))
+        """I(x; z) from above, at most the rate."""
+        return None if self.rate is None else self.rate.mean - max(self.kl_low.mean, 0.0)
 
 
 def prior_agreement(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from torch import Tensor
 
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.acceptance import Acceptance
+from lowerbound.evaluation.aggregate import Agreement
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.features import Features
 from lowerbound.evaluation.latents import Units
@@ -26,12 +29,16 @@ class Cell:
     Attributes:
         text: what is shown.
         value: what is compared; None: nothing.
+        error: its standard error, where there is one.
+        rows: the values that it is the mean of, so that two models can be compared row by row.
         note: why there is no figure, or what to beware of; shown below the table.
-        best: whether no other answer in the line is better.
+        best: whether no other answer in the line is surely better.
     """
 
     text: str = NONE
     value: float | None = None
+    error: float | None = None
+    rows: Tensor | None = None
     note: str = ""
     best: bool = False
 
@@ -62,12 +69,17 @@ def estimate(value: Estimate | None, digits: int = 2) -> Cell:
     if value is None:
         return Cell()
     error = "" if value.standard_error is None else f" ± {value.standard_error:.{digits}f}"
-    return Cell(f"{minus(value.mean, digits)}{error}", value.mean)
+    return Cell(f"{minus(value.mean, digits)}{error}", value.mean, value.standard_error)
 
 
-def share(value: float, note: str = "") -> Cell:
+def row_mean(rows: Tensor) -> Cell:
+    """The mean of one value per row."""
+    return replace(estimate(Estimate.of(rows)), rows=rows)
+
+
+def share(value: float) -> Cell:
     """A share as per cent."""
-    return Cell(f"{100 * value:.1f} %", value, note)
+    return Cell(f"{100 * value:.1f} %", value)
 
 
 def minus(value: float, digits: int) -> str:
@@ -86,14 +98,14 @@ def from_scores(ask: Callable[[Scores], Cell]) -> Callable[[Findings], Cell]:
     return answer
 
 
-def from_features(ask: Callable[[Features], float]) -> Callable[[Findings], Cell]:
+def from_features(ask: Callable[[Features], Cell]) -> Callable[[Findings], Cell]:
     """An answer taken from the features, or the reason why there are none."""
 
     def answer(found: Findings) -> Cell:
         features = found.latents.features
         if isinstance(features, Skipped):
             return Cell(note=f"features: {features.reason}")
-        return share(ask(features))
+        return ask(features)
 
     return answer
 
@@ -112,9 +124,8 @@ def from_verdict(way: str, ask: Callable[[Acceptance], Cell]) -> Callable[[Findi
 
 
 def _bound(scores: Scores) -> Cell:
-    cell = estimate(Estimate.of(scores.bound))
     note = scores.low_sample_size_message() if scores.effective_sample_size_low else ""
-    return Cell(cell.text, cell.value, note)
+    return replace(row_mean(scores.bound), note=note)
 
 
 def _exact(scores: Scores) -> Cell:
@@ -140,12 +151,28 @@ def _gap(found: Findings) -> Cell:
 
 def _active(found: Findings) -> Cell:
     units = found.latents.units
-    return Cell(f"{units.count} of {len(units.rate)}") if isinstance(units, Units) else Cell()
+    if not isinstance(units, Units):
+        return Cell()
+    return Cell(f"{units.count} of {len(units.rate)}", float(units.count))
 
 
 def _mismatch(found: Findings) -> Cell:
-    low, high = found.latents.agreement.kl_low.mean, found.latents.agreement.kl_high.mean
-    return Cell(f"{minus(max(low, 0.0), 2)} to {minus(high, 2)}", high)
+    agreement = found.latents.agreement
+    low, high = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
+    return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}", high))
+
+
+def _holes(found: Findings) -> Cell:
+    agreement = found.latents.agreement
+    return _unless_smoothed(agreement, share(agreement.hole_rate))
+
+
+def _unless_smoothed(agreement: Agreement, cell: Cell) -> Cell:
+    """Not to be ranked where codes are points: kernels, not the model, say how wide they are."""
+    if agreement.rate is not None:
+        return cell
+    note = f"from {agreement.density}, so not to be compared with a model that has clouds"
+    return replace(cell, value=None, note=note)
 
 
 def _information(found: Findings) -> Cell:
@@ -153,15 +180,13 @@ def _information(found: Findings) -> Cell:
     low, high = agreement.mutual_information_low, agreement.mutual_information_high
     if low is None or high is None:
         return Cell()
-    return Cell(f"{minus(max(low, 0.0), 2)} to {minus(high, 2)}")
+    return Cell(f"{minus(low, 2)} to {minus(high, 2)}")
 
 
-def _verdict(verdict: Acceptance) -> Cell:
-    return Cell(f"{100 * verdict.rate.mean:.1f} ± {_points(verdict)} %", verdict.rate.mean)
-
-
-def _points(verdict: Acceptance) -> str:
-    return f"{100 * (verdict.rate.standard_error or 0):.1f}"
+def percent(value: Estimate) -> Cell:
+    """A share with its standard error, as per cent."""
+    cell = estimate(value.scaled(100), 1)
+    return replace(cell, text=f"{cell.text} %")
 
 
 HELD_OUT = "Likelihood of rows it has not seen"
@@ -175,7 +200,7 @@ MEASURES = (
         "ELBO",
         "Lower bound on log p(x), in nats per row.",
         "higher",
-        from_scores(lambda scores: estimate(Estimate.of(scores.elbo))),
+        from_scores(lambda scores: row_mean(scores.elbo)),
         mass_or_density=True,
     ),
     Measure(
@@ -212,20 +237,20 @@ MEASURES = (
         "distortion",
         "−log p(x | z): what is lost when a row goes through its code, in nats.",
         "",
-        from_scores(lambda scores: estimate(Estimate.of(scores.distortion))),
+        from_scores(lambda scores: row_mean(scores.distortion)),
     ),
     Measure(
         HELD_OUT,
         "rate",
         "KL(q(z | x) ‖ p(z)): what the code costs, in nats.",
         "",
-        from_scores(lambda scores: estimate(Estimate.of(scores.rates.sum(0)))),
+        from_scores(lambda scores: row_mean(scores.rates.sum(0))),
     ),
     Measure(
         HELD_OUT,
         "amortization gap",
         "What the bound would gain if each row had an encoder of its own, in nats.",
-        "lower",
+        "",
         _gap,
     ),
     Measure(
@@ -262,35 +287,35 @@ MEASURES = (
         "hole rate",
         "Share of prior draws that land where hardly any row is coded; 1 % is ideal.",
         "lower",
-        lambda found: share(found.latents.agreement.hole_rate),
+        _holes,
     ),
     Measure(
         LATENT,
         "linear probe",
         "Accuracy of logistic regression on the codes.",
         "higher",
-        from_features(lambda features: features.probe.mean),
+        from_features(lambda features: percent(features.probe)),
     ),
     Measure(
         LATENT,
         "cluster agreement",
         "Adjusted mutual information of k-means clusters with the classes.",
         "higher",
-        from_features(lambda features: features.adjusted_mutual_information),
+        from_features(lambda features: share(features.adjusted_mutual_information)),
     ),
     Measure(
         LATENT,
         "neighbor purity",
         "Share of a row's 10 nearest codes that have its class.",
         "higher",
-        from_features(lambda features: features.purity),
+        from_features(lambda features: share(features.purity)),
     ),
     Measure(
         SAMPLES,
         "accepted",
         "Samples of which a classifier is as sure as of 95 % of real rows.",
         "higher",
-        from_verdict("", _verdict),
+        from_verdict("", lambda verdict: percent(verdict.rate)),
     ),
     Measure(
         SAMPLES,
@@ -304,7 +329,7 @@ MEASURES = (
         "accepted, mixture",
         "The same, sampled from a Gaussian mixture fitted to the codes afterwards.",
         "",
-        from_verdict(FROM_MIXTURE, _verdict),
+        from_verdict(FROM_MIXTURE, lambda verdict: percent(verdict.rate)),
     ),
     Measure(
         SAMPLES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ def _comparison(main: Findings, other: Findings) -> str:
     difference = marginal_difference(a, b)
     basis = f"L_{a.samples}, paired over the same {a.protocol.rows:,} rows"
     size = Estimate(abs(difference.mean), difference.standard_error)
-    if size.mean <= SURE * (size.standard_error or 0):
+    if not sure(difference):
         return f"{main.name} and {other.name} cannot be told apart: {size} nats per row ({basis})."
     side = "above" if difference.mean > 0 else "below"
     return f"{main.name} lies {size} nats per row {side} {other.name} ({basis})."
@@ -92,10 +93,27 @@ def _mixed(findings: Sequence[Findings]) -> bool:
 
 
 def _ranked(cells: Sequence[Cell], better: Better) -> list[Cell]:
-    """The same cells, those that show the best figure marked; a lone figure is not."""
-    values = [cell.value for cell in cells if cell.value is not None]
-    if len(values) < 2:
+    """The same cells, those marked that nothing is surely better than; a lone figure is not."""
+    compared = [cell for cell in cells if cell.value is not None]
+    if len(compared) < 2:
         return list(cells)
-    top = max(values) if better == "higher" else min(values)
-    shown = {cell.text for cell in cells if cell.value == top}
-    return [replace(cell, best=cell.value is not None and cell.text in shown) for cell in cells]
+    pick = max if better == "higher" else min
+    top = pick(compared, key=lambda cell: cell.value or 0.0)
+    return [replace(cell, best=cell.value is not None and _level(cell, top)) for cell in cells]
+
+
+def _level(cell: Cell, top: Cell) -> bool:
+    """Whether the two cannot be told apart: paired over rows where possible, else by errors."""
+    if cell is top or cell.text == top.text:
+        return True
+    if cell.rows is not None and top.rows is not None:
+        return not sure(Estimate.of(top.rows - cell.rows))
+    if cell.error is None or top.error is None:
+        return False
+    difference = (top.value or 0.0) - (cell.value or 0.0)
+    return not sure(Estimate(difference, math.hypot(cell.error, top.error)))
+
+
+def sure(difference: Estimate) -> bool:
+    """Whether the 95 % interval of a difference excludes zero."""
+    return abs(difference.mean) > SURE * (difference.standard_error or 0.0)

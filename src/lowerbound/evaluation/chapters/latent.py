@@ -55,12 +55,15 @@ def manifold(material: Material) -> Iterator[Plate]:
         return
     if material.training.schema.condition is not None:
         return
-    cells = CELLS if max(material.training.schema.event_shape) <= LARGE else FEWER_CELLS
+    small = material.pictures and max(material.training.schema.event_shape) <= LARGE
+    cells = CELLS if small else FEWER_CELLS
     grid = latent_grid(model, units, cells)
     mean = decode_codes(material.main.subject.model, grid.z.flatten(0, 1)).mean
     decoded = mean.float().unflatten(0, grid.z.shape[:2])
     if material.pictures:
         figure = figures.decoded_pictures(decoded.numpy(), grid.ticks, grid.names)
+    elif material.profiles:
+        figure = figures.decoded_profiles(material.columns(decoded), grid.ticks, grid.names)
     else:
         values = material.columns(decoded)
         figure = figures.decoded_features(values, grid.ticks, grid.names, material.names)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 EXAMPLES = 10
+PROFILE_FEATURES = 24
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ class Material:
     def pictures(self) -> bool:
         """Whether rows are pictures; columns otherwise."""
         return self.training.schema.kind == "images"
+
+    @property
+    def profiles(self) -> bool:
+        """Whether rows are vectors of so many features that they are drawn as curves."""
+        many = len(self.names) > PROFILE_FEATURES
+        return self.training.schema.kind == "vectors" and many
 
     @property
     def scored(self) -> Dataset:

@@ -11,7 +11,6 @@ from lowerbound.evaluation.suites import spread
 
 CHAPTER = "Reconstructions"
 SCATTERED_ROWS = 500
-PROFILE_FEATURES = 24  # a vector of more features is drawn as a profile
 
 
 def of_pictures(material: Material) -> Iterator[Plate]:
@@ -39,11 +38,7 @@ def of_pictures(material: Material) -> Iterator[Plate]:
 
 def of_columns(material: Material) -> Iterator[Plate]:
     """Columns against their reconstructions, or whole rows as profiles where there are many."""
-    profiles = material.training.schema.kind == "vectors"
-    if profiles and len(material.names) > PROFILE_FEATURES:
-        yield _profiles(material)
-    else:
-        yield _scatter(material)
+    yield _profiles(material) if material.profiles else _scatter(material)
 
 
 def _profiles(material: Material) -> Plate:

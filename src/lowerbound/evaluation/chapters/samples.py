@@ -45,6 +45,14 @@ def of_columns(material: Material) -> Iterator[Plate]:
         for found in material.findings
         for way, made in list(found.samples.samples.items())[:1]
     }
+    if material.profiles:
+        yield Plate(
+            "sampled_profiles",
+            CHAPTER,
+            "Rows and samples as curves over their features, all to one scale. Samples are drawn "
+            "from p(x | z), so they carry the noise that the model expects.",
+            figures.sampled_profiles(real, drawn),
+        )
     yield Plate(
         "marginals",
         CHAPTER,

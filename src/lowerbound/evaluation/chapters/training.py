@@ -22,7 +22,7 @@ def data_sheet(material: Material) -> Iterator[Plate]:
         "data",
         "Your data",
         f"{len(rows)} of the {len(material.training):,} rows that the models were fitted to. What "
-        "is common here is what samples should show.",
+        f"is common here is what samples should show.{_enlarged(material)}",
         figures.picture_strip(rows, COLUMNS, "Your data"),
     )
 
@@ -56,3 +56,9 @@ def _curve(name: str, records: Sequence[TrainingRecord]) -> figures.Curve:
         distortion=np.array([r.distortion for r in records]),
         rate=np.array([sum(r.rates) for r in records], dtype=float),
     )
+
+
+def _enlarged(material: Material) -> str:
+    if max(material.training.schema.event_shape) >= figures.SMALL:
+        return ""
+    return " Pictures this small are drawn enlarged and smoothed throughout."

@@ -5,6 +5,7 @@ Nothing here touches pyplot or its global state, so figures can be made in any t
 
 from lowerbound.evaluation.figures.manifold import decoded_features, decoded_pictures
 from lowerbound.evaluation.figures.maps import LatentMap, latent_maps
+from lowerbound.evaluation.figures.profiles import decoded_profiles, sampled_profiles
 from lowerbound.evaluation.figures.reconstructions import (
     compared_reconstructions,
     picture_reconstructions,
@@ -12,12 +13,13 @@ from lowerbound.evaluation.figures.reconstructions import (
     scatter_reconstructions,
 )
 from lowerbound.evaluation.figures.sheets import Sheet, class_shares, picture_strip, sample_sheets
-from lowerbound.evaluation.figures.style import save_png, to_png
+from lowerbound.evaluation.figures.style import SMALL, save_png, to_png
 from lowerbound.evaluation.figures.tables import correlations, marginals
 from lowerbound.evaluation.figures.training import Curve, training_curves
 from lowerbound.evaluation.figures.units import unit_bars
 
 __all__ = [
+    "SMALL",
     "Curve",
     "LatentMap",
     "Sheet",
@@ -26,12 +28,14 @@ __all__ = [
     "correlations",
     "decoded_features",
     "decoded_pictures",
+    "decoded_profiles",
     "latent_maps",
     "marginals",
     "picture_reconstructions",
     "picture_strip",
     "profile_reconstructions",
     "sample_sheets",
+    "sampled_profiles",
     "save_png",
     "scatter_reconstructions",
     "to_png",

@@ -13,6 +13,8 @@ from lowerbound.evaluation.figures.style import (
     grid_shape,
     mosaic,
     new_figure,
+    number,
+    short,
     style,
 )
 
@@ -34,10 +36,10 @@ def decoded_pictures(pictures: Array, ticks: Array, axis_names: tuple[str, str])
     figure = new_figure(6.6, 6.9, "What the latent space decodes to")
     axes = style(figure.subplots(), "", *axis_names)
     flat = pictures[::-1].reshape(up * right, *pictures.shape[2:])  # row 0 of a picture is on top
-    axes.imshow(mosaic(flat, right, gap=0), interpolation="nearest", extent=(0, right, 0, up))
-    shown = np.linspace(0, right - 1, min(right, 7)).round().astype(int)
-    axes.set_xticks(shown + 0.5, [f"{ticks[0][i]:.1f}" for i in shown])
-    axes.set_yticks(shown + 0.5, [f"{ticks[1][i]:.1f}" for i in shown])
+    axes.imshow(mosaic(flat, right, gap=0.04), interpolation="nearest", extent=(0, right, 0, up))
+    shown = np.arange(0, right, 2)
+    axes.set_xticks(shown + 0.5, [number(ticks[0][i]) for i in shown])
+    axes.set_yticks(shown + 0.5, [number(ticks[1][i]) for i in shown])
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -61,7 +63,7 @@ def decoded_features(
     figure = new_figure(2.4 * columns, 0.5 + 2.3 * rows, "What the latent space decodes to")
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, feature in zip(panels, chosen, strict=False):
-        style(axes, names[feature], *axis_names)
+        style(axes, short(names[feature]), *axis_names)
         picture = axes.pcolormesh(
             ticks[0], ticks[1], values[..., feature], shading="nearest", cmap=SEQUENTIAL
         )

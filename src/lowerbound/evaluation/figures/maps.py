@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ELLIPSES = 40
+ELLIPSES = 16
 MOST_DOTS = 4000
 LEGEND_CLASSES = 20
 
@@ -75,23 +75,26 @@ def principal_plane(mean: Array) -> tuple[Array, float]:
 def _map(axes: Axes, shown: LatentMap, label: Array | None, names: Sequence[str]) -> None:
     plane, share = principal_plane(shown.mean)
     dims = shown.mean.shape[1]
-    direction = "principal direction" if dims > 2 else "z"
+    direction = "principal direction " if dims > 2 else "z"
     subtitle = f"{shown.name}, {dims} dimensions" if dims > 2 else shown.name
-    style(axes, subtitle, f"{direction} 1", f"{direction} 2" if dims > 1 else "")
+    style(axes, subtitle, f"{direction}1", f"{direction}2" if dims > 1 else "")
     if dims > 2:
-        axes.set_xlabel(f"principal direction 1 (plane shows {share:.0%} of the spread)")
+        axes.set_xlabel(f"principal direction 1 (both: {share:.0%} of the spread)")
     rows = np.linspace(0, len(shown.mean) - 1, min(len(shown.mean), MOST_DOTS)).astype(int)
     dots = (shown.mean @ plane)[rows]
     classes = np.zeros(len(rows), int) if label is None else label[rows]
     colors = [color_of(i) if i >= 0 else HAIRLINE for i in classes]
     axes.scatter(dots[:, 0], dots[:, 1], c=colors, s=7, alpha=0.75, linewidths=0, rasterized=True)
-    _ellipses(axes, dots, shown.deviation[rows], plane)
+    _ellipses(axes, dots, shown.deviation[rows], plane, colors)
     if label is not None:
         _name_classes(axes, dots, classes, class_names_of(names, label))
     axes.set_aspect("equal", adjustable="datalim")
 
 
-def _ellipses(axes: Axes, dots: Array, deviation: Array, plane: Array) -> None:
+def _ellipses(
+    axes: Axes, dots: Array, deviation: Array, plane: Array, colors: Sequence[str]
+) -> None:
+    from matplotlib.colors import to_rgb
     from matplotlib.patches import Ellipse
 
     if not deviation.any():
@@ -101,9 +104,9 @@ def _ellipses(axes: Axes, dots: Array, deviation: Array, plane: Array) -> None:
         values, vectors = np.linalg.eigh(covariance)
         width, height = 2 * np.sqrt(np.maximum(values, 0))
         angle = np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0]))
-        axes.add_patch(
-            Ellipse(dots[row], width, height, angle=angle, fill=False, edgecolor=INK, linewidth=0.6)
-        )
+        cloud = Ellipse(dots[row], width, height, angle=angle, edgecolor=INK, linewidth=0.6)
+        cloud.set_facecolor((*to_rgb(colors[row]), 0.25))
+        axes.add_patch(cloud)
 
 
 def _name_classes(axes: Axes, dots: Array, classes: Array, names: Sequence[str]) -> None:

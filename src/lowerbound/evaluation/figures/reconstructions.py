@@ -14,9 +14,10 @@ from lowerbound.evaluation.figures.style import (
     Array,
     color_of,
     grid_shape,
-    legend,
     mosaic,
     new_figure,
+    shared_legend,
+    short,
     style,
 )
 
@@ -65,8 +66,7 @@ def _strips(lines: Mapping[str, Array], title: str) -> Figure:
     figure = new_figure(0.85 * count + 1.5, 0.5 + 0.95 * len(lines), title)
     panels = figure.subplots(len(lines), 1, squeeze=False)[:, 0]
     for axes, (name, pictures) in zip(panels, lines.items(), strict=True):
-        gap = max(1, pictures.shape[-1] // 10)
-        axes.imshow(mosaic(pictures, count, gap), interpolation="nearest")
+        axes.imshow(mosaic(pictures, count), interpolation="nearest")
         axes.set_ylabel(name, fontsize=9, color=INK, rotation=0, ha="right", va="center")
         axes.set_xticks([])
         axes.set_yticks([])
@@ -99,7 +99,7 @@ def profile_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
         _profile(style(axes, "", "feature", ""), values, center, spread)
     for axes in panels[count:]:
         axes.set_axis_off()
-    legend(panels[0], loc="best")
+    shared_legend(figure, panels[0])
     return figure
 
 
@@ -119,7 +119,7 @@ def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: s
     for feature, axes in enumerate(panels[:count]):
         values, found = x[:, feature], mean[:, feature]
         explained = 1 - np.square(values - found).mean() / max(float(values.var()), 1e-300)
-        style(axes, f"{names[feature]}, R² {explained:.2f}", "value", "reconstruction")
+        style(axes, f"{short(names[feature], 15)}, R² {explained:.2f}", "value", "reconstruction")
         axes.scatter(values, found, s=5, alpha=0.4, color=color_of(0), linewidths=0)
         axes.axline((values.mean(), values.mean()), slope=1, color=MUTED, linewidth=0.8)
     for axes in panels[count:]:

@@ -56,8 +56,7 @@ def picture_strip(pictures: Array, columns: int, title: str) -> Figure:
     rows, columns = grid_shape(len(pictures), columns)
     height, width = pictures.shape[-2:]
     figure = new_figure(9, 0.5 + 8.8 * rows * height / (columns * width), title)
-    gap = max(1, width // 10)
-    bare(figure.subplots()).imshow(mosaic(pictures, columns, gap), interpolation="nearest")
+    bare(figure.subplots()).imshow(mosaic(pictures, columns), interpolation="nearest")
     return figure
 
 
@@ -75,6 +74,7 @@ def class_shares(shares: Mapping[str, Sequence[float]], names: Sequence[str]) ->
         place = np.arange(len(values)) + (index - (len(shares) - 1) / 2) * width
         axes.bar(place, values, width * 0.92, label=model, color=color_of(index))
     axes.axhline(1 / max(len(names), 1), color=MUTED, linewidth=0.8, linestyle="--")
+    axes.set_ylim(0, 1.25 * max((max(values) for values in shares.values()), default=1.0))
     axes.set_xticks(np.arange(len(names)), names)
     axes.grid(visible=False, axis="x")
     axes.yaxis.set_major_formatter("{x:.0%}")

@@ -36,6 +36,7 @@ HAIRLINE = "#d9dde3"
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 DPI = 160
+SMALL = 16  # pixels a side
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
@@ -75,6 +76,30 @@ def legend(axes: Axes, **options: Any) -> None:
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, **options)
 
 
+def shared_legend(figure: Figure, axes: Axes) -> None:
+    """The legend of one panel below all of them."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=min(len(names), 6),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
+
+
+def short(name: str, most: int = 20) -> str:
+    """A name that fits above a small panel."""
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def number(value: float) -> str:
+    """A number with one decimal and a true minus sign; no minus before zero."""
+    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+
+
 def color_of(index: int) -> str:
     """The color of class or series ``index``; they repeat after ten."""
     return PALETTE[index % len(PALETTE)]
@@ -86,15 +111,33 @@ def grid_shape(count: int, columns: int) -> tuple[int, int]:
     return math.ceil(count / columns), columns
 
 
-def mosaic(pictures: Array, columns: int, gap: int = 1) -> Array:
-    """Pictures (count, C, H, W) in [0, 1] side by side, (height, width, 3), white between them."""
+def mosaic(pictures: Array, columns: int, gap: float = 0.1) -> Array:
+    """Pictures side by side, (height, width, 3), white between them; small ones are enlarged.
+
+    Args:
+        pictures: (count, C, H, W) in [0, 1].
+        columns: pictures in a line.
+        gap: width of the white lines as a share of a picture's.
+    """
+    pictures = enlarged(pictures)
     count, _, height, width = pictures.shape
     rows, columns = grid_shape(count, columns)
+    gap = max(1, round(gap * width))
     sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3))
     for index, picture in enumerate(pictures):
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
         sheet[top : top + height, left : left + width] = as_color(picture)
     return sheet
+
+
+def enlarged(pictures: Array) -> Array:
+    """Pictures of a few pixels a side four times as large, smoothed: blocks hide the shape."""
+    from scipy.ndimage import zoom
+
+    if max(pictures.shape[-2:]) >= SMALL:
+        return pictures
+    larger: Array = zoom(pictures, (1, 1, 4, 4), order=3, mode="nearest", grid_mode=True)
+    return larger
 
 
 def as_color(picture: Array) -> Array:

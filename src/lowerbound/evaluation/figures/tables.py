@@ -13,8 +13,9 @@ from lowerbound.evaluation.figures.style import (
     Array,
     color_of,
     grid_shape,
-    legend,
     new_figure,
+    shared_legend,
+    short,
     style,
 )
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 12
 NAMED_COLUMNS = 25
+FILL = "#c9ced6"
 
 
 def marginals(real: Array, samples: Mapping[str, Array], names: Sequence[str]) -> Figure:
@@ -38,15 +40,15 @@ def marginals(real: Array, samples: Mapping[str, Array], names: Sequence[str]) -
     figure = new_figure(2.4 * columns, 0.6 + 1.8 * rows, "Each column: data and samples")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for column, axes in enumerate(panels[:count]):
-        style(axes, names[column])
+        style(axes, short(names[column]))
         axes.set_yticks([])
-        edges = _edges(real[:, column])
-        axes.hist(real[:, column], edges, density=True, color="#c9ced6", label="data")
+        edges = _edges(real[:, column], [values[:, column] for values in samples.values()])
+        axes.hist(real[:, column], edges, weights=_shares(real), color=FILL, label="held-out rows")
         for index, (model, values) in enumerate(samples.items()):
             axes.hist(
-                np.clip(values[:, column], edges[0], edges[-1]),
+                values[:, column],
                 edges,
-                density=True,
+                weights=_shares(values),
                 histtype="step",
                 linewidth=1.3,
                 color=color_of(index),
@@ -54,7 +56,7 @@ def marginals(real: Array, samples: Mapping[str, Array], names: Sequence[str]) -
             )
     for axes in panels[count:]:
         axes.set_axis_off()
-    legend(panels[0], loc="best")
+    shared_legend(figure, panels[0])
     return figure
 
 
@@ -76,19 +78,29 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
         style(axes, name + note)
         picture = axes.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1)
         few = len(matrix) <= NAMED_COLUMNS
-        axes.set_xticks(range(len(matrix)) if few else [], names if few else [], rotation=90)
+        shown = [short(column) for column in names] if few else []
+        axes.set_xticks(range(len(matrix)) if few else [], shown, rotation=90)
         named = few and axes is grid[0]
-        axes.set_yticks(range(len(matrix)) if named else [], names if named else [])
+        axes.set_yticks(range(len(matrix)) if named else [], shown if named else [])
         axes.tick_params(labelsize=7, length=0)
     figure.colorbar(picture, ax=grid.tolist(), shrink=0.7).ax.tick_params(labelsize=7, colors=MUTED)
     return figure
 
 
-def _edges(values: Array) -> Array:
-    low, high = np.percentile(values, [0.5, 99.5])
+def _edges(real: Array, samples: Sequence[Array]) -> Array:
+    """Bins over the data, and over samples as far as half the data's width beyond it."""
+    low, high = np.percentile(real, [0.5, 99.5])
     if high <= low:
-        low, high = values.min() - 0.5, values.max() + 0.5
-    return np.linspace(low, high, 31)
+        low, high = real.min() - 0.5, real.max() + 0.5
+    room = 0.5 * (high - low)
+    ends = np.array([np.percentile(values, [0.5, 99.5]) for values in samples]).reshape(-1, 2)
+    first = max(low - room, ends[:, 0].min(initial=low))
+    return np.linspace(first, min(high + room, ends[:, 1].max(initial=high)), 37)
+
+
+def _shares(values: Array) -> Array:
+    """Weights that make bars shares of all values, also of those outside the bins."""
+    return np.full(len(values), 1 / len(values))
 
 
 def _correlation(values: Array) -> Array:

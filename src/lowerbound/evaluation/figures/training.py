@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from lowerbound.evaluation.figures.style import Array, color_of, legend, new_fig
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+FEW = 15  # points below which each is marked
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,16 @@ def training_curves(curves: Sequence[Curve]) -> Figure:
 def _bound(axes: Axes, curve: Curve) -> None:
     what = "lower bound on log p(x)" if np.nanmax(curve.rate, initial=0) > 0 else "log p(x | code)"
     style(axes, f"{curve.name}: {what}", "epoch", "nats per row", grid=True)
-    axes.plot(curve.epoch, curve.bound, color=color_of(0), linewidth=1.5, label="training rows")
+    look: dict[str, Any] = {"linewidth": 1.5, "marker": "o" if len(curve.epoch) < FEW else "", "markersize": 3}
+    axes.plot(curve.epoch, curve.bound, color=color_of(0), label="training rows", **look)
     seen = np.isfinite(curve.validation)
     if seen.any():
         axes.plot(
             curve.epoch[seen],
             curve.validation[seen],
             color=color_of(6),
-            linewidth=1.5,
             label="validation rows",
+            **look,
         )
     _zoom(axes, np.concatenate([_late(curve.bound), _late(curve.validation[seen])]))
     legend(axes, loc="lower right")
@@ -73,7 +76,7 @@ def _parts(axes: Axes, curve: Curve) -> None:
         other.spines["right"].set_visible(True)
         (second,) = other.plot(curve.epoch, curve.rate, color=color_of(1), linewidth=1.5)
         lines, names = [first, second], [names[0], "rate: KL(q(z | x) ‖ p(z))"]
-    axes.legend(lines, names, frameon=False, fontsize=8, loc="upper right")
+    axes.legend(lines, names, frameon=False, fontsize=8, loc="center right")
 
 
 def _late(values: Array) -> Array:
