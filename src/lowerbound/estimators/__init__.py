@@ -1,1 +1,8 @@
 """The scikit-learn face of models and applications."""
+
+from lowerbound.estimators.autoencoder import Autoencoder
+from lowerbound.estimators.conditional_vae import ConditionalVAE
+from lowerbound.estimators.probabilistic_pca import ProbabilisticPCA
+from lowerbound.estimators.vae import VAE
+
+__all__ = ["VAE", "Autoencoder", "ConditionalVAE", "ProbabilisticPCA"]

@@ -102,7 +102,7 @@ class ProbabilisticPCA(Model):
 
     def prior_distribution(self) -> Distribution:
         """N(0, I), batch shape (1, 1)."""
-        zeros = torch.zeros(1, 1, self.latent_dim, dtype=torch.get_default_dtype())
+        zeros = self.weight.new_zeros(1, 1, self.latent_dim)
         return diagonal_normal(zeros, torch.ones_like(zeros))
 
     def log_marginal(self, x: Tensor) -> Tensor:

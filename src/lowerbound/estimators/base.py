@@ -1,0 +1,282 @@
+"""What all estimators share: rows in, latents out, and back, by scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from lowerbound import model_folder
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.estimators import inputs
+from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.seeds import new_seed
+from lowerbound.evaluation.codes import encode_rows
+from lowerbound.evaluation.passes import in_precision
+from lowerbound.evaluation.reconstruction import reconstruct
+from lowerbound.evaluation.samples import decode_codes, sample_prior
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models import Model
+from lowerbound.training import History, Reporter
+
+Self = TypeVar("Self", bound="LatentVariableEstimator")
+DRAWS = 32  # of each row's latent, for its uncertainty
+
+
+@dataclass(eq=False, repr=False)
+class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Rows become latents, latents become rows.
+
+    Parameters are the fields of the dataclass, so that each is written once: its ``__init__`` has
+    the explicit signature that scikit-learn reads, and does nothing but store.
+
+    ``X`` is, wherever it appears, a matrix (rows, columns), pictures (rows, H, W), (rows, H, W, C)
+    or (rows, C, H, W), a pandas or polars frame, a torch tensor, the path of a folder of pictures
+    or of a csv, parquet, npz or npy file, or the name of a data set such as "digits". Answers come
+    as the fit's data came: frames for frames and tables, arrays for the rest, in the same units
+    and layout.
+    """
+
+    latent_dim: int | None = None
+    _: KW_ONLY
+    binarize: str = "none"
+    data_options: Mapping[str, Any] | None = None
+    random_state: Any = None
+
+    kind: ClassVar[str]
+    conditional: ClassVar[bool] = False
+
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
+        """Fit the model to X; y is ignored."""
+        return self._fit(self._learn(X))
+
+    def transform(self, X: Any, y: Any = None) -> Array:
+        """The mean of q(z | x) for each row, (rows, latent_dim).
+
+        float64 rows are encoded in float64.
+        """
+        return self._codes(self._read(X, y))
+
+    def inverse_transform(self, Z: Any, y: Any = None) -> Any:
+        """The mean of p(x | z) for each latent, (rows, latent_dim), in the units of X."""
+        check_is_fitted(self)
+        x = self._expected(self._latents(Z), y)
+        return inputs.as_given(self.fitted_.schema, x, exact=False)
+
+    def reconstruct(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
+        """What the model makes of each row: the mean of p(x | z) at its transform.
+
+        Args:
+            X: rows.
+            y: their classes, for a conditional model.
+            return_std: also the standard deviation of a new x' with the same latent: what p(x | z)
+                expects as noise, and what q(z | x) leaves open.
+
+        Returns:
+            Rows like X, or (rows, standard deviations).
+        """
+        dataset = self._read(X, y)
+        schema = self.fitted_.schema
+        dtype = inputs.precision(dataset)
+        model = in_precision(self.model_, dtype)
+        codes = encode_rows(model, dataset).mean.to(dtype)
+        mean = means(model, codes, self._condition(dataset))
+        rows = inputs.as_given(schema, mean, exact=False)
+        if not return_std:
+            return rows
+        deviation = reconstruct(model, dataset, samples=DRAWS, seed=self._seed).deviation
+        # units are affine, so the difference of two rows is the deviation in these units
+        return rows, inputs.as_given(schema, mean + deviation, exact=False) - rows
+
+    def sample(self, n_samples: int = 1, *, mean: bool = False, random_state: Any = None) -> Any:
+        """New rows: z ~ p(z), then x ~ p(x | z).
+
+        Args:
+            n_samples: how many.
+            mean: the mean of p(x | z) instead of a draw from it: smooth, and less varied than data.
+            random_state: None uses the estimator's, so that an estimator with a seed repeats its
+                draws; one without draws anew each time.
+
+        Raises:
+            UnsupportedError: the model has no prior to sample from.
+        """
+        check_is_fitted(self)
+        return self._sample(n_samples, None, mean, random_state)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model folder: weights, schema and options, as safetensors and JSON."""
+        check_is_fitted(self)
+        model_folder.write(Path(path), self.fitted_)
+
+    @classmethod
+    def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
+        """Read a model folder; the estimator's parameters are those that the fit came to.
+
+        What is no part of a model comes back with its default: ``n_importance``, ``verbose`` and
+        ``data_options``.
+
+        Raises:
+            ModelFolderError: the folder is missing, altered, or holds another kind of model.
+        """
+        fitted = model_folder.read(Path(path))
+        options = fitted.options.model
+        if (options.model, options.conditional) != (cls.kind, cls.conditional):
+            told = "conditional " if options.conditional else ""
+            raise ModelFolderError(
+                f"{path} holds a {told}{options.model}, which {cls.__name__} cannot load; "
+                f"use {_estimator_of(options.model, options.conditional)}.load"
+            )
+        estimator = cls(**cls._parameters_of(fitted))
+        inputs.describe(estimator, fitted.schema)
+        return estimator._adopt(fitted)
+
+    @property
+    def model_(self) -> Model:
+        """The fitted module, in evaluation mode."""
+        check_is_fitted(self)
+        model: Model = self.fitted_.model
+        return model
+
+    @property
+    def history_(self) -> History:
+        """How training went; empty for a model solved in closed form."""
+        check_is_fitted(self)
+        return self.fitted_.history
+
+    @property
+    def latent_dim_(self) -> int:
+        """Numbers per latent."""
+        check_is_fitted(self)
+        assert self.fitted_.options.model.latent_dim is not None
+        return self.fitted_.options.model.latent_dim
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    # what the kinds of estimator differ in ------------------------------------------------------
+
+    @abstractmethod
+    def _options(self, seed: int) -> FitOptions:
+        """What to fit."""
+
+    def _reporter(self) -> Reporter | None:
+        """Who shows the progress."""
+        return None
+
+    @classmethod
+    def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
+        """The parameters of an estimator that would have come to ``fitted``."""
+        return {
+            "latent_dim": fitted.options.model.latent_dim,
+            "binarize": fitted.schema.binarize,
+            "random_state": fitted.options.training.seed,
+        }
+
+    def _learn(self, X: Any) -> Dataset:
+        """Rows to fit on."""
+        return inputs.learn(self, X, options=self._data_options())
+
+    def _read(self, X: Any, y: Any = None) -> Dataset:
+        """Rows to answer about, told their class where the model is."""
+        check_is_fitted(self)
+        return inputs.read(self, X, self.fitted_.schema, options=self._reading_options())
+
+    def _expected(self, z: torch.Tensor, y: Any) -> torch.Tensor:
+        """E[x | z] in model units."""
+        return means(in_precision(self.model_, z.dtype), z)
+
+    def _condition(self, dataset: Dataset) -> torch.Tensor | None:
+        """The condition of each row of data, for a model that is told one."""
+        return None
+
+    # shared work --------------------------------------------------------------------------------
+
+    def _fit(self: Self, dataset: Dataset) -> Self:
+        options = self._options(new_seed(self.random_state))
+        return self._adopt(fit(dataset, options, reporter=self._reporter()))
+
+    def _adopt(self: Self, fitted: Fitted) -> Self:
+        self.fitted_ = fitted
+        return self
+
+    def _codes(self, dataset: Dataset) -> Array:
+        dtype = inputs.precision(dataset)
+        codes = encode_rows(in_precision(self.model_, dtype), dataset).mean
+        answer: Array = codes.to(dtype).numpy()
+        return answer
+
+    def _latents(self, Z: Any) -> torch.Tensor:
+        z = np.asarray(Z)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim_:
+            raise DataError(f"latents have shape (rows, {self.latent_dim_}), not {z.shape}")
+        return torch.from_numpy(z.astype(np.float32 if z.dtype == np.float32 else np.float64))
+
+    def _sample(
+        self, count: int, condition: torch.Tensor | None, mean: bool, random_state: Any
+    ) -> Any:
+        seed = new_seed(self.random_state if random_state is None else random_state)
+        made = sample_prior(self.model_, count, seed=seed, condition=condition)
+        schema = self.fitted_.schema
+        return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
+
+    def _data_options(self) -> dict[str, Any]:
+        return {"binarize": self.binarize, **(self.data_options or {})}
+
+    def _reading_options(self) -> dict[str, Any]:
+        """What still matters once a schema is there."""
+        options = self.data_options or {}
+        return {name: options[name] for name in ("on_error", "resize") if name in options}
+
+    @property
+    def _seed(self) -> int:
+        return self.fitted_.options.training.seed
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.latent_dim_
+
+
+def chosen(options: type[Any], estimator: BaseEstimator) -> dict[str, Any]:
+    """The estimator's parameters that are fields of ``options``, in plain Python types."""
+    names = [field.name for field in dataclasses.fields(options) if hasattr(estimator, field.name)]
+    values = {name: getattr(estimator, name) for name in names}
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in values.items()
+        if not (value is None and name.endswith("_options"))
+    }
+
+
+def means(model: Model, z: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+    """E[x | z] in model units, for a model in the precision of z."""
+    told = None if condition is None else condition.to(z.dtype)
+    return decode_codes(model, z, condition=told).mean
+
+
+def _estimator_of(kind: str, conditional: bool) -> str:
+    """The estimator that stands for a kind of model."""
+    for estimator in _descendants():
+        if (getattr(estimator, "kind", None), estimator.conditional) == (kind, conditional):
+            return estimator.__name__
+    return "the command line"
+
+
+def _descendants() -> Iterator[type[LatentVariableEstimator]]:
+    found = LatentVariableEstimator.__subclasses__()
+    while found:
+        estimator = found.pop(0)
+        found += estimator.__subclasses__()
+        yield estimator

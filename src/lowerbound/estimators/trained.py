@@ -1,0 +1,71 @@
+"""What the estimators with networks share: the parameters of networks, likelihood and training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lowerbound.assembly import AUTO, ModelOptions
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.estimators.base import LatentVariableEstimator, chosen
+from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.training import Reporter, TrainingOptions, reporter_for
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TrainedEstimator(LatentVariableEstimator):
+    """An estimator whose networks are trained.
+
+    A parameter that is a field of ``ModelOptions``, ``FitOptions`` or ``TrainingOptions`` has that
+    field's name, default and meaning.
+    """
+
+    network: str = AUTO
+    network_options: Mapping[str, Any] | None = None
+    likelihood: str = AUTO
+    likelihood_options: Mapping[str, Any] | None = None
+    epochs: int | None = TrainingOptions.epochs
+    minutes: float | None = TrainingOptions.minutes
+    batch_size: int = TrainingOptions.batch_size
+    learning_rate: float = TrainingOptions.learning_rate
+    precision: str = TrainingOptions.precision
+    compile: str = TrainingOptions.compile
+    validation: float = TrainingOptions.validation
+    patience: int = TrainingOptions.patience
+    training_options: Mapping[str, Any] | None = None
+    verbose: int = 0
+
+    @property
+    def n_iter_(self) -> int:
+        """Passes over the training rows, the started one counted."""
+        last = self.history_.last
+        return 0 if last is None else max(1, round(last.epoch))
+
+    def _options(self, seed: int) -> FitOptions:
+        model = {**chosen(ModelOptions, self), "model": self.kind, "conditional": self.conditional}
+        training = {**chosen(TrainingOptions, self), **(self.training_options or {}), "seed": seed}
+        rest = {"model": model, "training": training, **self._objective()}
+        return from_mapping(FitOptions, rest)
+
+    def _objective(self) -> dict[str, Any]:
+        """The fields of FitOptions that say what is optimized."""
+        return {}
+
+    def _reporter(self) -> Reporter | None:
+        return reporter_for() if self.verbose else None
+
+    @classmethod
+    def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
+        own = {field.name for field in dataclasses.fields(cls)}
+        training = to_mapping(fitted.options.training)
+        rest = {
+            name: value
+            for name, value in training.items()
+            if name not in own and name != "seed" and value != getattr(TrainingOptions, name)
+        }
+        known = {**to_mapping(fitted.options), **to_mapping(fitted.options.model), **training}
+        values = {name: value for name, value in known.items() if name in own}
+        values = {n: v or None if n.endswith("_options") else v for n, v in values.items()}
+        return {**values, "training_options": rest or None, **super()._parameters_of(fitted)}

@@ -1,0 +1,133 @@
+"""The variational autoencoder as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lowerbound.data import Dataset
+from lowerbound.errors import OptionError
+from lowerbound.estimators.base import chosen
+from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.trained import TrainedEstimator
+from lowerbound.evaluation.likelihood import score
+from lowerbound.fitting import FitOptions, Fitted
+
+FEW = 16  # importance samples: a bound from so few claims no tightness, so none is warned about
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class VAE(TrainedEstimator):
+    r"""Variational autoencoder: z ~ p(z), x ~ p(x | z), with an encoder q(z | x).
+
+    It maximizes the evidence lower bound
+
+    .. math:: \log p(x) \ge E_q[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
+
+    and every score is in nats per row, in the data's own units; higher is better.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.ones((3, 5))
+    >>> vae = VAE(latent_dim=2, epochs=5, random_state=0).fit(X)
+    >>> vae.transform(X).shape, vae.sample(4).shape, vae.score_samples(X).shape
+    ((200, 2), (4, 5), (200,))
+
+    Args:
+        latent_dim: numbers that a row is shrunk to; None: from the data.
+        network: "mlp", "convolutional", "transformer", "linear", or "auto": convolutional for
+            pictures of at least 16 pixels a side, else an MLP.
+        network_options: of that network, such as ``{"hidden": (200, 200)}``.
+        likelihood: p(x | z), or "auto": "bernoulli" for zeros and ones, "discretized_logistic" for
+            whole-number pictures, "gaussian" with one learned scale for real columns.
+        likelihood_options: of that likelihood, such as ``{"scale": "feature"}``.
+        prior: p(z): "standard_normal", "mixture", "vamp" or "flow".
+        prior_options: of that prior.
+        posterior: q(z | x): "gaussian" or "flow".
+        posterior_options: of that posterior.
+        objective: "elbo", "importance_weighted" or "target_rate".
+        objective_options: of that objective, such as ``{"samples": 5}``.
+        beta: weight of the KL in the loss, for the objective "elbo"; it never changes a score.
+        n_importance: K, latents drawn per row when scoring; see ``score_samples``.
+        epochs: passes over the rows; None: from their number, unless ``minutes`` is given.
+        minutes: training time; of it and ``epochs`` the first to be used up ends the training.
+        batch_size: rows per update.
+        learning_rate: Adam's step size at its highest.
+        precision: "auto", "float32" or "bf16" (arithmetic only).
+        compile: "auto", "on" or "off".
+        validation: share of the rows held out for early stopping.
+        patience: validations without gain before training stops; 0: never.
+        training_options: further fields of ``lowerbound.training.TrainingOptions``.
+        binarize: "dynamic" draws grey values as bits at each visit, "threshold" cuts at a half.
+        data_options: further keywords of ``lowerbound.data.load``, for paths and pictures.
+        random_state: an integer makes fit, scores and samples repeatable; None draws anew at each
+            fit, from the operating system: no global random state is read or changed.
+        verbose: 1 shows the progress.
+
+    Attributes:
+        fitted_: model, schema, options with every default resolved, and history.
+        model_: the fitted module.
+        history_: how training went.
+        n_iter_: passes over the rows.
+        latent_dim_: numbers per latent.
+        n_features_in_: columns, or values in a picture.
+        feature_names_in_: names of the columns that are modeled, where X has names.
+    """
+
+    prior: str = "standard_normal"
+    prior_options: Mapping[str, Any] | None = None
+    posterior: str = "gaussian"
+    posterior_options: Mapping[str, Any] | None = None
+    objective: str = "elbo"
+    objective_options: Mapping[str, Any] | None = None
+    beta: float = 1.0
+    n_importance: int = FEW
+
+    kind: ClassVar[str] = "vae"
+
+    def score_samples(self, X: Any, y: Any = None) -> Array:
+        r"""A lower bound on log p(x) for each row, in nats and in the units of X, (rows,).
+
+        .. math:: L_K = \log \frac{1}{K} \sum_k p(x, z_k) / q(z_k \mid x), \; z_k \sim q(z \mid x)
+
+        with K = ``n_importance`` (16 unless set; K = 1 is the evidence lower bound with its KL in
+        closed form where there is one). A larger K comes nearer to log p(x) and takes longer. A
+        row's score depends on the row, K and the seed of the fit alone: neither on other rows nor
+        on their order. float64 rows are scored in float64.
+
+        Warns:
+            UserWarning: K is above 16, and the draws are so uneven that the bound may lie nats
+                below log p(x) all the same.
+        """
+        return self._bounds(self._read(X, y))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of ``score_samples``: higher is better, so that a grid search maximizes it."""
+        return float(np.mean(self.score_samples(X, y)))
+
+    def _bounds(self, dataset: Dataset) -> Array:
+        with warnings.catch_warnings():
+            if self.n_importance <= FEW:
+                warnings.filterwarnings("ignore", "the median effective sample size")
+            scores = score(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+        values = scores.elbo if self.n_importance == 1 else scores.bound
+        bounds: Array = values.numpy()
+        return bounds
+
+    def _objective(self) -> dict[str, Any]:
+        options = dict(self.objective_options or {})
+        if self.objective == "elbo":
+            options = {"beta": float(self.beta), **options}
+        elif self.beta != 1:
+            raise OptionError(f"beta is of the objective 'elbo', not of {self.objective!r}")
+        return {**chosen(FitOptions, self), "objective_options": options}
+
+    @classmethod
+    def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
+        values = super()._parameters_of(fitted)
+        options = dict(values["objective_options"] or {})
+        beta = options.pop("beta", 1.0)
+        return {**values, "beta": beta, "objective_options": options or None}

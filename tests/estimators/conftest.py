@@ -1,0 +1,49 @@
+"""Small data and models that are fitted once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from lowerbound import VAE, Autoencoder, ConditionalVAE
+
+
+def rows(count: int = 120, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Five columns that two latents explain, each in units of its own."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(count, 2)) @ rng.normal(size=(2, 5))
+    noisy = latent + 0.3 * rng.normal(size=(count, 5))
+    return noisy * [1.0, 10.0, 0.01, 1.0, 100.0] + [0.0, 5.0, 1.0, -3.0, 1000.0]
+
+
+@pytest.fixture(scope="session")
+def X() -> np.ndarray[Any, Any]:
+    return rows()
+
+
+@pytest.fixture(scope="session")
+def vae(X: np.ndarray[Any, Any]) -> VAE:
+    return VAE(latent_dim=2, epochs=200, random_state=0).fit(X)
+
+
+@pytest.fixture(scope="session")
+def autoencoder(X: np.ndarray[Any, Any]) -> Autoencoder:
+    return Autoencoder(latent_dim=2, epochs=200, random_state=0).fit(X)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """500 handwritten digits as 8x8 pictures of whole numbers, and what they show."""
+    found = load_digits()
+    return found.images[:500].astype(np.uint8), found.target[:500]
+
+
+@pytest.fixture(scope="session")
+def conditional(digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> ConditionalVAE:
+    pictures, labels = digits
+    X = pictures.reshape(len(pictures), -1).astype(np.float32)
+    with pytest.warns(UserWarning, match="no variation"):
+        return ConditionalVAE(latent_dim=8, epochs=150, random_state=0).fit(X, labels)

@@ -1,0 +1,107 @@
+"""scikit-learn's own checks on every estimator: none failed, none expected to fail."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from lowerbound import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA
+from lowerbound.assembly import ModelOptions
+from lowerbound.fitting import FitOptions
+from lowerbound.training import TrainingOptions
+
+# a few epochs: what is checked here is manners, some 250 fits of them
+ESTIMATORS = [
+    VAE(epochs=5),
+    ConditionalVAE(epochs=5),
+    Autoencoder(epochs=5),
+    ProbabilisticPCA(),
+]
+DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
+
+# of scikit-learn's own estimators it asks these too
+MORE_CHECKS: list[Callable[[str, BaseEstimator], None]] = [
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_inplace_ensure_writeable,
+]
+
+names = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.long
+@parametrize_with_checks(DEFAULTS)
+def test_scikit_learns_checks_with_defaults(
+    estimator: BaseEstimator, check: Callable[..., None]
+) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda c: c.__name__)
+@names
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
+def test_more_of_scikit_learns_checks(
+    estimator: BaseEstimator, check: Callable[[str, BaseEstimator], None]
+) -> None:
+    check(type(estimator).__name__, clone(estimator))
+
+
+@names
+def test_tags_hide_nothing_from_the_checks(estimator: BaseEstimator) -> None:
+    tags = get_tags(estimator)
+    assert tags.input_tags.two_d_array
+    assert tags.requires_fit
+    skipped = [tags.no_validation, tags.non_deterministic, tags._skip_test]
+    narrowed = [tags.input_tags.positive_only, tags.input_tags.allow_nan]
+    assert not any(skipped + narrowed)
+
+
+@names
+def test_parameters_and_options_of_one_name_have_one_default(estimator: BaseEstimator) -> None:
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(type(estimator)).parameters.items()
+    }
+    for options in (ModelOptions(), FitOptions(), TrainingOptions()):
+        for name, value in vars(options).items():
+            if name in defaults:
+                assert (defaults[name] or None) == (value or None), name
+
+
+@names
+def test_every_parameter_is_documented(estimator: BaseEstimator) -> None:
+    text = inspect.getdoc(type(estimator)) or ""
+    if "as of ``VAE``" in text:
+        text += inspect.getdoc(VAE) or ""
+    for name in estimator.get_params():
+        assert f"\n    {name}: " in text, name
+
+
+@names
+def test_fitting_and_using_leaves_global_random_state(
+    estimator: BaseEstimator, untouched_random_state: None
+) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 4))
+    fitted: Any = clone(estimator).fit(X, np.arange(20) % 2)
+    fitted.transform(X)
+    fitted.reconstruct(X, return_std=True)
+    fitted.score(X)
+    if not isinstance(estimator, Autoencoder):
+        fitted.sample(3)
