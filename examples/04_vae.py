@@ -88,17 +88,16 @@ def worth(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, o
     return {"pictures": train.schema.decode(samples.mean[:40], rounded=False), "z": samples.z}
 
 
-def busiest(vae: VAE, train: Dataset) -> tuple[np.ndarray, int]:
-    """A draw from each training row's cloud, for the unit with the largest rate."""
+def clouds(vae: VAE, train: Dataset) -> np.ndarray:
+    """A draw from each training row's cloud, (rows, latent_dim): a sample of q(z)."""
     codes = encode_rows(vae.model_, train)
     eps = torch.randn(codes.mean.shape, generator=torch.Generator().manual_seed(0)).double()
-    unit = int(units(vae.model_, train).order[0])
-    return (codes.mean + codes.deviation * eps)[:, unit].numpy(), unit
+    return (codes.mean + codes.deviation * eps).numpy()
 
 
 def draw(fitted: dict[str, VAE], shown: dict[str, dict], train: Dataset) -> None:
-    figure = plt.figure(figsize=(9, 5.6))
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    figure = plt.figure(figsize=(9, 5.2))
+    above, below = figure.subfigures(2, 1, height_ratios=(1.2, 1))
     history, *matching = above.subplots(1, 3)
     records = list(fitted["standard_normal"].history_)
     epochs = [record.epoch for record in records]
@@ -107,14 +106,13 @@ def draw(fitted: dict[str, VAE], shown: dict[str, dict], train: Dataset) -> None
     history.plot(epochs, [sum(r.rates) for r in records], color=BLUE, label="rate")
     history.set(xlabel="epoch", ylabel="nats", ylim=(0, 160), title="The bound in training")
     history.legend()
-    bins = np.linspace(-4, 4, 49)
     for axes, (name, vae) in zip(matching, fitted.items(), strict=True):
-        clouds, unit = busiest(vae, train)
-        axes.hist(clouds, bins, density=True, color=BLUE, alpha=0.5, label="all clouds, q(z)")
-        prior = shown[name]["z"][:, unit].numpy()
-        axes.hist(prior, bins, density=True, histtype="step", color=ORANGE, lw=1.5, label="p(z)")
-        axes.set(xlabel=f"z{unit + 1}", yticks=[], ylim=(0, 0.62), title=f"prior: {name}")
-        axes.legend(loc="upper left")
+        posterior, prior = clouds(vae, train), shown[name]["z"].numpy()
+        plane = np.linalg.svd(posterior - posterior.mean(0))[2][:2].T  # where q(z) varies most
+        for z, color, label in [(posterior, BLUE, "all clouds, q(z)"), (prior, ORANGE, "p(z)")]:
+            axes.scatter(*(z[:1000] @ plane).T, s=3, lw=0, color=color, alpha=0.7, label=label)
+        axes.set(xticks=[], yticks=[], title=f"prior: {name}")
+        axes.legend(loc="upper left", markerscale=4)
     for panel, (name, found) in zip(below.subplots(1, 2), shown.items(), strict=True):
         show_sheet(panel, found["pictures"], across=10, title=f"samples, prior: {name}")
     save(figure, "vae.png")

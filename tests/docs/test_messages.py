@@ -34,20 +34,16 @@ def bad_csv() -> str:
 
 def damaged_picture() -> str:
     Path("pictures").mkdir()
-    Image.fromarray(np.zeros((16, 16), np.uint8)).save("pictures/whole.png")
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    Image.fromarray(noise).save("pictures/whole.png")
     whole = Path("pictures/whole.png").read_bytes()
-    Path("pictures/broken.png").write_bytes(whole[:60])
+    Path("pictures/broken.png").write_bytes(whole[:100])
     return "pictures"
 
 
 def greys_under_bernoulli() -> None:
     digits = load("digits")
     LIKELIHOODS["bernoulli"].from_schema(digits.schema, {}).check(digits.all().x)
-
-
-def floats() -> Any:
-    pictures = np.linspace(0, 300, 640).reshape(10, 8, 8)
-    return pictures
 
 
 MISTAKES: dict[str, Callable[[], object]] = {
@@ -57,7 +53,7 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "a csv line with too many fields": lambda: load(bad_csv()),
     "another width than the model's": lambda: load(ROWS[:, :2], schema=load(ROWS).schema),
     "a damaged picture": lambda: load(damaged_picture()),
-    "floats that are no greys": lambda: load(floats() + 0.5 * (floats() < 1)),
+    "floats that are no greys": lambda: load(np.linspace(0, 300, 640).reshape(10, 8, 8)),
     "grey values, Bernoulli likelihood": greys_under_bernoulli,
     "a name that is nothing": lambda: load("mnits"),
     "an unknown option value": lambda: load(ROWS, binarize="dynmic"),
