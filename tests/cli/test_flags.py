@@ -29,6 +29,7 @@ class Request:
     tags: tuple[str, ...] = option((), "any number of these")
     quiet: bool = option(False, "say less")
     training: Training = field(default_factory=Training)
+    seed: int = option(0, "of the draws")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def test_defaults_are_the_dataclasses_own() -> None:
 def test_every_field_has_its_flag_nested_ones_too() -> None:
     line = "d.csv --output out --shape square --tags a --tags b --quiet"
     line += " --epochs 3 --learning-rate 0.1 --seed 7"
-    expected = Request("d.csv", "out", "square", ("a", "b"), True, Training(3, 0.1, 7))
+    expected = Request("d.csv", "out", "square", ("a", "b"), True, Training(3, 0.1, 7), 7)
     assert made(line) == expected
 
 

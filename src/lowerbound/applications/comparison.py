@@ -14,6 +14,7 @@ from lowerbound.data import Dataset
 from lowerbound.fitting import FitOptions, Fitted, fit
 
 NAMES = {"vae": "VAE", "autoencoder": "autoencoder", "pca": "PCA"}
+PLANAR = ("autoencoder", "vae", "pca")
 Fit = Callable[[Dataset, FitOptions], Fitted]
 
 
@@ -28,6 +29,32 @@ def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
     if kind == "autoencoder":  # it has no rate, so nothing weighs one or draws samples for it
         return replace(options, model=model, objective="elbo", objective_options={})
     return replace(options, model=model)
+
+
+PLANE = 2
+
+
+def flat(
+    fitted: Fitted, training: Dataset, reporter: Reporter, kinds: tuple[str, ...] = PLANAR
+) -> dict[str, Fitted]:
+    """The same kinds of models with two latent units, whose codes are a map, by name.
+
+    The VAE has the textbook's prior N(0, I) here, so that its plane can be laid out evenly.
+    """
+    model = replace(
+        fitted.options.model, latent_dim=PLANE, prior="standard_normal", prior_options={}
+    )
+    options = replace(fitted.options, model=model)
+    if training.schema.dimension <= PLANE or fitted.options.model.latent_dim == PLANE:
+        return {}
+    found = {}
+    for kind in kinds:
+        reporter.say(f"for the maps: {NAMES[kind]} with {PLANE} latent units")
+        chosen = options_of(kind, options, training)
+        found[f"{NAMES[kind]} with {PLANE} units"] = fit(
+            training, chosen, reporter=reporter.training()
+        )
+    return found
 
 
 def side_by_side(

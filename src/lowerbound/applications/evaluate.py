@@ -175,6 +175,8 @@ def _see_likelihood(
     request: EvaluateRequest, reporter: Reporter, fitted: Fitted, rows: Dataset, sight: _Sight
 ) -> None:
     found = _likelihood(request, reporter, fitted, rows)
+    if isinstance(found.scores, Scores) and found.scores.protocol.rows < len(rows):
+        sight.lines.append(f"{found.scores.protocol.rows:,} of them, evenly spread (--rows 0: all)")
     sight.findings |= jsonable(found.to_mapping())
     sight.lines += about_likelihood(found)
     for other in request.compare:

@@ -11,8 +11,8 @@ from typing import Any
 from lowerbound import model_folder
 from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter, jsonable
-from lowerbound.applications.comparison import NAMES, side_by_side
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.comparison import NAMES, flat, side_by_side
+from lowerbound.applications.form import REQUIRED, typed
 from lowerbound.applications.sentences import about
 from lowerbound.applications.settings import with_settings
 from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
@@ -52,6 +52,7 @@ class FitRequest:
     compare: bool = option(
         False, "also fit PCA and an autoencoder of the same network, and show them beside it"
     )
+    title: str = option("", "of the report (default: the folder's name)")
     resume: bool = option(False, "go on with the run that was interrupted in this folder")
     overwrite: bool = option(False, "replace the model in this folder")
 
@@ -205,6 +206,10 @@ def _told(training: Dataset, options: FitOptions) -> Dataset:
     return training.conditioned_on_label() if options.model.conditional else training
 
 
+def _subjects(fitted: Mapping[str, Fitted]) -> list[Subject]:
+    return [Subject(name, one.model, one.history) for name, one in fitted.items()]
+
+
 def _report(
     folder: Path, fitted: Fitted, parts: Parts, request: FitRequest, reporter: Reporter
 ) -> FitReport:
@@ -212,16 +217,19 @@ def _report(
     training = _told(parts.training, fitted.options)
     test = training if parts.test is None else _told(parts.test, fitted.options)
     contenders = {NAMES[fitted.options.model.model]: fitted}
+    planar: Mapping[str, Fitted] = {}
     if request.compare:
         contenders = side_by_side(fitted, parts.training, reporter)
+        planar = flat(fitted, parts.training, reporter)
     reporter.say(f"measuring on {len(test):,} rows and drawing the figures")
     written = write_report(
         folder,
-        [Subject(name, one.model, one.history) for name, one in contenders.items()],
+        _subjects(contenders),
         training,
         test,
-        title=f"What {folder.name} is worth",
-        command=f"lowerbound fit {request.data} -o {request.output}",
+        planar=_subjects(planar),
+        title=request.title or f"What {folder.name} is worth",
+        command=typed("fit", replace(request, resume=False, overwrite=False)),
         options=request.measuring,
     )
     found = next(one for one in written.findings if one.subject.model is fitted.model)

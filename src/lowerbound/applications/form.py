@@ -8,6 +8,7 @@ can answer, and there is no second list of options to keep in step.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import types
 import typing
 from collections.abc import Mapping
@@ -121,6 +122,27 @@ def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
             place = place.setdefault(name, {})
         place[path[-1]] = value
     return from_mapping(cls, nested)
+
+
+def typed(name: str, request: Any) -> str:
+    """The command that makes ``request``: every answer that is not the default's."""
+    words = ["lowerbound", name]
+    for entry in entries(type(request)):
+        value = request
+        for part in entry.path:
+            value = getattr(value, part)
+        if value != entry.default:
+            words += _words(entry, value)
+    return shlex.join(words)
+
+
+def _words(entry: Entry, value: Any) -> list[str]:
+    if entry.positional:
+        return [str(value)]
+    if entry.kind is bool:
+        return [entry.flag]
+    flag = entry.short or entry.flag
+    return [word for item in (value if entry.many else [value]) for word in (flag, str(item))]
 
 
 def _entry(field: dataclasses.Field[Any], hint: Any, path: Path) -> Entry | None:

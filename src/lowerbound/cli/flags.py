@@ -13,6 +13,7 @@ from lowerbound.applications.form import Entry, answer, entries
 from lowerbound.errors import OptionError
 
 PROGRAM = "lowerbound"
+SEED = "seed"
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,10 +38,11 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
     typed, extra = parser.parse_known_args(words)
     if extra:
         raise _unexpected(parser, extra[0])
-    answers = {entry.path: _value(entry, typed) for entry in form if hasattr(typed, _key(entry))}
-    if typed.seed is not None:
+    asked = [entry for entry in form if entry.name != SEED and hasattr(typed, _key(entry))]
+    answers = {entry.path: _value(entry, typed) for entry in asked}
+    if typed.seed is not None:  # one seed for every part of the request
         seed = _seed(typed.seed)
-        answers |= {entry.path: seed for entry in form if entry.name == "seed"}
+        answers |= {entry.path: seed for entry in form if entry.name == SEED}
     typed.request = answer(application.request, answers)
     return typed
 
@@ -59,7 +61,7 @@ def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
         title = entry.path[-2] if len(entry.path) > 1 else ""
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        if entry.name != "seed":
+        if entry.name != SEED:
             _add(groups[title], entry)
     _add_shared(parser)
     return parser

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -56,6 +56,7 @@ def write_report(
     training: Dataset,
     held_out: Dataset,
     *,
+    planar: Sequence[Subject] = (),
     title: str = "",
     command: str = "",
     options: SuiteOptions | None = None,
@@ -67,6 +68,8 @@ def write_report(
         subjects: fitted models, in the order of the page; baselines such as PCA among them.
         training: the rows they were fitted to.
         held_out: rows they have not seen.
+        planar: the same kinds of models with two latent units, for the latent maps and the decoded
+            manifold; without them, those of ``subjects`` are shown in projection.
         title: of the page.
         command: what to type to get this page again; shown at its end.
         options: how much is measured.
@@ -82,7 +85,8 @@ def write_report(
     pictures.mkdir(parents=True, exist_ok=True)
     shown: list[tuple[Plate, str]] = []
     paths: list[Path] = []
-    for plate in plates(Material(findings, training, held_out)):
+    flat = _planar(planar, training, held_out, options)
+    for plate in plates(Material(findings, training, held_out), flat):
         png = figures.to_png(plate.figure)
         paths.append(pictures / f"{len(paths) + 1:02d}_{plate.key}.png")
         paths[-1].write_bytes(png)
@@ -105,6 +109,17 @@ def write_report(
         encoding="utf-8",
     )
     return Report(page, tuple(paths), tuple(findings))
+
+
+def _planar(
+    subjects: Sequence[Subject], training: Dataset, held_out: Dataset, options: SuiteOptions
+) -> Material | None:
+    """What the latent figures of models with two units are made from."""
+    if not subjects:
+        return None
+    few = replace(options, samples=1, gap_rows=0, draws=SuiteOptions.draws // 10)
+    findings, _ = examine(subjects, training, held_out, few)
+    return Material(findings, training, held_out)
 
 
 def data_lines(training: Dataset, held_out: Dataset) -> dict[str, str]:

@@ -46,8 +46,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
+        temporary.touch()
+        usual = temporary.stat().st_mode  # save_file lets nobody else read what it writes
         try:
             save_file(_separate(tensors), temporary)
+            temporary.chmod(usual)
         except SafetensorError as error:  # how it wraps the system's errors
             raise OSError(errno.EIO, str(error), str(path)) from error
 
