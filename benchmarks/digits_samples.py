@@ -56,7 +56,7 @@ def run(seed: int, epochs: int | None, count: int) -> Verdicts:
     autoencoder = fit(
         training, replace(options, model=replace(options.model, model="autoencoder"))
     ).model
-    codes = encode_rows(autoencoder, training)
+    codes = encode_rows(autoencoder, training).mean
     return Verdicts(
         judge.accept(sample_prior(vae, count, seed=seed).mean),
         judge.accept(sample_prior(standard_normal, count, seed=seed).mean),
