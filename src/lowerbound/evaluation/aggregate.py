@@ -20,13 +20,15 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.codes import Whitening, encode_rows, posteriors
 from lowerbound.evaluation.estimate import Estimate
 from lowerbound.evaluation.passes import MEMORY
+from lowerbound.keyed_noise import KeyedNoise
 from lowerbound.models import HasPrior, Model
-from lowerbound.reparameterization import TorchNoise, base_normal, diagonal_normal, draw, seeded
+from lowerbound.reparameterization import base_normal, diagonal_normal, draw, seeded
 from lowerbound.trace import Step
 
 Components = Callable[[], Iterator[Distribution]]
 OwnDraws = list[tuple[Distribution, Tensor]]
 HOLE_PERCENTILE = 0.01
+PRIOR_SEED = 1 << 40  # apart from the seeds that data is made with
 PAIR_BYTES = 6 * 8  # per pair of a draw and a component
 
 
@@ -118,9 +120,18 @@ class AggregatePosterior:
 
     @torch.no_grad()
     def draws(self, seed: int) -> OwnDraws:
-        """One draw from each component, (1, rows of the chunk, latent_dim), beside its chunk."""
-        noise = TorchNoise(torch.Generator().manual_seed(seed))
-        return [(posterior, draw(posterior, 1, noise)) for posterior in self.components()]
+        """One draw from each component, (1, rows of the chunk, latent_dim), beside its chunk.
+
+        The noise is keyed by the component's number: torch's generator may be where the data came
+        from, and the same seed would then give draws that repeat the data.
+        """
+        own, first = [], 0
+        for posterior in self.components():
+            last = first + posterior.batch_shape[1]
+            keys = torch.arange(first, last, device=_device(posterior))
+            own.append((posterior, draw(posterior, 1, KeyedNoise(keys, seed))))
+            first = last
+        return own
 
     def log_prob(self, z: Tensor, *, leave_own_out: bool = False) -> Tensor:
         """log q(z) at (draws, latent_dim), (draws,), in nats and float64.
@@ -166,6 +177,14 @@ def pairwise_log_prob(posterior: Distribution, z: Tensor) -> Tensor:
     return -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))
 
 
+def _device(distribution: Distribution) -> torch.device:
+    base = base_normal(distribution)
+    if base is not None:
+        return base.loc.device
+    like: Tensor = distribution.like if hasattr(distribution, "like") else distribution.mean
+    return like.device
+
+
 def _distributions(model: Model, dataset: Dataset, memory: int) -> Iterator[Distribution]:
     return (posterior for _, posterior in posteriors(model, dataset, memory=memory))
 
@@ -185,7 +204,7 @@ def _compare(
     mixture: AggregatePosterior, own: OwnDraws, prior: Distribution, seed: int, density: str
 ) -> Agreement:
     z = torch.cat([part[0] for _, part in own])
-    with seeded(seed):
+    with seeded(PRIOR_SEED + seed):
         imagined = draw(prior, len(z))[:, 0]
     log_prior = prior.log_prob(z.unsqueeze(1))[:, 0].double().cpu()
     others = mixture.log_prob(z, leave_own_out=True)

@@ -86,8 +86,8 @@ def amortization_gap(
     draws = 2 * max(options.pairs, options.judging_pairs)
     plan = Plan.within(memory, dry_run(model, first_row(dataset, model)), draws)
     encoder, optimized = [], []
-    for _, batch in batches(dataset, model, plan.rows):
-        with evaluation_mode(model, gradients=True):
+    with evaluation_mode(model, gradients=True):
+        for _, batch in batches(dataset, model, plan.rows):
             inference = _Inference(powers, batch, options)
             encoder.append(inference.judge(inference.answer))
             optimized.append(inference.judge(inference.ascend()))

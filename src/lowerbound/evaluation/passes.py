@@ -19,7 +19,7 @@ from lowerbound.keyed_noise import KeyedNoise, row_keys
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
 from lowerbound.trace import Batch, Draw, Trace
 
-MEMORY = 32 << 20
+MEMORY = 64 << 20
 """Default working memory of a chunk in bytes: larger chunks leave the cache and are no faster."""
 
 TEMPORARIES = 6  # copies of the widest layer that live at once: in, out, and a formula's own

@@ -59,9 +59,9 @@ def sample_prior(
     has_prior = require(model, HasPrior, "be sampled")  # type: ignore[type-abstract]
     if count < 1:
         raise OptionError(f"the number of samples must be at least 1, not {count}")
-    with evaluation_mode(model, gradients=True), torch.no_grad(), seeded(seed):
+    with seeded(seed), torch.no_grad():
         z = draw(has_prior.prior_distribution(), count)[:, 0]
-    return decode_codes(model, z, seed=seed + 1, condition=condition)
+        return _decode(model, z, condition)
 
 
 def decode_codes(
@@ -72,11 +72,17 @@ def decode_codes(
     Raises:
         UnsupportedError: the model has no decoder over one latent.
     """
+    with seeded(seed):
+        return _decode(model, z, condition)
+
+
+def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
+    """The same, drawing from torch's state."""
     decodes = require(model, Decodes, "decode")  # type: ignore[type-abstract]
     dtype = next((p.dtype for p in model.parameters()), z.dtype)
     z = z.to(dtype)
     means, draws = [], []
-    with evaluation_mode(model, gradients=True), torch.no_grad(), seeded(seed):
+    with evaluation_mode(model, gradients=True), torch.no_grad():
         for start in range(0, len(z), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             told = None if condition is None else condition[part]
@@ -95,9 +101,9 @@ def sample_white_codes(model: Model, codes: Tensor, count: int, *, seed: int = 0
         count: how many.
         seed: the draws are a function of it.
     """
-    generator = torch.Generator().manual_seed(seed)
-    white = torch.randn(count, codes.shape[1], generator=generator, dtype=torch.float64)
-    return decode_codes(model, Whitening.of(codes).color(white), seed=seed + 1)
+    with seeded(seed):
+        white = torch.randn(count, codes.shape[1], dtype=torch.float64)
+        return _decode(model, Whitening.of(codes).color(white))
 
 
 def sample_mixture(
@@ -122,7 +128,7 @@ def sample_mixture(
         found = mixture.sample(count)[0]
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     z = white.color(torch.from_numpy(found)[order])  # scikit-learn sorts draws by component
-    return decode_codes(model, z, seed=seed + 1)
+    return decode_codes(model, z, seed=seed)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,11 @@ def training_curves(curves: Sequence[Curve]) -> Figure:
 def _bound(axes: Axes, curve: Curve) -> None:
     what = "lower bound on log p(x)" if np.nanmax(curve.rate, initial=0) > 0 else "log p(x | code)"
     style(axes, f"{curve.name}: {what}", "epoch", "nats per row", grid=True)
-    look: dict[str, Any] = {"linewidth": 1.5, "marker": "o" if len(curve.epoch) < FEW else "", "markersize": 3}
+    look: dict[str, Any] = {
+        "linewidth": 1.5,
+        "marker": "o" if len(curve.epoch) < FEW else "",
+        "markersize": 3,
+    }
     axes.plot(curve.epoch, curve.bound, color=color_of(0), label="training rows", **look)
     seen = np.isfinite(curve.validation)
     if seen.any():

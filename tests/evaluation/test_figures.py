@@ -1,0 +1,178 @@
+"""Figures: they draw what they are given, and touch no global state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from lowerbound.evaluation import figures
+from lowerbound.evaluation.figures.maps import principal_plane
+from lowerbound.evaluation.figures.style import PALETTE, mosaic, number, short
+
+RNG = np.random.default_rng(0)
+TICKS = np.stack([np.linspace(-2, 2, 5), np.linspace(-1, 1, 5)])
+
+
+def pictures(count: int, channels: int = 1, side: int = 20) -> Any:
+    return RNG.uniform(0, 1, (count, channels, side, side))
+
+
+def curve(name: str, rate: float = 3.0, epochs: int = 30) -> figures.Curve:
+    epoch = np.arange(1.0, epochs + 1)
+    validation = np.where(epoch % 2 == 0, -100 / epoch, np.nan)
+    return figures.Curve(name, epoch, -90 / epoch, validation, 90 / epoch, 0 * epoch + rate)
+
+
+def latent_map(name: str, dims: int, width: float = 0.2) -> figures.LatentMap:
+    mean = RNG.normal(0, 1, (60, dims))
+    return figures.LatentMap(name, mean, np.full((60, dims), width))
+
+
+NAMES = ["first", "second", "third"]
+TABLE = RNG.normal(0, 1, (80, 3))
+DRAWN = {"PCA": RNG.normal(0, 1, (90, 3)), "VAE": RNG.normal(0, 2, (90, 3))}
+X = RNG.normal(0, 1, (10, 30))
+AXES = ("z1", "z2")
+GRID = RNG.uniform(0, 1, (5, 5, 1, 20, 20))
+FEATURES, PROFILES = RNG.normal(size=(5, 5, 3)), RNG.normal(size=(5, 5, 30))
+
+ALL = {
+    "training": lambda: figures.training_curves([curve("VAE"), curve("Autoencoder", 0.0, 5)]),
+    "maps": lambda: figures.latent_maps(
+        [latent_map("PCA", 2), latent_map("VAE", 6)], np.arange(60) % 3 - 1, ["zero", "one"]
+    ),
+    "maps without labels": lambda: figures.latent_maps([latent_map("VAE", 1, 0.0)]),
+    "units": lambda: figures.unit_bars(np.array([1.0, 0.0, 2.0]), np.array([True, False, True])),
+    "pictures": lambda: figures.decoded_pictures(
+        pictures(25).reshape(5, 5, 1, 20, 20), TICKS, ("a", "b")
+    ),
+    "features": lambda: figures.decoded_features(
+        RNG.normal(size=(5, 5, 3)), TICKS, ("a", "b"), NAMES
+    ),
+    "profiles": lambda: figures.decoded_profiles(PROFILES, TICKS, AXES),
+    "reconstructions": lambda: figures.picture_reconstructions(
+        pictures(6, 3), pictures(6, 3), pictures(6, 3) / 5, "VAE"
+    ),
+    "compared": lambda: figures.compared_reconstructions(
+        pictures(6), {"PCA": pictures(6), "VAE": pictures(6)}
+    ),
+    "profile reconstructions": lambda: figures.profile_reconstructions(X, X, np.abs(X)),
+    "scatter": lambda: figures.scatter_reconstructions(TABLE, TABLE, NAMES),
+    "strip": lambda: figures.picture_strip(pictures(30, 3, 8), 10, "Your data"),
+    "sheets": lambda: figures.sample_sheets(
+        [figures.Sheet("a", pictures(16), "noted"), figures.Sheet("b", pictures(9, 3))], "Samples"
+    ),
+    "shares": lambda: figures.class_shares({"PCA": (0.2, 0.8), "VAE": (0.5, 0.5)}, ["a", "b"]),
+    "sampled profiles": lambda: figures.sampled_profiles(X, {"VAE": X}),
+    "marginals": lambda: figures.marginals(TABLE, DRAWN, NAMES),
+    "correlations": lambda: figures.correlations(TABLE, DRAWN, NAMES),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_figure_is_drawn_and_leaves_no_state_behind(name: str) -> None:
+    settings = dict(matplotlib.rcParams)
+    figure = ALL[name]()
+    assert isinstance(figure, Figure)
+    png = figures.to_png(figure)
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 5_000
+    assert dict(matplotlib.rcParams) == settings
+
+
+def test_every_public_figure_is_drawn_here() -> None:
+    made = {n for n in figures.__all__ if n[0].islower() and not n.endswith("png")}
+    used = {name for make in ALL.values() for name in make.__code__.co_names}
+    assert made <= used
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from lowerbound.evaluation import figures\n"
+        "assert 'matplotlib' not in sys.modules, 'imported before it is needed'\n"
+        "figures.to_png(figures.unit_bars(np.ones(3), np.ones(3, bool)))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_every_row_is_a_dot_and_clouds_are_one_deviation_wide() -> None:
+    mean = np.array([[0.0, 0.0], [1.0, 2.0]])
+    deviation = np.array([[0.5, 0.25], [0.5, 0.25]])
+    figure = figures.latent_maps([figures.LatentMap("VAE", mean, deviation)])
+    (axes,) = figure.axes
+    assert np.allclose(axes.collections[0].get_offsets(), mean)
+    clouds = [patch for patch in axes.patches if isinstance(patch, Ellipse)]
+    assert len(clouds) == 2
+    assert sorted([clouds[0].width, clouds[0].height]) == pytest.approx([0.5, 1.0])
+
+
+def test_more_than_two_dimensions_are_said_to_be_projected() -> None:
+    figure = figures.latent_maps([latent_map("VAE", 6)])
+    assert "6 dimensions" in figure.axes[0].get_title(loc="left")
+    assert "of the spread" in figure.axes[0].get_xlabel()
+
+
+def test_the_principal_plane_holds_the_widest_directions() -> None:
+    mean = RNG.normal(size=(500, 4)) * np.array([0.1, 3.0, 0.1, 2.0])
+    plane, share = principal_plane(mean)
+    assert np.abs(plane[[1, 3]]).max(0) == pytest.approx([1, 1], abs=0.01)
+    assert share > 0.99
+
+
+def test_pictures_of_a_grid_grow_upwards() -> None:
+    grid = np.zeros((2, 2, 1, 20, 20))
+    grid[1, 0] = 1.0  # up, left
+    figure = figures.decoded_pictures(grid, TICKS[:, :2], ("a", "b"))
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    assert shown[5, 5].mean() == 1.0
+    assert shown[-5, 5].mean() == 0.0
+
+
+def test_a_mosaic_puts_pictures_in_lines() -> None:
+    shown = mosaic(np.stack([np.full((1, 20, 20), i / 10) for i in range(3)]), 2, gap=0.1)
+    assert shown.shape == (42, 42, 3)
+    assert shown[0, 0, 0] == 0
+    assert shown[0, 22, 0] == pytest.approx(0.1)
+    assert shown[22, 0, 0] == pytest.approx(0.2)
+    assert shown[22, 22, 0] == 1  # nothing there
+
+
+def test_small_pictures_are_enlarged_and_keep_their_range() -> None:
+    shown = mosaic(pictures(1, 1, 8), 1)
+    assert shown.shape == (32, 32, 3)
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+
+
+def test_inactive_units_are_grey() -> None:
+    figure = figures.unit_bars(np.array([0.0, 2.0]), np.array([False, True]))
+    colors = [matplotlib.colors.to_hex(bar.get_facecolor()) for bar in figure.axes[0].patches]
+    assert colors[0] == PALETTE[0]
+    assert colors[1] != PALETTE[0]
+
+
+def test_a_correlation_that_is_lost_is_counted() -> None:
+    together = np.repeat(RNG.normal(size=(500, 1)), 2, 1)
+    apart = RNG.normal(size=(500, 2))
+    figure = figures.correlations(together, {"VAE": apart}, ["a", "b"])
+    title = figure.axes[1].get_title(loc="left")
+    assert title.startswith("VAE, off by ")
+    assert float(title.rsplit(" ", 1)[1]) > 0.9
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.04, "0.0"), (-1.25, "−1.2"), (2.0, "2.0")])
+def test_numbers_on_axes(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_long_names_are_cut() -> None:
+    assert short("a" * 30, 10) == "a" * 9 + "…"
