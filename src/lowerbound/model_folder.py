@@ -103,7 +103,7 @@ def _create(folder: Path, fitted: Fitted) -> None:
     try:
         _write_files(made, fitted, "")
         _write_manifest(made, "")
-        _write_unhashed(made, fitted)
+        _write_unhashed(made, folder.name, fitted)
         if folder.is_dir():
             folder.rmdir()  # it is empty
         os.replace(made, folder)
@@ -123,7 +123,7 @@ def _replace(folder: Path, fitted: Fitted) -> None:
             _remove(folder, NEW)
         raise
     _settle(folder)
-    _write_unhashed(folder, fitted)
+    _write_unhashed(folder, folder.name, fitted)
 
 
 def _write_files(folder: Path, fitted: Fitted, ending: str) -> None:
@@ -138,9 +138,9 @@ def _write_manifest(folder: Path, ending: str) -> None:
     durable.write_text(folder / MANIFEST, _json(manifest))
 
 
-def _write_unhashed(folder: Path, fitted: Fitted) -> None:
+def _write_unhashed(folder: Path, name: str, fitted: Fitted) -> None:
     durable.write_text(folder / METRICS, fitted.history.to_lines())
-    durable.write_text(folder / CARD, model_card(folder.name, fitted))
+    durable.write_text(folder / CARD, model_card(name, fitted))
 
 
 def _settle(folder: Path) -> None:

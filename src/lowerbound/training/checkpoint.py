@@ -92,16 +92,15 @@ def load(folder: Path) -> Checkpoint | None:
 
 def _read_state(home: Path) -> dict[str, Any]:
     try:
-        values = json.loads((home / STATE).read_text(encoding="utf-8"))
+        values: dict[str, Any] = dict(json.loads((home / STATE).read_text(encoding="utf-8")))
         version = values.pop("format")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(home / STATE) from error
     if version != FORMAT:
         raise ModelFolderError(
             f"the checkpoint {home} has format {version}, and this version of lowerbound reads "
             f"format {FORMAT}; resume it with the version that wrote it, or train anew"
         )
-    assert isinstance(values, dict)
     return values
 
 

@@ -175,4 +175,9 @@ def _limits(plan: Plan, rows: int) -> str:
 
 def _optimizer(options: TrainingOptions) -> str:
     name = "AdamW" if options.weight_decay else "Adam"
-    return f"{name} {options.learning_rate:g}, {options.schedule} schedule"
+    words = [f"{name} {options.learning_rate:g}", f"{options.schedule} schedule"]
+    if options.warm_up:
+        words.append(f"warm-up over {options.warm_up:,} updates")
+    if options.gradient_clip:
+        words.append(f"gradients clipped at {options.gradient_clip:g}")
+    return ", ".join(words)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lowerbound.training.averaging import WeightAverage, updates_between
+from tests.training.cases import assert_same_weights, weights
+
+
+def moved(decay: float, updates: int) -> tuple[WeightAverage, nn.Linear, list[Tensor]]:
+    """An average of weights that move at random, and every place they were at."""
+    torch.manual_seed(3)
+    module = nn.Linear(3, 2)
+    average = WeightAverage(module, decay)
+    path = []
+    for update in range(1, updates + 1):
+        with torch.no_grad():
+            module.weight.add_(torch.randn_like(module.weight))
+        path.append(module.weight.detach().double().clone())
+        average.after(update)
+    return average, module, path
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.99, 0.998])
+def test_the_average_is_the_closed_form(decay: float) -> None:
+    average, _, path = moved(decay, updates=64)
+    every = updates_between(decay)
+    taken = path[every - 1 :: every]
+    factors = [decay ** (every * (len(taken) - 1 - i)) for i in range(len(taken))]
+    expected = sum(f * w for f, w in zip(factors, taken, strict=True)) / sum(factors)
+    assert torch.allclose(average.tensors()["weight"].double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("decay", "every"), [(0.5, 1), (0.9, 1), (0.98, 5), (0.998, 10)])
+def test_slow_averages_are_taken_less_often(decay: float, every: int) -> None:
+    assert updates_between(decay) == every
+
+
+def test_the_first_average_is_the_weights_themselves() -> None:
+    average, _, path = moved(0.9, updates=1)
+    assert torch.equal(average.tensors()["weight"].double(), path[0])
+
+
+def test_inside_the_module_holds_the_average_and_after_its_own_weights() -> None:
+    average, module, _ = moved(0.9, updates=20)
+    own = weights(module)
+    with average.applied():
+        assert_same_weights(weights(module), dict(average.tensors()))
+        assert not torch.equal(module.weight, own["weight"])
+    assert_same_weights(weights(module), own)
+
+
+def test_before_the_first_average_the_weights_stand_in() -> None:
+    average, module, _ = moved(0.998, updates=9)
+    own = weights(module)
+    with average.applied():
+        assert_same_weights(weights(module), own)
+    average.apply()
+    assert_same_weights(weights(module), own)
+
+
+def test_a_restored_average_goes_on() -> None:
+    average, module, _ = moved(0.9, updates=20)
+    copy = WeightAverage(module, 0.9)
+    copy.restore({name: value.clone() for name, value in average.tensors().items()}, average.count)
+    for one in (average, copy):
+        one.after(21)
+    assert_same_weights(dict(average.tensors()), dict(copy.tensors()))

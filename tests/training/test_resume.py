@@ -1,0 +1,300 @@
+"""A run that was stopped and resumed is the run that never was, bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.models import Model
+from lowerbound.objectives import ELBO, Objective, TargetRate
+from lowerbound.training import History, Interrupted, durable, loop, train
+from lowerbound.training.interruption import listening
+from tests.training.cases import (
+    assert_same_weights,
+    at_call,
+    grey_rows,
+    options,
+    real_rows,
+    vae,
+    weights,
+)
+from tests.training.test_loop import Recorder
+
+LONG = options(updates=130, weight_average=0.9, checkpoint_seconds=3600.0)
+VALIDATION = grey_rows(20, seed=1)
+
+
+def interrupted_at(
+    update: int, model: Model, objective: Objective, dataset: Dataset, chosen: Any, **keywords: Any
+) -> Interrupted:
+    """Train until a signal comes with that update."""
+    number = keywords.pop("number", signal.SIGINT)
+    objective.after_update = at_call(update, lambda: os.kill(os.getpid(), number))  # type: ignore[method-assign, assignment]
+    with pytest.raises(Interrupted) as caught:
+        train(model, objective, dataset, chosen, **keywords)
+    return caught.value
+
+
+def without_time(history: History) -> History:
+    return replace(history, records=tuple(replace(record, seconds=0.0) for record in history))
+
+
+@pytest.mark.parametrize("stops", [(37,), (1,), (50,), (20, 30, 61)])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stops: tuple[int, ...]) -> None:
+    """Stops in the middle of a pass (90 rows, batches of 16), new bits at each visit, averages."""
+    straight, data = vae(), grey_rows()
+    expected = train(straight, ELBO(), data, LONG, validation=VALIDATION)
+    where: dict[str, Any] = {"validation": VALIDATION, "folder": tmp_path, "resume": True}
+    for session, stop in enumerate(stops):
+        # only the first session starts from its model's weights; the checkpoint's replace the rest
+        interrupted_at(stop, vae(seed=session), ELBO(), data, LONG, **where)
+        torch.manual_seed(session)
+    resumed = vae(seed=99)
+    history = train(resumed, ELBO(), data, LONG, **where)
+    assert_same_weights(weights(resumed), weights(straight))
+    assert without_time(history) == without_time(expected)
+
+
+def test_rows_and_bits_are_the_same_too(tmp_path: Path) -> None:
+    """Every batch of the two sessions, bits included, beside those of the uninterrupted run."""
+
+    def spied(objective: Objective, batches: list[Tensor]) -> Objective:
+        objective.register_forward_pre_hook(
+            lambda module, inputs: batches.append(
+                torch.cat((inputs[1].x.flatten(), inputs[1].ids.float()))
+            )
+        )
+        return objective
+
+    straight: list[Tensor] = []
+    train(vae(), spied(ELBO(), straight), grey_rows(), LONG)
+    broken: list[Tensor] = []
+    where: dict[str, Any] = {"folder": tmp_path, "resume": True}
+    interrupted_at(37, vae(), spied(ELBO(), broken), grey_rows(), LONG, **where)
+    train(vae(seed=3), spied(ELBO(), broken), grey_rows(), LONG, **where)
+    assert len(straight) == len(broken) == 130
+    assert all(torch.equal(a, b) for a, b in zip(straight, broken, strict=True))
+
+
+def test_the_state_of_the_objective_is_kept(tmp_path: Path) -> None:
+    def target() -> TargetRate:
+        return TargetRate(target=0.5)
+
+    straight, objective = vae(), target()
+    train(straight, objective, grey_rows(), LONG)
+    stopped, resumed = target(), target()
+    climb = stopped.after_update
+
+    def climb_then_stop(bound: Any, calls: list[int] = []) -> None:  # noqa: B006
+        climb(bound)
+        calls.append(1)
+        if len(calls) == 37:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped.after_update = climb_then_stop  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        train(vae(), stopped, grey_rows(), LONG, folder=tmp_path)
+    model = vae(seed=3)
+    train(model, resumed, grey_rows(), LONG, folder=tmp_path, resume=True)
+    assert_same_weights(weights(model), weights(straight))
+    assert torch.equal(resumed.log_weight, objective.log_weight)
+
+
+def test_patience_goes_on_counting(tmp_path: Path) -> None:
+    chosen = options(
+        updates=3000,
+        learning_rate=0.5,
+        warm_up=300,
+        schedule="constant",
+        patience=3,
+        checkpoint_seconds=3600.0,
+    )
+    where: dict[str, Any] = {"validation": VALIDATION}
+    expected = train(vae(), ELBO(), grey_rows(), chosen, **where)
+    assert expected.ended == "early stop"
+    assert expected.best is not None
+    stop = expected.best + 70
+    interrupted_at(stop, vae(), ELBO(), grey_rows(), chosen, folder=tmp_path, **where)
+    history = train(vae(), ELBO(), grey_rows(), chosen, folder=tmp_path, resume=True, **where)
+    assert without_time(history) == without_time(expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_after_the_update_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    model, reporter = vae(), Recorder()
+    stopped = interrupted_at(
+        60, model, ELBO(), grey_rows(), LONG, folder=tmp_path, reporter=reporter, number=number
+    )
+    assert isinstance(stopped, KeyboardInterrupt)
+    assert "update 60" in str(stopped)
+    assert str(tmp_path / "checkpoint") in str(stopped)
+    assert stopped.history.ended == "interrupted"
+    assert [record.updates for record in stopped.history] == [50]
+    assert reporter.calls == ["start", "stop"]
+    assert not model.training
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_without_a_folder_an_interruption_says_that_nothing_was_saved() -> None:
+    stopped = interrupted_at(5, vae(), ELBO(), grey_rows(), LONG)
+    assert "nothing was saved" in str(stopped)
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    with listening() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_training_works_beside_the_main_thread() -> None:
+    histories: list[History] = []
+    thread = threading.Thread(
+        target=lambda: histories.append(train(vae(), ELBO(), grey_rows(), options(updates=3)))
+    )
+    thread.start()
+    thread.join()
+    assert histories[0].ended == "finished"
+
+
+def test_resuming_without_a_checkpoint_starts_and_says_so(tmp_path: Path) -> None:
+    fresh, resumed, reporter = vae(), vae(), Recorder()
+    train(fresh, ELBO(), grey_rows(), options())
+    train(resumed, ELBO(), grey_rows(), options(), folder=tmp_path, resume=True, reporter=reporter)
+    assert_same_weights(weights(fresh), weights(resumed))
+    assert "from the beginning" in reporter.messages[0]
+
+
+def test_a_run_that_is_over_gives_its_weights_and_history_again(tmp_path: Path) -> None:
+    model = vae()
+    history = train(model, ELBO(), grey_rows(), LONG, validation=VALIDATION, folder=tmp_path)
+    again, reporter = vae(seed=5), Recorder()
+    where: dict[str, Any] = {"validation": VALIDATION, "folder": tmp_path, "resume": True}
+    assert train(again, ELBO(), grey_rows(), LONG, **where, reporter=reporter) == history
+    assert_same_weights(weights(again), weights(model))
+    assert not again.training
+    assert "over already (finished)" in reporter.messages[0]
+
+
+def test_without_resume_training_starts_anew(tmp_path: Path) -> None:
+    interrupted_at(37, vae(), ELBO(), grey_rows(), LONG, folder=tmp_path)
+    model, fresh = vae(), vae()
+    train(model, ELBO(), grey_rows(), LONG, folder=tmp_path)
+    train(fresh, ELBO(), grey_rows(), LONG)
+    assert_same_weights(weights(model), weights(fresh))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"options": replace(LONG, learning_rate=0.02)}, "learning_rate was 0.01 and is 0.02"),
+        ({"options": replace(LONG, updates=200, seed=1)}, "updates was 130 and is 200; seed was 0"),
+        ({"objective": ELBO(beta=2.0)}, "objective beta was 1.0 and is 2.0"),
+        ({"objective": TargetRate()}, "objective kind was 'ELBO' and is 'TargetRate'"),
+        ({"dataset": grey_rows(91)}, "data rows was 90 and is 91"),
+        ({"dataset": grey_rows(seed=4)}, "data content was"),
+        ({"validation": VALIDATION}, "validation data was not given and is given"),
+        ({"model": vae("gaussian"), "dataset": real_rows()}, "model likelihood"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "-".join(value),
+)
+def test_another_run_is_not_resumed_and_all_that_differs_is_named(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    interrupted_at(5, vae(), ELBO(), grey_rows(), LONG, folder=tmp_path)
+    run = {"model": vae(), "objective": ELBO(), "dataset": grey_rows(), "options": LONG, **change}
+    with pytest.raises(OptionError, match="cannot resume") as caught:
+        train(**run, folder=tmp_path, resume=True)
+    assert words in str(caught.value)
+
+
+def test_how_often_to_save_may_differ(tmp_path: Path) -> None:
+    interrupted_at(5, vae(), ELBO(), grey_rows(), LONG, folder=tmp_path)
+    chosen = replace(LONG, checkpoint_seconds=1.0, threads=1)
+    assert train(vae(), ELBO(), grey_rows(), chosen, folder=tmp_path, resume=True).ended
+
+
+def test_a_damaged_checkpoint_is_an_error_and_no_silent_start(tmp_path: Path) -> None:
+    interrupted_at(5, vae(), ELBO(), grey_rows(), LONG, folder=tmp_path)
+    (tensors,) = (tmp_path / "checkpoint").glob("*.safetensors")
+    tensors.write_bytes(tensors.read_bytes()[:-3])
+    with pytest.raises(ModelFolderError, match="damaged"):
+        train(vae(), ELBO(), grey_rows(), LONG, folder=tmp_path, resume=True)
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at the clock, and so a checkpoint, after every update."""
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("lowerbound.training.saving.SHARE_OF_TIME", 1e9)
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving fails for a while; training goes on to the same end and says what happened."""
+    chosen = replace(LONG, checkpoint_seconds=0.0)
+    straight, model, reporter = vae(), vae(), Recorder()
+    train(straight, ELBO(), grey_rows(), chosen)
+    sync, calls = durable.sync, 0
+
+    def full_for_a_while(path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if 100 < calls < 200:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(path)
+
+    monkeypatch.setattr(durable, "sync", full_for_a_while)
+    train(model, ELBO(), grey_rows(), chosen, folder=tmp_path, reporter=reporter)
+    said = [text for text in reporter.messages if "No space left on device" in text]
+    assert said
+    assert "the one before is intact" in said[0]
+    assert_same_weights(weights(model), weights(straight))
+
+
+def test_a_full_disk_at_the_interruption_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "sync", full)
+    stopped = interrupted_at(5, vae(), ELBO(), grey_rows(), LONG, folder=tmp_path)
+    assert "could not be written (No space left on device)" in str(stopped)
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_is_published_is_what_would_be_kept(tmp_path: Path) -> None:
+    model = vae()
+    published: list[tuple[History, bool, dict[str, Tensor]]] = []
+    chosen = replace(LONG, checkpoint_seconds=0.0, updates=60)
+
+    def publish(history: History) -> None:
+        published.append((history, model.training, weights(model)))
+
+    where: dict[str, Any] = {"validation": VALIDATION, "folder": tmp_path, "publish": publish}
+    history = train(model, ELBO(), grey_rows(), chosen, **where)
+    assert [h.ended for h, _, _ in published[:-1]] == ["running"] * 59
+    assert published[-1][0] == history
+    assert not any(training for _, training, _ in published)
+    assert_same_weights(published[-1][2], weights(model))
+    straight = vae()
+    assert without_time(
+        train(straight, ELBO(), grey_rows(), chosen, validation=VALIDATION)
+    ) == without_time(history)
+    assert_same_weights(weights(straight), weights(model))  # publishing changed nothing
