@@ -97,11 +97,17 @@ def test_categories_against_torch_and_without_nan() -> None:
     )
     assert several is not None
     assert several.shape == (1, 5)
-    sure = Categorical(torch.tensor([[[1.0, 0.0, 0.0]]], dtype=D))
+
+
+def test_impossible_categories_reach_neither_value_nor_gradient() -> None:
+    logits = torch.tensor([[[0.0, 0.0, -math.inf]]], dtype=D, requires_grad=True)
     uniform = Categorical(torch.ones(1, 1, 3, dtype=D))
-    certain = closed_form_kl(sure, uniform)
+    certain = closed_form_kl(Categorical(logits=logits), uniform)
     assert certain is not None
-    assert certain.item() == pytest.approx(math.log(3))
+    assert certain.item() == pytest.approx(math.log(3 / 2))
+    certain.sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 def test_pairs_without_a_closed_form() -> None:

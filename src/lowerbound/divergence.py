@@ -64,5 +64,5 @@ def _categorical(distribution: Distribution) -> Categorical | None:
 
 def _categorical_categorical(q: Categorical, p: Categorical) -> Tensor:
     log_ratio = torch.log_softmax(q.logits, -1) - torch.log_softmax(p.logits, -1)
-    # a class of probability zero contributes nothing: 0 * -inf is NaN
-    return torch.where(q.probs > 0, q.probs * log_ratio, torch.zeros_like(q.probs)).sum(-1)
+    # a class of probability zero contributes nothing, in value or gradient: 0 * -inf is NaN
+    return (q.probs * torch.where(q.probs > 0, log_ratio, 0.0)).sum(-1)

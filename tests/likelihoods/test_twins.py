@@ -107,6 +107,15 @@ def test_categorical_is_torchs() -> None:
     torch.testing.assert_close(emission.probabilities, twin.probs)
 
 
+@pytest.mark.parametrize("levels", [2, 7, 50, 256])
+def test_every_level_finds_its_probability(levels: int) -> None:
+    """k / (levels - 1) is no whole multiple in binary: it is rounded back, not cut off."""
+    logits = torch.randn(levels)
+    emission = CategoricalEmission(logits.reshape(1, 1, levels, 1))
+    x = (torch.arange(levels) / (levels - 1)).unsqueeze(1)
+    torch.testing.assert_close(emission.terms(x)[0, :, 0], torch.log_softmax(logits, 0))
+
+
 @pytest.mark.parametrize("scale", [0.001, 0.02, 0.3, 5.0])
 def test_discretized_logistic_is_a_difference_of_scipys(scale: float) -> None:
     levels = 256

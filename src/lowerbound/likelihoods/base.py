@@ -66,7 +66,9 @@ class Likelihood(nn.Module, ABC):
 
     def split(self, parameters: Tensor) -> tuple[Tensor, ...]:
         """The owed numbers one kind each, (samples, batch, *event), at least float32."""
-        return at_least_float32(parameters).chunk(self.numbers, 2)
+        parameters = at_least_float32(parameters)
+        # chunking into one would cost a copy on the way back
+        return parameters.chunk(self.numbers, 2) if self.numbers > 1 else (parameters,)
 
 
 def at_least_float32(parameters: Tensor) -> Tensor:

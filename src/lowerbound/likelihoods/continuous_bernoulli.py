@@ -55,34 +55,40 @@ class ContinuousBernoulliEmission(Emission):
 
 def log_sinh_ratio(h: Tensor) -> Tensor:
     """log(sinh(h) / h), even, zero at zero."""
-    small = h.abs() < SERIES_BELOW
-    # each branch gets arguments it can take, or the other's gradient would be NaN
-    q = torch.where(small, h, 0.0).square()
+    small, t, a = _by_size(h)
+    q = t.square()
     series = q * (1 / 6 + q * (-1 / 180 + q * (1 / 2835 + q * (-1 / 37800 + q / 467775))))
-    a = torch.where(small, 1.0, h.abs())
     closed = a + torch.log(-torch.expm1(-2 * a)) - torch.log(2 * a)
-    return torch.where(small, series, closed)
+    return closed + small * (series - closed)
 
 
 def langevin(h: Tensor) -> Tensor:
     """L(h) = coth(h) - 1/h, odd, in (-1, 1): the slope of ``log_sinh_ratio``."""
-    small = h.abs() < SERIES_BELOW
-    t = torch.where(small, h, 0.0)
+    small, t, a = _by_size(h)
     q = t.square()
     series = t * (1 / 3 + q * (-1 / 45 + q * (2 / 945 + q * (-1 / 4725 + q * (2 / 93555)))))
-    a = torch.where(small, 1.0, h)
-    return torch.where(small, series, 1 / torch.tanh(a) - 1 / a)
+    closed = torch.sign(h) * (1 / torch.tanh(a) - 1 / a)
+    return closed + small * (series - closed)
 
 
 def langevin_slope(h: Tensor) -> Tensor:
     """L'(h) = 1/h^2 - 1/sinh(h)^2, in (0, 1/3]."""
-    small = h.abs() < SERIES_BELOW
-    q = torch.where(small, h, 0.0).square()
+    small, t, a = _by_size(h)
+    q = t.square()
     series = 1 / 3 + q * (-1 / 15 + q * (2 / 189 + q * (-1 / 675 + q * (2 / 10395))))
-    a = torch.where(small, 1.0, h.abs())
     # 1 / sinh(a)^2 = 4 e^{-2a} / (1 - e^{-2a})^2, which does not overflow
     closed = 1 / a.square() - 4 * torch.exp(-2 * a) / torch.expm1(-2 * a).square()
-    return torch.where(small, series, closed)
+    return closed + small * (series - closed)
+
+
+def _by_size(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where h is small (1, else 0), h there (else 0), and |h| elsewhere (above 1 there).
+
+    Each formula gets arguments it can take, since the other's gradient would be NaN at its own.
+    Multiplying by a mask is several times faster than torch.where, which branches per element.
+    """
+    small = (h.abs() < SERIES_BELOW).to(h.dtype)
+    return small, h * small, h.abs() + small
 
 
 def inverse_langevin(y: Tensor, updates: int = 20) -> Tensor:
