@@ -127,21 +127,23 @@ def test_bounds_are_in_the_datas_own_units() -> None:
     assert second.last.validation == pytest.approx((first.last.validation or 0) - shift)
 
 
+FEW = grey_rows(6)
+"""So few rows that a model soon knows them by heart, and others get worse."""
+
+
 def test_the_weights_kept_are_those_of_the_best_validation() -> None:
-    """A step size that is far too large after a while: the newest weights are not the best."""
     model, validation = vae(), grey_rows(40, seed=1)
-    chosen = options(updates=600, learning_rate=0.5, warm_up=600, schedule="constant")
-    history = train(model, ELBO(), grey_rows(), chosen, validation=validation)
-    bounds = [record.validation for record in history]
-    assert None not in bounds
-    assert history.validation == max(bound for bound in bounds if bound is not None)
-    assert history.best != 600
+    chosen = options(updates=600, learning_rate=0.03, schedule="constant")
+    history = train(model, ELBO(), FEW, chosen, validation=validation)
+    bounds = [record.validation for record in history if record.validation is not None]
+    assert len(bounds) == 12
+    assert history.validation == max(bounds) > bounds[-1]
     assert held_out_bound(model) == history.validation
 
 
 def test_training_stops_when_patience_runs_out() -> None:
-    chosen = options(updates=5000, learning_rate=0.5, warm_up=600, schedule="constant", patience=3)
-    history = train(vae(), ELBO(), grey_rows(), chosen, validation=grey_rows(40, seed=1))
+    chosen = options(updates=5000, learning_rate=0.03, schedule="constant", patience=3)
+    history = train(vae(), ELBO(), FEW, chosen, validation=grey_rows(40, seed=1))
     assert history.ended == "early stop"
     assert history.last is not None
     assert history.best is not None

@@ -29,7 +29,7 @@ from tests.training.cases import (
     vae,
     weights,
 )
-from tests.training.test_loop import Recorder
+from tests.training.test_loop import FEW, Recorder
 
 LONG = options(updates=130, weight_average=0.9, checkpoint_seconds=3600.0)
 VALIDATION = grey_rows(20, seed=1)
@@ -114,19 +114,18 @@ def test_the_state_of_the_objective_is_kept(tmp_path: Path) -> None:
 def test_patience_goes_on_counting(tmp_path: Path) -> None:
     chosen = options(
         updates=3000,
-        learning_rate=0.5,
-        warm_up=300,
+        learning_rate=0.03,
         schedule="constant",
         patience=3,
         checkpoint_seconds=3600.0,
     )
     where: dict[str, Any] = {"validation": VALIDATION}
-    expected = train(vae(), ELBO(), grey_rows(), chosen, **where)
+    expected = train(vae(), ELBO(), FEW, chosen, **where)
     assert expected.ended == "early stop"
     assert expected.best is not None
     stop = expected.best + 70
-    interrupted_at(stop, vae(), ELBO(), grey_rows(), chosen, folder=tmp_path, **where)
-    history = train(vae(), ELBO(), grey_rows(), chosen, folder=tmp_path, resume=True, **where)
+    interrupted_at(stop, vae(), ELBO(), FEW, chosen, folder=tmp_path, **where)
+    history = train(vae(), ELBO(), FEW, chosen, folder=tmp_path, resume=True, **where)
     assert without_time(history) == without_time(expected)
 
 
