@@ -14,8 +14,8 @@ from lowerbound import VAE, Autoencoder, ConditionalVAE
 def rows(count: int = 120, seed: int = 0) -> np.ndarray[Any, Any]:
     """Five columns that two latents explain, each in units of its own."""
     rng = np.random.default_rng(seed)
-    latent = rng.normal(size=(count, 2)) @ rng.normal(size=(2, 5))
-    noisy = latent + 0.3 * rng.normal(size=(count, 5))
+    weight = np.random.default_rng(3).normal(size=(2, 5))
+    noisy = rng.normal(size=(count, 2)) @ weight + 0.3 * rng.normal(size=(count, 5))
     return noisy * [1.0, 10.0, 0.01, 1.0, 100.0] + [0.0, 5.0, 1.0, -3.0, 1000.0]
 
 

@@ -42,7 +42,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     the explicit signature that scikit-learn reads, and does nothing but store.
 
     ``X`` is, wherever it appears, a matrix (rows, columns), pictures (rows, H, W), (rows, H, W, C)
-    or (rows, C, H, W), a pandas or polars frame, a torch tensor, the path of a folder of pictures
+    or (rows, C, H, W), a pandas frame, a torch tensor, the path of a folder of pictures
     or of a csv, parquet, npz or npy file, or the name of a data set such as "digits". Answers come
     as the fit's data came: frames for frames and tables, arrays for the rest, in the same units
     and layout.
@@ -66,7 +66,10 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
         float64 rows are encoded in float64.
         """
-        return self._codes(self._read(X, y))
+        dataset = self._read(X, y)
+        dtype = inputs.precision(dataset)
+        codes: Array = encode_rows(in_precision(self.model_, dtype), dataset).mean.to(dtype).numpy()
+        return codes
 
     def inverse_transform(self, Z: Any, y: Any = None) -> Any:
         """The mean of p(x | z) for each latent, (rows, latent_dim), in the units of X."""
@@ -92,12 +95,12 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         model = in_precision(self.model_, dtype)
         codes = encode_rows(model, dataset).mean.to(dtype)
         mean = means(model, codes, self._condition(dataset))
-        rows = inputs.as_given(schema, mean, exact=False)
+        rows = inputs.as_given(schema, mean, exact=False, like=X)
         if not return_std:
             return rows
         deviation = reconstruct(model, dataset, samples=DRAWS, seed=self._seed).deviation
         # units are affine, so the difference of two rows is the deviation in these units
-        return rows, inputs.as_given(schema, mean + deviation, exact=False) - rows
+        return rows, inputs.as_given(schema, mean + deviation, exact=False, like=X) - rows
 
     def sample(self, n_samples: int = 1, *, mean: bool = False, random_state: Any = None) -> Any:
         """New rows: z ~ p(z), then x ~ p(x | z).
@@ -211,12 +214,6 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _adopt(self: Self, fitted: Fitted) -> Self:
         self.fitted_ = fitted
         return self
-
-    def _codes(self, dataset: Dataset) -> Array:
-        dtype = inputs.precision(dataset)
-        codes = encode_rows(in_precision(self.model_, dtype), dataset).mean
-        answer: Array = codes.to(dtype).numpy()
-        return answer
 
     def _latents(self, Z: Any) -> torch.Tensor:
         z = np.asarray(Z)

@@ -101,7 +101,7 @@ def describe(estimator: BaseEstimator, schema: Schema) -> None:
         del estimator.feature_names_in_
 
 
-def as_given(schema: Schema, x: Tensor, *, exact: bool) -> Any:
+def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any:
     """Rows in model units as the person gave theirs: a frame, a matrix, or pictures.
 
     Args:
@@ -109,6 +109,7 @@ def as_given(schema: Schema, x: Tensor, *, exact: bool) -> Any:
         x: (rows, *event).
         exact: True for values such as the data holds (whole numbers are whole, types are kept);
             False for expectations, which are fractions even where the data is not.
+        like: rows that these stand for; where it is a frame, a frame gets its index.
     """
     if exact:
         return to_frame(schema, x) if schema.kind == "table" else schema.decode(x)
@@ -116,7 +117,8 @@ def as_given(schema: Schema, x: Tensor, *, exact: bool) -> Any:
     if schema.kind == "table":
         import pandas as pd
 
-        return pd.DataFrame(values, columns=_modeled(schema))
+        index = like.index if is_frame(like) else None
+        return pd.DataFrame(values, columns=_modeled(schema), index=index)
     return values.astype(np.float32) if schema.dtype == "float32" else values.astype(np.float64)
 
 
@@ -126,8 +128,8 @@ def is_path(X: Any) -> bool:
 
 
 def is_frame(X: Any) -> bool:
-    """Whether X has named columns: pandas, polars."""
-    return hasattr(X, "columns") and hasattr(X, "dtypes")
+    """Whether X is a pandas frame; frames of other libraries are read as matrices."""
+    return hasattr(X, "columns") and hasattr(X, "set_axis")
 
 
 def is_pictures(X: Any) -> bool:
@@ -142,8 +144,7 @@ def as_numbers(X: Any) -> Any:
 
 def with_text_names(X: Any) -> Any:
     """A pandas frame whose column names are text."""
-    frame = X if hasattr(X, "set_axis") else X.to_pandas()
-    return frame.set_axis([str(name) for name in frame.columns], axis=1)
+    return X.set_axis([str(name) for name in X.columns], axis=1)
 
 
 def precision(dataset: Dataset) -> torch.dtype:

@@ -66,6 +66,9 @@ class TrainedEstimator(LatentVariableEstimator):
             if name not in own and name != "seed" and value != getattr(TrainingOptions, name)
         }
         known = {**to_mapping(fitted.options), **to_mapping(fitted.options.model), **training}
-        values = {name: value for name, value in known.items() if name in own}
-        values = {n: v or None if n.endswith("_options") else v for n, v in values.items()}
+        values = {
+            name: (value or None) if name.endswith("_options") else value
+            for name, value in known.items()
+            if name in own
+        }
         return {**values, "training_options": rest or None, **super()._parameters_of(fitted)}
