@@ -86,9 +86,14 @@ def test_a_name_that_says_no_format_is_refused(table: Dataset, pictures: Dataset
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "kept.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match="full") as caught, replacing(path) as place:
-        place.write_text("half")
-        raise OSError(28, "full")
+
+    def fill_the_disk() -> None:
+        with replacing(path) as place:
+            place.write_text("half")
+            raise OSError(28, "full")
+
+    with pytest.raises(OSError, match="full") as caught:
+        fill_the_disk()
     assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

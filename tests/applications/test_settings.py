@@ -10,9 +10,9 @@ from lowerbound.fitting import FitOptions
 
 
 def test_settings_reach_their_part() -> None:
-    settings = ["network.width=200", "network.widths=[3, 4]", "prior.kind=wide", "objective.beta=2"]
+    settings = ["network.width=200", "network.hidden=[3, 4]", "prior.kind=wide", "objective.beta=2"]
     made = with_settings(FitOptions(), settings)
-    assert made.model.network_options == {"width": 200, "widths": (3, 4)}
+    assert made.model.network_options == {"width": 200, "hidden": (3, 4)}
     assert made.model.prior_options == {"kind": "wide"}
     assert made.objective_options == {"beta": 2}
 

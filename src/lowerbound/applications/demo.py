@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,6 @@ DATA = "digits"
 MODEL = ModelOptions(latent_dim=16, prior="vamp")
 SETTINGS = ("prior.components=200",)
 """A learned prior: of its samples a classifier accepts nine in ten, of N(0, I)'s two in three."""
-LEVEL_BITS = math.log2(17)
 TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
 
 
@@ -33,6 +33,34 @@ class DemoRequest:
     output: str = option("digits.lb", "model folder to write", short="-o", metavar="MODEL")
     minutes: float | None = option(None, "training time of each model (default: until it is done)")
     seed: int = option(0, "of everything that is drawn")
+
+
+TOLD = """
+Three models have learned {training_rows:,} handwritten digits, {units} numbers for each.
+On {test_rows} digits that none of them has seen:
+
+  {made} of the digits that the VAE makes up pass for real
+  {guessed} of those of an autoencoder with the same decoder do
+
+  A classifier judges, and must be as sure as it is of 95 % of real digits. The VAE
+  knows where its codes make sense; the autoencoder was never told. A mixture fitted
+  to its codes afterwards brings it to {modeled:.0%}.
+
+  {bound:.1f} ± {error:.1f} nats is the VAE's lower bound on log p(x): the higher, the better.
+  {bits:.2f} bits would store a pixel that way; 17 levels of grey take {level_bits:.2f} as they are.
+
+  {active} of the {units} numbers of a code are in use. A linear classifier reads the digit
+  off the VAE's codes in {probe:.0%} of the cases, off PCA's in {pca_probe:.0%}; no model was told.
+
+Look at it:
+  {page}
+
+Go on:
+  lowerbound sample {model} -n 100 -o new_digits.png
+  lowerbound reconstruct {model} digits -o reconstructed.png --uncertainty
+  lowerbound encode {model} digits -o codes.csv
+  lowerbound info {model}
+  lowerbound fit YOUR_DATA -o MODEL     (a folder of pictures, or a table)"""
 
 
 @dataclass(frozen=True)
@@ -47,62 +75,33 @@ class DemoReport(Report):
 
     def text(self) -> str:
         """What happened, what the numbers mean, and what to try next."""
-        model = self.fit.model
-        return "\n".join(
-            [
-                "",
-                *self._told(),
-                "",
-                "Look at it:",
-                f"  {Path(self.fit.page).resolve().as_uri()}",
-                "",
-                "Go on:",
-                f"  lowerbound sample {model} -n 100 -o new_digits.png",
-                f"  lowerbound reconstruct {model} digits -o reconstructed.png --uncertainty",
-                f"  lowerbound encode {model} digits -o codes.csv",
-                f"  lowerbound info {model}",
-                "  lowerbound fit YOUR_DATA -o MODEL     a folder of pictures, or a table",
-            ]
-        )
-
-    def _told(self) -> list[str]:
         found = {one["name"]: one for one in self.fit.findings}
         vae, autoencoder, pca = (found[name] for name in NAMES.values())
         (made,) = _accepted(vae)
         guessed, modeled = _accepted(autoencoder)
-        bound, bits = vae["likelihood"]["bound"], vae["likelihood"]["bits_per_dimension"]
-        units = vae["units"]
-        return [
-            f"Three models have learned {self.fit.training_rows:,} handwritten digits, "
-            f"16 numbers for each. On the",
-            f"{self.fit.test_rows} that none of them has seen:",
-            "",
-            f"  {_bar(made)} of the digits that the VAE makes up pass for real",
-            f"  {_bar(guessed)} of those of an autoencoder with the same decoder do",
-            "",
-            "  A classifier judges; it must be as sure as it is of 95 % of real digits. The VAE",
-            "  knows where its codes make sense. The autoencoder was never told; a mixture fitted",
-            f"  to its codes afterwards brings it to {modeled:.0%}.",
-            "",
-            f"  {bound['mean']:.1f} ± {bound['standard_error']:.1f} nats is the VAE's lower bound on "
-            "log p(x), the higher the better:",
-            f"  {bits['mean']:.2f} bits a pixel would store a digit, where 17 grey levels take "
-            f"{LEVEL_BITS:.2f} as they are.",
-            "",
-            f"  {units['active']} of {units['of']} numbers of the code are in use. They tell which "
-            f"digit it is: a linear classifier",
-            f"  reads it off the VAE's codes in {_probe(vae):.0%} of the cases, off PCA's in "
-            f"{_probe(pca):.0%}, and no model was told.",
-        ]
+        scores = vae["likelihood"]
+        return TOLD.format(
+            training_rows=self.fit.training_rows,
+            test_rows=self.fit.test_rows,
+            made=_bar(made),
+            guessed=_bar(guessed),
+            modeled=modeled,
+            bound=scores["bound"]["mean"],
+            error=scores["bound"]["standard_error"],
+            bits=scores["bits_per_dimension"]["mean"],
+            level_bits=math.log2(17),
+            active=vae["units"]["active"],
+            units=vae["units"]["of"],
+            probe=vae["features"]["probe"]["mean"],
+            pca_probe=pca["features"]["probe"]["mean"],
+            page=Path(self.fit.page).resolve().as_uri(),
+            model=shlex.quote(self.fit.model),
+        )
 
 
 def _accepted(found: Mapping[str, Any]) -> list[float]:
     """The rates of all ways in which a model was sampled, its own way first."""
     return [float(verdict["rate"]["mean"]) for verdict in found["accepted"].values()]
-
-
-def _probe(found: Mapping[str, Any]) -> float:
-    return float(found["features"]["probe"]["mean"])
 
 
 def _bar(share: float) -> str:

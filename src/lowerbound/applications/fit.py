@@ -10,19 +10,15 @@ from typing import Any
 
 from lowerbound import model_folder
 from lowerbound.applications import home
-from lowerbound.applications.base import Report, Reporter, jsonable
-from lowerbound.applications.comparison import NAMES, flat, side_by_side
+from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED, typed
-from lowerbound.applications.sentences import about
+from lowerbound.applications.measuring import Page, measure_all, measure_likelihood
 from lowerbound.applications.settings import with_settings
 from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
 from lowerbound.applications.understanding import about_data, about_model
 from lowerbound.assembly import resolve
 from lowerbound.config import from_mapping, option, to_mapping
-from lowerbound.data import Dataset
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.evaluation.report import write_report
-from lowerbound.evaluation.subjects import Subject
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.training import Interrupted
@@ -44,7 +40,7 @@ class FitRequest:
     fitting: FitOptions = field(default_factory=FitOptions)
     set: tuple[str, ...] = option(
         (),
-        "an option of a part, such as network.width=200; repeatable",
+        "an option of a part, such as network.hidden=[200,200]; repeatable",
         metavar="PART.OPTION=VALUE",
     )
     test: float = option(0.1, "share of the rows that only the last numbers are taken on")
@@ -52,6 +48,7 @@ class FitRequest:
     compare: bool = option(
         False, "also fit PCA and an autoencoder of the same network, and show them beside it"
     )
+    report: bool = option(True, "numbers only: no figures, no report.html")
     title: str = option("", "of the report (default: the folder's name)")
     resume: bool = option(False, "go on with the run that was interrupted in this folder")
     overwrite: bool = option(False, "replace the model in this folder")
@@ -71,7 +68,7 @@ class FitReport(Report):
         ended: how training ended; empty for a model solved in closed form.
         updates, seconds: of training.
         findings: everything measured on the test part, one for each model; the first is this one.
-        page: the report to open.
+        page: the report to open; empty where none was wanted.
         lines: what to read.
     """
 
@@ -91,7 +88,8 @@ class FitReport(Report):
     lines: tuple[str, ...]
 
     def text(self) -> str:
-        return "\n".join((*self.lines, f"model:  {self.model}", f"report: {self.page}"))
+        written = [f"model:  {self.model}", *([f"report: {self.page}"] if self.page else [])]
+        return "\n".join((*self.lines, *written))
 
 
 def fit(request: FitRequest, reporter: Reporter) -> FitReport:
@@ -175,7 +173,8 @@ def _train(
 ) -> Fitted:
     """Say what is going to be fitted, fit it, and write the folder at every checkpoint."""
     training = parts.training
-    chosen = resolve(_told(training, options).schema, options.model)
+    told = training.conditioned_on_label() if options.model.conditional else training
+    chosen = resolve(told.schema, options.model)
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
         reporter.say(line)
     reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
@@ -201,53 +200,31 @@ def _train(
     return fitted
 
 
-def _told(training: Dataset, options: FitOptions) -> Dataset:
-    """The rows as a conditional model sees them."""
-    return training.conditioned_on_label() if options.model.conditional else training
-
-
-def _subjects(fitted: Mapping[str, Fitted]) -> list[Subject]:
-    return [Subject(name, one.model, one.history) for name, one in fitted.items()]
-
-
 def _report(
     folder: Path, fitted: Fitted, parts: Parts, request: FitRequest, reporter: Reporter
 ) -> FitReport:
     """Measure the model on the test part and write its page."""
-    training = _told(parts.training, fitted.options)
-    test = training if parts.test is None else _told(parts.test, fitted.options)
-    contenders = {NAMES[fitted.options.model.model]: fitted}
-    planar: Mapping[str, Fitted] = {}
-    if request.compare:
-        contenders = side_by_side(fitted, parts.training, reporter)
-        planar = flat(fitted, parts.training, reporter)
-    reporter.say(f"measuring on {len(test):,} rows and drawing the figures")
-    written = write_report(
-        folder,
-        _subjects(contenders),
-        training,
-        test,
-        planar=_subjects(planar),
-        title=request.title or f"What {folder.name} is worth",
-        command=typed("fit", replace(request, resume=False, overwrite=False)),
-        options=request.measuring,
-    )
-    found = next(one for one in written.findings if one.subject.model is fitted.model)
-    last = fitted.history.last
-    where = f"on {parts.protocol}" if parts.test is not None else "on the rows it was fitted to"
+    if request.report:
+        command = typed("fit", replace(request, resume=False, overwrite=False))
+        title = request.title or f"What {folder.name} is worth"
+        page = Page(folder, title, command, request.compare)
+        measured = measure_all(fitted, parts, request.measuring, page, reporter)
+    else:
+        measured = measure_likelihood(fitted, parts, request.measuring, reporter)
+    chosen, last = fitted.options.model, fitted.history.last
     return FitReport(
         model=str(folder),
-        kind=fitted.options.model.model,
-        latent_dim=int(fitted.options.model.latent_dim or 0),
-        network=fitted.options.model.network,
-        likelihood=fitted.options.model.likelihood,
-        training_rows=len(training),
-        test_rows=0 if parts.test is None else len(test),
+        kind=chosen.model,
+        latent_dim=int(chosen.latent_dim or 0),
+        network=chosen.network,
+        likelihood=chosen.likelihood,
+        training_rows=len(parts.training),
+        test_rows=0 if parts.test is None else len(parts.test),
         protocol=parts.protocol,
         ended=fitted.history.ended,
         updates=last.updates if last else 0,
         seconds=last.seconds if last else 0.0,
-        findings=tuple(jsonable(one.to_mapping()) for one in written.findings),
-        page=str(written.page),
-        lines=(f"{where}:", *(f"  {line}" for line in about(found))),
+        findings=measured.findings,
+        page=measured.page,
+        lines=measured.lines,
     )

@@ -23,6 +23,7 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.code_files import CodeTable, check_suffix, read_codes, write_codes
 from lowerbound.applications.conditions import label_indices, label_names, one_hot
 from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.sentences import about_explained
 from lowerbound.applications.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
@@ -260,9 +261,9 @@ class ReconstructReport(Report):
     files_written: int
 
     def text(self) -> str:
-        facts = [f"{self.rows:,} reconstructions"]
+        facts = [f"{self.rows:,} rows"]
         if math.isfinite(self.explained):
-            facts.append(f"{self.explained:.1%} of the variance explained")
+            facts.append(about_explained(self.explained))
         if self.uncertainty is not None and math.isfinite(self.uncertainty):
             facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
         more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""

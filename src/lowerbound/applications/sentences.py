@@ -22,10 +22,17 @@ def about(found: Findings) -> list[str]:
 
 def about_likelihood(found: LikelihoodFindings) -> list[str]:
     """The bound with its error and what it is made of; and how well rows are reconstructed."""
-    explained = f"reconstructions keep {found.error.explained:.1%} of the variance"
+    explained = about_explained(found.error.explained)
     if isinstance(found.scores, Skipped):
         return [f"no likelihood: {found.scores.reason}", explained]
     return [*_bounds(found.scores), explained]
+
+
+def about_explained(share: float) -> str:
+    """How much of the variance reconstructions keep."""
+    if share < 0:
+        return f"reconstructions are worse than the mean row: {1 - share:.1f} times its error"
+    return f"reconstructions keep {share:.1%} of the variance"
 
 
 def _bounds(scores: Scores) -> list[str]:

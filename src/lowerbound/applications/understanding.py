@@ -8,14 +8,9 @@ from lowerbound.data.arrays import listed
 
 
 def about_data(dataset: Dataset) -> list[str]:
-    """What the rows are: size, columns or pixels, classes, and what was left out."""
+    """What the rows are: size, columns or pixels, classes; warnings say what was left out."""
     schema = dataset.schema
     lines = [f"data: {dataset.source}: {len(dataset):,} {_rows(schema)}"]
-    constant = [column.name for column in schema.columns if column.kind == "constant"]
-    if constant:
-        lines.append(f"      not modeled, since they never vary: {listed(constant)}")
-    if schema.left_out:
-        lines.append(f"      not modeled, since they hold no numbers: {listed(schema.left_out)}")
     if schema.class_names:
         column = f" in column {schema.label_column!r}" if schema.label_column else ""
         count = len(schema.class_names)

@@ -105,6 +105,7 @@ def spoken_warnings(console: Console) -> Iterator[None]:
             console.say(f"note: {message}")
 
     with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)  # each once
         warnings.showwarning = speak
         yield
 

@@ -20,6 +20,7 @@ DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _WHAT_TO_DO = {
     errno.ENOSPC: "free some space and run the command again",
+    errno.EFBIG: "the file is larger than you may write here: choose another place",
     errno.EDQUOT: "your quota is used up: free some space and run the command again",
     errno.EACCES: "choose a place that you may use",
     errno.EPERM: "choose a place that you may use",
@@ -27,7 +28,7 @@ _WHAT_TO_DO = {
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "a part of the path is a file: check the path",
     errno.EISDIR: "that is a folder, and a file is needed",
-    errno.EEXIST: "it is there already: choose another name",
+    errno.EEXIST: "a part of the path is a file: choose another",
 }
 
 

@@ -1,0 +1,79 @@
+"""evaluate: the same numbers as the library, on the rows that were asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lowerbound.data import load
+from lowerbound.evaluation.likelihood import score
+from lowerbound.model_folder import read
+from tests.cli.conftest import Run
+
+
+def test_the_bound_is_the_librarys(run: Run, table: Path, table_model: Path) -> None:
+    done = run("evaluate", table_model, table, "--samples", 7, "--gap-rows", 0, "--json")
+    found = done.object["findings"]["likelihood"]
+    fitted = read(table_model)
+    expected = score(fitted.model, load(table, schema=fitted.schema), samples=7).summary()
+    assert found["bound"]["mean"] == pytest.approx(expected.bound.mean, abs=1e-9)
+    assert done.object["rows"] == 80
+
+
+def test_the_test_part_is_the_one_that_was_set_aside(
+    run: Run, table: Path, table_model: Path
+) -> None:
+    words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0)
+    done = run(*words, "--part", "test", "--json")
+    fitted = read(table_model)
+    _, test = load(table, schema=fitted.schema).split(0.1, 0)
+    expected = score(fitted.model, test, samples=3).summary()
+    assert done.object["findings"]["likelihood"]["protocol"]["sha256"] == expected.protocol.sha256
+    assert "--part test takes only those that were set aside" in run(*words).err
+
+
+def test_a_check_that_fails_is_exit_code_1(run: Run, table: Path, table_model: Path) -> None:
+    words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0, "--at-least")
+    done = run(*words, "1000")
+    assert done.code == 1
+    assert "at least 1000 nats per row: not reached" in done.out
+    assert run(*words, "-1000").code == 0
+
+
+def test_two_models_are_compared_on_the_same_rows(
+    run: Run, table: Path, table_model: Path, pca: Path
+) -> None:
+    words = ("evaluate", pca, table, "--samples", 3, "--gap-rows", 0, "--compare", table_model)
+    done = run(*words, "--json")
+    assert done.object["differences"][str(table_model)]["mean"] > 0
+    assert f"above {table_model}" in "".join(done.object["lines"])
+
+
+def test_masses_and_densities_are_not_compared(
+    run: Run, table: Path, table_model: Path, picture_model: Path
+) -> None:
+    done = run("evaluate", table_model, table, "--gap-rows", 0, "--compare", picture_model)
+    assert done.code == 2
+
+
+def test_all_suites_and_their_files(
+    run: Run, pictures: Path, picture_model: Path, tmp_path: Path
+) -> None:
+    words = ("--samples", 3, "--gap-rows", 2, "--draws", 40, "-o", tmp_path / "out", "--json")
+    done = run("evaluate", picture_model, pictures, "--suite", "all", *words)
+    findings = done.object["findings"]
+    assert {"likelihood", "units", "agreement", "accepted"} <= set(findings)
+    assert json.loads((tmp_path / "out" / "findings.json").read_text()) == findings
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert len(scores) == 60
+    assert scores["elbo"].mean() == pytest.approx(findings["likelihood"]["elbo"]["mean"])
+
+
+def test_a_model_without_a_bound_says_so(run: Run, pictures: Path, autoencoder: Path) -> None:
+    done = run("evaluate", autoencoder, pictures, "--suite", "likelihood")
+    assert done.code == 0
+    assert "no likelihood: Autoencoder has no prior" in done.out
+    assert run("evaluate", autoencoder, pictures, "--at-least", "3").code == 2

@@ -1,0 +1,149 @@
+"""sample, encode, decode, reconstruct: files in the data's own units that agree with each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Run
+
+NAMES = ["size", "weight", "age"]
+
+
+def picture(path: Path) -> Image.Image:
+    """A picture whose file is closed again."""
+    with Image.open(path) as opened:
+        opened.load()
+        return opened
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_samples_of_a_table_look_like_the_table(
+    run: Run, table: Path, table_model: Path, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"new{suffix}"
+    done = run("sample", table_model, "-n", 40, "-o", path)
+    assert done.code == 0
+    assert done.out.startswith("40 samples (draws from p(x | z))")
+    made = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    real = pd.read_csv(table)
+    assert list(made.columns) == NAMES
+    assert made["age"].dtype == real["age"].dtype  # whole years
+    assert abs(made["size"].mean() - real["size"].mean()) < 3 * real["size"].std()
+
+
+def test_samples_follow_the_seed(run: Run, table_model: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("sample", table_model, "-n", 3, "-o", tmp_path / f"{name}.csv", "--seed", seed)
+    a, b, c = ((tmp_path / f"{name}.csv").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_means_are_less_varied_than_draws(run: Run, table_model: Path, tmp_path: Path) -> None:
+    run("sample", table_model, "-n", 200, "-o", tmp_path / "draws.csv")
+    run("sample", table_model, "-n", 200, "-o", tmp_path / "means.csv", "--mean")
+    draws, means = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("draws", "means"))
+    assert (means[NAMES].std() < draws[NAMES].std()).all()
+
+
+def test_pictures_are_sampled_as_sheet_arrays_and_files(
+    run: Run, picture_model: Path, tmp_path: Path
+) -> None:
+    run("sample", picture_model, "-n", 9, "-o", tmp_path / "sheet.png")
+    assert picture(tmp_path / "sheet.png").mode == "L"
+    done = run("sample", picture_model, "-n", 9, "-o", tmp_path / "a.npz", "--json")
+    with np.load(tmp_path / "a.npz") as file:
+        assert file["x"].shape == (9, 6, 5)
+        assert file["x"].dtype == np.uint8
+    assert done.object["files"] == [str(tmp_path / "a.npz")]
+    done = run("sample", picture_model, "-n", 3, "-o", tmp_path / "folder", "--json")
+    assert done.object["files_written"] == 4
+    assert picture(tmp_path / "folder" / "00002.png").size == (5, 6)
+
+
+def test_codes_decode_to_reconstructions(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    codes, decoded, rebuilt = (tmp_path / name for name in ("z.csv", "d.csv", "r.csv"))
+    assert run("encode", table_model, table, "-o", codes, "--json").object["cloud"] is True
+    run("decode", table_model, codes, "-o", decoded)
+    run("reconstruct", table_model, table, "-o", rebuilt)
+    a, b = pd.read_csv(decoded), pd.read_csv(rebuilt)
+    np.testing.assert_allclose(a[NAMES], b[NAMES], rtol=1e-4)
+    assert list(pd.read_csv(codes)["label"]) == list(pd.read_csv(table)["kind"])
+
+
+def test_uncertainty_comes_as_columns(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.csv"
+    done = run("reconstruct", table_model, table, "-o", path, "--uncertainty")
+    assert "mean uncertainty" in done.out
+    found = pd.read_csv(path)
+    assert list(found.columns) == [*NAMES, *(f"{name}_std" for name in NAMES)]
+    assert (found.filter(like="_std") > 0).all(axis=None)
+
+
+def test_reconstructed_pictures_stand_beside_their_inputs(
+    run: Run, pictures: Path, picture_model: Path, tmp_path: Path
+) -> None:
+    words = ("reconstruct", picture_model, pictures, "-o")
+    run(*words, tmp_path / "two.png")
+    run(*words, tmp_path / "three.png", "--uncertainty")
+    two, three = (picture(tmp_path / f"{name}.png").size for name in ("two", "three"))
+    assert two[1] == three[1]
+    assert three[0] == pytest.approx(1.5 * two[0], rel=0.02)
+    run(*words, tmp_path / "r.npz", "--uncertainty")
+    with np.load(tmp_path / "r.npz") as file:
+        assert {name: file[name].shape for name in file.files} == {
+            "x": (60, 6, 5),
+            "reconstruction": (60, 6, 5),
+            "std": (60, 6, 5),
+        }
+
+
+def test_codes_of_pictures_keep_their_names(
+    run: Run, pictures: Path, picture_model: Path, tmp_path: Path
+) -> None:
+    run("encode", picture_model, pictures, "-o", tmp_path / "z.csv")
+    assert pd.read_csv(tmp_path / "z.csv")["id"].iloc[0] == "above/00.png"
+
+
+def test_a_conditional_model_is_asked_by_class(
+    run: Run, pictures: Path, conditional_model: Path, tmp_path: Path
+) -> None:
+    run("sample", conditional_model, "-n", 4, "-o", tmp_path / "one.npz", "--label", "below")
+    run("sample", conditional_model, "-n", 4, "-o", tmp_path / "all.npz")
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "all.npz") as everyone:
+        assert one["label"].tolist() == ["below"] * 4
+        assert everyone["label"].tolist() == ["above", "below"] * 2
+    run("encode", conditional_model, pictures, "-o", tmp_path / "z.csv")
+    run("decode", conditional_model, tmp_path / "z.csv", "-o", tmp_path / "d.npz")
+    with np.load(tmp_path / "d.npz") as decoded:
+        assert decoded["label"].tolist()[:2] == ["above", "above"]
+    done = run("sample", conditional_model, "-o", tmp_path / "x.png", "--label", "bellow")
+    assert done.code == 2
+    assert "unknown class 'bellow'; did you mean 'below'" in done.err
+
+
+def test_an_autoencoder_codes_points_and_refuses_to_be_sampled(
+    run: Run, pictures: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    done = run("encode", autoencoder, pictures, "-o", tmp_path / "z.csv", "--json")
+    assert done.object["cloud"] is False
+    assert run("reconstruct", autoencoder, pictures, "-o", tmp_path / "r.png").code == 0
+    done = run("sample", autoencoder, "-o", tmp_path / "s.png")
+    assert done.code == 2
+    assert "models that can: vae, pca" in done.err.replace("pca, vae", "vae, pca")
+
+
+def test_pca_does_all_of_it(run: Run, table: Path, pca: Path, tmp_path: Path) -> None:
+    assert run("sample", pca, "-n", 5, "-o", tmp_path / "s.csv").code == 0
+    assert run("encode", pca, table, "-o", tmp_path / "z.csv").code == 0
+    assert run("decode", pca, tmp_path / "z.csv", "-o", tmp_path / "d.csv").code == 0
+    assert run("reconstruct", pca, table, "-o", tmp_path / "r.csv", "--uncertainty").code == 0

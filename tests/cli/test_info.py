@@ -1,0 +1,66 @@
+"""info: what a folder holds, without torch; and nothing that has been altered."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lowerbound.model_folder import read
+from tests.cli.conftest import Run
+
+
+def test_what_a_folder_holds(run: Run, picture_model: Path) -> None:
+    found = run("info", picture_model, "--json").object
+    model = read(picture_model).model
+    assert found["weights"] == sum(value.numel() for value in model.state_dict().values())
+    assert (found["kind"], found["ended"], found["updates"]) == ("vae", "finished", 4)
+    shown = run("info", picture_model).out
+    assert "pictures, 5x6x1, 256 levels; classes above, below" in shown
+    assert "verified   config.json, schema.json, model.safetensors" in shown
+
+
+def test_pca_was_not_trained(run: Run, pca: Path) -> None:
+    shown = run("info", pca).out
+    assert "training" not in shown
+    assert "table, 3 columns of real numbers: size, weight, age" in shown
+
+
+@pytest.mark.parametrize("words", [["--help"], ["info"], ["info", "--help"], ["nonsense"]])
+def test_torch_is_not_waited_for(words: list[str], picture_model: Path) -> None:
+    if words == ["info"]:
+        words = ["info", str(picture_model)]
+    program = (
+        "import sys; from lowerbound.cli import main; main(sys.argv[1:]);"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["config.json", "schema.json", "model.safetensors"])
+@pytest.mark.parametrize("how", ["missing", "truncated", "altered"])
+def test_a_damaged_folder_is_named(
+    run: Run, picture_model: Path, tmp_path: Path, name: str, how: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(picture_model, folder)
+    content = bytearray((folder / name).read_bytes())
+    if how == "missing":
+        (folder / name).unlink()
+    elif how == "truncated":
+        (folder / name).write_bytes(content[: len(content) // 2])
+    else:
+        content[-2] ^= 1
+        (folder / name).write_bytes(content)
+    for words in (("info", folder), ("sample", folder, "-o", tmp_path / "s.png")):
+        done = run(*words)
+        assert done.code == 2
+        assert f"{folder / name} is" in done.err
+        assert len(done.err.splitlines()) == 1

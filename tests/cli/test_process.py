@@ -1,0 +1,108 @@
+"""The command line as a process of its own: pipes, signals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lowerbound.model_folder import read
+from tests.cli.conftest import QUICK, Run
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+SECONDS = 120
+
+
+def start(*words: object, **pipes: int) -> subprocess.Popen[str]:
+    """The command line, started."""
+    program = [sys.executable, "-m", "lowerbound.cli", *(str(word) for word in words)]
+    return subprocess.Popen(program, text=True, env=ENVIRONMENT, **pipes)
+
+
+def finish(*words: object) -> subprocess.CompletedProcess[str]:
+    """The command line, run to its end."""
+    process = start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = process.communicate(timeout=SECONDS)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_piped_output_is_plain_lines(table: Path, tmp_path: Path) -> None:
+    done = finish("fit", table, "-o", tmp_path / "m", *QUICK, "--json")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert json.loads(done.stdout)["command"] == "fit"
+    for line in (*done.stdout.splitlines(), *done.stderr.splitlines()):
+        assert line.isprintable(), line
+
+
+def test_a_reader_that_leaves_is_no_error(table_model: Path) -> None:
+    process = start("info", table_model, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(SECONDS) == 0
+
+
+def interrupted(table: Path, folder: Path, *words: str) -> tuple[int, str]:
+    """A long fit, interrupted as soon as it trains: exit code and standard error."""
+    process = start("fit", table, "-o", folder, *words, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("training:"):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    lines.append(process.stderr.read())
+    process.stderr.close()
+    return process.wait(SECONDS), "".join(lines)
+
+
+def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
+    run: Run, table: Path, tmp_path: Path
+) -> None:
+    long = ("--updates", "3000", "--no-report", "--samples", "3", "--patience", "0")
+    code, said = interrupted(table, tmp_path / "m", *long)
+    assert code == 130
+    assert f"lowerbound fit {table} -o {tmp_path / 'm'} --resume" in said
+    assert "Traceback" not in said
+    part = read(tmp_path / "m").history
+    assert part.ended == "interrupted"
+    assert part.last is not None
+    assert part.last.updates < 3000
+    refused = run("fit", table, "-o", tmp_path / "m", *long)
+    assert refused.code == 2
+    assert "--resume goes on" in refused.err
+    resumed = run("fit", table, "-o", tmp_path / "m", "--resume", "--json").object
+    whole = run("fit", table, "-o", tmp_path / "n", *long, "--json").object
+    assert (resumed["ended"], resumed["updates"]) == ("finished", 3000)
+    assert resumed["findings"] == whole["findings"]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "mn"]
+    assert weights[0] == weights[1]
+
+
+def test_a_file_that_outgrows_its_limit_is_no_traceback(
+    picture_model: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
+        "from lowerbound.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["sample", str(picture_model), "-n", "5000", "-o", str(tmp_path / "x.npz")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 2
+    assert f"{tmp_path / 'x.npz'}: file too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
