@@ -32,6 +32,7 @@ def main() -> None:
     y, y_test = train.label.numpy(), test.label.numpy()
     options = {
         "latent_dim": 8,
+        "prior": "flow",
         "epochs": 40 if short else 300,
         "data_options": {"levels": 17},
         "random_state": 0,
@@ -54,15 +55,18 @@ def main() -> None:
     right = (bounds.argmax(0) == y_test).mean()
     print(f"Read backwards, the model names {right:.1%} of the unseen digits right")
 
-    rows = [int(np.flatnonzero(y_test == digit)[0]) for digit in (3, 5, 8)]
+    threes = np.flatnonzero(y_test == 3)
+    by_ink = threes[x_test[threes].sum((1, 2)).argsort()]
+    rows = by_ink[[0, len(by_ink) // 3, 2 * len(by_ink) // 3, -1]]  # from light to bold
     z = told.transform(x_test[rows], y_test[rows])
     styles = []
     for style, row in zip(z, rows, strict=True):
         styles.append(x_test[row][None])
         styles.append(told.inverse_transform(np.repeat(style[None], 10, 0), y=np.arange(10)))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.6), width_ratios=(1, 1.1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.1), width_ratios=(10, 11))
+    figure.get_layout_engine().set(wspace=0.06)
     show_sheet(left, sevens[:40], across=10, title="Sevens")
-    show_sheet(right, np.concatenate(styles), across=11, title="A digit's style, given to all ten")
+    show_sheet(right, np.concatenate(styles), across=11, title="The style of a three, given to all ten")
     save(figure, "conditional.png")
 
 

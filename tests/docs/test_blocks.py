@@ -25,7 +25,7 @@ def run(page: Path) -> dict[str, Any]:
     namespace = vars(module)
     namespace.update(np=np, torch=torch)
     for block in blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), namespace)
+        exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
     return namespace
 
 

@@ -91,6 +91,46 @@ def test_pages_name_only_options_that_exist(family: str) -> None:
             assert set(rows) <= known, f"{page}: {sorted(set(rows) - known)}"
 
 
+def said_defaults(text: str) -> Iterator[tuple[str, str]]:
+    """(option, its default) as the rows of a table say it: "(default 3", or "`this` (default"."""
+    for option, row in re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE):
+        for found in re.finditer(r"\(default ([\w.]+\w)|`?([\w.]+)`? \(default[^ ]", row):
+            yield option, found[1] or found[2]
+
+
+def defaults_of(part: Any) -> dict[str, Any]:
+    """Every option of a part with its default."""
+    return {name: p.default for name, p in inspect.signature(part).parameters.items()}
+
+
+def same(said: str, default: Any) -> bool:
+    """Whether the words mean the value."""
+    if isinstance(default, (bool, str)):
+        return said == str(default).lower()
+    return default is not None and float(said.replace(",", "")) == float(default)
+
+
+@pytest.mark.parametrize(("family", "name"), own_parts())
+def test_defaults_are_those_of_the_parts(family: str, name: str) -> None:
+    defaults = defaults_of(PAGE_OF[family][0][name])
+    for option, said in said_defaults(part_text(family, name)):
+        assert same(said, defaults[option]), f"{name}: {option} is {defaults[option]}, not {said}"
+
+
+def test_defaults_are_those_of_training() -> None:
+    text = section(DOCS / "training.md", "Options").text
+    defaults = defaults_of(TrainingOptions)
+    found = list(said_defaults(text))
+    assert len(found) >= 7
+    for option, said in found:
+        assert same(said, defaults[option]), f"{option} is {defaults[option]}, not {said}"
+
+
+def test_defaults_are_read() -> None:
+    row = "| `scale` | `fixed`, or `global` (default): one |\n| `floor` | least (default 0.001) |\n"
+    assert list(said_defaults(row)) == [("scale", "global"), ("floor", "0.001")]
+
+
 def test_activations_are_named() -> None:
     assert set(ACTIVATIONS) <= code_words(section(DOCS / "networks.md", "mlp").text)
 
