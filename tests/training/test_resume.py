@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -62,6 +63,23 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stops: tuple[int
         torch.manual_seed(session)
     resumed = vae(seed=99)
     history = train(resumed, ELBO(), data, LONG, **where)
+    assert_same_weights(weights(resumed), weights(straight))
+    assert without_time(history) == without_time(expected)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+def test_a_compiled_run_in_bf16_resumes_bit_for_bit_too(tmp_path: Path) -> None:
+    chosen = replace(LONG, precision="bf16", compile="on")
+    straight, resumed, reporter = vae(), vae(seed=99), Recorder()
+    where: dict[str, Any] = {"validation": VALIDATION, "reporter": reporter}
+    expected = train(straight, ELBO(), grey_rows(), chosen, **where)
+    assert not [text for text in reporter.messages if "failed" in text]
+    where |= {"folder": tmp_path, "resume": True}
+    interrupted_at(37, vae(), ELBO(), grey_rows(), chosen, **where)
+    history = train(resumed, ELBO(), grey_rows(), chosen, **where)
     assert_same_weights(weights(resumed), weights(straight))
     assert without_time(history) == without_time(expected)
 
@@ -151,6 +169,14 @@ def test_a_signal_saves_after_the_update_and_says_how_to_go_on(
 def test_without_a_folder_an_interruption_says_that_nothing_was_saved() -> None:
     stopped = interrupted_at(5, vae(), ELBO(), grey_rows(), LONG)
     assert "nothing was saved" in str(stopped)
+
+
+def test_a_signal_with_the_last_update_is_not_lost(tmp_path: Path) -> None:
+    stopped = interrupted_at(130, vae(), ELBO(), grey_rows(), LONG, folder=tmp_path)
+    assert "as training ended (finished)" in str(stopped)
+    assert stopped.history.ended == "finished"
+    history = train(vae(), ELBO(), grey_rows(), LONG, folder=tmp_path, resume=True)
+    assert history == stopped.history
 
 
 def test_a_second_signal_does_not_wait() -> None:

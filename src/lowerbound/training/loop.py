@@ -110,6 +110,9 @@ def _go(run: Run, keeper: Keeper | None, reporter: Reporter) -> None:
         run.keep()
         if keeper is not None:
             keeper.save_finished(run)
+    if interruption.requested:
+        words = f"a signal came as training ended ({run.ended}) at update {run.updates:,}"
+        raise Interrupted(words, run.history())
 
 
 def _finished_before(model: Model, checkpoint: Checkpoint, reporter: Reporter) -> History:

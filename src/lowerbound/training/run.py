@@ -80,13 +80,13 @@ class Run:
         self.updates = self.skipped = self.skipped_in_a_row = 0
         self.learning_rate = math.nan
         self.ended: Ended = ""
-        self._seconds_before, self._share_before = 0.0, 0.0
+        self._seconds_before = 0.0
+        self._mark: tuple[float, float] | None = None
         self._started = time.perf_counter()
 
     def begin(self) -> None:
         """The clock runs from here."""
         self._started = time.perf_counter()
-        self._share_before = self.share
         self.model.train()
         self.objective.train()
 
@@ -110,6 +110,8 @@ class Run:
         self._count(bound)
         if self.average is not None:
             self.average.after(self.updates)
+        if self._mark is None:  # the first update may compile, and says nothing of the time left
+            self._mark = self.share, self.seconds
         done = self.share >= 1.0
         if done or self.updates % self.plan.record_every == 0:
             self._record()
@@ -145,7 +147,8 @@ class Run:
         """Where the run stands, for a reporter."""
         bound, distortion, rate = self._newest()
         share, seconds = self.share, self.seconds
-        done, spent = share - self._share_before, seconds - self._seconds_before
+        share_then, seconds_then = self._mark or (share, seconds)
+        done, spent = share - share_then, seconds - seconds_then
         return Progress(
             epoch=self.order.epoch(self.updates),
             updates=self.updates,
