@@ -37,14 +37,14 @@ class ModelOptions:
     The words are the registries' names; the ``*_options`` go to the part of that name.
     """
 
-    model: str = option("vae", "vae, autoencoder or pca")
+    model: str = option("vae", "what is fitted", choices=MODELS)
     latent_dim: int | None = option(
         None, "numbers that a row is shrunk to (default: from the data)"
     )
-    network: str = option(AUTO, "mlp, convolutional, transformer or linear")
-    likelihood: str = option(AUTO, "p(x | z): bernoulli, gaussian, discretized_logistic, ...")
-    prior: str = option("standard_normal", "p(z): standard_normal, mixture, vamp or flow")
-    posterior: str = option("gaussian", "q(z | x): gaussian or flow")
+    network: str = option(AUTO, "of encoder and decoder", choices=(AUTO, *NETWORKS))
+    likelihood: str = option(AUTO, "p(x | z)", choices=(AUTO, *LIKELIHOODS))
+    prior: str = option("standard_normal", "p(z)", choices=PRIORS)
+    posterior: str = option("gaussian", "q(z | x)", choices=POSTERIORS)
     conditional: bool = option(False, "tell encoder and decoder the class: p(x | y)")
     network_options: Mapping[str, Any] = field(default_factory=dict)
     likelihood_options: Mapping[str, Any] = field(default_factory=dict)

@@ -22,7 +22,7 @@ class FitOptions:
     """Everything that decides a fit, besides the data."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    objective: str = option("elbo", "elbo, importance_weighted or target_rate")
+    objective: str = option("elbo", "what training maximizes", choices=OBJECTIVES)
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingOptions = field(default_factory=TrainingOptions)
 

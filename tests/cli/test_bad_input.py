@@ -118,11 +118,11 @@ def test_new_data_must_fit_the_model(
 
 OPTIONS = {
     "--latentdim 3": ("unknown option --latentdim", "did you mean --latent-dim"),
-    "--network mpl": ("unknown network 'mpl'", "did you mean 'mlp'"),
+    "--network mpl": ("unknown value for --network: 'mpl'", "did you mean 'mlp'"),
     "--likelihood gausian": ("did you mean 'gaussian'",),
     "--prior vampp": ("did you mean 'vamp'",),
     "--objective elb": ("did you mean 'elbo'",),
-    "--model vea": ("unknown model 'vea'",),
+    "--model vea": ("unknown value for --model: 'vea'", "did you mean 'vae'"),
     "--latent-dim 0": ("at least 1",),
     "--latent-dim two": ("--latent-dim takes a whole number, not 'two'",),
     "--batch-size -3": ("batch_size must be positive, not -3",),

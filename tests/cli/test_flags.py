@@ -86,5 +86,6 @@ def test_help_lists_every_flag_with_its_default(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         made("--help")
     shown = capsys.readouterr().out
+    assert shown.startswith("usage: lowerbound work DATA -o OUT [options]\n")
     for word in ("--epochs N", "default: 0.001", "round|square", "--json", "--seed", "training:"):
         assert word in shown

@@ -84,7 +84,7 @@ class Entry:
             OptionError: it is not of this kind, or not one of the choices.
         """
         if self.choices and text not in self.choices:
-            raise unknown(f"{self.called}:", text, self.choices)
+            raise unknown(f"value for {self.called}:", text, self.choices)
         try:
             return _BOOLEANS[text.lower()] if self.kind is bool else self.kind(text)
         except (KeyError, ValueError):

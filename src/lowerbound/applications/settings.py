@@ -1,4 +1,4 @@
-"""Options of parts, typed as ``part.option=value``: ``network.hidden=[200,200]``, ``objective.beta=2``."""
+"""Options of parts, typed as ``part.option=value``, such as ``network.hidden=[200,200]``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def _split(setting: str) -> tuple[str, str, Any]:
     place, equals, text = setting.partition("=")
     part, dot, name = place.strip().partition(".")
     if not (equals and dot and part and name):
-        raise OptionError(f"--set takes part.option=value, such as network.hidden=[200,200]: {setting!r}")
+        raise OptionError(
+            f"--set takes part.option=value, such as network.hidden=[200,200]: {setting!r}"
+        )
     if part not in PARTS:
         raise unknown("part", part, PARTS)
     return part, name.replace("-", "_"), _value(text.strip())

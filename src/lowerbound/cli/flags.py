@@ -51,6 +51,7 @@ def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
     """The parser of one command: a flag per entry, grouped as the dataclasses are nested."""
     parser = Parser(
         prog=f"{PROGRAM} {name}",
+        usage=_usage(name, form),
         description=help,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
@@ -65,6 +66,15 @@ def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
             _add(groups[title], entry)
     _add_shared(parser)
     return parser
+
+
+def _usage(name: str, form: Sequence[Entry]) -> str:
+    """What has to be typed; the rest are options."""
+    needed = [_metavar(entry) for entry in form if entry.positional]
+    for entry in form:
+        if entry.required and not entry.positional:
+            needed += [entry.short or entry.flag, _metavar(entry)]
+    return " ".join([PROGRAM, name, *needed, "[options]"])
 
 
 def _add_shared(parser: Parser) -> None:
@@ -118,7 +128,7 @@ def _metavar(entry: Entry) -> str:
         return entry.metavar or entry.name.upper()
     if entry.choices:
         return "|".join(entry.choices) if len(entry.choices) <= 4 else "NAME"
-    return {int: "N", float: "X"}.get(entry.kind, "NAME")
+    return {int: "N", float: "X"}.get(entry.kind, "TEXT")
 
 
 def _help(entry: Entry) -> str:

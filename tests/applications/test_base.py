@@ -1,0 +1,103 @@
+"""The list of applications, and what each of them is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lowerbound.applications import APPLICATIONS, Report, Reporter, load
+from lowerbound.applications.base import Silent, jsonable
+from lowerbound.applications.fit import FitRequest
+from lowerbound.applications.form import answer, entries, typed
+from lowerbound.assembly import ModelOptions
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.errors import OptionError
+from lowerbound.fitting import FitOptions
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+class TestEveryApplication:
+    def test_it_is_a_request_a_function_and_a_report(self, name: str) -> None:
+        application = load(name)
+        assert application.name == name
+        assert dataclasses.is_dataclass(application.request)
+        assert application.request.__dataclass_params__.frozen
+        assert application.function.__doc__
+
+    def test_every_question_has_an_answer_in_words(self, name: str) -> None:
+        form = entries(load(name).request)
+        for entry in form:
+            assert entry.help, entry.path
+            assert not entry.help.endswith("."), entry.path
+        flags = [entry.flag for entry in form if entry.name != "seed"]
+        assert len(flags) == len(set(flags))
+
+    def test_every_request_can_be_asked_for_with_a_seed_or_needs_none(self, name: str) -> None:
+        draws = {"demo", "fit", "evaluate", "sample", "decode", "reconstruct"}
+        seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
+        assert bool(seeds) == (name in draws)
+
+    def test_requests_survive_json(self, name: str) -> None:
+        kind = load(name).request
+        required = {entry.path: "x" for entry in entries(kind) if entry.required}
+        request = answer(kind, required)
+        assert from_mapping(kind, json.loads(json.dumps(to_mapping(request)))) == request
+
+    def test_its_line_is_a_sentence(self, name: str) -> None:
+        text = APPLICATIONS[name].help
+        assert 10 < len(text) < 70
+        assert text[0].islower()
+        assert not text.endswith(".")
+
+
+def test_an_unknown_application_suggests_the_nearest() -> None:
+    with pytest.raises(OptionError, match="did you mean 'sample'"):
+        load("smaple")
+
+
+def test_a_silent_reporter_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter: Reporter = Silent()
+    reporter.say("hello")
+    reporter.advance("work", 1, 2)
+    reporter.training().message("hello")
+    assert capsys.readouterr().out == capsys.readouterr().err == ""
+
+
+@dataclass(frozen=True)
+class Inner:
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outer(Report):
+    inner: Inner
+    rest: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return ""
+
+
+def test_reports_are_json_whatever_they_hold() -> None:
+    report = Outer(Inner((1.0, math.nan, -math.inf)), {"path": Path("a"), "flag": True, 3: None})
+    assert report.passed
+    assert json.loads(json.dumps(report.to_mapping(), allow_nan=False)) == {
+        "inner": {"values": [1.0, None, None]},
+        "rest": {"path": "a", "flag": True, "3": None},
+    }
+    assert jsonable(torch.tensor(1.0)) == "tensor(1.)"
+
+
+def test_a_request_says_what_to_type_for_it() -> None:
+    options = FitOptions(ModelOptions(latent_dim=3, conditional=True))
+    request = FitRequest("my data.csv", "m", fitting=options, set=("a.b=1", "c.d=2"), report=False)
+    assert typed("fit", request) == (
+        "lowerbound fit 'my data.csv' -o m --latent-dim 3 --conditional --set a.b=1 --set c.d=2 "
+        "--no-report"
+    )
