@@ -40,8 +40,8 @@ class Metric:
         if self.target is None:
             return None
         if self.better == "lower":
-            return self.value <= self.target
-        return self.value >= self.target
+            return bool(self.value <= self.target)
+        return bool(self.value >= self.target)
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -74,7 +74,10 @@ def write(
         "data": list(data),
         "seeds": list(seeds),
         "minutes": round(minutes, 1),
-        "metrics": [{**asdict(metric), "reached": metric.reached} for metric in metrics],
+        "metrics": [
+            {**asdict(metric), "value": float(metric.value), "reached": metric.reached}
+            for metric in metrics
+        ],
         "notes": notes,
         **(extra or {}),
     }

@@ -13,7 +13,6 @@ import statistics
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from _record import Metric, arguments, write
 
@@ -87,7 +86,7 @@ def main() -> None:
     verdicts = [run(seed, epochs, count) for seed in seeds]
     vae = [v.vae.rate.mean for v in verdicts]
     autoencoder = [v.autoencoder.rate.mean for v in verdicts]
-    fewer = list(np.subtract(vae, autoencoder))
+    fewer = [a - b for a, b in zip(vae, autoencoder, strict=True)]
     worst = min(fewer)
     metrics = [
         percent("VAE prior samples accepted", vae, 80),
