@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,11 @@ def run(origin: str) -> str:
     """What it prints; its pictures are in docs/images then."""
     if origin == DEMO:
         return run_demo()
-    output = standard_output([sys.executable, str(ROOT / "examples" / origin)], IMAGES)
+    with tempfile.TemporaryDirectory() as folder:
+        script = str(ROOT / "examples" / origin)
+        output = standard_output([sys.executable, script], Path(folder))
+        for picture in Path(folder).glob("*.png"):
+            shutil.copy(picture, IMAGES)
     lines = output.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("picture: "))
 

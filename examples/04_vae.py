@@ -80,7 +80,7 @@ def worth(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, o
     print(f"  unseen digits: ELBO {summary.elbo} = -{summary.distortion} - {summary.rates[0]} nats")
     print(f"  L_100 {summary.bound} nats = {summary.bits_per_dimension} bits per pixel")
     print(f"  {units(vae.model_, test).count} of {LATENT} latent units are active")
-    low, high = agreement.kl_low.mean, agreement.kl_high.mean
+    low, high = max(agreement.kl_low.mean, 0.0), agreement.kl_high.mean
     print(f"  KL(q(z) || p(z)) between {low:.2f} and {high:.2f} nats", end="")
     print(f", {agreement.hole_rate:.1%} of prior draws fall into holes (1 % is none)")
     print(f"  {verdict.rate.mean:.1%} of prior samples accepted", end="")
@@ -112,7 +112,7 @@ def draw(fitted: dict[str, VAE], shown: dict[str, dict], train: Dataset) -> None
         for z, color, label in [(posterior, BLUE, "all clouds, q(z)"), (prior, ORANGE, "p(z)")]:
             axes.scatter(*(z[:1000] @ plane).T, s=3, lw=0, color=color, alpha=0.7, label=label)
         axes.set(xticks=[], yticks=[], title=f"prior: {name}")
-        axes.legend(loc="upper left", markerscale=4)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, markerscale=4)
     for panel, (name, found) in zip(below.subplots(1, 2), shown.items(), strict=True):
         show_sheet(panel, found["pictures"], across=10, title=f"samples, prior: {name}")
     save(figure, "vae.png")

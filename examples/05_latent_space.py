@@ -40,7 +40,7 @@ def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) ->
     agreement = prior_agreement(model, train)
     codes = encode_rows(model, test)
     quality = feature_quality(codes.mean, test.label)
-    low, high = agreement.kl_low.mean, agreement.kl_high.mean
+    low, high = max(agreement.kl_low.mean, 0.0), agreement.kl_high.mean
     print(
         f"  {name:11}: KL(q(z) || p(z)) {low:5.2f} to {high:5.2f} nats, {agreement.hole_rate:5.1%} "
         f"of prior draws in holes; 10 neighbors of one class {quality.purity:.1%}, "

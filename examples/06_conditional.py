@@ -66,7 +66,9 @@ def main() -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.1), width_ratios=(10, 11))
     figure.get_layout_engine().set(wspace=0.06)
     show_sheet(left, sevens[:40], across=10, title="Sevens")
-    show_sheet(right, np.concatenate(styles), across=11, title="The style of a three, given to all ten")
+    show_sheet(
+        right, np.concatenate(styles), across=11, title="The style of a three, given to all ten"
+    )
     save(figure, "conditional.png")
 
 

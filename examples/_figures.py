@@ -37,14 +37,14 @@ def quick(description: str | None) -> bool:
 
 
 def save(figure: Any, name: str) -> None:
-    """Write the picture into the current folder, in 128 colors: a fraction of the size."""
+    """Write the picture into the current folder, in 256 colors: a fraction of the size."""
     from PIL import Image
 
     path = Path(name)
     figure.savefig(path)
     plt.close(figure)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     print(f"picture: {name}")
 
