@@ -1,0 +1,20 @@
+"""Tensors in, tensors out, no probability: the two halves of an autoencoder for any event shape."""
+
+from lowerbound.networks.activations import ACTIVATIONS
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks.convolutional import Convolutional
+from lowerbound.networks.linear import Linear
+from lowerbound.networks.mlp import MLP
+from lowerbound.networks.transformer import Transformer
+
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "NETWORKS",
+    "Convolutional",
+    "Decoder",
+    "Encoder",
+    "Linear",
+    "Network",
+    "Transformer",
+]

@@ -1,0 +1,103 @@
+"""The two halves of an autoencoder: tensors in, tensors out, no probability.
+
+::
+
+    x (rows, *event) ──> Encoder ──> (rows, numbers)             numbers owed to the posterior
+    z (rows, latent_dim) ──> Decoder ──> (rows, *parameter_shape)   numbers owed to the likelihood
+
+Networks see rows only: the sample axis is folded into the rows before them and unfolded after.
+No row's answer depends on its neighbors (so there is no batch normalization anywhere).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.errors import DataError
+from lowerbound.registry import Registry
+
+
+class Encoder(nn.Module, ABC):
+    """x, (rows, *event), and an optional condition, (rows, condition_dim), to (rows, numbers).
+
+    The last linear layer holds the heads side by side: a diagonal Gaussian posterior is owed
+    ``numbers = 2 * latent_dim``, the mean and the raw log-variance of each latent coordinate.
+    """
+
+    condition_dim: int
+
+    @abstractmethod
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The numbers owed to the posterior, (rows, numbers)."""
+
+
+class Decoder(nn.Module, ABC):
+    """z, (rows, latent_dim), and an optional condition to (rows, *parameter_shape)."""
+
+    condition_dim: int
+    parameter_shape: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The numbers owed to the likelihood, (rows, *parameter_shape)."""
+
+    @property
+    @abstractmethod
+    def output_bias(self) -> nn.Parameter:
+        """What is added last, one number per owed number, in the order of ``parameter_shape``."""
+
+    @torch.no_grad()
+    def set_output_bias(self, bias: Tensor) -> None:
+        """Start from ``bias``, (*parameter_shape): the marginals that the likelihood supplies.
+
+        Raises:
+            ValueError: the shape is not ``parameter_shape``.
+        """
+        if tuple(bias.shape) != self.parameter_shape:
+            raise ValueError(
+                f"the output bias has shape {self.parameter_shape}, not {tuple(bias.shape)}"
+            )
+        self.output_bias.copy_(bias.reshape(self.output_bias.shape))
+
+
+class Network(ABC):
+    """Options of one family of networks; builds the two halves for any event shape.
+
+    A subclass is a frozen dataclass. Sizes that are not given are taken from the data's shape.
+    """
+
+    @abstractmethod
+    def encoder(
+        self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
+    ) -> Encoder:
+        """The encoder of rows of ``event_shape``, with ``numbers`` owed to the posterior."""
+
+    @abstractmethod
+    def decoder(
+        self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> Decoder:
+        """The decoder of ``latent_dim`` coordinates to rows of ``parameter_shape``."""
+
+
+NETWORKS: Registry[type[Network]] = Registry("network")
+
+
+def check_condition(condition: Tensor | None, condition_dim: int) -> None:
+    """Raise DataError unless a condition is given exactly where the network was built for one."""
+    given = 0 if condition is None else condition.shape[-1]
+    if given != condition_dim:
+        raise DataError(
+            f"this network was built for a condition of {condition_dim} numbers per row, "
+            f"and was given {given}"
+        )
+
+
+def beside(features: Tensor, condition: Tensor | None, condition_dim: int) -> Tensor:
+    """``features``, (rows, width), with the condition beside them where there is one."""
+    check_condition(condition, condition_dim)
+    if condition is None:
+        return features
+    return torch.cat((features, condition.to(features.dtype)), 1)
