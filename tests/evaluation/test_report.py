@@ -211,6 +211,12 @@ def test_a_rank_is_paired_over_rows_where_it_can_be() -> None:
     assert [cell.best for cell in _ranked(cells, "higher")] == [True, False]
 
 
+def test_a_difference_that_rows_do_not_bear_out_is_no_rank() -> None:
+    rows = torch.randn(50)
+    cells = [Cell("a", 0.1, 0.0, rows + 0.1), Cell("b", 0.0, 0.0, rows + torch.randn(50))]
+    assert [cell.best for cell in _ranked(cells, "higher")] == [True, True]
+
+
 def test_a_lone_figure_has_no_rank() -> None:
     assert not any(cell.best for cell in _ranked([Cell("1", 1.0), Cell()], "higher"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -159,12 +160,15 @@ def _active(found: Findings) -> Cell:
 def _mismatch(found: Findings) -> Cell:
     agreement = found.latents.agreement
     low, high = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
-    return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}", high))
+    # no value to rank by: the ends are bounds, and those of two models mostly overlap
+    return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}"))
 
 
 def _holes(found: Findings) -> Cell:
     agreement = found.latents.agreement
-    return _unless_smoothed(agreement, share(agreement.hole_rate))
+    rate = agreement.hole_rate
+    error = math.sqrt(rate * (1 - rate) / agreement.rows)
+    return _unless_smoothed(agreement, percent(Estimate(rate, error)))
 
 
 def _unless_smoothed(agreement: Agreement, cell: Cell) -> Cell:

@@ -72,6 +72,12 @@ def placed(batch: Batch, model: nn.Module) -> Batch:
     return replace(batch, **moved).to(tensor.dtype)
 
 
+def as_taken(values: Tensor, model: nn.Module) -> Tensor:
+    """Real numbers on the model's device and in its precision."""
+    tensor = next(_real_tensors(model), values)
+    return values.to(tensor.device, tensor.dtype)
+
+
 def batches(dataset: Dataset, model: nn.Module, rows: int) -> Iterator[tuple[slice, Batch]]:
     """The data set in order, at most ``rows`` rows at a time, as the model takes them."""
     for start in range(0, len(dataset), rows):

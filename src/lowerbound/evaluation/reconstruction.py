@@ -31,6 +31,8 @@ from lowerbound.models import Model
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Mean
 
+MEAN_COST = 4  # a likelihood over levels sums over blocks of them for its mean and variance
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -56,7 +58,9 @@ def reconstruct(
     model: Model, dataset: Dataset, *, samples: int = 32, seed: int = 0, memory: int = MEMORY
 ) -> Reconstruction:
     """Mean and variance of each row's reconstruction over ``samples`` draws of its code."""
-    plan = Plan.within(memory, dry_run(model, first_row(dataset, model)), samples)
+    plan = Plan.within(
+        max(1, memory // MEAN_COST), dry_run(model, first_row(dataset, model)), samples
+    )
     parts = []
     with evaluation_mode(model):
         for _, batch in batches(dataset, model, plan.rows):
@@ -90,7 +94,7 @@ def reconstruction_error(
     model: Model, dataset: Dataset, *, memory: int = MEMORY
 ) -> ReconstructionError:
     """Encode each row to its mean code, decode it, compare; for models without a bound too."""
-    plan = Plan.within(memory, dry_run(model, first_row(dataset, model)), 1)
+    plan = _plan(model, dataset, memory, 1)
     squared, losses, total = [], [], _Moments()
     with evaluation_mode(model):
         for _, batch in batches(dataset, model, plan.rows):
@@ -152,6 +156,11 @@ def predictive_interval(
             lows.append(draws.quantile((1 - level) / 2, dim=0).cpu())
             highs.append(draws.quantile((1 + level) / 2, dim=0).cpu())
     return Interval(torch.cat(lows).clone(), torch.cat(highs).clone(), level)
+
+
+def _plan(model: Model, dataset: Dataset, memory: int, samples: int) -> Plan:
+    footprint = dry_run(model, first_row(dataset, model))
+    return Plan.within(max(1, memory // MEAN_COST), footprint, samples)
 
 
 class _Moments:

@@ -14,12 +14,13 @@ from torch import Tensor
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.codes import Whitening, codes_of
 from lowerbound.evaluation.features import small_fit
-from lowerbound.evaluation.passes import evaluation_mode, placed
+from lowerbound.evaluation.passes import MEMORY, as_taken, evaluation_mode, placed
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
 from lowerbound.reparameterization import draw, seeded
 from lowerbound.trace import Batch
 
 ROWS_AT_ONCE = 1024
+BYTES_PER_VALUE = 256  # of a mean that sums over blocks of levels
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def sample_prior(
     has_prior = require(model, HasPrior, "be sampled")  # type: ignore[type-abstract]
     if count < 1:
         raise OptionError(f"the number of samples must be at least 1, not {count}")
-    with seeded(seed), torch.no_grad():
+    with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
         z = draw(has_prior.prior_distribution(), count)[:, 0]
         return _decode(model, z, condition)
 
@@ -79,17 +80,22 @@ def decode_codes(
 def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
     """The same, drawing from torch's state."""
     decodes = require(model, Decodes, "decode")  # type: ignore[type-abstract]
-    dtype = next((p.dtype for p in model.parameters()), z.dtype)
-    z = z.to(dtype)
+    z = as_taken(z, model)
+    told = None if condition is None else as_taken(condition, model)
     means, draws = [], []
     with evaluation_mode(model, gradients=True), torch.no_grad():
-        for start in range(0, len(z), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            told = None if condition is None else condition[part]
-            emission = decodes.decode(z[part].unsqueeze(0), told)
+        for part in _parts(decodes, z, told):
+            emission = decodes.decode(z[part].unsqueeze(0), None if told is None else told[part])
             means.append(emission.mean[0].cpu())
             draws.append(emission.sample()[0].cpu())
     return Samples(z.cpu(), torch.cat(means), torch.cat(draws), condition)
+
+
+def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:
+    """Slices of z whose decoded rows fit into memory; the first row tells how large a row is."""
+    row = decodes.decode(z[:1].unsqueeze(0), None if condition is None else condition[:1])
+    rows = max(1, MEMORY // (BYTES_PER_VALUE * row.mean.numel()))
+    return [slice(start, start + rows) for start in range(0, len(z), rows)]
 
 
 def sample_white_codes(model: Model, codes: Tensor, count: int, *, seed: int = 0) -> Samples:

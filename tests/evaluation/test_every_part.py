@@ -1,0 +1,96 @@
+"""Every registered prior, posterior, likelihood and network goes through every suite."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.data import Dataset, load
+from lowerbound.errors import DataError
+from lowerbound.evaluation.estimate import Skipped
+from lowerbound.evaluation.likelihood import score
+from lowerbound.evaluation.scores import Scores
+from lowerbound.evaluation.suites import (
+    SuiteOptions,
+    latent_suite,
+    likelihood_suite,
+    sample_suite,
+    spread,
+)
+from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.models import MODELS, Model
+from lowerbound.networks import NETWORKS
+from lowerbound.posteriors import POSTERIORS
+from lowerbound.priors import PRIORS
+
+QUICK = SuiteOptions(samples=4, rows=12, agreement_rows=20, gap_rows=2, draws=12)
+PARTS: list[dict[str, Any]] = [
+    *({"prior": name} for name in PRIORS),
+    *({"posterior": name} for name in POSTERIORS),
+    *({"likelihood": name} for name in LIKELIHOODS),
+    *({"network": name} for name in NETWORKS),
+    *({"model": name} for name in MODELS),
+]
+
+pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")
+
+
+def rows_for(likelihood: str) -> Dataset:
+    """Digits as the likelihood takes them."""
+    digits = spread(load("digits"), 60)
+    if likelihood == "bernoulli":
+        return replace(digits, schema=replace(digits.schema, binarize="dynamic"))
+    if likelihood == "continuous_bernoulli":
+        return replace(
+            digits, x=digits.x / 16, schema=replace(digits.schema, levels=None, white=1.0)
+        )
+    return digits
+
+
+def built(parts: dict[str, Any]) -> tuple[Model, Dataset]:
+    data = rows_for(parts.get("likelihood", ""))
+    torch.manual_seed(0)
+    model = assemble(data.schema, ModelOptions(**{"latent_dim": 3, "network": "mlp", **parts}))
+    try:
+        initialize(model, data)
+    except DataError as error:
+        pytest.skip(str(error))
+    return model.eval(), data
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "-".join(map(str, *parts.items())))
+def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
+    model, data = built(parts)
+    training, held_out = data.split(0.3, 0)
+    likelihood = likelihood_suite(model, held_out, QUICK)
+    latents = latent_suite(model, training, held_out, QUICK)
+    samples = sample_suite(model, training, Skipped("not asked for"), QUICK)
+    for findings in (likelihood, latents, samples):
+        json.dumps(findings.to_mapping(), allow_nan=False)
+    own = next(iter(samples.samples.values()))
+    assert own.x.shape == own.mean.shape == (12, *data.schema.event_shape)
+    assert 0 <= latents.agreement.hole_rate <= 1
+    if parts.get("model") == "autoencoder":
+        assert isinstance(likelihood.scores, Skipped)
+    else:
+        assert isinstance(likelihood.scores, Scores)
+        assert likelihood.scores.mass == bool(likelihood.scores.summary().bits_per_dimension)
+
+
+BOUNDED = [parts for parts in PARTS if parts.get("model") != "autoencoder"]
+
+
+@pytest.mark.parametrize("parts", BOUNDED, ids=lambda parts: "-".join(map(str, *parts.items())))
+def test_no_row_depends_on_its_neighbors(parts: dict[str, Any]) -> None:
+    model, data = built(parts)
+    together = score(model, data.subset(range(9)), samples=3)
+    alone = score(model, data.subset([5]), samples=3)
+    assert torch.isfinite(together.bound).all()
+    assert math.isclose(float(alone.bound[0]), float(together.bound[5]), rel_tol=1e-4)
+    assert math.isclose(float(alone.elbo[0]), float(together.elbo[5]), rel_tol=1e-4)
