@@ -1,4 +1,4 @@
-"""Options are frozen dataclasses that reject unknown keys; JSON and flags derive from their fields."""
+"""Options are frozen dataclasses that reject unknown keys; JSON and flags derive from them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return float(value)
     plain = origin or hint
     if isinstance(plain, type) and not (
-        isinstance(value, plain) and (plain is bool or not isinstance(value, bool) or plain is object)
+        isinstance(value, plain)
+        and (plain is bool or not isinstance(value, bool) or plain is object)
     ):
         raise OptionError(f"option {key!r} takes {plain.__name__}, not {value!r}")
     return value

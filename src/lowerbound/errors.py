@@ -5,7 +5,7 @@ Exception
     ├── DataError              the data cannot be used as given (also a ValueError)
     ├── OptionError            an unknown name or a value out of range (also a ValueError)
     ├── UnsupportedError       this model has no such power (also a TypeError)
-    ├── ModelFolderError       a model folder is missing, altered or of another format (also a ValueError)
+    ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
     ├── TrainingError          training cannot go on (also a RuntimeError)
     └── MissingExtraError      an optional library is not installed (also an ImportError)
 
@@ -31,7 +31,7 @@ class OptionError(LowerboundError, ValueError):
 
 
 class UnsupportedError(LowerboundError, TypeError):
-    """The model lacks the power that was asked of it; the message names the models that have it."""
+    """The model lacks the power that was asked for; the message names the models that have it."""
 
 
 class ModelFolderError(LowerboundError, ValueError):

@@ -30,7 +30,7 @@ class Registry(Generic[T]):
         self._parts: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
-        """Decorator that files a part under ``name``; a second part of the same name is a mistake."""
+        """Decorator that files a part under ``name``; a second part of that name is a mistake."""
 
         def add(part: Item) -> Item:
             if name in self._parts:

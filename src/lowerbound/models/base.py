@@ -1,4 +1,4 @@
-"""What every model is: a module whose forward pass is a Trace; and the partial powers it may have."""
+"""What every model is: a module whose forward pass is a Trace; and what powers it may have."""
 
 from __future__ import annotations
 
