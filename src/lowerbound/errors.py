@@ -31,11 +31,11 @@ class OptionError(LowerboundError, ValueError):
 
 
 class UnsupportedError(LowerboundError, TypeError):
-    """The model lacks the power that was asked for; the message names the models that have it."""
+    """The model lacks the power asked for; the message names the models that have it."""
 
 
 class ModelFolderError(LowerboundError, ValueError):
-    """A model folder is missing, incomplete, altered or of a format that this version cannot read."""
+    """A model folder is missing, incomplete, altered or of a format that cannot be read."""
 
 
 class TrainingError(LowerboundError, RuntimeError):
