@@ -16,9 +16,10 @@ time stands beside it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,31 @@ def mnist(held_out: bool) -> tuple[Dataset, Dataset]:
     return training, scored.binarized(0)
 
 
+@contextlib.contextmanager
+def spent(folder: Path) -> Iterator[dict[str, float]]:
+    """Seconds spent inside, added to those of earlier, interrupted runs of the same folder."""
+    kept = folder / "spent.json"
+    clock = {"wall": 0.0, "processor": 0.0}
+    if kept.exists():
+        clock |= json.loads(kept.read_text(encoding="utf-8"))
+    wall, processor = time.perf_counter(), time.process_time()
+    try:
+        yield clock
+    finally:
+        clock["wall"] += time.perf_counter() - wall
+        clock["processor"] += time.process_time() - processor
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(clock), encoding="utf-8")
+
+
 def run_cell(name: str, cell: Cell, held_out: bool) -> dict[str, Any]:
     """Train and score one cell; the answer is also written beside the results."""
     training, scored = mnist(held_out)
     folder = RUNS / (name + ("_held_out" if held_out else ""))
-    wall, processor = time.perf_counter(), time.process_time()
-    fitted = fit(training, cell.options(), folder=folder, resume=(folder / "checkpoint").exists())
-    processor = time.process_time() - processor
-    wall = time.perf_counter() - wall
+    with spent(folder) as clock:
+        resume = (folder / "checkpoint").exists()
+        fitted = fit(training, cell.options(), folder=folder, resume=resume)
+    wall, processor = clock["wall"], clock["processor"]
     print(f"{name}: trained in {processor / 60:.1f} processor minutes", flush=True)
     scores = score(fitted.model, scored, samples=cell.score_samples, seed=0)
     elbo, bound = scores.elbo.double(), scores.bound.double()
