@@ -150,7 +150,7 @@ def main() -> None:
         seeds=seeds,
         minutes=(time.perf_counter() - start) / 60,
         notes=f"{count} samples a seed; latent dimension {LATENT}; everything else by default. "
-        "The judge is a network of 100 hidden units, the toolkit's default; a support vector machine "
+        "The judge is a network of 100 hidden units, the default; a support vector machine "
         "with calibrated probabilities, less strict on blurs, stands beside it.",
         quick=chosen.quick,
     )
