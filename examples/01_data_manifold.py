@@ -12,6 +12,8 @@ little noise in each, and two classical estimators are asked how many dimensions
 How small is small? A neighborhood hardly larger than the noise sees the noise's 20 dimensions too;
 one that reaches the next turn of the roll sees three. The intrinsic dimension is the plateau
 between them. It is how many latent numbers an autoencoder needs, and PCA needs more.
+
+    python examples/01_data_manifold.py [--quick]
 """
 
 from __future__ import annotations

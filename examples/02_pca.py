@@ -11,6 +11,8 @@ whatever z was drawn: the evidence lower bound is not only a bound.
 
 On a flat sheet this is all that is needed, and the likelihood of held-out rows even says how many
 dimensions there are. On a rolled sheet it is not: a plane cannot unroll it.
+
+    python examples/02_pca.py [--quick]
 """
 
 from __future__ import annotations

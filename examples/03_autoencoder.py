@@ -16,6 +16,8 @@ so when it is asked. What people do nevertheless is shown here too:
 A classifier of real digits judges the results: a picture is accepted if the classifier is as sure
 of it as of all but the 5 % least clear real ones. It is a lenient judge, since classifiers can be
 sure of nonsense: look at the pictures too.
+
+    python examples/03_autoencoder.py [--quick]
 """
 
 from __future__ import annotations

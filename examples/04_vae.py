@@ -17,6 +17,8 @@ leave no room between them. Three steps, as in the textbook:
 3. Prior matching. Does the average cloud, q(z) = mean over rows of q(z | x), agree with p(z)? Where
    it does not, the prior draws codes that no row has. A prior that is learned, here the VampPrior,
    agrees better, and its draws are better digits.
+
+    python examples/04_vae.py [--quick]
 """
 
 from __future__ import annotations

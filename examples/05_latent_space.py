@@ -14,6 +14,8 @@ Numbers for what the eye sees: the KL from the average cloud to the prior, the s
 prior that fall into holes, and how well a row's neighbors share its class. With so few rows a VAE
 has holes too. An autoencoder has neither prior nor clouds: its codes are whitened and smoothed
 until they are as near to N(0, I) as that can make them, so its share of holes flatters it.
+
+    python examples/05_latent_space.py [--quick]
 """
 
 from __future__ import annotations

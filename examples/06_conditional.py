@@ -10,6 +10,8 @@ the same in every class.
 
 The same model read backwards is a classifier: by Bayes' rule, with all classes equally likely, the
 class with the largest bound on log p(x | y) is the most probable one.
+
+    python examples/06_conditional.py [--quick]
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ computed here.
 - The entropy H(p) is the mean surprisal of what p draws.
 - The cross-entropy H(p, q) is the mean surprisal when p draws and q was believed.
 - KL(p || q) = H(p, q) - H(p): what the wrong belief costs, never negative.
+
+    python examples/07_surprisal_and_kl.py [--quick]
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ set somewhat wrong on purpose: every gap is measured against the truth, not agai
 The better the bound, the less it has to say about q: the encoder's plain gradient drowns in noise
 as K grows (Rainforth et al. 2018). Doubly reparameterized, DReG, the signal wins (Tucker et al.
 2018). Sticking the landing, STL, has little noise too, but for K > 1 it is biased.
+
+    python examples/08_importance_weighting.py [--quick]
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ steps are the ones for a file of yours. Nothing has to be said about its columns
 with a note, numbers are standardized, and every score comes back in nats per row in the columns'
 own units. The label is not shown to the model.
 
-    VAE().fit("table.csv")            is the same as            lowerbound fit table.csv -o MODEL
+    VAE().fit("table.csv")        or on the command line        lowerbound fit table.csv -o MODEL
 
 The first question is always whether a deep model is worth it. Probabilistic PCA is solved in an
 instant, its log p(x) is in the same units, and on a small table it may well be as good.
+
+    python examples/09_your_own_table.py [--quick]
 """
 
 from __future__ import annotations

@@ -73,5 +73,5 @@ def test_every_example_teaches_and_can_be_quick() -> None:
     for script in EXAMPLES:
         source = script.read_text(encoding="utf-8")
         assert len(source.split('"""')[1].splitlines()) >= 10, f"{script.name} says too little"
-        assert "quick(" in source
+        assert f"python examples/{script.name} [--quick]" in source
         assert len(source.splitlines()) < 260
