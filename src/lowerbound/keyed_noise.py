@@ -57,7 +57,7 @@ class KeyedNoise:
         words = _mix(keys.expand(samples, batch).unsqueeze(-1) + counters)
         # 52 bits, centred in their cell: never 0 or 1, so the inverse is finite
         uniform = ((words >> 12) & ((1 << 52) - 1)).to(torch.float64)
-        normal = torch.special.ndtri((uniform + 0.5) * 2.0**-52)
+        normal: Tensor = torch.special.ndtri((uniform + 0.5) * 2.0**-52)
         return normal.to(like.dtype).reshape(samples, batch, *event)
 
 

@@ -40,7 +40,7 @@ class Pushed(Distribution):
     @property
     @abstractmethod
     def like(self) -> Tensor:
-        """A tensor of the dtype and device of its draws."""
+        """A tensor of its draws' dtype and device that expands to their shape."""
 
     @abstractmethod
     def push(self, noise: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Pushed(Distribution):
 
     def _push_fresh_noise(self, sample_shape: Size) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        return self.push(torch.randn(shape, dtype=self.like.dtype, device=self.like.device))
+        return self.push(torch.randn_like(self.like.expand(shape)))
 
 
 class Reparameterized(Pushed):
@@ -96,22 +96,13 @@ def draw(
     count = samples if not leading or leading[0] == 1 else leading[0]
     shape = (count, *rest, *distribution.event_shape)
     if base is not None:
-        # randn_like of an expanded loc keeps per-sample gradients (vmap) and compile working
-        like = base.loc.expand(shape)
-        eps = torch.randn_like(like) if noise is None else noise.normal(shape, base.loc, level)
-        return base.loc + base.scale * eps
+        return base.loc + base.scale * _standard_normal(base.loc, shape, noise, level)
     if isinstance(distribution, Pushed):
-        like = distribution.like
-        eps = (
-            torch.randn(shape, dtype=like.dtype, device=like.device)
-            if noise is None
-            else noise.normal(shape, like, level)
-        )
-        return distribution.push(eps)
+        return distribution.push(_standard_normal(distribution.like, shape, noise, level))
     if isinstance(distribution, MultivariateNormal):
-        like = distribution.loc.expand(shape)
-        eps = torch.randn_like(like) if noise is None else noise.normal(shape, like, level)
-        return distribution.loc + (distribution.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+        eps = _standard_normal(distribution.loc, shape, noise, level).unsqueeze(-1)
+        correlated: Tensor = distribution.loc + (distribution.scale_tril @ eps).squeeze(-1)
+        return correlated
     if noise is not None:
         return _by_inverse(distribution, noise, shape, level)
     expanded = distribution.expand(torch.Size((count, *rest)))
@@ -125,7 +116,7 @@ def base_normal(distribution: Distribution) -> Normal | None:
     return distribution if isinstance(distribution, Normal) else None
 
 
-def diagonal_normal(loc: Tensor, scale: Tensor) -> Independent:
+def diagonal_normal(loc: Tensor, scale: Tensor) -> Independent[Normal]:
     """A diagonal Gaussian over the last axis, unvalidated (validation costs a pass per call)."""
     return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
 
@@ -169,6 +160,13 @@ class TorchNoise:
         )
 
 
+def _standard_normal(like: Tensor, shape: Sequence[int], noise: Noise | None, level: int) -> Tensor:
+    if noise is not None:
+        return noise.normal(shape, like, level)
+    # randn_like of something expanded keeps per-sample gradients (vmap) and compile working
+    return torch.randn_like(like.expand(tuple(shape)))
+
+
 def _by_inverse(
     distribution: Distribution, noise: Noise, shape: Sequence[int], level: int
 ) -> Tensor:
@@ -177,6 +175,7 @@ def _by_inverse(
     if isinstance(distribution, Categorical):
         eps = noise.normal(shape, distribution.logits, level)
         uniform = torch.special.ndtr(eps).unsqueeze(-1)
-        below = distribution.probs.cumsum(-1) < uniform
-        return below.sum(-1).clamp_max(distribution.probs.shape[-1] - 1)
+        probabilities: Tensor = distribution.probs
+        classes_below: Tensor = (probabilities.cumsum(-1) < uniform).sum(-1)
+        return classes_below.clamp_max(probabilities.shape[-1] - 1)
     raise UnsupportedError(f"keyed noise cannot drive a {type(distribution).__name__}")
