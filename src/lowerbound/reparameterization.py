@@ -106,7 +106,8 @@ def draw(
     if noise is not None:
         return _by_inverse(distribution, noise, shape, level)
     expanded = distribution.expand(torch.Size((count, *rest)))
-    return expanded.rsample() if expanded.has_rsample else expanded.sample()
+    z: Tensor = expanded.rsample() if expanded.has_rsample else expanded.sample()
+    return z
 
 
 def base_normal(distribution: Distribution) -> Normal | None:
