@@ -110,6 +110,21 @@ def test_conditional_model_needs_labels_and_uses_them() -> None:
     assert fitted.model(batch).likelihood.mean.shape == (1, 40, 5)
 
 
+@pytest.mark.parametrize("prior", list(PRIORS))
+def test_priors_of_conditional_models(prior: str) -> None:
+    data = load(VECTORS).with_labels(["a", "b"] * 20)
+    if prior == "vamp":
+        with pytest.raises(UnsupportedError, match="without a class"):
+            fit(data, options(conditional=True, prior=prior))
+        return
+    assert len(fit(data, options(conditional=True, prior=prior)).history)
+
+
+def test_values_of_a_wrong_type_are_named() -> None:
+    with pytest.raises(OptionError, match="'tau' takes float, not 'abc'"):
+        fit(load(VECTORS), options(likelihood_options={"tau": "abc"}))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

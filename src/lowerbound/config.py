@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Mapping
@@ -97,16 +98,18 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
     """Call ``part(*arguments, **options)``, naming an option that it does not take.
 
     Raises:
-        OptionError: an option is not a keyword of ``part``; the nearest is suggested.
+        OptionError: an option is not a keyword of ``part`` (the nearest is suggested), or a value
+            has a type that the keyword does not take.
     """
-    import inspect
-
     keywords = [
         name
         for name, parameter in inspect.signature(part).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-    for name in options or {}:
+    hints = typing.get_type_hints(part.__init__)
+    values = {}
+    for name, value in (options or {}).items():
         if name not in keywords:
             raise unknown(f"option of {part.__name__}", name, keywords)
-    return part(*arguments, **(options or {}))
+        values[name] = _convert(hints[name], value, name)
+    return part(*arguments, **values)

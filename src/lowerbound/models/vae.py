@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.posteriors import Posterior
@@ -81,5 +82,11 @@ class VariationalAutoencoder(Model):
         }
 
     def _encode_rows(self, x: Tensor) -> Distribution:
+        if getattr(self.encoder, "condition_dim", 0):
+            raise UnsupportedError(
+                f"{type(self.prior).__name__} asks the encoder about rows without a class, which "
+                "a conditional model cannot answer; choose the prior standard_normal, mixture or "
+                "flow"
+            )
         distribution: Distribution = self.posterior(self.encoder(x, None))
         return distribution
