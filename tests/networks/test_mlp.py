@@ -37,6 +37,12 @@ def test_one_hidden_layer_of_relu() -> None:
     assert widths(network.decoder(16, (784,)).layers) == [16, 512, 784]
 
 
+def test_the_decoder_has_the_hidden_layers_in_reverse() -> None:
+    network = MLP(hidden=(7, 5))
+    assert widths(network.encoder((3, 2), 4).layers) == [6, 7, 5, 4]
+    assert widths(network.decoder(2, (3, 2)).layers) == [2, 5, 7, 6]
+
+
 def test_sizes_grow_with_the_root_of_the_data() -> None:
     assert hidden_widths(3) == hidden_widths(64) == (128, 128)
     assert hidden_widths(784) == (448, 448)

