@@ -54,6 +54,8 @@ def _plain(value: Any) -> Any:
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:
+    if hint is Any:
+        return value
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(typing.get_args(hint), value, key)
@@ -106,7 +108,7 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
         for name, parameter in inspect.signature(part).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-    hints = typing.get_type_hints(part.__init__)
+    hints = typing.get_type_hints(part if inspect.isfunction(part) else part.__init__)
     values = {}
     for name, value in (options or {}).items():
         if name not in keywords:

@@ -34,9 +34,9 @@ def shown() -> list[tuple[str, str | None, str]]:
 
 
 def test_every_block_is_of_a_script_and_filled() -> None:
-    names = {script.name for script in EXAMPLES}
+    known = update().origins()
     for script, title, body in shown():
-        assert script in names
+        assert script in known
         assert body.strip(), f"the output of {script} ({title}) was never filled in"
         assert title is None or body.startswith(title)
 
