@@ -62,6 +62,8 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     latent_dim = default_latent_dim(schema) if options.latent_dim is None else options.latent_dim
     if latent_dim < 1:
         raise OptionError(f"latent_dim must be at least 1, not {latent_dim}")
+    if options.conditional and options.model == "pca":
+        raise OptionError("pca cannot be told the class: choose vae or autoencoder")
     if options.conditional and schema.condition is None:
         raise OptionError("a conditional model needs labels: name a label column or give y")
     return replace(

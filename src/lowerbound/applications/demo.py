@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter
@@ -119,7 +122,7 @@ def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
         ModelFolderError: the folder holds something that is not from this tour.
     """
     refuse_other_folder(Path(request.output))
-    training = TrainingOptions(minutes=request.minutes, seed=request.seed)
+    training = TrainingOptions(minutes=request.minutes, seed=request.seed, threads=1)
     asked = FitRequest(
         DATA,
         request.output,
@@ -131,7 +134,26 @@ def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
         compare=True,
         overwrite=True,
     )
-    return DemoReport(fit(asked, reporter))
+    with one_thread():
+        return DemoReport(fit(asked, reporter))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, arithmetic keeps to one thread.
+
+    Work as small as this gains next to nothing from a second one, and on a busy machine threads
+    that wait for each other make minutes of seconds.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def refuse_other_folder(folder: Path) -> None:

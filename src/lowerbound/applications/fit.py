@@ -112,7 +112,18 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         fitted = model_folder.read(folder)
     else:
         fitted = _train(folder, request, options, parts, reporter)
-    return _report(folder, fitted, parts, request, reporter)
+    try:
+        return _report(folder, fitted, parts, request, reporter)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the model in {folder} is saved, and its numbers are had by: "
+            f"{_again(request)}"
+        ) from None
+
+
+def _again(request: FitRequest) -> str:
+    """The command that goes on."""
+    return shlex.join(["lowerbound", "fit", request.data, "-o", request.output, "--resume"])
 
 
 def check_folder(folder: Path, request: FitRequest) -> bool:
@@ -194,8 +205,7 @@ def _train(
             publish=publish,
         )
     except Interrupted as interruption:
-        again = shlex.join(["lowerbound", "fit", request.data, "-o", request.output, "--resume"])
-        raise Interrupted(f"{interruption}: {again}", interruption.history) from interruption
+        raise Interrupted(f"{interruption}: {_again(request)}", interruption.history) from None
     publish(fitted)
     return fitted
 

@@ -72,8 +72,8 @@ def about_samples(found: SampleFindings) -> list[str]:
     if isinstance(found.acceptance, Skipped):
         return [f"no verdict on samples: {found.acceptance.reason}"]
     return [
-        f"a classifier accepts {verdict.rate.mean:.1%} of {verdict.count:,} samples from the {way} "
-        f"(rarest class: {verdict.least_share:.1%})"
+        f"a classifier accepts {verdict.rate.mean:.1%} of {verdict.count:,} samples ({way}); "
+        f"rarest class {verdict.least_share:.1%} of them"
         for way, verdict in found.acceptance.items()
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 import warnings
@@ -31,6 +32,9 @@ lowerbound COMMAND --help says what a command takes. Start with: lowerbound demo
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the process's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without ± gets a question mark
+            stream.reconfigure(errors="replace")
     console = Console(as_json="--json" in words, verbose="-v" in words or "--verbose" in words)
     try:
         with console, spoken_warnings(console):

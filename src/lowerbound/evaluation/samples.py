@@ -98,7 +98,9 @@ def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]
     return [slice(start, start + rows) for start in range(0, len(z), rows)]
 
 
-def sample_white_codes(model: Model, codes: Tensor, count: int, *, seed: int = 0) -> Samples:
+def sample_white_codes(
+    model: Model, codes: Tensor, count: int, *, seed: int = 0, condition: Tensor | None = None
+) -> Samples:
     """The naive way to sample an autoencoder: N(0, I) in white code space, put back and decoded.
 
     Args:
@@ -106,14 +108,21 @@ def sample_white_codes(model: Model, codes: Tensor, count: int, *, seed: int = 0
         codes: of the training rows, (rows, latent_dim).
         count: how many.
         seed: the draws are a function of it.
+        condition: what a conditional model is told, (count, size).
     """
     with seeded(seed):
         white = torch.randn(count, codes.shape[1], dtype=torch.float64)
-        return _decode(model, Whitening.of(codes).color(white))
+        return _decode(model, Whitening.of(codes).color(white), condition)
 
 
 def sample_mixture(
-    model: Model, codes: Tensor, count: int, *, components: int = 10, seed: int = 0
+    model: Model,
+    codes: Tensor,
+    count: int,
+    *,
+    components: int = 10,
+    seed: int = 0,
+    condition: Tensor | None = None,
 ) -> Samples:
     """A better way: a Gaussian mixture fitted to the codes afterwards, sampled and decoded.
 
@@ -123,6 +132,7 @@ def sample_mixture(
         count: how many.
         components: of the mixture, full covariances.
         seed: of the fit and the draws.
+        condition: what a conditional model is told, (count, size).
     """
     from sklearn.mixture import GaussianMixture
 
@@ -134,7 +144,7 @@ def sample_mixture(
         found = mixture.sample(count)[0]
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     z = white.color(torch.from_numpy(found)[order])  # scikit-learn sorts draws by component
-    return decode_codes(model, z, seed=seed)
+    return decode_codes(model, z, seed=seed, condition=condition)
 
 
 @dataclass(frozen=True)

@@ -189,13 +189,13 @@ def sample_suite(
 def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:
     """Samples by the way they were drawn, the model's own way first."""
     count, seed = options.draws, options.seed
+    told = conditions(training, count, seed)
     if isinstance(model, HasPrior):
-        told = conditions(training, count, seed)
         return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=told)}
     codes = encode_rows(model, spread(training, options.agreement_rows)).mean
     return {
-        FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed),
-        FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed),
+        FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed, condition=told),
+        FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed, condition=told),
     }
 
 

@@ -1,0 +1,44 @@
+"""Conditional models go through everything that others go through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lowerbound.applications import load
+from lowerbound.applications.fit import FitReport, FitRequest
+from lowerbound.assembly import ModelOptions
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.suites import SuiteOptions
+from lowerbound.fitting import FitOptions
+from lowerbound.training import TrainingOptions
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "rows.npz"
+    np.savez(path, x=rng.normal(size=(120, 4)), y=np.arange(120) % 2)
+    return str(path)
+
+
+def request(rows: str, folder: Path, kind: str) -> FitRequest:
+    options = FitOptions(
+        ModelOptions(kind, 3, conditional=True), training=TrainingOptions(updates=2)
+    )
+    few = SuiteOptions(samples=2, gap_rows=2, draws=40, agreement_rows=50)
+    return FitRequest(rows, str(folder), fitting=options, measuring=few, compare=True)
+
+
+def test_a_conditional_model_is_compared(rows: str, tmp_path: Path) -> None:
+    report = load("fit")(request(rows, tmp_path / "m", "vae"))
+    assert isinstance(report, FitReport)
+    assert [one["name"] for one in report.findings] == ["VAE", "autoencoder", "PCA"]
+    assert any("log p(x | y) is at least" in line for line in report.lines)
+
+
+def test_pca_cannot_be_told_the_class(rows: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="pca cannot be told the class"):
+        load("fit")(request(rows, tmp_path / "m", "pca"))
