@@ -20,7 +20,7 @@ def rows() -> Dataset:
 
 @pytest.fixture
 def vae(rows: Dataset) -> Fitted:
-    model = ModelOptions(latent_dim=3, prior="mixture", network_options={"hidden": (7,)})
+    model = ModelOptions(latent_dim=3, prior="mixture", prior_options={"components": 5})
     training = TrainingOptions(updates=2, batch_size=16)
     options = FitOptions(model, "importance_weighted", {"samples": 2}, training)
     return fit(rows, options)
@@ -44,7 +44,7 @@ def test_the_maps_have_two_units_and_a_plain_prior(rows: Dataset, vae: Fitted) -
     found = flat(vae, rows, Silent())
     assert list(found) == ["autoencoder with 2 units", "VAE with 2 units", "PCA with 2 units"]
     chosen = found["VAE with 2 units"].options.model
-    assert (chosen.latent_dim, chosen.prior) == (2, "standard_normal")
+    assert (chosen.latent_dim, chosen.prior, chosen.prior_options) == (2, "standard_normal", {})
 
 
 def test_pca_has_fewer_units_than_columns_and_none_of_a_single_column() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +78,23 @@ def test_a_published_test_part_is_used(run: Run, tmp_path: Path) -> None:
     assert "on the published test part, 9 rows:" in done.out
 
 
+def test_the_folder_called_test_is_the_test_part(run: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "d" / "train")
+    shutil.copytree(pictures / "above", tmp_path / "d" / "test" / "above")
+    done = run("fit", tmp_path / "d", "-o", tmp_path / "m", *QUICK)
+    assert "on the published test part, 30 rows:" in done.out
+    (tmp_path / "d" / "test" / "above" / "00.png").write_bytes(b"no picture")
+    done = run("fit", tmp_path / "d", "-o", tmp_path / "n", *QUICK)
+    assert done.code == 2
+    assert "00.png cannot be read" in done.err
+
+
 def test_files_of_others_are_left_alone(run: Run, table: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     done = run("fit", table, "-o", tmp_path, *QUICK, "--overwrite")
     assert done.code == 2
     assert "holds other files and no model" in done.err
+    assert "training:" not in done.err  # before any work is done
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     done = run("fit", table, "-o", tmp_path / "thesis.txt", *QUICK)
     assert done.code == 2

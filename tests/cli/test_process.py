@@ -80,7 +80,9 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
     refused = run("fit", table, "-o", tmp_path / "m", *long)
     assert refused.code == 2
     assert "--resume goes on" in refused.err
-    resumed = run("fit", table, "-o", tmp_path / "m", "--resume", "--json").object
+    going_on = run("fit", table, "-o", tmp_path / "m", "--resume", "--json")
+    assert "resumed at update " in going_on.err
+    resumed = going_on.object
     whole = run("fit", table, "-o", tmp_path / "n", *long, "--json").object
     assert (resumed["ended"], resumed["updates"]) == ("finished", 3000)
     assert resumed["findings"] == whole["findings"]

@@ -4,14 +4,18 @@ schema of a model that is there already."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from lowerbound.config import option
-from lowerbound.data import Dataset, load
-from lowerbound.errors import DataError, OptionError
+from lowerbound.data import CATALOG, Dataset, load
+from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
 OnError = Literal["raise", "skip"]
+WITH_PARTS = ("mnist", "fashion_mnist")
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ def read_parts(source: str, options: ReadingOptions, test: float, seed: int) -> 
 
 def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnError) -> Parts:
     """The rows of ``source``, already read, in a part to learn from and a test part."""
-    published = _published_test(source, dataset, on_error)
-    if published is not None:
+    if publishes_test(source):
+        published = load(source, schema=dataset.schema, split="test", on_error=on_error)
         return Parts(dataset, published, f"the published test part, {len(published):,} rows")
     if not test or round(test * len(dataset)) < 1:
         return Parts(dataset, None, "no test part")
@@ -90,14 +94,17 @@ def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnErr
     return Parts(training, held_out, share)
 
 
-def _published_test(source: str, dataset: Dataset, on_error: OnError) -> Dataset | None:
-    """The part called "test" where the source has one of its own."""
-    try:
-        test = load(source, schema=dataset.schema, split="test", on_error=on_error)
-    except (DataError, OptionError):
-        return None
-    # a file without parts is read whole whichever part is asked for
-    return None if test.source == dataset.source else test
+def publishes_test(source: str) -> bool:
+    """Whether ``source`` comes with a part called "test": a folder or array of that name."""
+    path = Path(source).expanduser()
+    if source in CATALOG:
+        return source in WITH_PARTS
+    if path.is_dir():
+        return (path / "test").is_dir() and (path / "train").is_dir()
+    if path.suffix.lower() != ".npz":
+        return False
+    with np.load(path, allow_pickle=False) as arrays:
+        return any("test" in name.split("_") for name in arrays.files)
 
 
 def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:
