@@ -97,7 +97,7 @@ def _worth(history: History) -> Iterator[str]:
 
 def _use(name: str) -> Iterator[str]:
     yield f"    lowerbound info {name}"
-    yield f"    lowerbound sample {name}"
+    yield f"    lowerbound sample {name} -n 16 -o new.npz"
     yield ""
     yield "    from pathlib import Path"
     yield "    from lowerbound.model_folder import read"
