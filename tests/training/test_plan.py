@@ -123,3 +123,14 @@ def test_one_line_says_all_of_it() -> None:
         "stops after 20 validations without gain",
     ]:
         assert words in line
+
+
+def test_small_updates_take_one_thread_and_what_was_asked_for_is_kept() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        small = plan_of(updates=3)
+        asked = plan_of(updates=3, threads=2)
+    finally:
+        torch.set_num_threads(before)
+    assert (small.threads, asked.threads) == (1, 2)

@@ -32,7 +32,7 @@ from tests.training.cases import (
 )
 from tests.training.test_loop import FEW, Recorder
 
-LONG = options(updates=130, weight_average=0.9, checkpoint_seconds=3600.0)
+LONG = options(updates=130, threads=1, weight_average=0.9, checkpoint_seconds=3600.0)
 VALIDATION = grey_rows(20, seed=1)
 
 

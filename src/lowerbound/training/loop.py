@@ -70,7 +70,7 @@ def train(
     reporter = reporter or SilentReporter()
     if not len(dataset):
         raise DataError("there are no rows to train on")
-    with _threads(options.threads), seeded(stream_seed(options.seed, "noise")), _shown(reporter):
+    with seeded(stream_seed(options.seed, "noise")), _shown(reporter):
         keeper = None
         if folder is not None:
             who = identity(model, objective, dataset, validation, options)
@@ -86,7 +86,8 @@ def train(
         if checkpoint is not None:
             run.restore(checkpoint)
             reporter.message(f"resumed at update {run.updates:,}")
-        _go(run, keeper, reporter)
+        with _threads(plan.threads):
+            _go(run, keeper, reporter)
         return run.history()
 
 
@@ -159,12 +160,10 @@ def _shown(reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """That many processor threads inside; 0 leaves them alone."""
+    """That many processor threads inside."""
     before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        if count:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)

@@ -46,7 +46,7 @@ class TrainingOptions:
     patience: int = option(20, "validations without gain before training stops; 0 = never")
     seed: int = option(0, "of the order of the rows, the noise and the bits")
     checkpoint_seconds: float = option(60.0, "time between checkpoints, where a folder is given")
-    threads: int = option(0, "processor threads; 0 = torch's own choice")
+    threads: int = option(0, "processor threads; 0 = one for small updates, else torch's choice")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "updates", "minutes"):

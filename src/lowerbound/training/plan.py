@@ -21,7 +21,7 @@ from lowerbound.training.progress import clock
 from lowerbound.training.units import is_mass
 
 LONG_RUN = 60.0  # seconds in float32 from which bf16 is worth its rounding
-LARGE_UPDATE = 2e8  # operations per update below which bf16 does not pay
+LARGE_UPDATE = 2e8  # operations per update below which neither bf16 nor a second thread pays
 BF16_SPEED = 1.5  # float32 time over bf16 time above that
 COMPILE_SECONDS = 15.0  # what torch.compile costs from a cold cache
 COMPILE_GAIN = 0.12  # share of a bf16 update that it saves
@@ -38,6 +38,7 @@ class Plan:
         record_every: updates from one record, and validation, to the next.
         precision: "float32" or "bf16".
         compiled: whether the update is compiled.
+        threads: processor threads.
         reason: why, in words for the log.
     """
 
@@ -47,6 +48,7 @@ class Plan:
     record_every: int
     precision: str
     compiled: bool
+    threads: int
     reason: str
 
     @property
@@ -77,6 +79,7 @@ def decide(
         record_every=updates_between(len(dataset), held_out, batch_size, slow),
         precision=precision,
         compiled=compiled,
+        threads=_threads(options, work),
         reason="; ".join(words for words in (reason, obstacle) if words),
     )
 
@@ -90,6 +93,7 @@ def sentence(plan: Plan, options: TrainingOptions, rows: int, held_out: int) -> 
         _optimizer(options),
         f"{plan.precision}, {'compiled' if plan.compiled else 'not compiled'}"
         + (f" ({plan.reason})" if plan.reason else ""),
+        f"{plan.threads} thread" + ("s" if plan.threads > 1 else ""),
         f"a record every {plan.record_every:,} updates",
     ]
     if options.weight_average:
@@ -161,6 +165,15 @@ def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[boo
     if work.device.type == "cpu" and arithmetic.compiler() is None:
         return False, "no C++ compiler was found"
     return True, ""
+
+
+def _threads(options: TrainingOptions, work: Work) -> int:
+    """One where updates are small: threads that wait for each other cost more than they carry, and
+    on a busy machine many times more."""
+    if options.threads:
+        return options.threads
+    small = work.device.type == "cpu" and work.flops < LARGE_UPDATE
+    return 1 if small else torch.get_num_threads()
 
 
 def _limits(plan: Plan, rows: int) -> str:
