@@ -55,14 +55,14 @@ def run(origin: str) -> str:
 
 
 def run_demo() -> str:
-    """The demo's last words; some of its report's pictures are kept."""
+    """What the demo says of its models; some of its report's pictures are kept."""
     command = str(Path(sys.executable).parent / "lowerbound")
     with tempfile.TemporaryDirectory() as folder:
         output = standard_output([command, "demo", "-o", "digits.lb"], Path(folder))
         for name in FROM_REPORT:
             (path,) = (Path(folder) / "digits.lb" / "figures").glob(f"[0-9][0-9]_{name}.png")
             keep(path, IMAGES / f"demo_{name}.png")
-    return output
+    return output.partition("Look at it:")[0].strip("\n") + "\n"
 
 
 def standard_output(command: Sequence[str], folder: Path) -> str:
@@ -73,13 +73,13 @@ def standard_output(command: Sequence[str], folder: Path) -> str:
 
 
 def keep(source: Path, target: Path) -> None:
-    """A picture of the report, smaller, in 128 colors."""
+    """A picture of the report, smaller."""
     from PIL import Image
 
     with Image.open(source) as picture:
         size = (WIDTH, round(picture.height * WIDTH / picture.width))
         small = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    small.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
+    small.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1).save(target, optimize=True)
 
 
 def section(output: str, title: str | None) -> str:
