@@ -37,7 +37,8 @@ class Convolutional(Network):
         picture <─out── level 0 <─blocks──up── level 1 <─blocks─ ... <─ latent
 
     Each level halves the sides longer than 8, rounding up, and doubles the channels; the decoder
-    crops back to the exact size. A vector is one pixel with a channel per feature.
+    crops back to the exact size. A vector is one pixel with a channel per feature. Both halves
+    together take 9 million operations for a gray picture of 28x28, 80 million for 3x64x64.
     """
 
     width: int | None = option(
