@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
 
-from lowerbound.reparameterization import base_normal
+from lowerbound.reparameterization import UnitNormal, base_normal
 
 
 def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | None:
@@ -43,6 +43,9 @@ def _event_dims(distribution: Distribution) -> int:
 
 
 def _normal_normal(q: Normal, p: Normal) -> Tensor:
+    if isinstance(p, UnitNormal):
+        squares = torch.addcmul(q.scale * q.scale, q.loc, q.loc)
+        return 0.5 * (squares - 1.0) - torch.log(q.scale)
     ratio = q.scale / p.scale
     distance = (q.loc - p.loc) / p.scale
     return 0.5 * (ratio * ratio + distance * distance - 1.0) - torch.log(ratio)

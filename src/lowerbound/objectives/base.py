@@ -56,7 +56,12 @@ def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
     """Rates of all steps averaged over samples, (steps, batch)."""
     if not trace.steps:
         return trace.likelihood.mean.new_zeros(0, batch)
-    return torch.stack([step.rate(analytic).mean(0).expand(batch) for step in trace.steps])
+    return torch.stack([over_samples(step.rate(analytic)).expand(batch) for step in trace.steps])
+
+
+def over_samples(values: Tensor) -> Tensor:
+    """The mean over the leading axis, (samples, batch) to (batch,)."""
+    return values.squeeze(0) if len(values) == 1 else values.mean(0)
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
-from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, stacked_rates
+from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, over_samples, stacked_rates
 from lowerbound.trace import Batch, Choose, Draw, Trace
 
 
@@ -54,29 +54,29 @@ class ELBO(Objective):
     def forward(self, model: Model, batch: Batch) -> Bound:
         trace = model(batch, self.choose)
         refuse_biased_draws(trace)
-        distortion, rates = self.split(trace, batch)
-        value = -distortion - rates.sum(0)
-        return Bound(
-            value.detach(), distortion.detach(), rates.detach(), self.loss(trace, distortion, rates)
-        )
-
-    def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Distortion (batch,) and rates (steps, batch) of a pass, in nats."""
-        assert batch.x is not None
-        distortion = -trace.likelihood.log_prob(batch.x, batch.observed).mean(0)
-        return distortion, stacked_rates(trace, len(batch), analytic=self.analytic)
-
-    def loss(self, trace: Trace, distortion: Tensor, rates: Tensor) -> Tensor:
-        """What is differentiated: distortion + beta * rate, with floors and penalties."""
-        loss = distortion.mean()
-        if len(rates):
-            per_step = rates.mean(1)
-            if self.free_bits:
-                per_step = per_step.clamp_min(self.free_bits)
-            loss = loss + self.weight() * per_step.sum()
+        likelihood, rates = self.split(trace, batch)
+        value = likelihood - rates.sum(0)
+        loss = self.loss(value, likelihood, rates)
         for penalty in trace.penalties.values():
             loss = loss + penalty.mean()
-        return loss
+        return Bound(value.detach(), -likelihood.detach(), rates.detach(), loss)
+
+    def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
+        """E_q[log p(x | z)], (batch,), and the rates, (steps, batch), of a pass, in nats."""
+        assert batch.x is not None
+        likelihood = over_samples(trace.likelihood.log_prob(batch.x, batch.observed))
+        return likelihood, stacked_rates(trace, len(batch), analytic=self.analytic)
+
+    def loss(self, value: Tensor, likelihood: Tensor, rates: Tensor) -> Tensor:
+        """What is differentiated: distortion + beta * rate, with floors."""
+        weight = self.weight()
+        plain = isinstance(weight, float) and weight == 1.0 and not self.free_bits
+        if plain or not len(rates):
+            return -value.mean()
+        per_step = rates.mean(1)
+        if self.free_bits:
+            per_step = per_step.clamp_min(self.free_bits)
+        return weight * per_step.sum() - likelihood.mean()
 
     def weight(self) -> Tensor | float:
         """beta, after its warm-up."""

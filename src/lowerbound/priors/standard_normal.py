@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from lowerbound.priors.base import PRIORS, Encode, Prior
-from lowerbound.reparameterization import diagonal_normal
+from lowerbound.reparameterization import UnitNormal
 
 
 @PRIORS.register("standard_normal")
@@ -24,4 +24,4 @@ class StandardNormal(Prior):
         self.register_buffer("loc", torch.zeros(1, 1, latent_dim), persistent=False)
 
     def forward(self, encode: Encode | None = None) -> Distribution:
-        return diagonal_normal(self.loc, torch.ones_like(self.loc))
+        return Independent(UnitNormal(self.loc), 1, validate_args=False)

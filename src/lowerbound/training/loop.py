@@ -19,6 +19,7 @@ from lowerbound.training.checkpoint import FOLDER, Checkpoint
 from lowerbound.training.history import History
 from lowerbound.training.identity import identity
 from lowerbound.training.interruption import Interrupted, listening
+from lowerbound.training.memory import kept_memory
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.plan import decide, sentence
 from lowerbound.training.progress import Reporter, SilentReporter
@@ -86,7 +87,7 @@ def train(
         if checkpoint is not None:
             run.restore(checkpoint)
             reporter.message(f"resumed at update {run.updates:,}")
-        with _threads(plan.threads):
+        with _threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)
         return run.history()
 
