@@ -14,6 +14,7 @@ from lowerbound.fitting import FitOptions, fit
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models import MODELS
 from lowerbound.networks import NETWORKS
+from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from lowerbound.training import TrainingOptions
@@ -148,7 +149,7 @@ def test_grey_values_under_bernoulli_are_refused() -> None:
         fit(load(PICTURES), options(likelihood="bernoulli"))
 
 
-@pytest.mark.parametrize("objective", ["elbo", "importance_weighted", "target_rate"])
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_fits_are_reproducible_and_leave_random_state_alone(
     objective: str, untouched_random_state: None
 ) -> None:

@@ -48,7 +48,7 @@ class VAE(TrainedEstimator):
         prior_options: of that prior.
         posterior: q(z | x): "gaussian" or "flow".
         posterior_options: of that posterior.
-        objective: "elbo", "importance_weighted" or "target_rate".
+        objective: "elbo", "importance_weighted", "target_rate", "beta_tc" or "factor".
         objective_options: of that objective, such as ``{"samples": 5}``.
         beta: weight of the KL in the loss, for the objective "elbo"; it never changes a score.
         n_importance: K, latents drawn per row when scoring; see ``score_samples``.

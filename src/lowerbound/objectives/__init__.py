@@ -2,7 +2,18 @@
 
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.factor import Factor
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
+from lowerbound.objectives.total_correlation import BetaTotalCorrelation
 
-__all__ = ["ELBO", "OBJECTIVES", "Bound", "ImportanceWeighted", "Objective", "TargetRate"]
+__all__ = [
+    "ELBO",
+    "OBJECTIVES",
+    "BetaTotalCorrelation",
+    "Bound",
+    "Factor",
+    "ImportanceWeighted",
+    "Objective",
+    "TargetRate",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from lowerbound.models import Model
 from lowerbound.registry import Registry
 from lowerbound.trace import Batch, Trace
+
+if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
+    from lowerbound.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, model: Model, batch: Batch) -> Bound:
         """The bound on one batch."""
+
+    def prepare(self, model: Model, dataset: Dataset) -> None:
+        """What must be there before the first update, such as a network of the right size."""
 
     def after_update(self, bound: Bound) -> None:
         """What follows an optimizer update, such as the ascent of a dual variable."""

@@ -52,7 +52,10 @@ class ELBO(Objective):
         self.choose: Choose = Draw(samples)
 
     def forward(self, model: Model, batch: Batch) -> Bound:
-        trace = model(batch, self.choose)
+        return self.bound(model(batch, self.choose), batch)
+
+    def bound(self, trace: Trace, batch: Batch) -> Bound:
+        """The bound of a pass that drew its latents."""
         refuse_biased_draws(trace)
         likelihood, rates = self.split(trace, batch)
         value = likelihood - rates.sum(0)

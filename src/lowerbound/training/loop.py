@@ -80,6 +80,7 @@ def train(
         checkpoint = keeper.found() if keeper is not None and resume else None
         if checkpoint is not None and "finished" in checkpoint.values:
             return _finished_before(model, checkpoint, reporter)
+        objective.prepare(model, dataset)
         parts = (model, objective, dataset, validation, options)
         plan = decide(*parts) if checkpoint is None else plan_of(checkpoint)
         run = Run(*parts, plan, reporter.message)
