@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,16 +19,21 @@ from lowerbound.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.models import (
     MODELS,
     Autoencoder,
+    HierarchicalVariationalAutoencoder,
+    LadderVariationalAutoencoder,
     Model,
     ProbabilisticPCA,
     VariationalAutoencoder,
 )
-from lowerbound.networks import NETWORKS, Network
-from lowerbound.posteriors import POSTERIORS
-from lowerbound.priors import PRIORS
+from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks.chain import Chain
+from lowerbound.networks.ladder import Ladder
+from lowerbound.posteriors import POSTERIORS, Posterior
+from lowerbound.priors import PRIORS, Prior
 
 AUTO = "auto"
 INITIAL_ROWS = 10_000
+LADDER_CHANNELS = 8  # of the coarsest latent of a picture
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class ModelOptions:
     prior: str = option("standard_normal", "p(z)", choices=PRIORS)
     posterior: str = option("gaussian", "q(z | x)", choices=POSTERIORS)
     conditional: bool = option(False, "tell encoder and decoder the class: p(x | y)")
+    model_options: Mapping[str, Any] = field(default_factory=dict)
     network_options: Mapping[str, Any] = field(default_factory=dict)
     likelihood_options: Mapping[str, Any] = field(default_factory=dict)
     prior_options: Mapping[str, Any] = field(default_factory=dict)
@@ -66,12 +73,27 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         raise OptionError("pca cannot be told the class: choose vae or autoencoder")
     if options.conditional and schema.condition is None:
         raise OptionError("a conditional model needs labels: name a label column or give y")
+    network = default_network(schema) if options.network == AUTO else options.network
+    if options.model == "ladder":
+        _check_ladder(options, network)
+        if options.latent_dim is None and network == "convolutional":
+            latent_dim = LADDER_CHANNELS
     return replace(
         options,
         latent_dim=latent_dim,
-        network=default_network(schema) if options.network == AUTO else options.network,
+        network=network,
         likelihood=default_likelihood(schema) if options.likelihood == AUTO else options.likelihood,
     )
+
+
+def _check_ladder(options: ModelOptions, network: str) -> None:
+    if network not in ("mlp", "convolutional"):
+        raise OptionError(f"a ladder takes the network 'mlp' or 'convolutional', not {network!r}")
+    if options.prior != "standard_normal" or options.posterior != "gaussian":
+        raise OptionError(
+            "a ladder has Gaussian priors and posteriors of its own at every level; leave prior "
+            "and posterior out"
+        )
 
 
 def default_latent_dim(schema: Schema) -> int:
@@ -103,24 +125,101 @@ def assemble(schema: Schema, options: ModelOptions) -> Model:
         OptionError: a name or an option of a part is unknown.
     """
     options = resolve(schema, options)
-    assert options.latent_dim is not None
-    if options.model == "pca":
-        return ProbabilisticPCA(schema.event_shape, options.latent_dim)
-    network: Network = from_mapping(NETWORKS[options.network], options.network_options)
-    likelihood = LIKELIHOODS[options.likelihood].from_schema(schema, options.likelihood_options)
-    condition_dim = schema.condition.size if options.conditional and schema.condition else 0
-    decoder = network.decoder(options.latent_dim, likelihood.parameter_shape, condition_dim)
-    if options.model == "autoencoder":
-        encoder = network.encoder(schema.event_shape, options.latent_dim, condition_dim)
-        return Autoencoder(encoder, decoder, likelihood, options.latent_dim)
-    posterior = construct(
-        POSTERIORS[options.posterior], options.latent_dim, options=options.posterior_options
-    )
-    prior = construct(
-        PRIORS[options.prior], options.latent_dim, schema.event_shape, options=options.prior_options
-    )
-    encoder = network.encoder(schema.event_shape, posterior.numbers, condition_dim)
+    return _BUILDERS[options.model](_Parts(schema, options))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts that resolved options name; each call makes a new one."""
+
+    schema: Schema
+    options: ModelOptions
+
+    @property
+    def latent_dim(self) -> int:
+        assert self.options.latent_dim is not None
+        return self.options.latent_dim
+
+    @property
+    def condition_dim(self) -> int:
+        """Numbers that networks are told."""
+        told = self.schema.condition if self.options.conditional else None
+        return 0 if told is None else told.size
+
+    @cached_property
+    def network(self) -> Network:
+        network: Network = from_mapping(
+            NETWORKS[self.options.network], self.options.network_options
+        )
+        return network
+
+    def encoder(self, numbers: int) -> Encoder:
+        return self.network.encoder(self.schema.event_shape, numbers, self.condition_dim)
+
+    def decoder(self, likelihood: Likelihood, latent_dim: int) -> Decoder:
+        return self.network.decoder(latent_dim, likelihood.parameter_shape, self.condition_dim)
+
+    def likelihood(self) -> Likelihood:
+        kind = LIKELIHOODS[self.options.likelihood]
+        return kind.from_schema(self.schema, self.options.likelihood_options)
+
+    def posterior(self, latent_dim: int) -> Posterior:
+        kind = POSTERIORS[self.options.posterior]
+        posterior: Posterior = construct(kind, latent_dim, options=self.options.posterior_options)
+        return posterior
+
+    def prior(self, latent_dim: int) -> Prior:
+        kind, shape = PRIORS[self.options.prior], self.schema.event_shape
+        prior: Prior = construct(kind, latent_dim, shape, options=self.options.prior_options)
+        return prior
+
+
+def _pca(parts: _Parts) -> Model:
+    return ProbabilisticPCA(parts.schema.event_shape, parts.latent_dim)
+
+
+def _autoencoder(parts: _Parts) -> Model:
+    latent_dim, likelihood = parts.latent_dim, parts.likelihood()
+    decoder = parts.decoder(likelihood, latent_dim)
+    return Autoencoder(parts.encoder(latent_dim), decoder, likelihood, latent_dim)
+
+
+def _vae(parts: _Parts) -> Model:
+    likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)
+    decoder, prior = parts.decoder(likelihood, parts.latent_dim), parts.prior(parts.latent_dim)
+    encoder = parts.encoder(posterior.numbers)
     return VariationalAutoencoder(encoder, posterior, prior, decoder, likelihood)
+
+
+def _hierarchical(parts: _Parts) -> Model:
+    chain = from_mapping(Chain, parts.options.model_options)
+    dims = chain.dims(parts.latent_dim)
+    likelihood, posterior = parts.likelihood(), parts.posterior(dims[0])
+    return HierarchicalVariationalAutoencoder(
+        parts.encoder(posterior.numbers),
+        posterior,
+        parts.prior(dims[-1]),
+        parts.decoder(likelihood, dims[0]),
+        likelihood,
+        chain.upward(dims),
+        chain.downward(dims),
+    )
+
+
+def _ladder(parts: _Parts) -> Model:
+    ladder = from_mapping(Ladder, parts.options.model_options)
+    flat = parts.options.network == "mlp"
+    shape = ladder.shape(parts.schema.event_shape, parts.latent_dim, parts.condition_dim, flat)
+    return LadderVariationalAutoencoder(shape, parts.likelihood())
+
+
+_BUILDERS: dict[str, Callable[[_Parts], Model]] = {
+    "pca": _pca,
+    "autoencoder": _autoencoder,
+    "vae": _vae,
+    "hierarchical": _hierarchical,
+    "ladder": _ladder,
+}
 
 
 def initialize(model: Model, dataset: Dataset) -> None:

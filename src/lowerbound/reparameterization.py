@@ -7,6 +7,7 @@ a score depend on its row and on nothing else: neither order nor batch.
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,12 @@ class Pushed(Distribution):
 
         Gradients pass from z to the parameters only where ``has_rsample`` says so.
         """
+
+    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> Distribution:
+        """The same for every row of a larger batch; nothing is copied."""
+        wider = copy.copy(self)
+        wider._batch_shape = torch.Size(batch_shape)
+        return wider
 
     @torch.no_grad()
     def sample(self, sample_shape: Size = ()) -> Tensor:
@@ -127,6 +134,9 @@ class UnitNormal(Normal):
 
     def __init__(self, zeros: Tensor) -> None:
         super().__init__(zeros, torch.ones_like(zeros), validate_args=False)
+
+    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> UnitNormal:
+        return UnitNormal(self.loc.expand(torch.Size(batch_shape)))
 
 
 def frozen(distribution: Distribution) -> Distribution:

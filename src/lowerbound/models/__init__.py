@@ -1,7 +1,17 @@
 """Models: how prior, posterior and likelihood are put together."""
 
 from lowerbound.models.autoencoder import Autoencoder
-from lowerbound.models.base import MODELS, Decodes, Encodes, HasPrior, Model, require
+from lowerbound.models.base import (
+    MODELS,
+    Decodes,
+    Encodes,
+    HasPrior,
+    Imagines,
+    Model,
+    require,
+)
+from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
+from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.pca import ProbabilisticPCA
 from lowerbound.models.vae import VariationalAutoencoder
 
@@ -11,6 +21,9 @@ __all__ = [
     "Decodes",
     "Encodes",
     "HasPrior",
+    "HierarchicalVariationalAutoencoder",
+    "Imagines",
+    "LadderVariationalAutoencoder",
     "Model",
     "ProbabilisticPCA",
     "VariationalAutoencoder",

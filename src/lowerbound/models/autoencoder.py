@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.likelihoods import Likelihood
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import DRAW, MODELS, Imagines, Model, require
 from lowerbound.posteriors.point import Point
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
 
@@ -39,6 +39,8 @@ class Autoencoder(Model):
         self.latent_dim = latent_dim
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        if batch.x is None:
+            require(self, Imagines, "be sampled")  # type: ignore[type-abstract]
         return Trace((), self.decode(self.encode(batch).mean, batch.condition))
 
     def encode(self, batch: Batch) -> Distribution:

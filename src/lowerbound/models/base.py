@@ -53,6 +53,14 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Imagines(Protocol):
+    """A model with a prior: it can be sampled."""
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """One pass that sees no data; ``batch`` holds the conditions of its rows, if any."""
+
+
+@runtime_checkable
 class HasPrior(Protocol):
     """A one-step model that says what it expects of z before any data."""
 

@@ -79,10 +79,17 @@ class ProbabilisticPCA(Model):
         return self
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        posterior = None if batch.x is None else self.encode(batch)
-        prior = self.prior_distribution()
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        posterior, prior = self.encode(batch), self.prior_distribution()
         z = choose(0, posterior, prior)
         return Trace((Step(z, posterior, prior),), self.decode(z))
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data."""
+        prior = self.prior_distribution().expand(torch.Size((1, len(batch))))
+        z = choose(0, None, prior)
+        return Trace((Step(z, None, prior),), self.decode(z))
 
     def encode(self, batch: Batch) -> Distribution:
         """The exact posterior N(M^-1 W^T (x - mu), sigma^2 M^-1), M = W^T W + sigma^2 I."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
@@ -51,10 +52,13 @@ class VariationalAutoencoder(Model):
         self.latent_dim = prior.latent_dim
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        posterior = None if batch.x is None else self.encode(batch)
-        prior = self.prior_distribution()
-        z = choose(0, posterior, prior)
-        return Trace((Step(z, posterior, prior),), self.decode(z, batch.condition))
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        return self._pass(self.encode(batch), batch, choose)
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data."""
+        return self._pass(None, batch, choose)
 
     def encode(self, batch: Batch) -> Distribution:
         """q(z | x), batch shape (1, batch)."""
@@ -80,6 +84,13 @@ class VariationalAutoencoder(Model):
                 *self.likelihood.parameters(),
             ],
         }
+
+    def _pass(self, posterior: Distribution | None, batch: Batch, choose: Choose) -> Trace:
+        prior = self.prior_distribution()
+        if posterior is None:
+            prior = prior.expand(torch.Size((1, len(batch))))
+        z = choose(0, posterior, prior)
+        return Trace((Step(z, posterior, prior),), self.decode(z, batch.condition))
 
     def _encode_rows(self, x: Tensor) -> Distribution:
         if getattr(self.encoder, "condition_dim", 0):

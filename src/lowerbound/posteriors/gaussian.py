@@ -31,10 +31,10 @@ class GaussianPosterior(Posterior):
         return diagonal_normal(loc, scale)
 
 
-def gaussian_heads(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and bounded standard deviation from two heads side by side, (..., 2 * latent_dim)."""
+def gaussian_heads(parameters: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """Mean and bounded standard deviation from two heads side by side along ``axis``."""
     if parameters.dtype == torch.bfloat16:
         parameters = parameters.float()
-    loc, raw = parameters.chunk(2, -1)
+    loc, raw = parameters.chunk(2, axis)
     half_log_variance = (0.5 * MAX_LOG_VARIANCE) * torch.tanh(raw / MAX_LOG_VARIANCE)
     return loc, torch.exp(half_log_variance)

@@ -1,0 +1,137 @@
+"""The hierarchical variational autoencoder of the textbook: a Markov chain of latents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.posteriors import Posterior
+from lowerbound.posteriors.gaussian import gaussian_heads
+from lowerbound.priors import Prior
+from lowerbound.reparameterization import diagonal_normal
+from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
+
+
+@MODELS.register("hierarchical")
+class HierarchicalVariationalAutoencoder(Model):
+    r"""p(x | z_1) p(z_1 | z_2) ... p(z_T), with q(z_1 | x) q(z_2 | z_1) ... q(z_T | z_{T-1}).
+
+    .. math::
+        \log p(x) \ge \mathbb{E}_q\Big[\log p(x \mid z_1)
+        + \sum_{t=1}^{T-1} \log \frac{p(z_t \mid z_{t+1})}{q(z_t \mid z_{t-1})}
+        + \log \frac{p(z_T)}{q(z_T \mid z_{T-1})}\Big], \quad z_0 = x
+
+    Both chains are Gaussian. The Steps come back top down, z_T first. Below the top the prior sees
+    a latent that was drawn later, so those rates are log-ratios at the draws; the top's is in
+    closed form where there is one.
+
+    Args:
+        encoder: (rows, *event), condition -> (rows, posterior.numbers), for z_1.
+        posterior: those numbers -> q(z_1 | x).
+        prior: p(z_T).
+        decoder: (rows, latent_dims[0]), condition -> (rows, *likelihood.parameter_shape).
+        likelihood: those numbers -> p(x | z_1).
+        upward: T - 1 networks, z_t -> two heads of z_{t+1}.
+        downward: T - 1 networks, z_{t+1} -> two heads of z_t.
+
+    Sources: Rezende et al. 2014; Burda et al. 2016 for two layers; Luo 2022, section "Hierarchical
+    variational autoencoders".
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        posterior: Posterior,
+        prior: Prior,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        upward: Sequence[nn.Module],
+        downward: Sequence[nn.Module],
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.posterior = posterior
+        self.prior = prior
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.upward = nn.ModuleList(upward)
+        self.downward = nn.ModuleList(downward)
+        self.latent_dim = posterior.latent_dim
+
+    @property
+    def levels(self) -> int:
+        """T."""
+        return len(self.upward) + 1
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        latents, posteriors = self._ascend(self.encode(batch), choose)
+        top = Step(latents[0], posteriors[0], self._top_prior())
+        below = [
+            Step(z, posterior, self.prior_at(level, latents[level - 1]), closed=False)
+            for level, (z, posterior) in enumerate(zip(latents, posteriors, strict=True))
+            if level
+        ]
+        return Trace((top, *below), self.decode(latents[-1], batch.condition))
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass down the chain that sees no data."""
+        steps: list[Step] = []
+        for level in range(self.levels):
+            prior = self.prior_at(level, steps[-1].z if steps else None)
+            if level == 0:
+                prior = prior.expand(torch.Size((1, len(batch))))
+            steps.append(Step(choose(level, None, prior), None, prior))
+        return Trace(tuple(steps), self.decode(steps[-1].z, batch.condition))
+
+    def encode(self, batch: Batch) -> Distribution:
+        """q(z_1 | x), batch shape (1, batch)."""
+        distribution: Distribution = self.posterior(self.encoder(batch.filled, batch.condition))
+        return distribution
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z_1) for z_1 (samples, batch, latent_dim)."""
+        emission: Emission = self.likelihood(fold(self.decoder, z, condition))
+        return emission
+
+    def prior_at(self, level: int, above: Tensor | None) -> Distribution:
+        """p of the latent at ``level`` (0: the top) given the one above it, (samples, batch, d)."""
+        if level == 0:
+            return self._top_prior()
+        assert above is not None, "only the top has no latent above it"
+        return _gaussian(self.downward[self.levels - 1 - level], above)
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        inference = (self.encoder, self.posterior, self.upward)
+        generative = (self.prior, self.decoder, self.likelihood, self.downward)
+        return {
+            "inference": [value for part in inference for value in part.parameters()],
+            "generative": [value for part in generative for value in part.parameters()],
+        }
+
+    def _ascend(
+        self, first: Distribution, choose: Choose
+    ) -> tuple[list[Tensor], list[Distribution]]:
+        """Latents and their posteriors, proposed bottom up, answered top down."""
+        posteriors = [first]
+        latents = [choose(self.levels - 1, first, None)]
+        for above, network in enumerate(self.upward, start=2):
+            posteriors.append(_gaussian(network, latents[-1]))
+            latents.append(choose(self.levels - above, posteriors[-1], None))
+        return latents[::-1], posteriors[::-1]
+
+    def _top_prior(self) -> Distribution:
+        distribution: Distribution = self.prior(None)
+        return distribution
+
+
+def _gaussian(network: nn.Module, z: Tensor) -> Distribution:
+    """The network's two heads at z, batch shape (samples, batch)."""
+    return diagonal_normal(*gaussian_heads(fold(network, z)))

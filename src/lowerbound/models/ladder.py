@@ -1,0 +1,123 @@
+"""The top-down ladder: many latents, coarse to fine, prior and posterior on one path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+from torch.nn import Parameter
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.ladder import BottomUp, LadderShape, TopDown
+from lowerbound.posteriors.gaussian import gaussian_heads
+from lowerbound.posteriors.point import Point
+from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, Trace
+
+
+@MODELS.register("ladder")
+class LadderVariationalAutoencoder(Model):
+    r"""p(x | z_{\le L}) prod_l p(z_l | z_{<l}), with q(z_l | z_{<l}, x) on the same path down.
+
+    .. math::
+        p_l = N(\mu_l, \sigma_l^2), \quad
+        q_l = N(\mu_l + \sigma_l \delta_l, (\sigma_l e^{\epsilon_l})^2)
+
+    where mu_l, sigma_l are read from the state of the path and delta_l, epsilon_l from the state
+    and the data's features at that resolution. The posterior so starts at the prior. Levels count
+    top down, 0 being the coarsest; a latent of a picture has the shape (channels, height, width).
+
+    Args:
+        shape: sizes of the ladder.
+        likelihood: the last numbers -> p(x | z).
+
+    Sources: Sonderby et al. 2016; Vahdat & Kautz 2020; Child 2021.
+    """
+
+    def __init__(self, shape: LadderShape, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.encoder = BottomUp(shape)
+        self.decoder = TopDown(shape, likelihood.parameter_shape)
+        self.likelihood = likelihood
+        self.latent_shapes: tuple[tuple[int, ...], ...] = shape.top_down
+        self.latent_dim = sum(math.prod(latent) for latent in self.latent_shapes)
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        features = None if batch.x is None else self.encoder(batch.filled, batch.condition)
+        return self._descend(features, len(batch), batch.condition, choose)
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data."""
+        return self._descend(None, len(batch), batch.condition, choose)
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The code as one point, (1, batch, latent_dim): each level's mean given those above."""
+        steps = self(batch, Mean()).steps
+        return Point(torch.cat([step.z.flatten(2) for step in steps], -1))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z) for the latents of all levels side by side, (samples, batch, latent_dim)."""
+        sizes = [math.prod(latent) for latent in self.latent_shapes]
+        parts = zip(z.split(sizes, -1), self.latent_shapes, strict=True)
+        latents = [part.unflatten(-1, latent) for part, latent in parts]
+        return self._descend(None, z.shape[1], condition, Given(latents)).likelihood
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        proposing = [
+            parameter
+            for name, parameter in self.decoder.named_parameters()
+            if ".see." in name or ".propose." in name
+        ]
+        chosen = {id(parameter) for parameter in proposing}
+        rest = [value for value in self.decoder.parameters() if id(value) not in chosen]
+        return {
+            "inference": [*self.encoder.parameters(), *proposing],
+            "generative": [*rest, *self.likelihood.parameters()],
+        }
+
+    def _descend(
+        self,
+        features: list[Tensor] | None,
+        batch: int,
+        condition: Tensor | None,
+        choose: Choose,
+    ) -> Trace:
+        state = self.decoder.begin(batch, condition)
+        steps: list[Step] = []
+        for place, rung in self.decoder.plan():
+            if rung is None:
+                state = self.decoder.finer(state, place)
+                continue
+            heads, gained = rung.prior(state)
+            prior = _gaussian(*_heads(heads, batch))
+            posterior = None
+            if features is not None:
+                change = rung.posterior(state, features[place])
+                posterior = _relative(prior, *_heads(change, batch))
+            z = choose(len(steps), posterior, prior)
+            steps.append(Step(z, posterior, prior))
+            samples = z.shape[0] * batch // len(state)
+            if samples > 1:
+                state, gained = (value.repeat(samples, 1, 1, 1) for value in (state, gained))
+            state = rung(state, gained, z.expand(-1, batch, -1, -1, -1).flatten(0, 1))
+        numbers = self.decoder.finish(state).unflatten(0, (-1, batch))
+        emission: Emission = self.likelihood(numbers)
+        return Trace(tuple(steps), emission)
+
+
+def _heads(numbers: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Two heads of (samples, batch, channels, h, w) from (rows, 2 * channels, h, w)."""
+    return gaussian_heads(numbers.unflatten(0, (-1, batch)), axis=2)
+
+
+def _gaussian(loc: Tensor, scale: Tensor) -> Independent[Normal]:
+    return Independent(Normal(loc, scale, validate_args=False), 3, validate_args=False)
+
+
+def _relative(prior: Independent[Normal], change: Tensor, ratio: Tensor) -> Independent[Normal]:
+    """The posterior: the prior moved by ``change`` deviations and widened by ``ratio``."""
+    base = prior.base_dist
+    return _gaussian(base.loc + base.scale * change, base.scale * ratio)

@@ -1,0 +1,128 @@
+"""The top-down ladder: rates, replay, sizes, and independence of rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.data import load
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models import LadderVariationalAutoencoder
+from lowerbound.networks.ladder import resolutions, spread_latents
+from lowerbound.networks.sizes import Picture
+from lowerbound.objectives import OBJECTIVES
+from lowerbound.reparameterization import seeded
+from lowerbound.trace import Batch, Draw, Given, Mean
+
+PICTURES = torch.rand(6, 1, 12, 10, generator=torch.Generator().manual_seed(0)).round()
+
+
+def ladder(network: str = "convolutional", **options: object) -> LadderVariationalAutoencoder:
+    data = load(PICTURES[:, 0].to(torch.uint8).numpy())
+    chosen = {"levels": 5, "width": 8, **options}
+    with seeded(0):
+        model = assemble(
+            data.schema,
+            ModelOptions(model="ladder", network=network, model_options=chosen, latent_dim=4),
+        )
+    initialize(model, data)
+    assert isinstance(model, LadderVariationalAutoencoder)
+    return model
+
+
+@pytest.mark.parametrize("network", ["convolutional", "mlp"])
+def test_posterior_at_the_prior_has_rate_zero_at_every_level(network: str) -> None:
+    model = ladder(network)
+    with torch.no_grad():
+        for rung in model.decoder.rungs:
+            rung.propose[-1].weight.zero_()
+    bound = OBJECTIVES["elbo"]()(model, Batch(PICTURES))
+    torch.testing.assert_close(bound.rates, torch.zeros_like(bound.rates), rtol=0, atol=1e-6)
+    torch.testing.assert_close(bound.value, -bound.distortion)
+
+
+def test_closed_rates_are_the_mean_of_the_log_ratios() -> None:
+    model = ladder()
+    with seeded(0), torch.no_grad():
+        steps = model(Batch(PICTURES[:1]), Draw(4000)).steps
+    for step in steps:
+        ratios = step.rate(analytic=False) - step.rate()
+        error = float(ratios.std() / ratios.numel() ** 0.5)
+        assert abs(float(ratios.mean())) < 4 * error + 1e-6
+
+
+def test_replay_gives_the_same_weights() -> None:
+    model = ladder()
+    with seeded(0), torch.no_grad():
+        seen = model(Batch(PICTURES), Draw(3))
+        again = model(Batch(PICTURES), Given([step.z for step in seen.steps]))
+    torch.testing.assert_close(again.log_weights(PICTURES), seen.log_weights(PICTURES))
+
+
+def test_code_of_all_levels_decodes_to_the_deterministic_pass() -> None:
+    model = ladder()
+    with torch.no_grad():
+        code = model.encode(Batch(PICTURES)).mean
+        assert code.shape == (1, 6, model.latent_dim)
+        expected = model(Batch(PICTURES), Mean()).likelihood.mean
+        torch.testing.assert_close(model.decode(code).mean, expected)
+
+
+def test_rows_do_not_see_each_other() -> None:
+    model = ladder().double()
+    rows = PICTURES.double()
+    with torch.no_grad():
+        together = model(Batch(rows), Mean()).log_weights(rows)
+        alone = model(Batch(rows[2:3]), Mean()).log_weights(rows[2:3])
+    torch.testing.assert_close(together[:, 2:3], alone, rtol=1e-9, atol=1e-9)
+
+
+def test_samples_are_independent_passes() -> None:
+    """One pass of three samples is three passes of one at the same latents."""
+    model = ladder().double()
+    rows = PICTURES.double()
+    with seeded(0), torch.no_grad():
+        several = model(Batch(rows), Draw(3))
+        third = model(Batch(rows), Given([step.z[2:] for step in several.steps]))
+    torch.testing.assert_close(several.log_weights(rows)[2:], third.log_weights(rows))
+
+
+def test_latents_by_resolution() -> None:
+    model = ladder()
+    assert model.latent_shapes == ((4, 1, 1), (4, 1, 1), (4, 1, 1), (2, 6, 5), (2, 6, 5))
+    dreamed = model.imagine(Batch(), Draw(7))
+    assert [tuple(step.z.shape) for step in dreamed.steps] == [
+        (7, 1, *latent) for latent in model.latent_shapes
+    ]
+    assert dreamed.likelihood.mean.shape == (7, 1, 1, 12, 10)
+
+
+@pytest.mark.parametrize(("count", "shares"), [(1, (0, 0, 1)), (4, (1, 1, 2)), (7, (2, 2, 3))])
+def test_coarse_resolutions_come_first(count: int, shares: tuple[int, ...]) -> None:
+    levels = resolutions(Picture(1, 28, 28))
+    assert [level.size for level in levels] == [(14, 14), (7, 7), (1, 1)]
+    latents = spread_latents(count, levels, 8)
+    assert tuple(len(counts) for counts in latents) == shares
+    assert [counts[0] for counts in latents if counts] == [2, 4, 8][
+        -len([s for s in shares if s]) :
+    ]
+
+
+def test_parts_are_a_partition_and_the_posterior_is_the_inference() -> None:
+    model = ladder()
+    parts = model.parts()
+    ours = [id(value) for part in parts.values() for value in part]
+    assert sorted(ours) == sorted(id(value) for value in model.parameters())
+    model.imagine(Batch(), Draw(1)).likelihood.mean.sum().backward()
+    assert all(value.grad is None for value in parts["inference"])
+
+
+def test_refusals() -> None:
+    schema = load(PICTURES[:, 0].to(torch.uint8).numpy()).schema
+    with pytest.raises(OptionError, match="network"):
+        assemble(schema, ModelOptions(model="ladder", network="transformer"))
+    with pytest.raises(OptionError, match="prior"):
+        assemble(schema, ModelOptions(model="ladder", prior="vamp"))
+    with pytest.raises(UnsupportedError, match="one-step"):
+        OBJECTIVES["importance_weighted"](gradient="dreg")(ladder(), Batch(PICTURES))
