@@ -14,8 +14,8 @@ import torch
 from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
+from lowerbound.evaluation.cells import Cell, minus
 from lowerbound.evaluation.estimate import Estimate
-from lowerbound.evaluation.measures import Cell, minus
 from lowerbound.evaluation.report import Report, write_report
 from lowerbound.evaluation.subjects import Subject
 from lowerbound.evaluation.suites import SuiteOptions, spread

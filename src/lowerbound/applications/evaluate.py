@@ -33,6 +33,7 @@ from lowerbound.evaluation.suites import (
     latent_suite,
     likelihood_suite,
     sample_suite,
+    sample_yardstick,
     spread,
 )
 from lowerbound.fitting import Fitted
@@ -240,9 +241,10 @@ def _see_latents_and_samples(
         sight.findings |= jsonable(latents.to_mapping())
         sight.lines += about_latents(latents)
     if request.suite in ("samples", "all"):
-        reporter.say("drawing samples and asking a classifier")
+        reporter.say("drawing samples and measuring them")
         judge = fit_judge(first, second, seed=options.seed)
-        samples = sample_suite(fitted.model, first, judge, options)
+        yardstick = sample_yardstick(first, second, options)
+        samples = sample_suite(fitted.model, first, judge, options, yardstick=yardstick)
         sight.findings |= jsonable(samples.to_mapping())
         sight.lines += about_samples(samples)
 

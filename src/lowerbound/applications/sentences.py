@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lowerbound.applications.quality_lines import about_quality
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.latents import Units
 from lowerbound.evaluation.scores import Scores
@@ -68,7 +69,11 @@ def about_latents(found: LatentFindings) -> list[str]:
 
 
 def about_samples(found: SampleFindings) -> list[str]:
-    """How many samples a classifier accepts, by the way they were drawn."""
+    """How many samples a classifier accepts, and how near they are to real rows."""
+    return [*_about_acceptance(found), *about_quality(found.quality)]
+
+
+def _about_acceptance(found: SampleFindings) -> list[str]:
     if isinstance(found.acceptance, Skipped):
         return [f"no verdict on samples: {found.acceptance.reason}"]
     return [

@@ -4,89 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
-
-from torch import Tensor
+from dataclasses import replace
 
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.acceptance import Acceptance
 from lowerbound.evaluation.aggregate import Agreement
+from lowerbound.evaluation.cells import (
+    Cell,
+    Measure,
+    estimate,
+    minus,
+    percent,
+    row_mean,
+    share,
+)
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.features import Features
 from lowerbound.evaluation.latents import Units
+from lowerbound.evaluation.sample_measures import SAMPLE_MEASURES, SAMPLES
 from lowerbound.evaluation.scores import Scores
 from lowerbound.evaluation.subjects import Findings
 from lowerbound.evaluation.suites import FROM_MIXTURE
-
-Better = Literal["higher", "lower", ""]
-NONE = "–"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model's answer to a measure.
-
-    Attributes:
-        text: what is shown.
-        value: what is compared; None: nothing.
-        error: its standard error, where there is one.
-        rows: the values that it is the mean of, so that two models can be compared row by row.
-        note: why there is no figure, or what to beware of; shown below the table.
-        best: whether no other answer in the line is surely better.
-    """
-
-    text: str = NONE
-    value: float | None = None
-    error: float | None = None
-    rows: Tensor | None = None
-    note: str = ""
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One line of the table.
-
-    Attributes:
-        group: heading under which it stands.
-        label: its name; {samples} becomes K.
-        meaning: one plain sentence.
-        better: which way is better.
-        ask: the answer of one model.
-        mass_or_density: whether it compares only among masses or only among densities.
-    """
-
-    group: str
-    label: str
-    meaning: str
-    better: Better
-    ask: Callable[[Findings], Cell]
-    mass_or_density: bool = False
-
-
-def estimate(value: Estimate | None, digits: int = 2) -> Cell:
-    """A mean with its standard error."""
-    if value is None:
-        return Cell()
-    error = "" if value.standard_error is None else f" ± {value.standard_error:.{digits}f}"
-    return Cell(f"{minus(value.mean, digits)}{error}", value.mean, value.standard_error)
-
-
-def row_mean(rows: Tensor) -> Cell:
-    """The mean of one value per row."""
-    return replace(estimate(Estimate.of(rows)), rows=rows)
-
-
-def share(value: float) -> Cell:
-    """A share as per cent."""
-    return Cell(f"{100 * value:.1f} %", value)
-
-
-def minus(value: float, digits: int) -> str:
-    """A number with a true minus sign, and none before a zero."""
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
 def from_scores(ask: Callable[[Scores], Cell]) -> Callable[[Findings], Cell]:
@@ -187,16 +125,9 @@ def _information(found: Findings) -> Cell:
     return Cell(f"{minus(low, 2)} to {minus(high, 2)}")
 
 
-def percent(value: Estimate) -> Cell:
-    """A share with its standard error, as per cent."""
-    cell = estimate(value.scaled(100), 1)
-    return replace(cell, text=f"{cell.text} %")
-
-
 HELD_OUT = "Likelihood of rows it has not seen"
 RECONSTRUCTION = "Reconstruction"
 LATENT = "Latent space"
-SAMPLES = "Samples"
 
 MEASURES = (
     Measure(
@@ -335,6 +266,7 @@ MEASURES = (
         "",
         from_verdict(FROM_MIXTURE, lambda verdict: percent(verdict.rate)),
     ),
+    *SAMPLE_MEASURES,
     Measure(
         SAMPLES,
         "code found again",

@@ -117,7 +117,7 @@ def _planar(
     """What the latent figures of models with two units are made from."""
     if not subjects:
         return None
-    few = replace(options, samples=1, gap_rows=0, draws=SuiteOptions.draws // 10)
+    few = replace(options, samples=1, gap_rows=0, feature_rows=0, draws=SuiteOptions.draws // 10)
     findings, _ = examine(subjects, training, held_out, few)
     return Material(findings, training, held_out)
 

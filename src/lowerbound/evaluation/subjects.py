@@ -18,6 +18,7 @@ from lowerbound.evaluation.suites import (
     latent_suite,
     likelihood_suite,
     sample_suite,
+    sample_yardstick,
 )
 from lowerbound.models import HasPrior, Model
 
@@ -96,12 +97,13 @@ def examine(
     """All suites for all subjects, on the same rows and by the same judge."""
     options = options or SuiteOptions()
     judge = fit_judge(training, held_out, seed=options.seed)
+    yardstick = sample_yardstick(training, held_out, options)
     findings = [
         Findings(
             subject,
             likelihood_suite(subject.model, held_out, options),
             latent_suite(subject.model, training, held_out, options),
-            sample_suite(subject.model, training, judge, options),
+            sample_suite(subject.model, training, judge, options, yardstick=yardstick),
         )
         for subject in subjects
     ]

@@ -26,6 +26,7 @@ from lowerbound.evaluation.features import Features, feature_quality
 from lowerbound.evaluation.latents import Units, units
 from lowerbound.evaluation.likelihood import Progress, score
 from lowerbound.evaluation.reconstruction import ReconstructionError, reconstruction_error
+from lowerbound.evaluation.sample_quality import SampleQuality
 from lowerbound.evaluation.samples import (
     Consistency,
     Samples,
@@ -35,6 +36,7 @@ from lowerbound.evaluation.samples import (
     sample_white_codes,
 )
 from lowerbound.evaluation.scores import Scores
+from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
 from lowerbound.models import HasPrior, Model
 
 Found = TypeVar("Found")
@@ -42,6 +44,7 @@ Found = TypeVar("Found")
 FROM_PRIOR = "prior"
 FROM_WHITE_CODES = "N(0, I) in white code space"
 FROM_MIXTURE = "Gaussian mixture fitted to the codes"
+NOT_ASKED_FOR = Skipped("not asked for")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class SuiteOptions:
     agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
     gap_rows: int = option(100, "rows whose own posterior is sought; 0: none")
     draws: int = option(1_000, "samples drawn from the model")
+    feature_rows: int = option(
+        5_000, "labelled rows that the feature network of distances learns from; 0: no distances"
+    )
+    features: str = option(
+        "", "a feature network's folder: read where it is, else written", metavar="FOLDER"
+    )
     seed: int = option(0, "of all draws")
 
 
@@ -107,15 +116,19 @@ class SampleFindings:
     samples: Mapping[str, Samples]
     acceptance: Mapping[str, Acceptance] | Skipped
     consistency: Consistency
+    quality: SampleQuality | Skipped
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
-        verdicts = self.acceptance
+        verdicts, quality = self.acceptance, self.quality
         return {
             "accepted": to_mapping(verdicts)
             if isinstance(verdicts, Skipped)
             else {way: to_mapping(verdict) for way, verdict in verdicts.items()},
             "reencode_r_squared": self.consistency.r_squared,
+            "distances": to_mapping(quality)
+            if isinstance(quality, Skipped)
+            else quality.to_mapping(),
         }
 
 
@@ -167,8 +180,11 @@ def sample_suite(
     training: Dataset,
     judge: Judge | Skipped,
     options: SuiteOptions | None = None,
+    *,
+    yardstick: Yardstick | Skipped = NOT_ASKED_FOR,
 ) -> SampleFindings:
-    """Samples, how many of them ``judge`` accepts, and whether the encoder finds their codes.
+    """Samples, how many of them ``judge`` accepts, how near they are to real rows by ``yardstick``,
+    and whether the encoder finds their codes.
 
     A model with a prior is sampled from it. An autoencoder, which has none, is sampled from
     N(0, I) in white code space and from a Gaussian mixture fitted to the codes.
@@ -183,7 +199,27 @@ def sample_suite(
     )
     # an autoencoder's p(x | z) is no model of noise: its code is that of the mean
     from_mean = not isinstance(model, HasPrior)
-    return SampleFindings(samples, verdicts, reencode(model, own, from_mean=from_mean))
+    return SampleFindings(
+        samples,
+        verdicts,
+        reencode(model, own, from_mean=from_mean),
+        yardstick if isinstance(yardstick, Skipped) else yardstick.judge(model, samples),
+    )
+
+
+def sample_yardstick(
+    training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
+) -> Yardstick | Skipped:
+    """What the samples of all models on this data are measured with."""
+    options = options or SuiteOptions()
+    return fit_yardstick(
+        training,
+        held_out,
+        samples=options.draws,
+        network_rows=options.feature_rows,
+        folder=options.features,
+        seed=options.seed,
+    )
 
 
 def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lowerbound.evaluation.cells import NONE, Better, Cell, Measure
 from lowerbound.evaluation.estimate import Estimate
-from lowerbound.evaluation.measures import MEASURES, NONE, Better, Cell, Measure
+from lowerbound.evaluation.measures import MEASURES
 from lowerbound.evaluation.scores import Scores, marginal_difference
 from lowerbound.evaluation.subjects import Findings, leading
 

@@ -10,6 +10,7 @@ from lowerbound.evaluation import figures
 from lowerbound.evaluation.acceptance import real_rows
 from lowerbound.evaluation.chapters.material import Array, Material, Plate
 from lowerbound.evaluation.estimate import Skipped
+from lowerbound.evaluation.sample_quality import MEAN
 from lowerbound.evaluation.subjects import Findings
 from lowerbound.evaluation.suites import FROM_MIXTURE, FROM_PRIOR, FROM_WHITE_CODES, spread
 
@@ -32,7 +33,8 @@ def of_pictures(material: Material) -> Iterator[Plate]:
             CHAPTER,
             "As many draws from every model. An autoencoder does not say where to sample, so its "
             "codes are made white and N(0, I) is drawn there: what falls into a hole decodes to "
-            "nothing in particular. A mixture fitted to the codes afterwards helps it.",
+            "nothing in particular. A mixture fitted to the codes afterwards helps it."
+            f"{_distances(material)}",
             figures.sample_sheets(sheets, "Samples side by side: means of p(x | z)"),
         )
 
@@ -112,5 +114,22 @@ def _first(x: Tensor) -> Array:
 
 
 def _verdict(found: Findings, way: str) -> str:
-    verdicts = found.samples.acceptance
-    return "" if isinstance(verdicts, Skipped) else f"{verdicts[way].rate.mean:.0%} accepted"
+    verdicts, quality = found.samples.acceptance, found.samples.quality
+    said = []
+    if not isinstance(verdicts, Skipped):
+        said.append(f"{verdicts[way].rate.mean:.0%} accepted")
+    if not isinstance(quality, Skipped) and MEAN in quality.found[way]:
+        said.append(f"FD {quality.found[way][MEAN].frechet.mean:.1f}")
+    return ", ".join(said)
+
+
+def _distances(material: Material) -> str:
+    """What FD means on the sheets, where it was measured."""
+    quality = material.main.samples.quality
+    if isinstance(quality, Skipped) or MEAN not in quality.floor:
+        return ""
+    floor, ceiling = quality.floor[MEAN].frechet.mean, quality.ceiling[MEAN].frechet.mean
+    return (
+        f" FD is FD[{quality.space}], the Fréchet distance on features of a small classifier of "
+        f"this data: {floor:.1f} for other real rows, {ceiling:.1f} for shuffled pixels."
+    )
