@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
+from lowerbound.evaluation.pareto import Tail
 from lowerbound.evaluation.passes import (
     MEMORY,
     Plan,
@@ -75,10 +76,12 @@ def score(
     tally = _Tally(len(dataset), len(footprint.trace.steps))
     with evaluation_mode(model):
         for rows, batch in batches(dataset, model, plan.rows):
+            tail = Tail(samples)
             for first in range(0, samples, plan.samples):
                 count = min(plan.samples, samples - first)
                 trace = model(batch, keyed_draw(batch, count, seed, first))
-                tally.add(rows, trace, batch, count)
+                tail.add(tally.add(rows, trace, batch, count))
+            tally.shapes.append(tail.shape())
             if progress is not None:
                 progress(rows.stop, len(dataset))
     mass = is_mass(model)
@@ -92,6 +95,7 @@ def score(
         samples=samples,
         mass=mass,
         protocol=_protocol(footprint.trace, dataset, seed, split),
+        pareto_k=tally.pareto_k(),
     ).shifted(dataset.schema.log_jacobian(mass=mass))
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
@@ -125,9 +129,10 @@ class _Tally:
         self.rates = torch.zeros(levels, rows, dtype=torch.float64)
         self.log_weights = torch.full((rows,), -math.inf, dtype=torch.float64)
         self.log_squares = torch.full((rows,), -math.inf, dtype=torch.float64)
+        self.shapes: list[Tensor | None] = []
 
-    def add(self, rows: slice, trace: Trace, batch: Batch, samples: int) -> None:
-        """Add one chunk of samples of some rows."""
+    def add(self, rows: slice, trace: Trace, batch: Batch, samples: int) -> Tensor:
+        """Add one chunk of samples of some rows; their log weights, (samples, rows)."""
         assert batch.x is not None
         log_likelihood = _over_samples(
             trace.likelihood.log_prob(batch.x, batch.observed), samples, len(batch)
@@ -140,9 +145,14 @@ class _Tally:
         self.distortion[rows] -= log_likelihood.sum(0)
         for total, power in ((self.log_weights, 1), (self.log_squares, 2)):
             total[rows] = torch.logaddexp(total[rows], torch.logsumexp(power * log_weights, 0))
+        return log_weights
 
     def elbo(self, samples: int) -> Tensor:
         return -(self.distortion + self.rates.sum(0)) / samples
+
+    def pareto_k(self) -> Tensor | None:
+        found = [shape for shape in self.shapes if shape is not None]
+        return torch.cat(found) if found else None
 
 
 def _over_samples(values: Tensor, samples: int, rows: int) -> Tensor:

@@ -139,10 +139,12 @@ class Footprint:
     Attributes:
         trace: the pass.
         width: numbers that go into and come out of the widest module.
+        kept: numbers that all modules together answer with, which a gradient needs.
     """
 
     trace: Trace
     width: int
+    kept: int = 0
 
     @property
     def bytes(self) -> int:
@@ -151,13 +153,19 @@ class Footprint:
         size = max(4, self.trace.likelihood.mean.element_size())
         return TEMPORARIES * size * self.width + NOISE_BYTES * latents
 
+    def differentiated(self) -> Footprint:
+        """The same for a pass that is differentiated: what each module answered stays."""
+        return replace(self, width=self.width + math.ceil(self.kept / TEMPORARIES))
+
 
 def dry_run(model: Model, row: Batch) -> Footprint:
     """One sample of one row through the model, watched."""
     widths = [2 * row.filled.numel()]
+    answers = [row.filled.numel()]
 
     def measure(module: nn.Module, inputs: object, output: object) -> None:
         widths.append(_numel(inputs) + _numel(output))
+        answers.append(_numel(output))
 
     hooks = [module.register_forward_hook(measure) for module in model.modules()]
     try:
@@ -166,7 +174,7 @@ def dry_run(model: Model, row: Batch) -> Footprint:
     finally:
         for hook in hooks:
             hook.remove()
-    return Footprint(trace, max(widths))
+    return Footprint(trace, max(widths), sum(answers))
 
 
 def _numel(value: object) -> int:

@@ -11,8 +11,10 @@ from torch import Tensor
 from lowerbound.config import to_mapping
 from lowerbound.errors import DataError, UnsupportedError
 from lowerbound.evaluation.estimate import Estimate
+from lowerbound.evaluation.pareto import UNRELIABLE
 
 ENOUGH_SAMPLES = 10.0
+LARGE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Summary:
         bits_per_dimension: of ``bound``, where the likelihood is a probability mass.
         bits_refusal: why there are none, where it is a density; empty otherwise.
         median_effective_sample_size, least_effective_sample_size: over rows.
+        median_pareto_k: tail index of the weights, over rows; None for fewer than 21 draws.
+        share_pareto_k_high: share of rows whose tail index is above 0.7.
         warning: what to beware of; empty where nothing.
         protocol: what was scored.
     """
@@ -72,6 +76,8 @@ class Summary:
     bits_refusal: str
     median_effective_sample_size: float
     least_effective_sample_size: float
+    median_pareto_k: float | None
+    share_pareto_k_high: float | None
     warning: str
     protocol: Protocol
 
@@ -94,6 +100,7 @@ class Scores:
         samples: K.
         mass: whether p(x | z) is a probability mass.
         protocol: what was scored.
+        pareto_k: tail index of the weights, (rows,); None for fewer than 21 draws.
     """
 
     elbo: Tensor
@@ -105,6 +112,7 @@ class Scores:
     samples: int
     mass: bool
     protocol: Protocol
+    pareto_k: Tensor | None = None
 
     def shifted(self, nats: float) -> Scores:
         """The same scores in other units of x: ``nats`` added to every log p of a row."""
@@ -131,6 +139,25 @@ class Scores:
             f"L_{self.samples} is still a lower bound, but may lie nats below log p(x); raise "
             "samples, or fit a better encoder"
         )
+
+    @property
+    def share_pareto_k_high(self) -> float | None:
+        """Share of rows whose weights have so heavy a tail that their mean cannot be relied on."""
+        if self.pareto_k is None:
+            return None
+        return float((self.pareto_k > UNRELIABLE).double().mean())
+
+    def warnings(self) -> list[str]:
+        """What to beware of, one sentence each."""
+        found = [self.low_sample_size_message()] if self.effective_sample_size_low else []
+        share = self.share_pareto_k_high
+        if share is not None and share > LARGE_SHARE:
+            found.append(
+                f"the importance weights of {share:.0%} of the rows are heavy-tailed (Pareto k "
+                f"above {UNRELIABLE}): L_{self.samples} is a lower bound that more draws hardly "
+                "tighten; --ais-rows brackets log p(x)"
+            )
+        return found
 
     def bits_per_dimension(self) -> Estimate:
         """-L_K / (D ln 2), lower is better.
@@ -166,7 +193,9 @@ class Scores:
             bits_refusal=refusal,
             median_effective_sample_size=float(self.effective_sample_size.median()),
             least_effective_sample_size=float(self.effective_sample_size.min()),
-            warning=self.low_sample_size_message() if self.effective_sample_size_low else "",
+            median_pareto_k=None if self.pareto_k is None else float(self.pareto_k.median()),
+            share_pareto_k_high=self.share_pareto_k_high,
+            warning="; ".join(self.warnings()),
             protocol=self.protocol,
         )
 
