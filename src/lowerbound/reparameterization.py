@@ -178,6 +178,16 @@ class TorchNoise:
         )
 
 
+@dataclass(frozen=True)
+class ScaledNoise:
+    """Noise from torch's state, times ``scale``."""
+
+    scale: float
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        return self.scale * torch.randn_like(like.expand(tuple(shape)))
+
+
 def _standard_normal(like: Tensor, shape: Sequence[int], noise: Noise | None, level: int) -> Tensor:
     if noise is not None:
         return noise.normal(shape, like, level)

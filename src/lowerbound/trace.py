@@ -24,7 +24,7 @@ from torch.distributions import Distribution
 
 from lowerbound.divergence import closed_form_kl, monte_carlo_kl
 from lowerbound.errors import UnsupportedError
-from lowerbound.reparameterization import Noise, Size, draw
+from lowerbound.reparameterization import Noise, ScaledNoise, Size, draw
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,34 @@ class Draw:
         self, level: int, posterior: Distribution | None, prior: Distribution | None
     ) -> Tensor:
         return draw(proposer(posterior, prior), self.samples, self.noise, level)
+
+    def log_weights(self, trace: Trace) -> float:
+        return -math.log(self.samples)
+
+
+@dataclass(frozen=True)
+class Tempered:
+    """Draw with the noise of each level scaled: below 1 likelier and less varied, 1 as it is.
+
+    Attributes:
+        samples: K, the number of draws per row.
+        temperatures: of each level, top down; the last holds for all further ones.
+    """
+
+    samples: int
+    temperatures: tuple[float, ...]
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        chosen = proposer(posterior, prior)
+        temperature = self.temperatures[min(level, len(self.temperatures) - 1)]
+        if temperature != 1.0 and not chosen.has_rsample:
+            raise UnsupportedError(
+                f"{type(chosen).__name__} has no temperature: its draws choose a component; "
+                "use a standard_normal or flow prior"
+            )
+        return draw(chosen, self.samples, ScaledNoise(temperature), level)
 
     def log_weights(self, trace: Trace) -> float:
         return -math.log(self.samples)

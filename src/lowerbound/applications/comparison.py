@@ -13,14 +13,24 @@ from lowerbound.applications.base import Reporter
 from lowerbound.data import Dataset
 from lowerbound.fitting import FitOptions, Fitted, fit
 
-NAMES = {"vae": "VAE", "autoencoder": "autoencoder", "pca": "PCA"}
+NAMES = {
+    "vae": "VAE",
+    "autoencoder": "autoencoder",
+    "pca": "PCA",
+    "hierarchical": "hierarchical VAE",
+    "ladder": "ladder VAE",
+}
+RIVALS = ("vae", "autoencoder", "pca")
 PLANAR = ("autoencoder", "vae", "pca")
 Fit = Callable[[Dataset, FitOptions], Fitted]
 
 
 def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
     """The same options for a model of another kind, of as many latent units as it can have."""
-    model = replace(options.model, model=kind)
+    own = options.model
+    if own.model not in RIVALS:  # what describes several levels means nothing for one
+        own = replace(own, latent_dim=None, model_options={})
+    model = replace(own, model=kind)
     if kind == "pca":
         most = max(1, dataset.schema.dimension - 1)
         units = min(model.latent_dim or most, most)
@@ -42,7 +52,12 @@ def flat(
     The VAE has the textbook's prior N(0, I) here, so that its plane can be laid out evenly.
     """
     model = replace(
-        fitted.options.model, latent_dim=PLANE, prior="standard_normal", prior_options={}
+        fitted.options.model,
+        model="vae",
+        model_options={},
+        latent_dim=PLANE,
+        prior="standard_normal",
+        prior_options={},
     )
     options = replace(fitted.options, model=model)
     if training.schema.dimension <= PLANE or fitted.options.model.latent_dim == PLANE:
@@ -58,7 +73,7 @@ def flat(
 
 
 def side_by_side(
-    fitted: Fitted, training: Dataset, reporter: Reporter, kinds: tuple[str, ...] = tuple(NAMES)
+    fitted: Fitted, training: Dataset, reporter: Reporter, kinds: tuple[str, ...] = RIVALS
 ) -> dict[str, Fitted]:
     """The model and its rivals, each fitted to the same rows by the same options, by name.
 
@@ -66,10 +81,11 @@ def side_by_side(
         fitted: the model itself, which is not fitted again.
         training: the rows that it was fitted on.
         reporter: hears of the progress.
-        kinds: which models, in the order to show them.
+        kinds: which models, in the order to show them; the model's own comes first where it is not
+            among them.
     """
     own = fitted.options.model.model
-    found = {}
+    found = {} if own in kinds else {NAMES[own]: fitted}
     for kind in kinds:
         if kind == own:
             found[NAMES[kind]] = fitted

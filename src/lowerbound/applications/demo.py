@@ -14,7 +14,7 @@ import torch
 
 from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.comparison import NAMES
+from lowerbound.applications.comparison import NAMES, RIVALS
 from lowerbound.applications.fit import FitReport, FitRequest, fit
 from lowerbound.assembly import ModelOptions
 from lowerbound.config import option
@@ -81,7 +81,7 @@ class DemoReport(Report):
     def text(self) -> str:
         """What happened, what the numbers mean, and what to try next."""
         found = {one["name"]: one for one in self.fit.findings}
-        vae, autoencoder, pca = (found[name] for name in NAMES.values())
+        vae, autoencoder, pca = (found[NAMES[kind]] for kind in RIVALS)
         (made,) = _accepted(vae)
         guessed, modeled = _accepted(autoencoder)
         scores = vae["likelihood"]

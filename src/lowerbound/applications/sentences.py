@@ -48,6 +48,9 @@ def _bounds(scores: Scores) -> list[str]:
         lines.append(f"that is at most {scores.bits_per_dimension().mean:.3f} bits per dimension")
     rate, distortion = Estimate.of(scores.rates.sum(0)), Estimate.of(scores.distortion)
     lines.append(f"codes cost {rate} nats (rate) and leave {distortion} nats (distortion)")
+    if len(scores.rates) > 1:
+        levels = ", ".join(f"{float(rate.mean()):.2f}" for rate in scores.rates)
+        lines.append(f"rate of each level, the coarsest first: {levels} nats")
     if scores.effective_sample_size_low:
         lines.append(f"beware: {scores.low_sample_size_message()}")
     return lines
@@ -58,7 +61,8 @@ def about_latents(found: LatentFindings) -> list[str]:
     lines = []
     if isinstance(found.units, Units):
         lines.append(f"{found.units.count} of {len(found.units.rate)} latent units are active")
-    lines.append(f"{found.agreement.hole_rate:.1%} of prior draws fall into holes (ideal: 1%)")
+    if not isinstance(found.agreement, Skipped):
+        lines.append(f"{found.agreement.hole_rate:.1%} of prior draws fall into holes (ideal: 1%)")
     if not isinstance(found.features, Skipped):
         features = found.features
         lines.append(

@@ -10,7 +10,7 @@ from typing import Any
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting import FitOptions
 
-OF_MODEL = ("network", "likelihood", "prior", "posterior")
+OF_MODEL = ("model", "network", "likelihood", "prior", "posterior")
 PARTS = (*OF_MODEL, "objective")
 
 

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.codes import Whitening, encode_rows, posteriors
 from lowerbound.evaluation.estimate import Estimate
 from lowerbound.evaluation.passes import MEMORY
 from lowerbound.keyed_noise import KeyedNoise
-from lowerbound.models import HasPrior, Model
+from lowerbound.models import HasPrior, Imagines, Model
 from lowerbound.reparameterization import base_normal, diagonal_normal, draw, seeded
 from lowerbound.trace import Step
 
@@ -80,8 +81,13 @@ def prior_agreement(
     kernels, and compared with N(0, I), which is how one would sample it.
 
     Raises:
-        UnsupportedError: the model has no encoder over one latent.
+        UnsupportedError: the model has no encoder, or several latents, each expected by another.
     """
+    if isinstance(model, Imagines) and not isinstance(model, HasPrior):
+        raise UnsupportedError(
+            f"the prior of {type(model).__name__}'s latents is a chain of distributions, each "
+            "given the latents above it, so there is no one prior to compare all codes with"
+        )
     if not isinstance(model, HasPrior):
         return _agreement_of_codes(encode_rows(model, dataset, memory=memory).mean, seed, memory)
     with torch.no_grad():

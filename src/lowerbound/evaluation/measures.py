@@ -97,6 +97,8 @@ def _active(found: Findings) -> Cell:
 
 def _mismatch(found: Findings) -> Cell:
     agreement = found.latents.agreement
+    if isinstance(agreement, Skipped):
+        return Cell()
     low, high = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
     # no value to rank by: the ends are bounds, and those of two models mostly overlap
     return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}"))
@@ -104,6 +106,8 @@ def _mismatch(found: Findings) -> Cell:
 
 def _holes(found: Findings) -> Cell:
     agreement = found.latents.agreement
+    if isinstance(agreement, Skipped):
+        return Cell()
     rate = agreement.hole_rate
     error = math.sqrt(rate * (1 - rate) / agreement.rows)
     return _unless_smoothed(agreement, percent(Estimate(rate, error)))
@@ -119,6 +123,8 @@ def _unless_smoothed(agreement: Agreement, cell: Cell) -> Cell:
 
 def _information(found: Findings) -> Cell:
     agreement = found.latents.agreement
+    if isinstance(agreement, Skipped):
+        return Cell()
     low, high = agreement.mutual_information_low, agreement.mutual_information_high
     if low is None or high is None:
         return Cell()

@@ -6,6 +6,7 @@ drawn from p(x | z), which is what the model says data looks like.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,9 @@ from lowerbound.errors import OptionError
 from lowerbound.evaluation.codes import Whitening, codes_of
 from lowerbound.evaluation.features import small_fit
 from lowerbound.evaluation.passes import MEMORY, as_taken, evaluation_mode, placed
-from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
-from lowerbound.reparameterization import draw, seeded
-from lowerbound.trace import Batch
+from lowerbound.models import Decodes, Encodes, Imagines, Model, require
+from lowerbound.reparameterization import seeded
+from lowerbound.trace import Batch, Draw, Tempered
 
 ROWS_AT_ONCE = 1024
 BYTES_PER_VALUE = 256  # of a mean that sums over blocks of levels
@@ -44,25 +45,72 @@ class Samples:
 
 
 def sample_prior(
-    model: Model, count: int, *, seed: int = 0, condition: Tensor | None = None
+    model: Model,
+    count: int,
+    *,
+    seed: int = 0,
+    condition: Tensor | None = None,
+    temperature: float | Sequence[float] = 1.0,
 ) -> Samples:
-    """z ~ p(z), x ~ p(x | z).
+    """z ~ p(z), x ~ p(x | z), level by level where there are several.
 
     Args:
         model: one with a prior.
         count: how many.
         seed: the draws are a function of it.
         condition: what a conditional model is told, (count, size).
+        temperature: of the noise of the latents; one for all levels, or one each, top down.
 
     Raises:
-        UnsupportedError: the model has no prior.
+        UnsupportedError: the model has no prior, or one without a temperature.
+        OptionError: fewer than one sample, or a negative temperature.
     """
-    has_prior = require(model, HasPrior, "be sampled")  # type: ignore[type-abstract]
+    imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
     if count < 1:
         raise OptionError(f"the number of samples must be at least 1, not {count}")
+    temperatures = _temperatures(temperature)
+    told = None if condition is None else as_taken(condition, model)
+    parts: list[Samples] = []
     with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
-        z = draw(has_prior.prior_distribution(), count)[:, 0]
-        return _decode(model, z, condition)
+        rows = _rows_at_once(imagines, told)
+        for start in range(0, count, rows):
+            part = slice(start, min(start + rows, count))
+            parts.append(_imagined(model, part, told, temperatures))
+    return Samples(
+        torch.cat([part.z for part in parts]),
+        torch.cat([part.mean for part in parts]),
+        torch.cat([part.x for part in parts]),
+        condition,
+    )
+
+
+def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
+    chosen = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
+    if not chosen or min(chosen) < 0:
+        raise OptionError(f"a temperature is zero or more, not {temperature}")
+    return chosen
+
+
+def _imagined(
+    model: Model, part: slice, told: Tensor | None, temperatures: tuple[float, ...]
+) -> Samples:
+    """One pass; rows that are told something lie along the batch, others along the samples."""
+    count = part.stop - part.start
+    plain = all(temperature == 1.0 for temperature in temperatures)
+    samples = count if told is None else 1
+    choose = Draw(samples) if plain else Tempered(samples, temperatures)
+    imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+    trace = imagines.imagine(Batch(condition=None if told is None else told[part]), choose)
+    z = model.code(trace).flatten(0, 1)
+    mean, x = trace.likelihood.mean.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
+    return Samples(z.cpu(), mean.cpu(), x.cpu())
+
+
+def _rows_at_once(model: Imagines, told: Tensor | None) -> int:
+    """How many rows fit into memory; a first row tells how large a row is."""
+    with torch.random.fork_rng(devices=[]):
+        row = model.imagine(Batch(condition=None if told is None else told[:1]))
+    return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
 
 
 def decode_codes(

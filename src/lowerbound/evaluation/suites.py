@@ -37,7 +37,7 @@ from lowerbound.evaluation.samples import (
 )
 from lowerbound.evaluation.scores import Scores
 from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
-from lowerbound.models import HasPrior, Model
+from lowerbound.models import Imagines, Model
 
 Found = TypeVar("Found")
 
@@ -89,7 +89,7 @@ class LatentFindings:
 
     codes: Codes
     units: Units | Skipped
-    agreement: Agreement
+    agreement: Agreement | Skipped
     features: Features | Skipped
 
     def to_mapping(self) -> dict[str, Any]:
@@ -101,10 +101,13 @@ class LatentFindings:
         else:
             count = to_mapping(found)
         agreement = self.agreement
-        bracket = (agreement.mutual_information_low, agreement.mutual_information_high)
+        compared = to_mapping(agreement)
+        if isinstance(agreement, Agreement):
+            low, high = agreement.mutual_information_low, agreement.mutual_information_high
+            compared = {**compared, "mutual_information": [low, high]}
         return {
             "units": count,
-            "agreement": {**to_mapping(agreement), "mutual_information": list(bracket)},
+            "agreement": compared,
             "features": to_mapping(self.features),
         }
 
@@ -170,7 +173,7 @@ def latent_suite(
     return LatentFindings(
         codes=codes,
         units=attempt(lambda: units(model, rows)),
-        agreement=prior_agreement(model, compared, seed=options.seed),
+        agreement=attempt(lambda: prior_agreement(model, compared, seed=options.seed)),
         features=feature_quality(codes.mean, rows.label, options.seed),
     )
 
@@ -198,7 +201,7 @@ def sample_suite(
         else {way: judge.accept(drawn.mean) for way, drawn in samples.items()}
     )
     # an autoencoder's p(x | z) is no model of noise: its code is that of the mean
-    from_mean = not isinstance(model, HasPrior)
+    from_mean = not isinstance(model, Imagines)
     return SampleFindings(
         samples,
         verdicts,
@@ -226,7 +229,7 @@ def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict
     """Samples by the way they were drawn, the model's own way first."""
     count, seed = options.draws, options.seed
     told = conditions(training, count, seed)
-    if isinstance(model, HasPrior):
+    if isinstance(model, Imagines):
         return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=told)}
     codes = encode_rows(model, spread(training, options.agreement_rows)).mean
     return {

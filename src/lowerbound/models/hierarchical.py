@@ -101,6 +101,10 @@ class HierarchicalVariationalAutoencoder(Model):
         emission: Emission = self.likelihood(fold(self.decoder, z, condition))
         return emission
 
+    def code(self, trace: Trace) -> Tensor:
+        """z_1, (samples, batch, latent_dim): x depends on nothing else."""
+        return trace.steps[-1].z
+
     def prior_at(self, level: int, above: Tensor | None) -> Distribution:
         """p of the latent at ``level`` (0: the top) given the one above it, (samples, batch, d)."""
         if level == 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 from torch.nn import Parameter
@@ -55,8 +54,7 @@ class LadderVariationalAutoencoder(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """The code as one point, (1, batch, latent_dim): each level's mean given those above."""
-        steps = self(batch, Mean()).steps
-        return Point(torch.cat([step.z.flatten(2) for step in steps], -1))
+        return Point(self.code(self(batch, Mean())))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
         """p(x | z) for the latents of all levels side by side, (samples, batch, latent_dim)."""
