@@ -29,6 +29,15 @@ APPLICATIONS.register("decode")(
 APPLICATIONS.register("reconstruct")(
     Listing("lowerbound.applications.generation", "encode and decode data, with its uncertainty")
 )
+APPLICATIONS.register("interpolate")(
+    Listing("lowerbound.applications.paths", "walk from row to row: pictures, a film, or a table")
+)
+APPLICATIONS.register("attributes")(
+    Listing("lowerbound.applications.attributes", "add and subtract what labels tell: a smile")
+)
+APPLICATIONS.register("arithmetic")(
+    Listing("lowerbound.applications.arithmetic", "reckon with codes: A - B + C")
+)
 APPLICATIONS.register("info")(
     Listing("lowerbound.applications.info", "say what a model folder holds, its hashes verified")
 )

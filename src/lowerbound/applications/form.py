@@ -63,8 +63,8 @@ class Entry:
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
-        stem = self.name.replace("_", "-")
+        """Its name on the command line; a field named as a word of Python ends in "_"."""
+        stem = self.name.rstrip("_").replace("_", "-")
         return f"--no-{stem}" if self.kind is bool and self.default is True else f"--{stem}"
 
     @property

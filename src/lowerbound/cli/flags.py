@@ -70,7 +70,8 @@ def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
 
 def _usage(name: str, form: Sequence[Entry]) -> str:
     """What has to be typed; the rest are options."""
-    needed = [_metavar(entry) for entry in form if entry.positional]
+    placed = [entry for entry in form if entry.positional]
+    needed = [_metavar(e) if e.required else f"[{_metavar(e)}]" for e in placed]
     for entry in form:
         if entry.required and not entry.positional:
             needed += [entry.short or entry.flag, _metavar(entry)]
@@ -99,6 +100,8 @@ def _add(group: Any, entry: Entry) -> None:
         return
     rest: dict[str, Any] = {"help": _help(entry), "metavar": _metavar(entry)}
     if entry.positional:
+        if not entry.required:
+            rest["nargs"] = "?"
         group.add_argument(_key(entry), **rest)
         return
     if entry.many:

@@ -1,0 +1,100 @@
+"""Pictures in rows and columns with a word above and beside them, so that a sheet speaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = np.ndarray[Any, Any]
+
+LEAST_SIDE = 56  # pixels: smaller pictures are enlarged
+MARGIN = 3
+FONT_SIZE = 13
+
+
+def flat_image(picture: Array) -> Image:
+    """(height, width, channels) uint8 as a grey or color image; opacity is laid on white."""
+    from PIL import Image as pillow
+
+    image = pillow.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    if image.mode in ("L", "RGB"):
+        return image
+    white = pillow.new("RGBA", image.size, "white")
+    return pillow.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def enlarged(image: Image, least_side: int = LEAST_SIDE) -> Image:
+    """A small picture with every pixel drawn as a square, so that it can be looked at."""
+    from PIL import Image as pillow
+
+    times = max(1, math.ceil(least_side / max(image.size)))
+    size = (image.width * times, image.height * times)
+    return image.resize(size, pillow.Resampling.NEAREST)
+
+
+def grid(
+    pictures: Sequence[Sequence[Array]],
+    above: Sequence[str] = (),
+    beside: Sequence[str] = (),
+    corner: str = "",
+    least_side: int = LEAST_SIDE,
+) -> Image:
+    """A sheet of pictures of one size.
+
+    Args:
+        pictures: rows of (height, width, channels) uint8.
+        above: a word for each column, cut where it is far wider than the pictures.
+        beside: a word for each row.
+        corner: what the words above count.
+        least_side: pixels to which smaller pictures are enlarged.
+    """
+    from PIL import Image as pillow, ImageDraw
+
+    images = [[enlarged(flat_image(picture), least_side) for picture in row] for row in pictures]
+    width, height = images[0][0].size
+    wide = max(width, min(2 * width, _widest(above))) + MARGIN
+    tall = height + MARGIN
+    left = MARGIN + (_widest([*beside, corner]) + 2 * MARGIN if any([*beside, corner]) else 0)
+    top = MARGIN + (FONT_SIZE + 2 * MARGIN if any(above) else 0)
+    size = (left + len(images[0]) * wide, top + len(images) * tall)
+    sheet = pillow.new(images[0][0].mode, size, "white")
+    for row, line in enumerate(images):
+        for column, image in enumerate(line):
+            middle = (wide - MARGIN - width) // 2
+            sheet.paste(image, (left + column * wide + middle, top + row * tall))
+    write = ImageDraw.Draw(sheet).text
+    if corner:
+        write((left - 2 * MARGIN, top - 2 * MARGIN), corner, "black", _font(), anchor="rs")
+    for column, word in enumerate(above):
+        place = (left + column * wide + (wide - MARGIN) // 2, top - 2 * MARGIN)
+        write(place, _fitting(word, wide), "black", _font(), anchor="ms")
+    for row, word in enumerate(beside):
+        place = (left - 2 * MARGIN, top + row * tall + (tall - MARGIN) // 2)
+        write(place, word, "black", _font(), anchor="rm")
+    return sheet
+
+
+def _font() -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(FONT_SIZE)
+
+
+def _widest(words: Sequence[str]) -> int:
+    return math.ceil(max((_font().getlength(word) for word in words), default=0))
+
+
+def _fitting(word: str, width: int) -> str:
+    """As much of a word as fits above a column."""
+    if _font().getlength(word) <= width:
+        return word
+    kept = word
+    while kept and _font().getlength(f"{kept}..") > width:
+        kept = kept[:-1]
+    return f"{kept}.."
