@@ -180,6 +180,7 @@ def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol
         sha256=data_sha256(dataset),
         seed=seed,
         split=split,
+        data=dataset.source,
     )
 
 

@@ -32,6 +32,7 @@ class Protocol:
             compact form.
         seed: of the draws.
         split: what the rows are, such as "test"; empty where not said.
+        data: where the rows came from, such as "mnist:test"; empty where not known.
     """
 
     rows: int
@@ -43,6 +44,7 @@ class Protocol:
     sha256: str
     seed: int
     split: str
+    data: str = ""
 
 
 @dataclass(frozen=True)
