@@ -269,6 +269,24 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Continue:
+    """Replay the uppermost latents, and let ``rest`` decide those below in their context."""
+
+    above: Sequence[Tensor]
+    rest: Choose
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        if level < len(self.above):
+            return self.above[level]
+        return self.rest(level, posterior, prior)
+
+    def log_weights(self, trace: Trace) -> Tensor | float:
+        return self.rest.log_weights(trace)
+
+
+@dataclass(frozen=True)
 class Mean:
     """Take each latent's mean: one deterministic pass, for encoding and reconstruction."""
 

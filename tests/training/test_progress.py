@@ -14,7 +14,7 @@ STATE = Progress(
     total=27000,
     share=0.246,
     bound=-98.214,
-    rate=24.1,
+    rates=(24.1,),
     distortion=74.114,
     validation=None,
     seconds=13.0,
@@ -49,6 +49,12 @@ def test_a_line_says_where_the_run_stands() -> None:
         "epoch 12.3  update 6,642  bound -98.21  rate 24.10  distortion 74.11  "
         "validation -99.00  skipped 2",
     ]
+
+
+def test_rates_of_several_levels_stand_beside_their_sum() -> None:
+    line = replace(STATE, rates=(1.25, 2.0, 3.0)).numbers()
+    assert "rate 6.25 (1.2 + 2.0 + 3.0)  distortion" in line
+    assert "+" not in replace(STATE, rates=(1.0,) * 30).numbers()
 
 
 def test_lines_keep_their_distance_and_the_last_state_is_always_written() -> None:

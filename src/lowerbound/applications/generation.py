@@ -56,6 +56,11 @@ class SampleRequest:
     )
     number: int = option(64, "how many", short="-n")
     mean: bool = option(False, "the decoder's mean instead of a draw from p(x | z)")
+    temperature: tuple[float, ...] = option(
+        (),
+        "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
+        "repeat it for the levels of a hierarchy, the coarsest first",
+    )
     label: str = option("", "class of the rows, for a conditional model (default: all in turn)")
     seed: int = option(0, "of the draws")
 
@@ -97,7 +102,13 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     rows.check_suffix(path, fitted.schema)
     label = _asked_labels(fitted, request.label, request.number)
     told = one_hot(fitted, label)
-    made = sample_prior(fitted.model, request.number, seed=request.seed, condition=told)
+    made = sample_prior(
+        fitted.model,
+        request.number,
+        seed=request.seed,
+        condition=told,
+        temperature=request.temperature or 1.0,
+    )
     x = made.mean if request.mean else made.x
     return _written("samples", path, fitted, x, label, mean=request.mean)
 

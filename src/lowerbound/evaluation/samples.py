@@ -87,7 +87,7 @@ def sample_prior(
 def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
     chosen = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
     if not chosen or min(chosen) < 0:
-        raise OptionError(f"a temperature is zero or more, not {temperature}")
+        raise OptionError(f"a temperature is zero or more, not {min(chosen, default=None)}")
     return chosen
 
 

@@ -7,6 +7,7 @@ from lowerbound.models.base import (
     Encodes,
     HasPrior,
     Imagines,
+    Mixes,
     Model,
     require,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "HierarchicalVariationalAutoencoder",
     "Imagines",
     "LadderVariationalAutoencoder",
+    "Mixes",
     "Model",
     "ProbabilisticPCA",
     "VariationalAutoencoder",

@@ -75,6 +75,16 @@ class HasPrior(Protocol):
         """p(z), batch shape (1, 1)."""
 
 
+@runtime_checkable
+class Mixes(Protocol):
+    """A model of several levels, each latent of which is proposed in the context of those above."""
+
+    latent_shapes: tuple[tuple[int, ...], ...]
+
+    def mix(self, above: Sequence[Tensor], batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass whose uppermost latents are given, (samples, batch, ...) each."""
+
+
 Power = TypeVar("Power")
 
 
@@ -86,7 +96,7 @@ def require(model: Model, power: type[Power], task: str) -> Power:
     """
     if isinstance(model, power):
         return model
-    methods = [name for name in vars(power) if not name.startswith("_") and name != "latent_dim"]
+    methods = [name for name, value in vars(power).items() if callable(value) and name[0] != "_"]
     able = [n for n in MODELS if all(hasattr(MODELS[n], method) for method in methods)]
     raise UnsupportedError(
         f"{type(model).__name__} cannot {task}: it has no {' or '.join(methods)}; "

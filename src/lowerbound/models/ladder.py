@@ -14,7 +14,7 @@ from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.ladder import BottomUp, LadderShape, TopDown
 from lowerbound.posteriors.gaussian import gaussian_heads
 from lowerbound.posteriors.point import Point
-from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, Trace
+from lowerbound.trace import Batch, Choose, Continue, Emission, Given, Mean, Step, Trace
 
 
 @MODELS.register("ladder")
@@ -51,6 +51,11 @@ class LadderVariationalAutoencoder(Model):
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         """A pass that sees no data."""
         return self._descend(None, len(batch), batch.condition, choose)
+
+    def mix(self, above: Sequence[Tensor], batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass whose uppermost latents are given; the posterior of the rest sees them."""
+        trace: Trace = self(batch, Continue(above, choose))
+        return trace
 
     def encode(self, batch: Batch) -> Distribution:
         """The code as one point, (1, batch, latent_dim): each level's mean given those above."""

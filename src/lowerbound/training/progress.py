@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
+MOST_LEVELS = 8  # whose rates fit on a line
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -19,7 +21,7 @@ class Progress:
         total: updates of the whole run; None where time alone limits it.
         share: how much of the run is done, 0 to 1.
         bound: mean over the training rows seen of late; NaN before the first.
-        rate: mean KL of all latents over the same rows.
+        rates: mean KL of each latent over the same rows, top down.
         distortion: mean of -log p(x | z) over the same rows.
         validation: the newest held-out bound.
         seconds: training time so far.
@@ -32,7 +34,7 @@ class Progress:
     total: int | None
     share: float
     bound: float
-    rate: float
+    rates: tuple[float, ...]
     distortion: float
     validation: float | None
     seconds: float
@@ -42,12 +44,18 @@ class Progress:
     def numbers(self) -> str:
         """The bound and what it is made of: "bound -98.21  rate 24.10  distortion 74.11"."""
         words = [f"bound {self.bound:.2f}"]
-        words += [f"rate {self.rate:.2f}", f"distortion {self.distortion:.2f}"]
+        words += [f"rate {self._rate()}", f"distortion {self.distortion:.2f}"]
         if self.validation is not None:
             words.append(f"validation {self.validation:.2f}")
         if self.skipped:
             words.append(f"skipped {self.skipped:,}")
         return "  ".join(words)
+
+    def _rate(self) -> str:
+        """The sum, and the rate of each level where there are a few, the coarsest first."""
+        if not 2 <= len(self.rates) <= MOST_LEVELS:
+            return f"{sum(self.rates):.2f}"
+        return f"{sum(self.rates):.2f} ({' + '.join(f'{rate:.1f}' for rate in self.rates)})"
 
     def position(self) -> str:
         """Epoch and update: "epoch 12.3  update 6,642/27,000"."""

@@ -145,7 +145,7 @@ class Run:
 
     def progress(self) -> Progress:
         """Where the run stands, for a reporter."""
-        bound, distortion, rate = self._newest()
+        bound, distortion, rates = self._newest()
         share, seconds = self.share, self.seconds
         share_then, seconds_then = self._mark or (share, seconds)
         done, spent = share - share_then, seconds - seconds_then
@@ -155,7 +155,7 @@ class Run:
             total=self.plan.updates,
             share=share,
             bound=bound,
-            rate=rate,
+            rates=rates,
             distortion=distortion,
             validation=self.records[-1].validation if self.records else None,
             seconds=seconds,
@@ -236,10 +236,10 @@ class Run:
             self.best.consider(bound, self.updates, self.model)
         return bound + self.units if math.isfinite(bound) else None
 
-    def _newest(self) -> tuple[float, float, float]:
-        """(bound, distortion, rate) since the last record, else those of the last record."""
+    def _newest(self) -> tuple[float, float, tuple[float, ...]]:
+        """(bound, distortion, rates) since the last record, else those of the last record."""
         bound, distortion, rates = self.meter.means()
         if self.meter.rows or not self.records:
-            return bound + self.units, distortion - self.units, sum(rates)
+            return bound + self.units, distortion - self.units, rates
         last = self.records[-1]
-        return last.bound, last.distortion, sum(last.rates)
+        return last.bound, last.distortion, last.rates

@@ -46,6 +46,25 @@ def training(material: Material) -> Iterator[Plate]:
         )
 
 
+def levels(material: Material) -> Iterator[Plate]:
+    """The rate of each level against epochs, for hierarchies."""
+    for found in material.findings:
+        records = [] if found.subject.history is None else list(found.subject.history)
+        if len(records) < 2 or len(records[0].rates) < 2:
+            continue
+        yield Plate(
+            "level_rates",
+            "How training went",
+            f"What each level of {found.name} tells about a row, level 0 being the coarsest. A "
+            "level at zero has been given up: prior and posterior agree there, whatever the row.",
+            figures.level_curves(
+                found.name,
+                np.array([record.epoch for record in records]),
+                np.array([record.rates for record in records]),
+            ),
+        )
+
+
 def _curve(name: str, records: Sequence[TrainingRecord]) -> figures.Curve:
     validation = [np.nan if r.validation is None else r.validation for r in records]
     return figures.Curve(

@@ -3,6 +3,7 @@
 Nothing here touches pyplot or its global state, so figures can be made in any thread or server.
 """
 
+from lowerbound.evaluation.figures.factors import factor_matrix
 from lowerbound.evaluation.figures.manifold import decoded_features, decoded_pictures
 from lowerbound.evaluation.figures.maps import LatentMap, latent_maps
 from lowerbound.evaluation.figures.profiles import decoded_profiles, sampled_profiles
@@ -15,7 +16,7 @@ from lowerbound.evaluation.figures.reconstructions import (
 from lowerbound.evaluation.figures.sheets import Sheet, class_shares, picture_strip, sample_sheets
 from lowerbound.evaluation.figures.style import SMALL, save_png, to_png
 from lowerbound.evaluation.figures.tables import correlations, marginals
-from lowerbound.evaluation.figures.training import Curve, training_curves
+from lowerbound.evaluation.figures.training import Curve, level_curves, training_curves
 from lowerbound.evaluation.figures.units import unit_bars
 
 __all__ = [
@@ -29,7 +30,9 @@ __all__ = [
     "decoded_features",
     "decoded_pictures",
     "decoded_profiles",
+    "factor_matrix",
     "latent_maps",
+    "level_curves",
     "marginals",
     "picture_reconstructions",
     "picture_strip",

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowerbound.evaluation.figures.style import Array, color_of, legend, new_figure, style
+from lowerbound.evaluation.figures.style import (
+    SEQUENTIAL,
+    Array,
+    color_of,
+    legend,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +52,20 @@ def training_curves(curves: Sequence[Curve]) -> Figure:
     for (left, right), curve in zip(panels, curves, strict=True):
         _bound(left, curve)
         _parts(right, curve)
+    return figure
+
+
+def level_curves(name: str, epoch: Array, rates: Array) -> Figure:
+    """The rate of each level against epochs, (records, levels), the coarsest first."""
+    from matplotlib import colormaps
+
+    figure = new_figure(6.5, 3.4, "Rates of the levels")
+    axes = style(figure.subplots(), name, "epoch", "rate (nats)", grid=True)
+    tints = colormaps[SEQUENTIAL]
+    for level, values in enumerate(rates.T):
+        tint = 0.15 + 0.75 * level / max(rates.shape[1] - 1, 1)
+        axes.plot(epoch, values, color=tints(tint), linewidth=1.5, label=f"level {level}")
+    legend(axes, loc="upper left", ncols=1 + rates.shape[1] // 9)
     return figure
 
 
