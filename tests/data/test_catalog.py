@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from lowerbound.data import CATALOG, file_sha256, load, provenance
@@ -107,6 +108,24 @@ def test_sets_inside_scikit_learn(name: str, rows: int, event: tuple[int, ...]) 
     assert provenance(name) == provenance(name)
     with pytest.raises(DataError, match="no published parts"):
         load(name, split="test")
+
+
+def test_sprites_come_with_their_factors_in_two_parts() -> None:
+    training, test = load("sprites"), load("sprites", split="test")
+    assert (len(training), len(test)) == (3_686, 922)
+    assert training.schema.event_shape == (1, 32, 32)
+    assert training.schema.levels == 2
+    assert training.schema == test.schema
+    assert test.factors is not None
+    assert test.label is not None
+    assert test.factor_names == ("shape", "scale", "rotation", "x", "y")
+    assert torch.equal(test.factors[:, 0], test.label)
+    first, second = provenance("sprites"), provenance("sprites", "test")
+    assert first["file"] == "rendered: sprites"
+    assert (first["split"], second["split"]) == ("train", "test")
+    assert first["sha256"] != second["sha256"]
+    with pytest.raises(DataError, match="parts train and test, not 'val'"):
+        load("sprites", split="val")
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -98,7 +100,35 @@ def test_a_subset_keeps_all_that_is_known_of_its_rows() -> None:
     assert found == (2, 2.0, False)
 
 
-@pytest.mark.parametrize("name", ["label", "observed", "condition", "ids"])
+def with_factors() -> Dataset:
+    factors = torch.arange(40).view(20, 2)
+    return replace(labeled(), factors=factors, factor_names=("size", "place"))
+
+
+def test_known_factors_stay_with_their_rows_and_never_reach_a_model() -> None:
+    whole = with_factors()
+    assert whole.factors is not None
+    first, second = whole.split(0.3, seed=1)
+    for part in (first, second, whole.subset([3, 1]), replace(whole, label=None)):
+        assert part.factors is not None
+        assert part.factor_names == ("size", "place")
+        for x, factors in zip(part.x, part.factors, strict=True):
+            row = int(factors[0]) // 2
+            assert torch.equal(x, whole.x[row])
+    grey = replace(whole, schema=replace(whole.schema, binarize="dynamic"))
+    assert grey.binarized().factors is whole.factors
+    assert whole.to("meta").factors.is_meta  # type: ignore[union-attr]
+    assert whole.conditioned_on_label().factors is whole.factors
+    assert "factors" not in vars(whole.all())
+    assert whole.schema.fingerprint == labeled().schema.fingerprint
+
+
+def test_factors_have_names() -> None:
+    with pytest.raises(DataError, match=r"factors of shape \(20, 2\) with 1 names"):
+        replace(with_factors(), factor_names=("size",))
+
+
+@pytest.mark.parametrize("name", ["label", "observed", "condition", "ids", "factors"])
 def test_what_is_known_has_one_entry_per_row(name: str) -> None:
     with pytest.raises(DataError, match=f"20 rows of data but 3 of {name}"):
         Dataset(labeled().schema, labeled().x, **{name: torch.zeros(3)})

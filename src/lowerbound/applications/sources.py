@@ -15,7 +15,7 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
 OnError = Literal["raise", "skip"]
-WITH_PARTS = ("mnist", "fashion_mnist")
+WITH_PARTS = ("mnist", "fashion_mnist", "sprites")
 
 
 @dataclass(frozen=True)

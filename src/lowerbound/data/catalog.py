@@ -1,4 +1,4 @@
-"""Data sets that have a name: five inside scikit-learn, two that are downloaded once."""
+"""Data sets that have a name: five inside scikit-learn, two downloaded once, one rendered here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from lowerbound.data.download import file_sha256
 from lowerbound.data.idx_sets import FASHION_MNIST, MNIST
 from lowerbound.data.raw import RawData
+from lowerbound.data.sprites import FACTORS, SHAPES, SpriteGrid, render_sprites, split_sprites
 from lowerbound.errors import DataError
 from lowerbound.registry import Registry
 
@@ -89,10 +90,28 @@ def fashion_mnist(split: str | None = None) -> RawData:
     return FASHION_MNIST.read(split)
 
 
+@CATALOG.register("sprites")
+def sprites(split: str | None = None) -> RawData:
+    """3,686 + 922 pictures of one shape, 32x32 bits, five known factors; rendered here."""
+    grid = SpriteGrid()
+    factors = split_sprites(grid, split)
+    shapes = tuple(SHAPES)
+    return RawData(
+        render_sprites(grid, factors),
+        labels=np.array(shapes)[factors[:, 0]],
+        class_names=shapes,
+        levels=2,
+        source=f"sprites:{split or 'train'}",
+        factors=factors,
+        factor_names=FACTORS,
+    )
+
+
 def provenance(name: str, split: str | None = None) -> dict[str, str]:
     """What a benchmark says of its data: {"file", "sha256", "split"}.
 
-    For a set inside scikit-learn the hash is that of its values; otherwise that of the file.
+    For a set inside scikit-learn, or rendered, the hash is that of its values; otherwise that of
+    the file.
 
     Args:
         name: of a set in the catalog, or the path of a file.
@@ -106,10 +125,11 @@ def provenance(name: str, split: str | None = None) -> dict[str, str]:
         return {"file": path.name, "sha256": file_sha256(path), "split": split or "train"}
     if name in CATALOG:
         values = np.ascontiguousarray(CATALOG[name](split).x)
+        rendered = name == "sprites"
         return {
-            "file": f"scikit-learn: {name}",
+            "file": f"{'rendered' if rendered else 'scikit-learn'}: {name}",
             "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
-            "split": split or "all",
+            "split": split or ("train" if rendered else "all"),
         }
     if not Path(name).is_file():
         raise DataError(f"{name} is neither a file nor a named data set ({', '.join(CATALOG)})")

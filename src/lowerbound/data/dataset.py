@@ -37,6 +37,9 @@ class Dataset:
         condition: (rows, size) numbers that a conditional model is told.
         ids: a name per row, such as its file.
         source: where the rows came from, for reports.
+        factors: (rows, factors) long, the causes that made each row, where they are known; for
+            evaluation only, no batch carries them.
+        factor_names: one for each of them.
     """
 
     schema: Schema
@@ -46,12 +49,18 @@ class Dataset:
     condition: Tensor | None = None
     ids: tuple[str, ...] | None = None
     source: str = ""
+    factors: Tensor | None = None
+    factor_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("observed", "label", "condition", "ids"):
+        for name in ("observed", "label", "condition", "ids", "factors"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self.x):
                 raise DataError(f"{len(self.x)} rows of data but {len(value)} of {name}")
+        if self.factors is not None and self.factors.shape[1:] != (len(self.factor_names),):
+            raise DataError(
+                f"factors of shape {tuple(self.factors.shape)} with {len(self.factor_names)} names"
+            )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -93,6 +102,7 @@ class Dataset:
             label=_gather(self.label, rows),
             condition=_gather(self.condition, rows),
             ids=ids,
+            factors=_gather(self.factors, rows),
         )
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:

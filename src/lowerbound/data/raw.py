@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array
@@ -42,6 +43,8 @@ class RawData:
         left_out: columns of a table that were seen and not used.
         ids: a name per row.
         source: where it came from, for reports.
+        factors: (rows, factors) integers, the causes that made each row, where they are known.
+        factor_names: one for each of them.
     """
 
     x: Any
@@ -54,6 +57,8 @@ class RawData:
     left_out: tuple[str, ...] = ()
     ids: tuple[str, ...] | None = None
     source: str = ""
+    factors: Any = None
+    factor_names: tuple[str, ...] = ()
 
 
 def fit(raw: RawData, binarize: Binarize = "none", standardize: bool = True) -> Dataset:
@@ -92,7 +97,16 @@ def encode(raw: RawData, schema: Schema) -> Dataset:
 
 def _dataset(raw: RawData, schema: Schema, label: Tensor | None) -> Dataset:
     packed = schema.pack(raw.x)
-    return Dataset(schema, packed, label=label, ids=raw.ids, source=raw.source)
+    factors = None if raw.factors is None else torch.as_tensor(raw.factors, dtype=torch.long)
+    return Dataset(
+        schema,
+        packed,
+        label=label,
+        ids=raw.ids,
+        source=raw.source,
+        factors=factors,
+        factor_names=raw.factor_names,
+    )
 
 
 def _needed(binarize: Binarize, schema: Schema) -> Binarize:
