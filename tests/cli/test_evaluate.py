@@ -77,3 +77,22 @@ def test_a_model_without_a_bound_says_so(run: Run, pictures: Path, autoencoder: 
     assert done.code == 0
     assert "no likelihood: Autoencoder has no prior" in done.out
     assert run("evaluate", autoencoder, pictures, "--at-least", "3").code == 2
+
+
+def test_tighter_bounds_and_the_protocol_are_printed_when_asked(
+    run: Run, pictures: Path, picture_model: Path
+) -> None:
+    words = ("evaluate", picture_model, pictures, "--samples", 30, "--gap-rows", 0)
+    dear = ("--tight-rows", 4, "--tight-samples", 60)
+    slow = ("--ais-rows", 2, "--ais-temperatures", 3, "--ais-chains", 2)
+    done = run(*words, *dear, *slow)
+    assert "L_60 is" in done.out
+    assert "annealed importance sampling of 2 rows (3 temperatures, 2 chains)" in done.out
+    assert "Pareto k" in done.out
+    assert "protocol: 60 rows" in done.out
+    assert "SHA-256 of the rows" in done.out
+    found = run(*words, *dear, *slow, "--json").object["findings"]
+    assert found["tighter"]["samples"] == 60
+    assert found["annealed"]["rows"] == 2
+    plain = run(*words)
+    assert "annealed" not in plain.out

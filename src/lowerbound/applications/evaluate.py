@@ -21,11 +21,13 @@ from lowerbound.applications.sentences import (
     about_samples,
 )
 from lowerbound.applications.sources import Parts, apart, open_untold, told
+from lowerbound.applications.standings import about_leaderboard, about_protocol
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, UnsupportedError
 from lowerbound.evaluation.acceptance import fit_judge
 from lowerbound.evaluation.estimate import Estimate, Skipped
+from lowerbound.evaluation.leaderboard import Leaderboard
 from lowerbound.evaluation.scores import Scores
 from lowerbound.evaluation.suites import (
     LikelihoodFindings,
@@ -180,6 +182,12 @@ def _see_likelihood(
         sight.lines.append(f"{found.scores.protocol.rows:,} of them, evenly spread (--rows 0: all)")
     sight.findings |= jsonable(found.to_mapping())
     sight.lines += about_likelihood(found)
+    if isinstance(found.scores, Scores):
+        sight.lines.append(about_protocol(found.scores.protocol))
+    leaderboard = found.leaderboard()
+    if isinstance(leaderboard, Leaderboard):
+        sight.findings["leaderboard"] = jsonable(leaderboard)
+        sight.lines += about_leaderboard(leaderboard)
     for other in request.compare:
         difference = _difference(request, reporter, found, other)
         sight.differences[other] = jsonable(difference)
@@ -259,4 +267,6 @@ def write_scores(path: Path, scores: Scores, rows: Dataset) -> tuple[str, ...]:
         "rate": scores.rates.sum(0),
         "effective_sample_size": scores.effective_sample_size,
     }
+    if scores.pareto_k is not None:
+        named["pareto_k"] = scores.pareto_k
     return write_frame(path, named)

@@ -7,7 +7,13 @@ from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.latents import Units
 from lowerbound.evaluation.scores import Scores
 from lowerbound.evaluation.subjects import Findings
-from lowerbound.evaluation.suites import LatentFindings, LikelihoodFindings, SampleFindings
+from lowerbound.evaluation.suites import (
+    NOT_ASKED_FOR,
+    LatentFindings,
+    LikelihoodFindings,
+    SampleFindings,
+)
+from lowerbound.evaluation.tighter import Carried, CrossCheck
 
 SURE = 1.96  # standard errors that leave chance one case in twenty
 
@@ -26,7 +32,7 @@ def about_likelihood(found: LikelihoodFindings) -> list[str]:
     explained = about_explained(found.error.explained)
     if isinstance(found.scores, Skipped):
         return [f"no likelihood: {found.scores.reason}", explained]
-    return [*_bounds(found.scores), explained]
+    return [*_bounds(found.scores), *_tightened(found), explained]
 
 
 def about_explained(share: float) -> str:
@@ -51,9 +57,43 @@ def _bounds(scores: Scores) -> list[str]:
     if len(scores.rates) > 1:
         levels = ", ".join(f"{float(rate.mean()):.2f}" for rate in scores.rates)
         lines.append(f"rate of each level, the coarsest first: {levels} nats")
-    if scores.effective_sample_size_low:
-        lines.append(f"beware: {scores.low_sample_size_message()}")
+    lines.append(_weights(scores))
+    lines += [f"beware: {warning}" for warning in scores.warnings()]
     return lines
+
+
+def _weights(scores: Scores) -> str:
+    """How many draws count, and how heavy the tail of their weights is."""
+    median = float(scores.effective_sample_size.median())
+    line = f"effective sample size: {median:.1f} of {scores.samples} in the median row"
+    if scores.pareto_k is None:
+        return line
+    return f"{line}; Pareto k {float(scores.pareto_k.median()):.2f}"
+
+
+def _tightened(found: LikelihoodFindings) -> list[str]:
+    """The dear looks at some of the rows, where they were asked for."""
+    lines = []
+    if isinstance(found.tighter, Carried):
+        tight = found.tighter
+        lines.append(
+            f"L_{tight.samples:,} is {tight.bound} nats per row: {tight.difference} above, "
+            f"measured on {tight.rows:,} of the rows"
+        )
+    if isinstance(found.annealed, CrossCheck):
+        lines += _annealed(found.annealed)
+    elif found.annealed != NOT_ASKED_FOR:
+        lines.append(f"no annealing: {found.annealed.reason}")
+    return lines
+
+
+def _annealed(check: CrossCheck) -> list[str]:
+    slowly = f"{check.options.temperatures:,} temperatures, {check.options.chains} chains"
+    return [
+        f"annealed importance sampling of {check.rows:,} rows ({slowly}): at least {check.bound} "
+        f"nats per row, {check.gain} above the bound of the same rows",
+        f"on as many rows that the model made itself its two bounds are {check.gap} nats apart",
+    ]
 
 
 def about_latents(found: LatentFindings) -> list[str]:
@@ -69,7 +109,35 @@ def about_latents(found: LatentFindings) -> list[str]:
             f"a linear classifier on the codes is right for {features.probe.mean:.1%} of the rows "
             f"(always the most frequent class: {features.chance:.1%})"
         )
-    return lines
+    return [*lines, *_about_information(found), *_about_factors(found)]
+
+
+def _about_information(found: LatentFindings) -> list[str]:
+    """What codes tell of rows, and how far all codes together are from the prior."""
+    agreement = found.agreement
+    if isinstance(agreement, Skipped):
+        return []
+    low, high = agreement.mutual_information_low, agreement.mutual_information_high
+    if low is None or high is None:  # codes are points: they would tell infinitely much
+        return []
+    least, most = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
+    return [
+        f"all codes together are {least:.2f} to {most:.2f} nats from the prior (KL)",
+        f"a code tells {low:.2f} to {high:.2f} nats about its row (mutual information)",
+    ]
+
+
+def _about_factors(found: LatentFindings) -> list[str]:
+    known = found.disentanglement
+    if isinstance(known, Skipped):
+        return [f"no disentanglement: {known.reason}"]
+    gaps = ", ".join(f"{n} {gap:.2f}" for n, gap in zip(known.names, known.gaps, strict=True))
+    return [
+        f"known factors: MIG {known.mig:.3f} ({gaps}); SAP {known.sap:.3f}",
+        f"DCI by random forests: disentanglement {known.disentanglement:.3f}, completeness "
+        f"{known.completeness:.3f}, informativeness {known.informativeness:.1%} (chance: "
+        f"{known.chance:.1%})",
+    ]
 
 
 def about_samples(found: SampleFindings) -> list[str]:

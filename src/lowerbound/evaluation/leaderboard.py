@@ -112,7 +112,7 @@ def _differences(figure: Figure, summary: Summary, bounds: Mapping[int, Estimate
         yield "its source does not say by how many importance samples it was estimated"
     elif figure.samples not in bounds:
         yield (
-            f"it is {figure.estimator}, and {_listed(bounds)} was measured: more importance "
+            f"it is {figure.estimator}, and this run has {_listed(bounds)}: more importance "
             f"samples give a tighter bound (--samples {figure.samples})"
         )
 

@@ -18,6 +18,7 @@ from lowerbound.evaluation.cells import (
     row_mean,
     share,
 )
+from lowerbound.evaluation.disentanglement import Disentanglement
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.features import Features
 from lowerbound.evaluation.latents import Units
@@ -62,6 +63,18 @@ def from_verdict(way: str, ask: Callable[[Acceptance], Cell]) -> Callable[[Findi
     return answer
 
 
+def from_factors(ask: Callable[[Disentanglement], float]) -> Callable[[Findings], Cell]:
+    """An answer taken from how codes and known factors go together; nothing where none is known."""
+
+    def answer(found: Findings) -> Cell:
+        known = found.latents.disentanglement
+        if isinstance(known, Skipped):
+            return Cell()
+        return Cell(minus(ask(known), 3), ask(known))
+
+    return answer
+
+
 def _bound(scores: Scores) -> Cell:
     note = scores.low_sample_size_message() if scores.effective_sample_size_low else ""
     return replace(row_mean(scores.bound), note=note)
@@ -81,6 +94,30 @@ def _bits(scores: Scores) -> Cell:
 def _effective(scores: Scores) -> Cell:
     median = float(scores.effective_sample_size.median())
     return Cell(f"{median:.1f} of {scores.samples}")
+
+
+def _heavy_tails(scores: Scores) -> Cell:
+    high = scores.share_pareto_k_high
+    return Cell() if high is None else share(high)
+
+
+def _tighter(found: Findings) -> Cell:
+    tighter = found.likelihood.tighter
+    if isinstance(tighter, Skipped):
+        return Cell()
+    cell = estimate(tighter.bound)
+    return replace(cell, text=f"{cell.text} (L_{tighter.samples})", value=None)
+
+
+def _annealed(found: Findings) -> Cell:
+    check = found.likelihood.annealed
+    # on other rows than the bounds above, so not to be ranked beside them
+    return Cell() if isinstance(check, Skipped) else replace(estimate(check.bound), value=None)
+
+
+def _annealing_gap(found: Findings) -> Cell:
+    check = found.likelihood.annealed
+    return Cell() if isinstance(check, Skipped) else replace(estimate(check.gap), value=None)
 
 
 def _gap(found: Findings) -> Cell:
@@ -175,6 +212,34 @@ MEASURES = (
     ),
     Measure(
         HELD_OUT,
+        "heavy-tailed rows",
+        "Share of rows where a few importance samples carry all (Pareto k above 0.7).",
+        "",
+        from_scores(_heavy_tails),
+    ),
+    Measure(
+        HELD_OUT,
+        "carried bound",
+        "L of a larger K on all rows, from its paired difference on some.",
+        "",
+        _tighter,
+    ),
+    Measure(
+        HELD_OUT,
+        "annealed bound",
+        "Lower bound by annealed importance sampling, on some of the rows.",
+        "",
+        _annealed,
+    ),
+    Measure(
+        HELD_OUT,
+        "annealing gap",
+        "How far annealing's two bounds are apart on rows that the model made, in nats.",
+        "",
+        _annealing_gap,
+    ),
+    Measure(
+        HELD_OUT,
         "distortion",
         "−log p(x | z): what is lost when a row goes through its code, in nats.",
         "",
@@ -250,6 +315,41 @@ MEASURES = (
         "Share of a row's 10 nearest codes that have its class.",
         "higher",
         from_features(lambda features: share(features.purity)),
+    ),
+    Measure(
+        LATENT,
+        "MIG",
+        "How far one unit tells more of each known factor than any other; 1 is ideal.",
+        "",
+        from_factors(lambda known: known.mig),
+    ),
+    Measure(
+        LATENT,
+        "DCI disentanglement",
+        "Whether each unit matters for one known factor only; 1 is ideal.",
+        "",
+        from_factors(lambda known: known.disentanglement),
+    ),
+    Measure(
+        LATENT,
+        "DCI completeness",
+        "Whether one unit only matters for each known factor; 1 is ideal.",
+        "",
+        from_factors(lambda known: known.completeness),
+    ),
+    Measure(
+        LATENT,
+        "DCI informativeness",
+        "How often a forest on all units is right about the known factors.",
+        "",
+        from_factors(lambda known: known.informativeness),
+    ),
+    Measure(
+        LATENT,
+        "SAP",
+        "How much better one unit predicts each known factor than any other; 1 is ideal.",
+        "",
+        from_factors(lambda known: known.sap),
     ),
     Measure(
         SAMPLES,

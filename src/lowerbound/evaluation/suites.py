@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -20,10 +20,13 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.acceptance import Acceptance, Judge
 from lowerbound.evaluation.aggregate import Agreement, prior_agreement
 from lowerbound.evaluation.amortization import AmortizationGap, amortization_gap
+from lowerbound.evaluation.annealing import AnnealingOptions
 from lowerbound.evaluation.codes import Codes, encode_rows
+from lowerbound.evaluation.disentanglement import Disentanglement, disentanglement_quality
 from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.features import Features, feature_quality
 from lowerbound.evaluation.latents import Units, units
+from lowerbound.evaluation.leaderboard import Leaderboard, place
 from lowerbound.evaluation.likelihood import Progress, score
 from lowerbound.evaluation.reconstruction import ReconstructionError, reconstruction_error
 from lowerbound.evaluation.sample_quality import SampleQuality
@@ -36,11 +39,13 @@ from lowerbound.evaluation.samples import (
     sample_white_codes,
 )
 from lowerbound.evaluation.scores import Scores
+from lowerbound.evaluation.tighter import Carried, CrossCheck, carry_over, cross_check, spread_rows
 from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
 from lowerbound.models import Imagines, Model
 
 Found = TypeVar("Found")
 
+NOT_ASKED_FOR = Skipped("not asked for")
 FROM_PRIOR = "prior"
 FROM_WHITE_CODES = "N(0, I) in white code space"
 FROM_MIXTURE = "Gaussian mixture fitted to the codes"
@@ -55,6 +60,11 @@ class SuiteOptions:
     rows: int = option(2_000, "held-out rows scored, spread over the data; 0: all")
     agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
     gap_rows: int = option(100, "rows whose own posterior is sought; 0: none")
+    tight_samples: int = option(5_000, "K of a tighter bound on some of the rows")
+    tight_rows: int = option(0, "rows for that, spread over the scored; 0: none")
+    ais_rows: int = option(0, "rows for annealed importance sampling and its reverse; 0: none")
+    ais_temperatures: int = option(500, "steps of it from the encoder's answer to the posterior")
+    ais_chains: int = option(8, "chains of it per row")
     draws: int = option(1_000, "samples drawn from the model")
     feature_rows: int = option(
         5_000, "labelled rows that the feature network of distances learns from; 0: no distances"
@@ -72,6 +82,8 @@ class LikelihoodFindings:
     scores: Scores | Skipped
     gap: AmortizationGap | Skipped
     error: ReconstructionError
+    tighter: Carried | Skipped = NOT_ASKED_FOR
+    annealed: CrossCheck | Skipped = NOT_ASKED_FOR
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -80,7 +92,17 @@ class LikelihoodFindings:
             "likelihood": to_mapping(scores.summary() if isinstance(scores, Scores) else scores),
             "amortization_gap": to_mapping(gap.gap if isinstance(gap, AmortizationGap) else gap),
             "reconstruction_error": to_mapping(self.error),
+            "tighter": to_mapping(self.tighter),
+            "annealed": to_mapping(self.annealed),
         }
+
+    def leaderboard(self) -> Leaderboard | Skipped:
+        """The bounds beside the published ones of the same protocol."""
+        if isinstance(self.scores, Skipped):
+            return self.scores
+        tight = self.tighter
+        bounds = {tight.samples: tight.bound} if isinstance(tight, Carried) else {}
+        return place(self.scores.summary(), bounds)
 
 
 @dataclass(frozen=True)
@@ -91,6 +113,7 @@ class LatentFindings:
     units: Units | Skipped
     agreement: Agreement | Skipped
     features: Features | Skipped
+    disentanglement: Disentanglement | Skipped
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -109,6 +132,7 @@ class LatentFindings:
             "units": count,
             "agreement": compared,
             "features": to_mapping(self.features),
+            "disentanglement": _mapping(self.disentanglement),
         }
 
 
@@ -123,15 +147,13 @@ class SampleFindings:
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
-        verdicts, quality = self.acceptance, self.quality
+        verdicts = self.acceptance
         return {
             "accepted": to_mapping(verdicts)
             if isinstance(verdicts, Skipped)
             else {way: to_mapping(verdict) for way, verdict in verdicts.items()},
             "reencode_r_squared": self.consistency.r_squared,
-            "distances": to_mapping(quality)
-            if isinstance(quality, Skipped)
-            else quality.to_mapping(),
+            "distances": _mapping(self.quality),
         }
 
 
@@ -143,7 +165,7 @@ def likelihood_suite(
     split: str = "held out",
     progress: Progress | None = None,
 ) -> LikelihoodFindings:
-    """Bounds, amortization gap and reconstruction error on held-out rows."""
+    """Bounds, amortization gap and reconstruction error on held-out rows; tighter ones if asked."""
     options = options or SuiteOptions()
     rows = spread(held_out, options.rows)
 
@@ -155,17 +177,50 @@ def likelihood_suite(
 
     def gap() -> AmortizationGap | Skipped:
         if not options.gap_rows:
-            return Skipped("not asked for")
+            return NOT_ASKED_FOR
         return amortization_gap(model, spread(rows, options.gap_rows))
 
     error = reconstruction_error(model, rows)
-    return LikelihoodFindings(attempt(scores), attempt(gap), error)
+    found = LikelihoodFindings(attempt(scores), attempt(gap), error)
+    return _tightened(model, rows, found, options, progress)
+
+
+def _tightened(
+    model: Model,
+    rows: Dataset,
+    found: LikelihoodFindings,
+    options: SuiteOptions,
+    progress: Progress | None,
+) -> LikelihoodFindings:
+    """The findings with the dear looks at some of the rows that were asked for."""
+    scores = found.scores
+    if isinstance(scores, Skipped):
+        return found
+
+    def tighter() -> Carried | Skipped:
+        if not options.tight_rows:
+            return NOT_ASKED_FOR
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            samples, few = options.tight_samples, options.tight_rows
+            return carry_over(model, rows, scores, samples, few, progress=progress)
+
+    def annealed() -> CrossCheck | Skipped:
+        if not options.ais_rows:
+            return NOT_ASKED_FOR
+        slowly = AnnealingOptions(
+            temperatures=options.ais_temperatures, chains=options.ais_chains, seed=options.seed
+        )
+        return cross_check(model, rows, scores, slowly, options.ais_rows, progress=progress)
+
+    return replace(found, tighter=attempt(tighter), annealed=attempt(annealed))
 
 
 def latent_suite(
     model: Model, training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
 ) -> LatentFindings:
-    """Active units and features on held-out rows, agreement with the prior on training rows."""
+    """Active units, features and disentanglement on held-out rows, agreement with the prior on
+    training rows."""
     options = options or SuiteOptions()
     rows = spread(held_out, options.rows)
     codes = encode_rows(model, rows)
@@ -175,6 +230,9 @@ def latent_suite(
         units=attempt(lambda: units(model, rows)),
         agreement=attempt(lambda: prior_agreement(model, compared, seed=options.seed)),
         features=feature_quality(codes.mean, rows.label, options.seed),
+        disentanglement=disentanglement_quality(
+            codes.mean, rows.factors, rows.factor_names, options.seed
+        ),
     )
 
 
@@ -249,7 +307,12 @@ def spread(dataset: Dataset, most: int) -> Dataset:
     """At most that many rows, evenly spread over the data; 0: all."""
     if not most or len(dataset) <= most:
         return dataset
-    return dataset.subset(torch.linspace(0, len(dataset) - 1, most).round().long())
+    return dataset.subset(spread_rows(len(dataset), most))
+
+
+def _mapping(found: Disentanglement | SampleQuality | Skipped) -> dict[str, Any]:
+    """JSON-like values of a finding, or the reason why there is none."""
+    return to_mapping(found) if isinstance(found, Skipped) else found.to_mapping()
 
 
 def attempt(ask: Callable[[], Found]) -> Found | Skipped:
