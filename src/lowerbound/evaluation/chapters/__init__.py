@@ -21,8 +21,10 @@ def plates(material: Material, planar: Material | None = None) -> Iterator[Plate
     pictures = material.pictures
     yield from training.data_sheet(material) if pictures else ()
     yield from training.training(material)
+    yield from training.levels(material)
     yield from latent.maps(flat)
     yield from latent.active_units(material)
+    yield from latent.factors(material)
     yield from latent.manifold(flat)
     if pictures:
         yield from reconstructions.of_pictures(material)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lowerbound.evaluation import figures
 from lowerbound.evaluation.chapters.material import Material, Plate
+from lowerbound.evaluation.disentanglement import Disentanglement
 from lowerbound.evaluation.latents import Units
 from lowerbound.evaluation.manifold import latent_grid
 from lowerbound.evaluation.samples import decode_codes
@@ -45,6 +46,21 @@ def active_units(material: Material) -> Iterator[Plate]:
             "How much each latent unit tells about a row. A unit without a blue bar tells nothing: "
             "the latent dimension could be smaller by as many.",
             figures.unit_bars(found.rate.numpy(), found.active.numpy(), material.main.name),
+        )
+
+
+def factors(material: Material) -> Iterator[Plate]:
+    """What each latent unit tells of each known factor."""
+    main = material.main
+    known = main.latents.disentanglement
+    if isinstance(known, Disentanglement):
+        yield Plate(
+            "factors",
+            CHAPTER,
+            "How much each latent unit tells of each known cause of the rows, as a share of all "
+            "there is to know. Disentangled codes have one bright cell in each line and column; a "
+            f"line with several says that factors share units. MIG {known.mig:.2f}.",
+            figures.factor_matrix(known.information, known.names, main.name),
         )
 
 
