@@ -170,6 +170,7 @@ def test_every_named_set_and_reading_option_is_described() -> None:
 
 def test_every_measure_is_described() -> None:
     text = section(DOCS / "evaluation.md", "The measures").text
+    text += section(DOCS / "samples_and_latents.md", "Measures of the report").text
     described = set(re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE)) - {"measure"}
     assert {measure.label.format(samples="K") for measure in MEASURES} <= described - {"---"}
 
