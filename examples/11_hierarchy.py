@@ -1,0 +1,106 @@
+"""Latents in several levels: the Markov chain of the textbook, and the ladder that is used today.
+
+The chain draws z_T from the prior, each level below from the one above, and x from z_1 alone; its
+encoder climbs the same way back:
+
+    p(x | z_1) p(z_1 | z_2) ... p(z_T)        q(z_1 | x) q(z_2 | z_1) ... q(z_T | z_{T-1})
+
+    log p(x) >= E_q[log p(x | z_1)] - sum over levels of the rate of that level
+
+The bound of any hierarchy splits like this: one distortion, and a rate for each level. A chain
+gives up its upper levels easily: z_1 alone can tell x, and what a level above adds has to pass
+through it. In a ladder the encoder reads the data first, and prior and posterior then share one
+path from the coarsest level down, so each level adds to what is known already.
+
+    python examples/11_hierarchy.py [--quick]
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from _figures import plt, quick, save, show_sheet
+
+from lowerbound.assembly import ModelOptions
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.acceptance import fit_judge
+from lowerbound.evaluation.likelihood import score
+from lowerbound.evaluation.samples import sample_prior
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models import Imagines
+from lowerbound.reparameterization import seeded
+from lowerbound.trace import Batch, Continue, Draw, Mean
+from lowerbound.training import TrainingOptions
+
+LATENT, LEVELS = 16, 3
+
+
+def fitted_models(train: Dataset, epochs: int) -> dict[str, Fitted]:
+    """One latent, a chain and a ladder of three, all fitted alike."""
+    training = TrainingOptions(epochs=epochs, learning_rate=2e-3, seed=0)
+    kinds = {"vae": {}, "hierarchical": {"levels": LEVELS}, "ladder": {"levels": LEVELS}}
+    return {
+        kind: fit(
+            train,
+            FitOptions(
+                ModelOptions(kind, LATENT, network="mlp", model_options=options), training=training
+            ),
+        )
+        for kind, options in kinds.items()
+    }
+
+
+def worth(kind: str, fitted: Fitted, test: Dataset, judge: object) -> torch.Tensor:
+    """The bound on unseen digits, the rate of each level, and what a judge says of samples."""
+    summary = score(fitted.model, test, samples=100).summary()
+    samples = sample_prior(fitted.model, 1000)
+    rates = ", ".join(f"{rate.mean:.2f}" for rate in summary.rates)
+    print(f"{kind}: ELBO {summary.elbo}, L_100 {summary.bound} nats")
+    print(f"  distortion {summary.distortion.mean:.2f}, rates from the top down: {rates} nats")
+    print(f"  {judge.accept(samples.mean).rate.mean:.1%} of prior samples accepted")
+    return samples.mean[:40]
+
+
+def redrawn(fitted: Fitted, columns: int) -> list[torch.Tensor]:
+    """Prior samples that share their uppermost latents: of none, one, two levels."""
+    model = fitted.model
+    assert isinstance(model, Imagines)
+    with seeded(3), torch.no_grad():
+        first = model.imagine(Batch(), Draw(1)).steps
+        sheets = []
+        for kept in range(len(first)):
+            above = [step.z.expand(columns, *step.z.shape[1:]) for step in first[:kept]]
+            trace = model.imagine(Batch(), Continue(above, Draw(columns)))
+            sheets.append(trace.likelihood.mean[:, 0])
+        all_kept = Continue([step.z for step in first], Mean())
+        sheets.append(model.imagine(Batch(), all_kept).likelihood.mean[:, 0])
+    return sheets
+
+
+def draw(shown: dict[str, torch.Tensor], ladder: Fitted, train: Dataset) -> None:
+    figure = plt.figure(figsize=(9, 4.6))
+    above, below = figure.subfigures(2, 1)
+    for panel, (kind, mean) in zip(above.subplots(1, len(shown)), shown.items(), strict=True):
+        pictures = train.schema.decode(mean, rounded=False)
+        show_sheet(panel, pictures, across=10, title=f"samples: {kind}")
+    sheets = redrawn(ladder, 20)
+    names = ["everything redrawn", "level 0 kept", "levels 0 and 1 kept"]
+    for panel, sheet, name in zip(below.subplots(1, 3), sheets, names, strict=False):
+        pictures = train.schema.decode(sheet, rounded=False)
+        show_sheet(panel, pictures, across=5, title=f"ladder, {name}")
+    save(figure, "hierarchy.png")
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    short = quick(__doc__)
+    train, test = load("digits").split(0.2, seed=0)
+    judge = fit_judge(train, test)
+    models = fitted_models(train, 15 if short else 300)
+    shown = {kind: worth(kind, one, test, judge) for kind, one in models.items()}
+    draw(shown, models["ladder"], train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Why this algorithm: three ways to fit the same latent-variable model, at the same price.
+
+The likelihood of a decoder, p(x) = E_p(z)[p(x | z)], has no closed form, and neither has p(z | x),
+so the classical EM algorithm cannot take its E-step. Three ways out, on one small model:
+
+- Monte Carlo EM draws z from p(z | x) by Hamiltonian Monte Carlo, a chain for each row, and raises
+  log p(x, z) at the draws. It is right in the limit, asks for no encoder, and pays for each draw
+  with many passes through the decoder; every row needs a chain of its own, which must have mixed.
+- Wake-sleep (Hinton et al. 1995) trains an encoder on the model's own dreams, x ~ p(x), and the
+  decoder at the encoder's draws for real rows. It is cheap; its two phases raise no common bound.
+- Auto-encoding variational Bayes (Kingma & Welling 2014) raises one bound by the gradient of both:
+  as cheap, and it knows what it maximizes.
+
+The price is counted in rows that pass through a network with a gradient, not in seconds. With many
+rows the chains of Monte Carlo EM move once in a long while; with few, all three get there.
+
+    python examples/12_why_variational.py [--quick]
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import torch
+from _figures import plt, quick, save
+from torch import Tensor
+
+from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.hamiltonian import Target, Transition
+from lowerbound.evaluation.likelihood import score
+from lowerbound.models import Imagines, Model
+from lowerbound.objectives import ELBO
+from lowerbound.reparameterization import seeded
+from lowerbound.trace import Batch, Draw, Given
+
+BATCH, STEP_SIZE = 50, 3e-3
+TRANSITIONS, LEAPFROG, TARGET_ACCEPTANCE = 2, 5, 0.8
+OPTIONS = ModelOptions(
+    latent_dim=3, network="mlp", network_options={"hidden": [100], "activation": "tanh"}
+)
+Learner = Callable[[Model, Dataset], Callable[[Tensor], int]]
+
+
+def auto_encoding(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
+    """Raise the bound by encoder and decoder together: one pass a row."""
+    adam, bound = torch.optim.Adam(model.parameters(), STEP_SIZE), ELBO()
+
+    def update(index: Tensor) -> int:
+        adam.zero_grad()
+        bound(model, rows.batch(index).to(torch.float32)).loss.backward()
+        adam.step()
+        return len(index)
+
+    return update
+
+
+def wake_sleep(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
+    """Decoder at the encoder's draws, encoder on dreams: two passes a row."""
+    assert isinstance(model, Imagines)
+    parts = model.parts()
+    wake = torch.optim.Adam(parts["generative"], STEP_SIZE)
+    sleep = torch.optim.Adam(parts["inference"], STEP_SIZE)
+
+    def update(index: Tensor) -> int:
+        batch = rows.batch(index).to(torch.float32)
+        with torch.no_grad():
+            z = model(batch, Draw(1)).steps[0].z
+            dream = model.imagine(Batch(), Draw(len(index)))
+            x = dream.likelihood.sample().flatten(0, 1)
+        wake.zero_grad()
+        (-model(batch, Given([z])).likelihood.log_prob(batch.x).mean()).backward()
+        wake.step()
+        sleep.zero_grad()
+        z = dream.steps[0].z.transpose(0, 1)
+        (-model(Batch(x), Given([z])).steps[0].posterior.log_prob(z).mean()).backward()
+        sleep.step()
+        return 2 * len(index)
+
+    return update
+
+
+def monte_carlo_em(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
+    """Decoder at draws from each row's own chain: a pass for each step of a trajectory."""
+    adam = torch.optim.Adam(model.parts()["generative"], STEP_SIZE)
+    chains = torch.randn(1, len(rows), 3)
+    steps = torch.full((len(rows),), 0.1)
+
+    def update(index: Tensor) -> int:
+        batch = rows.batch(index).to(torch.float32)
+        with torch.no_grad():
+            target = Target(model, batch, model(batch, Draw(1)))
+        move = Transition(target, torch.ones(1, len(index), 3), LEAPFROG)
+        state = target(chains[:, index])
+        for _ in range(TRANSITIONS):
+            noise = torch.randn(1, len(index), move.noise_numbers)
+            state, accepted = move(state, 1.0, steps[index], noise)
+            steps[index] *= torch.exp(0.1 * (accepted.mean(0) - TARGET_ACCEPTANCE))
+        chains[:, index] = state.z
+        adam.zero_grad()
+        (-model(batch, Given([state.z])).likelihood.log_prob(batch.x).mean()).backward()
+        adam.step()
+        return len(index) * (TRANSITIONS * LEAPFROG + 2)
+
+    return update
+
+
+LEARNERS: dict[str, Learner] = {
+    "auto-encoding variational Bayes": auto_encoding,
+    "wake-sleep": wake_sleep,
+    "Monte Carlo EM": monte_carlo_em,
+}
+
+
+def curve(learner: Learner, rows: Dataset, test: Dataset, budget: int) -> list[tuple[int, float]]:
+    """(rows passed, L_500 of unseen rows) along one run."""
+    with seeded(0):
+        model = assemble(rows.schema, OPTIONS)
+        initialize(model, rows)
+        update, batches = learner(model, rows), shuffled(len(rows))
+        passed, found = 0, []
+        marks = iter(torch.logspace(3.3, torch.tensor(float(budget)).log10(), 12).long().tolist())
+        mark = next(marks, None)
+        while mark is not None:
+            passed += update(next(batches))
+            while mark is not None and passed >= mark:
+                found.append((passed, worth(learner, model, rows, test)))
+                mark = next(marks, None)
+    return found
+
+
+def worth(learner: Learner, model: Model, rows: Dataset, test: Dataset) -> float:
+    """L_500 of unseen rows, under an encoder that is fitted for the purpose where there is none."""
+    if learner is monte_carlo_em:
+        fit_encoder(model, rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return float(score(model, test, samples=500).bound.mean())
+
+
+def fit_encoder(model: Model, rows: Dataset, updates: int = 300) -> None:
+    """Raise the bound by the encoder alone: it proposes for the score, and trains nothing."""
+    adam, bound = torch.optim.Adam(model.parts()["inference"], STEP_SIZE), ELBO()
+    batches = shuffled(len(rows))
+    for _ in range(updates):
+        model.zero_grad()
+        bound(model, rows.batch(next(batches)).to(torch.float32)).loss.backward()
+        adam.step()
+
+
+def shuffled(count: int) -> Iterator[Tensor]:
+    """Minibatches of row numbers, without end."""
+    while True:
+        yield from torch.randperm(count).split(min(BATCH, count))
+
+
+def main() -> None:
+    short = quick(__doc__)
+    train, test = load("digits", binarize="threshold").split(0.2, seed=0)
+    sizes, budget = ([100], 6_000) if short else ([100, len(train)], 1_500_000)
+    figure, panels = plt.subplots(1, len(sizes), figsize=(4.5 * len(sizes), 3.4), squeeze=False)
+    for axes, size in zip(panels[0], sizes, strict=True):
+        print(f"{size:,} rows, after {budget:,} passes of a row")
+        for name, learner in LEARNERS.items():
+            found = curve(learner, train.subset(range(size)), test, budget)
+            axes.plot(*zip(*found, strict=True), marker="o", markersize=3, label=name)
+            print(f"  {name:32} L_500 {found[-1][1]:.2f} nats on unseen rows")
+        axes.set(xscale="log", xlabel="rows passed with a gradient", title=f"{size:,} rows")
+        axes.set_ylabel("L_500 of unseen rows, nats")
+        axes.legend(loc="lower right")
+    save(figure, "why_variational.png")
+
+
+if __name__ == "__main__":
+    main()
