@@ -48,7 +48,7 @@ def run(origin: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         script = str(ROOT / "examples" / origin)
         output = standard_output([sys.executable, script], Path(folder))
-        for picture in Path(folder).glob("*.png"):
+        for picture in [*Path(folder).glob("*.png"), *Path(folder).glob("*.gif")]:
             shutil.copy(picture, IMAGES)
     lines = output.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("picture: "))

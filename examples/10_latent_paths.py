@@ -1,0 +1,180 @@
+"""Ways through latent space: from one digit to another, and what adds an eight.
+
+A model that encodes and decodes lets one reckon with rows: encode two of them, walk between their
+codes, decode what lies on the way. Three questions, asked of an autoencoder and of a VAE with the
+same network, on digits that neither has seen:
+
+1. Is what lies in the middle a digit? A classifier that knows real ones says how many middles it
+   accepts. An autoencoder's gaps between the classes decode to whatever the decoder does there; the
+   rate draws a VAE's clouds together.
+2. Which way? The straight line (lerp); the arc about the prior's mean (slerp), which keeps as far
+   out as its ends; the line brought to that distance (norm); and the geodesic, along which the
+   decoded picture changes least. Middles of lines lie nearer to the center than their ends, and
+   look like an average. The arc is a detour for the decoder, and that pays here; the geodesic,
+   which saves every grey it can, is nearest to a cross-fade.
+3. Which direction makes a three an eight? The difference of the classes' mean codes, or the normal
+   of the plane that parts them, each as long as the classes lie apart; or the sum of two vectors
+   that set one class against all the rest. The classifier says how much the target gains, and how
+   much every other digit is touched.
+
+    python examples/10_latent_paths.py [--quick]
+"""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from _figures import plt, quick, save, show_sheet
+
+from lowerbound import VAE, Autoencoder
+from lowerbound.applications.animations import write_animation
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.acceptance import Judge, fit_judge
+from lowerbound.evaluation.attribute_effects import measure_effects
+from lowerbound.evaluation.attributes import Attribute, attribute, class_attributes, combined
+from lowerbound.evaluation.codes import encode_rows
+from lowerbound.evaluation.path_figures import PathFigures, compare_paths, surroundings
+from lowerbound.evaluation.paths import PATHS
+from lowerbound.evaluation.samples import decode_codes
+
+LATENT = 8
+STEPS = 9
+STRENGTHS = (0.5, 1.0, 1.5)
+
+
+def ways(
+    name: str, model: torch.nn.Module, train: Dataset, test: Dataset, judge: Judge, pairs: int
+) -> dict[str, PathFigures]:
+    """Print what each kind of path is worth over random pairs of unseen digits."""
+    around = surroundings(model, encode_rows(model, train).mean)
+    codes = encode_rows(model, test).mean
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
+    first, last = codes[order[:pairs]], codes[order[pairs : 2 * pairs]]
+    found = compare_paths(model, first, last, around, judge=judge)
+    print(f"{name}: {pairs} pairs of unseen digits")
+    for kind, figures in found.items():
+        line, share = figures.straightness, figures.middles.rate.scaled(100)
+        print(
+            f"  {kind:8}: line / path {line.mean:.3f} ± {line.standard_error:.3f}, "
+            f"{share.mean:.0f} ± {share.standard_error:.0f} % of the middles accepted"
+        )
+    return found
+
+
+def walk(model: torch.nn.Module, train: Dataset, test: Dataset, kind: str) -> np.ndarray:
+    """Decoded pictures on the way from the first unseen one to the first unseen seven."""
+    around = surroundings(model, encode_rows(model, train).mean)
+    ends = [int(torch.nonzero(test.label == digit)[0]) for digit in (0, 7)]
+    a, b = encode_rows(model, test.subset(ends)).mean
+    means = decode_codes(model, PATHS[kind](a, b, around).points(STEPS)).mean
+    return train.schema.decode(means, rounded=False)
+
+
+def morph(model: torch.nn.Module, train: Dataset, test: Dataset) -> None:
+    """Write a film through the first unseen one of each digit, along arcs, and back to the zero."""
+    from PIL import Image
+
+    around = surroundings(model)
+    stops = [int(torch.nonzero(test.label == digit)[0]) for digit in (*range(10), 0)]
+    codes = encode_rows(model, test.subset(stops)).mean
+    z = torch.cat([PATHS["slerp"](a, b, around).points(6)[:-1] for a, b in pairwise(codes)])
+    ink = 255 - train.schema.decode(decode_codes(model, z).mean, rounded=False) * (255 / 16)
+    frames = [Image.fromarray(picture.clip(0, 255).astype(np.uint8)) for picture in ink]
+    large = [frame.resize((96, 96), Image.Resampling.BICUBIC) for frame in frames]
+    large = [frame.point(lambda grey: grey // 16 * 17) for frame in large]  # a small file
+    write_animation(Path("latent_paths.gif"), large, per_second=10)
+    print("picture: latent_paths.gif")
+
+
+def directions(model: torch.nn.Module, train: Dataset) -> dict[str, Attribute]:
+    """Ways to make a three an eight."""
+    codes, label, names = encode_rows(model, train).mean, train.label, train.schema.class_names
+    rows = (label == 3) | (label == 8)
+    parts = class_attributes(codes, label, names)
+    return {
+        "mean of 8 - mean of 3": attribute("8", codes[rows], label[rows] == 8),
+        "normal between 8 and 3": attribute("8", codes[rows], label[rows] == 8, "logistic"),
+        "+8 -3, each against the rest": combined({"8": 1.0, "3": -1.0}, parts),
+    }
+
+
+def effects(
+    model: torch.nn.Module, found: dict[str, Attribute], threes: torch.Tensor, judge: Judge
+) -> None:
+    """Print what each direction does to unseen threes."""
+    print(f"Making an eight of {len(threes)} unseen threes, by class distances")
+    for name, direction in found.items():
+        print(f"  {name}")
+        for effect in measure_effects(model, threes, direction, STRENGTHS, judge, {8: 1, 3: -1}):
+            print(
+                f"    strength {effect.strength}: target {effect.target.mean:+.2f}, "
+                f"each other digit {effect.off_target.mean:.3f} off"
+            )
+
+
+def strip(
+    model: torch.nn.Module, direction: Attribute, threes: torch.Tensor, train: Dataset
+) -> np.ndarray:
+    """Threes and what becomes of them, one per line."""
+    steps = np.linspace(0, 1.5, STEPS)
+    z = torch.cat([direction.added(threes[i : i + 1], s) for i in range(4) for s in steps])
+    return train.schema.decode(decode_codes(model, z).mean, rounded=False)
+
+
+def draw(
+    models: dict[str, torch.nn.Module],
+    found: dict[str, dict[str, PathFigures]],
+    edited: np.ndarray,
+    train: Dataset,
+    test: Dataset,
+) -> None:
+    figure = plt.figure(figsize=(9, 3.9))
+    left, right = figure.subfigures(1, 2, width_ratios=(1.45, 1))
+    lines = [("autoencoder", "lerp"), *(("VAE", kind) for kind in PATHS)]
+    pictures = np.concatenate([walk(models[name], train, test, kind) for name, kind in lines])
+    axes = left.subplots()
+    show_sheet(axes, pictures, STEPS, "From an unseen zero to an unseen seven")
+    for line, (name, kind) in enumerate(lines):
+        axes.text(-2, 9 * line + 3.5, f"{name}\n{kind}", ha="right", va="center")
+    above, below = right.subplots(2, 1, height_ratios=(1, 1))
+    place = np.arange(len(PATHS))
+    for offset, (name, figures) in zip((-0.2, 0.2), found.items(), strict=True):
+        shares = [one.middles.rate for one in figures.values()]
+        heights = [100 * share.mean for share in shares]
+        errors = [100 * share.standard_error for share in shares]
+        above.bar(place + offset, heights, 0.38, yerr=errors, label=name)
+    above.set(xticks=place, xticklabels=list(PATHS), ylim=(0, 109), ylabel="% accepted")
+    above.set_title("What lies in the middle")
+    above.legend(loc="upper center", ncols=2)
+    show_sheet(below, edited, STEPS, "VAE: threes, strength 0 to 1.5 toward eight")
+    save(figure, "latent_paths.png")
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    short = quick(__doc__)
+    train, test = load("digits").split(0.2, seed=0)
+    x = train.schema.decode(train.all().x)
+    judge = fit_judge(train, test)
+    options = {"data_options": {"levels": 17}, "random_state": 0, "latent_dim": LATENT}
+    options |= {"epochs": 20 if short else 200}
+    models = {
+        "autoencoder": Autoencoder(**options).fit(x).model_,
+        "VAE": VAE(**options).fit(x).model_,
+    }
+    pairs = 15 if short else 150
+    found = {name: ways(name, one, train, test, judge, pairs) for name, one in models.items()}
+    directed = directions(models["VAE"], train)
+    threes = encode_rows(models["VAE"], test.subset(torch.nonzero(test.label == 3)[:, 0])).mean
+    effects(models["VAE"], directed, threes, judge)
+    edited = strip(models["VAE"], directed["mean of 8 - mean of 3"], threes, train)
+    draw(models, found, edited, train, test)
+    morph(models["VAE"], train, test)
+
+
+if __name__ == "__main__":
+    main()
