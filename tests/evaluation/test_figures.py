@@ -50,6 +50,8 @@ ALL = {
     ),
     "maps without labels": lambda: figures.latent_maps([latent_map("VAE", 1, 0.0)]),
     "units": lambda: figures.unit_bars(np.array([1.0, 0.0, 2.0]), np.array([True, False, True])),
+    "factors": lambda: figures.factor_matrix(RNG.uniform(0, 1, (4, 3)), NAMES, "VAE"),
+    "factors of many units": lambda: figures.factor_matrix(RNG.uniform(0, 1, (70, 3)), NAMES),
     "pictures": lambda: figures.decoded_pictures(
         pictures(25).reshape(5, 5, 1, 20, 20), TICKS, ("a", "b")
     ),
@@ -176,3 +178,12 @@ def test_numbers_on_axes(value: float, text: str) -> None:
 
 def test_long_names_are_cut() -> None:
     assert short("a" * 30, 10) == "a" * 9 + "…"
+
+
+def test_the_factor_matrix_has_units_across_and_factors_down() -> None:
+    information = np.array([[0.9, 0.0, 0.25], [0.0, 0.5, 0.0]])
+    axes = figures.factor_matrix(information, NAMES).axes[0]
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written[(0, 2)] == "0.25"
+    assert written[(1, 1)] == "0.50"
+    assert [label.get_text() for label in axes.get_yticklabels()] == NAMES

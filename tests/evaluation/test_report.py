@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.cells import Cell, minus
-from lowerbound.evaluation.estimate import Estimate
+from lowerbound.evaluation.chapters import Material, latent
+from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.report import Report, write_report
-from lowerbound.evaluation.subjects import Subject
+from lowerbound.evaluation.subjects import Subject, examine
 from lowerbound.evaluation.suites import SuiteOptions, spread
-from lowerbound.evaluation.worth import _ranked
+from lowerbound.evaluation.worth import _ranked, notes, worth
 from tests.evaluation.small_models import vectors
 
 QUICK = SuiteOptions(samples=5, rows=60, agreement_rows=80, gap_rows=3, draws=40)
@@ -160,6 +161,39 @@ def test_without_labels_sections_adapt(tmp_path: Path) -> None:
     keys = [path.stem.split("_", 1)[1] for path in report.figures]
     assert "class_shares" not in keys
     assert {"marginals", "correlations", "latent_maps", "reconstructions"} <= set(keys)
+
+
+def test_known_factors_have_a_figure_and_their_lines() -> None:
+    training, held_out = load("sprites", split="test").split(0.3, 0)
+    options = replace(QUICK, rows=150, feature_rows=0)
+    findings, _ = examine(subjects(training, ("vae",)), training, held_out, options)
+    keys = [plate.key for plate in latent.factors(Material(findings, training, held_out))]
+    assert keys == ["factors"]
+    labels = {line.label for line in worth(findings)}
+    assert {"MIG", "DCI disentanglement", "DCI completeness", "SAP"} <= labels
+    found = findings[0].to_mapping()["disentanglement"]
+    assert set(found["mig_by_factor"]) == {"shape", "scale", "rotation", "x", "y"}
+
+
+def test_distances_are_named_by_their_features_and_stand_between_bounds() -> None:
+    training, held_out = load("digits").split(0.1, 0)
+    options = replace(QUICK, draws=80, feature_rows=200, gap_rows=0)
+    findings, _ = examine(subjects(training, ("vae", "pca")), training, held_out, options)
+    first, second = (found.samples.quality for found in findings)
+    assert not isinstance(first, Skipped)
+    assert not isinstance(second, Skipped)
+    assert first.space == second.space
+    assert first.floor == second.floor
+    lines = worth(findings)
+    said = [
+        note for note in notes(lines) if note.startswith(f"FD[{first.space}], mean of p(x | z)")
+    ]
+    assert len(said) == 1  # one for both models: they are measured by the same network and rows
+    assert re.search(
+        r"80 rows on each side: .* for real against real, .* for shuffled rows", said[0]
+    )
+    (line,) = [line for line in lines if line.label == "Fréchet distance, draws"]
+    assert all(cell.value is not None and cell.error is not None for cell in line.cells)
 
 
 def test_long_vectors_are_drawn_as_profiles(tmp_path: Path) -> None:
