@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from lowerbound.models.base import DRAW
 from lowerbound.reparameterization import diagonal_normal
 from lowerbound.trace import Batch, Choose, Given, Step, Trace
 from tests.evaluation.small_models import binary_vae, bits, linear_autoencoder, vectors
+from tests.evaluation.test_every_part import PARTS, built
 from tests.evaluation.test_likelihood import BoundedNormal
 from tests.oracles import linear_gaussian as oracle
 
@@ -292,6 +294,20 @@ def test_what_cannot_be_annealed_is_refused() -> None:
     model.prior_distribution = lambda: prior  # type: ignore[method-assign]
     with pytest.raises(UnsupportedError, match="need an exact one"):
         anneal(model, ROWS, FEW)
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "-".join(map(str, *parts.items())))
+def test_every_registered_part_is_annealed_or_says_why(parts: dict[str, Any]) -> None:
+    model, data = built(parts)
+    few = AnnealingOptions(temperatures=3, chains=2)
+    if parts.get("model") == "autoencoder":
+        with pytest.raises(UnsupportedError, match="no prior"):
+            anneal(model, data.subset([1, 2]), few)
+        return
+    assert torch.isfinite(anneal(model, data.subset([1, 2]), few).bound).all()
+    both = bracket(model, data.subset([1, 2]), few)
+    assert torch.isfinite(both.upper).all()
+    assert both.lower.shape == both.upper.shape == (2,)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "sigmoid"])

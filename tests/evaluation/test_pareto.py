@@ -86,6 +86,15 @@ def test_chunks_change_nothing() -> None:
     assert torch.allclose(whole.pareto_k, chunked.pareto_k, rtol=1e-6)
 
 
+def test_the_threshold_is_the_largest_weight_below_the_tail() -> None:
+    weights = torch.randn(100, 3, generator=torch.Generator().manual_seed(1)).double()
+    tail = Tail(100)
+    tail.add(weights)
+    found = tail.shape()
+    assert found is not None
+    assert torch.equal(found, pareto_shape(weights.sort(0, descending=True).values[:21]))
+
+
 def test_few_draws_have_no_tail() -> None:
     assert tail_length(20) == 0
     assert tail_length(100) == 20

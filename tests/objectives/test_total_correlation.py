@@ -207,6 +207,16 @@ def test_one_backward_gives_each_parameter_its_own_gradient() -> None:
         assert torch.allclose(together[name], parameter.grad, rtol=1e-12)
 
 
+def test_without_gamma_the_model_has_the_gradient_of_the_elbo() -> None:
+    gradients = []
+    for objective in (ELBO(), Factor(width=8, gamma=0.0).double()):
+        model = oracle.model("mean_field", 1.3)
+        with seeded(0):
+            objective(model, BATCH).loss.backward()
+        gradients.append(model.encoder.weight.grad)
+    assert torch.allclose(*gradients, rtol=1e-12)
+
+
 def test_gamma_moves_the_encoder_and_not_the_decoder() -> None:
     grads = []
     for gamma in (0.0, 3.0):

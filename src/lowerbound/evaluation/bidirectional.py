@@ -104,7 +104,9 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
     rows, latents, told = [], [], []
     with seeded(seed):
         for _, real in batches(dataset, model, SIMULATED_AT_ONCE):
-            unknown = torch.full((len(real),), -1)  # labels say how many rows to imagine
+            unknown = torch.full(
+                (len(real),), -1, device=real.filled.device
+            )  # labels say how many rows to imagine
             trace = model(Batch(condition=real.condition, label=unknown), DrawRows(len(real)))
             rows.append(trace.likelihood.sample()[0].expand(len(real), *real.filled.shape[1:]))
             latents.append(packed(trace))
