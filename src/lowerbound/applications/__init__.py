@@ -38,6 +38,9 @@ APPLICATIONS.register("attributes")(
 APPLICATIONS.register("arithmetic")(
     Listing("lowerbound.applications.arithmetic", "reckon with codes: A - B + C")
 )
+APPLICATIONS.register("mix")(
+    Listing("lowerbound.applications.mixing", "coarse levels of some rows, fine levels of others")
+)
 APPLICATIONS.register("info")(
     Listing("lowerbound.applications.info", "say what a model folder holds, its hashes verified")
 )
