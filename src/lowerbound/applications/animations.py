@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowerbound.applications.files import replacing
-from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +30,7 @@ def write_animation(
 
     Raises:
         OptionError: not a positive number of frames per second.
-        MissingExtraError: MP4 or WebM, and no encoder is at hand; says how to get one.
+        UnsupportedError: MP4 or WebM, and no encoder is at hand; says how to get one.
     """
     if not per_second > 0:
         raise OptionError(f"--fps must be positive, not {per_second:g}")
@@ -42,19 +42,18 @@ def write_animation(
 
 
 def encoder() -> str:
-    """The ffmpeg of imageio-ffmpeg, else the one on the path.
+    """The ffmpeg on the path; wheels that bring one bring its copyleft licence too.
 
     Raises:
-        MissingExtraError: neither is there.
+        UnsupportedError: there is none.
     """
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        found = shutil.which("ffmpeg")
-        if found is None:
-            raise MissingExtraError("imageio-ffmpeg, which writes MP4 and WebM,", "video") from None
-        return found
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    found = shutil.which("ffmpeg")
+    if found is None:
+        raise UnsupportedError(
+            "MP4 and WebM are written by ffmpeg, which is not on the path: install it (apt install "
+            "ffmpeg, brew install ffmpeg, ...), or write a .gif or .webp"
+        )
+    return found
 
 
 def _by_pillow(path: Path, frames: Sequence[Image], per_second: float) -> None:

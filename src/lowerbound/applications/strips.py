@@ -16,7 +16,7 @@ from lowerbound.applications.animations import ANIMATIONS, FRAMES_PER_SECOND, wr
 from lowerbound.applications.files import replacing
 from lowerbound.applications.grids import enlarged, flat_image, grid
 from lowerbound.data.schema import Schema
-from lowerbound.errors import MissingExtraError, OptionError
+from lowerbound.errors import OptionError, UnsupportedError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,7 +77,7 @@ def write_strip(
         The files written, the one that was asked for first.
 
     Raises:
-        MissingExtraError: a film, and no encoder is at hand; the sheet is written.
+        UnsupportedError: a film, and no encoder is at hand; the sheet is written.
     """
     if schema.kind != "images":
         return _write_table(path, schema, strip)
@@ -91,9 +91,8 @@ def write_strip(
         return (*rows.write_arrays(path, _arrays(schema, strip)), *sheet)
     try:
         return (*write_animation(path, animated(strip), per_second), *sheet)
-    except MissingExtraError as error:
-        error.msg = f"{error} (the sheet is in {sheet[0]})"
-        raise
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{error} (the sheet is in {sheet[0]})") from error
 
 
 def sheet_of(strip: Strip) -> Image:
