@@ -102,7 +102,7 @@ CELLS_TO_RUN: dict[str, Cell] = {
     "k50": Cell("IWAE with DReG, k = 50", 150, model=MLP, **importance_weighted(50, "dreg")),
     "vamp": Cell(
         "ELBO, k = 1, VampPrior of 500",
-        700,
+        650,
         model=replace(MLP, prior="vamp", prior_options={"components": 500}),
     ),
     "flow": Cell("ELBO, k = 1, flow prior", 1000, model=replace(MLP, prior="flow")),

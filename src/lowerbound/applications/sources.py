@@ -15,7 +15,15 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
 OnError = Literal["raise", "skip"]
-WITH_PARTS = ("mnist", "fashion_mnist", "sprites")
+WITH_PARTS = (
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "imagenet32",
+    "imagenet64",
+    "kodak_tiles",
+    "sprites",
+)
 
 
 @dataclass(frozen=True)

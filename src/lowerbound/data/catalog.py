@@ -1,4 +1,4 @@
-"""Data sets that have a name: five inside scikit-learn, two downloaded once, one rendered here."""
+"""Data sets that have a name: inside scikit-learn, downloaded once, put in place, or rendered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lowerbound.data.cifar import CIFAR10
 from lowerbound.data.download import file_sha256
+from lowerbound.data.downsampled_imagenet import IMAGENET32, IMAGENET64
 from lowerbound.data.idx_sets import FASHION_MNIST, MNIST
+from lowerbound.data.kodak_tiles import KODAK_TILES
 from lowerbound.data.raw import RawData
 from lowerbound.data.sprites import FACTORS, SHAPES, SpriteGrid, render_sprites, split_sprites
 from lowerbound.errors import DataError
@@ -25,7 +28,10 @@ class NamedSet(Protocol):
 
 
 CATALOG: Registry[NamedSet] = Registry("data set")
-_DOWNLOADED = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
+_ONE_FILE = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
+_SEVERAL_FILES = {
+    published.name: published for published in (CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES)
+}
 
 
 @CATALOG.register("digits")
@@ -90,6 +96,30 @@ def fashion_mnist(split: str | None = None) -> RawData:
     return FASHION_MNIST.read(split)
 
 
+@CATALOG.register("cifar10")
+def cifar10(split: str | None = None) -> RawData:
+    """50,000 + 10,000 photographs of ten things, 32x32 color (Krizhevsky 2009)."""
+    return CIFAR10.read(split)
+
+
+@CATALOG.register("imagenet32")
+def imagenet32(split: str | None = None) -> RawData:
+    """1,281,167 + 50,000 photographs, 32x32 color, 1,000 classes (Chrabaszcz et al. 2017)."""
+    return IMAGENET32.read(split)
+
+
+@CATALOG.register("imagenet64")
+def imagenet64(split: str | None = None) -> RawData:
+    """1,281,167 + 50,000 photographs, 64x64 color, 1,000 classes (Chrabaszcz et al. 2017)."""
+    return IMAGENET64.read(split)
+
+
+@CATALOG.register("kodak_tiles")
+def kodak_tiles(split: str | None = None) -> RawData:
+    """6,912 + 2,304 tiles, 32x32 color, of 18 + 6 of the Kodak photographs."""
+    return KODAK_TILES.read(split)
+
+
 @CATALOG.register("sprites")
 def sprites(split: str | None = None) -> RawData:
     """3,686 + 922 pictures of one shape, 32x32 bits, five known factors; rendered here."""
@@ -110,8 +140,8 @@ def sprites(split: str | None = None) -> RawData:
 def provenance(name: str, split: str | None = None) -> dict[str, str]:
     """What a benchmark says of its data: {"file", "sha256", "split"}.
 
-    For a set inside scikit-learn, or rendered, the hash is that of its values; otherwise that of
-    the file.
+    For a set inside scikit-learn, or rendered, the hash is that of its values; for one of several
+    files that of the part's files one after another; otherwise that of the file.
 
     Args:
         name: of a set in the catalog, or the path of a file.
@@ -120,9 +150,11 @@ def provenance(name: str, split: str | None = None) -> dict[str, str]:
     Raises:
         DataError: neither a name nor a file, or the set cannot be had.
     """
-    if name in _DOWNLOADED:
-        path = _DOWNLOADED[name].locate()
+    if name in _ONE_FILE:
+        path = _ONE_FILE[name].locate()
         return {"file": path.name, "sha256": file_sha256(path), "split": split or "train"}
+    if name in _SEVERAL_FILES:
+        return _SEVERAL_FILES[name].provenance(split)
     if name in CATALOG:
         values = np.ascontiguousarray(CATALOG[name](split).x)
         rendered = name == "sprites"

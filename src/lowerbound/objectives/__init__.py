@@ -1,8 +1,10 @@
 """Objectives: (model, batch) -> Bound."""
 
+from lowerbound.objectives.adversarial import Adversarial
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.factor import Factor
+from lowerbound.objectives.features import Features
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation
@@ -10,9 +12,11 @@ from lowerbound.objectives.total_correlation import BetaTotalCorrelation
 __all__ = [
     "ELBO",
     "OBJECTIVES",
+    "Adversarial",
     "BetaTotalCorrelation",
     "Bound",
     "Factor",
+    "Features",
     "ImportanceWeighted",
     "Objective",
     "TargetRate",

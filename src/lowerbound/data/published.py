@@ -1,0 +1,128 @@
+"""What sets of published files share: a folder or an archive of them, checked against known hashes.
+
+A *place* is a folder, or a tar or zip archive that holds the same files; a *member* is a file in
+it, known by the last part of its path. Nothing is ever unpacked to disk or unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from lowerbound.errors import DataError
+
+PARTS = ("train", "test")
+_DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
+
+
+def choose_part(name: str, split: str | None) -> str:
+    """ "train" (also for None) or "test".
+
+    Raises:
+        DataError: ``split`` is neither.
+    """
+    split = split or "train"
+    if split not in PARTS:
+        raise DataError(f"{name} has the parts {' and '.join(PARTS)}, not {split!r}")
+    return split
+
+
+def first_place(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first of ``names`` that is in the first of ``folders`` that has any of them."""
+    candidates = (folder / name for folder in folders for name in names)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def member_names(place: Path) -> list[str]:
+    """Names of the files in a place, sorted.
+
+    Raises:
+        DataError: a damaged archive.
+    """
+    try:
+        if place.is_dir():
+            return sorted(path.name for path in place.iterdir() if path.is_file())
+        if place.suffix == ".zip":
+            with zipfile.ZipFile(place) as archive:
+                return sorted(_last(name) for name in archive.namelist() if name[-1] != "/")
+        with tarfile.open(place) as archive:
+            return sorted(_last(member.name) for member in archive if member.isfile())
+    except _DAMAGES as error:
+        raise _damaged(place, error) from error
+
+
+def read_members(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the files ``names``, in that order.
+
+    From a folder or a zip one file is held at a time; a tar is read once, from its beginning, so
+    all that were asked for are held.
+
+    Raises:
+        DataError: one is not there, is damaged or cut short; the place is named.
+    """
+    try:
+        if place.is_dir():
+            yield from ((name, (place / name).read_bytes()) for name in names)
+        elif place.suffix == ".zip":
+            yield from _from_zip(place, names)
+        else:
+            yield from _from_tar(place, names)
+    except FileNotFoundError as error:
+        raise DataError(f"{place} has no {Path(error.filename).name}") from error
+    except _DAMAGES as error:
+        raise _damaged(place, error) from error
+
+
+def check_md5(content: bytes, md5: str | None, what: str, owner: str) -> None:
+    """Refuse a file that is not the published one; None: its hash is not known.
+
+    Raises:
+        DataError: the MD5 differs.
+    """
+    if md5 is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise DataError(f"{what} is not that of {owner}: its MD5 differs; remove the file")
+
+
+def members_sha256(members: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 of the files one after another: the same from a folder and from an archive."""
+    digest = hashlib.sha256()
+    for _, content in members:
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _from_zip(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(place) as archive:
+        paths = {_last(path): path for path in archive.namelist()}
+        for name in names:
+            _require(name, paths, place)
+            yield name, archive.read(paths[name])
+
+
+def _from_tar(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    found: dict[str, bytes] = {}
+    with tarfile.open(place) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if _last(member.name) in names else None
+            if file is not None:
+                found[_last(member.name)] = file.read()
+    for name in names:
+        _require(name, found, place)
+        yield name, found.pop(name)
+
+
+def _require(name: str, present: Iterable[str], place: Path) -> None:
+    if name not in present:
+        raise DataError(f"{place} has no {name}")
+
+
+def _last(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _damaged(place: Path, error: Exception) -> DataError:
+    return DataError(f"{place} cannot be read; it is damaged or cut short: {error}")

@@ -1,0 +1,115 @@
+"""A bound and a critic: the VAE-GAN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.errors import OptionError
+from lowerbound.models import Imagines, Model, require
+from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.critic import Critic, hidden_alike, seen_apart
+from lowerbound.objectives.elbo import ELBO
+from lowerbound.reparameterization import seeded
+from lowerbound.trace import Batch, Draw
+
+if TYPE_CHECKING:
+    from lowerbound.data.dataset import Dataset
+
+
+@OBJECTIVES.register("adversarial")
+class Adversarial(ELBO):
+    r"""-ELBO + D (w_f s(x, x') + w_a (softplus(-c(x')) + softplus(-c(x'')) / 2): VAE-GAN.
+
+    A critic c learns to tell real rows from reconstructions x' = E[x | z], z ~ q, and from samples
+    x'' = E[x | z], z ~ p; the decoder learns to be taken for real, and to reconstruct what the
+    critic's layers see of a row (s, see ``features``). One loss carries both sides: the model's
+    terms see the critic held fixed, the critic's term sees rows cut from the graph, so each
+    parameter's gradient is its own part's.
+
+    Samples get sharper and the bound looser: what is reported is the ELBO, and it falls. Source:
+    Larsen et al. 2016.
+
+    Args:
+        samples: draws of z per row.
+        weight: w_a, in nats per feature of the data (D of them).
+        feature_weight: w_f, in nats per feature of the data and unit of relative error.
+        width: channels of the critic's first layer.
+    """
+
+    critic: Critic | None
+
+    def __init__(
+        self,
+        *,
+        samples: int = 1,
+        weight: float = 0.02,
+        feature_weight: float = 0.1,
+        width: int = 32,
+    ) -> None:
+        super().__init__(samples=samples)
+        if min(weight, feature_weight) < 0 or width < 1:
+            raise OptionError(
+                f"weights must not be negative ({weight}, {feature_weight}), nor width below 1"
+            )
+        self.share = weight
+        self.feature_share = feature_weight
+        self.width = width
+        self.register_module("critic", None)
+
+    def prepare(self, model: Model, dataset: Dataset) -> None:
+        """Build the critic for rows of this shape."""
+        require(model, Imagines, "be judged by its samples")  # type: ignore[type-abstract]
+        parameter = next(model.parameters())
+        self._critic(torch.empty(0, *dataset.schema.event_shape).to(parameter))
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        trace = model(batch, self.choose)
+        bound = self.bound(trace, batch)
+        real = batch.filled
+        critic = self._critic(real)
+        again = hidden_alike(trace.likelihood.mean.flatten(0, 1).to(real.dtype), batch.observed)
+        dreamed = hidden_alike(self._dreams(model, batch).to(real.dtype), batch.observed)
+        dimension = real[0].numel()
+        taken = self._taken_for_real(critic, real, again, dreamed)
+        loss = bound.loss + dimension * taken + _told_apart(critic, real, again, dreamed)
+        return replace(bound, loss=loss)
+
+    def _dreams(self, model: Model, batch: Batch) -> Tensor:
+        """As many samples as rows, of the same classes where the model is told them."""
+        imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+        told = batch.condition
+        draws = Draw(len(batch) if told is None else 1)
+        trace = imagines.imagine(Batch(condition=told), draws)
+        return trace.likelihood.mean.flatten(0, 1)
+
+    def _taken_for_real(
+        self, critic: Critic, real: Tensor, again: Tensor, dreamed: Tensor
+    ) -> Tensor:
+        """The model's side: the critic is held fixed."""
+        with torch.no_grad():
+            target = critic(real)[:2]
+        *seen, odds = critic.held_fixed(again)
+        several = tuple(f.repeat(len(again) // len(real), *(1,) * (f.dim() - 1)) for f in target)
+        apart = seen_apart(tuple(seen), several).mean()
+        dream_odds = critic.held_fixed(dreamed)[2]
+        fooled = 0.5 * (F.softplus(-odds).mean() + F.softplus(-dream_odds).mean())
+        return self.feature_share * apart + self.share * fooled
+
+    def _critic(self, real: Tensor) -> Critic:
+        """The critic; the first rows that are seen say how large it is."""
+        if self.critic is None:
+            with seeded(0):
+                critic = Critic(tuple(real.shape[1:]), 1, self.width)
+            self.critic = critic.to(real.device, real.dtype)
+        return self.critic
+
+
+def _told_apart(critic: Critic, real: Tensor, again: Tensor, dreamed: Tensor) -> Tensor:
+    """The critic's side: rows are cut from the graph."""
+    made = torch.cat([again, dreamed]).detach()
+    return F.softplus(-critic(real)[2]).mean() + F.softplus(critic(made)[2]).mean()

@@ -1,0 +1,81 @@
+"""A small network that looks at rows, for objectives that compare what it sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.networks.initialization import convolution, linear
+from lowerbound.networks.sizes import as_picture, kernel
+
+SLOPE = 0.2  # of the leaky rectifier for negative inputs
+GAIN = 2**0.5  # undoes it, as of a rectifier
+
+
+class Critic(nn.Module):
+    """Rows, (rows, *event), to what each of two layers sees, and to answers, (rows, outputs).
+
+    Strided convolutions for pictures, fully connected layers for everything else. Without
+    normalization, so no row depends on its neighbors.
+
+    Args:
+        event_shape: of a row.
+        outputs: numbers answered.
+        width: channels of the first layer for pictures, the second having twice as many; a quarter
+            of the units of each layer otherwise.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...], outputs: int = 1, width: int = 32) -> None:
+        super().__init__()
+        self.first: nn.Module
+        self.second: nn.Module
+        self.activation = nn.LeakyReLU(SLOPE)
+        if len(event_shape) == 3:
+            picture = as_picture(event_shape)
+            taps = kernel(picture.size)
+            self.first = convolution(picture.channels, width, taps, (2, 2))
+            self.second = convolution(width, 2 * width, taps, (2, 2), gain=GAIN)
+            sides = [(side + 3) // 4 for side in picture.size]
+            seen = 2 * width * math.prod(sides)
+        else:
+            seen = 4 * width
+            self.first = nn.Sequential(nn.Flatten(), linear(math.prod(event_shape), seen))
+            self.second = linear(seen, seen, gain=GAIN)
+        self.answer = linear(seen, outputs, gain=GAIN)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        first = self.activation(self.first(x))
+        second = self.activation(self.second(first))
+        return first, second, self.answer(second.flatten(1))
+
+    def held_fixed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same; gradients pass to x and not to the critic."""
+        weights: Mapping[str, Tensor] = {n: p.detach() for n, p in self.named_parameters()}
+        seen: tuple[Tensor, Tensor, Tensor]
+        seen = torch.func.functional_call(self, dict(weights), (x,))
+        return seen
+
+
+def hidden_alike(made: Tensor, observed: Tensor | None) -> Tensor:
+    """Rows that the model made, (rows, *event), with zeros where the real ones are hidden."""
+    if observed is None:
+        return made
+    mask = observed.repeat(len(made) // len(observed), *(1,) * (observed.dim() - 1))
+    return made * mask
+
+
+def seen_apart(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> Tensor:
+    r"""How differently two sets of rows are seen: mean over layers of
+
+    .. math:: \lVert f_l(a) - f_l(b) \rVert^2 / \overline{\lVert f_l(b) \rVert^2}
+
+    per row, (rows,); the layers are weighed alike whatever their size.
+    """
+    apart = []
+    for a, b in zip(one, other, strict=True):
+        size = b.detach().flatten(1).square().sum(1).mean().clamp_min(1e-12)
+        apart.append((a - b).flatten(1).square().sum(1) / size)
+    return torch.stack(apart).mean(0)

@@ -1,0 +1,118 @@
+"""Objectives that look at rows: whose gradient is whose, and what the looking network learned."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.data import Dataset, load
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models import Model
+from lowerbound.objectives import ELBO, Adversarial, Features
+from lowerbound.objectives.adversarial import _told_apart
+from lowerbound.objectives.critic import Critic, seen_apart
+from lowerbound.reparameterization import seeded
+from lowerbound.trace import Batch
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load("digits", binarize="threshold")
+
+
+def built(data: Dataset, kind: str = "vae") -> Model:
+    with seeded(0):
+        model = assemble(data.schema, ModelOptions(kind, 4, network="mlp"))
+    initialize(model, data)
+    return model
+
+
+def batch_of(data: Dataset, rows: int = 40) -> Batch:
+    return data.batch(torch.arange(rows)).to(torch.float32)
+
+
+def test_model_and_critic_see_their_own_loss_alone(digits: Dataset) -> None:
+    model, batch = built(digits), batch_of(digits)
+    objective = Adversarial(weight=0.5, feature_weight=0.5)
+    objective.prepare(model, digits)
+    assert objective.critic is not None
+    with seeded(1):
+        objective(model, batch).loss.backward()
+    critic = [p.grad.clone() for p in objective.critic.parameters()]
+    of_model = [p.grad.clone() for p in model.parameters()]
+    # the critic's own term at the same draws
+    objective.zero_grad()
+    with seeded(1), torch.no_grad():
+        again = model(batch, objective.choose).likelihood.mean.flatten(0, 1)
+        dreamed = objective._dreams(model, batch)
+    _told_apart(objective.critic, batch.filled, again, dreamed).backward()
+    for found, parameter in zip(critic, objective.critic.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad)
+    # without the critic's term the model's gradient stays the same
+    model.zero_grad()
+    with seeded(1):
+        trace = model(batch, objective.choose)
+        bound = objective.bound(trace, batch)
+        dreamed = objective._dreams(model, batch)
+        again = trace.likelihood.mean.flatten(0, 1)
+        taken = objective._taken_for_real(objective.critic, batch.filled, again, dreamed)
+        (bound.loss + 64 * taken).backward()
+    for found, parameter in zip(of_model, model.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad)
+
+
+def test_value_stays_the_elbo(digits: Dataset) -> None:
+    model, batch = built(digits), batch_of(digits)
+    with seeded(1):
+        expected = ELBO()(model, batch)
+    for objective in (Features(), Adversarial()):
+        with seeded(1):
+            found = objective(model, batch)
+        torch.testing.assert_close(found.value, expected.value)
+        assert found.loss.item() > expected.loss.item()
+
+
+def test_weight_nought_is_the_elbo(digits: Dataset) -> None:
+    model, batch = built(digits), batch_of(digits)
+    with seeded(1):
+        found = Features(weight=0.0)(model, batch)
+    with seeded(1):
+        expected = ELBO()(model, batch)
+    torch.testing.assert_close(found.loss, expected.loss)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_network_that_looks_has_learned(digits: Dataset, labelled: bool) -> None:
+    data = digits if labelled else Dataset(digits.schema, digits.x)
+    objective = Features()
+    objective.prepare(built(digits), data)
+    critic = objective.critic
+    assert critic is not None
+    assert not any(p.requires_grad for p in critic.parameters())
+    x, label = digits.all().to(torch.float32).filled, digits.label
+    if labelled:
+        assert float((critic(x)[2].argmax(1) == label).float().mean()) > 0.9
+    else:
+        turned = torch.rot90(x, 1, (-2, -1))
+        assert float((critic(turned)[2].argmax(1) == 1).float().mean()) > 0.6
+
+
+def test_how_differently_rows_are_seen() -> None:
+    critic = Critic((1, 8, 8))
+    x = torch.rand(5, 1, 8, 8)
+    seen = critic(x)[:2]
+    assert float(seen_apart(seen, seen).abs().max()) == 0
+    nothing = tuple(torch.zeros_like(value) for value in seen)
+    torch.testing.assert_close(seen_apart(nothing, seen).mean(), torch.tensor(1.0))
+    louder = tuple(10 * value for value in seen)
+    torch.testing.assert_close(seen_apart(nothing, louder), seen_apart(nothing, seen))
+
+
+def test_refusals(digits: Dataset) -> None:
+    with pytest.raises(UnsupportedError, match="Autoencoder"):
+        Adversarial().prepare(built(digits, "autoencoder"), digits)
+    with pytest.raises(OptionError):
+        Features(weight=-1.0)
+    with pytest.raises(OptionError):
+        Adversarial(width=0)
