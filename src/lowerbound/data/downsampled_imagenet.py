@@ -159,9 +159,7 @@ def _arrays(content: bytes, what: str) -> tuple[Array, Array]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["data"], arrays["labels"]
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{what} has no arrays data and labels that can be read: {error}"
-        ) from error
+        raise DataError(f"{what} has no readable data and labels: {error}") from error
 
 
 IMAGENET32 = DownsampledImageNet(
