@@ -74,6 +74,7 @@ ALL = {
     "shares": lambda: figures.class_shares({"PCA": (0.2, 0.8), "VAE": (0.5, 0.5)}, ["a", "b"]),
     "sampled profiles": lambda: figures.sampled_profiles(X, {"VAE": X}),
     "marginals": lambda: figures.marginals(TABLE, DRAWN, NAMES),
+    "levels": lambda: figures.level_curves("ladder", np.arange(9.0), np.abs(X[:9])),
     "correlations": lambda: figures.correlations(TABLE, DRAWN, NAMES),
 }
 

@@ -100,8 +100,8 @@ def test_the_network_that_looks_has_learned(digits: Dataset, labelled: bool) -> 
 
 def test_how_differently_rows_are_seen() -> None:
     critic = Critic((1, 8, 8))
-    x = torch.rand(5, 1, 8, 8)
-    seen = critic(x)[:2]
+    with torch.no_grad():
+        seen = critic(torch.rand(5, 1, 8, 8))[:2]
     assert float(seen_apart(seen, seen).abs().max()) == 0
     nothing = tuple(torch.zeros_like(value) for value in seen)
     torch.testing.assert_close(seen_apart(nothing, seen).mean(), torch.tensor(1.0))

@@ -88,6 +88,15 @@ class Mixes(Protocol):
 Power = TypeVar("Power")
 
 
+LACKED: dict[type, str] = {
+    Encodes: "encoder over one latent",
+    Decodes: "decoder over one latent",
+    Imagines: "prior",
+    HasPrior: "prior over one latent",
+    Mixes: "levels whose posterior sees those above",
+}
+
+
 def require(model: Model, power: type[Power], task: str) -> Power:
     """The model, known to have ``power``.
 
@@ -99,7 +108,7 @@ def require(model: Model, power: type[Power], task: str) -> Power:
     methods = [name for name, value in vars(power).items() if callable(value) and name[0] != "_"]
     able = [n for n in MODELS if all(hasattr(MODELS[n], method) for method in methods)]
     raise UnsupportedError(
-        f"{type(model).__name__} cannot {task}: it has no {' or '.join(methods)}; "
+        f"{type(model).__name__} cannot {task}: it has no {LACKED[power]}; "
         f"models that can: {', '.join(able)}"
     )
 
