@@ -60,3 +60,8 @@ def _shared_data_folder(named: str | None) -> Path | None:
     beside = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(named) if named else beside
     return folder if folder.is_dir() else None
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes stay out of names: a gzip header holds the time, and workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
