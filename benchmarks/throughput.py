@@ -278,12 +278,13 @@ def run_cell(data: Dataset, cell: tuple[str, int, str], updates: int, rounds: in
     return metrics
 
 
-PROCESS = """
-import json, resource, sys, time
+# VmHWM and not ru_maxrss, which a child inherits from the process that started it
+PROCESS = r"""
+import json, re, sys, time
 start = float(sys.argv[1])
 {body}
-print(json.dumps({{"first": first - start,
-    "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}))
+peak = re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]
+print(json.dumps({{"first": first - start, "memory": int(peak) / 1024}}))
 """
 
 OURS = """
