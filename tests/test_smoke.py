@@ -52,7 +52,7 @@ def test_a_page_stops_at_its_first_failure(
     assert "exit code 3" in printed
     assert "| why" in printed
     assert "not reached" in printed
-    assert printed.endswith("smoke: 0 passed, 2 failed\n")
+    assert printed.endswith("smoke: 0 passed, 0 skipped, 2 failed\n")
 
 
 def test_quick_is_given_to_benchmarks_and_to_examples_that_take_it(checkout: Path) -> None:
@@ -92,4 +92,21 @@ def test_what_the_time_does_not_reach_has_failed(
 
 
 def test_nothing_to_run_is_no_success(checkout: Path) -> None:
+    assert smoke.smoke(checkout) == 1
+
+
+def test_a_benchmark_without_its_data_is_skipped_and_nothing_else_is(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacks = (
+        "class DataError(Exception): pass\nraise DataError('the data set mnist is missing: x')\n"
+    )
+    write(checkout, "examples/fine.py", "")
+    write(checkout, "benchmarks/claim.py", f"__name__ == '__main__'\n{lacks}")
+    assert smoke.smoke(checkout) == 0
+    assert "1 passed, 1 skipped, 0 failed" in capsys.readouterr().out
+    write(checkout, "benchmarks/claim.py", "__name__ == '__main__'; raise SystemExit(1)")
+    assert smoke.smoke(checkout) == 1
+    write(checkout, "benchmarks/claim.py", "__name__ == '__main__'")
+    write(checkout, "examples/fine.py", lacks)
     assert smoke.smoke(checkout) == 1
