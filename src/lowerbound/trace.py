@@ -173,6 +173,10 @@ class Trace:
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
     state: Tensor | None = None
 
+    def latents(self) -> Tensor:
+        """All latents side by side, top down, (samples, batch, numbers)."""
+        return torch.cat([step.z.flatten(2) for step in self.steps], -1)
+
     def log_weights(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log w = log p(x | z) + sum over latents of log p(z) - log q(z), (samples, batch), nats.
 

@@ -21,7 +21,7 @@ from lowerbound.evaluation.annealing import (
 )
 from lowerbound.evaluation.bidirectional import bracket, simulate
 from lowerbound.evaluation.estimate import Estimate
-from lowerbound.evaluation.hamiltonian import State, Target, Transition, packed
+from lowerbound.evaluation.hamiltonian import State, Target, Transition
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.passes import dry_run, first_row
 from lowerbound.models import Model, VariationalAutoencoder
@@ -202,7 +202,7 @@ def test_slopes_are_those_of_the_replayed_pass() -> None:
     model, batch = TwoLevels(), Batch(oracle.data(3))
     with torch.no_grad():
         trace = model(batch)
-    state = Target(model, batch, trace)(packed(trace))
+    state = Target(model, batch, trace)(trace.latents())
     replayed = model(batch, Given([step.z for step in trace.steps]))
     assert torch.allclose(state.log_ratio, replayed.log_weights(batch.filled))
     for beta in (0.0, 0.3, 1.0):

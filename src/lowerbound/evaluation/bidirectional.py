@@ -18,7 +18,6 @@ from torch.distributions import Distribution
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.annealing import AnnealingOptions, Chains, checked
 from lowerbound.evaluation.estimate import Estimate
-from lowerbound.evaluation.hamiltonian import packed
 from lowerbound.evaluation.likelihood import Progress, is_mass
 from lowerbound.evaluation.passes import MEMORY, Plan, batches, evaluation_mode, in_precision
 from lowerbound.models import Model
@@ -109,7 +108,7 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
             )  # labels say how many rows to imagine
             trace = model(Batch(condition=real.condition, label=unknown), DrawRows(len(real)))
             rows.append(trace.likelihood.sample()[0].expand(len(real), *real.filled.shape[1:]))
-            latents.append(packed(trace))
+            latents.append(trace.latents())
             told += [] if real.condition is None else [real.condition]
     return Batch(x=torch.cat(rows), condition=torch.cat(told) if told else None), torch.cat(
         latents, 1

@@ -103,11 +103,6 @@ class Target:
         return [part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
-def packed(trace: Trace) -> Tensor:
-    """All latents of a pass side by side, (samples, rows, numbers)."""
-    return torch.cat([step.z.flatten(2) for step in trace.steps], -1)
-
-
 @dataclass(frozen=True)
 class Transition:
     """Moves chains by a Hamiltonian trajectory that is accepted or not.

@@ -49,7 +49,6 @@ NOT_ASKED_FOR = Skipped("not asked for")
 FROM_PRIOR = "prior"
 FROM_WHITE_CODES = "N(0, I) in white code space"
 FROM_MIXTURE = "Gaussian mixture fitted to the codes"
-NOT_ASKED_FOR = Skipped("not asked for")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
@@ -31,7 +30,7 @@ class Model(nn.Module, ABC):
 
     def code(self, trace: Trace) -> Tensor:
         """The latents of a pass as ``decode`` takes them, (samples, batch, latent_dim)."""
-        return torch.cat([step.z.flatten(2) for step in trace.steps], -1)
+        return trace.latents()
 
     def after_update(self, batch: Batch) -> None:
         """What follows an optimizer update, such as a codebook's moving average."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lowerbound.errors import OptionError
 from lowerbound.models import Imagines, Model, require
-from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
 from lowerbound.objectives.critic import Critic, hidden_alike, seen_apart
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.reparameterization import seeded
@@ -93,10 +93,10 @@ class Adversarial(ELBO):
         """The model's side: the critic is held fixed."""
         with torch.no_grad():
             target = critic(real)[:2]
-        *seen, odds = critic.held_fixed(again)
+        *seen, odds = held_fixed(critic, again)
         several = tuple(f.repeat(len(again) // len(real), *(1,) * (f.dim() - 1)) for f in target)
         apart = seen_apart(tuple(seen), several).mean()
-        dream_odds = critic.held_fixed(dreamed)[2]
+        dream_odds = held_fixed(critic, dreamed)[2]
         fooled = 0.5 * (F.softplus(-odds).mean() + F.softplus(-dream_odds).mean())
         return self.feature_share * apart + self.share * fooled
 

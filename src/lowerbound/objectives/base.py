@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,12 @@ def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
     if not trace.steps:
         return trace.likelihood.mean.new_zeros(0, batch)
     return torch.stack([over_samples(step.rate(analytic)).expand(batch) for step in trace.steps])
+
+
+def held_fixed(network: nn.Module, x: Tensor) -> Any:
+    """What a network of the objective answers at x; gradients pass to x and not to the network."""
+    weights = {name: value.detach() for name, value in network.named_parameters()}
+    return torch.func.functional_call(network, weights, (x,))
 
 
 def over_samples(values: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -50,13 +49,6 @@ class Critic(nn.Module):
         first = self.activation(self.first(x))
         second = self.activation(self.second(first))
         return first, second, self.answer(second.flatten(1))
-
-    def held_fixed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same; gradients pass to x and not to the critic."""
-        weights: Mapping[str, Tensor] = {n: p.detach() for n, p in self.named_parameters()}
-        seen: tuple[Tensor, Tensor, Tensor]
-        seen = torch.func.functional_call(self, dict(weights), (x,))
-        return seen
 
 
 def hidden_alike(made: Tensor, observed: Tensor | None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
-from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Trace
@@ -78,9 +77,7 @@ class Factor(ELBO):
 
     def total_correlation(self, z: Tensor) -> Tensor:
         """The discriminator's estimate at codes (samples, batch, units), nats; it is held fixed."""
-        judge = self._judge(z)
-        weights: Mapping[str, Tensor] = {n: p.detach() for n, p in judge.named_parameters()}
-        logits: Tensor = torch.func.functional_call(judge, dict(weights), (z,))
+        logits: Tensor = held_fixed(self._judge(z), z)
         return logits.mean()
 
     def distinction(self, z: Tensor) -> Tensor:
@@ -107,7 +104,7 @@ def codes(trace: Trace) -> Tensor:
         raise UnsupportedError(
             "the objective 'factor' judges latents, and this model has none with a prior: use 'vae'"
         )
-    return torch.cat([step.z.flatten(2) for step in trace.steps], -1)
+    return trace.latents()
 
 
 def shuffled(z: Tensor) -> Tensor:
