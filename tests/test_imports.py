@@ -37,6 +37,17 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert imported_by("import lowerbound").isdisjoint(HEAVY)
 
 
+def test_training_does_not_import_the_compiler_unless_it_compiles() -> None:
+    """The compiler costs a second and 80 MB, in every run, also in those that never compile."""
+    lines = [
+        "import sys, numpy as np, lowerbound",
+        "vae = lowerbound.VAE(latent_dim=2, epochs=1, random_state=0)",
+        "vae.fit(np.random.default_rng(0).normal(size=(64, 5)))",
+        "assert 'torch._dynamo' not in sys.modules",
+    ]
+    imported_by("\n".join(lines))
+
+
 @pytest.mark.parametrize("name", lowerbound.__all__)
 def test_every_public_name_resolves(name: str) -> None:
     assert getattr(lowerbound, name) is not None

@@ -126,14 +126,26 @@ def base_normal(distribution: Distribution) -> Normal | None:
 
 def diagonal_normal(loc: Tensor, scale: Tensor) -> Independent[Normal]:
     """A diagonal Gaussian over the last axis, unvalidated (validation costs a pass per call)."""
-    return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+    return Independent(PlainNormal(loc, scale), 1, validate_args=False)
 
 
-class UnitNormal(Normal):
+class PlainNormal(Normal):
+    """N(loc, scale^2) of two tensors of one shape: nothing to broadcast and nothing to validate."""
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = loc, scale
+        Distribution.__init__(self, loc.shape, validate_args=False)
+
+    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> PlainNormal:
+        shape = torch.Size(batch_shape)
+        return PlainNormal(self.loc.expand(shape), self.scale.expand(shape))
+
+
+class UnitNormal(PlainNormal):
     """N(0, 1), told apart by its type because its KL needs half the operations."""
 
     def __init__(self, zeros: Tensor) -> None:
-        super().__init__(zeros, torch.ones_like(zeros), validate_args=False)
+        super().__init__(zeros, torch.ones_like(zeros))
 
     def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> UnitNormal:
         return UnitNormal(self.loc.expand(torch.Size(batch_shape)))

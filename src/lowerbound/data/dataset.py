@@ -23,6 +23,8 @@ from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 
+_ROWS = 4096  # that are binarized at once
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -128,9 +130,12 @@ class Dataset:
             return self
         top = self.schema.top_code
         threshold = self.schema.binarize == "threshold"
-        bits = threshold_bits(self.x, top) if threshold else keyed_bits(self.x, top, seed)
+        bits = torch.empty_like(self.x, dtype=torch.uint8)
+        # in parts, since bits are floats until they are packed
+        for part, grey in zip(bits.split(_ROWS), self.x.split(_ROWS), strict=True):
+            part.copy_(threshold_bits(grey, top) if threshold else keyed_bits(grey, top, seed))
         schema = replace(self.schema, binarize="none", levels=2)
-        return replace(self, schema=schema, x=bits.to(torch.uint8))
+        return replace(self, schema=schema, x=bits)
 
     @property
     def bits_sha256(self) -> str:

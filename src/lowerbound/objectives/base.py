@@ -63,7 +63,8 @@ def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
     """Rates of all steps averaged over samples, (steps, batch)."""
     if not trace.steps:
         return trace.likelihood.mean.new_zeros(0, batch)
-    return torch.stack([over_samples(step.rate(analytic)).expand(batch) for step in trace.steps])
+    rates = [over_samples(step.rate(analytic)).expand(batch) for step in trace.steps]
+    return torch.stack(rates) if len(rates) > 1 else rates[0].unsqueeze(0)
 
 
 def held_fixed(network: nn.Module, x: Tensor) -> Any:

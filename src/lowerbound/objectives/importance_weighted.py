@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo  # torch.compiler.disable imports the compiler at once
 from torch.distributions import Distribution
 
 from lowerbound.errors import OptionError, UnsupportedError
@@ -82,7 +83,7 @@ class ReweightedDraw:
         self.draw = Draw(samples)
         self.weights: Tensor | None = None
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_disable_dynamo
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
     ) -> Tensor:
@@ -94,7 +95,7 @@ class ReweightedDraw:
     def log_weights(self, trace: Trace) -> float:
         return self.draw.log_weights(trace)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_disable_dynamo
     def reweight(self, weights: Tensor) -> None:
         """Set the normalized weights, (samples, batch)."""
         self.weights = weights
