@@ -309,7 +309,7 @@ from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 x = np.load(sys.argv[2])["x_train"]
-x = (x > 127).astype(np.uint8).reshape(-1, 1, 28, 28) * 255
+x = torch.from_numpy((x > 127).astype(np.uint8).reshape(-1, 1, 28, 28) * 255)  # as in its README
 seen = []
 class First(TrainingCallback):
     def on_train_step_end(self, training_config, **kwargs):

@@ -10,6 +10,7 @@ from torch import nn
 
 from lowerbound.errors import DataError
 from lowerbound.networks import Convolutional
+from lowerbound.networks.initialization import convolution
 from lowerbound.networks.resampling import Upsample, by_pixel, channels_last
 from lowerbound.networks.residual import ResidualBlock, residual_blocks
 from lowerbound.networks.sizes import Level, as_picture, pyramid
@@ -123,3 +124,12 @@ def test_a_pixel_reaches_only_the_maps_around_it() -> None:
     features = encoder.layers(encoder.stem(touched)) - encoder.layers(encoder.stem(x))
     assert features[0, :, 0, 0].abs().sum() > 0
     assert features[0, :, 2:, :].abs().sum() == 0
+
+
+def test_a_single_pixel_takes_a_matrix_product_with_the_same_answer() -> None:
+    layer = convolution(6, 4, (1, 1))
+    nn.init.normal_(layer.bias)
+    pixels = torch.randn(5, 6, 1, 1)
+    expected = nn.functional.conv2d(pixels, layer.weight, layer.bias)
+    torch.testing.assert_close(layer(pixels), expected)
+    assert "Convolution" not in type(layer(pixels).grad_fn.next_functions[0][0]).__name__

@@ -1,0 +1,197 @@
+"""Training runs on dynamically binarized MNIST that can be stopped and go on: cells.
+
+A cell trains for a fixed number of epochs on one thread, is scored on the 10,000 test digits, whose
+bits are fixed (their hash is in the result), and writes one JSON file. Started again, it goes on
+from its checkpoint. ``minutes`` is its processor time over two, that is its time on a machine of
+two cores, which does not depend on what else the machine does; the wall time stands beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _record import RESULTS, arguments, commit
+
+from lowerbound.assembly import ModelOptions
+from lowerbound.config import to_mapping
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.likelihood import score
+from lowerbound.evaluation.tighter import carry_over
+from lowerbound.fitting import FitOptions, fit
+from lowerbound.training import Record, TrainingOptions
+
+IMPORTANCE_SAMPLES = 5000
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run."""
+
+    title: str
+    epochs: int
+    objective: str = "elbo"
+    objective_options: Mapping[str, Any] = field(default_factory=dict)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    seed: int = 0
+    score_samples: int = IMPORTANCE_SAMPLES
+    validation: float = 0.0  # share of the training rows held out for the curve and early stopping
+    tighter: int = 0  # rows, spread over the test digits, that are also scored with 5,000 samples
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def options(self) -> FitOptions:
+        settings: dict[str, Any] = {
+            "schedule": "linear",
+            "adam_eps": 1e-4,
+            "precision": "bf16",
+            "compile": "on",
+            "patience": 0,
+            "threads": 1,
+            **self.training,
+        }
+        training = TrainingOptions(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            validation=self.validation,
+            seed=self.seed,
+            **settings,
+        )
+        return FitOptions(self.model, self.objective, self.objective_options, training)
+
+
+def mnist(held_out: bool) -> tuple[Dataset, Dataset]:
+    """Training rows and the rows to score, whose bits are fixed."""
+    training = load("mnist", split="train", binarize="dynamic")
+    if held_out:
+        training, scored = training.split(5_000 / 60_000, seed=99)
+    else:
+        scored = load("mnist", split="test", binarize="dynamic")
+    return training, scored.binarized(0)
+
+
+@contextlib.contextmanager
+def spent(folder: Path) -> Iterator[dict[str, float]]:
+    """Seconds spent inside, added to those of earlier, interrupted runs of the same folder."""
+    kept = folder / "spent.json"
+    clock = {"wall": 0.0, "processor": 0.0}
+    if kept.exists():
+        clock |= json.loads(kept.read_text(encoding="utf-8"))
+    wall, processor = time.perf_counter(), time.process_time()
+    try:
+        yield clock
+    finally:
+        clock["wall"] += time.perf_counter() - wall
+        clock["processor"] += time.process_time() - processor
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(clock), encoding="utf-8")
+
+
+def run_cell(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
+    """Train and score one cell; the answer is also written beside the results."""
+    training, scored = mnist(held_out)
+    folder = Path("runs") / benchmark / (name + ("_held_out" if held_out else ""))
+    with spent(folder) as clock:
+        resume = (folder / "checkpoint").exists()
+        fitted = fit(training, cell.options(), folder=folder, resume=resume)
+    wall, processor = clock["wall"], clock["processor"]
+    print(f"{name}: trained in {processor / 60:.1f} processor minutes", flush=True)
+    scores = score(fitted.model, scored, samples=cell.score_samples, seed=0)
+    elbo, bound = scores.elbo.double(), scores.bound.double()
+    tight: dict[str, Any] = {}
+    if cell.tighter:
+        carried = carry_over(fitted.model, scored, scores, IMPORTANCE_SAMPLES, cell.tighter)
+        tight = {"tighter": to_mapping(carried)}
+    answer = {
+        "cell": name,
+        "title": cell.title,
+        "epochs": cell.epochs,
+        "seed": cell.seed,
+        "minutes": round(processor / 120, 2),
+        "wall_minutes": round(wall / 60, 2),
+        "negative_elbo": -float(elbo.mean()),
+        "nats": -float(bound.mean()),
+        "standard_error": float(bound.std() / len(bound) ** 0.5),
+        "samples": cell.score_samples,
+        "effective_sample_size": float(scores.effective_sample_size.median()),
+        "rows": len(scored),
+        "bits_sha256": scored.bits_sha256,
+        "skipped_updates": sum(record.skipped for record in fitted.history),
+        "curve": curve(fitted.history, processor / 120),
+        "commit": commit(),
+        **tight,
+    }
+    print(json.dumps({k: v for k, v in answer.items() if k != "curve"}), flush=True)
+    if not held_out:
+        place = RESULTS / benchmark / f"{name}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        np.save(folder / "bound.npy", bound.numpy())
+    return answer
+
+
+def curve(history: Iterable[Record], minutes: float) -> list[list[float]]:
+    """[minutes, -ELBO] of about sixty records, on held-out rows where there are some."""
+    records = list(history)
+    scale = minutes / records[-1].seconds
+    points = [
+        [round(record.seconds * scale, 3), -(record.validation or record.bound)]
+        for record in records
+    ]
+    return points[:: max(1, len(points) // 60)]
+
+
+def done(benchmark: str) -> dict[str, Answer]:
+    """The answers of the cells that are done, by name."""
+    places = sorted((RESULTS / benchmark).glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in places}
+
+
+def cost(cell: Mapping[str, Any]) -> str:
+    """What a cell took, for the notes."""
+    return f"{cell['cell']}: {cell['epochs']} epochs, {cell['minutes']} minutes"
+
+
+def drive(
+    benchmark: str,
+    description: str,
+    cells: Mapping[str, Cell],
+    summarize: Callable[[], None],
+    quick: Callable[[int], None],
+) -> None:
+    """The command line of a benchmark that is made of cells."""
+    parser = arguments(description)
+    parser.add_argument("--cell", choices=cells)
+    parser.add_argument("--epochs", type=int, help="instead of the cell's own")
+    parser.add_argument("--held-out", action="store_true", help="hold 5,000 training rows out")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--summarize", action="store_true", help="write the result of what is done")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    if chosen.quick:
+        quick(chosen.seed)
+    elif chosen.summarize:
+        summarize()
+    elif chosen.list:
+        for name, cell in cells.items():
+            mark = "done" if name in done(benchmark) else ""
+            print(f"{name:22} {cell.epochs:5} epochs  {cell.title}  {mark}")
+    elif chosen.cell:
+        cell = cells[chosen.cell]
+        cell = replace(cell, epochs=chosen.epochs or cell.epochs)
+        run_cell(benchmark, chosen.cell, cell, chosen.held_out)
+    else:
+        for name, cell in cells.items():
+            if name not in done(benchmark):
+                run_cell(benchmark, name, cell, held_out=False)
+        summarize()
