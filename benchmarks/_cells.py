@@ -1,9 +1,10 @@
-"""Training runs on dynamically binarized MNIST that can be stopped and go on: cells.
+"""Training runs that can be stopped and go on: cells.
 
-A cell trains for a fixed number of epochs on one thread, is scored on the 10,000 test digits, whose
-bits are fixed (their hash is in the result), and writes one JSON file. Started again, it goes on
-from its checkpoint. ``minutes`` is its processor time over two, that is its time on a machine of
-two cores, which does not depend on what else the machine does; the wall time stands beside it.
+A cell trains for a fixed number of epochs on one thread, is scored on the whole test part (its hash
+is in the result; bits of dynamically binarized digits are fixed), and writes one JSON file. Started
+again, it goes on from its checkpoint. ``minutes`` is its processor time over two, that is its time
+on a machine of two cores, which does not depend on what else the machine does; the wall time stands
+beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from _record import RESULTS, arguments, commit
 from lowerbound.assembly import ModelOptions
 from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.likelihood import score
+from lowerbound.data.schema import Binarize
+from lowerbound.evaluation.likelihood import data_sha256, score
 from lowerbound.evaluation.tighter import carry_over
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.training import Record, TrainingOptions
@@ -46,7 +48,8 @@ class Cell:
     seed: int = 0
     score_samples: int = IMPORTANCE_SAMPLES
     validation: float = 0.0  # share of the training rows held out for the curve and early stopping
-    tighter: int = 0  # rows, spread over the test digits, that are also scored with 5,000 samples
+    tighter: int = 0  # rows, spread over the test part, that are also scored with 5,000 samples
+    source: str = "mnist"  # binarized if it is this, else as it is
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def options(self) -> FitOptions:
@@ -70,14 +73,15 @@ class Cell:
         return FitOptions(self.model, self.objective, self.objective_options, training)
 
 
-def mnist(held_out: bool) -> tuple[Dataset, Dataset]:
-    """Training rows and the rows to score, whose bits are fixed."""
-    training = load("mnist", split="train", binarize="dynamic")
+def parts(source: str, held_out: bool) -> tuple[Dataset, Dataset]:
+    """Training rows and the rows to score, whose bits are fixed where there are any."""
+    binarize: Binarize = "dynamic" if source == "mnist" else "none"
+    training = load(source, split="train", binarize=binarize)
     if held_out:
         training, scored = training.split(5_000 / 60_000, seed=99)
     else:
-        scored = load("mnist", split="test", binarize="dynamic")
-    return training, scored.binarized(0)
+        scored = load(source, split="test", schema=training.schema)
+    return training, scored.binarized(0) if binarize == "dynamic" else scored
 
 
 @contextlib.contextmanager
@@ -99,7 +103,7 @@ def spent(folder: Path) -> Iterator[dict[str, float]]:
 
 def run_cell(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     """Train and score one cell; the answer is also written beside the results."""
-    training, scored = mnist(held_out)
+    training, scored = parts(cell.source, held_out)
     folder = Path("runs") / benchmark / (name + ("_held_out" if held_out else ""))
     with spent(folder) as clock:
         resume = (folder / "checkpoint").exists()
@@ -125,12 +129,14 @@ def run_cell(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         "samples": cell.score_samples,
         "effective_sample_size": float(scores.effective_sample_size.median()),
         "rows": len(scored),
-        "bits_sha256": scored.bits_sha256,
+        "rows_sha256": data_sha256(scored),
         "skipped_updates": sum(record.skipped for record in fitted.history),
         "curve": curve(fitted.history, processor / 120),
         "commit": commit(),
         **tight,
     }
+    if not scored.schema.binary:
+        answer["bits_per_dimension"] = scores.bits_per_dimension().mean
     print(json.dumps({k: v for k, v in answer.items() if k != "curve"}), flush=True)
     if not held_out:
         place = RESULTS / benchmark / f"{name}.json"

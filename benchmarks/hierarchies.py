@@ -20,7 +20,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _cells import Answer, Cell, cost, done, drive, mnist
+from _cells import Answer, Cell, cost, done, drive, parts
 from _record import Metric, write
 
 from lowerbound.assembly import ModelOptions
@@ -112,7 +112,7 @@ def quick(seed: int) -> None:
     """A few seconds of a ladder of two latents, printed only."""
     cell = replace(CELLS["ladder_2_seed0"], epochs=2, seed=seed)
     training = replace(cell.options().training, compile="off", precision="float32")
-    rows, scored = mnist(held_out=True)
+    rows, scored = parts("mnist", held_out=True)
     fitted = fit(rows.subset(range(2000)), replace(cell.options(), training=training))
     scores = score(fitted.model, scored.subset(range(200)), samples=5)
     print(f"quick, not quoted: -L_5 {-float(scores.bound.mean()):.2f} nats after 2 epochs of 2,000")
@@ -128,7 +128,7 @@ def summarize() -> None:
     write(
         NAME,
         metrics,
-        data=[{"file": "mnist.npz", "split": "test", "sha256": first["bits_sha256"]}],
+        data=[{"file": "mnist.npz", "split": "test", "sha256": first["rows_sha256"]}],
         seeds=sorted({cell["seed"] for cell in cells.values()}),
         minutes=sum(cell["minutes"] for cell in cells.values()),
         notes="Minutes are processor time over two. Spread is the standard error over test digits, "

@@ -23,7 +23,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _cells import Cell, cost, done, drive, mnist
+from _cells import Cell, cost, done, drive, parts
 from _record import Metric, write
 
 from lowerbound.assembly import ModelOptions
@@ -93,7 +93,7 @@ def quick(seed: int) -> None:
     """A few seconds of the k = 5 cell, printed only."""
     cell = replace(CELLS_TO_RUN["k5"], epochs=2, seed=seed)
     training = replace(cell.options().training, compile="off", precision="float32")
-    rows, scored = mnist(held_out=True)
+    rows, scored = parts("mnist", held_out=True)
     fitted = fit(rows.subset(range(5000)), replace(cell.options(), training=training))
     scores = score(fitted.model, scored.subset(range(200)), samples=50)
     print(
@@ -111,7 +111,7 @@ def summarize() -> None:
     write(
         NAME,
         metrics,
-        data=[{"file": "mnist.npz", "split": "test", "sha256": first["bits_sha256"]}],
+        data=[{"file": "mnist.npz", "split": "test", "sha256": first["rows_sha256"]}],
         seeds=sorted({cell["seed"] for cell in cells.values()}),
         minutes=sum(cell["minutes"] for cell in cells.values()),
         notes="Minutes are processor time over two. Spread is the standard error over test digits, "
