@@ -11,8 +11,8 @@ import statistics
 import time
 
 import torch
+from _arms import Clock, Flat, options, pictures
 from _record import Metric, arguments, write
-from throughput import Clock, Flat, options, pictures
 from torch import nn
 
 from lowerbound.data import Dataset
@@ -77,7 +77,10 @@ def main() -> None:
     start = time.perf_counter()
     data = pictures()
     widths, batches = ((512,), (512,)) if chosen.quick else (WIDTHS, BATCHES)
-    metrics = []
+    metrics = [
+        Metric(f"bare multiply rate, {name}", matrix_rate(dtype) / 1e9, "GFLOP/s", "higher")
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    ]
     for setting in ("fp32",) if chosen.quick else ("fp32", "bf16 + compile"):
         for width in widths:
             for batch in batches:

@@ -1,0 +1,261 @@
+"""Blur and its remedies, in order of price, on Fashion-MNIST: sharpness, distance and likelihood.
+
+Every arm has the same convolutional encoder and decoder and trains for as many epochs; the ladder
+has networks of its own. All but the GAN put probability mass on 8-bit greys, so that their bits per
+dimension compare: what a remedy costs in likelihood, or gains, stands beside what it does for the
+eye. The GAN is the same decoder against the critic of the VAE-GAN: sharp, and without a likelihood.
+
+Sharpness is the mean variance of the Laplacian, samples over data: 1 is ideal, less is blurred. The
+distance is Frechet's, on the features of a classifier trained here (its hash is in the notes), not
+comparable with any FID.
+
+    python benchmarks/sharpness.py --arm features         one arm, resumable
+    python benchmarks/sharpness.py                        all missing arms, then the result
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from _cells import spent
+from _record import RESULTS, Metric, arguments, write
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.estimate import Skipped
+from lowerbound.evaluation.likelihood import data_sha256, score
+from lowerbound.evaluation.sample_quality import MEAN, Quality
+from lowerbound.evaluation.samples import sample_prior
+from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
+from lowerbound.fitting import FitOptions, fit
+from lowerbound.models import VariationalAutoencoder
+from lowerbound.objectives.critic import Critic
+from lowerbound.reparameterization import seeded
+from lowerbound.training import TrainingOptions
+
+NAME = "sharpness"
+RUNS = Path("runs") / NAME
+FIGURE = Path(__file__).parents[1] / "docs" / "images" / "blur_and_its_remedies.png"
+LATENT = 32
+EPOCHS = 12
+BATCH = 128
+SAMPLES = 5_000
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One remedy.
+
+    Attributes:
+        title: in the table.
+        model: what is fitted.
+        objective: what is maximized.
+        scored: test rows whose bound is estimated.
+    """
+
+    title: str
+    model: ModelOptions
+    objective: str = "elbo"
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    scored: int = 2_000
+
+
+def logistic(scale: str, **more: Any) -> ModelOptions:
+    return ModelOptions(
+        latent_dim=LATENT,
+        network="convolutional",
+        likelihood="discretized_logistic",
+        likelihood_options={"scale": scale},
+        **more,
+    )
+
+
+LEARNED = logistic("global")
+GAN = "gan"
+ARMS = {
+    "fixed": Arm("scale fixed at 0.1", logistic("fixed")),
+    "learned": Arm("learned scale", LEARNED),
+    "prior": Arm("and a learned prior (flow)", replace(LEARNED, prior="flow")),
+    "ladder": Arm(
+        "hierarchy: ladder of 7 levels",
+        replace(LEARNED, model="ladder", latent_dim=None),
+        scored=500,
+    ),
+    "features": Arm("feature-space loss", LEARNED, "features"),
+    "vae_gan": Arm("VAE-GAN", LEARNED, "adversarial"),
+}
+
+
+def fashion() -> tuple[Dataset, Dataset]:
+    training = load("fashion_mnist", split="train")
+    return training, load("fashion_mnist", split="test", schema=training.schema)
+
+
+def run_arm(name: str, training: Dataset, test: Dataset, epochs: int, seed: int) -> dict[str, Any]:
+    """Train one arm and draw from it; figures and samples are kept in its folder."""
+    folder = RUNS / name
+    if name == GAN:
+        with spent(folder) as clock:
+            samples = gan_samples(training, epochs, seed)
+        bits = None
+    else:
+        arm = ARMS[name]
+        options = FitOptions(
+            arm.model,
+            arm.objective,
+            arm.objective_options,
+            TrainingOptions(
+                epochs=epochs, batch_size=BATCH, validation=0.0, patience=0, threads=1, seed=seed
+            ),
+        )
+        with spent(folder) as clock:
+            resume = (folder / "checkpoint").exists()
+            fitted = fit(training, options, folder=folder, resume=resume)
+        samples = sample_prior(fitted.model, SAMPLES, seed=seed).mean
+        scored = test.subset(range(0, len(test), len(test) // arm.scored))
+        bits = score(fitted.model, scored, samples=100, seed=seed).bits_per_dimension()
+    answer = {
+        "title": "plain GAN, the same decoder" if name == GAN else ARMS[name].title,
+        "minutes": round(clock["processor"] / 120, 2),
+        "bits": None if bits is None else bits.mean,
+        "bits_error": None if bits is None else bits.standard_error,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "samples.npy", samples.numpy().astype(np.float16))
+    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+    return answer
+
+
+def gan_samples(training: Dataset, epochs: int, seed: int) -> Tensor:
+    """Means of the decoder after training it against a critic (Goodfellow et al. 2014)."""
+    with seeded(seed):
+        model = assemble(training.schema, resolve(training.schema, LEARNED))
+        assert isinstance(model, VariationalAutoencoder)
+        initialize(model, training)
+        critic = Critic(training.schema.event_shape)
+        generator = [*model.decoder.parameters()]
+        players = [
+            torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999), fused=True)
+            for parameters in (generator, [*critic.parameters()])
+        ]
+        for real in batches(training, epochs):
+            made = model.decode(torch.randn(1, len(real), LATENT)).mean[0]
+            told = F.softplus(-critic(real)[2]).mean() + F.softplus(critic(made.detach())[2]).mean()
+            move(players[1], told)
+            move(players[0], F.softplus(-critic(made)[2]).mean())
+        with torch.no_grad():
+            return torch.cat(
+                [model.decode(torch.randn(1, 500, LATENT)).mean[0] for _ in range(SAMPLES // 500)]
+            )
+
+
+def batches(training: Dataset, epochs: int) -> Iterator[Tensor]:
+    for _ in range(epochs):
+        for rows in torch.randperm(len(training)).split(BATCH):
+            yield training.batch(rows).filled
+
+
+def move(player: torch.optim.Optimizer, loss: Tensor) -> None:
+    player.zero_grad()
+    loss.backward()
+    player.step()
+
+
+def judged(name: str, yardstick: Yardstick) -> tuple[Quality, Tensor]:
+    """What samples that were drawn earlier are worth, and the samples."""
+    samples = torch.from_numpy(np.load(RUNS / name / "samples.npy").astype(np.float32))
+    return yardstick.measure(samples, MEAN), samples
+
+
+def figure(rows: dict[str, Tensor]) -> None:
+    """A line of samples per arm, real pictures on top."""
+    canvas, axes = plt.subplots(len(rows), 1, figsize=(8, 0.75 * len(rows)), layout="constrained")
+    for axis, (title, pictures) in zip(axes, rows.items(), strict=True):
+        line = torch.cat(list(pictures[:SHOWN, 0]), 1)
+        axis.imshow(line.clamp(0, 1), cmap="gray_r", vmin=0, vmax=1)
+        axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    canvas.savefig(FIGURE, dpi=130)
+    plt.close(canvas)
+
+
+def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None:
+    yardstick = fit_yardstick(training, test, samples=SAMPLES, network_rows=20_000, seed=seed)
+    assert not isinstance(yardstick, Skipped)
+    metrics, shown = [], {"real": yardstick.real.all().filled}
+    costs = []
+    for name in (*ARMS, GAN):
+        answer = json.loads((RUNS / name / "answer.json").read_text(encoding="utf-8"))
+        quality, shown[answer["title"]] = judged(name, yardstick)
+        assert not isinstance(quality.sharpness, Skipped)
+        bits = {} if answer["bits"] is None else {"bits/dim, L_100": answer["bits"]}
+        metrics.append(
+            Metric(
+                f"{answer['title']}: sharpness",
+                quality.sharpness.mean,
+                "of the data's",
+                "higher",
+                quality.sharpness.standard_error,
+                baselines={
+                    "Frechet distance": quality.frechet.mean,
+                    "precision": quality.near.precision.mean,
+                    "recall": quality.near.recall.mean,
+                    **bits,
+                },
+            )
+        )
+        costs.append(f"{name}: {answer['minutes']} minutes")
+    figure(shown)
+    for metric in metrics:
+        print(f"{metric.name}: {metric.value:.3f} {dict(metric.baselines)}", flush=True)
+    write(
+        NAME,
+        metrics,
+        data=[{"file": "fashion_mnist.npz", "split": "test", "sha256": data_sha256(test)}],
+        seeds=[seed],
+        minutes=(time.perf_counter() - start) / 60,
+        notes=f"{EPOCHS} epochs each; features {yardstick.space}; decoder means of {SAMPLES:,} "
+        "prior draws. Minutes are processor time over two. " + "; ".join(costs),
+    )
+
+
+def quick(seed: int) -> None:
+    """A few seconds of the GAN, printed only."""
+    training, _ = fashion()
+    samples = gan_samples(training.subset(range(4 * BATCH)), 1, seed)
+    print(f"quick, not quoted: {len(samples):,} pictures of a GAN after 4 updates")
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--arm", choices=(*ARMS, GAN))
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    if chosen.quick:
+        quick(chosen.seed)
+        return
+    training, test = fashion()
+    for name in [chosen.arm] if chosen.arm else [*ARMS, GAN]:
+        if not (RUNS / name / "answer.json").exists():
+            answer = run_arm(name, training, test, EPOCHS, chosen.seed)
+            print(json.dumps(answer), flush=True)
+    if not chosen.arm:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        summarize(training, test, start, chosen.seed)
+
+
+if __name__ == "__main__":
+    main()
