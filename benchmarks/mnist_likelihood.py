@@ -51,7 +51,7 @@ def importance_weighted(samples: int, gradient: str) -> dict[str, Any]:
 CELLS_TO_RUN: dict[str, Cell] = {
     "k1": Cell("ELBO, k = 1", 1850, model=MLP),
     "k5": Cell("IWAE with DReG, k = 5", 900, model=MLP, **importance_weighted(5, "dreg")),
-    "k50": Cell("IWAE with DReG, k = 50", 60, model=MLP, **importance_weighted(50, "dreg")),
+    "k50": Cell("IWAE with DReG, k = 50", 110, model=MLP, **importance_weighted(50, "dreg")),
     "vamp": Cell(
         "ELBO, k = 1, VampPrior of 500",
         650,

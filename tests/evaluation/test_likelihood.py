@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from lowerbound.assembly import ModelOptions, assemble
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.estimate import Estimate
 from lowerbound.evaluation.likelihood import score
@@ -25,6 +26,7 @@ from lowerbound.evaluation.passes import (
 )
 from lowerbound.evaluation.scores import Scores, marginal_difference
 from lowerbound.models import ProbabilisticPCA, VariationalAutoencoder
+from lowerbound.trace import Batch
 from tests.evaluation.small_models import (
     binary_vae,
     bits,
@@ -113,7 +115,7 @@ def count_samples(model: VariationalAutoencoder, samples: int, memory: int) -> l
 
     model.decode = spy  # type: ignore[method-assign,assignment]
     score(model, BITS, samples=samples, memory=memory)
-    return seen[1:]  # the first is the dry run
+    return seen[2:]  # the first two are the dry run
 
 
 def test_exactly_k_samples_of_every_row_in_chunks_of_three() -> None:
@@ -369,3 +371,23 @@ def test_a_plan_fills_samples_before_rows() -> None:
     plan = Plan.within(10 * footprint.bytes, footprint, 4)
     assert (plan.samples, plan.rows) == (4, 2)
     assert Plan.within(1, footprint, 4) == Plan(1, 1)
+
+
+def test_what_a_prior_passes_through_the_encoder_is_no_cost_of_a_row() -> None:
+    """A VampPrior of many inputs once left room for a handful of samples at a time."""
+    row = Batch(x=torch.rand(1, 12).round())
+    sizes = {}
+    for components in (1, 500):
+        model = assemble(
+            bits(torch.rand(4, 12).round()).schema,
+            ModelOptions(
+                latent_dim=2,
+                network="mlp",
+                likelihood="bernoulli",
+                prior="vamp",
+                prior_options={"components": components},
+            ),
+        )
+        sizes[components] = dry_run(model, row)
+    assert sizes[1].bytes == sizes[500].bytes
+    assert sizes[1].differentiated().bytes == sizes[500].differentiated().bytes

@@ -159,22 +159,43 @@ class Footprint:
 
 
 def dry_run(model: Model, row: Batch) -> Footprint:
-    """One sample of one row through the model, watched."""
-    widths = [2 * row.filled.numel()]
-    answers = [row.filled.numel()]
+    """One sample of one row through the model, watched.
+
+    What a second row adds is what counts: a VampPrior's own inputs go through the encoder once,
+    however many rows there are.
+    """
+    trace, one = _watched(model, row)
+    _, two = _watched(model, row.rows(torch.zeros(2, dtype=torch.long, device=row.filled.device)))
+    added = [(b.width - a.width, b.kept - a.kept) for a, b in zip(one, two, strict=False)]
+    numbers = row.filled.numel()
+    width = max([2 * numbers, *(width for width, _ in added)])
+    return Footprint(trace, width, numbers + sum(max(kept, 0) for _, kept in added))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Numbers that a module took and gave, and those that it gave."""
+
+    width: int
+    kept: int
+
+
+def _watched(model: Model, rows: Batch) -> tuple[Trace, list[_Call]]:
+    """A pass of one sample per row, and the calls that it made."""
+    calls: list[_Call] = []
 
     def measure(module: nn.Module, inputs: object, output: object) -> None:
-        widths.append(_numel(inputs) + _numel(output))
-        answers.append(_numel(output))
+        given = _numel(output)
+        calls.append(_Call(_numel(inputs) + given, given))
 
     hooks = [module.register_forward_hook(measure) for module in model.modules()]
     try:
         with evaluation_mode(model):
-            trace = model(row, keyed_draw(row, 1, 0))
+            trace = model(rows, keyed_draw(rows, 1, 0))
     finally:
         for hook in hooks:
             hook.remove()
-    return Footprint(trace, max(widths), sum(answers))
+    return trace, calls
 
 
 def _numel(value: object) -> int:
