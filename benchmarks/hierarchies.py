@@ -203,10 +203,11 @@ def figure(cells: Mapping[str, Answer]) -> None:
         axes.plot(cell["minutes"], cell["nats"], "o", ms=4, color=color, label=label)
     axes.set(xlabel="minutes of training on two cores", ylabel="nats", ylim=(77, 110))
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_title("lines: -ELBO of training or held-out digits; marks: -L_K of the test digits")
     axes.legend(fontsize=6, ncols=2)
     axes.grid(alpha=0.3)
-    canvas.savefig(FIGURE, dpi=150)
+    canvas.savefig(FIGURE, dpi=110)
     plt.close(canvas)
 
 

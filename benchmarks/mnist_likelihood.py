@@ -147,9 +147,10 @@ def figure(cells: Mapping[str, Mapping[str, Any]]) -> None:
             label = f"{cell['title']}: -L_{cell['samples']} {cell['nats']:.2f}"
             axes.plot(cell["minutes"], cell["nats"], marker, color="black", ms=5, label=label)
     axes.set(xlabel="minutes of training on two cores", ylabel="nats", ylim=(82, 105), xscale="log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(fontsize=7)
     axes.grid(alpha=0.3)
-    canvas.savefig(FIGURE, dpi=150)
+    canvas.savefig(FIGURE, dpi=110)
     plt.close(canvas)
 
 
