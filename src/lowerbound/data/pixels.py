@@ -115,9 +115,15 @@ def find_levels(values: Array, levels: int | None = None) -> tuple[int | None, f
         return None, 1.0
     if low < 0 or high > 65535:
         raise DataError(f"whole-number grey values must lie in 0 to 255 or 65535; {_range(values)}")
-    if high == 255 and ((values == 0) | (values == 255)).all():
+    if high == 255 and _black_and_white(values):
         return 2, 255.0
     return (256, 255.0) if high <= 255 else (65536, 65535.0)
+
+
+def _black_and_white(values: Array) -> bool:
+    """Whether all values are 0 or 255; in parts, since the first grey one settles it."""
+    parts = np.array_split(values, max(1, values.size >> 20))
+    return all(bool(((part == 0) | (part == 255)).all()) for part in parts)
 
 
 def pack(values: Array, levels: int | None, white: float) -> Tensor:
