@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _record import RESULTS, arguments, commit
+from _record import RESULTS, Metric, arguments, commit, write
 
 from lowerbound.assembly import ModelOptions
 from lowerbound.config import to_mapping
@@ -27,10 +27,18 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.schema import Binarize
 from lowerbound.evaluation.likelihood import data_sha256, score
 from lowerbound.evaluation.tighter import carry_over
-from lowerbound.fitting import FitOptions, fit
+from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.training import Record, TrainingOptions
 
 IMPORTANCE_SAMPLES = 5000
+# what a top-down convolutional ladder is trained with, beside its learning rate
+LADDER_TRAINING: dict[str, Any] = {
+    "schedule": "cosine",
+    "weight_average": 0.998,
+    "gradient_clip": 200.0,
+    "weight_decay": 0.01,
+    "adam_eps": 1e-8,
+}
 Answer = dict[str, Any]
 
 
@@ -101,13 +109,19 @@ def spent(folder: Path) -> Iterator[dict[str, float]]:
         kept.write_text(json.dumps(clock), encoding="utf-8")
 
 
+def fit_on(folder: Path, training: Dataset, options: FitOptions) -> tuple[Fitted, dict[str, float]]:
+    """Fit, from where an earlier run in ``folder`` stopped, and the seconds of all runs."""
+    with spent(folder) as clock:
+        resume = (folder / "checkpoint").exists()
+        fitted = fit(training, options, folder=folder, resume=resume)
+    return fitted, clock
+
+
 def run_cell(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     """Train and score one cell; the answer is also written beside the results."""
     training, scored = parts(cell.source, held_out)
     folder = Path("runs") / benchmark / (name + ("_held_out" if held_out else ""))
-    with spent(folder) as clock:
-        resume = (folder / "checkpoint").exists()
-        fitted = fit(training, cell.options(), folder=folder, resume=resume)
+    fitted, clock = fit_on(folder, training, cell.options())
     wall, processor = clock["wall"], clock["processor"]
     print(f"{name}: trained in {processor / 60:.1f} processor minutes", flush=True)
     scores = score(fitted.model, scored, samples=cell.score_samples, seed=0)
@@ -163,9 +177,39 @@ def done(benchmark: str) -> dict[str, Answer]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in places}
 
 
-def cost(cell: Mapping[str, Any]) -> str:
-    """What a cell took, for the notes."""
-    return f"{cell['cell']}: {cell['epochs']} epochs, {cell['minutes']} minutes"
+def write_cells(
+    benchmark: str, metrics: Sequence[Metric], data: Sequence[Mapping[str, Any]], spread: str
+) -> None:
+    """The result of the cells that are done; ``spread`` says in a sentence what the spreads are."""
+    cells = done(benchmark).values()
+    costs = (
+        f"{cell['cell']}: {cell['epochs']} epochs, {cell['minutes']} minutes" for cell in cells
+    )
+    write(
+        benchmark,
+        metrics,
+        data=data,
+        seeds=sorted({cell["seed"] for cell in cells}),
+        minutes=sum(cell["minutes"] for cell in cells),
+        notes=f"Minutes are processor time over two. {spread} " + "; ".join(costs),
+        extra={"cells": list(cells)},
+    )
+
+
+def mnist_data(cells: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    """What the cells of binarized MNIST were scored on."""
+    first = next(iter(cells.values()))
+    return [{"file": "mnist.npz", "split": "test", "sha256": first["rows_sha256"]}]
+
+
+def quick_look(cell: Cell, seed: int, rows: int, scored: int, samples: int) -> None:
+    """Two epochs of a few rows, printed only."""
+    cell = replace(cell, epochs=2, seed=seed)
+    training = replace(cell.options().training, compile="off", precision="float32")
+    known, held_out = parts(cell.source, held_out=True)
+    fitted = fit(known.subset(range(rows)), replace(cell.options(), training=training))
+    bound = score(fitted.model, held_out.subset(range(scored)), samples=samples).bound
+    print(f"quick, not quoted: -L_{samples} {-float(bound.mean()):.2f} nats after 2 small epochs")
 
 
 def drive(

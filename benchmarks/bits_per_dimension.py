@@ -19,35 +19,29 @@ from __future__ import annotations
 import lzma
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _cells import Answer, Cell, cost, done, drive, parts
-from _record import Metric, write
+from _cells import LADDER_TRAINING, Answer, Cell, done, drive, parts, quick_look, write_cells
+from _record import Metric
 
 from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset
-from lowerbound.evaluation.likelihood import score
-from lowerbound.fitting import fit
 
 NAME = "bits_per_dimension"
 Array = np.ndarray[Any, Any]
-TRAINING = {
-    "schedule": "cosine",
-    "weight_average": 0.998,
-    "gradient_clip": 200.0,
-    "weight_decay": 0.01,
-    "adam_eps": 1e-8,
-}
+HEADERS = (
+    "The target is WebP's size without its headers. Headers: bits per dimension that an all-black "
+    "picture of the same shape needs."
+)
 
 
-def ladder(title: str, source: str, epochs: int, **options: Any) -> Cell:
+def ladder(title: str, source: str, epochs: int) -> Cell:
     model = ModelOptions(
         model="ladder",
         network="convolutional",
         likelihood="discretized_logistic_mixture",
-        **options,
     )
     return Cell(
         title,
@@ -57,7 +51,7 @@ def ladder(title: str, source: str, epochs: int, **options: Any) -> Cell:
         learning_rate=1e-3,
         score_samples=100,
         source=source,
-        training=TRAINING,
+        training=LADDER_TRAINING,
     )
 
 
@@ -137,13 +131,7 @@ def joined(tiles: Mapping[tuple[int, int], Array]) -> Array:
 
 
 def quick(seed: int) -> None:
-    """A few seconds, printed only."""
-    cell = replace(CELLS["kodak_tiles"], epochs=1, seed=seed)
-    training = replace(cell.options().training, compile="off", precision="float32")
-    rows, scored = parts("kodak_tiles", held_out=True)
-    fitted = fit(rows.subset(range(256)), replace(cell.options(), training=training))
-    scores = score(fitted.model, scored.subset(range(16)), samples=2)
-    print(f"quick, not quoted: {scores.bits_per_dimension().mean:.2f} bits per dimension")
+    quick_look(CELLS["kodak_tiles"], seed, rows=128, scored=16, samples=2)
 
 
 def summarize() -> None:
@@ -152,17 +140,8 @@ def summarize() -> None:
     metrics: list[Metric] = []
     for name, cell in cells.items():
         metrics += compared(cell, sizes(*test_pictures(CELLS[name].source)))
-    write(
-        NAME,
-        metrics,
-        data=[{"file": name, "sha256": cell["rows_sha256"]} for name, cell in cells.items()],
-        seeds=sorted({cell["seed"] for cell in cells.values()}),
-        minutes=sum(cell["minutes"] for cell in cells.values()),
-        notes="Minutes are processor time over two. The target is WebP's size without its headers. "
-        "Headers: bits per dimension that an all-black picture of the same shape needs. "
-        + "; ".join(cost(cell) for cell in cells.values()),
-        extra={"cells": list(cells.values())},
-    )
+    data = [{"file": name, "sha256": cell["rows_sha256"]} for name, cell in cells.items()]
+    write_cells(NAME, metrics, data, HEADERS)
 
 
 def compared(cell: Answer, found: Mapping[str, Size]) -> list[Metric]:

@@ -14,18 +14,24 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _cells import Answer, Cell, cost, done, drive, parts
-from _record import Metric, write
+from _cells import (
+    LADDER_TRAINING,
+    Answer,
+    Cell,
+    done,
+    drive,
+    mnist_data,
+    quick_look,
+    write_cells,
+)
+from _record import Metric
 
 from lowerbound.assembly import ModelOptions
-from lowerbound.evaluation.likelihood import score
-from lowerbound.fitting import fit
 
 NAME = "hierarchies"
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "mnist_nats_of_every_model.png"
@@ -85,13 +91,7 @@ CELLS: dict[str, Cell] = {
         batch_size=128,
         score_samples=100,
         tighter=500,
-        training={
-            "schedule": "cosine",
-            "weight_average": 0.998,
-            "gradient_clip": 200.0,
-            "weight_decay": 0.01,
-            "adam_eps": 1e-8,
-        },
+        training=LADDER_TRAINING,
     ),
     **{
         f"{kind}_{levels}_seed{seed}": Cell(
@@ -109,13 +109,7 @@ CELLS: dict[str, Cell] = {
 
 
 def quick(seed: int) -> None:
-    """A few seconds of a ladder of two latents, printed only."""
-    cell = replace(CELLS["ladder_2_seed0"], epochs=2, seed=seed)
-    training = replace(cell.options().training, compile="off", precision="float32")
-    rows, scored = parts("mnist", held_out=True)
-    fitted = fit(rows.subset(range(2000)), replace(cell.options(), training=training))
-    scores = score(fitted.model, scored.subset(range(200)), samples=5)
-    print(f"quick, not quoted: -L_5 {-float(scores.bound.mean()):.2f} nats after 2 epochs of 2,000")
+    quick_look(CELLS["ladder_2_seed0"], seed, rows=2_000, scored=200, samples=5)
 
 
 def summarize() -> None:
@@ -124,17 +118,8 @@ def summarize() -> None:
     metrics = [headline(cells[name], target) for name, target in TARGETS.items() if name in cells]
     metrics += depth(cells)
     figure({**done("mnist_likelihood"), **cells})
-    first = next(iter(cells.values()))
-    write(
-        NAME,
-        metrics,
-        data=[{"file": "mnist.npz", "split": "test", "sha256": first["rows_sha256"]}],
-        seeds=sorted({cell["seed"] for cell in cells.values()}),
-        minutes=sum(cell["minutes"] for cell in cells.values()),
-        notes="Minutes are processor time over two. Spread is the standard error over test digits, "
-        "or the standard deviation over seeds. " + "; ".join(cost(cell) for cell in cells.values()),
-        extra={"cells": list(cells.values())},
-    )
+    spread = "Spread is the standard error over test digits, or the standard deviation over seeds."
+    write_cells(NAME, metrics, mnist_data(cells), spread)
 
 
 TARGETS = {"two_layers": 85.33, "ladder": 79.5}

@@ -23,12 +23,10 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _cells import Cell, cost, done, drive, parts
-from _record import Metric, write
+from _cells import Cell, done, drive, mnist_data, quick_look, write_cells
+from _record import Metric
 
 from lowerbound.assembly import ModelOptions
-from lowerbound.evaluation.likelihood import score
-from lowerbound.fitting import fit
 
 NAME = "mnist_likelihood"
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "mnist_nats_against_minutes.png"
@@ -48,7 +46,7 @@ def importance_weighted(samples: int, gradient: str) -> dict[str, Any]:
     }
 
 
-CELLS_TO_RUN: dict[str, Cell] = {
+CELLS: dict[str, Cell] = {
     "k1": Cell("ELBO, k = 1", 1850, model=MLP),
     "k5": Cell("IWAE with DReG, k = 5", 900, model=MLP, **importance_weighted(5, "dreg")),
     "k50": Cell("IWAE with DReG, k = 50", 110, model=MLP, **importance_weighted(50, "dreg")),
@@ -89,15 +87,7 @@ CELLS_TO_RUN: dict[str, Cell] = {
 
 
 def quick(seed: int) -> None:
-    """A few seconds of the k = 5 cell, printed only."""
-    cell = replace(CELLS_TO_RUN["k5"], epochs=2, seed=seed)
-    training = replace(cell.options().training, compile="off", precision="float32")
-    rows, scored = parts("mnist", held_out=True)
-    fitted = fit(rows.subset(range(5000)), replace(cell.options(), training=training))
-    scores = score(fitted.model, scored.subset(range(200)), samples=50)
-    print(
-        f"quick, not quoted: -L_50 {-float(scores.bound.mean()):.2f} nats after 2 epochs of 5,000"
-    )
+    quick_look(CELLS["k5"], seed, rows=5_000, scored=200, samples=50)
 
 
 def summarize() -> None:
@@ -105,18 +95,9 @@ def summarize() -> None:
     cells = done(NAME)
     metrics = [headline(cells[name], target) for name, target in TARGETS.items() if name in cells]
     metrics += [difference for difference in (gradients(cells), learned_prior(cells)) if difference]
-    first = next(iter(cells.values()))
     figure(cells)
-    write(
-        NAME,
-        metrics,
-        data=[{"file": "mnist.npz", "split": "test", "sha256": first["rows_sha256"]}],
-        seeds=sorted({cell["seed"] for cell in cells.values()}),
-        minutes=sum(cell["minutes"] for cell in cells.values()),
-        notes="Minutes are processor time over two. Spread is the standard error over test digits, "
-        "or over paired seeds. " + "; ".join(cost(cell) for cell in cells.values()),
-        extra={"cells": list(cells.values())},
-    )
+    spread = "Spread is the standard error over test digits, or over paired seeds."
+    write_cells(NAME, metrics, mnist_data(cells), spread)
 
 
 TARGETS: dict[str, float | None] = {
@@ -196,4 +177,4 @@ def learned_prior(cells: Mapping[str, Mapping[str, Any]]) -> Metric | None:
 
 
 if __name__ == "__main__":
-    drive(NAME, __doc__ or "", CELLS_TO_RUN, summarize, quick)
+    drive(NAME, __doc__ or "", CELLS, summarize, quick)

@@ -25,8 +25,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _cells import spent
-from _record import RESULTS, Metric, arguments, write
+from _cells import fit_on, spent
+from _record import Metric, arguments, write
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,7 +37,7 @@ from lowerbound.evaluation.likelihood import data_sha256, score
 from lowerbound.evaluation.sample_quality import MEAN, Quality
 from lowerbound.evaluation.samples import sample_prior
 from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
-from lowerbound.fitting import FitOptions, fit
+from lowerbound.fitting import FitOptions
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives.critic import Critic
 from lowerbound.reparameterization import seeded
@@ -119,9 +119,7 @@ def run_arm(name: str, training: Dataset, test: Dataset, epochs: int, seed: int)
                 epochs=epochs, batch_size=BATCH, validation=0.0, patience=0, threads=1, seed=seed
             ),
         )
-        with spent(folder) as clock:
-            resume = (folder / "checkpoint").exists()
-            fitted = fit(training, options, folder=folder, resume=resume)
+        fitted, clock = fit_on(folder, training, options)
         samples = sample_prior(fitted.model, SAMPLES, seed=seed).mean
         scored = test.subset(range(0, len(test), len(test) // arm.scored))
         bits = score(fitted.model, scored, samples=100, seed=seed).bits_per_dimension()
@@ -253,7 +251,6 @@ def main() -> None:
             answer = run_arm(name, training, test, EPOCHS, chosen.seed)
             print(json.dumps(answer), flush=True)
     if not chosen.arm:
-        RESULTS.mkdir(parents=True, exist_ok=True)
         summarize(training, test, start, chosen.seed)
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _cells import spent
+from _cells import LADDER_TRAINING, fit_on
 from _record import Metric, arguments, write
 from torch import Tensor
 
@@ -73,7 +73,6 @@ class Task:
     likelihood: str
     binarize: Any
     epochs: int = 10
-    model_options: dict[str, Any] | None = None
 
 
 TASKS = {
@@ -110,32 +109,23 @@ def parts(task: Task) -> tuple[Dataset, Dataset, Dataset]:
 
 def fitted_ladder(task: Task, training: Dataset, epochs: int, seed: int) -> tuple[Model, float]:
     """The ladder and the minutes that it took; goes on where an earlier run stopped."""
-    folder = RUNS / task.source
     options = FitOptions(
-        ModelOptions(
-            model="ladder",
-            network="convolutional",
-            likelihood=task.likelihood,
-            model_options=task.model_options or {},
-        ),
+        ModelOptions(model="ladder", network="convolutional", likelihood=task.likelihood),
         training=TrainingOptions(
             epochs=epochs,
             batch_size=128,
             learning_rate=2e-3,
-            weight_average=0.998,
-            gradient_clip=200.0,
             precision="bf16",
             compile="on",
             validation=0.0,
             patience=0,
             threads=1,
             seed=seed,
+            **LADDER_TRAINING,
         ),
     )
-    with spent(folder) as clock:
-        resume = (folder / "checkpoint").exists()
-        model = fit(training, options, folder=folder, resume=resume).model
-    return model, clock["processor"] / 120
+    fitted, clock = fit_on(RUNS / task.source, training, options)
+    return fitted.model, clock["processor"] / 120
 
 
 def pairs(rows: Dataset, judge: FeatureNetwork, seed: int) -> tuple[Dataset, Dataset]:
