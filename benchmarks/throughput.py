@@ -15,13 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
 from _arms import (
@@ -112,87 +108,6 @@ def run_cell(data: Dataset, cell: tuple[str, int, str], updates: int, rounds: in
     return metrics
 
 
-# VmHWM and not ru_maxrss, which a child inherits from the process that started it
-PROCESS = r"""
-import json, re, sys, time
-start = float(sys.argv[1])
-{body}
-peak = re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]
-print(json.dumps({{"first": first - start, "memory": int(peak) / 1024}}))
-"""
-
-OURS = """
-from lowerbound.training import TrainingOptions, train
-sys.path.insert(0, "benchmarks")
-import _arms
-data = _arms.pictures()
-clock = _arms.Clock()
-from lowerbound.objectives import ELBO
-options = _arms.options(100, "fp32", 0, epochs=1)
-train(_arms.our_model("mlp"), ELBO(), data, options, reporter=clock)
-first = time.time() - (time.perf_counter() - clock.seen[0][1])
-"""
-
-PYTHAE = """
-import contextlib, io, tempfile
-import numpy as np
-import torch
-from pythae.models import VAE, VAEConfig
-from pythae.pipelines import TrainingPipeline
-from pythae.trainers import BaseTrainerConfig
-from pythae.trainers.training_callbacks import TrainingCallback
-x = np.load(sys.argv[2])["x_train"]
-x = torch.from_numpy((x > 127).astype(np.uint8).reshape(-1, 1, 28, 28) * 255)  # as in its README
-seen = []
-class First(TrainingCallback):
-    def on_train_step_end(self, training_config, **kwargs):
-        if not seen:
-            seen.append(time.time())
-model = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce"))
-config = BaseTrainerConfig(output_dir=tempfile.mkdtemp(), num_epochs=1, learning_rate=1e-3,
-                           per_device_train_batch_size=100)
-with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-    TrainingPipeline(model=model, training_config=config)(train_data=x / 255.0, callbacks=[First()])
-first = seen[0]
-"""
-
-
-def whole_process(body: str, *more: str) -> dict[str, float]:
-    """Peak memory in MiB and seconds to the first update of one epoch in a process of its own."""
-    script = PROCESS.format(body=body)
-    answer = subprocess.run(
-        [sys.executable, "-c", script, str(time.time()), *more],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    result: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    return result
-
-
-def process_metrics(repeats: int) -> list[Metric]:
-    import os
-
-    mnist = str(Path(os.environ["LOWERBOUND_DATA"]) / "mnist.npz")
-    ours = [whole_process(OURS) for _ in range(repeats)]
-    memory = statistics.median(run["memory"] for run in ours)
-    first = statistics.median(run["first"] for run in ours)
-    metrics = [Metric("process start to first update", first, "s", "lower")]
-    if HAS_PYTHAE:
-        theirs = [whole_process(PYTHAE, mnist) for _ in range(repeats)]
-        peer = statistics.median(run["memory"] for run in theirs)
-        peer_first = statistics.median(run["first"] for run in theirs)
-        metrics[0] = Metric(
-            "process start to first update", first, "s", "lower", baselines={"pythae": peer_first}
-        )
-        baselines = {"lowerbound MiB": memory, "pythae MiB": peer}
-        share = 100 * memory / peer
-        metrics.append(
-            Metric("peak memory, share of pythae's", share, "%", "lower", None, 40, baselines)
-        )
-    return metrics
-
-
 def bound_metric(data: Dataset, epochs: int, seeds: list[int]) -> Metric | None:
     """-ELBO on the test digits after the same epochs, each toolkit in its own settings."""
     if not HAS_PYTHAE:
@@ -277,7 +192,6 @@ def main() -> None:
             rounds = 2 if chosen.quick else chosen.rounds or rounds
             metrics += run_cell(data, cell, updates, rounds)
     if not chosen.quick and not chosen.only:
-        metrics += process_metrics(3)
         bound = bound_metric(data, 10, [0, 1, 2])
         metrics += [bound] if bound else []
     write(
