@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_every_tile_lies_where_its_id_says(mine: Path, how: str) -> None:
         SMALL.read("val")
 
 
+def test_training_tiles_may_overlap_and_test_tiles_do_not(mine: Path) -> None:
+    unpack(mine / "kodak", files())
+    dense = replace(SMALL, stride=1)
+    training = dense.read("train")
+    assert len(training.x) == 3 * 5 + 5 * 3
+    assert training.ids is not None
+    tile = training.x[training.ids.index("01.png:1,3")]
+    np.testing.assert_array_equal(tile, PHOTOGRAPHS["01.png"][1:3, 3:5])
+    np.testing.assert_array_equal(dense.read("test").x, SMALL.read("test").x)
+
+
 def test_provenance_is_that_of_the_photographs_of_the_part(mine: Path) -> None:
     packed(mine / "kodak24.tar", files())
     first = hashlib.sha256(files()["01.png"] + files()["02.png"]).hexdigest()
@@ -129,7 +141,7 @@ def test_a_damaged_tar_is_named(mine: Path) -> None:
 
 def test_tiles_go_by_rows_and_leave_the_rest() -> None:
     picture = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
-    tiles = cut(picture, 2)
+    tiles = cut(picture, 2, 2)
     assert tiles.shape == (6, 2, 2, 3)
     np.testing.assert_array_equal(tiles[4], picture[2:4, 2:4])
 

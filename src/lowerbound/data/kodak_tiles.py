@@ -1,7 +1,7 @@
 """Tiles of the 24 Kodak photographs: small lossless color pictures for bits per dimension.
 
-The tiles of a photograph do not overlap and all lie in one part: the last six photographs by name
-are the test part, so no test tile has a neighbor that was trained on. The photographs are released
+All tiles of a photograph lie in one part: the last six photographs by name are the test part, so no
+test tile has a neighbor that was trained on. Those of the named set do not overlap. The photographs are released
 for unrestricted use (https://r0k.us/graphics/kodak/).
 """
 
@@ -38,12 +38,15 @@ class KodakTiles:
     Attributes:
         name: of the set.
         side: height and width of a tile.
+        stride: pixels from one training tile to the next, fewer for more of them that overlap; None
+            for ``side``. Test tiles never overlap.
         photographs: how many there are.
         held_out: how many of them, the last by name, are the test part.
     """
 
     name: str = "kodak_tiles"
     side: int = 32
+    stride: int | None = None
     photographs: int = 24
     held_out: int = 6
 
@@ -71,11 +74,12 @@ class KodakTiles:
             DataError: unknown split; the photographs are missing, too few or damaged.
         """
         split = choose_part(self.name, split)
+        stride = self.stride or self.side if split == "train" else self.side
         tiles, ids = [], []
         for name, content in self._members(split):
             photograph = _decode(content, name)
-            tiles.append(cut(photograph, self.side))
-            ids += _corners(name, photograph, self.side)
+            tiles.append(cut(photograph, self.side, stride))
+            ids += _corners(name, photograph, self.side, stride)
         return RawData(
             np.concatenate(tiles),
             levels=256,
@@ -99,24 +103,22 @@ class KodakTiles:
         return read_members(place, names[:border] if split == "train" else names[border:])
 
 
-def cut(photograph: Array, side: int) -> Array:
+def cut(photograph: Array, side: int, stride: int) -> Array:
     """Tiles (rows, side, side, 3) of (H, W, 3), by rows; what is over at the right and below goes.
 
     Raises:
         DataError: not one tile fits.
     """
-    down, across = photograph.shape[0] // side, photograph.shape[1] // side
-    if down * across == 0:
+    if min(photograph.shape[:2]) < side:
         raise DataError(f"no tile of {side}x{side} fits into a picture {photograph.shape[:2]}")
-    whole = photograph[: down * side, : across * side]
-    grid = whole.reshape(down, side, across, side, 3).swapaxes(1, 2)
-    return grid.reshape(-1, side, side, 3)
+    windows = np.lib.stride_tricks.sliding_window_view(photograph, (side, side), axis=(0, 1))
+    return windows[::stride, ::stride].transpose(0, 1, 3, 4, 2).reshape(-1, side, side, 3)
 
 
-def _corners(name: str, photograph: Array, side: int) -> list[str]:
+def _corners(name: str, photograph: Array, side: int, stride: int) -> list[str]:
     """Row ids in the order of ``cut``."""
     height, width = photograph.shape[:2]
-    tops, lefts = range(0, height - side + 1, side), range(0, width - side + 1, side)
+    tops, lefts = range(0, height - side + 1, stride), range(0, width - side + 1, stride)
     return [f"{name}:{top},{left}" for top in tops for left in lefts]
 
 
