@@ -76,6 +76,15 @@ def test_default_cut_is_the_coarsest_resolution(model: LadderVariationalAutoenco
     assert coarse_levels(model) == 2
 
 
+def test_default_cut_leaves_the_style_to_the_fine_rows(data: Dataset) -> None:
+    options = {"levels": 4, "width": 8, "style": 2}
+    model = assemble(
+        data.schema, ModelOptions(model="ladder", network="convolutional", model_options=options)
+    )
+    assert isinstance(model, LadderVariationalAutoencoder)
+    assert coarse_levels(model) == 3
+
+
 def test_refusals(model: LadderVariationalAutoencoder, data: Dataset) -> None:
     for cut in (0, 4):
         with pytest.raises(OptionError, match="between 1 and 3"):

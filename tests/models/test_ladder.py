@@ -31,9 +31,11 @@ def ladder(network: str = "convolutional", **options: object) -> LadderVariation
     return model
 
 
-@pytest.mark.parametrize("network", ["convolutional", "mlp"])
-def test_posterior_at_the_prior_has_rate_zero_at_every_level(network: str) -> None:
-    model = ladder(network)
+@pytest.mark.parametrize(
+    ("network", "style"), [("convolutional", 0), ("convolutional", 3), ("mlp", 0)]
+)
+def test_posterior_at_the_prior_has_rate_zero_at_every_level(network: str, style: int) -> None:
+    model = ladder(network, style=style)
     with torch.no_grad():
         for rung in model.decoder.rungs:
             rung.propose[-1].weight.zero_()
@@ -60,8 +62,9 @@ def test_replay_gives_the_same_weights() -> None:
     torch.testing.assert_close(again.log_weights(PICTURES), seen.log_weights(PICTURES))
 
 
-def test_code_of_all_levels_decodes_to_the_deterministic_pass() -> None:
-    model = ladder()
+@pytest.mark.parametrize("style", [0, 3])
+def test_code_of_all_levels_decodes_to_the_deterministic_pass(style: int) -> None:
+    model = ladder(style=style)
     with torch.no_grad():
         code = model.encode(Batch(PICTURES)).mean
         assert code.shape == (1, 6, model.latent_dim)
@@ -78,9 +81,10 @@ def test_rows_do_not_see_each_other() -> None:
     torch.testing.assert_close(together[:, 2:3], alone, rtol=1e-9, atol=1e-9)
 
 
-def test_samples_are_independent_passes() -> None:
+@pytest.mark.parametrize("style", [0, 3])
+def test_samples_are_independent_passes(style: int) -> None:
     """One pass of three samples is three passes of one at the same latents."""
-    model = ladder().double()
+    model = ladder(style=style).double()
     rows = PICTURES.double()
     with seeded(0), torch.no_grad():
         several = model(Batch(rows), Draw(3))
@@ -109,6 +113,30 @@ def test_coarse_resolutions_come_first(count: int, shares: tuple[int, ...]) -> N
     ]
 
 
+def test_a_style_says_the_same_to_every_pixel() -> None:
+    """One pixel of latent, of heads and of what it writes; the heads are means over pixels."""
+    model = ladder(style=3)
+    assert model.latent_shapes == ((4, 1, 1), (4, 1, 1), (2, 6, 5), (2, 6, 5), (3, 1, 1))
+    rung = model.decoder.rungs[-1]
+    z = torch.randn(2, 3, 1, 1, generator=torch.Generator().manual_seed(1))
+    written = rung.write(z)
+    assert written.shape[2:] == (1, 1)
+    state = torch.zeros(2, written.shape[1], 6, 5)
+    heads, gained = rung.prior(state)
+    assert heads.shape == (2, 6, 1, 1)
+    assert gained.shape == state.shape
+    torch.testing.assert_close(
+        rung.posterior(state, state), rung.propose(rung.see(state)).mean((2, 3), keepdim=True)
+    )
+
+
+@pytest.mark.parametrize("style", [0, 3])
+def test_the_finest_resolution_is_reached_without_a_map_there(style: int) -> None:
+    model = ladder(levels=2, style=style)
+    with torch.no_grad():
+        assert model(Batch(PICTURES), Mean()).likelihood.mean.shape == (1, *PICTURES.shape)
+
+
 def test_parts_are_a_partition_and_the_posterior_is_the_inference() -> None:
     model = ladder()
     parts = model.parts()
@@ -124,5 +152,11 @@ def test_refusals() -> None:
         assemble(schema, ModelOptions(model="ladder", network="transformer"))
     with pytest.raises(OptionError, match="prior"):
         assemble(schema, ModelOptions(model="ladder", prior="vamp"))
+    with pytest.raises(OptionError, match="pictures"):
+        ladder("mlp", style=2)
+    with pytest.raises(OptionError, match="at least 2 levels"):
+        ladder(levels=1, style=2)
+    with pytest.raises(OptionError, match="style"):
+        ladder(style=-1)
     with pytest.raises(UnsupportedError, match="one-step"):
         OBJECTIVES["importance_weighted"](gradient="dreg")(ladder(), Batch(PICTURES))

@@ -41,7 +41,9 @@ class MixRequest:
     fine: str = option(
         "", f"rows that give the fine levels (default: the next {FIRST})", metavar="K,L,..."
     )
-    cut: int = option(0, "levels taken from the coarse rows (default: the coarsest resolution's)")
+    cut: int = option(
+        0, "levels taken from the coarse rows (default: all but a style, else the coarsest)"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Tiles of the 24 Kodak photographs: small lossless color pictures for bits per dimension.
 
 All tiles of a photograph lie in one part: the last six photographs by name are the test part, so no
-test tile has a neighbor that was trained on. Those of the named set do not overlap. The photographs are released
-for unrestricted use (https://r0k.us/graphics/kodak/).
+test tile has a neighbor that was trained on. Those of the named set do not overlap. The photographs
+are released for unrestricted use (https://r0k.us/graphics/kodak/).
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ that what B adds fits to A. Source: Karras et al. 2019 for the matrix of rows an
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ def mix_rows(model: Model, coarse: Dataset, fine: Dataset, cut: int | None = Non
         model: one whose latents have levels, each proposed in the context of those above.
         coarse: A, whose latents are taken above the cut.
         fine: B, whose posterior decides those below it.
-        cut: levels taken from A, counted from the coarsest; None: those of the coarsest resolution.
+        cut: levels taken from A, counted from the coarsest; None: as ``coarse_levels``.
 
     Raises:
         UnsupportedError: the model has one latent, or a chain whose posterior ignores those above.
@@ -46,10 +48,16 @@ def mix_rows(model: Model, coarse: Dataset, fine: Dataset, cut: int | None = Non
 
 
 def coarse_levels(model: Mixes) -> int:
-    """How many levels have the coarsest resolution; one where all have the same."""
-    shapes = model.latent_shapes
-    count = sum(shape[1:] == shapes[0][1:] for shape in shapes)
-    return count if count < len(shapes) else 1
+    """How many levels come before the style; else how many have the coarsest resolution.
+
+    A style is a last latent of fewer pixels than the one before it. One level is coarse where all
+    have the same resolution.
+    """
+    sizes = [shape[1:] for shape in model.latent_shapes]
+    if len(sizes) > 1 and math.prod(sizes[-1]) < math.prod(sizes[-2]):
+        return len(sizes) - 1
+    count = sizes.count(sizes[0])
+    return count if count < len(sizes) else 1
 
 
 def _latents(model: Model, dataset: Dataset, cut: int) -> list[Tensor]:

@@ -3,16 +3,17 @@
 ::
 
     x ─stem─> features of each resolution, finest to coarsest         BottomUp
-    start ─rung─rung─up─rung─rung─up─ ... ─out─> numbers of p(x | z)  TopDown
+    start ─rung─rung─up─rung─rung─up─ ... ─(style)─out─> numbers of p(x | z)  TopDown
 
 A rung turns the state of the downward path into the heads of a latent's prior, and together with
 the features of its resolution into the change of those heads that the posterior makes. Every branch
 that is added to the state starts small, so that hundreds of rungs train from the first update
 (Child 2021). A vector is one pixel with a channel per feature, so the same ladder with kernels of
-one is an MLP.
+one is an MLP. A style is a last latent that says the same to every pixel of the finest resolution:
+what it can change there, stroke or shade but hardly shape, need not be said by those above.
 
 Sources: Sonderby et al. 2016 (the shared path); Vahdat & Kautz 2020 (posterior relative to prior);
-Child 2021 (residual rungs).
+Child 2021 (residual rungs); Karras et al. 2019 (style as numbers without a place).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +46,20 @@ from lowerbound.networks.sizes import (
 DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
 
 
+class Place(NamedTuple):
+    """Where a latent is on the path down.
+
+    Attributes:
+        level: index of its resolution, 0 being the finest.
+        channels: of the latent.
+        everywhere: it has one pixel, which holds for all pixels of its resolution.
+    """
+
+    level: int
+    channels: int
+    everywhere: bool = False
+
+
 @dataclass(frozen=True)
 class LadderShape:
     """Sizes of a ladder.
@@ -56,6 +72,7 @@ class LadderShape:
         bottleneck: residual blocks of 1x1, kernel, 1x1.
         activation: its name.
         condition_dim: numbers that both paths are told.
+        style: numbers of a last latent that holds for the whole picture; 0: there is none.
     """
 
     picture: Picture
@@ -65,12 +82,25 @@ class LadderShape:
     bottleneck: bool = True
     activation: str = "silu"
     condition_dim: int = 0
+    style: int = 0
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the latents are, top down."""
+        maps = [
+            Place(level, channels)
+            for level in reversed(range(len(self.levels)))
+            for channels in self.latents[level]
+        ]
+        return (*maps, Place(0, self.style, everywhere=True)) if self.style else tuple(maps)
 
     @property
     def top_down(self) -> tuple[tuple[int, int, int], ...]:
         """Shape of each latent, (channels, height, width), top down."""
-        by_level = reversed(list(zip(self.levels, self.latents, strict=True)))
-        return tuple((count, *level.size) for level, counts in by_level for count in counts)
+        return tuple(
+            (place.channels, *((1, 1) if place.everywhere else self.levels[place.level].size))
+            for place in self.places
+        )
 
 
 @dataclass(frozen=True)
@@ -84,6 +114,7 @@ class Ladder:
     depth: int = option(1, "residual blocks behind each latent")
     bottleneck: bool = option(True, "residual blocks of 1x1, 3x3, 1x1 convolutions, cheaper")
     activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
+    style: int = option(0, "numbers of the last latent, which then holds for the whole picture")
 
     def __post_init__(self) -> None:
         ACTIVATIONS[self.activation]
@@ -93,6 +124,8 @@ class Ladder:
                 raise OptionError(f"{name} of a ladder is at least 1, not {value}")
         if self.depth < 0:
             raise OptionError(f"depth is a number of blocks, not {self.depth}")
+        if self.style < 0:
+            raise OptionError(f"style is how many numbers, not {self.style}")
 
     def shape(
         self,
@@ -108,6 +141,9 @@ class Ladder:
             latent_dim: channels of the widest latent.
             condition_dim: numbers that the model is told.
             flat: the row is one pixel, and the ladder an MLP.
+
+        Raises:
+            OptionError: a style without pixels that it could hold for, or without a latent above.
         """
         features = math.prod(event_shape)
         picture = Picture(features, 1, 1) if flat else as_picture(event_shape)
@@ -116,9 +152,20 @@ class Ladder:
             width = hidden_widths(features)[0]
         levels = resolutions(picture, width)
         count = self.levels or (DEEP if len(levels) > 1 else SHALLOW)
-        latents = spread_latents(count, levels, latent_dim)
+        if self.style and len(levels) == 1:
+            raise OptionError("a style is for pictures: --network convolutional")
+        if self.style and count == 1:
+            raise OptionError("a style is the last of at least 2 levels")
+        latents = spread_latents(count - bool(self.style), levels, latent_dim)
         return LadderShape(
-            picture, levels, latents, self.depth, self.bottleneck, self.activation, condition_dim
+            picture,
+            levels,
+            latents,
+            self.depth,
+            self.bottleneck,
+            self.activation,
+            condition_dim,
+            self.style,
         )
 
 
@@ -199,16 +246,15 @@ class Rung(nn.Module):
 
     Args:
         shape: of the ladder.
-        level: where the latent is.
-        latent: its channels.
-        total: rungs of the whole ladder, whose branches share the growth of the state.
+        place: where the latent is.
     """
 
-    def __init__(self, shape: LadderShape, level: Level, latent: int, total: int) -> None:
+    def __init__(self, shape: LadderShape, place: Place) -> None:
         super().__init__()
-        self.latent = latent
+        self.latent, self.everywhere = place.channels, place.everywhere
+        latent, level, total = place.channels, shape.levels[place.level], len(shape.places)
         width, taps = level.channels, kernel(level.size)
-        scale = 1.0 / math.sqrt(max(total, 1))
+        scale = 1.0 / math.sqrt(total)  # the branches share the growth of the state
         self.scale = scale
         self.expect = _branch(width, 2 * latent + width, taps, shape.activation)
         self.see = convolution(width, width, (1, 1))
@@ -221,7 +267,7 @@ class Rung(nn.Module):
         """Heads of the prior, (rows, 2 * latent, h, w), and what the state gains whatever z is."""
         answer = self.expect(state)
         heads, gained = answer.split((2 * self.latent, state.shape[1]), 1)
-        return heads, gained * self.scale
+        return self._pooled(heads), gained * self.scale
 
     def posterior(self, state: Tensor, features: Tensor) -> Tensor:
         """Heads of the posterior relative to the prior, (rows, 2 * latent, h, w).
@@ -231,13 +277,15 @@ class Rung(nn.Module):
         seen = self.see(features)
         if len(seen) != len(state):
             seen = seen.repeat(len(state) // len(seen), 1, 1, 1)
-        heads: Tensor = self.propose(state + seen)
-        return heads
+        return self._pooled(self.propose(state + seen))
 
     def forward(self, state: Tensor, gained: Tensor, z: Tensor) -> Tensor:
         """The state behind the latent, (rows, width, h, w)."""
         answer: Tensor = self.blocks(state + gained + self.write(z))
         return answer
+
+    def _pooled(self, heads: Tensor) -> Tensor:
+        return heads.mean((2, 3), keepdim=True) if self.everywhere else heads
 
 
 class TopDown(nn.Module):
@@ -250,12 +298,7 @@ class TopDown(nn.Module):
         top, factor = shape.levels[-1], gain(shape.activation)
         self.start = nn.Parameter(torch.zeros(1, top.channels, *top.size))
         self.told = linear(shape.condition_dim, top.channels) if shape.condition_dim else None
-        total = max(len(shape.top_down), 1)
-        self.rungs = nn.ModuleList(
-            Rung(shape, level, latent, total)
-            for level, latents in reversed(list(zip(shape.levels, shape.latents, strict=True)))
-            for latent in latents
-        )
+        self.rungs = nn.ModuleList(Rung(shape, place) for place in shape.places)
         self.up = nn.ModuleList(
             nn.Sequential(
                 ACTIVATIONS[shape.activation](),
@@ -266,7 +309,7 @@ class TopDown(nn.Module):
         finest, owed = shape.levels[0], _owed(shape.picture, parameter_shape)
         taps = kernel(finest.size)
         self.out = nn.Sequential(
-            _blocks(shape, finest, total),
+            _blocks(shape, finest, len(shape.places)),
             ACTIVATIONS[shape.activation](),
             Upsample(finest, owed, shape.picture.size, taps, factor * QUIET, bias=False),
         )
@@ -283,16 +326,13 @@ class TopDown(nn.Module):
     def plan(self) -> list[tuple[int, Rung | None]]:
         """What follows what, top down: (index of the resolution, rung), None: a step to a finer."""
         steps: list[tuple[int, Rung | None]] = []
-        rungs = iter(self.rungs)
-        last = len(self.shape.levels) - 1
-        for place in range(last, -1, -1):
-            if place != last:
-                steps.append((place, None))
-            for _ in self.shape.latents[place]:
-                rung = next(rungs)
-                assert isinstance(rung, Rung)
-                steps.append((place, rung))
-        return steps
+        level = len(self.shape.levels) - 1
+        for place, rung in zip(self.shape.places, self.rungs, strict=True):
+            assert isinstance(rung, Rung)
+            steps += [(finer, None) for finer in reversed(range(place.level, level))]
+            steps.append((place.level, rung))
+            level = place.level
+        return steps + [(finer, None) for finer in reversed(range(level))]
 
     def finer(self, state: Tensor, place: int) -> Tensor:
         """The state at the resolution ``place`` from that of the next coarser one."""
