@@ -139,15 +139,9 @@ def test_every_model_has_a_page_with_its_command() -> None:
     for name in MODELS:
         page = DOCS / "models" / f"{name}.md"
         assert page.exists(), f"no page of the model {name}"
-        titles = [part.title for part in sections(page)]
-        assert titles[1:] == [
-            "Process",
-            "Inference",
-            "Tasks",
-            "Command",
-            "The number to expect",
-            "Limits",
-        ]
+        expected = ["Process", "Inference", "Tasks", "Command", "The number to expect", "Limits"]
+        titles = [part.title for part in sections(page)][1:]
+        assert [title for title in titles if title in expected] == expected, page
 
 
 def test_every_estimator_is_named_on_a_model_page() -> None:
