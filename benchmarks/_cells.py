@@ -24,6 +24,7 @@ from _record import RESULTS, Metric, arguments, commit, write
 from lowerbound.assembly import ModelOptions
 from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
+from lowerbound.data.kodak_tiles import KODAK_TILES
 from lowerbound.data.schema import Binarize
 from lowerbound.evaluation.likelihood import data_sha256, score
 from lowerbound.evaluation.tighter import carry_over
@@ -31,6 +32,7 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.training import Record, TrainingOptions
 
 IMPORTANCE_SAMPLES = 5000
+KODAK_STRIDE = 16  # pixels from one training tile to the next
 # what a top-down convolutional ladder is trained with, beside its learning rate
 LADDER_TRAINING: dict[str, Any] = {
     "schedule": "cosine",
@@ -83,6 +85,8 @@ class Cell:
 
 def parts(source: str, held_out: bool) -> tuple[Dataset, Dataset]:
     """Training rows and the rows to score, whose bits are fixed where there are any."""
+    if source == "kodak_tiles":
+        return photographs(held_out)
     binarize: Binarize = "dynamic" if source == "mnist" else "none"
     training = load(source, split="train", binarize=binarize)
     if held_out:
@@ -90,6 +94,25 @@ def parts(source: str, held_out: bool) -> tuple[Dataset, Dataset]:
     else:
         scored = load(source, split="test", schema=training.schema)
     return training, scored.binarized(0) if binarize == "dynamic" else scored
+
+
+def photographs(held_out: bool) -> tuple[Dataset, Dataset]:
+    """Overlapping tiles of the training photographs, and tiles of others that do not overlap."""
+    raw = replace(KODAK_TILES, stride=KODAK_STRIDE).read("train")
+    known = load("kodak_tiles", split="train")
+    assert raw.ids is not None
+    assert known.ids is not None
+    if not held_out:
+        return load(raw.x), load("kodak_tiles", split="test", schema=known.schema)
+    last = sorted({photograph(name) for name in known.ids})[-3:]
+    training = [row for row, name in enumerate(raw.ids) if photograph(name) not in last]
+    scored = [row for row, name in enumerate(known.ids) if photograph(name) in last]
+    return load(raw.x[training]), known.subset(scored)
+
+
+def photograph(tile: str) -> str:
+    """The file that a tile was cut from, by the tile's row id."""
+    return tile.rpartition(":")[0]
 
 
 @contextlib.contextmanager

@@ -83,6 +83,8 @@ CELLS: dict[str, Cell] = {
             model_options={"latent_dims": [100, 50], "hidden": [100, 100], "activation": "tanh"},
             likelihood="bernoulli",
         ),
+        score_samples=100,
+        tighter=500,
     ),
     "ladder": Cell(
         "convolutional ladder of 7 levels",
