@@ -1,11 +1,12 @@
 """Bits per dimension of 8-bit pictures by exact probability mass, beside lossless codecs.
 
 Fashion-MNIST by its own parts, and 32 x 32 tiles of the Kodak photographs: trained on tiles of
-eighteen, cut every 16 pixels, and tested on tiles of the last six by name, which do not overlap. The models are top-down convolutional ladders; their figure is
--L_100 / (D ln 2) of the test part. PNG, WebP (lossless), JPEG XL (lossless) and xz code the same
-pictures one by one. What a codec spends on an all-black picture of that shape is its header,
-reported apart; beside it the same pixels in one large picture, where headers cost nothing: the six
-whole photographs, or all garments side by side.
+eighteen, cut every 16 pixels, and tested on tiles of the last six by name, which do not overlap.
+The models are top-down convolutional ladders; their figure is -L_100 / (D ln 2) of the test part.
+PNG, WebP (lossless), JPEG XL (lossless) and xz code the same pictures one by one. What a codec
+spends on an all-black picture of that shape is its header, reported apart; beside it the same
+pixels in one large picture, where headers cost nothing: the six whole photographs, or all garments
+side by side.
 
     python benchmarks/bits_per_dimension.py --cell kodak_tiles
     python benchmarks/bits_per_dimension.py --list

@@ -2,8 +2,8 @@
 
 A top-down ladder of five levels, the last a style, is fitted to MNIST and to Fashion-MNIST with two
 free nats per level: what the style can say it then says free of charge, and not the levels above.
-A's latents are taken above the cut; the posterior of B decides the rest, asked again in A's context.
-Two figures per cut, over all pairs of 100 A and 100 B of different classes:
+A's latents are taken above the cut; the posterior of B decides the rest, asked again in A's
+context. Two figures per cut, over all pairs of 100 A and 100 B of different classes:
 
 - the share of mixtures that a classifier gives A's class (A are pictures that it gets right);
 - the correlation of the mixture's style with B's, Pearson's r over pairs. Style is the width of the
