@@ -42,14 +42,14 @@ KINDS = ("chain", "ladder")
 
 # epochs that take about the same processor time whatever the model and its depth
 EPOCHS: dict[tuple[str, int], int] = {
-    ("chain", 1): 80,
-    ("chain", 2): 70,
-    ("chain", 3): 64,
-    ("chain", 5): 52,
-    ("ladder", 1): 40,
-    ("ladder", 2): 32,
-    ("ladder", 3): 27,
-    ("ladder", 5): 20,
+    ("chain", 1): 110,
+    ("chain", 2): 89,
+    ("chain", 3): 76,
+    ("chain", 5): 64,
+    ("ladder", 1): 65,
+    ("ladder", 2): 43,
+    ("ladder", 3): 37,
+    ("ladder", 5): 30,
 }
 
 

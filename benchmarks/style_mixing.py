@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 from _cells import LADDER_TRAINING, fit_on
 from _record import Metric, arguments, write
@@ -43,7 +44,9 @@ from lowerbound.training import TrainingOptions
 
 NAME = "style_mixing"
 RUNS = Path("runs") / NAME
+FIGURES = Path(__file__).parents[1] / "docs" / "images"
 PICTURES = 100
+SHOWN = 8
 KEPT, FOLLOWED = 0.9, 0.5
 CLASSIFIED = 20_000
 
@@ -178,6 +181,25 @@ def chosen_cut(found: list[Cut]) -> int:
     return max(enough, key=lambda cut: cut.followed).levels
 
 
+def matrix(model: Model, test: Dataset, judge: FeatureNetwork, levels: int, path: Path) -> None:
+    """Mixtures of eight test pictures at the left with eight on top, drawn as they come."""
+    a, b = (rows.subset(range(SHOWN)) for rows in pairs(test, judge, seed=1))
+    mixed = mix_rows(model, a, b, levels)
+    table = torch.cat([grey(b)[None], mixed])
+    left = torch.cat([torch.zeros_like(table[0, :1]), grey(a)])[:, None]
+    lines = torch.cat([left, table], 1)[:, :, 0]
+    picture = lines.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)
+    canvas, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+    axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    side = test.schema.event_shape[-1]
+    axes.axhline(side - 0.5, color="tab:red", lw=1)
+    axes.axvline(side - 0.5, color="tab:red", lw=1)
+    axes.set(xticks=[], yticks=[], xlabel="style of", ylabel="the rest of")
+    axes.xaxis.set_label_position("top")
+    canvas.savefig(path, dpi=110)
+    plt.close(canvas)
+
+
 def grey(rows: Dataset) -> Tensor:
     """Pictures as they are, never bits, in [0, 1]."""
     return real_rows(rows).float()
@@ -191,6 +213,7 @@ def measure(task: Task, epochs: int, seed: int) -> tuple[list[Metric], dict[str,
     levels = chosen_cut(cuts(task, model, judge, choosing, seed))
     found = cuts(task, model, judge, test, seed)
     at = next(cut for cut in found if cut.levels == levels)
+    matrix(model, test, judge, levels, FIGURES / f"style_matrix_{task.source}.png")
     where = f"{task.title}, {levels} levels from A"
     accuracy = {"classifier's accuracy on test pictures": judge.description.accuracy or 0.0}
     metrics = [
