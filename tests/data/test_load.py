@@ -166,6 +166,12 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         load(tmp_path / "data.npz")
 
 
+def test_another_file_is_not_called_pickled(tmp_path: Path) -> None:
+    (tmp_path / "data.npz").write_text("hello world")
+    with pytest.raises(DataError, match="cannot be read as numpy arrays: it is no numpy file"):
+        load(tmp_path / "data.npz")
+
+
 @pytest.mark.parametrize("keep", [0, 20, -40])
 def test_a_damaged_file_of_arrays_is_named(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "data.npz"

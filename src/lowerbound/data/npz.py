@@ -15,6 +15,7 @@ from lowerbound.errors import DataError
 
 DATA_KEYS = ("x", "X", "images", "data")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
+MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
 Array = np.ndarray[Any, Any]
 
 
@@ -33,6 +34,8 @@ def read_npz(path: Path, split: str | None = None) -> RawData:
     """
     try:
         with open(path, "rb") as file:  # numpy leaves the file open when it is damaged
+            if not file.peek(1).startswith(MAGIC):  # numpy would call it pickled
+                raise ValueError("it is no numpy file, whatever its name says")
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return RawData(loaded, source=str(path))
