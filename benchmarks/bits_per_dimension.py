@@ -68,7 +68,7 @@ def ladder(title: str, source: str, epochs: int) -> Cell:
 
 CELLS: dict[str, Cell] = {
     "fashion_mnist": ladder("Fashion-MNIST", "fashion_mnist", 40),
-    "kodak_tiles": ladder("Kodak tiles, 32 x 32", "kodak_tiles", 150),
+    "kodak_tiles": ladder("Kodak tiles, 32 x 32", "kodak_tiles", 40),
 }
 
 
