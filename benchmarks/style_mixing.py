@@ -30,6 +30,7 @@ import matplotlib.pyplot as plt
 import torch
 from _cells import LADDER_TRAINING, fit_on
 from _record import Metric, arguments, write
+from PIL import Image
 from torch import Tensor
 
 from lowerbound.assembly import ModelOptions
@@ -196,8 +197,10 @@ def matrix(model: Model, test: Dataset, judge: FeatureNetwork, levels: int, path
     axes.axvline(side - 0.5, color="tab:red", lw=1)
     axes.set(xticks=[], yticks=[], xlabel="style of", ylabel="the rest of")
     axes.xaxis.set_label_position("top")
-    canvas.savefig(path, dpi=110)
+    canvas.savefig(path, dpi=80)
     plt.close(canvas)
+    with Image.open(path) as drawn:
+        drawn.convert("RGB").quantize(64).save(path, optimize=True)
 
 
 def grey(rows: Dataset) -> Tensor:
