@@ -184,11 +184,14 @@ def run_cell(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
 
 
 def curve(history: Iterable[Record], minutes: float) -> list[list[float]]:
-    """[minutes, -ELBO] of about sixty records, on held-out rows where there are some."""
+    """[minutes, -ELBO] of about sixty records, on held-out rows where there are some.
+
+    Minutes go by updates, each of which costs the same: seconds also count pauses.
+    """
     records = list(history)
-    scale = minutes / records[-1].seconds
+    scale = minutes / records[-1].updates
     points = [
-        [round(record.seconds * scale, 3), -(record.validation or record.bound)]
+        [round(record.updates * scale, 3), -(record.validation or record.bound)]
         for record in records
     ]
     return points[:: max(1, len(points) // 60)]

@@ -191,7 +191,7 @@ def figure(cells: Mapping[str, Answer]) -> None:
     axes.set(xlabel="minutes of training on two cores", ylabel="nats", ylim=(77, 110))
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_title("lines: -ELBO of training or held-out digits; marks: -L_K of the test digits")
+    axes.set_title("lines: the bound in training, per record; marks: -L_K of the test digits")
     axes.legend(fontsize=6, ncols=2)
     axes.grid(alpha=0.3)
     canvas.savefig(FIGURE, dpi=110)
