@@ -99,20 +99,27 @@ def parts(source: str, held_out: bool) -> tuple[Dataset, Dataset]:
 def photographs(held_out: bool) -> tuple[Dataset, Dataset]:
     """Overlapping tiles of the training photographs, and tiles of others that do not overlap."""
     raw = replace(KODAK_TILES, stride=KODAK_STRIDE).read("train")
-    known = load("kodak_tiles", split="train")
-    assert raw.ids is not None
-    assert known.ids is not None
+    tiles = load(raw.x)
     if not held_out:
-        return load(raw.x), load("kodak_tiles", split="test", schema=known.schema)
-    last = sorted({photograph(name) for name in known.ids})[-3:]
-    training = [row for row, name in enumerate(raw.ids) if photograph(name) not in last]
-    scored = [row for row, name in enumerate(known.ids) if photograph(name) in last]
-    return load(raw.x[training]), known.subset(scored)
+        return tiles, load("kodak_tiles", split="test", schema=tiles.schema)
+    assert raw.ids is not None
+    places = [corner(name) for name in raw.ids]
+    last = sorted({photograph for photograph, _, _ in places})[-3:]
+    side = KODAK_TILES.side
+    training = [row for row, place in enumerate(places) if place[0] not in last]
+    scored = [
+        row
+        for row, (photograph, top, left) in enumerate(places)
+        if photograph in last and top % side == left % side == 0
+    ]
+    return tiles.subset(training), tiles.subset(scored)
 
 
-def photograph(tile: str) -> str:
-    """The file that a tile was cut from, by the tile's row id."""
-    return tile.rpartition(":")[0]
+def corner(tile: str) -> tuple[str, int, int]:
+    """The photograph that a tile was cut from, and its top and left there, by its row id."""
+    photograph, _, place = tile.rpartition(":")
+    top, left = map(int, place.split(","))
+    return photograph, top, left
 
 
 @contextlib.contextmanager

@@ -28,10 +28,10 @@ from _cells import (
     LADDER_TRAINING,
     Answer,
     Cell,
+    corner,
     done,
     drive,
     parts,
-    photograph,
     quick_look,
     write_cells,
 )
@@ -127,8 +127,8 @@ def whole_pictures(scored: Dataset, tiles: Array) -> list[Array]:
         return [square.reshape(side * height, side * width, channels)]
     corners: dict[str, dict[tuple[int, int], Array]] = {}
     for name, tile in zip(scored.ids, tiles, strict=True):
-        top, left = map(int, name.rpartition(":")[2].split(","))
-        corners.setdefault(photograph(name), {})[top, left] = tile
+        photograph, top, left = corner(name)
+        corners.setdefault(photograph, {})[top, left] = tile
     return [joined(found) for found in corners.values()]
 
 

@@ -104,7 +104,9 @@ def test_a_missing_folder_is_said_in_one_sentence(mine: Path) -> None:
     with pytest.raises(DataError) as caught:
         load("kodak_tiles")
     message = str(caught.value)
-    assert message.startswith("the Kodak photographs are missing: put the 24 PNG of https://r0k.us")
+    assert message.startswith(
+        "the data set kodak_tiles is missing: put the 24 photographs of https://r0k.us"
+    )
     assert f"as a folder named kodak, or as kodak24.tar, into {mine} or" in message
 
 

@@ -23,6 +23,7 @@ class Section:
 
     title: str
     text: str
+    level: int
 
 
 def name_of(page: Path) -> str:
@@ -63,7 +64,7 @@ def sections(page: Path) -> Iterator[Section]:
     found = list(HEADING.finditer(text))
     ends = [match.start() for match in found[1:]] + [len(text)]
     for match, end in zip(found, ends, strict=True):
-        yield Section(match["title"].strip("` "), text[match.end() : end])
+        yield Section(match["title"].strip("` "), text[match.end() : end], len(match["level"]))
 
 
 def section(page: Path, title: str) -> Section:

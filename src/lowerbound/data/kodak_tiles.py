@@ -60,8 +60,8 @@ class KodakTiles:
         if found is None:
             places = " or ".join(str(folder) for folder in data_folders())
             raise DataError(
-                f"the Kodak photographs are missing: put the {self.photographs} PNG of {HOME} as a "
-                f"folder named kodak, or as kodak24.tar, into {places}"
+                f"the data set {self.name} is missing: put the {self.photographs} photographs of "
+                f"{HOME} as a folder named kodak, or as kodak24.tar, into {places}"
             )
         return found
 

@@ -264,13 +264,16 @@ class Rung(nn.Module):
         self.blocks = _blocks(shape, level, total)
 
     def prior(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Heads of the prior, (rows, 2 * latent, h, w), and what the state gains whatever z is."""
+        """Heads of the prior, (rows, 2 * latent, h, w), and what the state gains whatever z is.
+
+        Those of a style are means over pixels, (rows, 2 * latent, 1, 1).
+        """
         answer = self.expect(state)
         heads, gained = answer.split((2 * self.latent, state.shape[1]), 1)
         return self._pooled(heads), gained * self.scale
 
     def posterior(self, state: Tensor, features: Tensor) -> Tensor:
-        """Heads of the posterior relative to the prior, (rows, 2 * latent, h, w).
+        """Heads of the posterior relative to the prior, of the same shape.
 
         ``features`` are those of the data's rows; ``state`` may hold several samples of each.
         """
