@@ -18,6 +18,7 @@ from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from lowerbound.training import TrainingOptions
+from tests.tables import KINDS, mixed_frame
 
 TRAINING = TrainingOptions(updates=3, batch_size=16, validation=0.0, compile="off")
 GENERATOR = np.random.default_rng(0)
@@ -31,12 +32,15 @@ SUITS = {
     "gaussian": VECTORS,
     "laplace": VECTORS,
     "student_t": VECTORS,
+    "mixed": mixed_frame(),
 }
 
 
 def suited(likelihood: str) -> Dataset:
     """Data in the support of that likelihood."""
-    return load(SUITS.get(likelihood, PICTURES))
+    return load(
+        SUITS.get(likelihood, PICTURES), **({"kinds": KINDS} if likelihood == "mixed" else {})
+    )
 
 
 def options(**model: object) -> FitOptions:

@@ -14,8 +14,9 @@ from torch import Tensor
 from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
+from lowerbound.linear_start import start_from_linear
 from lowerbound.models import (
     MODELS,
     Autoencoder,
@@ -27,12 +28,16 @@ from lowerbound.models import (
 )
 from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.chain import Chain
+from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
+from lowerbound.networks.tabular import Tabular
 from lowerbound.posteriors import POSTERIORS, Posterior
 from lowerbound.priors import PRIORS, Prior
+from lowerbound.trace import Batch
 
 AUTO = "auto"
 INITIAL_ROWS = 10_000
+MOST_FACTORS = 32  # latent numbers of a table unless given
 LADDER_CHANNELS = 8  # of the coarsest latent of a picture
 
 
@@ -50,7 +55,7 @@ class ModelOptions:
     network: str = option(AUTO, "of encoder and decoder", choices=(AUTO, *NETWORKS))
     likelihood: str = option(AUTO, "p(x | z)", choices=(AUTO, *LIKELIHOODS))
     prior: str = option("standard_normal", "p(z)", choices=PRIORS)
-    posterior: str = option("gaussian", "q(z | x)", choices=POSTERIORS)
+    posterior: str = option(AUTO, "q(z | x)", choices=(AUTO, *POSTERIORS))
     conditional: bool = option(False, "tell encoder and decoder the class: p(x | y)")
     model_options: Mapping[str, Any] = field(default_factory=dict)
     network_options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,23 +78,42 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         raise OptionError("pca cannot be told the class: choose vae or autoencoder")
     if options.conditional and schema.condition is None:
         raise OptionError("a conditional model needs labels: name a label column or give y")
-    network = default_network(schema) if options.network == AUTO else options.network
+    if options.model == "pca" and not schema.gaussian:
+        raise OptionError(
+            "pca is for columns of real numbers, and this table has others: read it with "
+            "kinds='real', or fit a vae"
+        )
+    network = options.network
+    if network == AUTO:
+        network = default_network(schema, options.model)
+    likelihood = default_likelihood(schema) if options.likelihood == AUTO else options.likelihood
+    posterior = options.posterior
+    if posterior == AUTO:
+        posterior = "full" if network == "tabular" else "gaussian"
+    if options.latent_dim is None and network == "tabular":
+        latent_dim = min(math.ceil(schema.dimension / 2), MOST_FACTORS)
     if options.model == "ladder":
         _check_ladder(options, network)
         if options.latent_dim is None and network == "convolutional":
             latent_dim = LADDER_CHANNELS
+    likelihood_options = options.likelihood_options
+    if options.likelihood == AUTO and likelihood == "gaussian" and schema.missing:
+        # a cell is imputed as well as its column can be known, and columns differ in that
+        likelihood_options = {"scale": "feature", **likelihood_options}
     return replace(
         options,
         latent_dim=latent_dim,
         network=network,
-        likelihood=default_likelihood(schema) if options.likelihood == AUTO else options.likelihood,
+        likelihood=likelihood,
+        likelihood_options=likelihood_options,
+        posterior=posterior,
     )
 
 
 def _check_ladder(options: ModelOptions, network: str) -> None:
     if network not in ("mlp", "convolutional"):
         raise OptionError(f"a ladder takes the network 'mlp' or 'convolutional', not {network!r}")
-    if options.prior != "standard_normal" or options.posterior != "gaussian":
+    if options.prior != "standard_normal" or options.posterior not in (AUTO, "gaussian"):
         raise OptionError(
             "a ladder has Gaussian priors and posteriors of its own at every level; leave prior "
             "and posterior out"
@@ -102,18 +126,29 @@ def default_latent_dim(schema: Schema) -> int:
     return max(1, min(math.ceil(features / 3), 2 * math.ceil(math.sqrt(features) / 2), 64))
 
 
-def default_network(schema: Schema) -> str:
-    """Convolutional for pictures of at least 16 pixels a side, else an MLP."""
+def default_network(schema: Schema, model: str = "vae") -> str:
+    """Convolutional for pictures of at least 16 pixels a side, tabular for the VAE of a table or of
+    vectors with missing cells, else an MLP."""
+    if model == "vae" and len(schema.event_shape) == 1 and (schema.mixed or schema.missing):
+        return "tabular"
     return "convolutional" if min(schema.event_shape[1:], default=0) >= 16 else "mlp"
 
 
 def default_likelihood(schema: Schema) -> str:
-    """Probability mass for binary and integer data, one learned scale for real numbers."""
+    """By columns for a table, probability mass for binary and integer data, one learned scale for
+    real numbers."""
+    if schema.kind == "table" and schema.levels is None and (schema.mixed or schema.missing):
+        return "mixed"
     if schema.binary:
         return "bernoulli"
     if schema.levels is not None:
         return "discretized_logistic"
     return "gaussian"
+
+
+def of_numbers_only(options: ModelOptions) -> bool:
+    """Whether the model takes every column for a real number, so that a table is read as such."""
+    return options.model == "pca" or options.likelihood not in (AUTO, "mixed")
 
 
 def assemble(schema: Schema, options: ModelOptions) -> Model:
@@ -153,8 +188,25 @@ class _Parts:
         )
         return network
 
+    @cached_property
+    def inputs(self) -> Input | None:
+        """What the encoder is fed; None: the row as it is."""
+        if self.schema.mixed:
+            return Columns(self.schema.columns)
+        masked = self.schema.missing or self.options.network == "tabular"
+        return Masked(self.schema.event_shape) if masked else None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of what the encoder is fed."""
+        return self.schema.event_shape if self.inputs is None else self.inputs.shape
+
     def encoder(self, numbers: int) -> Encoder:
-        return self.network.encoder(self.schema.event_shape, numbers, self.condition_dim)
+        shape, network = self.input_shape, self.network
+        if isinstance(network, Tabular):
+            linear = getattr(self.inputs, "linear", None)
+            return network.encoder(shape, numbers, self.condition_dim, linear=linear)
+        return network.encoder(shape, numbers, self.condition_dim)
 
     def decoder(self, likelihood: Likelihood, latent_dim: int) -> Decoder:
         return self.network.decoder(latent_dim, likelihood.parameter_shape, self.condition_dim)
@@ -181,14 +233,14 @@ def _pca(parts: _Parts) -> Model:
 def _autoencoder(parts: _Parts) -> Model:
     latent_dim, likelihood = parts.latent_dim, parts.likelihood()
     decoder = parts.decoder(likelihood, latent_dim)
-    return Autoencoder(parts.encoder(latent_dim), decoder, likelihood, latent_dim)
+    return Autoencoder(parts.encoder(latent_dim), decoder, likelihood, latent_dim, parts.inputs)
 
 
 def _vae(parts: _Parts) -> Model:
     likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)
     decoder, prior = parts.decoder(likelihood, parts.latent_dim), parts.prior(parts.latent_dim)
     encoder = parts.encoder(posterior.numbers)
-    return VariationalAutoencoder(encoder, posterior, prior, decoder, likelihood)
+    return VariationalAutoencoder(encoder, posterior, prior, decoder, likelihood, parts.inputs)
 
 
 def _hierarchical(parts: _Parts) -> Model:
@@ -203,14 +255,15 @@ def _hierarchical(parts: _Parts) -> Model:
         likelihood,
         chain.upward(dims),
         chain.downward(dims),
+        parts.inputs,
     )
 
 
 def _ladder(parts: _Parts) -> Model:
     ladder = from_mapping(Ladder, parts.options.model_options)
     flat = parts.options.network == "mlp"
-    shape = ladder.shape(parts.schema.event_shape, parts.latent_dim, parts.condition_dim, flat)
-    return LadderVariationalAutoencoder(shape, parts.likelihood())
+    shape = ladder.shape(parts.input_shape, parts.latent_dim, parts.condition_dim, flat)
+    return LadderVariationalAutoencoder(shape, parts.likelihood(), parts.inputs)
 
 
 _BUILDERS: dict[str, Callable[[_Parts], Model]] = {
@@ -229,9 +282,12 @@ def initialize(model: Model, dataset: Dataset) -> None:
         DataError: the data lies outside the likelihood's support.
     """
     if isinstance(model, ProbabilisticPCA):
-        model.fit(_rows(dataset, len(dataset)))
+        if dataset.observed is not None:
+            raise DataError("pca needs every cell: fill the missing values, or fit a vae")
+        model.fit(dataset.all().filled)
         return
-    x = _rows(dataset, INITIAL_ROWS)
+    batch = _rows(dataset, INITIAL_ROWS)
+    x = completed(batch)
     likelihood, decoder = model.likelihood, model.decoder
     assert isinstance(likelihood, Likelihood)
     likelihood.check(x)
@@ -240,12 +296,30 @@ def initialize(model: Model, dataset: Dataset) -> None:
     set_bias = getattr(decoder, "set_output_bias", None)
     if bias is not None and callable(set_bias):
         set_bias(bias)
+    if model.inputs is not None:
+        model.inputs.initialize(batch.filled, batch.observed)
     if isinstance(model, VariationalAutoencoder):
         model.prior.initialize(x)
+        start_from_linear(model, batch)
 
 
-def _rows(dataset: Dataset, most: int) -> Tensor:
+def _rows(dataset: Dataset, most: int) -> Batch:
     """At most that many rows in model units, spread over the data set."""
     count = min(len(dataset), most)
     index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
-    return dataset.batch(index, None).filled
+    return dataset.batch(index, None)
+
+
+def completed(batch: Batch) -> Tensor:
+    """x with each hidden cell filled from the nearest row above (or below) that has it.
+
+    So that every column keeps its marginal; a column that nobody has seen holds zeros.
+    """
+    if batch.observed is None:
+        return batch.filled
+    x, seen = batch.filled.flatten(1), batch.observed.flatten(1)
+    row = torch.arange(len(x)).unsqueeze(1)
+    above = torch.where(seen, row, -1).cummax(0).values
+    first = torch.where(seen, row, len(x)).amin(0).clamp_max(len(x) - 1)
+    source = torch.where(above < 0, first, above)
+    return x.gather(0, source).reshape(batch.filled.shape)

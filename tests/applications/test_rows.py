@@ -21,7 +21,7 @@ FRAME = pd.DataFrame({"age": [3, 5, 9, 11], "same": [7.0] * 4, "height": [0.5, 0
 @pytest.fixture
 def table() -> Dataset:
     with pytest.warns(UserWarning, match="no variation in column 'same'"):
-        return load(FRAME)
+        return load(FRAME, kinds="real")
 
 
 @pytest.fixture

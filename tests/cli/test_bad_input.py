@@ -30,10 +30,10 @@ TABLES = {
     "empty": ("", "is empty"),
     "header only": ("a,b\n", "empty"),
     "ragged": ("a,b\n1,2\n3,4,5\n", "line 3 has 3 fields"),
-    "not a number": ("a,b\n1,2\n3,\n5,6\n", "'b' has NaN in rows 1"),
+    "not a number": ("a,b\n1,2\n3,x\n5,6\n7,1\n", "'b' holds numbers, but not in rows 1"),
     "infinite": ("a,b\n1,2\n3,inf\n5,6\n", "'b' has inf in rows 1"),
     "constant": ("a,b\n1,2\n1,2\n1,2\n", "no column varies"),
-    "text": ("a,b\nx,y\nz,w\n", "no column of numbers"),
+    "names": ("a\n" + "".join(f"n{i}x\n" for i in range(30)), "'a' names rows, and the table has"),
 }
 
 
@@ -45,9 +45,19 @@ def test_tables_that_cannot_be_modeled(run: Run, tmp_path: Path, name: str) -> N
     assert not (tmp_path / "m").exists()
 
 
-def test_missing_values_cannot_be_modeled_yet(run: Run, table: Path, tmp_path: Path) -> None:
-    done = run("fit", table, "-o", tmp_path / "m", "--missing", "model")
-    refused(done, "missing='model' is not available yet")
+def test_missing_values_are_refused_where_that_is_asked_for(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,\n5,6\n")
+    done = run("fit", tmp_path / "t.csv", "-o", tmp_path / "m", "--missing", "error")
+    refused(done, "'b' has NaN in rows 1")
+
+
+def test_kinds_of_columns_that_make_no_sense(run: Run, table: Path, tmp_path: Path) -> None:
+    words = ("fit", table, "-o", tmp_path / "m", *QUICK)
+    refused(run(*words, "--kind", "age"), "--kind takes COLUMN=KIND, not 'age'")
+    refused(run(*words, "--kind", "age=reel"), "kind of column 'age'", "reel")
+    refused(run(*words, "--kind", "aeg=real"), "did you mean 'age'")
+    (tmp_path / "columns.json").write_text("[]")
+    refused(run(*words, "--columns", tmp_path / "columns.json"), "is no file of columns")
 
 
 def test_sources_that_are_not_there(run: Run, tmp_path: Path) -> None:
@@ -172,7 +182,7 @@ def test_folders_that_hold_no_model(run: Run, tmp_path: Path) -> None:
 def test_codes_of_another_length(run: Run, table_model: Path, tmp_path: Path) -> None:
     (tmp_path / "z.csv").write_text("z1,z2,z3,z4\n1,2,3,4\n")
     done = run("decode", table_model, tmp_path / "z.csv", "-o", tmp_path / "x.csv")
-    refused(done, "z.csv: each code needs 1 numbers, and these have 4")
+    refused(done, "z.csv: each code needs 2 numbers, and these have 4")
 
 
 def test_a_full_disk_leaves_the_file_before(

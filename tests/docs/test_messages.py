@@ -49,7 +49,7 @@ def greys_under_bernoulli() -> None:
 MISTAKES: dict[str, Callable[[], object]] = {
     "no rows": lambda: load(np.zeros((0, 3))),
     "rows of different length": lambda: load([[1, 2], [3]]),
-    "NaN or infinities": lambda: load(with_nan()),
+    "NaN or infinities": lambda: load(with_nan(), missing="error"),
     "a csv line with too many fields": lambda: load(bad_csv()),
     "another width than the model's": lambda: load(ROWS[:, :2], schema=load(ROWS).schema),
     "a damaged picture": lambda: load(damaged_picture()),

@@ -28,6 +28,7 @@ from lowerbound.models import MODELS, Model
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
+from tests.tables import KINDS, mixed_frame
 
 QUICK = SuiteOptions(samples=4, rows=12, agreement_rows=20, gap_rows=2, draws=12)
 PARTS: list[dict[str, Any]] = [
@@ -42,7 +43,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size
 
 
 def rows_for(likelihood: str) -> Dataset:
-    """Digits as the likelihood takes them."""
+    """Digits as the likelihood takes them; a table for the one of tables."""
+    if likelihood == "mixed":
+        return load(mixed_frame(60), kinds=KINDS)
     digits = spread(load("digits"), 60)
     if likelihood == "bernoulli":
         return replace(digits, schema=replace(digits.schema, binarize="dynamic"))

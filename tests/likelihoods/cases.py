@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from lowerbound.data.column import CONTINUOUS, LEVELED, Column, Kind
 from lowerbound.errors import DataError
-from lowerbound.likelihoods import LIKELIHOODS, LevelsLikelihood, Likelihood
+from lowerbound.likelihoods import LIKELIHOODS, LevelsLikelihood, Likelihood, Mixed
 
 LEVELS = 5
-SHAPES = {"vector": (4,), "gray": (1, 3, 2), "color": (3, 2, 2)}
+SHAPES = [(4,), (1, 3, 2), (3, 2, 2)]  # a vector, a gray and a color picture
 
 # A likelihood that is not named here is tested with its defaults.
 FORMS: Mapping[str, list[dict[str, Any]]] = {
@@ -27,7 +30,7 @@ FORMS: Mapping[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One likelihood with its options."""
+    """One likelihood with its options, and what its events and moments are."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -39,15 +42,88 @@ class Case:
             return part(event_shape, levels=levels, **self.options)
         return part(event_shape, **self.options)
 
+    @property
+    def mass(self) -> bool:
+        return LIKELIHOODS[self.name].mass
+
+    def shapes(self, proposed: Iterable[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+        """Those of the proposed event shapes that it takes."""
+        return list(proposed)
+
+    def averaged(self, width: int) -> Tensor:
+        """Features whose ``mean`` is the average of x, (width,)."""
+        return torch.ones(width, dtype=torch.bool)
+
+    def spread(self, width: int) -> Tensor:
+        """Features whose ``variance`` is the variance of x, (width,)."""
+        return torch.ones(width, dtype=torch.bool)
+
     def __str__(self) -> str:
         return "-".join([self.name, *map(str, self.options.values())])
 
 
-CASES = [Case(name, options) for name in LIKELIHOODS for options in FORMS.get(name, [{}])]
+@dataclass(frozen=True)
+class TableCase(Case):
+    """A table's likelihood, with a column of each kind; a wider table repeats them."""
+
+    kinds: tuple[Kind, ...] = ()
+
+    def columns(self, width: int) -> list[Column]:
+        kinds = [self.kinds[j % len(self.kinds)] for j in range(width)]
+        return [column(f"c{j}", kind, 3 + j % 2) for j, kind in enumerate(kinds)]
+
+    def build(self, event_shape: tuple[int, ...], levels: int = LEVELS) -> Likelihood:
+        (width,) = event_shape
+        return Mixed(self.columns(width), **self.options)
+
+    @property
+    def mass(self) -> bool:
+        return not set(self.kinds) & set(CONTINUOUS)
+
+    def shapes(self, proposed: Iterable[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+        return [(len(self.kinds),)]
+
+    def averaged(self, width: int) -> Tensor:
+        # a code has to be decoded, and an atom is no number to average with
+        kinds = [column.kind for column in self.columns(width)]
+        return torch.tensor([kind not in (*LEVELED, "mixed") for kind in kinds])
+
+    def spread(self, width: int) -> Tensor:
+        kinds = [column.kind for column in self.columns(width)]
+        return torch.tensor([kind not in ("categorical", "mixed") for kind in kinds])
+
+    def __str__(self) -> str:
+        return "-".join([super().__str__(), *self.kinds])
 
 
-def has_mass(case: Case) -> bool:
-    return LIKELIHOODS[case.name].mass
+def column(name: str, kind: Kind, levels: int = 3) -> Column:
+    """A column in model units; as many levels as asked for where its kind has any."""
+    count = {"binary": 2}.get(kind, levels) if kind in LEVELED else 0
+    return Column(name, kind, levels=tuple(f"level {k}" for k in range(count)))
+
+
+TABLES = [
+    TableCase("mixed", {}, ("real", "ordinal", "count", "mixed", "real", "categorical")),
+    TableCase("mixed", {"embedding": 2}, ("binary", "categorical", "ordinal", "ordinal")),
+]
+CASES = [
+    *(
+        Case(name, options)
+        for name in LIKELIHOODS
+        if not issubclass(LIKELIHOODS[name], Mixed)
+        for options in FORMS.get(name, [{}])
+    ),
+    *TABLES,
+]
+
+
+def with_shapes(
+    shapes: Iterable[tuple[int, ...]], cases: Sequence[Case] = CASES
+) -> pytest.MarkDecorator:
+    """Each case with each of the event shapes that it takes."""
+    pairs = [(case, shape) for case in cases for shape in case.shapes(shapes)]
+    names = ["-".join(map(str, [case, *shape])) for case, shape in pairs]
+    return pytest.mark.parametrize(("case", "shape"), pairs, ids=names)
 
 
 def owed(likelihood: Likelihood, rows: int, samples: int = 1, seed: int = 0) -> Tensor:
@@ -57,12 +133,24 @@ def owed(likelihood: Likelihood, rows: int, samples: int = 1, seed: int = 0) -> 
     return torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
-def support(likelihood: Likelihood) -> Tensor | None:
-    """Every value that a feature can take, in model units; None for a density."""
-    if not likelihood.mass:
-        return None
+def support(likelihood: Likelihood) -> list[Tensor]:
+    """Every value that each feature of a mass can take, in model units."""
+    if isinstance(likelihood, Mixed):
+        parameters = torch.zeros(1, 1, *likelihood.parameter_shape)
+        probabilities = likelihood(parameters).probabilities
+        counts = [probabilities(j).shape[-1] for j in range(*likelihood.event_shape)]
+        return [torch.arange(count, dtype=torch.float64) for count in counts]
     levels = getattr(likelihood, "levels", 2)
-    return torch.linspace(0, 1, levels, dtype=torch.float64)
+    one = torch.linspace(0, 1, levels, dtype=torch.float64)
+    return [one] * math.prod(likelihood.event_shape)
+
+
+def owners(likelihood: Likelihood) -> Tensor:
+    """The pixel (or the feature of a vector) that each owed number is for, flat."""
+    if isinstance(likelihood, Mixed):
+        return likelihood.owners
+    pixels = math.prod(likelihood.event_shape[1:] or likelihood.event_shape)
+    return torch.arange(math.prod(likelihood.parameter_shape)) % pixels
 
 
 def takes(likelihood: Likelihood, value: float) -> bool:

@@ -13,23 +13,21 @@ from torch import Tensor
 from lowerbound.config import construct
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
-from tests.likelihoods.cases import CASES, SHAPES, Case, has_mass, owed, support, takes
+from tests.likelihoods.cases import CASES, SHAPES, Case, owed, owners, support, takes, with_shapes
 
-MASSES = [case for case in CASES if has_mass(case)]
-DENSITIES = [case for case in CASES if not has_mass(case)]
+MASSES = [case for case in CASES if case.mass]
+DENSITIES = [case for case in CASES if not case.mass]
 BOUNDED = [case for case in CASES if not takes(case.build((4,)), 1.5)]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+every_case_and_shape = with_shapes(SHAPES)
 
 
-@pytest.mark.parametrize("case", MASSES, ids=str)
-@pytest.mark.parametrize("shape", [(1,), (1, 1, 1), (3, 1, 1)], ids=str)
+@with_shapes([(1,), (1, 1, 1), (3, 1, 1)], MASSES)
 def test_mass_sums_to_one(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape).double()
-    values = support(likelihood)
-    assert values is not None
-    rows = torch.tensor(list(itertools.product(values, repeat=math.prod(shape))))
+    assert likelihood.mass
+    rows = torch.tensor(list(itertools.product(*support(likelihood))))
     rows = rows.reshape(-1, 1, *shape)  # every picture there is, each as a sample of one row
     parameters = owed(likelihood, 1).expand(len(rows), -1, *likelihood.parameter_shape)
     for spread in (0.1, 1.0, 10.0):
@@ -41,6 +39,7 @@ def test_mass_sums_to_one(case: Case, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("number", [-2.0, 0.0, 1e-3, 0.7, 3.0])
 def test_density_integrates_to_one(case: Case, number: float) -> None:
     likelihood = case.build((1,)).double()
+    assert not likelihood.mass
     emission = likelihood(torch.full((1, 1, *likelihood.parameter_shape), number).double())
 
     def density(value: float) -> float:
@@ -52,8 +51,7 @@ def test_density_integrates_to_one(case: Case, number: float) -> None:
     assert total == pytest.approx(1.0, abs=1e-7)
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_terms_sum_to_log_prob(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape).double()
     emission = likelihood(owed(likelihood, 5, samples=3))
@@ -67,8 +65,7 @@ def test_terms_sum_to_log_prob(case: Case, shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(emission.log_prob(x, everything), emission.log_prob(x))
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_shapes_are_honoured(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape)
     parameters = owed(likelihood, 5, samples=3).float()
@@ -83,8 +80,7 @@ def test_shapes_are_honoured(case: Case, shape: tuple[int, ...]) -> None:
     likelihood.check(emission.sample())
 
 
-@every_case
-@pytest.mark.parametrize("shape", [(2,), (3, 1, 1)], ids=str)
+@with_shapes([(2,), (3, 1, 1)])
 def test_score_has_mean_zero(case: Case, shape: tuple[int, ...]) -> None:
     """E[d log p(x) / d parameters] = 0, which a lost normalizer or a wrong sampler breaks."""
     likelihood = case.build(shape).double()
@@ -118,8 +114,7 @@ def test_score_of_own_parameters_has_mean_zero(case: Case) -> None:
         assert (halves.mean(0) / standard_error).abs().max() < 5
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_own_samples_are_finite(case: Case, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     likelihood = case.build(shape, levels=256).to(dtype)
@@ -134,8 +129,7 @@ def test_own_samples_are_finite(case: Case, shape: tuple[int, ...], dtype: torch
     assert emission.log_prob(emission.sample()[0].flip(0)).isfinite().all()
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_hidden_cells_reach_nothing(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape).double()
     parameters = owed(likelihood, 6).requires_grad_()
@@ -159,14 +153,12 @@ def test_hidden_cells_reach_nothing(case: Case, shape: tuple[int, ...]) -> None:
 
 def _assert_blind(likelihood: Likelihood, gradient: Tensor, observed: Tensor) -> None:
     """Numbers owed for a hidden pixel have no gradient: each is at the pixel it is owed for."""
-    pixels = likelihood.event_shape[1:] or likelihood.event_shape
-    per_pixel = gradient.reshape(len(gradient), -1, *pixels)
-    hidden = ~observed.reshape(len(observed), -1, *pixels)[:, :1].expand_as(per_pixel)
-    assert (per_pixel[hidden] == 0).all()
+    pixels = math.prod(likelihood.event_shape[1:] or likelihood.event_shape)
+    hidden = ~observed.reshape(len(observed), -1, pixels)[:, 0]
+    assert (gradient.flatten(1)[hidden[:, owners(likelihood)]] == 0).all()
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str
 )
@@ -185,8 +177,7 @@ def test_rows_are_independent(
     torch.testing.assert_close(alone, together, rtol=tolerance, atol=tolerance)
 
 
-@every_case
-@pytest.mark.parametrize("shape", [(2,), (3, 1, 1)], ids=str)
+@with_shapes([(2,), (3, 1, 1)])
 def test_moments_are_those_of_the_samples(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape, levels=17).double()
     draws = 100_000
@@ -198,25 +189,30 @@ def test_moments_are_those_of_the_samples(case: Case, shape: tuple[int, ...]) ->
     distance = (x - x.mean(0)).square()
     rare = 20 / draws  # what is too rare to be drawn has no standard error in the draws
     mean_error = (x.mean(0) - mean).abs()
-    assert (mean_error < 5 * x.std(0) / math.sqrt(draws) + share * x.std(0) + rare).all()
+    averaged, spread = case.averaged(shape[0]), case.spread(shape[0])
+    far = mean_error > 5 * x.std(0) / math.sqrt(draws) + share * x.std(0) + rare
+    assert not far[:, :, averaged].any()
     variance_error = (distance.mean(0) - variance).abs()
     standard_error = distance.std(0) / math.sqrt(draws)
-    assert (variance_error < 5 * standard_error + 2 * share * x.var(0) + rare).all()
+    far = variance_error > 5 * standard_error + 2 * share * x.var(0) + rare
+    assert not far[:, :, spread].any()
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_mean_is_differentiable(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape)
     parameters = (0.1 * owed(likelihood, 2)).float().requires_grad_()
-    likelihood(parameters).mean.sum().backward()
+    mean = likelihood(parameters).mean
+    if not case.averaged(shape[0]).any():  # codes, which no small change moves
+        assert not mean.requires_grad
+        return
+    mean.sum().backward()
     assert parameters.grad is not None
     assert parameters.grad.isfinite().all()
     assert (parameters.grad != 0).any()
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_float32_is_close_to_float64(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape, levels=256).double()
     parameters = owed(likelihood, 50)
@@ -239,8 +235,7 @@ def test_half_precision_ends_where_probability_begins(case: Case) -> None:
     assert exact.dtype == torch.float32
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_starting_from_the_data_beats_zeros(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape).double()
     # rows that look alike, far from what zeros say
@@ -269,8 +264,7 @@ def test_start_survives_constant_features(case: Case) -> None:
     assert likelihood(bias.expand(1, 1, *bias.shape)).log_prob(torch.ones(1, 4)).isfinite().all()
 
 
-@every_case
-@every_shape
+@every_case_and_shape
 def test_compiles_into_one_graph(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape)
     parameters = owed(likelihood, 3).float()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lowerbound.networks import NETWORKS
+from tests.networks.test_every_network import nudge, reading
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
@@ -17,8 +18,11 @@ def compare(name: str, shape: tuple[int, ...], backend: str, condition_dim: int)
     """Values and gradients of both halves in bf16, compiled against uncompiled."""
     torch.compiler.reset()
     network = NETWORKS[name]()
-    encoder = network.encoder(shape, 6, condition_dim)
-    decoder = network.decoder(6, shape, condition_dim)
+    features = reading(name, shape)(torch.randn(4, *shape))
+    encoder = network.encoder(features.shape[1:], 9, condition_dim)
+    decoder = network.decoder(9, shape, condition_dim)
+    nudge(encoder)
+    nudge(decoder)
     condition = torch.randn(4, condition_dim) if condition_dim else None
 
     def loss(x: torch.Tensor) -> torch.Tensor:
@@ -26,11 +30,10 @@ def compare(name: str, shape: tuple[int, ...], backend: str, condition_dim: int)
             decoded = decoder(encoder(x, condition), condition)
         return decoded.float().square().mean()
 
-    x = torch.randn(4, *shape)
     parameters = [*encoder.parameters(), *decoder.parameters()]
-    expected = loss(x)
+    expected = loss(features)
     gradients = torch.autograd.grad(expected, parameters)
-    compiled = torch.compile(loss, fullgraph=True, backend=backend)(x)
+    compiled = torch.compile(loss, fullgraph=True, backend=backend)(features)
     torch.testing.assert_close(compiled, expected, rtol=0.02, atol=1e-4)
     for got, want in zip(torch.autograd.grad(compiled, parameters), gradients, strict=True):
         assert (got - want).norm() <= 0.1 * want.norm() + 1e-6

@@ -11,10 +11,10 @@ from torch.func import functional_call, grad, vmap
 
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import DataError, OptionError
-from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks import NETWORKS, Decoder, Encoder, Masked, Network, Plain
 
 SHAPES = [(3,), (64,), (1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 7, 5), (3, 32, 32), (1, 33, 17)]
-NUMBERS, LATENT_DIM, ROWS = 6, 3, 5
+NUMBERS, LATENT_DIM, ROWS = 9, 3, 5  # three means and a triangle of three: any posterior's
 
 every_network = pytest.mark.parametrize("name", list(NETWORKS))
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -30,15 +30,34 @@ def halves(
     name: str, shape: tuple[int, ...], condition_dim: int = 0, dtype: torch.dtype = torch.float64
 ) -> tuple[Encoder, Decoder]:
     network = NETWORKS[name]()
-    encoder = network.encoder(shape, NUMBERS, condition_dim).to(dtype)
-    return encoder, network.decoder(LATENT_DIM, owed(shape), condition_dim).to(dtype)
+    encoder = network.encoder(reading(name, shape).shape, NUMBERS, condition_dim).to(dtype)
+    decoder = network.decoder(LATENT_DIM, owed(shape), condition_dim).to(dtype)
+    nudge(encoder)
+    nudge(decoder)
+    return encoder, decoder
+
+
+def reading(name: str, shape: tuple[int, ...]) -> Masked | Plain:
+    """What an encoder of that family is fed."""
+    return Masked(shape) if getattr(NETWORKS[name], "reads_mask", False) else Plain(shape)
+
+
+def nudge(half: nn.Module) -> None:
+    """Move weights that start at zero: they hide what lies in front of them."""
+    for layer in half.modules():
+        if isinstance(layer, nn.Linear) and not layer.weight.any():
+            nn.init.normal_(layer.weight, std=0.3 / layer.in_features**0.5)
 
 
 def inputs(
-    shape: tuple[int, ...], condition_dim: int, rows: int = ROWS, dtype: torch.dtype = torch.float64
+    name: str,
+    shape: tuple[int, ...],
+    condition_dim: int,
+    rows: int = ROWS,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     condition = torch.randn(rows, condition_dim, dtype=dtype) if condition_dim else None
-    x = torch.randn(rows, *shape, dtype=dtype)
+    x = reading(name, shape)(torch.randn(rows, *shape, dtype=dtype))
     return x, torch.randn(rows, LATENT_DIM, dtype=dtype), condition
 
 
@@ -48,7 +67,7 @@ def inputs(
 def test_shapes_scale_and_dtype(name: str, shape: tuple[int, ...], condition_dim: int) -> None:
     for dtype in (torch.float32, torch.float64):
         encoder, decoder = halves(name, shape, condition_dim, dtype)
-        x, z, condition = inputs(shape, condition_dim, 64, dtype)
+        x, z, condition = inputs(name, shape, condition_dim, 64, dtype)
         numbers, parameters = encoder(x, condition), decoder(z, condition)
         assert numbers.shape == (64, NUMBERS)
         assert parameters.shape == (64, *owed(shape))
@@ -65,9 +84,9 @@ def test_gradients_reach_every_parameter_and_input(
     name: str, shape: tuple[int, ...], condition_dim: int
 ) -> None:
     for half, row in zip(
-        halves(name, shape, condition_dim), inputs(shape, condition_dim), strict=False
+        halves(name, shape, condition_dim), inputs(name, shape, condition_dim), strict=False
     ):
-        condition = inputs(shape, condition_dim)[2]
+        condition = inputs(name, shape, condition_dim)[2]
         row.requires_grad_()
         half(row, condition).square().sum().backward()
         assert row.grad is not None
@@ -84,7 +103,7 @@ def test_gradients_reach_every_parameter_and_input(
 def test_a_row_does_not_depend_on_its_neighbors(
     name: str, shape: tuple[int, ...], condition_dim: int
 ) -> None:
-    x, z, condition = inputs(shape, condition_dim)
+    x, z, condition = inputs(name, shape, condition_dim)
     order = torch.tensor([3, 1])
     chosen = None if condition is None else condition[order]
     for half, row in zip(halves(name, shape, condition_dim), (x, z), strict=True):
@@ -115,7 +134,7 @@ def test_an_output_bias_of_another_shape_is_refused(name: str) -> None:
 @every_network
 @every_shape
 def test_the_condition_matters_to_both_halves(name: str, shape: tuple[int, ...]) -> None:
-    x, z, condition = inputs(shape, 4)
+    x, z, condition = inputs(name, shape, 4)
     assert condition is not None
     for half, row in zip(halves(name, shape, 4), (x, z), strict=True):
         changed = half(row, condition) - half(row, condition + 1)
@@ -127,8 +146,8 @@ def test_the_condition_matters_to_both_halves(name: str, shape: tuple[int, ...])
 @every_network
 def test_a_condition_out_of_place_is_refused(name: str) -> None:
     for built, given in ((0, 4), (4, 0), (4, 3)):
-        for half, row in zip(halves(name, (3,), built), inputs((3,), 0), strict=False):
-            _, _, condition = inputs((3,), given)
+        for half, row in zip(halves(name, (3,), built), inputs(name, (3,), 0), strict=False):
+            _, _, condition = inputs(name, (3,), given)
             with pytest.raises(
                 DataError, match=f"of {built} numbers per row, and was given {given}"
             ):
@@ -138,7 +157,7 @@ def test_a_condition_out_of_place_is_refused(name: str) -> None:
 @every_network
 @every_shape
 def test_weights_load_into_another_instance(name: str, shape: tuple[int, ...]) -> None:
-    x, z, _ = inputs(shape, 0)
+    x, z, _ = inputs(name, shape, 0)
     for first, second, row in zip(halves(name, shape), halves(name, shape), (x, z), strict=True):
         assert not torch.equal(first(row), second(row))
         second.load_state_dict(first.state_dict())
@@ -165,7 +184,7 @@ def test_per_row_gradients_sum_to_the_gradient_of_the_sum(
     name: str, shape: tuple[int, ...]
 ) -> None:
     """Private training clips the gradient of each row, taken through vmap."""
-    x, z, _ = inputs(shape, 0)
+    x, z, _ = inputs(name, shape, 0)
     for half, rows in zip(halves(name, shape), (x, z), strict=True):
         parameters = dict(half.named_parameters())
 
@@ -182,7 +201,7 @@ def test_per_row_gradients_sum_to_the_gradient_of_the_sum(
 @every_network
 def test_bf16_stays_near_fp32(name: str) -> None:
     shape = (1, 28, 28)
-    x, z, _ = inputs(shape, 0, 16, torch.float32)
+    x, z, _ = inputs(name, shape, 0, 16, torch.float32)
     for half, row in zip(halves(name, shape, 0, torch.float32), (x, z), strict=True):
         exact = half(row)
         with torch.autocast("cpu", torch.bfloat16):
@@ -196,7 +215,8 @@ def test_bf16_stays_near_fp32(name: str) -> None:
 def test_no_rows_give_no_rows(name: str) -> None:
     for shape in ((3,), (1, 8, 8)):
         encoder, decoder = halves(name, shape)
-        assert encoder(torch.zeros(0, *shape, dtype=torch.float64)).shape == (0, NUMBERS)
+        nothing = reading(name, shape)(torch.zeros(0, *shape, dtype=torch.float64))
+        assert encoder(nothing).shape == (0, NUMBERS)
         assert decoder(torch.zeros(0, LATENT_DIM, dtype=torch.float64)).shape == (0, *owed(shape))
 
 
@@ -215,6 +235,8 @@ GIVEN: list[tuple[str, dict[str, object]]] = [
     ("convolutional", {"depth": 0}),
     ("transformer", {"patch": 5, "width": 12, "depth": 1, "heads": 3, "mlp_ratio": 1.5}),
     ("transformer", {"heads": 5}),
+    ("tabular", {"hidden": [7, 5], "activation": "tanh"}),
+    ("tabular", {"hidden": []}),
 ]
 
 
@@ -223,14 +245,17 @@ def test_given_sizes_build_for_pictures_and_vectors(name: str, options: dict[str
     network: Network = from_mapping(NETWORKS[name], options)
     assert from_mapping(NETWORKS[name], json.loads(json.dumps(to_mapping(network)))) == network
     for shape in ((5,), (9, 4), (2, 9, 12)):
-        encoder, decoder = network.encoder(shape, NUMBERS), network.decoder(LATENT_DIM, shape)
-        assert encoder(torch.randn(2, *shape)).shape == (2, NUMBERS)
+        features = reading(name, shape)(torch.randn(2, *shape))
+        encoder = network.encoder(features.shape[1:], NUMBERS)
+        decoder = network.decoder(LATENT_DIM, shape)
+        assert encoder(features).shape == (2, NUMBERS)
         assert decoder(torch.randn(2, LATENT_DIM)).shape == (2, *shape)
 
 
 BAD: list[tuple[str, dict[str, object], str]] = [
     ("mlp", {"hidden": [7, 0]}, "at least one unit"),
     ("mlp", {"activation": "tan"}, "did you mean 'tanh'"),
+    ("tabular", {"hidden": [0]}, "at least one unit"),
     ("convolutional", {"width": 0}, "positive number of channels"),
     ("convolutional", {"depth": -1}, "number of blocks"),
     ("convolutional", {"activation": "rely"}, "did you mean 'relu'"),

@@ -7,9 +7,12 @@ import math
 import pytest
 import torch
 
+from lowerbound.divergence import closed_form_kl
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.posteriors import FlowPosterior, GaussianPosterior, Point
-from lowerbound.reparameterization import base_normal, draw, frozen
+from lowerbound.keyed_noise import KeyedNoise, row_keys
+from lowerbound.posteriors import FlowPosterior, FullGaussianPosterior, GaussianPosterior, Point
+from lowerbound.reparameterization import base_normal, diagonal_normal, draw, frozen
+from lowerbound.triangular import pack
 
 
 def test_gaussian_heads_are_mean_and_log_variance() -> None:
@@ -47,6 +50,56 @@ def test_gaussian_pathwise_gradient_is_the_analytic_one() -> None:
     eps = ((z - normal.loc) / normal.scale).detach()
     (along,) = torch.autograd.grad(z.sum(), normal.scale)
     torch.testing.assert_close(along.squeeze(), eps.sum())
+
+
+def test_full_is_the_gaussian_that_was_packed() -> None:
+    mean, factor = torch.randn(4, 3).double(), torch.randn(4, 3, 3).double().tril()
+    torch.diagonal(factor, dim1=1, dim2=2).abs_()
+    full = FullGaussianPosterior(3)
+    assert full.numbers == 3 + 6
+    distribution = full(pack(mean, factor))
+    torch.testing.assert_close(distribution.mean[0], mean)
+    torch.testing.assert_close(distribution.covariance_matrix[0], factor @ factor.mT)
+
+
+def test_full_draws_have_its_covariance() -> None:
+    distribution = FullGaussianPosterior(3)(torch.randn(2, 9, dtype=torch.float64))
+    z = draw(distribution, 200_000)
+    for row in range(2):
+        expected = distribution.covariance_matrix[0, row]
+        deviation = (z[:, row].T.cov() - expected).norm() / expected.norm()
+        assert deviation < 0.02
+    keyed = draw(distribution, 4, KeyedNoise(row_keys(torch.eye(2))))
+    alone = FullGaussianPosterior(3)(torch.zeros(1, 9, dtype=torch.float64))
+    last = draw(alone, 4, KeyedNoise(row_keys(torch.eye(2)[1:])))[:, 0]
+    whitened = distribution.mean[0, 1] + last @ distribution.scale_tril[0, 1].T
+    torch.testing.assert_close(keyed[:, 1], whitened)  # noise goes by row, whatever stands beside
+
+
+def test_full_rate_is_the_kl_to_the_standard_normal() -> None:
+    distribution = FullGaussianPosterior(3)(torch.randn(5, 9, dtype=torch.float64))
+    zeros = torch.zeros(1, 1, 3, dtype=torch.float64)
+    rate = closed_form_kl(distribution, diagonal_normal(zeros, torch.ones_like(zeros)))
+    standard = torch.distributions.MultivariateNormal(zeros, torch.eye(3, dtype=torch.float64))
+    assert rate is not None
+    assert rate.shape == (1, 5)
+    torch.testing.assert_close(rate, torch.distributions.kl_divergence(distribution, standard))
+
+
+def test_full_gives_gradients_per_row() -> None:
+    """Private training takes each row's gradient through vmap, the draw included."""
+    full, rows = FullGaussianPosterior(3), torch.randn(4, 9, dtype=torch.float64)
+
+    def value(row: torch.Tensor) -> torch.Tensor:
+        distribution = full(row[None])
+        z = draw(distribution, 2)
+        return z.sum() + distribution.log_prob(z).sum()
+
+    each = torch.func.vmap(torch.func.grad(value), randomness="different")(rows)
+    assert each.isfinite().all()
+    torch.testing.assert_close(each[:, :3], torch.full_like(each[:, :3], 2.0))
+    wide = full(rows).expand(torch.Size((5, 4)))
+    assert draw(wide, 1).shape == (5, 4, 3)
 
 
 def test_flow_starts_as_the_gaussian_of_its_heads() -> None:

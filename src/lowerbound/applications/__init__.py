@@ -11,6 +11,11 @@ __all__ = ["APPLICATIONS", "Application", "Listing", "Report", "Reporter", "load
 APPLICATIONS.register("demo")(
     Listing("lowerbound.applications.demo", "the whole tour on digits that are at hand: no network")
 )
+APPLICATIONS.register("schema")(
+    Listing(
+        "lowerbound.applications.columns", "say what a table's columns hold, for you to correct"
+    )
+)
 APPLICATIONS.register("fit")(
     Listing("lowerbound.applications.fit", "fit a model to your data and write a model folder")
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lowerbound.applications.base import Reporter
+from lowerbound.assembly import AUTO
 from lowerbound.data import Dataset
 from lowerbound.fitting import FitOptions, Fitted, fit
 
@@ -30,6 +31,8 @@ def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
     own = options.model
     if own.model not in RIVALS:  # what describes several levels means nothing for one
         own = replace(own, latent_dim=None, model_options={})
+    if own.network == "tabular" and kind != "vae":  # that one answers with a posterior
+        own = replace(own, network=AUTO, network_options={}, posterior=AUTO, posterior_options={})
     model = replace(own, model=kind)
     if kind == "pca":
         most = max(1, dataset.schema.dimension - 1)
@@ -39,6 +42,12 @@ def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
     if kind == "autoencoder":  # it has no rate, so nothing weighs one or draws samples for it
         return replace(options, model=model, objective="elbo", objective_options={})
     return replace(options, model=model)
+
+
+def able(kind: str, dataset: Dataset) -> bool:
+    """Whether a kind of model can be fitted: PCA knows several complete columns of real numbers."""
+    schema, complete = dataset.schema, dataset.observed is None
+    return kind != "pca" or (schema.dimension > 1 and schema.gaussian and complete)
 
 
 PLANE = 2
@@ -64,6 +73,8 @@ def flat(
         return {}
     found = {}
     for kind in kinds:
+        if not able(kind, training):
+            continue
         reporter.say(f"for the maps: {NAMES[kind]} with {PLANE} latent units")
         chosen = options_of(kind, options, training)
         found[f"{NAMES[kind]} with {PLANE} units"] = fit(
@@ -89,7 +100,7 @@ def side_by_side(
     for kind in kinds:
         if kind == own:
             found[NAMES[kind]] = fitted
-        elif kind != "pca" or training.schema.dimension > 1:
+        elif able(kind, training):
             reporter.say(f"for comparison: {NAMES[kind]}")
             options = options_of(kind, fitted.options, training)
             found[NAMES[kind]] = fit(training, options, reporter=reporter.training())

@@ -31,7 +31,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.codes import encode_rows
 from lowerbound.evaluation.passes import batches, evaluation_mode
-from lowerbound.evaluation.reconstruction import reconstruct as predict
+from lowerbound.evaluation.reconstruction import reconstruct as predict, squared_distance
 from lowerbound.evaluation.samples import decode_codes, sample_prior
 from lowerbound.fitting import Fitted
 from lowerbound.models import Decodes, Model, require
@@ -311,29 +311,29 @@ class Reconstruction:
     Attributes:
         x: what went in.
         mean: the decoder's best guess at the mean code.
+        cells: observed ones that have a distance, (rows | 1, *event).
         std: standard deviation of x' given x; None where not asked for.
     """
 
     x: Tensor
     mean: Tensor
+    cells: Tensor
     std: Tensor | None = None
 
     @property
     def explained(self) -> float:
-        """1 - squared error / squared distance from the mean row, over all values."""
-        error = (self.x - self.mean).double().square().sum()
-        return float(1 - error / self._centered.square().sum())
+        """1 - squared error / squared distance from the mean row, over ``cells``."""
+        error = torch.where(self.cells, (self.x - self.mean).double(), 0.0).square().sum()
+        return float(1 - error / squared_distance(self.x, self.cells))
 
     @property
     def relative_std(self) -> float | None:
         """Mean standard deviation over that of the values around their mean row."""
         if self.std is None:
             return None
-        return float(self.std.double().mean() / self._centered.square().mean().sqrt())
-
-    @property
-    def _centered(self) -> Tensor:
-        return (self.x - self.x.mean(0)).double()
+        count = self.cells.expand(self.x.shape).sum()
+        mean = torch.where(self.cells, self.std.double(), 0.0).sum() / count
+        return float(mean / (squared_distance(self.x, self.cells) / count).sqrt())
 
 
 def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> Reconstruction:
@@ -345,7 +345,7 @@ def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> Reconstruc
         inputs.append(batch.filled.cpu())
         means.append(answer[0].cpu())
         reporter.advance("reconstructing", part.stop, len(dataset))
-    return Reconstruction(torch.cat(inputs), torch.cat(means))
+    return Reconstruction(torch.cat(inputs), torch.cat(means), dataset.comparable.cpu())
 
 
 def write_reconstruction(
@@ -361,8 +361,11 @@ def write_reconstruction(
         named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
         named |= rows.columns(schema, made.mean, rounded=False)
         if std is not None:
-            endings = [f"{column.name}_std" for column in schema.columns]
-            named |= dict(zip(endings, std.T, strict=True))
+            named |= {
+                f"{column.name}_std": std[:, i]
+                for i, column in enumerate(schema.columns)
+                if not column.levels and column.kind != "mixed"
+            }
         return rows.write_frame(path, named)
     beside = _beside(made)
     if path.suffix:

@@ -118,7 +118,9 @@ def about_schema(schema: Mapping[str, Any]) -> str:
         text = f"pictures, {width}x{height}x{channels}, {values}"
     else:
         names = [column["name"] for column in schema["columns"]]
-        text = f"{schema['kind']}, {len(names)} columns of {values}: {_listed(names)}"
+        kinds = {column["kind"] for column in schema["columns"]} - {"constant"}
+        of = f" of {values}" if kinds == {"real"} else ""
+        text = f"{schema['kind']}, {len(names)} columns{of}: {_listed(names)}"
     if schema["binarize"] != "none":
         text += f", made bits ({schema['binarize']})"
     if schema["class_names"]:

@@ -77,11 +77,8 @@ def write_rows(
 
 def columns(schema: Schema, x: Tensor, *, rounded: bool) -> dict[str, Any]:
     """Named columns in the data's own units, of their own types where ``rounded``, else floats."""
-    if rounded:
-        frame = to_frame(schema, x)
-        return {name: frame[name] for name in frame.columns}
-    values = schema.decode(x, rounded=False)
-    return {column.name: values[:, index] for index, column in enumerate(schema.columns)}
+    frame = to_frame(schema, x, rounded)
+    return {name: frame[name] for name in frame.columns}
 
 
 def write_frame(path: Path, named: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ schema of a model that is there already."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,9 @@ import numpy as np
 
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, load
-from lowerbound.errors import OptionError
+from lowerbound.data.column_kinds import Hint
+from lowerbound.data.raw import Kinds
+from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
 OnError = Literal["raise", "skip"]
@@ -42,7 +45,17 @@ class ReadingOptions:
         None, "how a picture of another size is brought to it (default: pad)"
     )
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
-    missing: Literal["error", "model"] = option("error", "cells without a value")
+    missing: Literal["error", "model"] | None = option(
+        None, "cells without a value: refused, or modeled (default: modeled in tables)"
+    )
+    kind: tuple[str, ...] = option(
+        (),
+        "what a table's column holds, where that is not what was found; repeatable",
+        metavar="COLUMN=KIND",
+    )
+    columns: str | None = option(
+        None, "a JSON file that lowerbound schema wrote, with your corrections", metavar="FILE"
+    )
     standardize: bool = option(True, "leave real columns in their own units")
 
 
@@ -61,12 +74,15 @@ class Parts:
     protocol: str
 
 
-def read_parts(source: str, options: ReadingOptions, test: float, seed: int) -> Parts:
+def read_parts(
+    source: str, options: ReadingOptions, test: float, seed: int, numbers_only: bool = False
+) -> Parts:
     """Read ``source`` and set a test part aside: the published one where there is one.
 
     Args:
         source: a path or the name of a set.
         options: what is to be known about it.
+        numbers_only: take a table's columns for real numbers, for models of nothing else.
         test: share of the rows that is held out where no test part is published; 0: none.
         seed: of the rows that are held out.
 
@@ -86,8 +102,40 @@ def read_parts(source: str, options: ReadingOptions, test: float, seed: int) -> 
         on_error=options.on_error,
         missing=options.missing,
         standardize=options.standardize,
+        kinds="real" if numbers_only else column_hints(options),
     )
     return apart(source, dataset, test, seed, options.on_error)
+
+
+def column_hints(options: ReadingOptions) -> Kinds:
+    """What the person said of a table's columns; a flag wins over the file.
+
+    Raises:
+        DataError: the file cannot be read.
+        OptionError: a flag is not of the form COLUMN=KIND.
+    """
+    hints: dict[str, Hint] = {} if options.columns is None else read_hints(Path(options.columns))
+    for word in options.kind:
+        name, equals, kind = word.rpartition("=")
+        if not equals:
+            raise OptionError(f"--kind takes COLUMN=KIND, not {word!r}")
+        hints[name] = kind
+    return hints or "infer"
+
+
+def read_hints(path: Path) -> dict[str, Hint]:
+    """The columns that ``lowerbound schema`` wrote, as a person left them.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): hint for name, hint in found["columns"].items()}
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no file of columns, as lowerbound schema writes them: {error}"
+        ) from error
 
 
 def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnError) -> Parts:

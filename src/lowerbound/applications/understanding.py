@@ -15,7 +15,20 @@ def about_data(dataset: Dataset) -> list[str]:
         column = f" in column {schema.label_column!r}" if schema.label_column else ""
         count = len(schema.class_names)
         lines.append(f"      {count} classes{column}: {listed(schema.class_names)}")
+    if schema.mixed:
+        lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]
+    if dataset.observed is not None:
+        share = 1 - float(dataset.observed.double().mean())
+        lines.append(f"      {share:.1%} of the cells are missing")
     return lines
+
+
+def by_kind(schema: Schema) -> dict[str, list[str]]:
+    """The names of a table's modeled columns by their kind."""
+    found: dict[str, list[str]] = {}
+    for column in schema.modeled:
+        found.setdefault(column.kind, []).append(column.name)
+    return found
 
 
 def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> list[str]:
@@ -43,7 +56,9 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
 
 def _rows(schema: Schema) -> str:
     if schema.kind != "images":
-        names = [column.name for column in schema.columns if column.kind == "real"]
+        names = [column.name for column in schema.modeled]
+        if schema.mixed:
+            return f"rows of {len(names)} columns"
         return f"rows of {len(names)} columns of {_values(schema)} ({listed(names)})"
     channels, height, width = schema.event_shape
     color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
@@ -64,6 +79,8 @@ def _told(chosen: ModelOptions, schema: Schema) -> str:
 
 
 def _why_network(schema: Schema) -> str:
+    if schema.mixed or schema.missing:
+        return "starts as factor analysis, whatever is missing"
     if schema.kind != "images":
         return "columns have no neighbors"
     large = min(schema.event_shape[1:]) >= 16
@@ -71,6 +88,8 @@ def _why_network(schema: Schema) -> str:
 
 
 def _why_likelihood(schema: Schema) -> str:
+    if schema.mixed:
+        return "each column by its kind"
     if schema.binary:
         return "the values are zeros and ones"
     if schema.levels is not None:

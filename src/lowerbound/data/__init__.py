@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from lowerbound.data.catalog import CATALOG, provenance
-from lowerbound.data.columns import Column
+from lowerbound.data.column import Column
 from lowerbound.data.dataset import Dataset, require_binary
 from lowerbound.data.download import cache_folder, file_sha256
 from lowerbound.data.labels import UNKNOWN, encode_labels

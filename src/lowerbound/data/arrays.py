@@ -74,6 +74,16 @@ def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
     )
 
 
+def check_no_inf(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
+    """Refuse infinite values in (rows, columns), naming the column and the first rows.
+
+    Raises:
+        DataError: a value is infinite.
+    """
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        check_finite(np.where(np.isnan(values), 0, values), names)
+
+
 def check_finite_rows(values: np.ndarray[Any, Any], what: str) -> None:
     """Refuse NaN and infinities in an array of any shape, naming the first rows.
 

@@ -23,7 +23,7 @@ from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 
-_ROWS = 4096  # that are binarized at once
+_ROWS = 4096  # that are converted at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +136,22 @@ class Dataset:
             part.copy_(threshold_bits(grey, top) if threshold else keyed_bits(grey, top, seed))
         schema = replace(self.schema, binarize="none", levels=2)
         return replace(self, schema=schema, x=bits)
+
+    @property
+    def comparable(self) -> Tensor:
+        """The observed cells whose values have a distance, (rows | 1, *event)."""
+        metric = self.schema.metric.unsqueeze(0).to(self.x.device)
+        return metric if self.observed is None else metric & self.observed
+
+    def log_jacobian(self, mass: bool) -> Tensor:
+        """Nats to add to each row's log p in model units to have it in the person's, (rows,)."""
+        parts = [slice(start, start + _ROWS) for start in range(0, len(self), _ROWS)]
+        observed = self.observed
+        found = [
+            self.schema.log_jacobian(self.x[p], mass, None if observed is None else observed[p])
+            for p in parts
+        ]
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
 
     @property
     def bits_sha256(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from lowerbound.data import images, raw as raw_data
 from lowerbound.data.arrays import as_array
@@ -19,6 +19,8 @@ from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_fra
 from lowerbound.data.tables import from_frame
 from lowerbound.errors import DataError, OptionError, unknown
 
+Missing = Literal["error", "model"]
+
 _PACKED = (".gz", ".xz", ".bz2")
 
 
@@ -31,7 +33,8 @@ def load(
     resize: Resize | None = None,
     on_error: images.OnError = "raise",
     binarize: Binarize | None = None,
-    missing: str = "error",
+    missing: Missing | None = None,
+    kinds: raw_data.Kinds = "infer",
     split: str | None = None,
     levels: int | None = None,
     standardize: bool = True,
@@ -47,7 +50,11 @@ def load(
         resize: "pad" (default), "crop" or "stretch".
         on_error: "skip" leaves out pictures that cannot be read, and counts them.
         binarize: "dynamic" (new bits at each visit), "threshold" or "none".
-        missing: "error": NaN is refused.
+        missing: "model": NaN marks a missing value, and the model learns to do without; "error":
+            NaN is refused. Tables default to the first, arrays and pictures to the second.
+        kinds: of a table's columns: "infer" finds each from its values, "real" takes all for real
+            numbers; a mapping from names says some of them, as a kind ("categorical") or as a
+            mapping of kind, levels, low, high and atom, and the others are found.
         split: the part of a set that has several, such as "test".
         levels: number of levels of whole-number values, where their type does not tell.
         standardize: bring real columns to mean 0 and standard deviation 1.
@@ -57,30 +64,31 @@ def load(
         OptionError: an option has an unknown value.
     """
     _check_options(resize, on_error, binarize, missing, schema)
-    found = _read(source, label, schema, image_size, resize, on_error, split)
+    found = _read(source, label, schema, image_size, resize, on_error, split, kinds == "real")
     if levels is not None:
         found = replace(found, levels=levels)
     if schema is not None:
         return raw_data.encode(found, schema)
-    return raw_data.fit(found, binarize or "none", standardize)
+    missing = missing or ("model" if hasattr(found.x, "columns") and kinds != "real" else "error")
+    return raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds)
 
 
 def _check_options(
-    resize: str | None, on_error: str, binarize: str | None, missing: str, schema: Schema | None
+    resize: str | None,
+    on_error: str,
+    binarize: str | None,
+    missing: str | None,
+    schema: Schema | None,
 ) -> None:
     allowed = {
         "resize": (resize, get_args(Resize)),
         "on_error": (on_error, get_args(images.OnError)),
         "binarize": (binarize, get_args(Binarize)),
-        "missing": (missing, ("error", "model")),
+        "missing": (missing, get_args(Missing)),
     }
     for name, (value, known) in allowed.items():
         if value is not None and value not in known:
             raise unknown(f"value for {name}:", value, known)
-    if missing == "model":
-        raise DataError(
-            "missing='model' is not available yet: fill or drop missing values, and leave it out"
-        )
     if schema is not None and binarize not in (None, schema.binarize):
         raise OptionError(
             f"binarize={binarize!r}, but the model was fitted with {schema.binarize!r}"
@@ -95,6 +103,7 @@ def _read(
     resize: Resize | None,
     on_error: images.OnError,
     split: str | None,
+    numbers_only: bool,
 ) -> RawData:
     named = isinstance(source, str) and source in CATALOG
     path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None
@@ -113,9 +122,9 @@ def _read(
         return _labeled(CATALOG[source](split), label)
     _check_parts(path, split)
     if path:
-        return _read_file(path, label, schema, split)
+        return _read_file(path, label, schema, split, numbers_only)
     if hasattr(source, "columns"):
-        return _from_table(source, label, schema, "")
+        return _from_table(source, label, schema, "", numbers_only)
     return _labeled(RawData(as_array(source)), label)
 
 
@@ -127,24 +136,28 @@ def _check_parts(path: Path | None, split: str | None) -> None:
         raise DataError(f"{path or 'an array'} has no parts, so no {split!r}; leave split out")
 
 
-def _read_file(path: Path, label: Any, schema: Schema | None, split: str | None) -> RawData:
+def _read_file(
+    path: Path, label: Any, schema: Schema | None, split: str | None, numbers_only: bool
+) -> RawData:
     if not path.exists():
         raise DataError(_nothing_there(path))
     if path.suffix.lower() in (".npz", ".npy"):
         return _labeled(read_npz(path, split), label)
     suffix = Path(path.stem).suffix if path.suffix.lower() in _PACKED else path.suffix
     if suffix.lower() in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
-        return _from_table(read_frame(path), label, schema, str(path))
+        return _from_table(read_frame(path), label, schema, str(path), numbers_only)
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
         f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}, .npz or .npy"
     )
 
 
-def _from_table(frame: Any, label: Any, schema: Schema | None, source: str) -> RawData:
+def _from_table(
+    frame: Any, label: Any, schema: Schema | None, source: str, numbers_only: bool
+) -> RawData:
     if label is None or isinstance(label, str):
-        return from_frame(frame, label, schema, source)
-    return replace(from_frame(frame, None, schema, source), labels=label)
+        return from_frame(frame, label, schema, source, numbers_only)
+    return replace(from_frame(frame, None, schema, source, numbers_only), labels=label)
 
 
 def _labeled(found: RawData, label: Any) -> RawData:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array
-from lowerbound.data.columns import Column, fit_columns, frame_values
+from lowerbound.data.column import Column
+from lowerbound.data.column_kinds import Hint, check_hints, numpy_name, understood
+from lowerbound.data.columns import check_variation, frame_numbers, named, real_columns
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
 from lowerbound.data.pixels import (
@@ -26,6 +30,7 @@ from lowerbound.data.schema import Binarize, Schema
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
+Kinds = Literal["real", "infer"] | Mapping[str, Hint]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +38,7 @@ class RawData:
     """Rows as the person has them.
 
     Attributes:
-        x: a numeric pandas frame; or an array, (rows, columns) or pictures in any layout.
+        x: a pandas frame; or an array, (rows, columns) or pictures in any layout.
         labels: one value per row, or None.
         class_names: the classes in the order of their indices; None: taken from the labels.
         levels: number of levels where the reader knows it better than the type tells.
@@ -61,25 +66,41 @@ class RawData:
     factor_names: tuple[str, ...] = ()
 
 
-def fit(raw: RawData, binarize: Binarize = "none", standardize: bool = True) -> Dataset:
+def fit(
+    raw: RawData,
+    binarize: Binarize = "none",
+    standardize: bool = True,
+    missing: bool = False,
+    kinds: Kinds = "real",
+) -> Dataset:
     """Learn a schema from the rows and encode them by it.
 
     Args:
         raw: what a reader found.
         binarize: how grey values become bits; of no effect where all values are 0 or 1.
-        standardize: bring real columns to mean 0 and standard deviation 1; False keeps their units.
+        standardize: bring continuous columns to mean 0 and standard deviation 1.
+        missing: whether NaN marks a missing value.
+        kinds: of a frame's columns: "real" takes all for real numbers, "infer" finds each from its
+            values; a mapping says some by name, and the others are found.
 
     Raises:
         DataError: the rows cannot be modeled; the message says why.
     """
     label, names = (None, ()) if raw.labels is None else encode_labels(raw.labels, raw.class_names)
     if hasattr(raw.x, "columns"):
-        schema = _table_schema(raw, binarize, standardize)
+        pixels_in_columns = raw.levels is not None or binarize != "none"
+        if kinds == "real" or pixels_in_columns:
+            schema = _table_schema(raw, binarize, standardize, missing)
+        else:
+            schema = _kinds_schema(raw, {} if kinds == "infer" else kinds, standardize, missing)
     else:
         raw = replace(raw, x=as_array(raw.x))
         images = raw.x.ndim in (3, 4)
-        schema = _image_schema(raw) if images else _vector_schema(raw, binarize, standardize)
-    schema = replace(schema, class_names=names, binarize=_needed(binarize, schema))
+        if images:
+            schema = _image_schema(raw, missing)
+        else:
+            schema = _vector_schema(raw, binarize, standardize, missing)
+    schema = replace(schema, class_names=names, binarize=_needed(binarize, schema), missing=missing)
     return _dataset(raw, schema, label)
 
 
@@ -96,11 +117,12 @@ def encode(raw: RawData, schema: Schema) -> Dataset:
 
 
 def _dataset(raw: RawData, schema: Schema, label: Tensor | None) -> Dataset:
-    packed = schema.pack(raw.x)
+    packed, observed = schema.pack(raw.x)
     factors = None if raw.factors is None else torch.as_tensor(raw.factors, dtype=torch.long)
     return Dataset(
         schema,
         packed,
+        observed=observed,
         label=label,
         ids=raw.ids,
         source=raw.source,
@@ -113,9 +135,9 @@ def _needed(binarize: Binarize, schema: Schema) -> Binarize:
     return "none" if schema.levels == 2 else binarize
 
 
-def _image_schema(raw: RawData) -> Schema:
+def _image_schema(raw: RawData, missing: bool) -> Schema:
     channels = raw.channels or find_channels(raw.x.shape)
-    levels, white = find_levels(raw.x, raw.levels)
+    levels, white = find_levels(_seen(raw.x, missing), raw.levels)
     return Schema(
         kind="images",
         event_shape=channels_first(raw.x, channels).shape[1:],
@@ -126,14 +148,42 @@ def _image_schema(raw: RawData) -> Schema:
     )
 
 
-def _table_schema(raw: RawData, binarize: Binarize, standardize: bool) -> Schema:
+def _table_schema(raw: RawData, binarize: Binarize, standardize: bool, missing: bool) -> Schema:
+    """A frame whose columns are all taken for real numbers."""
     names = [str(name) for name in raw.x.columns]
-    dtypes = [_numpy_name(dtype) for dtype in raw.x.dtypes]
-    schema = _column_schema(frame_values(raw.x), names, dtypes, raw.levels, binarize, standardize)
+    dtypes = [numpy_name(dtype) for dtype in raw.x.dtypes]
+    values = frame_numbers(raw.x)
+    schema = _column_schema(values, names, dtypes, raw.levels, binarize, standardize, missing)
     return replace(schema, kind="table", label_column=raw.label_column, left_out=raw.left_out)
 
 
-def _vector_schema(raw: RawData, binarize: Binarize, standardize: bool) -> Schema:
+def _kinds_schema(
+    raw: RawData, hints: Mapping[str, Hint], standardize: bool, missing: bool
+) -> Schema:
+    """A frame whose columns are of the kinds that their values, or the person, tell."""
+    check_hints(hints, raw.x.columns)
+    found = [understood(raw.x[name], hints.get(name), standardize) for name in raw.x.columns]
+    columns = tuple(column for column in found if column.kind != "identifier")
+    identifiers = [column.name for column in found if column.kind == "identifier"]
+    if identifiers:
+        warnings.warn(
+            f"{named(identifiers)}: never the same twice, so it names rows; left out",
+            UserWarning,
+            stacklevel=3,
+        )
+    if identifiers and not columns:
+        raise DataError(f"{named(identifiers)} names rows, and the table has no column to model")
+    check_variation(columns, len(raw.x))
+    return Schema(
+        kind="table",
+        event_shape=(sum(column.modeled for column in columns),),
+        columns=columns,
+        label_column=raw.label_column,
+        left_out=(*raw.left_out, *identifiers),
+    )
+
+
+def _vector_schema(raw: RawData, binarize: Binarize, standardize: bool, missing: bool) -> Schema:
     if raw.x.ndim != 2:
         raise DataError(
             f"expected (rows, columns) or pictures, found an array of shape {raw.x.shape}. "
@@ -141,7 +191,7 @@ def _vector_schema(raw: RawData, binarize: Binarize, standardize: bool) -> Schem
         )
     names = [f"x{i}" for i in range(raw.x.shape[1])]
     dtypes = [str(raw.x.dtype)] * len(names)
-    return _column_schema(raw.x, names, dtypes, raw.levels, binarize, standardize)
+    return _column_schema(raw.x, names, dtypes, raw.levels, binarize, standardize, missing)
 
 
 def _column_schema(
@@ -151,19 +201,23 @@ def _column_schema(
     levels: int | None,
     binarize: Binarize,
     standardize: bool,
+    missing: bool,
 ) -> Schema:
     """Columns that are pictures in disguise keep all their cells; others lose their constants."""
     white = 1.0
+    seen = _seen(values, missing)
     if levels is not None or binarize != "none":
-        levels, white = find_levels(values, levels)
+        levels, white = find_levels(seen, levels)
         columns = tuple(Column(n, dtype=d) for n, d in zip(names, dtypes, strict=True))
     else:
-        bits = is_whole(values) and values.min() >= 0 and values.max() <= 1
-        columns = fit_columns(values, names, dtypes, standardize and not bits)
+        bits = is_whole(seen) and seen.min() >= 0 and seen.max() <= 1
+        columns = real_columns(
+            values, names, dtypes, standardize=standardize and not bits, missing=missing
+        )
         levels = 2 if bits else None
     return Schema(
         kind="vectors",
-        event_shape=(sum(column.kind == "real" for column in columns),),
+        event_shape=(sum(column.modeled for column in columns),),
         columns=columns,
         levels=levels,
         white=white,
@@ -171,11 +225,11 @@ def _column_schema(
     )
 
 
-def _numpy_name(dtype: Any) -> str:
-    """numpy's name of a pandas type, its own nullable ones (Int64, boolean) included."""
-    name = str(dtype).lower().removesuffix("[pyarrow]")
-    name = {"boolean": "bool", "double": "float64", "float": "float32"}.get(name, name)
-    try:
-        return str(np.dtype(name))
-    except TypeError:  # decimals and the like have been turned into floats
-        return "float64"
+def _seen(values: Array, missing: bool) -> Array:
+    """The values that were observed, in one row where some were not."""
+    if not missing or values.dtype.kind != "f" or not np.isnan(values).any():
+        return values
+    seen = values[~np.isnan(values)]
+    if not len(seen):
+        raise DataError("every value is missing: there is nothing to learn from")
+    return seen

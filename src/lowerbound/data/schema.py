@@ -21,12 +21,13 @@ from lowerbound import config
 from lowerbound.data import pixels
 from lowerbound.data.arrays import as_array
 from lowerbound.data.binarization import threshold_bits
+from lowerbound.data.column import Column
 from lowerbound.data.columns import (
-    Column,
     decode_columns,
     encode_columns,
-    matrix,
-    real_values,
+    log_slopes,
+    modeled_values,
+    table_values,
 )
 from lowerbound.data.pixels import ImageFormat
 
@@ -65,6 +66,8 @@ class Schema:
         label_column: name of the label's column in a table.
         left_out: names of table columns that were seen and not used.
         condition: what a conditional model is told.
+        missing: whether cells may be missing: the model is then told which are, and trained to do
+            without any of them.
     """
 
     kind: Literal["table", "images", "vectors"]
@@ -79,6 +82,30 @@ class Schema:
     label_column: str | None = None
     left_out: tuple[str, ...] = ()
     condition: Condition | None = None
+    missing: bool = False
+
+    @property
+    def modeled(self) -> tuple[Column, ...]:
+        """The columns that are part of the event, in its order."""
+        return tuple(column for column in self.columns if column.modeled)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some column is more than a real number, so that p(x | z) goes by columns."""
+        return any(column.kind != "real" or column.spline for column in self.modeled)
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether every cell is a real number in model units, with neither levels nor an atom."""
+        return bool(self.metric.all())
+
+    @property
+    def metric(self) -> Tensor:
+        """The cells between whose model units a distance means something, (*event_shape) bool."""
+        if not self.modeled:
+            return torch.ones(self.event_shape, dtype=torch.bool)
+        real = [column.continuous and column.kind != "mixed" for column in self.modeled]
+        return torch.tensor(real)
 
     @property
     def dimension(self) -> int:
@@ -95,12 +122,13 @@ class Schema:
         """The code of the highest level; 1 for values without levels, which are their own code."""
         return 1 if self.levels is None else self.levels - 1
 
-    def pack(self, raw: Any) -> Tensor:
+    def pack(self, raw: Any) -> tuple[Tensor, Tensor | None]:
         """The person's data, checked against this schema, in its compact form.
 
         Returns:
             (rows, *event_shape): codes 0 .. levels - 1 in uint8 (int32 above 256 levels), else
-            model units in float32, or in float64 where the data is not float32.
+            model units in float32, or in float64 where the data is not float32; and, where a value
+            is missing, which are observed (missing ones are 0).
 
         Raises:
             DataError: width, columns, size, range or values do not fit; the message says which.
@@ -108,11 +136,18 @@ class Schema:
         if self.kind == "images":
             layout = self.image or ImageFormat()
             pictures = pixels.match_layout(as_array(raw), self.event_shape, layout.channels)
-            return pixels.pack(pictures, self.levels, self.white)
-        values = matrix(raw, self.columns, by_name=self.kind == "table")
+            pictures, observed = _without_nan(pictures, self.missing)
+            return pixels.pack(pictures, self.levels, self.white), observed
+        values = table_values(raw, self.columns, by_name=self.kind == "table")
         if self.levels is None and self.binarize == "none":
-            return torch.from_numpy(encode_columns(values, self.columns))
-        return pixels.pack(real_values(values, self.columns), self.levels, self.white)
+            units, observed = _without_nan(
+                encode_columns(values, self.columns, self.missing), self.missing
+            )
+            return torch.from_numpy(units), observed
+        inside, observed = _without_nan(
+            modeled_values(values, self.columns, self.missing), self.missing
+        )
+        return pixels.pack(inside, self.levels, self.white), observed
 
     def units(self, packed: Tensor) -> Tensor:
         """The compact form in model units: the training loop's conversion, one pass."""
@@ -122,14 +157,14 @@ class Schema:
         return values if self.levels == 2 else values.div_(self.levels - 1)
 
     def encode(self, raw: Any) -> Tensor:
-        """The person's data in model units, (rows, *event_shape).
+        """The person's data in model units, (rows, *event_shape); 0 where it is missing.
 
         Under dynamic binarization these are the grey values, from which ``Dataset.batch`` draws.
 
         Raises:
             DataError: as ``pack``.
         """
-        packed = self.pack(raw)
+        packed, _ = self.pack(raw)
         if self.binarize == "threshold":
             return threshold_bits(packed, self.top_code)
         return self.units(packed)
@@ -152,20 +187,32 @@ class Schema:
         values = decode_columns(units, self.columns, rounded)
         return values.astype(self.dtype) if rounded else values
 
-    def log_jacobian(self, mass: bool) -> float:
-        """Nats to add to a row's log p in model units to have it in the person's units.
+    def log_jacobian(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
+        r"""Nats to add to each row's log p in model units to have it in the person's, (rows,).
 
-        For u = (v - shift) / scale: log p(v) = log p(u) - sum of log(scale).
+        For u = T(v): log p(v) = log p(u) + sum of log T'(v) over the observed cells; float64.
 
         Args:
+            x: (rows, *event) in model units.
             mass: whether the likelihood gives probabilities of values rather than densities;
                 relabelling values does not change those.
+            observed: like x; False where a value is missing.
         """
         if mass or self.binarize != "none":
-            return 0.0
+            return torch.zeros(len(x), dtype=torch.float64)
         if self.kind == "images" or self.levels is not None:
-            return 0.0 - self.dimension * math.log(self.white)
-        return 0.0 - math.fsum(math.log(c.scale) for c in self.columns if c.kind == "real")
+            each = torch.full(self.event_shape, -math.log(self.white), dtype=torch.float64)
+        elif all(column.affine for column in self.modeled):
+            slopes = [-math.log(column.scale) for column in self.modeled] or [0.0]
+            each = torch.tensor(slopes, dtype=torch.float64).expand(self.event_shape)
+        else:
+            units = x.detach().cpu().double().numpy()
+            each = torch.from_numpy(log_slopes(units, self.columns))
+        if observed is not None:
+            each = torch.where(observed.cpu(), each, 0.0)
+        elif each.shape == torch.Size(self.event_shape):
+            return each.sum().expand(len(x))  # every row has the same
+        return each.flatten(1).sum(1)
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values; floats survive JSON exactly."""
@@ -185,3 +232,13 @@ class Schema:
         """SHA-256 of the canonical JSON."""
         text = json.dumps(self.to_mapping(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_nan(values: Array, missing: bool) -> tuple[Array, Tensor | None]:
+    """(values with 0 for NaN, where there was none); None where everything was observed."""
+    if not missing or values.dtype.kind != "f":
+        return values, None
+    observed = ~np.isnan(values)
+    if observed.all():
+        return values, None
+    return np.where(observed, values, values.dtype.type(0)), torch.from_numpy(observed)

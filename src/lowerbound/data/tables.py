@@ -1,4 +1,4 @@
-"""Tables of numbers: which columns of a pandas frame are modeled, and which one is the label."""
+"""Tables: which columns of a pandas frame are modeled, and which one is the label."""
 
 from __future__ import annotations
 
@@ -7,26 +7,38 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from lowerbound.data.arrays import listed
+from lowerbound.data.column import Column
+from lowerbound.data.column_kinds import check_numbers
+from lowerbound.data.column_values import parsed_numbers
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
+Array = np.ndarray[Any, Any]
+
 
 def from_frame(
-    frame: Any, label: str | None = None, schema: Schema | None = None, source: str = ""
+    frame: Any,
+    label: str | None = None,
+    schema: Schema | None = None,
+    source: str = "",
+    numbers_only: bool = False,
 ) -> RawData:
-    """The numeric columns of a frame, its label apart, its text columns left out with a warning.
+    """The columns of a frame, its label apart.
 
     Args:
         frame: a pandas frame.
         label: name of the label's column; None: that of ``schema``, where the frame has it.
         schema: of an earlier fit: columns are then matched by name, whatever their order.
         source: for reports.
+        numbers_only: leave out what holds no numbers, with a warning.
 
     Raises:
         DataError: no rows, columns of one name, a label that is not there (the nearest is named),
-            no numeric column, or a column of numbers with text in some rows.
+            no column that can be modeled, or a column of numbers with text in some rows.
     """
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     names = list(frame.columns)
@@ -40,12 +52,15 @@ def from_frame(
     features = frame.drop(columns=[label] if label is not None else [])
     if schema is not None:
         features = _known_columns(features, schema)
-    numeric, text = _numeric(features)
-    if text and schema is None:
-        _warn_text(features, text)
-    if not numeric.shape[1]:
-        raise DataError(f"the table has no column of numbers; it has {listed(names)}")
-    return RawData(numeric, labels=labels, label_column=label, left_out=tuple(text), source=source)
+    text: list[str] = []
+    if numbers_only and schema is None:
+        features, text = _numeric(features)
+        if text:
+            _warn_text(frame, text)
+    if not features.shape[1]:
+        kind = "of numbers" if numbers_only else "to model"
+        raise DataError(f"the table has no column {kind}; it has {listed(names)}")
+    return RawData(features, labels=labels, label_column=label, left_out=tuple(text), source=source)
 
 
 def _label_column(names: list[str], label: str | None, schema: Schema | None) -> str | None:
@@ -104,17 +119,11 @@ def _parsed(column: Any) -> Any:
         pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
     ):
         return None
-    parsed = pd.to_numeric(column, errors="coerce")
-    bad = (parsed.isna() & column.notna()).to_numpy()
-    if not bad.any():
-        return parsed
-    if 2 * bad.sum() > column.notna().sum():
+    values, text = parsed_numbers(column)
+    if text.any():
+        check_numbers(column, text)
         return None
-    rows = bad.nonzero()[0]
-    raise DataError(
-        f"column {column.name!r} holds numbers, but not in rows {listed(rows.tolist())}, counted "
-        f"from 0 (row {rows[0]}: {column.iloc[rows[0]]!r}); fill or drop those rows"
-    )
+    return pd.Series(values, index=column.index)
 
 
 def _warn_text(frame: Any, text: Iterable[str]) -> None:
@@ -124,15 +133,34 @@ def _warn_text(frame: Any, text: Iterable[str]) -> None:
     )
 
 
-def to_frame(schema: Schema, x: Any) -> Any:
+def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
     """Rows in model units as a pandas frame in the person's units, each column of its own type.
 
     Args:
         schema: of a table or of vectors.
         x: (rows, *event_shape).
+        rounded: False keeps fractions of whole numbers (the mean of a prediction, say).
     """
     import pandas as pd
 
-    values = schema.decode(x)
+    values = schema.decode(x, rounded)
     columns = enumerate(schema.columns)
-    return pd.DataFrame({column.name: values[:, i].astype(column.dtype) for i, column in columns})
+    return pd.DataFrame({c.name: as_typed(values[:, i], c, rounded) for i, c in columns})
+
+
+def as_typed(values: Array, column: Column, rounded: bool = True) -> Any:
+    """Values of one column in the person's units, codes where it has levels, in their own type."""
+    import pandas as pd
+
+    if column.levels:
+        codes = np.rint(values).astype(np.int64).clip(0, len(column.levels) - 1)
+        levels = pd.array(list(column.levels), dtype=_level_type(column))
+        return levels.take(codes)
+    if column.kind == "datetime":
+        return pd.to_datetime(pd.Series(values), unit="s").to_numpy()
+    return values.astype(column.dtype) if rounded and column.dtype != "str" else values
+
+
+def _level_type(column: Column) -> Any:
+    """numpy's type of a column's levels; objects for text."""
+    return object if column.dtype == "str" else np.dtype(column.dtype)

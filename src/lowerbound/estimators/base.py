@@ -17,6 +17,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound import model_folder
+from lowerbound.assembly import AUTO, ModelOptions, of_numbers_only
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.estimators import inputs
@@ -99,8 +100,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if not return_std:
             return rows
         deviation = reconstruct(model, dataset, samples=DRAWS, seed=self._seed).deviation
-        # units are affine, so the difference of two rows is the deviation in these units
-        return rows, inputs.as_given(schema, mean + deviation, exact=False, like=X) - rows
+        return rows, inputs.deviation_as_given(schema, mean, deviation, X)
 
     def sample(self, n_samples: int = 1, *, mean: bool = False, random_state: Any = None) -> Any:
         """New rows: z ~ p(z), then x ~ p(x | z).
@@ -230,7 +230,9 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
 
     def _data_options(self) -> dict[str, Any]:
-        return {"binarize": self.binarize, **(self.data_options or {})}
+        options = ModelOptions(model=self.kind, likelihood=getattr(self, "likelihood", AUTO))
+        kinds = "real" if of_numbers_only(options) else "infer"
+        return {"binarize": self.binarize, "kinds": kinds, **(self.data_options or {})}
 
     def _reading_options(self) -> dict[str, Any]:
         """What still matters once a schema is there."""

@@ -111,15 +111,29 @@ def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any
             False for expectations, which are fractions even where the data is not.
         like: rows that these stand for; where it is a frame, a frame gets its index.
     """
-    if exact:
-        return to_frame(schema, x) if schema.kind == "table" else schema.decode(x)
-    values = schema.decode(x, rounded=False)
     if schema.kind == "table":
-        import pandas as pd
-
-        index = like.index if is_frame(like) else None
-        return pd.DataFrame(values, columns=_modeled(schema), index=index)
+        frame = to_frame(schema, x, rounded=exact)
+        return frame.set_index(like.index) if is_frame(like) and not exact else frame
+    values = schema.decode(x, rounded=exact)
+    if exact:
+        return values
     return values.astype(np.float32) if schema.dtype == "float32" else values.astype(np.float64)
+
+
+def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: Any = None) -> Any:
+    """Standard deviations in the person's units, as ``as_given``; NaN where a column has levels or
+    an atom, whose values have no distance."""
+    values = schema.decode(mean + deviation, rounded=False) - schema.decode(mean, rounded=False)
+    if schema.kind != "table":
+        return values.astype(np.float32) if schema.dtype == "float32" else values
+    import pandas as pd
+
+    for i, column in enumerate(schema.columns):
+        if column.levels or column.kind == "mixed":
+            values[:, i] = np.nan
+    return pd.DataFrame(
+        values, columns=_modeled(schema), index=like.index if is_frame(like) else None
+    )
 
 
 def is_path(X: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
@@ -46,7 +47,8 @@ class VAE(TrainedEstimator):
         likelihood_options: of that likelihood, such as ``{"scale": "feature"}``.
         prior: p(z): "standard_normal", "mixture", "vamp" or "flow".
         prior_options: of that prior.
-        posterior: q(z | x): "gaussian" or "flow".
+        posterior: q(z | x): "gaussian", "full" (of full covariance) or "flow"; "auto": full for the
+            network "tabular", else gaussian.
         posterior_options: of that posterior.
         objective: "elbo", "importance_weighted", "target_rate", "beta_tc" or "factor".
         objective_options: of that objective, such as ``{"samples": 5}``.
@@ -79,7 +81,7 @@ class VAE(TrainedEstimator):
 
     prior: str = "standard_normal"
     prior_options: Mapping[str, Any] | None = None
-    posterior: str = "gaussian"
+    posterior: str = ModelOptions.posterior
     posterior_options: Mapping[str, Any] | None = None
     objective: str = "elbo"
     objective_options: Mapping[str, Any] | None = None

@@ -128,7 +128,7 @@ def anneal(
                 progress(rows.stop, len(dataset))
     weights = torch.cat([part.log_weights for part in found], 1)
     total = torch.logsumexp(weights, 0)
-    units = dataset.schema.log_jacobian(mass=is_mass(model))
+    units = dataset.log_jacobian(mass=is_mass(model))
     return Annealed(
         bound=total - math.log(options.chains) + units,
         effective_sample_size=torch.exp(2 * total - torch.logsumexp(2 * weights, 0)),

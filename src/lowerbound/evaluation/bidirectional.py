@@ -87,7 +87,7 @@ def bracket(
             acceptance.append(torch.cat([forward.acceptance, backward.acceptance]).mean(0))
             if progress is not None:
                 progress(rows.stop, len(made))
-    units = dataset.schema.log_jacobian(mass=is_mass(model))
+    units = dataset.log_jacobian(mass=is_mass(model))
     return Bracket(torch.cat(lower) + units, torch.cat(upper) + units, torch.cat(acceptance))
 
 

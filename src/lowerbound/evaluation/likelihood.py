@@ -96,7 +96,7 @@ def score(
         mass=mass,
         protocol=_protocol(footprint.trace, dataset, seed, split),
         pareto_k=tally.pareto_k(),
-    ).shifted(dataset.schema.log_jacobian(mass=mass))
+    ).shifted(dataset.log_jacobian(mass=mass))
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
     return scores

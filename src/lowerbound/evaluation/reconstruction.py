@@ -79,10 +79,11 @@ class ReconstructionError:
     """How far the reconstruction through the mean code is from the row; lower is better.
 
     Attributes:
-        squared: mean squared error per value in model units.
+        squared: mean squared error per value in model units, over the observed cells that have a
+            distance; NaN where no cell has.
         log_loss: -log p(x | z = mean code), nats per row in the data's own units; no bound on
             -log p(x), since it pays nothing for the code.
-        explained: 1 - squared error / squared distance from the mean row, over all values.
+        explained: 1 - squared error / squared distance from the mean row, over the same cells.
     """
 
     squared: Estimate
@@ -95,20 +96,34 @@ def reconstruction_error(
 ) -> ReconstructionError:
     """Encode each row to its mean code, decode it, compare; for models without a bound too."""
     plan = _plan(model, dataset, memory, 1)
-    squared, losses, total = [], [], _Moments()
+    cells = dataset.comparable.cpu()
+    squared, losses, rows = [], [], []
     with evaluation_mode(model):
-        for _, batch in batches(dataset, model, plan.rows):
+        for part, batch in batches(dataset, model, plan.rows):
             emission, x = model(batch, Mean()).likelihood, batch.filled
-            squared.append((emission.mean[0] - x).double().square().flatten(1).mean(1).cpu())
+            here = cells if len(cells) == 1 else cells[part]
+            error = (emission.mean[0] - x).double().square().cpu()
+            squared.append(torch.where(here, error, 0.0).flatten(1).sum(1))
             losses.append(-emission.log_prob(x, batch.observed)[0].double().cpu())
-            total.add(x.double())
-    errors = torch.cat(squared)
-    spread = total.result()[1].mean()
+            rows.append(x.double().cpu())
+    errors, counts = torch.cat(squared), cells.flatten(1).sum(1).double()
     return ReconstructionError(
-        squared=Estimate.of(errors),
-        log_loss=Estimate.of(torch.cat(losses) - dataset.schema.log_jacobian(is_mass(model))),
-        explained=float(1 - errors.mean() / spread),
+        squared=Estimate.of((errors / counts)[counts.expand(len(errors)) > 0]),
+        log_loss=Estimate.of(torch.cat(losses) - dataset.log_jacobian(is_mass(model))),
+        explained=float(1 - errors.sum() / squared_distance(torch.cat(rows), cells)),
     )
+
+
+def squared_distance(x: Tensor, cells: Tensor) -> Tensor:
+    """Sum of squared distances of the rows from their mean row, over some cells.
+
+    Args:
+        x: (rows, *event).
+        cells: which count, (rows | 1, *event) bool.
+    """
+    kept = torch.where(cells, x.double(), 0.0)
+    counts = cells.expand(x.shape).sum(0).clamp_min(1)
+    return torch.where(cells, kept - kept.sum(0) / counts, 0.0).square().sum()
 
 
 @dataclass(frozen=True)

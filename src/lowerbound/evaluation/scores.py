@@ -116,8 +116,8 @@ class Scores:
     protocol: Protocol
     pareto_k: Tensor | None = None
 
-    def shifted(self, nats: float) -> Scores:
-        """The same scores in other units of x: ``nats`` added to every log p of a row."""
+    def shifted(self, nats: Tensor) -> Scores:
+        """The same scores in other units of x: ``nats``, (rows,), added to each log p."""
         exact = None if self.log_marginal is None else self.log_marginal + nats
         return replace(
             self,

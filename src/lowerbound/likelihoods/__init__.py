@@ -19,6 +19,7 @@ from lowerbound.likelihoods.gaussian import Gaussian, GaussianEmission
 from lowerbound.likelihoods.laplace import Laplace, LaplaceEmission
 from lowerbound.likelihoods.levels import LevelsLikelihood
 from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.likelihoods.mixed import Mixed, MixedEmission
 from lowerbound.likelihoods.student_t import StudentT, StudentTEmission
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "LevelsLikelihood",
     "Likelihood",
     "LocationScale",
+    "Mixed",
+    "MixedEmission",
     "StudentT",
     "StudentTEmission",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Likelihood(nn.Module, ABC):
         mass: True for a probability mass (bits per dimension make sense), False for a density.
     """
 
-    mass: ClassVar[bool]
+    mass: bool
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -121,12 +121,12 @@ class LearnedScale(nn.Module):
         self.raw.copy_(raw_scale(sigma, self.floor).expand_as(self.raw))
 
 
-def positive_scale(raw: Tensor, floor: float) -> Tensor:
+def positive_scale(raw: Tensor, floor: float | Tensor) -> Tensor:
     """A scale from any number, at least ``floor``: exponential below 1, linear above, never inf."""
     return floor + F.softplus(raw)
 
 
-def raw_scale(sigma: Tensor, floor: float) -> Tensor:
+def raw_scale(sigma: Tensor, floor: float | Tensor) -> Tensor:
     """The number that ``positive_scale`` turns into ``sigma``; a hair above the floor if below."""
     excess = (sigma - floor).clamp_min(1e-3 * floor)
     return excess + torch.log(-torch.expm1(-excess))

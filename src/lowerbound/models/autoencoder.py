@@ -10,6 +10,7 @@ from torch.nn import Parameter
 
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Imagines, Model, require
+from lowerbound.networks.inputs import Input
 from lowerbound.posteriors.point import Point
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
 
@@ -23,16 +24,22 @@ class Autoencoder(Model):
     so its Trace has no steps, and sampling from it is refused.
 
     Args:
-        encoder: (rows, *event), condition -> (rows, latent_dim).
+        encoder: (rows, *inputs.shape), condition -> (rows, latent_dim).
         decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
         likelihood: those numbers -> p(x | z).
         latent_dim: length of the code.
+        inputs: what the encoder is fed; None: the row as it is.
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, latent_dim: int
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        latent_dim: int,
+        inputs: Input | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(inputs)
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
@@ -45,7 +52,7 @@ class Autoencoder(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """The code as a distribution that has one point, batch shape (1, batch)."""
-        return Point(self.encoder(batch.filled, batch.condition).unsqueeze(0))
+        return Point(self.encoder(self.seen(batch), batch.condition).unsqueeze(0))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
         """p(x | z) for z (samples, batch, latent_dim)."""
@@ -54,6 +61,6 @@ class Autoencoder(Model):
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return {
-            "inference": list(self.encoder.parameters()),
+            "inference": [*self.input_parameters(), *self.encoder.parameters()],
             "generative": [*self.decoder.parameters(), *self.likelihood.parameters()],
         }

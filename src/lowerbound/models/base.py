@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.errors import UnsupportedError
+from lowerbound.networks.inputs import Input
 from lowerbound.registry import Registry
 from lowerbound.trace import Batch, Choose, Draw, Emission, Trace
 
@@ -18,7 +19,27 @@ DRAW = Draw()
 
 
 class Model(nn.Module, ABC):
-    """Prior, posterior and likelihood, traversed by ``choose``."""
+    """Prior, posterior and likelihood, traversed by ``choose``.
+
+    Args:
+        inputs: what the encoder is fed of a row and of which cells were seen; None: the row as it
+            is.
+    """
+
+    def __init__(self, inputs: Input | None = None) -> None:
+        super().__init__()
+        self.inputs = inputs
+
+    def seen(self, batch: Batch) -> Tensor:
+        """What the encoder is fed, (batch, *inputs.shape)."""
+        if self.inputs is None:
+            return batch.filled
+        features: Tensor = self.inputs(batch.filled, batch.observed)
+        return features
+
+    def input_parameters(self) -> list[Parameter]:
+        """Those that are learned of what the encoder is fed."""
+        return [] if self.inputs is None else list(self.inputs.parameters())
 
     @abstractmethod
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.inputs import Input
 from lowerbound.posteriors import Posterior
 from lowerbound.posteriors.gaussian import gaussian_heads
 from lowerbound.priors import Prior
@@ -32,13 +33,14 @@ class HierarchicalVariationalAutoencoder(Model):
     closed form where there is one.
 
     Args:
-        encoder: (rows, *event), condition -> (rows, posterior.numbers), for z_1.
+        encoder: (rows, *inputs.shape), condition -> (rows, posterior.numbers), for z_1.
         posterior: those numbers -> q(z_1 | x).
         prior: p(z_T).
         decoder: (rows, latent_dims[0]), condition -> (rows, *likelihood.parameter_shape).
         likelihood: those numbers -> p(x | z_1).
         upward: T - 1 networks, z_t -> two heads of z_{t+1}.
         downward: T - 1 networks, z_{t+1} -> two heads of z_t.
+        inputs: what the encoder is fed; None: the row as it is.
 
     Sources: Rezende et al. 2014; Burda et al. 2016 for two layers; Luo 2022, section "Hierarchical
     variational autoencoders".
@@ -53,8 +55,9 @@ class HierarchicalVariationalAutoencoder(Model):
         likelihood: Likelihood,
         upward: Sequence[nn.Module],
         downward: Sequence[nn.Module],
+        inputs: Input | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(inputs)
         self.encoder = encoder
         self.posterior = posterior
         self.prior = prior
@@ -93,7 +96,7 @@ class HierarchicalVariationalAutoencoder(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """q(z_1 | x), batch shape (1, batch)."""
-        distribution: Distribution = self.posterior(self.encoder(batch.filled, batch.condition))
+        distribution: Distribution = self.posterior(self.encoder(self.seen(batch), batch.condition))
         return distribution
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
@@ -116,7 +119,10 @@ class HierarchicalVariationalAutoencoder(Model):
         inference = (self.encoder, self.posterior, self.upward)
         generative = (self.prior, self.decoder, self.likelihood, self.downward)
         return {
-            "inference": [value for part in inference for value in part.parameters()],
+            "inference": [
+                *self.input_parameters(),
+                *(value for part in inference for value in part.parameters()),
+            ],
             "generative": [value for part in generative for value in part.parameters()],
         }
 

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.inputs import Input
 from lowerbound.networks.ladder import BottomUp, LadderShape, TopDown
 from lowerbound.posteriors.gaussian import gaussian_heads
 from lowerbound.posteriors.point import Point
@@ -32,12 +33,15 @@ class LadderVariationalAutoencoder(Model):
     Args:
         shape: sizes of the ladder.
         likelihood: the last numbers -> p(x | z).
+        inputs: what the way up is fed; None: the row as it is.
 
     Sources: Sonderby et al. 2016; Vahdat & Kautz 2020; Child 2021.
     """
 
-    def __init__(self, shape: LadderShape, likelihood: Likelihood) -> None:
-        super().__init__()
+    def __init__(
+        self, shape: LadderShape, likelihood: Likelihood, inputs: Input | None = None
+    ) -> None:
+        super().__init__(inputs)
         self.encoder = BottomUp(shape)
         self.decoder = TopDown(shape, likelihood.parameter_shape)
         self.likelihood = likelihood
@@ -45,7 +49,7 @@ class LadderVariationalAutoencoder(Model):
         self.latent_dim = sum(math.prod(latent) for latent in self.latent_shapes)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        features = None if batch.x is None else self.encoder(batch.filled, batch.condition)
+        features = None if batch.x is None else self.encoder(self.seen(batch), batch.condition)
         return self._descend(features, len(batch), batch.condition, choose)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -77,7 +81,7 @@ class LadderVariationalAutoencoder(Model):
         chosen = {id(parameter) for parameter in proposing}
         rest = [value for value in self.decoder.parameters() if id(value) not in chosen]
         return {
-            "inference": [*self.encoder.parameters(), *proposing],
+            "inference": [*self.input_parameters(), *self.encoder.parameters(), *proposing],
             "generative": [*rest, *self.likelihood.parameters()],
         }
 

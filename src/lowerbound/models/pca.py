@@ -93,6 +93,8 @@ class ProbabilisticPCA(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """The exact posterior N(M^-1 W^T (x - mu), sigma^2 M^-1), M = W^T W + sigma^2 I."""
+        if batch.observed is not None and not bool(batch.observed.all()):
+            raise DataError("pca needs every cell: fill the missing values, or fit a vae")
         rows = batch.filled.flatten(1)
         weight, offset, variance = self._as(rows.dtype)
         precision = weight.T @ weight + variance * torch.eye(self.latent_dim, dtype=rows.dtype)

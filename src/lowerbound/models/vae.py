@@ -12,6 +12,7 @@ from torch.nn import Parameter
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.inputs import Input
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
@@ -26,11 +27,12 @@ class VariationalAutoencoder(Model):
     unconditional prior.
 
     Args:
-        encoder: (rows, *event), condition -> (rows, posterior.numbers).
+        encoder: (rows, *inputs.shape), condition -> (rows, posterior.numbers).
         posterior: those numbers -> q(z | x).
         prior: p(z).
         decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
         likelihood: those numbers -> p(x | z).
+        inputs: what the encoder is fed; None: the row as it is.
 
     Source: Kingma & Welling 2014.
     """
@@ -42,8 +44,9 @@ class VariationalAutoencoder(Model):
         prior: Prior,
         decoder: nn.Module,
         likelihood: Likelihood,
+        inputs: Input | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(inputs)
         self.encoder = encoder
         self.posterior = posterior
         self.prior = prior
@@ -62,7 +65,7 @@ class VariationalAutoencoder(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """q(z | x), batch shape (1, batch)."""
-        distribution: Distribution = self.posterior(self.encoder(batch.filled, batch.condition))
+        distribution: Distribution = self.posterior(self.encoder(self.seen(batch), batch.condition))
         return distribution
 
     def prior_distribution(self) -> Distribution:
@@ -77,7 +80,11 @@ class VariationalAutoencoder(Model):
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return {
-            "inference": [*self.encoder.parameters(), *self.posterior.parameters()],
+            "inference": [
+                *self.input_parameters(),
+                *self.encoder.parameters(),
+                *self.posterior.parameters(),
+            ],
             "generative": [
                 *self.prior.parameters(),
                 *self.decoder.parameters(),
@@ -99,5 +106,5 @@ class VariationalAutoencoder(Model):
                 "a conditional model cannot answer; choose the prior standard_normal, mixture or "
                 "flow"
             )
-        distribution: Distribution = self.posterior(self.encoder(x, None))
+        distribution: Distribution = self.posterior(self.encoder(self.seen(Batch(x)), None))
         return distribution

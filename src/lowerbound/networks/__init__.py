@@ -3,18 +3,28 @@
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.convolutional import Convolutional
+from lowerbound.networks.inputs import Columns, Input, Masked, Plain, Role
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
+from lowerbound.networks.tabular import Tabular, TabularDecoder, TabularEncoder
 from lowerbound.networks.transformer import Transformer
 
 __all__ = [
     "ACTIVATIONS",
     "MLP",
     "NETWORKS",
+    "Columns",
     "Convolutional",
     "Decoder",
     "Encoder",
+    "Input",
     "Linear",
+    "Masked",
     "Network",
+    "Plain",
+    "Role",
+    "Tabular",
+    "TabularDecoder",
+    "TabularEncoder",
     "Transformer",
 ]

@@ -2,7 +2,15 @@
 
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.posteriors.flow import FlowPosterior
+from lowerbound.posteriors.full import FullGaussianPosterior
 from lowerbound.posteriors.gaussian import GaussianPosterior
 from lowerbound.posteriors.point import Point
 
-__all__ = ["POSTERIORS", "FlowPosterior", "GaussianPosterior", "Point", "Posterior"]
+__all__ = [
+    "POSTERIORS",
+    "FlowPosterior",
+    "FullGaussianPosterior",
+    "GaussianPosterior",
+    "Point",
+    "Posterior",
+]

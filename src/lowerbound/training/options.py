@@ -42,6 +42,11 @@ class TrainingOptions:
     compile: Literal["auto", "on", "off"] = option(
         "auto", "torch.compile: on, off, or auto: on where it pays"
     )
+    masking: float | None = option(
+        None,
+        "share of the visits to a row at which some of its cells are hidden, so that the model "
+        "learns to do without any of them (default: 0.5 where cells may be missing, else 0)",
+    )
     validation: float = option(0.1, "share of the rows held out for early stopping; 0 = none")
     patience: int = option(20, "validations without gain before training stops; 0 = never")
     seed: int = option(0, "of the order of the rows, the noise and the bits")
@@ -59,6 +64,8 @@ class TrainingOptions:
         for name in ("weight_average", "validation"):
             value = getattr(self, name)
             _check(0 <= value < 1, name, "at least 0 and below 1", value)
+        share = self.masking
+        _check(share is None or 0 <= share <= 1, "masking", "between 0 and 1", share)
         for name, words in _WORDS.items():
             _check(getattr(self, name) in words, name, " or ".join(words), getattr(self, name))
         _check(math.isfinite(self.learning_rate), "learning_rate", "finite", self.learning_rate)

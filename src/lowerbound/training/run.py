@@ -18,6 +18,7 @@ from lowerbound.training.engine import Engine, Update
 from lowerbound.training.feed import Feed
 from lowerbound.training.held_out import HeldOut, evaluating
 from lowerbound.training.history import Ended, History, Record
+from lowerbound.training.masking import masking
 from lowerbound.training.meter import Meter
 from lowerbound.training.options import TrainingOptions
 from lowerbound.training.order import DataOrder
@@ -64,7 +65,7 @@ class Run:
         self.engine = Engine(update, options, plan.precision, plan.compiled, say)
         device, dtype = self.engine.device, self.engine.parameters[0].dtype
         objective.to(device)
-        self.feed = Feed(dataset, device, dtype)
+        self.feed = Feed(dataset, device, dtype, masking(options, dataset))
         rows = max(plan.batch_size, FEWEST_VALIDATION_ROWS)
         self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
         self.order = DataOrder(len(dataset), plan.batch_size, options.seed)

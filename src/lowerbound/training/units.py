@@ -7,8 +7,8 @@ from lowerbound.models import Model
 
 
 def own_units(model: Model, dataset: Dataset) -> float:
-    """Nats to add to a bound in model units to have it in the data's own units."""
-    return dataset.schema.log_jacobian(mass=is_mass(model))
+    """Nats per row to add to a mean bound in model units to have it in the data's own units."""
+    return float(dataset.log_jacobian(mass=is_mass(model)).mean())
 
 
 def is_mass(model: Model) -> bool:

@@ -1,0 +1,230 @@
+r"""Factor analysis: the latent-variable model that is solved on paper, also with cells missing.
+
+.. math:: z \sim N(0, I_d), \quad x_j \mid z \sim N(w_j^T z + \mu_j, \psi_j)
+
+Given any observed subset o of a row the posterior is Gaussian, with
+
+.. math::
+    A = I + \sum_{j \in o} \frac{w_j w_j^T}{\psi_j}, \quad
+    b = \sum_{j \in o} \frac{w_j (x_j - \mu_j)}{\psi_j}, \quad
+    z \mid x_o \sim N(A^{-1} b, A^{-1})
+
+and everything else follows from A and b; no matrix of features by features is ever built.
+Source: Rubin & Thayer 1982; with missing cells Ghahramani & Hinton 1994.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import DataError
+
+CHUNK = 2048
+"""Rows whose d x d matrices are held at once: 17 MB at d = 32."""
+
+
+@dataclass(frozen=True, eq=False)
+class FactorAnalysis:
+    """The fitted model, float64.
+
+    Attributes:
+        weight: w, (features, d).
+        offset: mu, (features,).
+        noise: psi, variances, (features,).
+
+    Methods take ``values``, (rows, features), which may hold anything, NaN included, where
+    ``mask``, the same shape, is False.
+    """
+
+    weight: Tensor
+    offset: Tensor
+    noise: Tensor
+
+    @property
+    def latent_dim(self) -> int:
+        """d."""
+        return self.weight.shape[1]
+
+    def posterior(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean, (rows, d), and the Cholesky factor of the precision A, (rows, d, d), of z."""
+        factor = torch.linalg.cholesky(self._precision(mask))
+        return _solve(factor, self._evidence(self._residual(values, mask))), factor
+
+    def log_marginal(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Exact log p of the observed cells in nats, (rows,); zero where nothing is observed.
+
+        The determinant lemma and Woodbury's identity: with residual r and n cells observed,
+        log det = log det A + sum log psi, and r^T Sigma^{-1} r = sum r^2 / psi - b^T A^{-1} b.
+        """
+        return torch.cat([self._log_marginal(*part) for part in _chunks(values, mask)])
+
+    def conditional_mean(self, values: Tensor, mask: Tensor) -> Tensor:
+        """E[x | observed cells], (rows, features): an observed cell is its own value."""
+        means = torch.cat([self.posterior(*part)[0] for part in _chunks(values, mask)])
+        return torch.where(mask.bool(), values.to(means), means @ self.weight.T + self.offset)
+
+    def _log_marginal(self, values: Tensor, mask: Tensor) -> Tensor:
+        residual = self._residual(values, mask)
+        mean, factor = self.posterior(values, mask)
+        log_det = 2 * torch.diagonal(factor, dim1=1, dim2=2).log().sum(1)
+        constants = mask.to(mean) @ (torch.log(self.noise) + math.log(2 * math.pi))
+        squares = (residual.square() / self.noise).sum(1)
+        explained = (self._evidence(residual) * mean).sum(1)
+        log_density: Tensor = -0.5 * (constants + log_det + squares - explained)
+        return log_density
+
+    def _residual(self, values: Tensor, mask: Tensor) -> Tensor:
+        """x - mu, zero where hidden."""
+        residual: Tensor = torch.where(mask.bool(), values.to(self.offset) - self.offset, 0.0)
+        return residual
+
+    def _precision(self, mask: Tensor) -> Tensor:
+        """A of each row, (rows, d, d)."""
+        seen = (mask.to(self.weight) / self.noise) @ _outer(self.weight)
+        identity = torch.eye(self.latent_dim, dtype=seen.dtype, device=seen.device)
+        precision: Tensor = seen.unflatten(1, (self.latent_dim, -1)) + identity
+        return precision
+
+    def _evidence(self, residual: Tensor) -> Tensor:
+        """b of each row, (rows, d)."""
+        return (residual / self.noise) @ self.weight
+
+
+@torch.no_grad()
+def fit_factor_analysis(
+    values: Tensor,
+    mask: Tensor,
+    dim: int,
+    *,
+    rounds: int = 60,
+    ridge: float = 5.0,
+    noise_rows: float = 2.0,
+    noise_share: float = 0.02,
+    floor: float = 1e-3,
+) -> FactorAnalysis:
+    """Fit by expectation maximization over rows with hidden cells.
+
+    Args:
+        values: (rows, features), of about unit variance; hidden cells may hold anything.
+        mask: True where observed, (rows, features).
+        dim: d; more than the data supports is harmless where ``ridge`` is positive.
+        rounds: of expectation and maximization.
+        ridge: added to the diagonal of each regression's moments, for the weights alone: as if
+            that many rows more had been seen with factors and a value of zero.
+        noise_rows, noise_share: the noise variance counts so many rows more, whose variance is
+            that share of the column's.
+        floor: the smallest noise variance.
+
+    A column that was never observed, or never varied, gets weight zero.
+
+    Raises:
+        DataError: there are no rows, or ``dim`` is below 1.
+    """
+    if len(values) == 0 or dim < 1:
+        raise DataError(f"{len(values)} rows cannot be fitted with {dim} factors")
+    columns = _Columns.of(values, mask)
+    fitted = columns.start(dim, floor)
+    for _ in range(rounds):
+        fitted = columns.maximize(columns.expect(fitted), ridge, noise_rows, noise_share, floor)
+    return fitted
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Sums over the rows that observe a column, of h = (z, 1) under the posterior."""
+
+    second: Tensor  # of h h^T, (features, d + 1, d + 1)
+    cross: Tensor  # of x h, (features, d + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The data, filled with zeros, and what of it no round changes; each array is per column."""
+
+    filled: Tensor  # (rows, features)
+    mask: Tensor  # bool, (rows, features)
+    count: Tensor
+    mean: Tensor
+    variance: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, mask: Tensor) -> _Columns:
+        mask = mask.bool()
+        filled = torch.where(mask, values.to(torch.float64), 0.0)
+        count = mask.sum(0).to(torch.float64)
+        mean = filled.sum(0) / count.clamp_min(1)
+        squares = torch.where(mask, filled - mean, 0.0).square().sum(0)
+        return cls(filled, mask, count, mean, squares / count.clamp_min(1))
+
+    @property
+    def varies(self) -> Tensor:
+        return self.variance > 1e-12 * (1 + self.mean.square())
+
+    def start(self, dim: int, floor: float) -> FactorAnalysis:
+        """Principal components of the rows, hidden cells at their column's mean."""
+        centered = torch.where(self.mask & self.varies, self.filled - self.mean, 0.0)
+        eigenvalues, directions = torch.linalg.eigh(centered.T @ centered / len(centered))
+        weight = centered.new_zeros(centered.shape[1], dim)
+        kept = min(dim, centered.shape[1])
+        lengths = eigenvalues.clamp_min(0).sqrt()
+        weight[:, :kept] = (directions * lengths)[:, -kept:].flip(1)
+        return FactorAnalysis(weight, self.mean, (0.5 * self.variance).clamp_min(floor))
+
+    def expect(self, fitted: FactorAnalysis) -> _Moments:
+        dim, features = fitted.latent_dim, len(self.count)
+        second = self.filled.new_zeros(features, dim * dim)
+        first, cross = (self.filled.new_zeros(features, dim) for _ in range(2))
+        for filled, mask in _chunks(self.filled, self.mask):
+            mean, factor = fitted.posterior(filled, mask)
+            covariance = torch.cholesky_inverse(factor).flatten(1)
+            weights = mask.to(mean).T
+            second += weights @ covariance.add_(_outer(mean))
+            first += weights @ mean
+            cross += filled.T @ mean
+        bordered = self.filled.new_empty(features, dim + 1, dim + 1)
+        bordered[:, :dim, :dim] = second.unflatten(1, (dim, dim))
+        bordered[:, :dim, dim] = bordered[:, dim, :dim] = first
+        bordered[:, dim, dim] = self.count
+        return _Moments(bordered, torch.cat((cross, self.filled.sum(0)[:, None]), 1))
+
+    def maximize(
+        self, moments: _Moments, ridge: float, noise_rows: float, noise_share: float, floor: float
+    ) -> FactorAnalysis:
+        """The regression of each column on (z, 1), and what it leaves unexplained."""
+        dim = moments.second.shape[1] - 1
+        penalty = torch.full((dim + 1,), ridge, dtype=torch.float64, device=self.filled.device)
+        penalty[dim] = 0.0
+        identity = torch.eye(dim + 1, dtype=torch.float64, device=self.filled.device)
+        varies = self.varies[:, None, None]
+        normal = torch.where(varies, moments.second + torch.diag(penalty), identity)
+        solution = torch.linalg.solve(normal, moments.cross)
+        solution = torch.where(self.varies[:, None], solution, self.mean[:, None] * identity[dim])
+        squares = (
+            self.filled.square().sum(0)
+            - 2 * (solution * moments.cross).sum(1)
+            + torch.einsum("ja,jab,jb->j", solution, moments.second, solution)
+        )
+        total = squares + noise_rows * noise_share * self.variance
+        noise = (total / (self.count + noise_rows).clamp_min(1)).clamp_min(floor)
+        # nothing is known of a column that was never observed: it has the unit variance of all
+        noise = torch.where(self.count > 0, noise, 1.0)
+        return FactorAnalysis(solution[:, :dim], solution[:, dim], noise)
+
+
+def _outer(rows: Tensor) -> Tensor:
+    """Each row's products with itself, (rows, d * d)."""
+    return (rows.unsqueeze(2) * rows.unsqueeze(1)).flatten(1)
+
+
+def _solve(factor: Tensor, right: Tensor) -> Tensor:
+    """A^{-1} b of each row from A's Cholesky factor."""
+    return torch.cholesky_solve(right.unsqueeze(2), factor).squeeze(2)
+
+
+def _chunks(values: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(values.split(CHUNK), mask.split(CHUNK), strict=True)

@@ -1,0 +1,107 @@
+"""Real columns one value of which has mass: p(atom) = pi(z), else (1 - pi) N(u; mu(z), sigma^2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.data.column import ATOM, HIGHEST, LOWEST, Column
+from lowerbound.likelihoods.columns.continuous import ColumnScale
+from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
+from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.trace import masked_terms
+
+AT_MOST = 0.5 * (ATOM + LOWEST)  # model units; what is not above is the atom, as in Column.decode
+
+
+class AtomEmission(DiscreteEmission):
+    r"""log p(atom) = log pi; log p(u) = log(1 - pi) + log N(u; mu, sigma^2) elsewhere.
+
+    ``mean`` is ``ATOM`` where pi is above one half, else mu; ``variance`` is that of the continuous
+    part, sigma^2, since the distance to the atom means nothing.
+
+    Args:
+        logit: of pi, (samples, batch, columns).
+        loc: mu, model units, likewise.
+        scale: sigma, (columns,).
+    """
+
+    def __init__(self, logit: Tensor, loc: Tensor, scale: Tensor) -> None:
+        self.logit, self.rest = logit, GaussianEmission(loc, scale)
+        super().__init__(logit.shape[:2], logit.shape[2:], validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        atom = x <= AT_MOST
+        # the atom lies far from every mu: its square is kept out of the density and its gradient
+        density = self.rest.terms(torch.where(atom, 0.0, x))
+        return torch.where(atom, F.logsigmoid(self.logit), F.logsigmoid(-self.logit) + density)
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.where(self.logit > 0, ATOM, self.rest.loc.clamp(LOWEST, HIGHEST))
+
+    @property
+    def variance(self) -> Tensor:
+        return self.rest.variance
+
+    def probabilities(self, column: int) -> Tensor:
+        """Of the atom and of any other value, (samples, batch, 2)."""
+        logit = self.logit[..., column]
+        return torch.sigmoid(torch.stack([logit, -logit], -1))
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        atom = torch.bernoulli(torch.sigmoid(self.logit).expand(sample_shape + self.logit.shape))
+        # no continuous draw may be taken for the atom
+        return torch.where(atom > 0, ATOM, self.rest.sample(sample_shape).clamp(LOWEST, HIGHEST))
+
+
+class AtomColumns(ColumnGroup):
+    """Columns of the kind "mixed"; two numbers owed each, the logit of pi and mu.
+
+    Args:
+        columns: of that kind.
+        floor: the least sigma, model units.
+    """
+
+    mass = False
+    support = "finite numbers"
+
+    def __init__(self, columns: Sequence[Column], floor: float) -> None:
+        super().__init__(columns)
+        self.scale = ColumnScale(columns, floor)
+
+    @property
+    def numbers(self) -> int:
+        return 2
+
+    def forward(self, parameters: Tensor) -> AtomEmission:
+        logit, loc = self.by_column(parameters).unbind(-1)
+        return AtomEmission(logit, loc, self.scale())
+
+    def inside(self, x: Tensor) -> Tensor:
+        return x.isfinite()
+
+    def initialize(self, x: Tensor) -> None:
+        rest, mean = _rest(x)
+        square = torch.where(rest, (x - mean).square(), 0.0).sum(0) / rest.sum(0).clamp_min(1)
+        # a column with nothing but its atom says nothing about the spread
+        self.scale.set(torch.where(rest.any(0), square.sqrt(), 1.0))
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """Log-odds of the atom, either side counted once more than seen; mean of the rest."""
+        rest, mean = _rest(x)
+        count = rest.sum(0).to(x.dtype)
+        logit = torch.log(len(x) - count + 1) - torch.log(count + 1)
+        return torch.stack([logit, mean], -1).flatten()
+
+
+def _rest(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Where x is not the atom, (rows, columns), and the mean of each column there, (columns,)."""
+    rest = x > AT_MOST
+    return rest, torch.where(rest, x, 0.0).sum(0) / rest.sum(0).clamp_min(1)

@@ -1,0 +1,67 @@
+"""Columns of two levels: p(1 | z) = sigmoid(logit)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.likelihoods.columns.group import (
+    ColumnGroup,
+    DiscreteEmission,
+    level_counts,
+    whole_numbers,
+)
+from lowerbound.trace import masked_terms
+
+
+class BinaryColumnsEmission(DiscreteEmission):
+    """Codes 0 and 1. ``mean`` is the more probable code; ``variance`` is p (1 - p).
+
+    Args:
+        logits: (samples, batch, columns).
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        logits, target = torch.broadcast_tensors(self.logits, x)
+        return -F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.logits > 0).to(self.logits.dtype)
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.sigmoid(self.logits) * torch.sigmoid(-self.logits)
+
+    def probabilities(self, column: int) -> Tensor:
+        logit = self.logits[..., column]
+        return torch.sigmoid(torch.stack([-logit, logit], -1))
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        return torch.bernoulli(torch.sigmoid(self.logits).expand(sample_shape + self.logits.shape))
+
+
+class BinaryColumns(ColumnGroup):
+    """Columns of the kind "binary"; one logit owed each."""
+
+    mass = True
+    support = "the codes 0 and 1"
+
+    def forward(self, parameters: Tensor) -> BinaryColumnsEmission:
+        return BinaryColumnsEmission(parameters)
+
+    def inside(self, x: Tensor) -> Tensor:
+        return whole_numbers(x, 1)
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """Log-odds, either level counted once more than seen."""
+        zeros, ones = torch.log(level_counts(x, 2) + 1).unbind(1)
+        return ones - zeros

@@ -1,0 +1,74 @@
+"""Columns of real numbers: p(u | z) = prod_j N(u_j; mu_j(z), sigma_j^2) in model units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.data.column import Column
+from lowerbound.likelihoods.base import positive_scale, raw_scale
+from lowerbound.likelihoods.columns.group import ColumnGroup
+from lowerbound.likelihoods.gaussian import GaussianEmission
+
+
+class ColumnScale(nn.Module):
+    r"""One learned sigma_j per column, starting at 1, never below the column's own floor.
+
+    .. math:: \mathrm{floor}_j = \max(\mathrm{floor}, \mathrm{resolution}_j / \sqrt{12})
+
+    The second is the standard deviation of rounding to the column's resolution: values are not
+    known more exactly, and without it a density of rounded values grows without bound.
+
+    Args:
+        columns: whose resolutions count, model units.
+        floor: the least sigma of all, model units.
+    """
+
+    floor: Tensor
+
+    def __init__(self, columns: Sequence[Column], floor: float) -> None:
+        super().__init__()
+        resolution = torch.tensor([column.resolution for column in columns])
+        least = (resolution / math.sqrt(12)).clamp_min(floor)
+        self.register_buffer("floor", least, persistent=False)
+        self.raw = nn.Parameter(raw_scale(torch.ones_like(least), least))
+
+    def forward(self) -> Tensor:
+        return positive_scale(self.raw, self.floor)
+
+    @torch.no_grad()
+    def set(self, sigma: Tensor) -> None:
+        """Start from ``sigma``, (columns,)."""
+        self.raw.copy_(raw_scale(sigma, self.floor))
+
+
+class ContinuousColumns(ColumnGroup):
+    """Columns with a density; one number owed each, mu.
+
+    Args:
+        columns: of the kinds "real", "positive", "bounded" or "datetime".
+        floor: the least sigma, model units.
+    """
+
+    mass = False
+    support = "finite numbers"
+
+    def __init__(self, columns: Sequence[Column], floor: float) -> None:
+        super().__init__(columns)
+        self.scale = ColumnScale(columns, floor)
+
+    def forward(self, parameters: Tensor) -> GaussianEmission:
+        return GaussianEmission(parameters, self.scale())
+
+    def inside(self, x: Tensor) -> Tensor:
+        return x.isfinite()
+
+    def initialize(self, x: Tensor) -> None:
+        self.scale.set(x.std(0, correction=0))
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """The mean of each column."""
+        return x.mean(0)

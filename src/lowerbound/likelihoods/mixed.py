@@ -1,0 +1,224 @@
+"""A table with columns of mixed kinds: p(x | z) = prod_j p_j(x_j | z), each p_j of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.config import construct
+from lowerbound.data.column import Column
+from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
+from lowerbound.likelihoods.columns.atom import AtomColumns
+from lowerbound.likelihoods.columns.categorical import CategoricalColumns
+from lowerbound.likelihoods.columns.continuous import ContinuousColumns
+from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
+from lowerbound.likelihoods.columns.grouping import group_columns
+from lowerbound.trace import Emission
+
+if TYPE_CHECKING:
+    from lowerbound.data.schema import Schema
+
+
+class MixedEmission(Emission):
+    r"""log p(x) = sum_j log p_j(x_j), columns of one kind computed together.
+
+    ``mean`` is the best guess that a person can decode: the mean of a continuous column or of a
+    count (with a gradient), the most probable code of a leveled one (without). A column with an
+    atom has the atom where that is more probable than not, else the mean of the rest.
+
+    ``variance`` is that of the value for continuous columns (their continuous part), counts, binary
+    and ordinal codes, and for categorical ones the Gini impurity 1 - sum_k p_k^2.
+
+    Args:
+        parts: p of each group of columns.
+        gather: the column at each place when the groups lie side by side; None: as they are.
+        scatter: the inverse, the place of each column.
+    """
+
+    def __init__(
+        self, parts: Sequence[Emission], gather: Tensor | None, scatter: Tensor | None
+    ) -> None:
+        self.parts, self.gather, self.scatter = tuple(parts), gather, scatter
+        self.sizes = [part.event_shape[0] for part in self.parts]
+        event_shape = torch.Size([sum(self.sizes)])
+        super().__init__(self.parts[0].batch_shape, event_shape, validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        values = self._apart(x)
+        masks = [None] * len(values) if observed is None else self._apart(observed)
+        each = zip(self.parts, values, masks, strict=True)
+        return self._together([part.terms(value, mask) for part, value, mask in each])
+
+    @property
+    def mean(self) -> Tensor:
+        return self._together([part.mean for part in self.parts])
+
+    @property
+    def variance(self) -> Tensor:
+        return self._together([part.variance for part in self.parts])
+
+    def probabilities(self, column: int) -> Tensor:
+        """Probability of each code of one column, (samples, batch, levels).
+
+        A column with an atom has two: that of the atom, and that of any other value.
+
+        Raises:
+            UnsupportedError: the column is continuous or a count.
+        """
+        place = column if self.scatter is None else int(self.scatter[column])
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            if place < size:
+                if isinstance(part, DiscreteEmission):
+                    return part.probabilities(place)
+                break
+            place -= size
+        raise UnsupportedError(
+            f"column {column} is continuous or a count and has no levels to give probabilities of; "
+            "ask for its mean and variance"
+        )
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        return self._together([part.sample(sample_shape) for part in self.parts])
+
+    def _apart(self, x: Tensor) -> list[Tensor]:
+        """(..., columns) as the groups see it."""
+        side_by_side = x if self.gather is None else x.index_select(-1, self.gather)
+        return list(side_by_side.split(self.sizes, -1))
+
+    def _together(self, pieces: list[Tensor]) -> Tensor:
+        """The groups' answers in the order of the columns."""
+        side_by_side = torch.cat(pieces, -1) if len(pieces) > 1 else pieces[0]
+        return side_by_side if self.scatter is None else side_by_side.index_select(-1, self.scatter)
+
+
+@LIKELIHOODS.register("mixed")
+class Mixed(Likelihood):
+    """Every column by the distribution of its kind, columns of a kind in one piece.
+
+    Gaussians for continuous columns, a Gaussian beside an atom for mixed ones, negative binomials
+    for counts, Bernoullis, cumulative logits for ordered levels and softmax for others. It is a
+    mass where every column is discrete, else a density.
+
+    Args:
+        columns: the modeled ones, in the order of x.
+        floor: the least sigma of a continuous column, model units.
+        embedding: the most levels of a categorical column that owes one logit for each; a column
+            with more owes this many numbers, whichever its levels.
+
+    Raises:
+        OptionError: floor or embedding is not positive.
+        DataError: there is no column, or one that cannot be modeled.
+    """
+
+    gather: Tensor | None
+    scatter: Tensor | None
+
+    def __init__(
+        self, columns: Sequence[Column], *, floor: float = 1e-2, embedding: int = 16
+    ) -> None:
+        if floor <= 0 or embedding < 1:
+            raise OptionError(f"floor and embedding must be positive, not {floor} and {embedding}")
+        if not columns:
+            raise DataError(
+                "the Mixed likelihood is for tables whose columns have kinds, and this data has "
+                "none; choose another, such as 'discretized_logistic' for pictures"
+            )
+        super().__init__((len(columns),))
+        grouped = group_columns(columns, floor, embedding)
+        self.groups = nn.ModuleList(group for _, group in grouped)
+        self.mass = all(group.mass for _, group in grouped)
+        self._place([index for indices, _ in grouped for index in indices])
+
+    @classmethod
+    def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
+        """The likelihood of the schema's modeled columns.
+
+        Raises:
+            DataError: the schema has none.
+        """
+        columns = [column for column in schema.columns if column.modeled]
+        built: Likelihood = construct(cls, columns, options=options)
+        return built
+
+    @property
+    def numbers(self) -> int:
+        raise UnsupportedError(
+            "columns of different kinds owe different numbers; parameter_shape has their sum"
+        )
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """(P,), the sum of what the columns owe, group by group."""
+        return (sum(self._owed()),)
+
+    @property
+    def owners(self) -> Tensor:
+        """The column that each of the P numbers is owed for, (P,)."""
+        columns = torch.arange(self.event_shape[0])
+        side_by_side = columns if self.gather is None else self.gather.cpu()
+        numbers = [group.numbers for group in self._groups() for _ in group.names]
+        return side_by_side.repeat_interleave(torch.tensor(numbers))
+
+    def has_logit_of_each_level(self, column: int) -> bool:
+        """Whether a categorical column owes one number for each of its levels."""
+        return any(
+            isinstance(group, CategoricalColumns) and column in indices
+            for indices, group in self._members()
+        )
+
+    def set_noise(self, sigma: Tensor) -> None:
+        """Start the continuous parts at ``sigma``, (columns,); the other columns' are ignored."""
+        for indices, group in self._members():
+            if isinstance(group, (ContinuousColumns, AtomColumns)):
+                group.scale.set(sigma[indices])
+
+    def forward(self, parameters: Tensor) -> MixedEmission:
+        pieces = at_least_float32(parameters).split(self._owed(), -1)
+        parts = [group(piece) for group, piece in zip(self._groups(), pieces, strict=True)]
+        return MixedEmission(parts, self.gather, self.scatter)
+
+    def check(self, x: Tensor) -> None:
+        for group, piece in self._pieces(x):
+            group.check(piece)
+
+    def initialize(self, x: Tensor) -> None:
+        """Scales, dispersions, cut points and tables at the columns' marginals."""
+        for group, piece in self._pieces(x.double()):
+            group.initialize(piece)
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """Numbers, (P,), with which every column starts at its marginal."""
+        biases = [group.initial_bias(piece) for group, piece in self._pieces(x.double())]
+        return torch.cat(biases).to(at_least_float32(x).dtype)
+
+    def _place(self, side_by_side: list[int]) -> None:
+        """Keep the order of the groups' columns and its inverse; none where it is that of x."""
+        gather = torch.tensor(side_by_side)
+        in_order = all(a < b for a, b in pairwise(side_by_side))
+        self.register_buffer("gather", None if in_order else gather, persistent=False)
+        self.register_buffer("scatter", None if in_order else gather.argsort(), persistent=False)
+
+    def _groups(self) -> Iterator[ColumnGroup]:
+        return (cast("ColumnGroup", group) for group in self.groups)
+
+    def _members(self) -> Iterator[tuple[list[int], ColumnGroup]]:
+        """Each group with the columns of x that are its own."""
+        order = range(self.event_shape[0]) if self.gather is None else self.gather.tolist()
+        remaining = iter(order)
+        for group in self._groups():
+            yield list(islice(remaining, len(group.names))), group
+
+    def _owed(self) -> list[int]:
+        """Numbers owed by each group."""
+        return [group.parameter_shape[0] for group in self._groups()]
+
+    def _pieces(self, x: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
+        """Each group with its columns of x, (rows, columns)."""
+        side_by_side = x if self.gather is None else x.index_select(-1, self.gather)
+        sizes = [len(group.names) for group in self._groups()]
+        return zip(self._groups(), side_by_side.split(sizes, -1), strict=True)

@@ -1,0 +1,107 @@
+r"""Start where the classics end: a tabular VAE begins as factor analysis of its own features.
+
+The encoder's linear path takes the fitted factors whole. The decoder's gives each number that it
+owes the slope in z that its column's linear feature has:
+
+.. math:: u_j = s_j (w_j^T z + \mu_j) + m_j
+
+with m and s what standardized the feature. For a continuous column that is the mean itself, and its
+sigma is the noise s_j sqrt(psi_j), so the first update begins at the exact solution; for a
+probability, a count or a level it is the first-order change of the number around its marginal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lowerbound.factor_analysis import FactorAnalysis, fit_factor_analysis
+from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.likelihoods.mixed import Mixed
+from lowerbound.models.vae import VariationalAutoencoder
+from lowerbound.networks.inputs import Columns, Role
+from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
+
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.trace import Batch
+
+LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
+STEEPEST = 3.0  # slope of a rare level's logit per standard deviation of its indicator
+
+
+@torch.no_grad()
+def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
+    """Fit factor analysis to the features of ``batch`` and start there, if the network can.
+
+    Args:
+        model: others than those with the network "tabular" stay as they are.
+        batch: training rows, hidden cells and all.
+    """
+    encoder, decoder = model.encoder, model.decoder
+    if not isinstance(encoder, TabularEncoder) or not isinstance(decoder, TabularDecoder):
+        return
+    values, mask = model.seen(batch).flatten(1)[:, : 2 * encoder.linear].double().chunk(2, 1)
+    fitted = fit_factor_analysis(values, mask > 0, encoder.latent_dim)
+    encoder.start_from(fitted)
+    starts = list(_starts(model, fitted))
+    if starts:
+        decoder.start_from(
+            torch.tensor([start.row for start in starts]),
+            torch.stack([start.weight for start in starts]),
+            _offsets(decoder, starts),
+        )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where one owed number starts: ``weight`` z + ``offset``; None keeps the marginal's."""
+
+    row: int
+    weight: Tensor
+    offset: Tensor | None = None
+
+
+def _starts(model: VariationalAutoencoder, fitted: FactorAnalysis) -> Iterator[_Start]:
+    likelihood, inputs = model.likelihood, model.inputs
+    if isinstance(likelihood, Mixed) and isinstance(inputs, Columns):
+        yield from _by_columns(likelihood, inputs, fitted)
+    elif isinstance(likelihood, LocationScale) and len(likelihood.event_shape) == 1:
+        likelihood.scale.set(fitted.noise.sqrt())
+        for row in range(len(fitted.offset)):
+            yield _Start(row, fitted.weight[row], fitted.offset[row])
+
+
+def _by_columns(likelihood: Mixed, inputs: Columns, fitted: FactorAnalysis) -> Iterator[_Start]:
+    shift, scale = inputs.shift.double(), inputs.scale.double()
+    sigma = torch.ones(likelihood.event_shape, dtype=torch.float64)
+    for feature, (column, role, _) in enumerate(inputs.roles):
+        if role in (Role.VALUE, Role.REST):
+            sigma[column] = scale[feature] * fitted.noise[feature].sqrt()
+    likelihood.set_noise(sigma)
+    owners = likelihood.owners
+    first = {int(c): int((owners == c).nonzero()[0]) for c in owners.unique()}
+    for feature, (column, role, level) in enumerate(inputs.roles):
+        weight, row = fitted.weight[feature], first[column]
+        s, m = scale[feature], shift[feature]
+        match role:
+            case Role.VALUE:
+                yield _Start(row, s * weight, s * fitted.offset[feature] + m)
+            case Role.REST:
+                yield _Start(row + 1, s * weight, s * fitted.offset[feature] + m)
+            case Role.ATOM | Role.BIT:
+                yield _Start(row, weight * (1 / s).clamp_max(STEEPEST))
+            case Role.COUNT:
+                yield _Start(row, s * weight)
+            case Role.ORDER:
+                yield _Start(row, LOGISTIC * weight)
+            case Role.LEVEL if likelihood.has_logit_of_each_level(column):
+                yield _Start(row + level, weight * (s / m.clamp_min(1e-6)).clamp_max(STEEPEST))
+
+
+def _offsets(decoder: TabularDecoder, starts: list[_Start]) -> Tensor:
+    bias = decoder.output_bias.detach().double()
+    return torch.stack([bias[s.row] if s.offset is None else s.offset for s in starts])

@@ -1,0 +1,248 @@
+"""What an encoder is fed: the values of a row, and which of them were seen.
+
+::
+
+    x (rows, *event), observed ──> Input ──> features (rows, *shape) ──> Encoder
+
+``x`` has its hidden cells zeroed already (``Batch.filled``); zero is a value like any other, and
+only the mask tells it from a hidden one.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.data.column import Column, Kind, is_atom
+
+MOST_INDICATORS = 8
+
+
+class Role(Enum):
+    """What a linear feature says of its column."""
+
+    VALUE = "a continuous value"
+    BIT = "the code of a binary column"
+    ORDER = "the code of an ordinal column, over its largest"
+    COUNT = "log(1 + n) of a count"
+    ATOM = "whether a mixed column is at its atom"
+    REST = "its value elsewhere"
+    LEVEL = "whether a categorical column is at one of its levels"
+
+
+class Input(nn.Module, ABC):
+    """x, (rows, *event), and what of it was observed to features, (rows, *shape)."""
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The features; ``observed``, like x, is False where hidden, None where nothing is."""
+
+    def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
+        """Fit what is fitted to rows of training data; by default nothing is."""
+
+
+class Plain(Input):
+    """x as it is; a hidden cell looks like a zero."""
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = tuple(event_shape)
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return x
+
+
+class Masked(Input):
+    """x and, beside it along its first axis, 1 where it was observed and 0 where it is hidden."""
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = (2 * event_shape[0], *event_shape[1:])
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        mask = torch.ones_like(x) if observed is None else observed.to(x.dtype)
+        return torch.cat((x, mask), 1)
+
+
+class Columns(Input):
+    r"""Rows of a table in model units, one number per modeled column, to standardized features.
+
+    ::
+
+        [ linear values (F) | their mask (F) | embeddings (E) ]
+
+    The linear values are those that a linear-Gaussian model can use: a continuous value as it is;
+    of a mixed column whether it is the atom, and the value where it is not; log(1 + n) of a count;
+    the code of a binary column, that of an ordinal one over its largest; an indicator of each level
+    of a categorical column that has at most eight. Each is standardized over the training data and
+    zero where hidden. Every categorical column has an embedding too, "missing" being one more
+    level; a code that is no level reads as missing.
+
+    Args:
+        columns: of the table; those that are not modeled are passed over.
+        embedding: the most numbers per categorical column; ceil(sqrt(levels)) + 1 if fewer.
+
+    Attributes:
+        linear: F.
+        roles: of each linear feature, (its column among the modeled ones, what it says, a level).
+    """
+
+    shift: Tensor
+    scale: Tensor
+    feature_column: Tensor  # of each linear feature, its column among the modeled ones, (F,)
+    code: Tensor
+    span: Tensor
+    count: Tensor
+    mixed: Tensor
+    indicated: Tensor
+    level: Tensor
+
+    def __init__(self, columns: Sequence[Column], *, embedding: int = 16) -> None:
+        super().__init__()
+        modeled = [column for column in columns if column.modeled]
+        kinds = [column.kind for column in modeled]
+        mixed = [i for i, kind in enumerate(kinds) if kind == "mixed"]
+        count = [i for i, kind in enumerate(kinds) if kind == "count"]
+        code = [i for i, kind in enumerate(kinds) if kind not in ("mixed", "count", "categorical")]
+        levels = [
+            (i, level)
+            for i, column in enumerate(modeled)
+            if column.kind == "categorical" and len(column.levels) <= MOST_INDICATORS
+            for level in range(len(column.levels))
+        ]
+        self.roles: tuple[tuple[int, Role, int], ...] = (
+            *((i, _role(kinds[i]), 0) for i in code),
+            *((i, Role.COUNT, 0) for i in count),
+            *((i, Role.ATOM, 0) for i in mixed),
+            *((i, Role.REST, 0) for i in mixed),
+            *((i, Role.LEVEL, level) for i, level in levels),
+        )
+        self._index("code", code)
+        span = torch.tensor([_span(modeled[i]) for i in code])
+        self.register_buffer("span", span, persistent=False)
+        self._index("count", count)
+        self._index("mixed", mixed)
+        self._index("indicated", [i for i, _ in levels])
+        self._index("level", [level for _, level in levels])
+        self._index("feature_column", [i for i, _, _ in self.roles])
+        self.linear = len(self.roles)
+        self.register_buffer("shift", torch.zeros(self.linear))
+        self.register_buffer("scale", torch.ones(self.linear))
+        self.embeddings = Embeddings(
+            [(i, len(c.levels)) for i, c in enumerate(modeled) if c.kind == "categorical"],
+            embedding,
+        )
+        self.shape = (2 * self.linear + self.embeddings.width,)
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        values, seen = self._raw(x, observed)
+        standardized = torch.where(seen, (values - self.shift) / self.scale, 0.0)
+        return torch.cat((standardized, seen.to(x.dtype), self.embeddings(x, observed)), 1)
+
+    def split(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features to values (rows, F), mask (rows, F) and embeddings (rows, E)."""
+        values, mask, embedded = features.split(
+            [self.linear, self.linear, self.embeddings.width], 1
+        )
+        return values, mask, embedded
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
+        """Standardize over rows of training data, each feature over the cells that were seen."""
+        x = x if observed is None else torch.where(observed, x, 0.0)
+        values, seen = self._raw(x.to(torch.float64), observed)
+        count = seen.sum(0).clamp_min(1)
+        shift = torch.where(seen, values, 0.0).sum(0) / count
+        scale = (torch.where(seen, values - shift, 0.0).square().sum(0) / count).sqrt()
+        varies = scale > 1e-6 * (1 + shift.abs())
+        self.shift.copy_(shift)
+        self.scale.copy_(torch.where(varies, scale, 1.0))
+
+    def _raw(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Linear values before they are standardized, and which of them were seen, (rows, F)."""
+        mixed = x[:, self.mixed]
+        atom = is_atom(mixed)
+        values = torch.cat(
+            (
+                x[:, self.code] / self.span,
+                torch.log1p(x[:, self.count]),
+                atom.to(x.dtype),
+                mixed,
+                (x[:, self.indicated] == self.level).to(x.dtype),
+            ),
+            1,
+        )
+        seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
+        seen = seen[:, self.feature_column]
+        is_value = torch.ones_like(seen)
+        start = len(self.code) + len(self.count) + len(self.mixed)
+        is_value[:, start : start + len(self.mixed)] = ~atom
+        return values, seen & is_value
+
+    def _index(self, name: str, index: Sequence[int]) -> None:
+        self.register_buffer(name, torch.tensor(index, dtype=torch.long), persistent=False)
+
+
+class Embeddings(nn.Module):
+    """A learned vector for each level of each categorical column, and one for "missing".
+
+    Columns of one width share a table, so that hundreds of columns are a few look-ups.
+
+    Args:
+        columns: index and count of levels of each.
+        most: numbers per column at most.
+    """
+
+    def __init__(self, columns: Sequence[tuple[int, int]], most: int) -> None:
+        super().__init__()
+        groups: dict[int, list[tuple[int, int]]] = {}
+        for index, levels in columns:
+            groups.setdefault(min(most, math.ceil(math.sqrt(levels)) + 1), []).append(
+                (index, levels)
+            )
+        self.tables = nn.ModuleList(_Table(group, width) for width, group in groups.items())
+        self.width = sum(width * len(group) for width, group in groups.items())
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """(rows, columns of the table) to (rows, width)."""
+        return torch.cat([x[:, :0], *(table(x, observed) for table in self.tables)], 1)
+
+
+class _Table(nn.Module):
+    """The vectors of the columns of one width, one column's levels after another's."""
+
+    column: Tensor
+    levels: Tensor
+    first: Tensor
+
+    def __init__(self, columns: Sequence[tuple[int, int]], width: int) -> None:
+        super().__init__()
+        index, levels = torch.tensor(columns).unbind(1)
+        entries = levels + 1  # the last one means missing
+        self.register_buffer("column", index, persistent=False)
+        self.register_buffer("levels", levels, persistent=False)
+        self.register_buffer("first", entries.cumsum(0) - entries, persistent=False)
+        self.vectors = nn.Embedding(int(entries.sum()), width)
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        code = x[:, self.column].long()
+        known = (code >= 0) & (code < self.levels)
+        if observed is not None:
+            known = known & observed[:, self.column]
+        vectors: Tensor = self.vectors(self.first + torch.where(known, code, self.levels))
+        return vectors.flatten(1)
+
+
+def _span(column: Column) -> float:
+    return float(max(len(column.levels) - 1, 1)) if column.kind == "ordinal" else 1.0
+
+
+def _role(kind: Kind) -> Role:
+    return {"binary": Role.BIT, "ordinal": Role.ORDER}.get(kind, Role.VALUE)

@@ -1,0 +1,260 @@
+r"""Networks that start as factor analysis: exact for every pattern of missing cells, then more.
+
+::
+
+    features ─┬─ linear path: exact posterior N(m, L L^T) ──┐
+              └─ residual(values, mask, m, ...) ── a, s ────┴─> mu = m + L a, factor L diag(e^s)
+    z ────────┬─ W z + b ───────────────────────────────────┐
+              └─ residual(z) ───────────────────────────────┴─> numbers owed to the likelihood
+
+Both residual networks end in zeros at the start, so the first update begins at the solution of
+:mod:`lowerbound.factor_analysis`, and training can only add to it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.factor_analysis import FactorAnalysis
+from lowerbound.networks.activations import ACTIVATIONS
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
+from lowerbound.networks.initialization import QUIET, linear
+from lowerbound.networks.mlp import dense_layers
+from lowerbound.networks.sizes import hidden_widths
+from lowerbound.triangular import dim_of, inverse_factor, pack
+
+MAX_STRETCH = 3.0
+"""The residual network can widen or narrow the exact posterior by at most e^3 per direction."""
+
+
+@NETWORKS.register("tabular")
+@dataclass(frozen=True)
+class Tabular(Network):
+    """Factor analysis and a residual perceptron; for rows with missing cells.
+
+    The encoder is fed values and, beside them, which were observed (``networks.inputs``), and
+    answers with a Gaussian of full covariance: it goes with the posterior "full".
+    """
+
+    reads_mask: ClassVar[bool] = True
+
+    hidden: tuple[int, ...] | None = option(
+        None, "widths of the encoder's hidden layers; sized from the data unless given"
+    )
+    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
+
+    def __post_init__(self) -> None:
+        ACTIVATIONS[self.activation]
+        if self.hidden is not None and min(self.hidden, default=1) < 1:
+            raise OptionError(f"hidden layers need at least one unit each, not {self.hidden}")
+
+    def encoder(
+        self,
+        event_shape: tuple[int, ...],
+        numbers: int,
+        condition_dim: int = 0,
+        *,
+        linear: int | None = None,
+    ) -> TabularEncoder:
+        """The encoder of features of ``event_shape``.
+
+        Args:
+            event_shape: shape of the features; flattened, the first ``linear`` are values, as many
+                more their mask, and the rest embeddings.
+            numbers: owed to the posterior: d + d (d + 1) / 2.
+            condition_dim: numbers that the network is told.
+            linear: how many values there are; None: half of the features, and no embeddings.
+
+        Raises:
+            OptionError: ``numbers`` is not what the posterior "full" is owed, or the features hold
+                no mask of the values.
+        """
+        width, latent_dim = math.prod(event_shape), dim_of(numbers)
+        if latent_dim is None:
+            raise OptionError(
+                f"the network 'tabular' goes with the posterior 'full', which is owed d + d (d + 1)"
+                f" / 2 numbers for d latent dimensions, and not with one that is owed {numbers}"
+            )
+        values = width // 2 if linear is None else linear
+        if (linear is None and width % 2) or not 0 < 2 * values <= width:
+            raise OptionError(
+                "the network 'tabular' reads values and, beside them, as many cells of their mask: "
+                f"{width} features cannot hold {values or 'any'} values and their mask alone"
+            )
+        return TabularEncoder(
+            values,
+            width,
+            latent_dim,
+            condition_dim,
+            hidden=self._widths(values),
+            activation=self.activation,
+        )
+
+    def decoder(
+        self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> TabularDecoder:
+        hidden = tuple(reversed(self._widths(math.prod(parameter_shape))))
+        return TabularDecoder(
+            latent_dim, parameter_shape, condition_dim, hidden=hidden, activation=self.activation
+        )
+
+    def _widths(self, features: int) -> tuple[int, ...]:
+        return hidden_widths(features) if self.hidden is None else self.hidden
+
+
+class TabularEncoder(Encoder):
+    r"""The posterior of a trainable factor analysis, moved and stretched by a residual network.
+
+    .. math::
+        \mu = m + L a, \quad L_q = L \operatorname{diag}(e^s), \quad s = 3 \tanh(h / 3)
+
+    with m and L L^T = A^{-1} exact (:class:`~lowerbound.factor_analysis.FactorAnalysis`), and a, h
+    from a perceptron of values, mask, m, embeddings and condition; packed by
+    :func:`lowerbound.triangular.pack`.
+
+    Args:
+        linear: F, how many of the features are values; as many more are their mask.
+        event_width: of all features; those beyond 2 F are embeddings.
+        latent_dim: d.
+        condition_dim: numbers that the network is told.
+        hidden: widths of the residual network's hidden layers.
+        activation: its nonlinearity's name.
+    """
+
+    def __init__(
+        self,
+        linear: int,
+        event_width: int,
+        latent_dim: int,
+        condition_dim: int = 0,
+        *,
+        hidden: tuple[int, ...] | None = None,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        self.linear, self.latent_dim, self.condition_dim = linear, latent_dim, condition_dim
+        # shares of variance as small as a quiet start: each latent explains a little of each value
+        self.weight = nn.Parameter(torch.randn(linear, latent_dim) * QUIET / math.sqrt(latent_dim))
+        self.offset = nn.Parameter(torch.zeros(linear))
+        self.log_noise = nn.Parameter(torch.zeros(linear))
+        widths = hidden_widths(linear) if hidden is None else hidden
+        inputs = event_width + latent_dim + condition_dim
+        self.residual = ending_in_zeros((inputs, *widths, 2 * latent_dim), activation)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        features = x.flatten(1)
+        mean, factor = self.exact(features)
+        told = beside(
+            torch.cat((features, mean.to(features.dtype)), 1), condition, self.condition_dim
+        )
+        shift, stretch = self.residual(told).to(mean.dtype).chunk(2, 1)
+        scale = torch.exp(MAX_STRETCH * torch.tanh(stretch / MAX_STRETCH))
+        moved = mean + (factor * shift.unsqueeze(1)).sum(2)
+        return pack(moved, factor * scale.unsqueeze(1)).to(self.weight.dtype)
+
+    def exact(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """m, (rows, d), and L, (rows, d, d), of the linear path, both in float64.
+
+        Precisions of informative values are far above those of the others; float32 loses the
+        small ones, and bf16 more, while float64 costs no more at these sizes (measured).
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            weight, offset, log_noise = (
+                part.double() for part in (self.weight, self.offset, self.log_noise)
+            )
+            values, mask = features[:, : 2 * self.linear].double().chunk(2, 1)
+            weighted = weight * torch.exp(-log_noise).unsqueeze(1)
+            products = (weighted.unsqueeze(2) * weight.unsqueeze(1)).flatten(1)
+            identity = torch.eye(self.latent_dim, dtype=weight.dtype, device=weight.device)
+            factor = inverse_factor((mask @ products).unflatten(1, identity.shape) + identity)
+            evidence = (mask * (values - offset)) @ weighted
+            whitened = (factor * evidence.unsqueeze(2)).sum(1)  # L^T b
+            return (factor * whitened.unsqueeze(1)).sum(2), factor
+
+    @torch.no_grad()
+    def start_from(self, fitted: FactorAnalysis) -> None:
+        """Start as the exact posterior of ``fitted``.
+
+        Raises:
+            ValueError: it has another number of values or of factors.
+        """
+        _check_shape(fitted.weight, tuple(self.weight.shape))
+        self.weight.copy_(fitted.weight)
+        self.offset.copy_(fitted.offset)
+        self.log_noise.copy_(torch.log(fitted.noise))
+
+
+class TabularDecoder(Decoder):
+    """W z + b, and a residual perceptron of z and the condition that starts at zero.
+
+    Args:
+        latent_dim: d.
+        parameter_shape: of the numbers owed to the likelihood.
+        condition_dim: numbers that the network is told.
+        hidden: widths of the residual network's hidden layers.
+        activation: its nonlinearity's name.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        parameter_shape: tuple[int, ...],
+        condition_dim: int = 0,
+        *,
+        hidden: tuple[int, ...] | None = None,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = tuple(parameter_shape)
+        self.condition_dim = condition_dim
+        features = math.prod(self.parameter_shape)
+        self.linear = linear(latent_dim, features, QUIET)
+        widths = hidden_widths(features) if hidden is None else hidden
+        inputs = latent_dim + condition_dim
+        # the bias is the linear path's: two of them would be one too many
+        self.residual = ending_in_zeros((inputs, *widths, features), activation, bias=False)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        added = self.residual(beside(z, condition, self.condition_dim))
+        shaped: Tensor = (added + self.linear(z)).unflatten(1, self.parameter_shape)
+        return shaped
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        return self.linear.bias
+
+    @torch.no_grad()
+    def start_from(self, rows: Tensor, weight: Tensor, offset: Tensor) -> None:
+        """Start some of the owed numbers at ``weight`` z + ``offset``; the others stay.
+
+        Args:
+            rows: which, among the flattened ``parameter_shape``, (K,).
+            weight: (K, d).
+            offset: (K,).
+
+        Raises:
+            ValueError: the shapes do not fit.
+        """
+        _check_shape(weight, (len(rows), self.linear.in_features))
+        _check_shape(offset, (len(rows),))
+        self.linear.weight[rows] = weight.to(self.linear.weight)
+        self.linear.bias[rows] = offset.to(self.linear.bias)
+
+
+def ending_in_zeros(widths: tuple[int, ...], activation: str, bias: bool = True) -> nn.Sequential:
+    """Dense layers whose last one starts at zero, without a bias unless ``bias``."""
+    layers = dense_layers(widths, activation)
+    layers[-1] = linear(widths[-2], widths[-1], gain=0.0, bias=bias)
+    return layers
+
+
+def _check_shape(given: Tensor, expected: tuple[int, ...]) -> None:
+    if tuple(given.shape) != expected:
+        raise ValueError(f"the linear path has shape {expected}, not {tuple(given.shape)}")
