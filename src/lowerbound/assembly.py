@@ -193,7 +193,7 @@ class _Parts:
         """What the encoder is fed; None: the row as it is."""
         if self.schema.mixed:
             return Columns(self.schema.columns)
-        masked = self.schema.missing or self.options.network == "tabular"
+        masked = self.schema.missing or self.network.reads_mask
         return Masked(self.schema.event_shape) if masked else None
 
     @property

@@ -107,8 +107,9 @@ def draw(
     if isinstance(distribution, Pushed):
         return distribution.push(_standard_normal(distribution.like, shape, noise, level))
     if isinstance(distribution, MultivariateNormal):
-        eps = _standard_normal(distribution.loc, shape, noise, level).unsqueeze(-1)
-        correlated: Tensor = distribution.loc + (distribution.scale_tril @ eps).squeeze(-1)
+        eps = _standard_normal(distribution.loc, shape, noise, level).unsqueeze(-2)
+        # no matrix product: autocast would round the draw to bf16
+        correlated: Tensor = distribution.loc + (distribution.scale_tril * eps).sum(-1)
         return correlated
     if noise is not None:
         return _by_inverse(distribution, noise, shape, level)

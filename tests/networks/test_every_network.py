@@ -39,7 +39,7 @@ def halves(
 
 def reading(name: str, shape: tuple[int, ...]) -> Masked | Plain:
     """What an encoder of that family is fed."""
-    return Masked(shape) if getattr(NETWORKS[name], "reads_mask", False) else Plain(shape)
+    return Masked(shape) if NETWORKS[name].reads_mask else Plain(shape)
 
 
 def nudge(half: nn.Module) -> None:

@@ -12,6 +12,7 @@ No row's answer depends on its neighbors (so there is no batch normalization any
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,12 @@ class Network(ABC):
     """Options of one family of networks; builds the two halves for any event shape.
 
     A subclass is a frozen dataclass. Sizes that are not given are taken from the data's shape.
+
+    Attributes:
+        reads_mask: whether the encoder takes values and, beside them, which were observed.
     """
+
+    reads_mask: ClassVar[bool] = False
 
     @abstractmethod
     def encoder(
