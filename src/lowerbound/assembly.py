@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.hot_deck import hot_deck
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
@@ -191,7 +191,7 @@ class _Parts:
     @cached_property
     def inputs(self) -> Input | None:
         """What the encoder is fed; None: the row as it is."""
-        if self.schema.mixed:
+        if self.options.likelihood == "mixed":
             return Columns(self.schema.columns)
         masked = self.schema.missing or self.network.reads_mask
         return Masked(self.schema.event_shape) if masked else None
@@ -287,7 +287,7 @@ def initialize(model: Model, dataset: Dataset) -> None:
         model.fit(dataset.all().filled)
         return
     batch = _rows(dataset, INITIAL_ROWS)
-    x = completed(batch)
+    x = hot_deck(batch)
     likelihood, decoder = model.likelihood, model.decoder
     assert isinstance(likelihood, Likelihood)
     likelihood.check(x)
@@ -308,18 +308,3 @@ def _rows(dataset: Dataset, most: int) -> Batch:
     count = min(len(dataset), most)
     index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
     return dataset.batch(index, None)
-
-
-def completed(batch: Batch) -> Tensor:
-    """x with each hidden cell filled from the nearest row above (or below) that has it.
-
-    So that every column keeps its marginal; a column that nobody has seen holds zeros.
-    """
-    if batch.observed is None:
-        return batch.filled
-    x, seen = batch.filled.flatten(1), batch.observed.flatten(1)
-    row = torch.arange(len(x)).unsqueeze(1)
-    above = torch.where(seen, row, -1).cummax(0).values
-    first = torch.where(seen, row, len(x)).amin(0).clamp_max(len(x) - 1)
-    source = torch.where(above < 0, first, above)
-    return x.gather(0, source).reshape(batch.filled.shape)

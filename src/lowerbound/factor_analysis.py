@@ -105,7 +105,7 @@ def fit_factor_analysis(
     ridge: float = 5.0,
     noise_rows: float = 2.0,
     noise_share: float = 0.02,
-    floor: float = 1e-3,
+    floor: float | Tensor = 1e-3,
 ) -> FactorAnalysis:
     """Fit by expectation maximization over rows with hidden cells.
 
@@ -118,7 +118,7 @@ def fit_factor_analysis(
             that many rows more had been seen with factors and a value of zero.
         noise_rows, noise_share: the noise variance counts so many rows more, whose variance is
             that share of the column's.
-        floor: the smallest noise variance.
+        floor: the smallest noise variance, one or one per feature.
 
     A column that was never observed, or never varied, gets weight zero.
 
@@ -165,7 +165,7 @@ class _Columns:
     def varies(self) -> Tensor:
         return self.variance > 1e-12 * (1 + self.mean.square())
 
-    def start(self, dim: int, floor: float) -> FactorAnalysis:
+    def start(self, dim: int, floor: float | Tensor) -> FactorAnalysis:
         """Principal components of the rows, hidden cells at their column's mean."""
         centered = torch.where(self.mask & self.varies, self.filled - self.mean, 0.0)
         eigenvalues, directions = torch.linalg.eigh(centered.T @ centered / len(centered))
@@ -193,7 +193,12 @@ class _Columns:
         return _Moments(bordered, torch.cat((cross, self.filled.sum(0)[:, None]), 1))
 
     def maximize(
-        self, moments: _Moments, ridge: float, noise_rows: float, noise_share: float, floor: float
+        self,
+        moments: _Moments,
+        ridge: float,
+        noise_rows: float,
+        noise_share: float,
+        floor: float | Tensor,
     ) -> FactorAnalysis:
         """The regression of each column on (z, 1), and what it leaves unexplained."""
         dim = moments.second.shape[1] - 1

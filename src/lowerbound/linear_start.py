@@ -12,6 +12,7 @@ probability, a count or a level it is the first-order change of the number aroun
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.trace import Batch
 
+LEAST_NOISE = 1e-3  # variance of a continuous feature
 LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
 STEEPEST = 3.0  # slope of a rare level's logit per standard deviation of its indicator
 
@@ -45,7 +47,7 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
     if not isinstance(encoder, TabularEncoder) or not isinstance(decoder, TabularDecoder):
         return
     values, mask = model.seen(batch).flatten(1)[:, : 2 * encoder.linear].double().chunk(2, 1)
-    fitted = fit_factor_analysis(values, mask > 0, encoder.latent_dim)
+    fitted = fit_factor_analysis(values, mask > 0, encoder.latent_dim, floor=_least_noise(model))
     encoder.start_from(fitted)
     starts = list(_starts(model, fitted))
     if starts:
@@ -54,6 +56,27 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
             torch.stack([start.weight for start in starts]),
             _offsets(decoder, starts),
         )
+
+
+def _least_noise(model: VariationalAutoencoder) -> Tensor:
+    """The smallest noise variance of each linear feature.
+
+    A standardized indicator with slope w in z tells w^2 / psi of z if it is taken for a Gaussian,
+    and w^2 if the level's logit has the slope w / s that it is given here (Fisher's information of
+    a Bernoulli variable). Taken for more, a few columns of many levels drown what hangs together.
+    The indicators of one column of L levels exclude each other, which alone gives them a variance
+    of L / (L - 1) in some direction.
+    """
+    roles = model.inputs.roles if isinstance(model.inputs, Columns) else ()
+    levels = Counter(column for column, role, _ in roles if role is Role.LEVEL)
+
+    def least(column: int, role: Role) -> float:
+        if role is Role.LEVEL:
+            return levels[column] / (levels[column] - 1)
+        return 1.0 if role in (Role.BIT, Role.ORDER, Role.ATOM) else LEAST_NOISE
+
+    each = [least(column, role) for column, role, _ in roles]
+    return torch.tensor(each or [LEAST_NOISE], dtype=torch.float64)
 
 
 @dataclass(frozen=True)

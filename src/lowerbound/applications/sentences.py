@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from lowerbound.applications.quality_lines import about_quality
+from lowerbound.data.arrays import listed
+from lowerbound.evaluation.column_shares import ColumnShares
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.latents import Units
 from lowerbound.evaluation.scores import Scores
@@ -32,11 +36,25 @@ def about_likelihood(found: LikelihoodFindings) -> list[str]:
     explained = about_explained(found.error.explained)
     if isinstance(found.scores, Skipped):
         return [f"no likelihood: {found.scores.reason}", explained]
-    return [*_bounds(found.scores), *_tightened(found), explained]
+    return [*_bounds(found.scores), *_tightened(found), explained, *_columns(found.columns)]
+
+
+def _columns(found: ColumnShares | Skipped) -> list[str]:
+    """The columns that the code tells most of, and those that it ignores."""
+    if isinstance(found, Skipped) or len(found.names) < 2:
+        return []
+    order = sorted(zip(found.gains, found.names, strict=True), reverse=True)
+    told = [f"{name} {gain:.2f}" for gain, name in order[:5] if name not in found.ignored]
+    lines = [f"nats that the code tells of a column above its marginal: {', '.join(told)}"]
+    if found.ignored:
+        lines.append(f"columns that the code ignores: {listed(found.ignored)}")
+    return lines if told else lines[1:]
 
 
 def about_explained(share: float) -> str:
     """How much of the variance reconstructions keep."""
+    if math.isnan(share):
+        return "no column has distances between its values, so no variance is explained"
     if share < 0:
         return f"reconstructions are worse than the mean row: {1 - share:.1f} times its error"
     return f"reconstructions keep {share:.1%} of the variance"

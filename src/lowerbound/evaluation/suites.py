@@ -22,6 +22,7 @@ from lowerbound.evaluation.aggregate import Agreement, prior_agreement
 from lowerbound.evaluation.amortization import AmortizationGap, amortization_gap
 from lowerbound.evaluation.annealing import AnnealingOptions
 from lowerbound.evaluation.codes import Codes, encode_rows
+from lowerbound.evaluation.column_shares import ColumnShares, column_shares
 from lowerbound.evaluation.disentanglement import Disentanglement, disentanglement_quality
 from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.features import Features, feature_quality
@@ -81,6 +82,7 @@ class LikelihoodFindings:
     scores: Scores | Skipped
     gap: AmortizationGap | Skipped
     error: ReconstructionError
+    columns: ColumnShares | Skipped
     tighter: Carried | Skipped = NOT_ASKED_FOR
     annealed: CrossCheck | Skipped = NOT_ASKED_FOR
 
@@ -91,6 +93,7 @@ class LikelihoodFindings:
             "likelihood": to_mapping(scores.summary() if isinstance(scores, Scores) else scores),
             "amortization_gap": to_mapping(gap.gap if isinstance(gap, AmortizationGap) else gap),
             "reconstruction_error": to_mapping(self.error),
+            "columns": to_mapping(self.columns),
             "tighter": to_mapping(self.tighter),
             "annealed": to_mapping(self.annealed),
         }
@@ -180,7 +183,8 @@ def likelihood_suite(
         return amortization_gap(model, spread(rows, options.gap_rows))
 
     error = reconstruction_error(model, rows)
-    found = LikelihoodFindings(attempt(scores), attempt(gap), error)
+    shares = attempt(lambda: column_shares(model, rows, seed=options.seed))
+    found = LikelihoodFindings(attempt(scores), attempt(gap), error, shares)
     return _tightened(model, rows, found, options, progress)
 
 
