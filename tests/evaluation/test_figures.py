@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
@@ -15,6 +16,7 @@ from matplotlib.patches import Ellipse
 from lowerbound.evaluation import figures
 from lowerbound.evaluation.figures.maps import principal_plane
 from lowerbound.evaluation.figures.style import PALETTE, mosaic, number, short
+from lowerbound.evaluation.figures.tables import _correlation
 
 RNG = np.random.default_rng(0)
 TICKS = np.stack([np.linspace(-2, 2, 5), np.linspace(-1, 1, 5)])
@@ -188,3 +190,19 @@ def test_the_factor_matrix_has_units_across_and_factors_down() -> None:
     assert written[(0, 2)] == "0.25"
     assert written[(1, 1)] == "0.50"
     assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
+
+
+def test_correlations_are_those_of_the_pairs_that_were_observed() -> None:
+    """By pandas, at a location that would cancel in plain sums of squares."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(200, 4)) @ random.normal(size=(4, 4)) + 1.6e9
+    values[random.random(values.shape) < 0.2] = np.nan
+    expected = pd.DataFrame(values).corr().to_numpy()
+    np.testing.assert_allclose(_correlation(values), expected, atol=1e-6)
+
+
+def test_bars_of_levels_carry_their_names() -> None:
+    codes = np.array([[0.0], [1.0], [1.0], [np.nan]])
+    figure = figures.marginals(codes, {"VAE": codes[:3]}, ["size"], {"size": ("small", "large")})
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["small", "large"]

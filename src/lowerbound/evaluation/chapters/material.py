@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.evaluation.acceptance import real_rows
 from lowerbound.evaluation.subjects import Findings, leading
 from lowerbound.evaluation.suites import spread
 
@@ -88,6 +89,19 @@ class Material:
     def names(self) -> list[str]:
         """Names of the columns that vary."""
         return [column.name for column in self.training.schema.columns if _varies(column)]
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """What the codes of a column with levels mean, by its name."""
+        columns = self.training.schema.modeled
+        return {c.name: tuple(map(str, c.levels)) for c in columns if c.levels}
+
+    def observed(self, dataset: Dataset) -> Array:
+        """Rows of data as ``columns`` gives them, NaN where nothing was observed."""
+        values = self.columns(real_rows(dataset))
+        if dataset.observed is not None:
+            values[~dataset.observed.cpu().numpy()] = np.nan
+        return values
 
     def columns(self, units: Tensor) -> Array:
         """Rows in model units as the columns that vary, (..., columns), in the person's units."""

@@ -38,7 +38,10 @@ def of_pictures(material: Material) -> Iterator[Plate]:
 
 def of_columns(material: Material) -> Iterator[Plate]:
     """Columns against their reconstructions, or whole rows as profiles where there are many."""
-    yield _profiles(material) if material.profiles else _scatter(material)
+    if material.profiles:
+        yield _profiles(material)
+    elif bool(material.training.schema.metric.any()):
+        yield _scatter(material)
 
 
 def _profiles(material: Material) -> Plate:
@@ -58,11 +61,13 @@ def _profiles(material: Material) -> Plate:
 def _scatter(material: Material) -> Plate:
     rows, main = spread(material.held_out, SCATTERED_ROWS), material.main
     made = reconstruct(main.subject.model, rows)
-    x, center = material.columns(rows.all().filled), material.columns(made.mean)
+    metric = material.training.schema.metric.numpy()
+    x, center = material.observed(rows)[:, metric], material.columns(made.mean)[:, metric]
+    names = [name for name, kept in zip(material.names, metric, strict=True) if kept]
     return Plate(
         "reconstructions",
         CHAPTER,
         "Each held-out value against its reconstruction. A column close to the line is kept by the "
         "code; a flat cloud means that the model takes the column for noise.",
-        figures.scatter_reconstructions(x, center, material.names, main.name),
+        figures.scatter_reconstructions(x, center, names, main.name),
     )

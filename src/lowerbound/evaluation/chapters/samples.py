@@ -41,7 +41,7 @@ def of_pictures(material: Material) -> Iterator[Plate]:
 
 def of_columns(material: Material) -> Iterator[Plate]:
     """Columns of samples against those of the data: one by one, and together."""
-    real = material.columns(real_rows(material.held_out))
+    real = material.observed(material.held_out)
     drawn = {
         f"{found.name}, {SHORT[way]}": material.columns(made.x)
         for found in material.findings
@@ -60,7 +60,7 @@ def of_columns(material: Material) -> Iterator[Plate]:
         CHAPTER,
         "Each column of the held-out rows (grey) and of samples (lines). A line that leaves the "
         "grey shape makes values that do not occur, or misses values that do.",
-        figures.marginals(real, drawn, material.names),
+        figures.marginals(real, drawn, material.names, material.levels),
     )
     if len(material.names) > 1:
         yield Plate(

@@ -107,7 +107,7 @@ def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: s
     """Reconstruction against value, one panel per column; on the line where it is exact.
 
     Args:
-        x, mean: (rows, features) in the data's own units.
+        x, mean: (rows, features) in the data's own units; x is NaN where nothing was observed.
         names: of the features.
         name: of the model.
     """
@@ -117,7 +117,8 @@ def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: s
     figure = new_figure(2.5 * columns, 0.5 + 2.3 * rows, title)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for feature, axes in enumerate(panels[:count]):
-        values, found = x[:, feature], mean[:, feature]
+        seen = ~np.isnan(x[:, feature])
+        values, found = x[seen, feature], mean[seen, feature]
         explained = 1 - np.square(values - found).mean() / max(float(values.var()), 1e-300)
         style(axes, f"{short(names[feature], 15)}, R² {explained:.2f}", "value", "reconstruction")
         axes.scatter(values, found, s=5, alpha=0.4, color=color_of(0), linewidths=0)

@@ -20,21 +20,30 @@ from lowerbound.evaluation.figures.style import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 12
 NAMED_COLUMNS = 25
+NAMED_LEVELS = 5
 FILL = "#c9ced6"
 
 
-def marginals(real: Array, samples: Mapping[str, Array], names: Sequence[str]) -> Figure:
+def marginals(
+    real: Array,
+    samples: Mapping[str, Array],
+    names: Sequence[str],
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> Figure:
     """Histogram of each column: the data filled, samples as outlines.
 
     Args:
-        real: (rows, columns) in the data's own units.
+        real: (rows, columns) in the data's own units, NaN where nothing was observed.
         samples: by model, (count, columns).
         names: of the columns.
+        levels: what the codes of a column mean, by its name.
     """
+    levels = levels or {}
     count = min(real.shape[1], MOST_COLUMNS)
     rows, columns = grid_shape(count, 4)
     figure = new_figure(2.4 * columns, 0.6 + 1.8 * rows, "Each column: data and samples")
@@ -42,11 +51,18 @@ def marginals(real: Array, samples: Mapping[str, Array], names: Sequence[str]) -
     for column, axes in enumerate(panels[:count]):
         style(axes, short(names[column]))
         axes.set_yticks([])
-        edges = _edges(real[:, column], [values[:, column] for values in samples.values()])
-        axes.hist(real[:, column], edges, weights=_shares(real), color=FILL, label="held-out rows")
-        for index, (model, values) in enumerate(samples.items()):
+        seen = real[~np.isnan(real[:, column]), column]
+        drawn = {model: values[:, column] for model, values in samples.items()}
+        meanings = levels.get(names[column])
+        if meanings is None:
+            edges = _edges(seen, list(drawn.values()))
+        else:
+            edges = np.arange(len(meanings) + 1) - 0.5
+            _name_levels(axes, meanings)
+        axes.hist(seen, edges, weights=_shares(seen), color=FILL, label="held-out rows")
+        for index, (model, values) in enumerate(drawn.items()):
             axes.hist(
-                values[:, column],
+                values,
                 edges,
                 weights=_shares(values),
                 histtype="step",
@@ -70,7 +86,7 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
     """
     expected = _correlation(real)
     panels = {"data": expected, **{name: _correlation(values) for name, values in samples.items()}}
-    figure = new_figure(3.3 * len(panels) + 0.6, 3.9, "Correlations between columns")
+    figure = new_figure(3.3 * len(panels) + 0.6, 4.2, "Correlations between columns")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, matrix) in zip(grid, panels.items(), strict=True):
         off = np.abs(matrix - expected)[~np.eye(len(matrix), dtype=bool)]
@@ -78,13 +94,21 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
         style(axes, name + note)
         picture = axes.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1)
         few = len(matrix) <= NAMED_COLUMNS
-        shown = [short(column) for column in names] if few else []
+        shown = [short(column, 12) for column in names] if few else []
         axes.set_xticks(range(len(matrix)) if few else [], shown, rotation=90)
         named = few and axes is grid[0]
         axes.set_yticks(range(len(matrix)) if named else [], shown if named else [])
         axes.tick_params(labelsize=7, length=0)
     figure.colorbar(picture, ax=grid.tolist(), shrink=0.7).ax.tick_params(labelsize=7, colors=MUTED)
     return figure
+
+
+def _name_levels(axes: Axes, meanings: Sequence[str]) -> None:
+    """What each bar stands for, where there is room."""
+    few = len(meanings) <= NAMED_LEVELS
+    shown = [short(meaning, 8) for meaning in meanings] if few else []
+    axes.set_xticks(range(len(meanings)) if few else [], shown)
+    axes.tick_params(axis="x", labelsize=6, length=0)
 
 
 def _edges(real: Array, samples: Sequence[Array]) -> Array:
@@ -104,8 +128,15 @@ def _shares(values: Array) -> Array:
 
 
 def _correlation(values: Array) -> Array:
+    """Of each pair of columns over the rows that have both; 0 where one does not vary."""
+    seen = ~np.isnan(values)
+    n = seen.astype(float)
     with np.errstate(all="ignore"):
-        matrix: Array = np.nan_to_num(
-            np.corrcoef(values, rowvar=False).reshape(values.shape[1], -1)
-        )
+        center = np.where(seen, values, 0.0).sum(0) / n.sum(0)
+        x = np.where(seen, values - center, 0.0)  # dates in seconds would cancel otherwise
+        count = n.T @ n
+        sums, squares = x.T @ n, (x * x).T @ n
+        covariance = x.T @ x / count - sums * sums.T / count**2
+        variance = squares / count - (sums / count) ** 2
+        matrix: Array = np.nan_to_num(covariance / np.sqrt(variance * variance.T)).clip(-1, 1)
     return matrix
