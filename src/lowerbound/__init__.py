@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         Autoencoder as Autoencoder,
         ConditionalVAE as ConditionalVAE,
         ProbabilisticPCA as ProbabilisticPCA,
+        PyODDetector as PyODDetector,
+        VAEDetector as VAEDetector,
+        VAEImputer as VAEImputer,
     )
 
 __version__ = "0.1.0"
@@ -28,6 +31,9 @@ _MODULE_OF = {
     "ConditionalVAE": "lowerbound.estimators",
     "Autoencoder": "lowerbound.estimators",
     "ProbabilisticPCA": "lowerbound.estimators",
+    "VAEDetector": "lowerbound.estimators",
+    "PyODDetector": "lowerbound.estimators",
+    "VAEImputer": "lowerbound.estimators",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]

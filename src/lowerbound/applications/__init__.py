@@ -46,6 +46,12 @@ APPLICATIONS.register("arithmetic")(
 APPLICATIONS.register("mix")(
     Listing("lowerbound.applications.mixing", "coarse levels of some rows, fine levels of others")
 )
+APPLICATIONS.register("impute")(
+    Listing("lowerbound.applications.imputation", "fill missing cells, in-paint hidden pixels")
+)
+APPLICATIONS.register("detect")(
+    Listing("lowerbound.applications.anomaly", "find the odd rows, say how odd and why")
+)
 APPLICATIONS.register("info")(
     Listing("lowerbound.applications.info", "say what a model folder holds, its hashes verified")
 )

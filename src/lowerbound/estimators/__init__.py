@@ -2,7 +2,18 @@
 
 from lowerbound.estimators.autoencoder import Autoencoder
 from lowerbound.estimators.conditional_vae import ConditionalVAE
+from lowerbound.estimators.detector import VAEDetector
+from lowerbound.estimators.imputer import VAEImputer
 from lowerbound.estimators.probabilistic_pca import ProbabilisticPCA
+from lowerbound.estimators.pyod import PyODDetector
 from lowerbound.estimators.vae import VAE
 
-__all__ = ["VAE", "Autoencoder", "ConditionalVAE", "ProbabilisticPCA"]
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "ConditionalVAE",
+    "ProbabilisticPCA",
+    "PyODDetector",
+    "VAEDetector",
+    "VAEImputer",
+]

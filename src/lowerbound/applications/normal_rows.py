@@ -1,0 +1,140 @@
+"""What a fitted model is told of normal rows before it judges others.
+
+Three sources, the first that is there: rows that the person gives, what a detector kept beside its
+model, and the rows that were fitted on, with those that were set aside then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from lowerbound.applications import home
+from lowerbound.applications.detector_file import NAME, read_state
+from lowerbound.applications.sources import apart, open_untold, told
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError, LowerboundError
+from lowerbound.evaluation.anomaly import MOST_REFERENCES, SAMPLES, Reference, look
+from lowerbound.evaluation.conformal import Calibration
+from lowerbound.evaluation.explanation import Shares, shares
+from lowerbound.fitting import Fitted, held_out
+
+FEWEST_FRESH = 20  # rows held out for early stopping that say where the tails of scores begin
+USUAL_ROWS = 1_000  # that say what is usual of a feature
+
+
+@dataclass(frozen=True)
+class Normal:
+    """What normal rows look like to a model.
+
+    Attributes:
+        reference: what they score and where they lie.
+        calibration: scores of rows that nothing was fitted on; None where there are none.
+        usual: the average shares of a row.
+        told: where that is from, in words.
+    """
+
+    reference: Reference
+    calibration: Calibration | None
+    usual: Shares
+    told: str
+
+
+@dataclass(frozen=True)
+class NormalRows:
+    """Rows that are taken for normal.
+
+    Attributes:
+        seen: to compare with.
+        fresh: that the model was not trained on, for the tails of scores; None: those of ``seen``.
+        apart: that nothing was fitted or chosen on, for p-values; None where there are none.
+        told: where they are from, in words.
+    """
+
+    seen: Dataset
+    fresh: Dataset | None
+    apart: Dataset | None
+    told: str
+
+
+def normal_of(
+    fitted: Fitted, folder: str, given: Dataset | None, kind: str, seed: int = 0
+) -> Normal:
+    """What normal rows look like to a fitted model.
+
+    Args:
+        fitted: the model.
+        folder: its folder, which may hold a detector, and says what was fitted on.
+        given: normal rows that the model was not fitted on, from the person.
+        kind: of the score that is calibrated.
+        seed: of the draws.
+
+    Raises:
+        DataError: no normal rows are known; the message says how to give some.
+    """
+    if given is None and (Path(folder) / NAME).exists():
+        state, parameters = read_state(Path(folder))
+        same = parameters["criterion"] == kind
+        calibration = state.calibration if same else None
+        return Normal(state.reference, calibration, state.usual, "the detector's own rows")
+    rows = _rows(fitted, folder, given, seed)
+    seen = look(fitted.model, thinned(rows.seen, MOST_REFERENCES), samples=SAMPLES, seed=seed)
+    fresh = None if rows.fresh is None else look(fitted.model, rows.fresh, seed=seed)
+    reference = Reference.of(seen, fresh)
+    calibration = None
+    if rows.apart is not None:
+        scores = reference.scores(look(fitted.model, rows.apart, seed=seed), kind)
+        calibration = Calibration.of(scores)
+    usual = shares(fitted.model, thinned(rows.seen, USUAL_ROWS), seed=seed).mean()
+    return Normal(reference, calibration, usual, rows.told)
+
+
+def thinned(dataset: Dataset, most: int) -> Dataset:
+    """At most so many rows, evenly spread."""
+    if len(dataset) <= most:
+        return dataset
+    return dataset.subset(_spread(len(dataset), most))
+
+
+def _spread(rows: int, most: int) -> Tensor:
+    import torch
+
+    return torch.linspace(0, rows - 1, most).round().to(torch.int64)
+
+
+def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> NormalRows:
+    known = _fitted_on(fitted, folder)
+    if given is None:
+        if known is None:
+            raise DataError(
+                f"{folder} does not say which rows it was fitted on, or they are gone: give normal "
+                "rows that it was not fitted on with --calibrate"
+            )
+        return known
+    if known is None:
+        if len(given) < 4:
+            raise DataError(f"--calibrate has {len(given)} rows, and it takes at least 4")
+        seen, calibrating = given.split(0.5, seed)
+        where = f"{len(given):,} rows of --calibrate, half to compare with"
+        return NormalRows(seen, None, calibrating, where)
+    return NormalRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
+
+
+def _fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
+    """The rows that the model in a folder was fitted on, and those set aside; None if not known."""
+    asked = home.remembered(Path(folder))
+    if asked is None or not asked.get("data"):
+        return None
+    options = fitted.options.training
+    try:
+        dataset = open_untold(asked["data"], fitted)
+        parts = apart(asked["data"], dataset, asked.get("test", 0.0), options.seed, "raise")
+    except LowerboundError:  # moved, or another file by now
+        return None
+    seen, fresh = held_out(told(parts.training, fitted), options)
+    if fresh is None or len(fresh) < FEWEST_FRESH:
+        seen, fresh = told(parts.training, fitted), None
+    aside = None if parts.test is None else told(parts.test, fitted)
+    return NormalRows(seen, fresh, aside, parts.protocol)

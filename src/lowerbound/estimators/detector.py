@@ -1,0 +1,304 @@
+"""Anomaly detection as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from lowerbound.applications.detector_file import DetectorState, read_state, write_state
+from lowerbound.assembly import AUTO
+from lowerbound.data import Dataset
+from lowerbound.errors import OptionError
+from lowerbound.estimators import inputs
+from lowerbound.estimators.detector_columns import learn_columns
+from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.seeds import new_seed
+from lowerbound.estimators.vae import VAE
+from lowerbound.evaluation.anomaly import (
+    AMONG_ANOMALIES,
+    COMPONENTS,
+    Looks,
+    Reference,
+    check_score,
+    look,
+)
+from lowerbound.evaluation.conformal import Calibration, check_rate, rows_needed
+from lowerbound.evaluation.explanation import Shares, shares
+from lowerbound.fitting import Fitted, fit, held_out
+
+Self = TypeVar("Self", bound="VAEDetector")
+
+CALIBRATION = 0.2  # share of clean rows that the threshold is taken from
+FEWEST_FRESH = 20  # rows held out for early stopping that say where the tails of scores begin
+USUAL_ROWS = 1_000  # that say what is usual of a feature
+TRIMMED = 0.1  # share that is left out where contamination is "auto"
+REFITS = 1
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class VAEDetector(OutlierMixin, VAE):
+    r"""Finds rows unlike those that it was fitted on, by a variational autoencoder of them.
+
+    Signs are scikit-learn's: ``score_samples`` and ``decision_function`` are lower for worse rows,
+    ``predict`` says -1 for an anomaly and +1 for a normal row, and ``decision_function`` is
+    ``score_samples - offset_``. ``anomaly_score`` is higher for worse rows.
+
+    The default score needs no label and no choice:
+
+    .. math:: \sum_c -\log p_c, \quad c \in \{\text{bound, reconstruction, latent distance}\}
+
+    p_c the share of normal rows that score as high; see ``lowerbound.evaluation.anomaly``.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
+    >>> detector = VAEDetector(epochs=5, random_state=0).fit(X)
+    >>> detector.predict([[9.0, -9.0, 9.0, -9.0]])
+    array([-1])
+
+    Args:
+        criterion: "combined", "bound" (-L_K, nats), "reconstruction" (-log p(x | z), nats) or
+            "latent" (distance to the fitted rows through their codes, in standard deviations).
+        contamination: "clean": all rows fitted on are normal; "auto": some are not, so the worst
+            are left out of a second fit, and a table's model stays at factor analysis unless
+            ``epochs`` or ``minutes`` say more; a share up to 0.5: the same, and the threshold is
+            set so that ``predict`` finds as many among the rows fitted on.
+        false_alarm_rate: share of normal rows that ``predict`` may call anomalies; it holds for new
+            rows by conformal calibration, whatever the model. Of no effect for a share.
+        calibration: share of the rows that nothing is fitted on, for the threshold; at least as
+            many as ``false_alarm_rate`` takes, 1 / rate - 1. Rows that are too few for both are all
+            fitted on, with a warning; 0 does that without one.
+        latent_dim, n_importance and all others: as of ``VAE``. Matrices of numbers are modeled
+            column by column, each through its own quantile-normal map.
+
+    Attributes:
+        offset_: minus the anomaly score above which a row is an anomaly.
+        reference_: what normal rows score and where they lie.
+        calibration_: scores of the calibration rows.
+        fitted_, model_, history_, n_iter_, n_features_in_, feature_names_in_: as of ``VAE``.
+    """
+
+    criterion: str = "combined"
+    contamination: Any = "clean"
+    false_alarm_rate: float = 0.05
+    calibration: float = CALIBRATION
+
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
+        """Learn what is normal from X; y is ignored.
+
+        Raises:
+            OptionError: criterion, contamination or false_alarm_rate make no sense.
+            DataError: the rows cannot be modeled.
+
+        Warns:
+            UserWarning: too few rows to set some aside for the threshold.
+        """
+        self._check()
+        dataset = self._learn(X)
+        training, apart = self._apart(dataset)
+        self._adopt(self._robust(training))
+        self._refer(training)
+        rows = dataset if apart is None else apart
+        self.calibration_ = Calibration.of(self._anomalies(rows))
+        if apart is None:
+            share = self._share if self._share is not None else self.false_alarm_rate
+            self.offset_ = -float(np.quantile(self.calibration_.scores, 1 - share))
+        else:
+            self.offset_ = -self.calibration_.threshold(self.false_alarm_rate)
+        return self
+
+    def anomaly_score(self, X: Any) -> Array:
+        """How odd each row is by ``criterion``, (rows,); higher is worse."""
+        return self._anomalies(self._read(X))
+
+    def score_samples(self, X: Any, y: Any = None) -> Array:
+        """Minus ``anomaly_score``, (rows,): lower is worse."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> Array:
+        """``score_samples - offset_``, (rows,): below zero for anomalies."""
+        difference: Array = self.score_samples(X) - self.offset_
+        return difference
+
+    def predict(self, X: Any) -> Array:
+        """-1 for anomalies, +1 for normal rows, (rows,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> Array:
+        """How probable a row at least as odd is among normal ones, (rows,).
+
+        Uniform on new normal rows, or above: those fitted clean with rows set aside. With a share
+        of contamination they are ranks among the rows fitted on, anomalies included.
+        """
+        return self.calibration_.p_values(self.anomaly_score(X))
+
+    def components(self, X: Any) -> Any:
+        """All scores of each row, a pandas frame; higher is worse."""
+        import pandas as pd
+
+        index = X.index if inputs.is_frame(X) else None
+        looks = self._look(self._read(X))
+        return pd.DataFrame(self.reference_.components(looks), index=index)
+
+    def explain(self, X: Any, *, excess: bool = True) -> Any:
+        """Which features make the bound low: nats of each, and "rate" for the code.
+
+        Args:
+            X: rows.
+            excess: above what the feature costs on average among the rows fitted on; False: as
+                they are, so that a row's shares sum to -L_K.
+
+        Returns:
+            A pandas frame, (rows, columns + 1); for pictures an array, (rows, H, W).
+        """
+        dataset = self._read(X)
+        found = self._shares(dataset)
+        found = found.above(self.usual_) if excess else found
+        if dataset.schema.kind == "images":
+            return found.pixels(dataset.schema.event_shape).numpy()
+        import pandas as pd
+
+        names = [column.name for column in dataset.schema.modeled]
+        index = X.index if inputs.is_frame(X) else None
+        frame = pd.DataFrame(found.features.flatten(1).numpy(), columns=names, index=index)
+        return frame.assign(rate=found.rate.numpy())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model folder with the detector's reference beside it; no pickle."""
+        super().save(path)
+        state = DetectorState(self.reference_, self.calibration_, self.usual_, self.offset_)
+        write_state(Path(path), state, {name: getattr(self, name) for name in _KEPT})
+
+    @classmethod
+    def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
+        """Read what ``save`` wrote.
+
+        Raises:
+            ModelFolderError: the folder is missing, altered, or holds no detector.
+        """
+        detector = super().load(path)
+        state, parameters = read_state(Path(path))
+        detector.set_params(**parameters)
+        detector.reference_, detector.calibration_ = state.reference, state.calibration
+        detector.usual_, detector.offset_ = state.usual, state.offset
+        return detector
+
+    # fitting --------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        check_score(self.criterion)
+        check_rate(self.false_alarm_rate)
+        if not 0 <= self.calibration < 1:
+            raise OptionError(f"calibration is a share below 1, not {self.calibration}")
+        share = self._share
+        if share is None and self.contamination not in ("clean", "auto"):
+            raise OptionError(
+                f"contamination is 'clean', 'auto' or a share, not {self.contamination!r}"
+            )
+        if share is not None and not 0 < share <= 0.5:
+            raise OptionError(f"contamination is a share above 0 and up to 0.5, not {share}")
+
+    @property
+    def _share(self) -> float | None:
+        """Of anomalies among the rows fitted on, where it is told."""
+        return None if isinstance(self.contamination, str) else float(self.contamination)
+
+    @property
+    def _combined(self) -> tuple[str, ...]:
+        """What the combined score is made of."""
+        return COMPONENTS if self.contamination == "clean" else AMONG_ANOMALIES
+
+    def _apart(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
+        """The rows to fit on, and those to calibrate by; None where there are none of those."""
+        if self._share is not None or self.calibration == 0:
+            return dataset, None
+        needed = rows_needed(self.false_alarm_rate)
+        count = max(needed, round(self.calibration * len(dataset)))
+        if 2 * count > len(dataset):
+            warnings.warn(
+                f"a false-alarm rate of {self.false_alarm_rate:g} takes at least {needed:,} rows "
+                f"that nothing is fitted on, and {len(dataset):,} rows are too few to spare them: "
+                "the threshold is that of the rows fitted on, and more alarms are to be expected",
+                UserWarning,
+                stacklevel=3,
+            )
+            return dataset, None
+        return dataset.split(count / len(dataset), self._new_seed)
+
+    def _robust(self, training: Dataset) -> Fitted:
+        """A model of the rows; where some may be anomalies, of those that it finds least odd."""
+        options = self._options(self._new_seed)
+        fitted = fit(training, options, reporter=self._reporter())
+        if self.contamination == "clean":
+            return fitted
+        for _ in range(REFITS):
+            kept = self._least_odd(fitted, training)
+            fitted = fit(training.subset(kept), options, reporter=self._reporter())
+        return fitted
+
+    def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
+        """The rows without the share that is taken for anomalies, in their order."""
+        looks = look(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
+        odd = Reference.of(looks, combined=self._combined).scores(looks, self.criterion)
+        dropped = TRIMMED if self._share is None else self._share
+        count = max(2, round((1 - dropped) * len(training)))
+        kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
+        return kept
+
+    def _refer(self, training: Dataset) -> None:
+        """Learn what normal rows score: where some were held out while training, from those."""
+        seen, fresh = held_out(training, self.fitted_.options.training)
+        if fresh is not None and len(fresh) < FEWEST_FRESH:
+            seen, fresh = training, None
+        unseen = None if fresh is None else self._look(fresh)
+        self.reference_ = Reference.of(self._look(seen), unseen, combined=self._combined)
+        step = max(1, len(seen) // USUAL_ROWS)
+        self.usual_ = self._shares(seen.subset(range(0, len(seen), step))).mean()
+
+    def _options(self, seed: int) -> Any:
+        options = super()._options(seed)
+        if not self._by_columns:
+            return options
+        model, training = options.model, options.training
+        network = "tabular" if model.network == AUTO else model.network
+        likelihood = "mixed" if model.likelihood == AUTO else model.likelihood
+        told = training.epochs, training.updates, training.minutes
+        if self.contamination != "clean" and network == "tabular" and told == (None, None, None):
+            # factor analysis has too few parameters to learn anomalies by heart: stay there
+            training = replace(training, updates=1)
+        model = replace(model, network=network, likelihood=likelihood)
+        return replace(options, model=model, training=training)
+
+    # reading and scoring --------------------------------------------------------------------------
+
+    def _learn(self, X: Any) -> Dataset:
+        self._new_seed = new_seed(self.random_state)
+        plain = inputs.is_path(X) or inputs.is_pictures(X) or inputs.is_frame(X)
+        self._by_columns = not plain and self.likelihood in (AUTO, "mixed")
+        if not self._by_columns:
+            dataset = super()._learn(X)
+            self._by_columns = dataset.schema.kind == "table" and self.likelihood == AUTO
+            return dataset
+        return learn_columns(self, X, self._data_options())
+
+    def _look(self, dataset: Dataset) -> Looks:
+        return look(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+
+    def _shares(self, dataset: Dataset) -> Shares:
+        return shares(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+
+    def _anomalies(self, dataset: Dataset) -> Array:
+        return self.reference_.scores(self._look(dataset), self.criterion)
+
+    def _read(self, X: Any, y: Any = None) -> Dataset:
+        check_is_fitted(self)
+        return super()._read(X, y)
+
+
+_KEPT = ("criterion", "contamination", "false_alarm_rate", "calibration", "n_importance")

@@ -1,0 +1,333 @@
+"""Imputation as a scikit-learn transformer: missing cells in, completed rows out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from lowerbound import model_folder
+from lowerbound.assembly import AUTO
+from lowerbound.config import construct
+from lowerbound.data import load
+from lowerbound.data.columns import named
+from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.estimators import incomplete
+from lowerbound.estimators.imputer_fit import fit_options
+from lowerbound.estimators.incomplete import Rows
+from lowerbound.estimators.inputs import Array, as_numbers, describe, is_frame, with_text_names
+from lowerbound.estimators.seeds import new_seed
+from lowerbound.evaluation.imputation import SAMPLES, impute
+from lowerbound.evaluation.imputed_quantiles import DRAWS, imputed_quantiles
+from lowerbound.fitting import Fitted, fit
+from lowerbound.models import Model
+from lowerbound.training import History, TrainingOptions, reporter_for
+
+Self = TypeVar("Self", bound="VAEImputer")
+
+STRATEGIES = ("mean", "median", "sample")
+
+
+@dataclass(eq=False, repr=False)
+class VAEImputer(TransformerMixin, BaseEstimator):
+    r"""Fills missing cells by a variational autoencoder that was trained with cells missing.
+
+    The encoder sees which cells of a row are observed, x_o, and z ~ q(z | x_o) is weighed by how
+    well it explains them (Mattei & Frellsen 2019):
+
+    .. math:: \mathbb{E}[x_m \mid x_o] \approx \sum_k \bar w_k \, \mathbb{E}[x_m \mid z_k]
+
+    Training starts at factor analysis fitted to the observed cells, so that what is linear is known
+    before the first update.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3))
+    >>> X[::2, 1] = np.nan
+    >>> imputer = VAEImputer(epochs=2, random_state=0).fit(X)
+    >>> completed = imputer.transform(X)
+    >>> bool(np.isnan(completed).any()), bool(abs(completed[::2, 1] - X[::2, 0]).max() < 0.5)
+    (False, True)
+
+    Rows are a matrix or a pandas frame, with columns of any kind; missing are NaN, None, pandas'
+    NA and, in text, "?" and its like. Frames come back as frames with index and types kept, and
+    observed cells bit for bit. A level that the fit did not see counts as missing, with a warning.
+    A row with nothing observed gets what the model expects of any row. An identifier is not
+    modeled, and its missing cells stay missing.
+
+    Args:
+        strategy: "mean" (least squared error; the most probable level), "median" or "sample", one
+            draw from p(x_m | x_o). The last two are values that the column could hold: whole where
+            it is whole.
+        latent_dim: numbers that a row is shrunk to; None: one fewer than columns, 16 at most.
+        n_importance: K, latents drawn per row.
+        add_indicator: beside the rows, whether each column that had missing cells in the fit was
+            missing.
+        keep_empty_features: keep columns without a single observed value, as zeros; else they are
+            dropped, with a warning.
+        missing_values: what marks a missing cell in X, besides NaN.
+        network_options: of the network "tabular", such as ``{"hidden": (64, 64)}``.
+        likelihood: p(x | z), or "auto": by columns for frames, Gaussian for arrays.
+        likelihood_options: of that likelihood.
+        objective: "elbo" or "importance_weighted".
+        objective_options: of that objective, such as ``{"samples": 5}``.
+        epochs: passes over the rows; None: from their number, unless ``minutes`` is given.
+        minutes: training time; of it and ``epochs`` the first to be used up ends the training.
+        batch_size: rows per update.
+        learning_rate: Adam's step size at its highest.
+        validation: share of the rows held out for early stopping; small tables need every row.
+        patience: validations without gain before training stops; 0: never.
+        training_options: further fields of ``lowerbound.training.TrainingOptions``.
+        data_options: further keywords of ``lowerbound.data.load``, such as ``{"kinds": {...}}``.
+        random_state: an integer makes fit and draws repeatable; None draws anew at each fit.
+        verbose: 1 shows the progress.
+
+    Attributes:
+        fitted_: model, schema, options with every default resolved, and history.
+        model_: the fitted module.
+        history_: how training went.
+        empty_: whether each column was without an observed value, (columns,).
+        indicator_: columns whose missing cells ``add_indicator`` shows, by number.
+        n_features_in_: columns.
+        feature_names_in_: their names, where X has names.
+    """
+
+    strategy: str = "mean"
+    _: KW_ONLY
+    latent_dim: int | None = None
+    n_importance: int = SAMPLES
+    add_indicator: bool = False
+    keep_empty_features: bool = False
+    missing_values: Any = np.nan
+    network_options: Mapping[str, Any] | None = None
+    likelihood: str = AUTO
+    likelihood_options: Mapping[str, Any] | None = None
+    objective: str = "elbo"
+    objective_options: Mapping[str, Any] | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    validation: float = 0.0
+    patience: int = TrainingOptions.patience
+    training_options: Mapping[str, Any] | None = None
+    data_options: Mapping[str, Any] | None = None
+    random_state: Any = None
+    verbose: int = 0
+
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
+        """Fit the model to the observed cells of X; y is ignored.
+
+        Raises:
+            DataError, ValueError, TypeError: the rows cannot be modeled; the message says where.
+            OptionError: a parameter makes no sense.
+        """
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
+        X = self._checked(X, reset=True)
+        gone = incomplete.gone(X)
+        self.empty_: Array = np.asarray(gone.all(0))
+        self.indicator_: Array = np.flatnonzero(gone.any(0))
+        self._tell_empty(X)
+        reading = {"missing": "model", **(self.data_options or {})}
+        dataset = construct(load, incomplete.without(X, self.empty_), options=reading)
+        options = fit_options(self, dataset, new_seed(self.random_state))
+        reporter = reporter_for() if self.verbose else None
+        self.fitted_ = fit(dataset, options, reporter=reporter)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """The rows with their missing cells filled; one that has none is itself.
+
+        Raises:
+            DataError, ValueError, TypeError: the rows are not of the kind of the fit.
+        """
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        rows = self._rows(X)
+        if self.strategy == "median":
+            answers = self._quantiles(rows, (0.5,))[0]
+        else:
+            drawn = self.strategy == "sample"
+            made = self._impute(rows, int(drawn), self._seed)
+            answers = made.draws[0] if made.draws is not None else made.mean
+        return self._given_back(rows.filled(answers, self.strategy != "mean"), X)
+
+    def sample(self, X: Any, n_imputations: int = 5, *, random_state: Any = None) -> Any:
+        """Multiple imputation: every missing cell drawn ``n_imputations`` times.
+
+        Args:
+            X: rows.
+            n_imputations: how many completed tables.
+            random_state: None uses the estimator's, so that one with a seed repeats its draws.
+
+        Returns:
+            (n_imputations, rows, columns), or a list of frames for a frame.
+        """
+        check_is_fitted(self)
+        if n_imputations < 1:
+            raise OptionError(f"n_imputations must be at least 1, not {n_imputations}")
+        X = self._checked(X, reset=False)
+        rows = self._rows(X)
+        seed = new_seed(self.random_state if random_state is None else random_state)
+        draws = self._impute(rows, n_imputations, seed).draws
+        tables = [self._given_back(rows.filled(draw, exact=True), X) for draw in draws]
+        return tables if is_frame(X) else np.stack(tables)
+
+    def interval(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
+        """Between which values each missing cell lies with probability ``level``: (low, high).
+
+        Both are like X, and hold an observed cell as it is. A column of levels without order has no
+        interval: its missing cells stay missing.
+
+        Raises:
+            OptionError: the level is not between 0 and 1.
+        """
+        check_is_fitted(self)
+        if not 0 < level < 1:
+            raise OptionError(f"the level of an interval lies between 0 and 1, not {level}")
+        X = self._checked(X, reset=False)
+        rows = self._rows(X)
+        ends = self._quantiles(rows, ((1 - level) / 2, (1 + level) / 2))
+        low, high = (self._given_back(self._unordered(rows, end), X) for end in ends)
+        return low, high
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Names of the columns that come out."""
+        check_is_fitted(self, "n_features_in_")
+        names = _check_feature_names_in(self, input_features)
+        kept = names if self.keep_empty_features else names[~self.empty_]
+        told = self._indicator_names(names) if self.add_indicator else []
+        return np.array([*kept, *told], dtype=object)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model folder, which ``lowerbound impute`` and ``load`` read."""
+        check_is_fitted(self)
+        model_folder.write(Path(path), self.fitted_)
+
+    @classmethod
+    def load(cls: type[Self], path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Read a model folder whose model was fitted with missing cells.
+
+        Args:
+            path: the folder.
+            parameters: of the estimator; those of the fit are in the folder.
+
+        Raises:
+            ModelFolderError: the folder is missing or altered.
+            DataError: the model knows complete rows only, or no rows of a table.
+        """
+        fitted = model_folder.read(Path(path))
+        if not fitted.schema.missing or fitted.schema.kind == "images":
+            raise DataError(
+                f"{path} was fitted to complete rows or to pictures; fit a table with "
+                "VAEImputer, or with lowerbound fit --missing model"
+            )
+        imputer = cls(**{"random_state": fitted.options.training.seed, **parameters})
+        describe(imputer, fitted.schema)
+        imputer.fitted_ = fitted
+        imputer.empty_ = np.zeros(imputer.n_features_in_, dtype=bool)
+        imputer.indicator_ = np.arange(imputer.n_features_in_)
+        return imputer
+
+    @property
+    def model_(self) -> Model:
+        """The fitted module, in evaluation mode."""
+        check_is_fitted(self)
+        fitted: Fitted = self.fitted_
+        return fitted.model
+
+    @property
+    def history_(self) -> History:
+        """How training went."""
+        check_is_fitted(self)
+        fitted: Fitted = self.fitted_
+        return fitted.history
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        """X by scikit-learn's rules, missing cells marked by NaN."""
+        # columns whose names the fit did not see are taken by their places
+        if is_frame(X) and (reset or hasattr(self, "feature_names_in_")):
+            X = with_text_names(X)
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        else:
+            X = validate_data(
+                self,
+                as_numbers(X),
+                reset=reset,
+                ensure_all_finite=False,  # the reader names column and rows
+                ensure_min_samples=2 if reset else 1,
+            )
+        return incomplete.with_gaps(X, self.missing_values)
+
+    def _rows(self, X: Any) -> Rows:
+        kept = incomplete.without(X, self.empty_)
+        with warnings.catch_warnings():
+            # an identifier was seen in the fit, and is passed over again
+            warnings.filterwarnings("ignore", "the model was not fitted on column")
+            return Rows(kept, load(kept, schema=self.fitted_.schema))
+
+    def _impute(self, rows: Rows, draws: int, seed: int) -> Any:
+        return impute(self.model_, rows.dataset, samples=self.n_importance, draws=draws, seed=seed)
+
+    def _quantiles(self, rows: Rows, shares: tuple[float, ...]) -> Array:
+        return imputed_quantiles(
+            self.model_,
+            rows.dataset,
+            shares,
+            samples=self.n_importance,
+            draws=DRAWS,
+            seed=self._seed,
+        )
+
+    def _unordered(self, rows: Rows, end: Array) -> Any:
+        """The rows filled, save those columns whose levels have no order."""
+        filled = rows.filled(end, exact=True)
+        for i, column in enumerate(rows.schema.columns):
+            if column.kind == "categorical" and is_frame(filled):
+                series = filled[column.name]
+                filled[column.name] = series.mask(rows.hidden[:, i])
+        return filled
+
+    def _given_back(self, filled: Any, X: Any) -> Any:
+        """With empty columns and the indicator, as asked for."""
+        if self.keep_empty_features:
+            filled = incomplete.with_zeros(filled, X, self.empty_)
+        if not self.add_indicator:
+            return filled
+        names = self._indicator_names(_check_feature_names_in(self, None))
+        return incomplete.with_indicator(filled, X, self.indicator_, names)
+
+    def _indicator_names(self, names: Array) -> list[str]:
+        return [f"missingindicator_{names[i]}" for i in self.indicator_]
+
+    def _tell_empty(self, X: Any) -> None:
+        names = list(X.columns) if is_frame(X) else [f"x{i}" for i in range(X.shape[1])]
+        empty = [name for name, is_empty in zip(names, self.empty_, strict=True) if is_empty]
+        if len(empty) == len(names):
+            raise DataError("every value is missing: there is nothing to learn from")
+        if empty and not self.keep_empty_features:
+            warnings.warn(
+                f"no value was observed in {named(empty)}: dropped; keep_empty_features=True keeps "
+                "such columns, as zeros",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def _seed(self) -> int:
+        fitted: Fitted = self.fitted_
+        return fitted.options.training.seed

@@ -1,0 +1,82 @@
+"""The detector by PyOD's conventions: higher is worse, 1 is an anomaly, 0 is none.
+
+PyOD itself is neither needed nor imported: the names, signs and shapes are what its tools look for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from lowerbound.estimators.detector import VAEDetector
+from lowerbound.estimators.inputs import Array
+
+Self = TypeVar("Self", bound="PyODDetector")
+
+
+@dataclass(eq=False, repr=False)
+class PyODDetector(BaseEstimator):
+    """A ``VAEDetector`` that speaks as PyOD's detectors do.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(200, 2)) @ np.ones((2, 4))
+    >>> detector = PyODDetector(contamination=0.1, detector=VAEDetector(epochs=5, random_state=0))
+    >>> int(detector.fit(X).labels_.sum())
+    20
+
+    Args:
+        contamination: share of anomalies among the rows fitted on, above 0 and up to 0.5.
+        detector: whose other parameters are taken; None: a ``VAEDetector`` as it comes.
+
+    Attributes:
+        decision_scores_: of the rows fitted on, higher is worse, (rows,).
+        threshold_: above which a row is an anomaly.
+        labels_: of the rows fitted on, 1 for an anomaly, (rows,).
+        detector_: the fitted ``VAEDetector``.
+    """
+
+    contamination: float = 0.1
+    detector: VAEDetector | None = None
+
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
+        """Learn what is normal from X; y is ignored.
+
+        Raises:
+            OptionError: contamination is not above 0 and up to 0.5.
+        """
+        chosen = VAEDetector() if self.detector is None else clone(self.detector)
+        self.detector_ = chosen.set_params(contamination=float(self.contamination)).fit(X)
+        self.decision_scores_ = self.decision_function(X)
+        self.threshold_ = -self.detector_.offset_
+        self.labels_ = (self.decision_scores_ > self.threshold_).astype(int)
+        return self
+
+    def decision_function(self, X: Any) -> Array:
+        """How odd each row is, (rows,); higher is worse."""
+        check_is_fitted(self, "detector_")
+        scores: Array = self.detector_.anomaly_score(X)
+        return scores
+
+    def predict(self, X: Any) -> Array:
+        """1 for anomalies, 0 for normal rows, (rows,)."""
+        labels: Array = (self.decision_function(X) > self.threshold_).astype(int)
+        return labels
+
+    def fit_predict(self, X: Any, y: Any = None) -> Array:
+        """``labels_`` after ``fit``."""
+        labels: Array = self.fit(X).labels_
+        return labels
+
+    def predict_proba(self, X: Any) -> Array:
+        """(probability of a normal row, of an anomaly), (rows, 2): PyOD's linear unification.
+
+        The score's place between the lowest and the highest of the rows fitted on.
+        """
+        low, high = self.decision_scores_.min(), self.decision_scores_.max()
+        place = (self.decision_function(X) - low) / max(high - low, np.finfo(float).tiny)
+        odd = place.clip(0, 1)
+        return np.stack([1 - odd, odd], axis=1)

@@ -1,0 +1,186 @@
+r"""E[x | z] in the person's units, column by column: what an imputation averages.
+
+A mean of transformed values is not the transform of a mean. For a continuous column with a bent way
+in, u = T(v), and p(u | z) = N(mu, sigma^2),
+
+.. math:: \mathbb{E}[v \mid z] = \int T^{-1}(u) \, N(u; \mu, \sigma^2) \, du
+
+is a smooth function of mu alone, since sigma is the column's own: it is tabulated once, each entry
+by Gauss-Hermite quadrature, and looked up after. A mixed column has pi * atom + (1 - pi) * that, a
+count its mean, and a column of levels their probabilities, the largest of which decides.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.column import HIGHEST, LOWEST, Column
+from lowerbound.data.schema import Schema
+from lowerbound.likelihoods.columns.atom import AtomEmission
+from lowerbound.likelihoods.columns.group import DiscreteEmission
+from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.likelihoods.mixed import MixedEmission
+from lowerbound.trace import Emission
+
+Array = np.ndarray[Any, Any]
+
+NODES = 9  # of the quadrature: exact for polynomials up to degree 17
+STEPS = 64  # entries of the table per model unit; linear in between
+
+
+class Expectation(ABC):
+    """Numbers per row that may be averaged over draws of z, and the answer they come to.
+
+    Attributes:
+        width: how many numbers.
+    """
+
+    width: int
+
+    @abstractmethod
+    def given(self, emission: Emission) -> Tensor:
+        """The numbers of each draw and row, (samples, batch, width), at least as exact as it."""
+
+    @abstractmethod
+    def answer(self, averaged: Tensor) -> Array:
+        """(batch, width) to rows in the person's units and layout; codes for levels, float64."""
+
+
+def expectation(schema: Schema, emission: Emission) -> Expectation:
+    """The expectation of rows of ``schema`` under emissions like ``emission``."""
+    if isinstance(emission, MixedEmission):
+        return ByColumn(schema, emission)
+    return InUnits(schema)
+
+
+class InUnits(Expectation):
+    """For vectors and pictures, whose way in is affine: the mean in model units, decoded."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.width = schema.dimension
+
+    def given(self, emission: Emission) -> Tensor:
+        return emission.mean.flatten(2)
+
+    def answer(self, averaged: Tensor) -> Array:
+        rows = averaged.unflatten(1, self.schema.event_shape)
+        return self.schema.decode(rows, rounded=False).astype(np.float64)
+
+
+class ByColumn(Expectation):
+    """For tables: one number per column, or one for each level of a column that has levels.
+
+    Args:
+        schema: of the table.
+        emission: any of the model's answers; the columns' sigmas are taken from it.
+    """
+
+    def __init__(self, schema: Schema, emission: MixedEmission) -> None:
+        self.schema = schema
+        sizes = [max(1, len(column.levels)) for column in schema.modeled]
+        self.first = [int(place) for place in np.cumsum([0, *sizes])]
+        self.width = self.first[-1]
+        self.curves = {
+            place: Curve([schema.modeled[i] for i in columns], gaussian.scale)
+            for place, (part, columns) in enumerate(_parts(emission))
+            if (gaussian := _continuous(part)) is not None
+        }
+
+    def given(self, emission: Emission) -> Tensor:
+        assert isinstance(emission, MixedEmission)
+        shape = (*emission.batch_shape, self.width)
+        numbers = torch.empty(shape, dtype=torch.float64, device=emission.parts[0].mean.device)
+        for place, (part, columns) in enumerate(_parts(emission)):
+            if place in self.curves:
+                numbers[..., self._slots(columns)] = self._continuous(place, part, columns)
+            elif isinstance(part, DiscreteEmission):
+                for index, column in enumerate(columns):
+                    levels = slice(self.first[column], self.first[column + 1])
+                    numbers[..., levels] = part.probabilities(index).double()
+            else:
+                numbers[..., self._slots(columns)] = part.mean.double()
+        return numbers
+
+    def answer(self, averaged: Tensor) -> Array:
+        numbers = averaged.detach().cpu().numpy()
+        values = np.empty((len(numbers), len(self.schema.columns)))
+        values[:] = [column.shift for column in self.schema.columns]
+        modeled = [i for i, column in enumerate(self.schema.columns) if column.modeled]
+        for index, place in enumerate(modeled):
+            own = numbers[:, self.first[index] : self.first[index + 1]]
+            values[:, place] = own.argmax(1) if self.schema.columns[place].levels else own[:, 0]
+        return values
+
+    def _continuous(self, place: int, part: Emission, columns: Sequence[int]) -> Tensor:
+        gaussian = _continuous(part)
+        assert gaussian is not None
+        values = self.curves[place](gaussian.loc)
+        if not isinstance(part, AtomEmission):
+            return values
+        share = torch.sigmoid(part.logit.double())
+        atoms = [self.schema.modeled[column].atom for column in columns]
+        atom = torch.tensor(atoms, dtype=torch.float64, device=share.device)
+        return share * atom + (1 - share) * values
+
+    def _slots(self, columns: Sequence[int]) -> list[int]:
+        return [self.first[column] for column in columns]
+
+
+class Curve:
+    r"""E[T^{-1}(u)], u ~ N(mu, sigma^2), as a function of mu; exact where T is affine.
+
+    Args:
+        columns: continuous ones.
+        sigma: of each, model units, (columns,).
+    """
+
+    def __init__(self, columns: Sequence[Column], sigma: Tensor) -> None:
+        device, deviation = sigma.device, sigma.detach().cpu().double().numpy()
+        entries = [_tabulated(c, s) for c, s in zip(columns, deviation, strict=True)]
+        self.table = torch.from_numpy(np.stack(entries)).to(device)
+        self.affine = torch.tensor([column.affine for column in columns], device=device)
+        self.scale = torch.tensor([c.scale for c in columns], dtype=torch.float64, device=device)
+        self.shift = torch.tensor([c.shift for c in columns], dtype=torch.float64, device=device)
+
+    def __call__(self, mu: Tensor) -> Tensor:
+        """(..., columns) to the person's units, float64."""
+        mu = mu.double()
+        place = (mu.clamp(LOWEST, HIGHEST) - LOWEST) * STEPS
+        left = place.long().clamp_max(self.table.shape[1] - 2)
+        column = torch.arange(len(self.table), device=mu.device)
+        below, above = self.table[column, left], self.table[column, left + 1]
+        bent = torch.lerp(below, above, place - left)
+        return torch.where(self.affine, mu * self.scale + self.shift, bent)
+
+
+def _tabulated(column: Column, sigma: float) -> Array:
+    """The expectation at each mu = LOWEST, LOWEST + 1 / STEPS, ..., HIGHEST."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    mu = np.linspace(LOWEST, HIGHEST, round(HIGHEST - LOWEST) * STEPS + 1)
+    units = (mu[:, None] + sigma * nodes).clip(LOWEST, HIGHEST)
+    values: Array = column.decode(units) @ (weights / weights.sum())
+    return values
+
+
+def _parts(emission: MixedEmission) -> Iterator[tuple[Emission, list[int]]]:
+    """Each group of columns with their places among the modeled ones."""
+    count = sum(emission.sizes)
+    order = range(count) if emission.gather is None else emission.gather.tolist()
+    first = 0
+    for part, size in zip(emission.parts, emission.sizes, strict=True):
+        yield part, list(order[first : first + size])
+        first += size
+
+
+def _continuous(part: Emission) -> GaussianEmission | None:
+    """The Gaussian of a group of continuous or mixed columns."""
+    if isinstance(part, AtomEmission):
+        return part.rest
+    return part if isinstance(part, GaussianEmission) else None

@@ -1,0 +1,167 @@
+"""detect: scores, verdicts, explanations, known anomalies, windows, pictures; and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.cli import main
+from lowerbound.data import load
+from lowerbound.evaluation.likelihood import score
+from lowerbound.model_folder import read
+from tests.cli.conftest import Run
+
+
+def odd_people(table: Path, path: Path) -> Path:
+    """The people, ten more of whom weigh thrice as much, and who they are."""
+    frame = pd.read_csv(table).drop(columns="kind")
+    odd = frame.head(10).assign(weight=lambda rows: rows["weight"] * 3)
+    both = pd.concat([frame.assign(odd=0), odd.assign(odd=1)])
+    both.to_csv(path, index=False)
+    return path
+
+
+def test_every_row_is_scored_and_the_oddest_explained(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    data = odd_people(table, tmp_path / "odd.csv")
+    out = tmp_path / "scores.csv"
+    done = run("detect", table_model, data, "-o", out, "--label", "odd", "--json")
+    found = done.object
+    assert done.code == 0
+    assert found["rows"] == 90
+    assert found["ranking"]["anomalies"] == 10
+    assert found["ranking"]["auroc"] > 0.95
+    assert {row["row"] for row in found["oddest"][:3]} <= {str(row) for row in range(80, 90)}
+    assert "weight" in found["oddest"][0]["features"]
+    scores = pd.read_csv(out)
+    assert list(scores) == [
+        "row", "score", "p_value", "anomaly", "combined", "bound", "reconstruction", "latent",
+    ]  # fmt: skip
+    assert scores["anomaly"].sum() == found["found"]
+    assert ((scores["p_value"] <= found["verdict"]["alpha"]) == (scores["anomaly"] == 1)).all()
+    text = run("detect", table_model, data, "--label", "odd").out
+    assert "known anomalies: AUROC" in text
+    assert "nats)" in text
+
+
+def test_the_bound_is_the_librarys(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    run("detect", table_model, table, "--score", "bound", "-o", tmp_path / "s.parquet")
+    fitted = read(table_model)
+    bound = score(fitted.model, load(table, schema=fitted.schema), samples=16).bound
+    found = pd.read_parquet(tmp_path / "s.parquet")
+    np.testing.assert_allclose(found["score"], -bound.numpy(), rtol=1e-6)
+
+
+def test_rows_that_are_given_calibrate(run: Run, table: Path, pca: Path, tmp_path: Path) -> None:
+    rows = pd.concat([pd.read_csv(table)] * 2)
+    rows.to_csv(tmp_path / "normal.csv", index=False)
+    words = ("detect", pca, table, "--calibrate", tmp_path / "normal.csv", "--alpha", 0.01)
+    verdict = run(*words, "--json").object["verdict"]
+    assert verdict["rows"] == 160
+    assert verdict["alpha"] == 0.01
+
+
+def test_too_few_rows_for_a_rate_say_how_many_it_takes(
+    run: Run, table: Path, table_model: Path
+) -> None:
+    done = run("detect", table_model, table, "--alpha", 0.01)
+    assert done.code == 2
+    assert "takes at least 99 calibration rows, and there are 8" in done.err
+    least = run("detect", table_model, table, "--json").object["verdict"]
+    assert least["alpha"] == pytest.approx(1 / 9)
+
+
+def test_pictures_have_heat_maps(
+    run: Run, pictures: Path, picture_model: Path, tmp_path: Path
+) -> None:
+    words = ("detect", picture_model, pictures, "-o", tmp_path / "s.json", "--normal", "above")
+    done = run(*words, "--json")
+    assert done.object["files"] == [str(tmp_path / "s.json"), str(tmp_path / "s_heat.png")]
+    assert (tmp_path / "s_heat.png").read_bytes()[1:4] == b"PNG"
+    assert len(json.loads((tmp_path / "s.json").read_text())) == 60
+    assert done.object["ranking"]["anomalies"] == 30
+    assert done.object["oddest"][0]["row"].endswith(".png")
+
+
+def test_an_autoencoder_has_every_score_but_the_bound(
+    run: Run, pictures: Path, autoencoder: Path
+) -> None:
+    assert run("detect", autoencoder, pictures, "--score", "reconstruction").code == 0
+    assert run("detect", autoencoder, pictures).code == 0
+    done = run("detect", autoencoder, pictures, "--score", "bound")
+    assert done.code == 2
+    assert "no prior and so no bound" in done.err
+
+
+def test_a_series_is_scored_by_windows(run: Run, tmp_path: Path) -> None:
+    from lowerbound.data.windows import Windows
+
+    time = np.arange(400)
+    noise = 0.1 * np.random.default_rng(0).normal(size=400)
+    series = pd.DataFrame({"load": np.sin(time / 4) + noise})
+    Windows(12).frame(series).to_csv(tmp_path / "windows.csv", index=False)
+    model = tmp_path / "model"
+    words = ["fit", str(tmp_path / "windows.csv"), "-o", str(model), "--no-report"]
+    assert main([*words, "--epochs", "3"]) == 0
+    series.loc[200:203, "load"] += 3.0
+    series.to_csv(tmp_path / "series.csv", index=False)
+    out = tmp_path / "s.csv"
+    done = run("detect", model, tmp_path / "series.csv", "--window", 12, "-o", out, "--json")
+    scores = pd.read_csv(out)
+    assert done.object["rows"] == len(scores) == 400
+    assert abs(int(scores["score"].argmax()) - 201) < 6
+    start, end = map(int, done.object["oddest"][0]["row"].split("-"))
+    assert start <= 203
+    assert end >= 200
+
+
+def test_a_detector_is_used_as_it_was_fitted(run: Run, table: Path, tmp_path: Path) -> None:
+    from lowerbound import VAEDetector
+
+    people = pd.read_csv(table).drop(columns="kind")
+    detector = VAEDetector(epochs=2, random_state=0, false_alarm_rate=0.1).fit(people)
+    detector.save(tmp_path / "model")
+    people.to_csv(tmp_path / "people.csv", index=False)
+    run("detect", tmp_path / "model", tmp_path / "people.csv", "-o", tmp_path / "s.csv")
+    found = pd.read_csv(tmp_path / "s.csv")["score"]
+    np.testing.assert_allclose(found, detector.anomaly_score(people), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-o", "scores.txt"), "scores are written as .csv, .parquet or .json"),
+        (("--label", "knd"), "did you mean 'kind'"),
+        (("--label", "kind", "--normal", "tal"), "did you mean 'tall'"),
+        (("--alpha", "2"), "a false-alarm rate lies between 0 and 1"),
+        (("--score", "bond"), "did you mean 'bound'"),
+        (("--window", "500"), "a series of 80 points has no window of 500"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    run: Run, table: Path, table_model: Path, words: tuple[str, ...], message: str
+) -> None:
+    done = run("detect", table_model, table, *words)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_a_model_whose_rows_are_gone_asks_for_some(
+    run: Run, table: Path, table_model: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    folder = tmp_path / "moved"
+    shutil.copytree(table_model, folder)
+    (folder / "request.json").unlink()
+    done = run("detect", folder, table)
+    assert done.code == 2
+    assert "with --calibrate" in done.err
+    assert run("detect", folder, table, "--calibrate", table).code == 0

@@ -1,0 +1,125 @@
+"""``lowerbound impute``: files in, completed files out, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.cli.conftest import Run, fitted
+
+
+@pytest.fixture(scope="module")
+def holes(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The people, with cells missing."""
+    frame = pd.read_csv(table)
+    hidden = np.random.default_rng(1).random(frame.shape) < 0.2
+    hidden[:, list(frame).index("kind")] = False
+    path = tmp_path_factory.mktemp("holes") / "people.csv"
+    frame.mask(hidden).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(holes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of the people with cells missing."""
+    return fitted(holes, tmp_path_factory.mktemp("models") / "holes")
+
+
+@pytest.fixture(scope="module")
+def painter(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of the pictures that may have pixels hidden."""
+    return fitted(pictures, tmp_path_factory.mktemp("models") / "painter", "--missing", "model")
+
+
+def test_a_table_is_completed(run: Run, model: Path, holes: Path, tmp_path: Path) -> None:
+    outcome = run("impute", model, holes, "-o", tmp_path / "whole.csv")
+    assert outcome.code == 0
+    given, found = pd.read_csv(holes), pd.read_csv(tmp_path / "whole.csv")
+    assert not found.isna().any(axis=None)
+    assert (found["weight"][given["weight"].notna()] == given["weight"].dropna()).all()
+    cells = int(given.isna().sum().sum())
+    assert outcome.out.startswith(f"{cells:,} missing cells in ")
+
+
+def test_draws_are_reported(run: Run, model: Path, holes: Path, tmp_path: Path) -> None:
+    words = ("-o", tmp_path / "whole.csv", "--draws", 2, "--samples", 20, "--json")
+    report = run("impute", model, holes, *words).object
+    assert report["command"] == "impute"
+    assert report["draws"] == 2
+    assert report["filled"]["size"] == int(pd.read_csv(holes)["size"].isna().sum())
+    assert report["widths"]["size"] > 0
+    assert report["effective_sample_size"] > 1
+    assert (tmp_path / "whole-2.csv").exists()
+    assert report["files_written"] == 3
+
+
+def test_a_seed_repeats_the_draws(run: Run, model: Path, holes: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        out = tmp_path / f"{name}.csv"
+        assert run("impute", model, holes, "-o", out, "--strategy", "sample", "--seed", seed)
+    a, b, c = ((tmp_path / f"{name}.csv").read_text() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_pictures_are_painted(run: Run, painter: Path, pictures: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    mask = np.full((6, 5), 255, np.uint8)
+    mask[:3] = 0
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    words = ("--mask", tmp_path / "mask.png", "--draws", 2, "--samples", 5)
+    outcome = run("impute", painter, pictures, "-o", tmp_path / "sheet.png", *words)
+    assert outcome.code == 0, outcome.err
+    assert "pixels  900" in outcome.out
+    assert (tmp_path / "sheet.png").exists()
+
+
+def test_bad_input_is_a_sentence(
+    run: Run,
+    model: Path,
+    picture_model: Path,
+    painter: Path,
+    pictures: Path,
+    holes: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out.csv"
+    refused = run("impute", picture_model, pictures, "-o", tmp_path / "out.png")
+    assert refused.code == 2
+    assert "fit it again with --missing model" in refused.err
+    refused = run("impute", model, holes, "-o", tmp_path / "out.png")
+    assert refused.code == 2
+    assert "this data is written as .csv, .parquet" in refused.err
+    refused = run("impute", model, holes, "-o", out, "--strategy", "means")
+    assert refused.code == 2
+    assert "mean" in refused.err
+    refused = run("impute", model, holes, "-o", out, "--samples", 0)
+    assert refused.code == 2
+    assert "--samples at least 1" in refused.err
+    refused = run("impute", painter, pictures, "-o", tmp_path / "o.png", "--mask", "no.png")
+    assert refused.code == 2
+    assert "no.png" in refused.err
+    pd.read_csv(holes).drop(columns="size").to_csv(tmp_path / "less.csv", index=False)
+    refused = run("impute", model, tmp_path / "less.csv", "-o", out)
+    assert refused.code == 2
+    assert "column 'size' missing" in refused.err
+    pd.read_csv(holes).assign(size=np.inf).to_csv(tmp_path / "inf.csv", index=False)
+    refused = run("impute", model, tmp_path / "inf.csv", "-o", out)
+    assert refused.code == 2
+    assert "column 'size' has inf in rows 0" in refused.err
+    assert not out.exists()
+
+
+def test_a_level_that_the_fit_did_not_see(
+    run: Run, model: Path, holes: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(holes).head(3).assign(kind="giant")
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    outcome = run("impute", model, tmp_path / "new.csv", "-o", tmp_path / "out.csv")
+    assert outcome.code == 0
+    assert "'kind' has levels that the model was not fitted on: 'giant'" in outcome.err
+    assert set(pd.read_csv(tmp_path / "out.csv")["kind"]) <= {"tall", "short"}

@@ -1,0 +1,196 @@
+"""The detector: signs, thresholds, explanations, contaminated training, PyOD's face, its file."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from lowerbound import VAE, PyODDetector, VAEDetector
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.evaluation.conformal import Calibration
+from tests.estimators.conftest import rows
+
+Array = np.ndarray[Any, Any]
+
+few = pytest.mark.filterwarnings("ignore:a false-alarm rate of .* too few")
+
+
+@pytest.fixture(scope="module")
+def detector() -> VAEDetector:
+    return VAEDetector(epochs=30, random_state=0).fit(rows(400))
+
+
+@few
+@parametrize_with_checks([VAEDetector(epochs=5)])
+def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
+    check(estimator)
+
+
+def test_signs(detector: VAEDetector) -> None:
+    normal, odd = rows(100, seed=1), rows(100, seed=1) + np.array([0, 0, 0, 9.0, 0])
+    assert detector.anomaly_score(odd).mean() > detector.anomaly_score(normal).mean()
+    np.testing.assert_array_equal(detector.score_samples(odd), -detector.anomaly_score(odd))
+    np.testing.assert_array_equal(
+        detector.decision_function(odd), detector.score_samples(odd) - detector.offset_
+    )
+    np.testing.assert_array_equal(
+        detector.predict(odd), np.where(detector.decision_function(odd) < 0, -1, 1)
+    )
+    assert (detector.predict(odd) == -1).all()
+
+
+def test_false_alarms_are_as_many_as_promised(detector: VAEDetector) -> None:
+    new = rows(2_000, seed=1)
+    alarms = float((detector.predict(new) == -1).mean())
+    low, high = detector.calibration_.band(0.05, 2_000, level=0.99)
+    assert low <= alarms <= high
+    np.testing.assert_array_equal(detector.predict(new) == -1, detector.p_values(new) <= 0.05)
+
+
+def test_rows_are_judged_for_themselves(detector: VAEDetector) -> None:
+    X = rows(60, seed=2)
+    whole = detector.anomaly_score(X)
+    np.testing.assert_allclose(detector.anomaly_score(X[::-1])[::-1], whole, rtol=1e-9)
+    alone = np.concatenate([detector.anomaly_score(X[[row]]) for row in range(5)])
+    np.testing.assert_allclose(alone, whole[:5], rtol=1e-9)
+
+
+def test_a_copy_of_a_normal_row_is_normal_and_going_away_is_not(detector: VAEDetector) -> None:
+    normal = rows(400)[np.argsort(detector.anomaly_score(rows(400)))[:50]]
+    assert (detector.predict(normal.copy()) == 1).all()
+    steps = [detector.anomaly_score(normal + away * rows(400).std(0)) for away in (0, 3, 6, 12, 50)]
+    assert (np.diff(steps, axis=0) > 0).all()
+
+
+def test_a_change_of_units_keeps_the_ranking() -> None:
+    """Scores by the bound shift by the log of the scale, and no other score moves."""
+    X, scale = rows(200), np.array([1000.0, 1, 1, 1, 1])
+    parameters: dict[str, Any] = {"epochs": 3, "random_state": 0}
+    first = VAEDetector(**parameters).fit(X)
+    second = VAEDetector(**parameters).fit(X * scale + [5.0, 0, 0, 0, 0])
+    before = first.components(X)
+    after = second.components(X * scale + [5.0, 0, 0, 0, 0])
+    np.testing.assert_allclose(after["bound"] - before["bound"], np.log(1000), rtol=1e-5)
+    for name in ("combined", "latent"):
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-4, atol=1e-5)
+
+
+def test_shares_sum_to_the_bound_and_name_the_culprit(detector: VAEDetector) -> None:
+    X = rows(50, seed=3)
+    X[:, 2] += 0.2  # in a column whose standard deviation is a hundredth
+    whole = detector.explain(X, excess=False)
+    np.testing.assert_allclose(whole.sum(axis=1), detector.components(X)["bound"], atol=1e-6)
+    assert (detector.explain(X).drop(columns="rate").idxmax(axis=1) == "x2").mean() > 0.9
+
+
+@pytest.mark.parametrize("criterion", ["combined", "bound", "reconstruction", "latent"])
+def test_every_criterion_finds_what_is_far(criterion: str) -> None:
+    detector = VAEDetector(criterion=criterion, epochs=3, random_state=0).fit(rows(200))
+    assert (detector.predict(rows(20, seed=1) * -5) == -1).all()
+
+
+@pytest.mark.parametrize("contamination", ["auto", 0.1])
+def test_contaminated_rows_are_found_among_those_fitted_on(contamination: Any) -> None:
+    X = rows(300)
+    X[:30] = rows(30, seed=4) * [1, 1, 1, -8, 1]
+    detector = VAEDetector(contamination=contamination, random_state=0).fit(X)
+    odd = detector.anomaly_score(X)
+    assert odd[:30].mean() > np.quantile(odd[30:], 0.9)
+    if contamination == 0.1:
+        assert (detector.predict(X) == -1).sum() == 30
+
+
+def test_frames_of_mixed_kinds_with_missing_cells() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rows(200), columns=list("abcde"))
+    frame["color"] = rng.choice(["red", "green", "blue"], 200)
+    frame.loc[::7, "a"] = np.nan
+    detector = VAEDetector(epochs=3, random_state=0).fit(frame)
+    found = detector.explain(frame.head(3))
+    assert list(found.columns) == [*"abcde", "color", "rate"]
+    assert np.isfinite(detector.anomaly_score(frame)).all()
+
+
+def test_pictures_have_heat_maps(digits: tuple[Array, Array]) -> None:
+    pictures, _ = digits
+    detector = VAEDetector(epochs=2, latent_dim=4, random_state=0).fit(pictures)
+    odd = pictures[:2].copy()
+    odd[:, 0, 0] = 16  # a corner that is always dark
+    heat = detector.explain(odd)
+    assert heat.shape == (2, 8, 8)
+    assert (heat.reshape(2, -1).argmax(1) == 0).all()
+
+
+def test_too_few_rows_are_all_fitted_on_and_that_is_said() -> None:
+    with pytest.warns(
+        UserWarning, match="takes at least 99 rows that nothing is fitted on, and 60"
+    ):
+        VAEDetector(epochs=1, false_alarm_rate=0.01).fit(rows(60))
+
+
+def test_a_detector_is_saved_without_pickle(tmp_path: Path, detector: VAEDetector) -> None:
+    detector.save(tmp_path / "model")
+    again = VAEDetector.load(tmp_path / "model")
+    X = rows(30, seed=5)
+    for method in ("anomaly_score", "predict", "p_values"):
+        np.testing.assert_array_equal(getattr(again, method)(X), getattr(detector, method)(X))
+    pd.testing.assert_frame_equal(again.explain(X), detector.explain(X))
+    assert again.get_params()["criterion"] == "combined"
+    assert pickle.loads(pickle.dumps(detector)).offset_ == detector.offset_
+    VAE.load(tmp_path / "model").score_samples(X)
+
+
+def test_a_model_that_is_no_detector_says_so(tmp_path: Path, vae: VAE) -> None:
+    vae.save(tmp_path / "model")
+    with pytest.raises(ModelFolderError, match=r"a model and no detector: use VAE\.load"):
+        VAEDetector.load(tmp_path / "model")
+
+
+def test_a_damaged_file_says_so(tmp_path: Path, detector: VAEDetector) -> None:
+    detector.save(tmp_path / "model")
+    path = tmp_path / "model" / "detector.safetensors"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ModelFolderError, match="fit the detector again"):
+        VAEDetector.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"criterion": "bond"}, "did you mean 'bound'"),
+        ({"contamination": 0.6}, "a share above 0 and up to 0.5"),
+        ({"contamination": "dirty"}, "'clean', 'auto' or a share"),
+        ({"false_alarm_rate": 0.0}, "between 0 and 1"),
+        ({"calibration": 1.0}, "a share below 1"),
+    ],
+)
+def test_wrong_options_say_what_is_right(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        VAEDetector(**parameters).fit(rows(50))
+
+
+def test_pyods_conventions() -> None:
+    X = rows(200)
+    detector = PyODDetector(0.1, VAEDetector(random_state=0))
+    labels = clone(detector).fit_predict(X)
+    detector.fit(X)
+    assert set(labels) == {0, 1}
+    assert detector.labels_.sum() == 20
+    np.testing.assert_array_equal(labels, detector.labels_)
+    np.testing.assert_array_equal(detector.labels_, detector.decision_scores_ > detector.threshold_)
+    np.testing.assert_allclose(detector.decision_function(X), detector.decision_scores_)
+    np.testing.assert_allclose(detector.predict_proba(X).sum(1), 1)
+    assert detector.predict(X * -9).all()
+
+
+def test_calibration_is_of_rows_that_were_not_fitted_on(detector: VAEDetector) -> None:
+    assert isinstance(detector.calibration_, Calibration)
+    assert len(detector.calibration_) == 80

@@ -1,0 +1,381 @@
+"""The imputer: what goes in comes out completed, in its own types, and the rest untouched."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from lowerbound import VAE, VAEImputer
+from lowerbound.errors import DataError, OptionError
+from lowerbound.estimators.imputer_fit import updates
+from tests.estimators.conftest import rows
+from tests.evaluation.incomplete_rows import every_kind, with_holes
+
+QUICK = VAEImputer(epochs=3, random_state=0)
+
+MORE_CHECKS: list[Callable[[str, BaseEstimator], None]] = [
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_inplace_ensure_writeable,
+]
+
+
+@parametrize_with_checks([VAEImputer(epochs=3)])
+def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.long
+@parametrize_with_checks([VAEImputer()])
+def test_scikit_learns_checks_with_defaults(
+    estimator: BaseEstimator, check: Callable[..., None]
+) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
+def test_more_of_scikit_learns_checks(check: Callable[[str, BaseEstimator], None]) -> None:
+    check("VAEImputer", VAEImputer(epochs=3))
+
+
+def test_tags_say_that_nan_is_taken_and_hide_nothing() -> None:
+    tags = get_tags(VAEImputer())
+    assert tags.input_tags.allow_nan
+    assert tags.requires_fit
+    assert not any([tags.no_validation, tags.non_deterministic, tags._skip_test])
+
+
+def test_every_parameter_is_documented() -> None:
+    text = inspect.getdoc(VAEImputer) or ""
+    for name in VAEImputer().get_params():
+        assert f"\n    {name}: " in text, name
+
+
+def holes(X: np.ndarray[Any, Any], share: float = 0.3, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.where(np.random.default_rng(seed).random(X.shape) < share, np.nan, X)
+
+
+@pytest.fixture(scope="module")
+def complete() -> np.ndarray[Any, Any]:
+    return rows(200)
+
+
+@pytest.fixture(scope="module")
+def X(complete: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return holes(complete)
+
+
+@pytest.fixture(scope="module")
+def imputer(X: np.ndarray[Any, Any]) -> VAEImputer:
+    return clone(QUICK).fit(X)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    found = with_holes(every_kind(160))
+    found["whole"] = np.arange(160) % 7  # complete
+    return found.set_index(pd.Index(np.arange(160) + 1000, name="person"))
+
+
+@pytest.fixture(scope="module")
+def frame_imputer(frame: pd.DataFrame) -> VAEImputer:
+    return clone(QUICK).fit(frame)
+
+
+# arrays ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
+def test_observed_cells_are_bit_identical_and_none_is_missing(
+    imputer: VAEImputer, X: np.ndarray[Any, Any], strategy: str
+) -> None:
+    found = clone_fitted(imputer, strategy=strategy).transform(X)
+    seen = ~np.isnan(X)
+    np.testing.assert_array_equal(found[seen].view(np.int64), X[seen].view(np.int64))
+    assert np.isfinite(found).all()
+
+
+def test_what_is_missing_is_told_by_the_other_columns(
+    imputer: VAEImputer, X: np.ndarray[Any, Any], complete: np.ndarray[Any, Any]
+) -> None:
+    gone = np.isnan(X)
+    error = (imputer.transform(X) - complete) / complete.std(0)
+    mean = (np.nanmean(X, 0) - complete) / complete.std(0)
+    assert (error[gone] ** 2).mean() < 0.5 * (mean[gone] ** 2).mean()
+
+
+def test_new_rows_after_the_fit_one_by_one_as_together(imputer: VAEImputer) -> None:
+    new = holes(rows(20, seed=5))
+    together = imputer.transform(new)
+    alone = np.vstack([imputer.transform(new[i : i + 1]) for i in range(20)])
+    np.testing.assert_allclose(alone, together, rtol=1e-9)
+
+
+def test_complete_rows_and_types_stay(imputer: VAEImputer, complete: Any) -> None:
+    np.testing.assert_array_equal(imputer.transform(complete), complete)
+    whole = np.arange(15).reshape(3, 5)
+    answer = imputer.transform(whole)
+    assert answer.dtype == whole.dtype
+    np.testing.assert_array_equal(answer, whole)
+    single = holes(complete).astype(np.float32)
+    assert imputer.transform(single).dtype == np.float32
+
+
+def test_a_row_with_nothing_in_it_gets_the_marginal_mean(
+    imputer: VAEImputer, X: np.ndarray[Any, Any]
+) -> None:
+    answer = imputer.transform(np.full((1, 5), np.nan))[0]
+    np.testing.assert_array_less(abs(answer - np.nanmean(X, 0)), 0.25 * np.nanstd(X, 0))
+
+
+def test_a_single_column_gets_its_marginal_mean() -> None:
+    x = holes(np.random.default_rng(0).normal(3.0, 2.0, (300, 1)))
+    answer = clone(QUICK).fit_transform(x)
+    assert abs(answer[np.isnan(x)] - np.nanmean(x)).max() < 0.3
+
+
+def test_draws_differ_and_their_mean_is_the_mean(
+    imputer: VAEImputer, X: np.ndarray[Any, Any]
+) -> None:
+    draws = imputer.sample(X, 300)
+    assert draws.shape == (300, *X.shape)
+    gone, scale = np.isnan(X), np.nanstd(X, 0)
+    assert (draws.std(0)[gone] > 0).all()
+    assert (draws[:, ~gone] == X[~gone]).all()
+    apart = abs(draws.mean(0) - imputer.transform(X)) / scale
+    assert apart[gone].max() < 0.35
+    np.testing.assert_array_equal(imputer.sample(X, 2), imputer.sample(X, 2))
+    assert (imputer.sample(X, 2, random_state=1) != imputer.sample(X, 2))[:, gone].all()
+
+
+def test_intervals_hold_the_hidden_values(
+    imputer: VAEImputer, X: np.ndarray[Any, Any], complete: np.ndarray[Any, Any]
+) -> None:
+    low, high = imputer.interval(X, 0.9)
+    gone = np.isnan(X)
+    inside = (low <= complete) & (complete <= high)
+    assert 0.8 < inside[gone].mean() < 0.97
+    np.testing.assert_array_equal(low[~gone], X[~gone])
+    narrow, wide = imputer.interval(X, 0.5)
+    assert ((wide - narrow)[gone] < (high - low)[gone]).mean() > 0.99
+
+
+def test_a_marker_of_missing_cells(X: np.ndarray[Any, Any], imputer: VAEImputer) -> None:
+    marked = np.where(np.isnan(X), -999.0, X)
+    answer = VAEImputer(epochs=3, random_state=0, missing_values=-999.0).fit_transform(marked)
+    np.testing.assert_allclose(answer, imputer.transform(X))
+    frame = pd.DataFrame(marked).round(2)
+    found = VAEImputer(epochs=3, random_state=0, missing_values=-999).fit_transform(frame)
+    assert not found.isin([-999]).any(axis=None)
+
+
+def test_empty_columns_are_dropped_or_zeros(X: np.ndarray[Any, Any]) -> None:
+    wide = np.insert(X, 1, np.nan, axis=1)
+    with pytest.warns(UserWarning, match="no value was observed in column 'x1': dropped"):
+        dropped = clone(QUICK).fit(wide)
+    assert dropped.transform(wide).shape == X.shape
+    assert list(dropped.get_feature_names_out()) == ["x0", "x2", "x3", "x4", "x5"]
+    keeping = clone(QUICK).set_params(keep_empty_features=True).fit(wide)
+    kept = keeping.transform(wide)
+    assert (kept[:, 1] == 0).all()
+    np.testing.assert_allclose(np.delete(kept, 1, 1), dropped.transform(wide))
+    wide[3, 1] = 7.0
+    assert keeping.transform(wide)[3, 1] == 7.0
+    with pytest.warns(UserWarning, match="dropped"):
+        framed = clone(QUICK).fit_transform(pd.DataFrame({"a": X[:, 0], "b": None, "c": X[:, 2]}))
+    assert list(framed) == ["a", "c"]
+
+
+def test_the_indicator_says_what_was_missing(X: np.ndarray[Any, Any]) -> None:
+    X = X.copy()
+    X[:, 2] = np.sin(np.arange(len(X)))
+    imputer = clone(QUICK).set_params(add_indicator=True).fit(X)
+    answer = imputer.transform(X)
+    assert answer.shape[1] == 9
+    np.testing.assert_array_equal(answer[:, 5:], np.isnan(np.delete(X, 2, 1)))
+    told = ["missingindicator_x0", "missingindicator_x1", "missingindicator_x3"]
+    assert list(imputer.get_feature_names_out())[5:8] == told
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    framed = imputer.fit(frame).set_output(transform="pandas").transform(frame)
+    assert list(framed)[-1] == "missingindicator_e"
+    assert framed["missingindicator_e"].dtype == bool
+
+
+# frames ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
+def test_a_frame_comes_back_as_a_frame(
+    frame_imputer: VAEImputer, frame: pd.DataFrame, strategy: str
+) -> None:
+    before = frame.copy()
+    found = clone_fitted(frame_imputer, strategy=strategy).transform(frame)
+    pd.testing.assert_frame_equal(frame, before)
+    pd.testing.assert_index_equal(found.index, frame.index)
+    assert list(found) == list(frame)
+    assert not found.isna().any(axis=None)
+    assert (found.dtypes == frame.dtypes).all()
+    for name in frame:
+        seen = frame[name].notna()
+        pd.testing.assert_series_equal(found[name][seen], frame[name][seen])
+    assert set(found["town"]) == {"ash", "elm", "oak"}
+    assert (found["skewed"] > 0).all()
+    if strategy != "mean":
+        assert (found["visits"] % 1 == 0).all()
+
+
+def test_types_that_can_hold_missing_cells_stay() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=90)
+    n = np.where(rng.random(90) < 0.2, np.nan, rng.poisson(30, 90))
+    frame = pd.DataFrame(
+        {
+            "n": pd.array(n, dtype="Int64"),
+            "yes": pd.array(np.where(rng.random(90) < 0.2, None, n > 30), dtype="boolean"),
+            "object": pd.Series(np.where(rng.random(90) < 0.2, None, n > 30), dtype=object),
+            "text": pd.Series(np.where(np.isnan(n), "?", (n / 7 + z).astype(str)), dtype=object),
+            "codes": pd.Series(np.where(rng.random(90) < 0.2, "?", "1"), dtype=object).where(
+                np.arange(90) % 2 > 0, "2"
+            ),
+            "day": pd.date_range("2024-01-01", periods=90, tz="Europe/Berlin").where(
+                rng.random(90) > 0.2
+            ),
+        }
+    )
+    drawn = clone(QUICK).set_params(strategy="sample").fit(frame).transform(frame)
+    assert not drawn.isna().any(axis=None)
+    assert drawn["n"].dtype == "Int64"
+    assert drawn["yes"].dtype == "boolean"
+    assert set(drawn["object"]) == {True, False}
+    assert set(drawn["codes"]) == {"1", "2"}
+    assert pd.api.types.is_numeric_dtype(drawn["text"])
+    assert drawn["day"].dtype == frame["day"].dtype
+    mean = clone(QUICK).fit(frame).transform(frame)
+    assert mean["n"].dtype == "Float64"
+    assert (mean["n"][frame["n"].notna()] == frame["n"].dropna()).all()
+
+
+def test_an_unseen_level_counts_as_missing_with_a_warning(
+    frame_imputer: VAEImputer, frame: pd.DataFrame
+) -> None:
+    new = frame.head(5).copy()
+    new["town"] = "fir"
+    with pytest.warns(UserWarning, match="'town' has levels that the model was not fitted on"):
+        found = frame_imputer.transform(new)
+    assert set(found["town"]) <= {"ash", "elm", "oak"}
+
+
+def test_samples_and_intervals_of_a_frame(frame_imputer: VAEImputer, frame: pd.DataFrame) -> None:
+    tables = frame_imputer.sample(frame, 3)
+    assert len(tables) == 3
+    assert all((table.dtypes == frame.dtypes).all() for table in tables)
+    low, high = frame_imputer.interval(frame, 0.8)
+    pd.testing.assert_series_equal(low["town"], frame["town"])  # levels without order
+    assert (low["real"] <= high["real"]).all()
+    assert (low["day"] <= high["day"]).all()
+
+
+def test_an_array_of_a_table_has_its_levels() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"stars": rng.integers(1, 6, 100), "price": rng.normal(size=100)})
+    imputer = clone(QUICK).fit(with_holes(frame))
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        found = imputer.transform(np.array([[np.nan, 0.5], [4.0, np.nan]]))
+    assert found[0, 0] in {1, 2, 3, 4, 5}
+    assert found[1, 0] == 4.0
+
+
+def test_pandas_out_of_arrays(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> None:
+    found = clone_fitted(imputer).set_output(transform="pandas").transform(X)
+    assert list(found) == ["x0", "x1", "x2", "x3", "x4"]
+
+
+def test_an_identifier_is_left_as_it_is(frame: pd.DataFrame) -> None:
+    named = frame.assign(name=[f"person {i}" for i in range(len(frame))])
+    with pytest.warns(UserWarning, match="column 'name': never the same twice"):
+        imputer = clone(QUICK).fit(named)
+    named.loc[1003, "name"] = None
+    found = imputer.transform(named)
+    pd.testing.assert_series_equal(found["name"], named["name"])
+
+
+# bad input -------------------------------------------------------------------------------------
+
+
+def test_infinite_values_are_refused_by_name(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> None:
+    bad = X.copy()
+    bad[4, 3] = np.inf
+    with pytest.raises(DataError, match="column 'x3' has inf in rows 4"):
+        clone(QUICK).fit(bad)
+    with pytest.raises(DataError, match="column 'x3' has inf in rows 4"):
+        imputer.transform(bad)
+
+
+def test_parameters_that_make_no_sense(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(OptionError, match="did you mean 'mean'"):
+        VAEImputer("means").fit(X)
+    with pytest.raises(OptionError, match="n_imputations must be at least 1, not 0"):
+        imputer.sample(X, 0)
+    with pytest.raises(OptionError, match="between 0 and 1, not 90"):
+        imputer.interval(X, 90)
+    with pytest.raises(DataError, match="every value is missing"):
+        clone(QUICK).fit(np.full((3, 2), np.nan))
+    with pytest.raises(ValueError, match="1 sample"):
+        clone(QUICK).fit(X[:1])
+
+
+# folders ---------------------------------------------------------------------------------------
+
+
+def test_a_saved_imputer_is_the_same(
+    imputer: VAEImputer, X: np.ndarray[Any, Any], tmp_path: Path
+) -> None:
+    imputer.save(tmp_path / "imputer.lb")
+    again = VAEImputer.load(tmp_path / "imputer.lb", strategy="median")
+    assert again.strategy == "median"
+    median = clone_fitted(imputer, strategy="median").transform(X)
+    np.testing.assert_array_equal(again.transform(X), median)
+
+
+def test_a_model_of_complete_rows_is_refused(complete: Any, tmp_path: Path) -> None:
+    VAE(epochs=1, random_state=0).fit(complete).save(tmp_path / "vae.lb")
+    with pytest.raises(DataError, match=r"complete rows or to pictures; .* --missing model"):
+        VAEImputer.load(tmp_path / "vae.lb")
+
+
+def test_fitting_and_using_leaves_global_random_state(
+    X: np.ndarray[Any, Any], untouched_random_state: None
+) -> None:
+    imputer = VAEImputer(epochs=1).fit(X)
+    imputer.transform(X)
+    imputer.sample(X, 2)
+    imputer.interval(X)
+
+
+def clone_fitted(imputer: VAEImputer, **parameters: Any) -> VAEImputer:
+    """The same fit under other parameters."""
+    other: VAEImputer = clone(imputer).set_params(**parameters)
+    for name, value in vars(imputer).items():
+        if name.endswith("_") or name == "n_features_in_":
+            setattr(other, name, value)
+    return other
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(20, 94), (178, 835), (569, 1400), (10**6, 3000)])
+def test_small_tables_are_visited_more_often(rows: int, expected: int) -> None:
+    assert updates(rows, 64) == expected
