@@ -38,7 +38,8 @@ def chained_forest(X: Array, seed: int) -> Array:
 def soft_impute(X: Array, seed: int) -> Array:
     """Nuclear-norm completion (Mazumder et al. 2010), its penalty chosen on held-out seen cells."""
     observed = ~np.isnan(X)
-    held = observed & (np.random.default_rng(seed).random(X.shape) < 0.1)
+    # a stream of its own: the masks may have been drawn by the very seed
+    held = observed & (np.random.default_rng([seed, 1]).random(X.shape) < 0.1)
     start = np.where(observed & ~held, X, np.nan)
     largest = np.linalg.norm(np.nan_to_num(start), 2)
     shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)

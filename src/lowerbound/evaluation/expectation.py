@@ -7,7 +7,8 @@ in, u = T(v), and p(u | z) = N(mu, sigma^2),
 
 is a smooth function of mu alone, since sigma is the column's own: it is tabulated once, each entry
 by Gauss-Hermite quadrature, and looked up after. A mixed column has pi * atom + (1 - pi) * that, a
-count its mean, and a column of levels their probabilities, the largest of which decides.
+count its mean, and a column of levels their probabilities: the largest decides, and of ordered
+levels the one nearest to the mean.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class ByColumn(Expectation):
         modeled = [i for i, column in enumerate(self.schema.columns) if column.modeled]
         for index, place in enumerate(modeled):
             own = numbers[:, self.first[index] : self.first[index + 1]]
-            values[:, place] = own.argmax(1) if self.schema.columns[place].levels else own[:, 0]
+            values[:, place] = _decided(own, self.schema.columns[place])
         return values
 
     def _continuous(self, place: int, part: Emission, columns: Sequence[int]) -> Tensor:
@@ -131,6 +132,18 @@ class ByColumn(Expectation):
 
     def _slots(self, columns: Sequence[int]) -> list[int]:
         return [self.first[column] for column in columns]
+
+
+def _decided(own: Array, column: Column) -> Array:
+    """A column's answer from its averaged numbers: a value, or a code where it has levels."""
+    if not column.levels:
+        return np.asarray(own[:, 0])
+    if column.kind != "ordinal":
+        return np.asarray(own.argmax(1))
+    numeric = not any(isinstance(level, str) for level in column.levels)
+    worth = np.array(column.levels if numeric else range(len(column.levels)), dtype=np.float64)
+    mean = own @ worth / own.sum(1)
+    return np.asarray(np.abs(worth - mean[:, None]).argmin(1))
 
 
 class Curve:

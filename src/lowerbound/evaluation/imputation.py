@@ -59,7 +59,7 @@ class Imputation:
 
     Attributes:
         mean: E[x_m | x_o], (rows, ...): fractions also where the data is whole; the most probable
-            level of a column that has levels.
+            level of a column that has levels, the one nearest to the mean where they are ordered.
         draws: completed rows as the data could hold them, (draws, rows, ...); None without any.
         effective_sample_size: of the K weights of each row, (rows,); K where nothing is missing.
         incomplete: the rows with a missing cell, by number.
