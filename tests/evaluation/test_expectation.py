@@ -30,7 +30,8 @@ def test_every_column_s_expectation_is_the_mean_of_its_draws() -> None:
     draws = draws.reshape(20_000, 2, -1)
     for i, column in enumerate(data.schema.columns):
         if column.kind == "ordinal":
-            levels = np.array(column.levels, dtype=float)
+            text = isinstance(column.levels[0], str)
+            levels = np.arange(len(column.levels)) if text else np.array(column.levels)
             means = levels[draws[..., i].astype(int)].mean(0)
             nearest = [abs(levels - mean).argmin() for mean in means]
             np.testing.assert_array_equal(found[:, i], nearest)

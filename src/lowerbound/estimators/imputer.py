@@ -63,9 +63,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     modeled, and its missing cells stay missing.
 
     Args:
-        strategy: "mean" (least squared error; of levels the most probable), "median" or "sample", one
-            draw from p(x_m | x_o). The last two are values that the column could hold: whole where
-            it is whole.
+        strategy: "mean" (least squared error; of levels the most probable), "median" or "sample",
+            one draw from p(x_m | x_o). The last two are values that the column could hold: whole
+            where it is whole.
         latent_dim: numbers that a row is shrunk to; None: one fewer than columns, 16 at most.
         n_importance: K, latents drawn per row.
         add_indicator: beside the rows, whether each column that had missing cells in the fit was
