@@ -46,10 +46,10 @@ def test_a_check_that_fails_is_exit_code_1(run: Run, table: Path, table_model: P
 def test_two_models_are_compared_on_the_same_rows(
     run: Run, table: Path, table_model: Path, pca: Path
 ) -> None:
-    words = ("evaluate", pca, table, "--samples", 3, "--gap-rows", 0, "--compare", table_model)
+    words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0, "--compare", pca)
     done = run(*words, "--json")
-    assert done.object["differences"][str(table_model)]["mean"] > 0
-    assert f"above {table_model}" in "".join(done.object["lines"])
+    assert done.object["differences"][str(pca)]["mean"] > 0
+    assert f"above {pca}" in "".join(done.object["lines"])
 
 
 def test_masses_and_densities_are_not_compared(

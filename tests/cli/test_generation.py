@@ -48,7 +48,9 @@ def test_means_are_less_varied_than_draws(run: Run, table_model: Path, tmp_path:
     run("sample", table_model, "-n", 200, "-o", tmp_path / "draws.csv")
     run("sample", table_model, "-n", 200, "-o", tmp_path / "means.csv", "--mean")
     draws, means = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("draws", "means"))
-    assert (means[NAMES].std() < draws[NAMES].std()).all()
+    # size and weight hang together, so that little of them is noise; age is all noise
+    assert (means[NAMES].std() < 1.1 * draws[NAMES].std()).all()
+    assert means["age"].std() < 0.5 * draws["age"].std()
 
 
 def test_pictures_are_sampled_as_sheet_arrays_and_files(

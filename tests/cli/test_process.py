@@ -75,8 +75,7 @@ def test_an_interrupted_fit_goes_on_as_if_it_had_not_been(
     assert "Traceback" not in said
     part = read(tmp_path / "m").history
     assert part.ended == "interrupted"
-    assert part.last is not None
-    assert part.last.updates < 3000
+    assert part.last is None or part.last.updates < 3000  # none: before the first record
     refused = run("fit", table, "-o", tmp_path / "m", *long)
     assert refused.code == 2
     assert "--resume goes on" in refused.err

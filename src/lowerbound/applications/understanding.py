@@ -47,7 +47,7 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
         network += f" ({_why_network(schema)})"
     likelihood = f"      likelihood {chosen.likelihood}"
     if asked.likelihood == AUTO:
-        likelihood += f" ({_why_likelihood(schema)})"
+        likelihood += f" ({_why_likelihood(schema, chosen.likelihood)})"
     lines += [network, likelihood]
     if chosen.model == "vae":
         lines.append(f"      prior {chosen.prior}, posterior {chosen.posterior}")
@@ -87,8 +87,8 @@ def _why_network(schema: Schema) -> str:
     return "pictures large enough to have parts" if large else "pictures this small have no parts"
 
 
-def _why_likelihood(schema: Schema) -> str:
-    if schema.mixed:
+def _why_likelihood(schema: Schema, chosen: str) -> str:
+    if chosen == "mixed":
         return "each column by its kind"
     if schema.binary:
         return "the values are zeros and ones"
