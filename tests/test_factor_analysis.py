@@ -11,7 +11,13 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from lowerbound.errors import DataError
-from lowerbound.factor_analysis import CHUNK, FactorAnalysis, fit_factor_analysis
+from lowerbound.factor_analysis import (
+    CHUNK,
+    RIDGES,
+    FactorAnalysis,
+    chosen_ridge,
+    fit_factor_analysis,
+)
 
 FEATURES, LATENT = 7, 3
 PLAIN = {"ridge": 0.0, "noise_rows": 0.0, "floor": 1e-9}  # maximum likelihood, no shrinkage
@@ -75,20 +81,33 @@ def test_the_posterior_is_bayes_rule() -> None:
 
 
 @pytest.mark.parametrize("noise_rows", [0.0, 2.0])
-def test_each_round_raises_the_likelihood(noise_rows: float) -> None:
-    """Without the ridge; shrinkage of the noise is an inverse-gamma prior of that many rows."""
+@pytest.mark.parametrize("ridge", [0.0, 20.0])
+def test_each_round_raises_the_posterior(noise_rows: float, ridge: float) -> None:
+    """The weights' prior is Gaussian, that of the noise inverse-gamma of so many rows."""
     x, mask = rows(truth(), 150)
     centered = torch.where(mask, x - x.nanmean(0), 0.0)
     variance = centered.square().sum(0) / mask.sum(0)
     values = []
     for rounds in range(12):
         fitted = fit_factor_analysis(
-            x, mask, 2, rounds=rounds, ridge=0.0, noise_rows=noise_rows, floor=1e-9
+            x, mask, 2, rounds=rounds, ridge=ridge, noise_rows=noise_rows, floor=1e-9
         )
         shrinkage = torch.log(fitted.noise) + 0.02 * variance / fitted.noise
         total = fitted.log_marginal(x, mask).sum() - 0.5 * noise_rows * shrinkage.sum()
+        total -= 0.5 * ridge * fitted.weight.square().sum()
         values.append(float(total))
     assert all(later > earlier for earlier, later in pairwise(values))
+
+
+def test_the_ridge_is_chosen_by_hidden_cells() -> None:
+    """Columns of noise want a strong prior of the weights, those that hang together a weak one."""
+    noise = torch.randn(60, 8, generator=torch.Generator().manual_seed(0)).double()
+    mask = torch.ones_like(noise, dtype=torch.bool)
+    assert chosen_ridge(noise, mask, 6) >= 20
+    x, mask = rows(truth(), 2000)
+    assert chosen_ridge(x, mask, LATENT) == min(RIDGES)
+    many = noise.repeat(200, 1)
+    assert chosen_ridge(many, torch.ones_like(many, dtype=torch.bool), 2) == min(RIDGES)
 
 
 def test_complete_data_agree_with_scikit_learn() -> None:

@@ -11,7 +11,7 @@ from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.column_shares import column_shares
 from lowerbound.evaluation.likelihood import score
-from lowerbound.factor_analysis import fit_factor_analysis
+from lowerbound.factor_analysis import chosen_ridge, fit_factor_analysis
 from lowerbound.models import Model
 from tests.tables import KINDS, mixed_frame
 
@@ -43,7 +43,8 @@ def test_the_first_bound_is_the_exact_likelihood_of_factor_analysis(source: str)
     # the features are standardized once more where the table's columns are
     features = model.seen(batch)[:, :6]
     scale = getattr(model.inputs, "scale", torch.ones(6).double())
-    fitted = fit_factor_analysis(features, batch.observed, 2)
+    ridge = chosen_ridge(features, batch.observed, 2)
+    fitted = fit_factor_analysis(features, batch.observed, 2, ridge=ridge)
     seen = batch.observed.double()
     exact = fitted.log_marginal(features, batch.observed) - (seen * scale.log()).sum(1)
     scores = score(model, data, samples=3)

@@ -27,6 +27,11 @@ from lowerbound.errors import DataError
 CHUNK = 2048
 """Rows whose d x d matrices are held at once: 17 MB at d = 32."""
 
+RIDGES = (1.0, 5.0, 20.0, 50.0)
+HIDDEN = 0.1  # share of the observed cells that choose among them
+FEW_ROUNDS = 30
+ENOUGH_ROWS = 5_000
+
 
 @dataclass(frozen=True, eq=False)
 class FactorAnalysis:
@@ -102,7 +107,7 @@ def fit_factor_analysis(
     dim: int,
     *,
     rounds: int = 60,
-    ridge: float = 5.0,
+    ridge: float = 20.0,
     noise_rows: float = 2.0,
     noise_share: float = 0.02,
     floor: float | Tensor = 1e-3,
@@ -114,8 +119,7 @@ def fit_factor_analysis(
         mask: True where observed, (rows, features).
         dim: d; more than the data supports is harmless where ``ridge`` is positive.
         rounds: of expectation and maximization.
-        ridge: added to the diagonal of each regression's moments, for the weights alone: as if
-            that many rows more had been seen with factors and a value of zero.
+        ridge: precision of the weights' prior w_jk ~ N(0, 1 / ridge).
         noise_rows, noise_share: the noise variance counts so many rows more, whose variance is
             that share of the column's.
         floor: the smallest noise variance, one or one per feature.
@@ -130,8 +134,31 @@ def fit_factor_analysis(
     columns = _Columns.of(values, mask)
     fitted = columns.start(dim, floor)
     for _ in range(rounds):
-        fitted = columns.maximize(columns.expect(fitted), ridge, noise_rows, noise_share, floor)
+        moments = columns.expect(fitted)
+        fitted = columns.maximize(moments, ridge * fitted.noise, noise_rows, noise_share, floor)
     return fitted
+
+
+def chosen_ridge(
+    values: Tensor, mask: Tensor, dim: int, *, floor: float | Tensor = 1e-3, seed: int = 0
+) -> float:
+    """The ridge under which some of the observed cells, hidden for the purpose, are likeliest.
+
+    Many rows need none: the data outweighs any prior, and the choice is left out.
+    """
+    mask = mask.bool()
+    if len(values) > ENOUGH_ROWS:
+        return RIDGES[0]
+    noise = torch.Generator().manual_seed(seed)
+    hidden = mask & (torch.rand(mask.shape, generator=noise) < HIDDEN)
+    seen = mask & ~hidden
+
+    def likelihood(ridge: float) -> float:
+        fitted = fit_factor_analysis(values, seen, dim, rounds=FEW_ROUNDS, ridge=ridge, floor=floor)
+        both = fitted.log_marginal(values, mask) - fitted.log_marginal(values, seen)
+        return float(both.sum())
+
+    return max(RIDGES, key=likelihood)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,18 +222,20 @@ class _Columns:
     def maximize(
         self,
         moments: _Moments,
-        ridge: float,
+        ridge: Tensor,
         noise_rows: float,
         noise_share: float,
         floor: float | Tensor,
     ) -> FactorAnalysis:
         """The regression of each column on (z, 1), and what it leaves unexplained."""
         dim = moments.second.shape[1] - 1
-        penalty = torch.full((dim + 1,), ridge, dtype=torch.float64, device=self.filled.device)
+        penalty = torch.ones(dim + 1, dtype=torch.float64, device=self.filled.device)
         penalty[dim] = 0.0
         identity = torch.eye(dim + 1, dtype=torch.float64, device=self.filled.device)
         varies = self.varies[:, None, None]
-        normal = torch.where(varies, moments.second + torch.diag(penalty), identity)
+        normal = torch.where(
+            varies, moments.second + ridge[:, None, None] * torch.diag(penalty), identity
+        )
         solution = torch.linalg.solve(normal, moments.cross)
         solution = torch.where(self.varies[:, None], solution, self.mean[:, None] * identity[dim])
         squares = (

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lowerbound.factor_analysis import FactorAnalysis, fit_factor_analysis
+from lowerbound.factor_analysis import FactorAnalysis, chosen_ridge, fit_factor_analysis
 from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed
 from lowerbound.models.vae import VariationalAutoencoder
@@ -47,7 +47,9 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
     if not isinstance(encoder, TabularEncoder) or not isinstance(decoder, TabularDecoder):
         return
     values, mask = model.seen(batch).flatten(1)[:, : 2 * encoder.linear].double().chunk(2, 1)
-    fitted = fit_factor_analysis(values, mask > 0, encoder.latent_dim, floor=_least_noise(model))
+    dim, floor = encoder.latent_dim, _least_noise(model)
+    ridge = chosen_ridge(values, mask > 0, dim, floor=floor)
+    fitted = fit_factor_analysis(values, mask > 0, dim, ridge=ridge, floor=floor)
     encoder.start_from(fitted)
     starts = list(_starts(model, fitted))
     if starts:
