@@ -204,6 +204,15 @@ def test_the_labels_column_is_found_again_without_being_named() -> None:
     assert without.label is None
 
 
+def test_a_table_of_other_columns_is_named() -> None:
+    schema = load(frame()).schema
+    with (
+        pytest.raises(DataError, match="none of the model's columns .height, children, group"),
+        pytest.warns(UserWarning, match="not fitted on columns x_height"),
+    ):
+        load(frame().add_prefix("x_"), schema=schema)
+
+
 def test_columns_of_one_name_are_refused() -> None:
     table = frame()[["height", "children", "height"]]
     with pytest.raises(DataError, match="columns height appear more than once"):

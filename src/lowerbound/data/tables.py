@@ -57,6 +57,11 @@ def from_frame(
         features, text = _numeric(features)
         if text:
             _warn_text(frame, text)
+    if not features.shape[1] and schema is not None:
+        wanted = [column.name for column in schema.columns]
+        raise DataError(
+            f"the table has none of the model's columns ({listed(wanted)}); it has {listed(names)}"
+        )
     if not features.shape[1]:
         kind = "of numbers" if numbers_only else "to model"
         raise DataError(f"the table has no column {kind}; it has {listed(names)}")
