@@ -207,7 +207,7 @@ def test_the_labels_column_is_found_again_without_being_named() -> None:
 def test_a_table_of_other_columns_is_named() -> None:
     schema = load(frame()).schema
     with (
-        pytest.raises(DataError, match="none of the model's columns .height, children, group"),
+        pytest.raises(DataError, match=r"none of the model's columns .height, children, group"),
         pytest.warns(UserWarning, match="not fitted on columns x_height"),
     ):
         load(frame().add_prefix("x_"), schema=schema)
