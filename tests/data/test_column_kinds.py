@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 
 from lowerbound.data import Schema, load, to_frame
-from lowerbound.data.column import ATOM, CONTINUOUS, Column
+from lowerbound.data.column import ATOM, CONTINUOUS, HIGHEST, Column
 from lowerbound.data.column_kinds import understood
 from lowerbound.errors import DataError, OptionError
 
@@ -167,6 +167,22 @@ def test_values_of_another_kind_are_named(value: Any, words: str) -> None:
         load(wrong, schema=schema)
     with pytest.raises(DataError, match="column 'b'"):
         load(wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("positive", -3.0), ("positive", 0.0), ("bounded", 1.0)]
+)
+def test_a_value_beyond_the_bounds_is_named_and_next_to_impossible(kind: str, value: float) -> None:
+    frame = table()[[kind, "real"]]
+    schema = read(frame).schema
+    place = [column.name for column in schema.columns].index(kind)
+    with pytest.warns(UserWarning, match=f"column '{kind}' held .* and not in rows 7, counted"):
+        dataset = load(
+            frame.assign(**{kind: frame[kind].mask(frame.index == 7, value)}), schema=schema
+        )
+    assert abs(float(dataset.x[7, place])) == HIGHEST
+    assert torch.isfinite(dataset.x).all()
+    assert torch.isfinite(dataset.log_jacobian(mass=False)).all()
 
 
 def test_counts_are_whole_and_not_negative() -> None:

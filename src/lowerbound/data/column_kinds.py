@@ -51,7 +51,7 @@ def understood(series: Any, hint: Hint | None = None, standardize: bool = True) 
     found = _inferred(series) if hint is None else _told(series, hint)
     if not found.modeled or found.kind in LEVELED:
         return found
-    values = read_values(series, found)
+    values = read_values(series, found, fitting=True)
     values = values[~np.isnan(values)]
     if found.kind == "count":
         return found

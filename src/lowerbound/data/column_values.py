@@ -20,14 +20,15 @@ MARKERS = ("", "?", "-", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """What people write for "missing", in small letters."""
 
 
-def read_values(series: Any, column: Column) -> Array:
+def read_values(series: Any, column: Column, *, fitting: bool = False) -> Array:
     """The column's values in the person's units, or its codes; float64, NaN where missing.
 
-    A level that the fit did not see counts as missing, and a warning names it.
+    A level that the fit did not see counts as missing, and a warning names it. A value beyond the
+    bounds of the column's kind is taken for the bound, which the model holds for next to
+    impossible, and a warning names its rows; while fitting it is refused.
 
     Raises:
-        DataError: some rows hold text, infinite values or values outside the column's kind; the
-            first rows are named.
+        DataError: some rows hold text, infinite values or what is no count; the first are named.
     """
     if column.levels:
         return _codes(series, column)
@@ -36,8 +37,9 @@ def read_values(series: Any, column: Column) -> Array:
     values = numbers(series)
     _refuse(np.isinf(values), series, f"column {column.name!r} has inf")
     wrong, what = _outside(values, column)
-    _refuse(wrong, series, f"column {column.name!r} holds {what}, but not")
-    return values
+    if fitting or column.kind == "count":
+        _refuse(wrong, series, f"column {column.name!r} holds {what}, but not")
+    return _within(values, column, wrong, what)
 
 
 def numbers(series: Any) -> Array:
@@ -128,6 +130,21 @@ def _outside(values: Array, column: Column) -> tuple[Array, str]:
     if column.kind == "count":
         return (values < 0) | (values != np.rint(values)) & ~np.isnan(values), "counts"
     return np.zeros(values.shape, dtype=bool), ""
+
+
+def _within(values: Array, column: Column, wrong: Array, what: str) -> Array:
+    """The values with those beyond the bounds at the bound."""
+    rows = np.flatnonzero(wrong)
+    if not len(rows):
+        return values
+    warnings.warn(
+        f"column {column.name!r} held {what} when the model was fitted, and not in rows "
+        f"{listed(rows.tolist())}, counted from 0: they are taken for the bound",
+        UserWarning,
+        stacklevel=4,
+    )
+    low = 0.0 if column.kind == "positive" else column.low
+    return np.asarray(np.clip(values, low, column.high))
 
 
 def _refuse(wrong: Array, series: Any, words: str) -> None:
