@@ -71,31 +71,19 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         OptionError: an unknown name, or a latent dimension below one.
     """
     MODELS[options.model]
-    latent_dim = default_latent_dim(schema) if options.latent_dim is None else options.latent_dim
-    if latent_dim < 1:
-        raise OptionError(f"latent_dim must be at least 1, not {latent_dim}")
-    if options.conditional and options.model == "pca":
-        raise OptionError("pca cannot be told the class: choose vae or autoencoder")
-    if options.conditional and schema.condition is None:
-        raise OptionError("a conditional model needs labels: name a label column or give y")
-    if options.model == "pca" and not schema.gaussian:
-        raise OptionError(
-            "pca is for columns of real numbers, and this table has others: read it with "
-            "kinds='real', or fit a vae"
-        )
+    _check_powers(schema, options)
     network = options.network
     if network == AUTO:
         network = default_network(schema, options.model)
+    if options.model == "ladder":
+        _check_ladder(options, network)
     likelihood = default_likelihood(schema) if options.likelihood == AUTO else options.likelihood
     posterior = options.posterior
     if posterior == AUTO:
         posterior = "full" if network == "tabular" else "gaussian"
-    if options.latent_dim is None and network == "tabular":
-        latent_dim = min(math.ceil(schema.dimension / 2), MOST_FACTORS)
-    if options.model == "ladder":
-        _check_ladder(options, network)
-        if options.latent_dim is None and network == "convolutional":
-            latent_dim = LADDER_CHANNELS
+    latent_dim = options.latent_dim
+    if latent_dim is None:
+        latent_dim = default_latent_dim(schema, options.model, network)
     likelihood_options = options.likelihood_options
     if options.likelihood == AUTO and likelihood == "gaussian" and schema.missing:
         # a cell is imputed as well as its column can be known, and columns differ in that
@@ -110,6 +98,21 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     )
 
 
+def _check_powers(schema: Schema, options: ModelOptions) -> None:
+    """Refuse what the model cannot do, or not with this data."""
+    if options.latent_dim is not None and options.latent_dim < 1:
+        raise OptionError(f"latent_dim must be at least 1, not {options.latent_dim}")
+    if options.conditional and options.model == "pca":
+        raise OptionError("pca cannot be told the class: choose vae or autoencoder")
+    if options.conditional and schema.condition is None:
+        raise OptionError("a conditional model needs labels: name a label column or give y")
+    if options.model == "pca" and not schema.gaussian:
+        raise OptionError(
+            "pca is for columns of real numbers, and this table has others: read it with "
+            "kinds='real', or fit a vae"
+        )
+
+
 def _check_ladder(options: ModelOptions, network: str) -> None:
     if network not in ("mlp", "convolutional"):
         raise OptionError(f"a ladder takes the network 'mlp' or 'convolutional', not {network!r}")
@@ -120,9 +123,14 @@ def _check_ladder(options: ModelOptions, network: str) -> None:
         )
 
 
-def default_latent_dim(schema: Schema) -> int:
-    """About a third of the features of a small row, growing with the root of a large one."""
+def default_latent_dim(schema: Schema, model: str = "vae", network: str = "mlp") -> int:
+    """About a third of the features of a small row, growing with the root of a large one; half of a
+    table's columns; channels of the coarsest latent of a ladder."""
     features = schema.dimension
+    if network == "tabular":
+        return min(math.ceil(features / 2), MOST_FACTORS)
+    if model == "ladder" and network == "convolutional":
+        return LADDER_CHANNELS
     return max(1, min(math.ceil(features / 3), 2 * math.ceil(math.sqrt(features) / 2), 64))
 
 

@@ -144,7 +144,7 @@ def chosen_ridge(
 ) -> float:
     """The ridge under which some of the observed cells, hidden for the purpose, are likeliest.
 
-    Many rows need none: the data outweighs any prior, and the choice is left out.
+    Above ``ENOUGH_ROWS`` the weakest is taken: that many rows outweigh it.
     """
     mask = mask.bool()
     if len(values) > ENOUGH_ROWS:

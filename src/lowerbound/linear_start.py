@@ -109,6 +109,8 @@ def _by_columns(likelihood: Mixed, inputs: Columns, fitted: FactorAnalysis) -> I
     likelihood.set_noise(sigma)
     owners = likelihood.owners
     first = {int(c): int((owners == c).nonzero()[0]) for c in owners.unique()}
+    owed = torch.bincount(owners)
+    levels = Counter(column for column, role, _ in inputs.roles if role is Role.LEVEL)
     for feature, (column, role, level) in enumerate(inputs.roles):
         weight, row = fitted.weight[feature], first[column]
         s, m = scale[feature], shift[feature]
@@ -123,7 +125,7 @@ def _by_columns(likelihood: Mixed, inputs: Columns, fitted: FactorAnalysis) -> I
                 yield _Start(row, s * weight)
             case Role.ORDER:
                 yield _Start(row, LOGISTIC * weight)
-            case Role.LEVEL if likelihood.has_logit_of_each_level(column):
+            case Role.LEVEL if owed[column] == levels[column]:  # a logit of its own for each
                 yield _Start(row + level, weight * (s / m.clamp_min(1e-6)).clamp_max(STEEPEST))
 
 

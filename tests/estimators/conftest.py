@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
+from sklearn.utils import estimator_checks
 
 from lowerbound import VAE, Autoencoder, ConditionalVAE
+
+# of scikit-learn's own estimators it asks these too
+MORE_CHECKS: list[Callable[[str, BaseEstimator], None]] = [
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_inplace_ensure_writeable,
+]
 
 
 def rows(count: int = 120, seed: int = 0) -> np.ndarray[Any, Any]:

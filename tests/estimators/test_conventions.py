@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA
 from lowerbound.assembly import ModelOptions
 from lowerbound.fitting import FitOptions
 from lowerbound.training import TrainingOptions
+from tests.estimators.conftest import MORE_CHECKS
 
 # a few epochs: what is checked here is manners, some 250 fits of them
 ESTIMATORS = [
@@ -25,18 +26,6 @@ ESTIMATORS = [
     ProbabilisticPCA(),
 ]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
-
-# of scikit-learn's own estimators it asks these too
-MORE_CHECKS: list[Callable[[str, BaseEstimator], None]] = [
-    estimator_checks.check_dataframe_column_names_consistency,
-    estimator_checks.check_transformer_get_feature_names_out,
-    estimator_checks.check_transformer_get_feature_names_out_pandas,
-    estimator_checks.check_get_feature_names_out_error,
-    estimator_checks.check_set_output_transform,
-    estimator_checks.check_set_output_transform_pandas,
-    estimator_checks.check_global_output_transform_pandas,
-    estimator_checks.check_inplace_ensure_writeable,
-]
 
 names = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 

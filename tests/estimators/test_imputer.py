@@ -11,27 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, VAEImputer
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.imputer_fit import updates
-from tests.estimators.conftest import rows
+from tests.estimators.conftest import MORE_CHECKS, rows
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 
 QUICK = VAEImputer(epochs=3, random_state=0)
-
-MORE_CHECKS: list[Callable[[str, BaseEstimator], None]] = [
-    estimator_checks.check_dataframe_column_names_consistency,
-    estimator_checks.check_transformer_get_feature_names_out,
-    estimator_checks.check_transformer_get_feature_names_out_pandas,
-    estimator_checks.check_get_feature_names_out_error,
-    estimator_checks.check_set_output_transform,
-    estimator_checks.check_set_output_transform_pandas,
-    estimator_checks.check_global_output_transform_pandas,
-    estimator_checks.check_inplace_ensure_writeable,
-]
 
 
 @parametrize_with_checks([VAEImputer(epochs=3)])

@@ -18,7 +18,7 @@ def compare(name: str, shape: tuple[int, ...], backend: str, condition_dim: int)
     """Values and gradients of both halves in bf16, compiled against uncompiled."""
     torch.compiler.reset()
     network = NETWORKS[name]()
-    features = reading(name, shape)(torch.randn(4, *shape))
+    features = reading(name, torch.randn(4, *shape))
     encoder = network.encoder(features.shape[1:], 9, condition_dim)
     decoder = network.decoder(9, shape, condition_dim)
     nudge(encoder)

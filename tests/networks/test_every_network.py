@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, vmap
 
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import DataError, OptionError
-from lowerbound.networks import NETWORKS, Decoder, Encoder, Masked, Network, Plain
+from lowerbound.networks import NETWORKS, Decoder, Encoder, Masked, Network
 
 SHAPES = [(3,), (64,), (1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 7, 5), (3, 32, 32), (1, 33, 17)]
 NUMBERS, LATENT_DIM, ROWS = 9, 3, 5  # three means and a triangle of three: any posterior's
@@ -30,16 +30,17 @@ def halves(
     name: str, shape: tuple[int, ...], condition_dim: int = 0, dtype: torch.dtype = torch.float64
 ) -> tuple[Encoder, Decoder]:
     network = NETWORKS[name]()
-    encoder = network.encoder(reading(name, shape).shape, NUMBERS, condition_dim).to(dtype)
+    features = reading(name, torch.zeros(0, *shape))
+    encoder = network.encoder(features.shape[1:], NUMBERS, condition_dim).to(dtype)
     decoder = network.decoder(LATENT_DIM, owed(shape), condition_dim).to(dtype)
     nudge(encoder)
     nudge(decoder)
     return encoder, decoder
 
 
-def reading(name: str, shape: tuple[int, ...]) -> Masked | Plain:
-    """What an encoder of that family is fed."""
-    return Masked(shape) if NETWORKS[name].reads_mask else Plain(shape)
+def reading(name: str, x: Tensor) -> Tensor:
+    """What an encoder of that family is fed of complete rows."""
+    return Masked(tuple(x.shape[1:]))(x) if NETWORKS[name].reads_mask else x
 
 
 def nudge(half: nn.Module) -> None:
@@ -57,7 +58,7 @@ def inputs(
     dtype: torch.dtype = torch.float64,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     condition = torch.randn(rows, condition_dim, dtype=dtype) if condition_dim else None
-    x = reading(name, shape)(torch.randn(rows, *shape, dtype=dtype))
+    x = reading(name, torch.randn(rows, *shape, dtype=dtype))
     return x, torch.randn(rows, LATENT_DIM, dtype=dtype), condition
 
 
@@ -215,7 +216,7 @@ def test_bf16_stays_near_fp32(name: str) -> None:
 def test_no_rows_give_no_rows(name: str) -> None:
     for shape in ((3,), (1, 8, 8)):
         encoder, decoder = halves(name, shape)
-        nothing = reading(name, shape)(torch.zeros(0, *shape, dtype=torch.float64))
+        nothing = reading(name, torch.zeros(0, *shape, dtype=torch.float64))
         assert encoder(nothing).shape == (0, NUMBERS)
         assert decoder(torch.zeros(0, LATENT_DIM, dtype=torch.float64)).shape == (0, *owed(shape))
 
@@ -245,7 +246,7 @@ def test_given_sizes_build_for_pictures_and_vectors(name: str, options: dict[str
     network: Network = from_mapping(NETWORKS[name], options)
     assert from_mapping(NETWORKS[name], json.loads(json.dumps(to_mapping(network)))) == network
     for shape in ((5,), (9, 4), (2, 9, 12)):
-        features = reading(name, shape)(torch.randn(2, *shape))
+        features = reading(name, torch.randn(2, *shape))
         encoder = network.encoder(features.shape[1:], NUMBERS)
         decoder = network.decoder(LATENT_DIM, shape)
         assert encoder(features).shape == (2, NUMBERS)

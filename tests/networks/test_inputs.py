@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.column import ATOM, Column
-from lowerbound.networks import Columns, Masked, Plain, Role
+from lowerbound.networks import Columns, Masked, Role
 
 COLUMNS = [
     Column("a"),
@@ -33,10 +33,9 @@ def read(x: Tensor, observed: Tensor | None = None) -> tuple[Tensor, Tensor, Ten
     return columns.split(features)
 
 
-def test_plain_and_masked() -> None:
+def test_masked() -> None:
     for shape in ((3,), (2, 4, 5)):
         x, observed = torch.randn(2, *shape), torch.rand(2, *shape) > 0.5
-        assert Plain(shape)(x, observed) is x
         masked = Masked(shape)
         assert masked(x).shape == (2, *masked.shape)
         assert torch.equal(masked(x, observed), torch.cat((x, observed.float()), 1))

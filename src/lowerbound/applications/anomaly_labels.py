@@ -11,12 +11,10 @@ import numpy as np
 
 from lowerbound.data import CATALOG, Dataset
 from lowerbound.data.arrays import listed
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame
+from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
 from lowerbound.errors import DataError, OptionError, unknown
 
 Array = np.ndarray[Any, Any]
-
-_PACKED = (".gz", ".xz", ".bz2")
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,7 @@ def labeled_data(source: str, label: str, normal: str, table: bool = False) -> L
         DataError: there is no such column (the nearest is named), or it has one value only.
     """
     path = Path(source).expanduser()
-    suffix = Path(path.stem).suffix if path.suffix.lower() in _PACKED else path.suffix
-    is_table = suffix.lower() in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
+    is_table = table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
     if not is_table or source in CATALOG:
         if label or table:
             raise OptionError(f"{source} is no table, so it has neither columns nor windows")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.completion import completed_array, completed_frame, hidden_cells
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import restore_channels
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame
+from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
@@ -27,7 +28,6 @@ Array = np.ndarray[Any, Any]
 
 SHOWN = 12  # pictures on a sheet
 DRAWS_SHOWN = 6
-_PACKED = (".gz", ".xz", ".bz2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ class Table(Incomplete):
 
     frame: Any
 
-    @property
+    @cached_property
     def hidden(self) -> Array:
         return hidden_cells(self.frame, self.dataset)
 
@@ -109,7 +109,7 @@ class Vectors(Incomplete):
 
     given: Array
 
-    @property
+    @cached_property
     def hidden(self) -> Array:
         return hidden_cells(self.given, self.dataset)
 
@@ -131,14 +131,14 @@ class Vectors(Incomplete):
 class Pictures(Incomplete):
     """Pictures; answers are rounded to their grey levels."""
 
-    @property
+    @cached_property
     def hidden(self) -> Array:
         observed, image = self.dataset.observed, self.dataset.schema.image
         if observed is None:
             return np.zeros(self.given.shape, dtype=bool)
         return restore_channels(~observed.numpy(), image.channels if image else "first")
 
-    @property
+    @cached_property
     def given(self) -> Array:
         """In the person's units and layout."""
         schema = self.dataset.schema
@@ -219,7 +219,7 @@ def open_incomplete(
     """
     schema = replace(fitted.schema, condition=None)
     path = Path(source).expanduser()
-    suffix = (Path(path.stem).suffix if path.suffix.lower() in _PACKED else path.suffix).lower()
+    suffix = table_suffix(path)
     if schema.kind != "images" and path.is_file() and suffix in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
         if mask is not None:
             raise OptionError("--mask is for pictures and arrays: empty the cells of a table")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
 
 from lowerbound.applications import home
 from lowerbound.applications.detector_file import NAME, read_state
@@ -20,6 +20,8 @@ from lowerbound.evaluation.anomaly import MOST_REFERENCES, SAMPLES, Reference, l
 from lowerbound.evaluation.conformal import Calibration
 from lowerbound.evaluation.explanation import Shares, shares
 from lowerbound.fitting import Fitted, held_out
+from lowerbound.models import Model
+from lowerbound.training import TrainingOptions
 
 FEWEST_FRESH = 20  # rows held out for early stopping that say where the tails of scores begin
 USUAL_ROWS = 1_000  # that say what is usual of a feature
@@ -87,21 +89,33 @@ def normal_of(
     if rows.apart is not None:
         scores = reference.scores(look(fitted.model, rows.apart, seed=seed), kind)
         calibration = Calibration.of(scores)
-    usual = shares(fitted.model, thinned(rows.seen, USUAL_ROWS), seed=seed).mean()
+    usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
     return Normal(reference, calibration, usual, rows.told)
+
+
+def seen_and_fresh(fitted_on: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
+    """The rows that a fit trained on, and those that it held out; None where those are too few.
+
+    Args:
+        fitted_on: the very rows of the fit: the same split is made again.
+        options: of its training.
+    """
+    seen, fresh = held_out(fitted_on, options)
+    if fresh is None or len(fresh) < FEWEST_FRESH:
+        return fitted_on, None
+    return seen, fresh
+
+
+def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:
+    """What each feature costs on average, from some of the rows."""
+    return shares(model, thinned(rows, USUAL_ROWS), samples=samples, seed=seed).mean()
 
 
 def thinned(dataset: Dataset, most: int) -> Dataset:
     """At most so many rows, evenly spread."""
     if len(dataset) <= most:
         return dataset
-    return dataset.subset(_spread(len(dataset), most))
-
-
-def _spread(rows: int, most: int) -> Tensor:
-    import torch
-
-    return torch.linspace(0, rows - 1, most).round().to(torch.int64)
+    return dataset.subset(np.linspace(0, len(dataset) - 1, most).round().astype(np.int64))
 
 
 def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> NormalRows:
@@ -133,8 +147,6 @@ def _fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
         parts = apart(asked["data"], dataset, asked.get("test", 0.0), options.seed, "raise")
     except LowerboundError:  # moved, or another file by now
         return None
-    seen, fresh = held_out(told(parts.training, fitted), options)
-    if fresh is None or len(fresh) < FEWEST_FRESH:
-        seen, fresh = told(parts.training, fitted), None
+    seen, fresh = seen_and_fresh(told(parts.training, fitted), options)
     aside = None if parts.test is None else told(parts.test, fitted)
     return NormalRows(seen, fresh, aside, parts.protocol)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import expit, logit
 
 from lowerbound.data.quantile_normal import QuantileNormal
 
@@ -133,6 +132,8 @@ class Column:
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.asarray(np.log(values))
         if self.kind == "bounded":
+            from scipy.special import logit
+
             share = (values - self.low) / self._width
             return np.asarray(logit(share))
         return values
@@ -141,6 +142,8 @@ class Column:
         if self.kind == "positive":
             return np.asarray(np.exp(np.minimum(values, _LARGEST_LOG)))
         if self.kind == "bounded":
+            from scipy.special import expit
+
             assert self.low is not None
             return np.asarray(self.low + self._width * expit(values))
         return values

@@ -15,13 +15,11 @@ from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import Resize
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Schema
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame
+from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
 from lowerbound.data.tables import from_frame
 from lowerbound.errors import DataError, OptionError, unknown
 
 Missing = Literal["error", "model"]
-
-_PACKED = (".gz", ".xz", ".bz2")
 
 
 def load(
@@ -143,8 +141,7 @@ def _read_file(
         raise DataError(_nothing_there(path))
     if path.suffix.lower() in (".npz", ".npy"):
         return _labeled(read_npz(path, split), label)
-    suffix = Path(path.stem).suffix if path.suffix.lower() in _PACKED else path.suffix
-    if suffix.lower() in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
+    if table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
         return _from_table(read_frame(path), label, schema, str(path), numbers_only)
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "

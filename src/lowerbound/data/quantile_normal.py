@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 Array = np.ndarray[Any, Any]
 
@@ -49,6 +48,8 @@ class QuantileNormal:
         Args:
             standardized: (rows,), finite.
         """
+        from scipy.special import ndtr, ndtri
+
         knots = min(MOST_KNOTS, len(standardized) // ROWS_PER_KNOT)
         if knots < 4:
             return None

@@ -187,6 +187,24 @@ class Schema:
         values = decode_columns(units, self.columns, rounded)
         return values.astype(self.dtype) if rounded else values
 
+    def log_slopes(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
+        """log T'(v) of each cell in nats, (rows | 1, *event) float64: what ``log_jacobian`` sums.
+
+        Args:
+            x, mass, observed: as of ``log_jacobian``.
+        """
+        if mass or self.binarize != "none":
+            each = torch.zeros(1, *self.event_shape, dtype=torch.float64)
+        elif self.kind == "images" or self.levels is not None:
+            each = torch.full((1, *self.event_shape), -math.log(self.white), dtype=torch.float64)
+        elif all(column.affine for column in self.modeled):
+            slopes = [-math.log(column.scale) for column in self.modeled] or [0.0]
+            each = torch.tensor(slopes, dtype=torch.float64).expand(1, *self.event_shape)
+        else:
+            units = x.detach().cpu().double().numpy()
+            each = torch.from_numpy(log_slopes(units, self.columns))
+        return each if observed is None else torch.where(observed.cpu(), each, 0.0)
+
     def log_jacobian(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
         r"""Nats to add to each row's log p in model units to have it in the person's, (rows,).
 
@@ -198,21 +216,7 @@ class Schema:
                 relabelling values does not change those.
             observed: like x; False where a value is missing.
         """
-        if mass or self.binarize != "none":
-            return torch.zeros(len(x), dtype=torch.float64)
-        if self.kind == "images" or self.levels is not None:
-            each = torch.full(self.event_shape, -math.log(self.white), dtype=torch.float64)
-        elif all(column.affine for column in self.modeled):
-            slopes = [-math.log(column.scale) for column in self.modeled] or [0.0]
-            each = torch.tensor(slopes, dtype=torch.float64).expand(self.event_shape)
-        else:
-            units = x.detach().cpu().double().numpy()
-            each = torch.from_numpy(log_slopes(units, self.columns))
-        if observed is not None:
-            each = torch.where(observed.cpu(), each, 0.0)
-        elif each.shape == torch.Size(self.event_shape):
-            return each.sum().expand(len(x))  # every row has the same
-        return each.flatten(1).sum(1)
+        return self.log_slopes(x, mass, observed).flatten(1).sum(1).expand(len(x))
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values; floats survive JSON exactly."""

@@ -22,6 +22,11 @@ _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # what a damaged file
 _OPENERS: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
 
+def table_suffix(path: Path) -> str:
+    """The suffix that says what a file holds, in small letters: ".csv" of people.csv.gz."""
+    return (Path(path.stem) if path.suffix.lower() in _OPENERS else path).suffix.lower()
+
+
 def read_frame(path: Path) -> Any:
     """The pandas frame in a csv or parquet file.
 

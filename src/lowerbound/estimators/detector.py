@@ -13,6 +13,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.detector_file import DetectorState, read_state, write_state
+from lowerbound.applications.normal_rows import seen_and_fresh, usual_shares
 from lowerbound.assembly import AUTO
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
@@ -31,13 +32,11 @@ from lowerbound.evaluation.anomaly import (
 )
 from lowerbound.evaluation.conformal import Calibration, check_rate, rows_needed
 from lowerbound.evaluation.explanation import Shares, shares
-from lowerbound.fitting import Fitted, fit, held_out
+from lowerbound.fitting import Fitted, fit
 
 Self = TypeVar("Self", bound="VAEDetector")
 
 CALIBRATION = 0.2  # share of clean rows that the threshold is taken from
-FEWEST_FRESH = 20  # rows held out for early stopping that say where the tails of scores begin
-USUAL_ROWS = 1_000  # that say what is usual of a feature
 TRIMMED = 0.1  # share that is left out where contamination is "auto"
 REFITS = 1
 
@@ -102,8 +101,9 @@ class VAEDetector(OutlierMixin, VAE):
         self._check()
         dataset = self._learn(X)
         training, apart = self._apart(dataset)
-        self._adopt(self._robust(training))
-        self._refer(training)
+        fitted, normal = self._robust(training)
+        self._adopt(fitted)
+        self._refer(normal)
         rows = dataset if apart is None else apart
         self.calibration_ = Calibration.of(self._anomalies(rows))
         if apart is None:
@@ -231,16 +231,14 @@ class VAEDetector(OutlierMixin, VAE):
             return dataset, None
         return dataset.split(count / len(dataset), self._new_seed)
 
-    def _robust(self, training: Dataset) -> Fitted:
-        """A model of the rows; where some may be anomalies, of those that it finds least odd."""
+    def _robust(self, training: Dataset) -> tuple[Fitted, Dataset]:
+        """A model and the rows that it was fitted on: all, or the least odd where contaminated."""
         options = self._options(self._new_seed)
-        fitted = fit(training, options, reporter=self._reporter())
-        if self.contamination == "clean":
-            return fitted
-        for _ in range(REFITS):
-            kept = self._least_odd(fitted, training)
-            fitted = fit(training.subset(kept), options, reporter=self._reporter())
-        return fitted
+        fitted, normal = fit(training, options, reporter=self._reporter()), training
+        for _ in range(0 if self.contamination == "clean" else REFITS):
+            normal = training.subset(self._least_odd(fitted, training))
+            fitted = fit(normal, options, reporter=self._reporter())
+        return fitted, normal
 
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
         """The rows without the share that is taken for anomalies, in their order."""
@@ -251,15 +249,13 @@ class VAEDetector(OutlierMixin, VAE):
         kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
         return kept
 
-    def _refer(self, training: Dataset) -> None:
+    def _refer(self, normal: Dataset) -> None:
         """Learn what normal rows score: where some were held out while training, from those."""
-        seen, fresh = held_out(training, self.fitted_.options.training)
-        if fresh is not None and len(fresh) < FEWEST_FRESH:
-            seen, fresh = training, None
+        seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
         unseen = None if fresh is None else self._look(fresh)
         self.reference_ = Reference.of(self._look(seen), unseen, combined=self._combined)
-        step = max(1, len(seen) // USUAL_ROWS)
-        self.usual_ = self._shares(seen.subset(range(0, len(seen), step))).mean()
+        samples, seed = self.n_importance, self._seed
+        self.usual_ = usual_shares(self.model_, seen, samples=samples, seed=seed)
 
     def _options(self, seed: int) -> Any:
         options = super()._options(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Rows:
         """What the rows look like."""
         return self.dataset.schema
 
-    @property
+    @cached_property
     def hidden(self) -> Array:
         """Where there is something to fill, (rows, columns of the schema)."""
         return hidden_cells(self.given, self.dataset)

@@ -14,7 +14,7 @@ levels the one nearest to the mean.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class ByColumn(Expectation):
         self.width = self.first[-1]
         self.curves = {
             place: Curve([schema.modeled[i] for i in columns], gaussian.scale)
-            for place, (part, columns) in enumerate(_parts(emission))
+            for place, (part, columns) in enumerate(emission.members())
             if (gaussian := _continuous(part)) is not None
         }
 
@@ -98,7 +98,7 @@ class ByColumn(Expectation):
         assert isinstance(emission, MixedEmission)
         shape = (*emission.batch_shape, self.width)
         numbers = torch.empty(shape, dtype=torch.float64, device=emission.parts[0].mean.device)
-        for place, (part, columns) in enumerate(_parts(emission)):
+        for place, (part, columns) in enumerate(emission.members()):
             if place in self.curves:
                 numbers[..., self._slots(columns)] = self._continuous(place, part, columns)
             elif isinstance(part, DiscreteEmission):
@@ -180,16 +180,6 @@ def _tabulated(column: Column, sigma: float) -> Array:
     units = (mu[:, None] + sigma * nodes).clip(LOWEST, HIGHEST)
     values: Array = column.decode(units) @ (weights / weights.sum())
     return values
-
-
-def _parts(emission: MixedEmission) -> Iterator[tuple[Emission, list[int]]]:
-    """Each group of columns with their places among the modeled ones."""
-    count = sum(emission.sizes)
-    order = range(count) if emission.gather is None else emission.gather.tolist()
-    first = 0
-    for part, size in zip(emission.parts, emission.sizes, strict=True):
-        yield part, list(order[first : first + size])
-        first += size
 
 
 def _continuous(part: Emission) -> GaussianEmission | None:

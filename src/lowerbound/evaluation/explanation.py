@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lowerbound.data.columns import log_slopes
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.likelihood import is_mass
 from lowerbound.evaluation.passes import (
@@ -84,7 +83,7 @@ def shares(
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
     plan = Plan.within(max(1, memory // TERMS_COST), footprint, samples)
-    parts = []
+    parts, mass = [], is_mass(model)
     with evaluation_mode(model):
         for rows, batch in batches(dataset, model, plan.rows):
             tally = _Tally()
@@ -92,8 +91,11 @@ def shares(
                 count = min(plan.samples, samples - first)
                 tally.add(model(batch, keyed_draw(batch, count, seed, first)), batch, count)
             found = tally.result(samples)
-            slopes = _slopes(dataset, rows, is_mass(model), found.features)
-            parts.append(Shares(found.features - slopes, found.rate))
+            if not mass:
+                seen = None if dataset.observed is None else dataset.observed[rows]
+                slopes = dataset.schema.log_slopes(dataset.x[rows], mass, seen)
+                found = Shares(found.features - slopes, found.rate)
+            parts.append(found)
     features = torch.cat([part.features for part in parts])
     return Shares(features.clone(), torch.cat([part.rate for part in parts]).clone())
 
@@ -133,15 +135,3 @@ class _Tally:
 
 def _like(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (like.dim() - values.dim()))
-
-
-def _slopes(dataset: Dataset, rows: slice, mass: bool, like: Tensor) -> Tensor:
-    """log T'(x_j) of each feature, which puts its nats in the data's own units."""
-    schema, x = dataset.schema, dataset.x[rows]
-    observed = None if dataset.observed is None else dataset.observed[rows].cpu()
-    by_column = schema.columns and schema.levels is None and schema.binarize == "none"
-    if by_column and not mass:
-        each = torch.from_numpy(log_slopes(x.detach().cpu().double().numpy(), schema.columns))
-        return each if observed is None else torch.where(observed, each, 0.0)
-    total = schema.log_jacobian(x, mass, observed)
-    return _like(total / like[0].numel(), like).expand_as(like)

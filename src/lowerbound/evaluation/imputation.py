@@ -36,6 +36,7 @@ from lowerbound.evaluation.passes import (
     first_row,
     in_precision,
 )
+from lowerbound.evaluation.reconstruction import MEAN_COST
 from lowerbound.evaluation.resampling import Antithetic, Resampled
 from lowerbound.keyed_noise import row_keys
 from lowerbound.models import Model
@@ -47,7 +48,6 @@ Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 
 SAMPLES = 200  # K, unless said otherwise
-LEVELS_COST = 4  # a likelihood over grey levels sums over blocks of them for its mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def _widened(footprint: Footprint, expected: Expectation, schema: Schema) -> Foo
     """With the numbers that are averaged, and what it costs to find them."""
     width = footprint.width + 2 * expected.width
     grey = schema.levels is not None and not schema.binary
-    return replace(footprint, width=width * (LEVELS_COST if grey else 1))
+    return replace(footprint, width=width * (MEAN_COST if grey else 1))
 
 
 @dataclass(frozen=True, eq=False)

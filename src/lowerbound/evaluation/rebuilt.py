@@ -25,13 +25,13 @@ from lowerbound.evaluation.passes import (
     first_row,
     in_precision,
 )
+from lowerbound.evaluation.reconstruction import MEAN_COST
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.models import Model
 from lowerbound.trace import Batch, Emission, Mean
 
 Array = np.ndarray[Any, Any]
 
-MEAN_COST = 4  # a likelihood over levels sums over blocks of them for its mean
 MOST_LEVELS = 32  # of a categorical column that has a number of its own for each
 
 

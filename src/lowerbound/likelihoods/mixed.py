@@ -14,7 +14,6 @@ from lowerbound.data.column import Column
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.atom import AtomColumns
-from lowerbound.likelihoods.columns.categorical import CategoricalColumns
 from lowerbound.likelihoods.columns.continuous import ContinuousColumns
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.columns.grouping import group_columns
@@ -70,17 +69,17 @@ class MixedEmission(Emission):
         Raises:
             UnsupportedError: the column is continuous or a count.
         """
-        place = column if self.scatter is None else int(self.scatter[column])
-        for part, size in zip(self.parts, self.sizes, strict=True):
-            if place < size:
-                if isinstance(part, DiscreteEmission):
-                    return part.probabilities(place)
-                break
-            place -= size
+        for part, columns in self.members():
+            if column in columns and isinstance(part, DiscreteEmission):
+                return part.probabilities(columns.index(column))
         raise UnsupportedError(
             f"column {column} is continuous or a count and has no levels to give probabilities of; "
             "ask for its mean and variance"
         )
+
+    def members(self) -> Iterator[tuple[Emission, list[int]]]:
+        """Each group of columns with the columns of x that are its own."""
+        return zip(self.parts, _columns_of(self.sizes, self.gather), strict=True)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         return self._together([part.sample(sample_shape) for part in self.parts])
@@ -164,13 +163,6 @@ class Mixed(Likelihood):
         numbers = [group.numbers for group in self._groups() for _ in group.names]
         return side_by_side.repeat_interleave(torch.tensor(numbers))
 
-    def has_logit_of_each_level(self, column: int) -> bool:
-        """Whether a categorical column owes one number for each of its levels."""
-        return any(
-            isinstance(group, CategoricalColumns) and column in indices
-            for indices, group in self._members()
-        )
-
     def set_noise(self, sigma: Tensor) -> None:
         """Start the continuous parts at ``sigma``, (columns,); the other columns' are ignored."""
         for indices, group in self._members():
@@ -208,10 +200,8 @@ class Mixed(Likelihood):
 
     def _members(self) -> Iterator[tuple[list[int], ColumnGroup]]:
         """Each group with the columns of x that are its own."""
-        order = range(self.event_shape[0]) if self.gather is None else self.gather.tolist()
-        remaining = iter(order)
-        for group in self._groups():
-            yield list(islice(remaining, len(group.names))), group
+        sizes = [len(group.names) for group in self._groups()]
+        return zip(_columns_of(sizes, self.gather), self._groups(), strict=True)
 
     def _owed(self) -> list[int]:
         """Numbers owed by each group."""
@@ -222,3 +212,9 @@ class Mixed(Likelihood):
         side_by_side = x if self.gather is None else x.index_select(-1, self.gather)
         sizes = [len(group.names) for group in self._groups()]
         return zip(self._groups(), side_by_side.split(sizes, -1), strict=True)
+
+
+def _columns_of(sizes: Sequence[int], gather: Tensor | None) -> Iterator[list[int]]:
+    """The columns of x in each group, where groups of those sizes lie side by side."""
+    remaining = iter(range(sum(sizes)) if gather is None else gather.tolist())
+    return (list(islice(remaining, size)) for size in sizes)

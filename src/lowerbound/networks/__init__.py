@@ -3,7 +3,7 @@
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.convolutional import Convolutional
-from lowerbound.networks.inputs import Columns, Input, Masked, Plain, Role
+from lowerbound.networks.inputs import Columns, Input, Masked, Role
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
 from lowerbound.networks.tabular import Tabular, TabularDecoder, TabularEncoder
@@ -21,7 +21,6 @@ __all__ = [
     "Linear",
     "Masked",
     "Network",
-    "Plain",
     "Role",
     "Tabular",
     "TabularDecoder",

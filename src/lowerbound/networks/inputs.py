@@ -48,17 +48,6 @@ class Input(nn.Module, ABC):
         """Fit what is fitted to rows of training data; by default nothing is."""
 
 
-class Plain(Input):
-    """x as it is; a hidden cell looks like a zero."""
-
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.shape = tuple(event_shape)
-
-    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return x
-
-
 class Masked(Input):
     """x and, beside it along its first axis, 1 where it was observed and 0 where it is hidden."""
 

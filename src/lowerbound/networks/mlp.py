@@ -17,15 +17,9 @@ from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.sizes import hidden_widths
 
 
-@NETWORKS.register("mlp")
 @dataclass(frozen=True)
-class MLP(Network):
-    """Multi-layer perceptron: h_i = f(W_i h_{i-1} + b_i), the last layer affine.
-
-    The decoder has the encoder's hidden layers in reverse. ``MLP(hidden=(200, 200),
-    activation="tanh")`` with 50 latents is the network of Burda et al. 2016. After 2,000
-    updates on MNIST silu is 1 nat above relu and 5 above tanh, at the same cost.
-    """
+class DenseNetwork(Network):
+    """What networks of fully connected layers have in common: their widths and nonlinearity."""
 
     hidden: tuple[int, ...] | None = option(
         None, "widths of the encoder's hidden layers; sized from the data unless given"
@@ -36,6 +30,20 @@ class MLP(Network):
         ACTIVATIONS[self.activation]
         if self.hidden is not None and min(self.hidden, default=1) < 1:
             raise OptionError(f"hidden layers need at least one unit each, not {self.hidden}")
+
+    def _widths(self, features: int) -> tuple[int, ...]:
+        return hidden_widths(features) if self.hidden is None else self.hidden
+
+
+@NETWORKS.register("mlp")
+@dataclass(frozen=True)
+class MLP(DenseNetwork):
+    """Multi-layer perceptron: h_i = f(W_i h_{i-1} + b_i), the last layer affine.
+
+    The decoder has the encoder's hidden layers in reverse. ``MLP(hidden=(200, 200),
+    activation="tanh")`` with 50 latents is the network of Burda et al. 2016. After 2,000
+    updates on MNIST silu is 1 nat above relu and 5 above tanh, at the same cost.
+    """
 
     def encoder(
         self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
@@ -50,9 +58,6 @@ class MLP(Network):
         features = math.prod(parameter_shape)
         widths = (latent_dim + condition_dim, *reversed(self._widths(features)), features)
         return DenseDecoder(dense_layers(widths, self.activation), parameter_shape, condition_dim)
-
-    def _widths(self, features: int) -> tuple[int, ...]:
-        return hidden_widths(features) if self.hidden is None else self.hidden
 
 
 class DenseEncoder(Encoder):

@@ -20,13 +20,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.factor_analysis import FactorAnalysis
-from lowerbound.networks.activations import ACTIVATIONS
-from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, beside
 from lowerbound.networks.initialization import QUIET, linear
-from lowerbound.networks.mlp import dense_layers
+from lowerbound.networks.mlp import DenseNetwork, dense_layers
 from lowerbound.networks.sizes import hidden_widths
 from lowerbound.triangular import dim_of, inverse_factor, pack
 
@@ -36,7 +34,7 @@ MAX_STRETCH = 3.0
 
 @NETWORKS.register("tabular")
 @dataclass(frozen=True)
-class Tabular(Network):
+class Tabular(DenseNetwork):
     """Factor analysis and a residual perceptron; for rows with missing cells.
 
     The encoder is fed values and, beside them, which were observed (``networks.inputs``), and
@@ -44,16 +42,6 @@ class Tabular(Network):
     """
 
     reads_mask: ClassVar[bool] = True
-
-    hidden: tuple[int, ...] | None = option(
-        None, "widths of the encoder's hidden layers; sized from the data unless given"
-    )
-    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
-
-    def __post_init__(self) -> None:
-        ACTIVATIONS[self.activation]
-        if self.hidden is not None and min(self.hidden, default=1) < 1:
-            raise OptionError(f"hidden layers need at least one unit each, not {self.hidden}")
 
     def encoder(
         self,
@@ -104,9 +92,6 @@ class Tabular(Network):
         return TabularDecoder(
             latent_dim, parameter_shape, condition_dim, hidden=hidden, activation=self.activation
         )
-
-    def _widths(self, features: int) -> tuple[int, ...]:
-        return hidden_widths(features) if self.hidden is None else self.hidden
 
 
 class TabularEncoder(Encoder):
@@ -163,7 +148,7 @@ class TabularEncoder(Encoder):
         """m, (rows, d), and L, (rows, d, d), of the linear path, both in float64.
 
         Precisions of informative values are far above those of the others; float32 loses the
-        small ones, and bf16 more, while float64 costs no more at these sizes (measured).
+        small ones, and bf16 more.
         """
         with torch.autocast(features.device.type, enabled=False):
             weight, offset, log_noise = (

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.data.column import ATOM, HIGHEST, LOWEST, Column
+from lowerbound.data.column import ATOM, HIGHEST, LOWEST, Column, is_atom
 from lowerbound.likelihoods.columns.continuous import ColumnScale
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.gaussian import GaussianEmission
 from lowerbound.trace import masked_terms
-
-AT_MOST = 0.5 * (ATOM + LOWEST)  # model units; what is not above is the atom, as in Column.decode
 
 
 class AtomEmission(DiscreteEmission):
@@ -37,7 +35,7 @@ class AtomEmission(DiscreteEmission):
         return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
-        atom = x <= AT_MOST
+        atom = is_atom(x)
         # the atom lies far from every mu: its square is kept out of the density and its gradient
         density = self.rest.terms(torch.where(atom, 0.0, x))
         return torch.where(atom, F.logsigmoid(self.logit), F.logsigmoid(-self.logit) + density)
@@ -103,5 +101,5 @@ class AtomColumns(ColumnGroup):
 
 def _rest(x: Tensor) -> tuple[Tensor, Tensor]:
     """Where x is not the atom, (rows, columns), and the mean of each column there, (columns,)."""
-    rest = x > AT_MOST
+    rest = ~is_atom(x)
     return rest, torch.where(rest, x, 0.0).sum(0) / rest.sum(0).clamp_min(1)
