@@ -60,11 +60,7 @@ def pyod_vae(training: Array, test: Array, seed: int) -> Array:
 
 
 def clean_vae(training: Array, test: Array, seed: int) -> Array:
-    return _ours(training, test, seed, "clean")
-
-
-def robust_vae(training: Array, test: Array, seed: int) -> Array:
-    return _ours(training, test, seed, "auto")
+    return np.asarray(fitted_vae(training, seed).anomaly_score(test))
 
 
 CLASSICAL: dict[str, Detector] = {
@@ -83,8 +79,8 @@ def standardized(training: Array, test: Array) -> tuple[Array, Array]:
     return (training[:, kept] - mean) / scale[kept], (test[:, kept] - mean) / scale[kept]
 
 
-def _ours(training: Array, test: Array, seed: int, contamination: str) -> Array:
+def fitted_vae(training: Array, seed: int, contamination: str = "clean") -> VAEDetector:
+    """Ours with every other default."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        detector = VAEDetector(contamination=contamination, random_state=seed)
-        return np.asarray(detector.fit(training).anomaly_score(test))
+        return VAEDetector(contamination=contamination, random_state=seed).fit(training)

@@ -58,12 +58,13 @@ def test_a_known_row_is_no_neighbor_of_its_own() -> None:
     assert tail.center == pytest.approx(np.median(np.sqrt(own + third)))
 
 
-def test_combined_is_the_sum_of_surprises() -> None:
+def test_combined_gives_nats_and_distance_a_vote_each() -> None:
     looks = look(oracle.model("exact"), ROWS)
     reference = Reference.of(looks)
     found = reference.components(looks)
     surprises = {name: tail(found[name]) for name, tail in reference.tails.items()}
-    np.testing.assert_allclose(found["combined"], sum(surprises.values()))
+    nats = (surprises["bound"] + surprises["reconstruction"]) / 2
+    np.testing.assert_allclose(found["combined"], nats + surprises["latent"])
     fewer = Reference.of(looks, combined=AMONG_ANOMALIES).components(looks)
     np.testing.assert_allclose(fewer["combined"], surprises["bound"] + surprises["latent"])
 

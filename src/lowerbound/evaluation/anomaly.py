@@ -10,10 +10,12 @@ reference row through the codes: from the row to what its mean code is decoded t
 what the neighbor's is decoded to, each feature in standard deviations; distances between codes
 themselves are in units that only the decoder knows. None is best everywhere, so the default,
 
-.. math:: \text{combined: } \sum_c -\log p_c(s_c(x)),
+.. math:: \text{combined: } \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent},
+    \qquad r_c = -\log p_c(s_c(x)),
 
 weighs them by how rare they are: p_c is the share of normal rows that score as high (Fisher's way
-to combine tests). No label is needed for any of it.
+to combine tests; the two in nats tell much the same and have one vote together). No label is needed
+for any of it.
 """
 
 from __future__ import annotations
@@ -173,9 +175,9 @@ class Reference:
     def components(self, looks: Looks) -> dict[str, Array]:
         """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
         found = self._raw(looks, self.neighbors)
-        named = [name for name in self.tails if name in self.combined]
-        combined = np.sum([self.tails[name](found[name]) for name in named], axis=0)
-        return {"combined": combined, **found}
+        rare = {name: self.tails[name](found[name]) for name in self.tails if name in self.combined}
+        nats = np.mean([rare[name] for name in IN_NATS if name in rare], axis=0)
+        return {"combined": nats + rare["latent"], **found}
 
     def scores(self, looks: Looks, kind: str = "combined") -> Array:
         """One of them, (rows,).

@@ -1,0 +1,203 @@
+"""Anomalies in digits, connections, chest X-rays, circuit boards and series, beside the classics.
+
+Everything is fitted on normal rows alone and scores the rest; ``VAEDetector`` by its defaults.
+Areas under the curve are of rows (of points of a series). Digits: 70 % of one class, against the
+rest of it and all other classes. Boards: tiles with template and picture as two channels, from two
+groups of boards to a third; the difference of the two, which needs no fit, stands beside. NAB: each
+series' first 15 %, against the marked windows in the rest.
+
+    python benchmarks/detection.py --cell boards_0        one field and seed, resumable by part
+    python benchmarks/detection.py                        all that is missing, then the result
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import _fields
+import numpy as np
+from _detectors import CLASSICAL, clean_vae
+from _fields import Array, Field
+from _record import Metric, arguments, write
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from lowerbound.data.download import data_folders, file_sha256
+from lowerbound.data.published import first_place
+
+NAME = "detection"
+RUNS = Path("runs") / NAME
+OURS, DIFFERENCE = "VAE", "difference"
+SEEDS = (0, 1, 2)
+DIGITS_BAR = 0.9965
+Points = Callable[[Array], Array]
+Scores = dict[str, dict[str, float]]
+
+
+def run_digits(seed: int, keep: Callable[[str, Scores], None], done: Mapping[str, Scores]) -> None:
+    for digit in range(10):
+        if str(digit) not in done:
+            keep(str(digit), measured(_fields.digits(digit, seed), seed))
+
+
+def run_connections(
+    seed: int, keep: Callable[[str, Scores], None], done: Mapping[str, Scores]
+) -> None:
+    if not done:
+        keep("all", measured(_fields.connections(seed), seed))
+
+
+def run_xrays(seed: int, keep: Callable[[str, Scores], None], done: Mapping[str, Scores]) -> None:
+    if not done:
+        keep("all", measured(_fields.xrays(seed), seed))
+
+
+def run_boards(seed: int, keep: Callable[[str, Scores], None], done: Mapping[str, Scores]) -> None:
+    if done:
+        return
+    field = _fields.boards(seed)
+    pairs = field.test.astype(np.float64)
+    apart = np.abs(pairs[:, 0] - pairs[:, 1]).sum((1, 2))
+    keep("all", {**measured(field, seed), DIFFERENCE: areas(field.y, apart)})
+
+
+def run_series(seed: int, keep: Callable[[str, Scores], None], done: Mapping[str, Scores]) -> None:
+    for name in _fields.series_names():
+        if name in done:
+            continue
+        field, windows, points = _fields.series(name)
+
+        def of_points(odd: Array, windows: Any = windows, points: int = points) -> Array:
+            return np.asarray(windows.points(odd, points))
+
+        if 0 < field.y.mean() < 1:
+            keep(name, measured(field, seed, of_points))
+
+
+FIELDS = {
+    "digits": run_digits,
+    "connections": run_connections,
+    "xrays": run_xrays,
+    "boards": run_boards,
+    "series": run_series,
+}
+TITLES = {
+    "digits": "digits, one class normal",
+    "connections": "KDD 1999 connections",
+    "xrays": "chest X-rays",
+    "boards": "tiles of circuit boards",
+    "series": "NAB series",
+}
+
+
+def measured(field: Field, seed: int, points: Points = np.asarray) -> Scores:
+    """Every detector on one split."""
+    found = {}
+    for kind, detect in {**CLASSICAL, OURS: clean_vae}.items():
+        began = time.process_time()
+        if kind == OURS:
+            odd = detect(field.training, field.test, seed)
+        else:
+            odd = detect(field.plain_training, field.plain_test, seed)
+        found[kind] = {
+            **areas(field.y, points(odd)),
+            "seconds": time.process_time() - began,
+        }
+    return found
+
+
+def areas(y: Array, odd: Array) -> dict[str, float]:
+    return {
+        "auroc": float(roc_auc_score(y, odd)),
+        "ap": float(average_precision_score(y, odd)),
+    }
+
+
+def run_cell(field: str, seed: int) -> dict[str, Scores]:
+    """All parts of one field and seed; those that are done are read."""
+    place = RUNS / f"{field}_{seed}.json"
+    done: dict[str, Scores] = json.loads(place.read_text()) if place.exists() else {}
+
+    def keep(part: str, scores: Scores) -> None:
+        done[part] = scores
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(done, indent=1))
+        said = ", ".join(f"{kind} {found['auroc']:.4f}" for kind, found in scores.items())
+        print(f"{field} {seed} {part}: {said}", flush=True)
+
+    FIELDS[field](seed, keep, done)
+    return done
+
+
+def metrics_of(field: str, cells: list[dict[str, Scores]]) -> list[Metric]:
+    """Mean areas over parts and seeds; the spread is that of seeds."""
+    found = []
+    for measure, label in (("auroc", "AUROC"), ("ap", "average precision")):
+        kinds = cells[0][next(iter(cells[0]))]
+        by_seed = {
+            kind: [
+                float(np.mean([part[kind][measure] for part in cell.values()])) for cell in cells
+            ]
+            for kind in kinds
+        }
+        mine = by_seed.pop(OURS)
+        found.append(
+            Metric(
+                f"{TITLES[field]}, mean {label}",
+                float(np.mean(mine)),
+                label,
+                "higher",
+                float(np.std(mine, ddof=1)) if len(mine) > 1 else None,
+                DIGITS_BAR if (field, measure) == ("digits", "auroc") else None,
+                {kind: float(np.mean(values)) for kind, values in by_seed.items()},
+            )
+        )
+    return found
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--cell", help="such as xrays_0")
+    chosen = parser.parse_args()
+    if chosen.cell:
+        field, _, seed = chosen.cell.rpartition("_")
+        run_cell(field, int(seed))
+        return
+    start = time.perf_counter()
+    if chosen.quick:
+        print(measured(_fields.digits(0, chosen.seed), chosen.seed))
+        return
+    metrics = [
+        metric
+        for field in FIELDS
+        for metric in metrics_of(field, [run_cell(field, seed) for seed in SEEDS])
+    ]
+    for metric in metrics:
+        print(f"{metric.name}: {metric.value:.4f} {dict(metric.baselines)}", flush=True)
+    files = [file for file in map(_fields.file_of, FIELDS) if file is not None]
+    write(
+        NAME,
+        metrics,
+        data=[
+            {
+                "file": file,
+                "split": "see the command's text",
+                "sha256": file_sha256(first_place(data_folders(), (file,))),
+            }
+            for file in files
+        ],
+        seeds=list(SEEDS),
+        minutes=(time.perf_counter() - start) / 60,
+        notes=f"Connections: {_fields.FITTED_CONNECTIONS:,} normal ones fitted on, "
+        f"{_fields.SCORED_CONNECTIONS:,} scored. Boards: {_fields.FITTED_TILES:,} and "
+        f"{_fields.SCORED_TILES:,} tiles of {_fields.TILE} x {_fields.TILE} pixels. Series: "
+        f"windows of {_fields.WINDOW} points, points by the mean of their windows. Spread: "
+        "standard deviation over seeds.",
+    )
+
+
+if __name__ == "__main__":
+    main()
