@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -29,12 +28,13 @@ from _cells import (
     quick_look,
     write_cells,
 )
+from _pictures import keep
 from _record import Metric
 
 from lowerbound.assembly import ModelOptions
 
 NAME = "hierarchies"
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "mnist_nats_of_every_model.png"
+FIGURE = "mnist_nats_of_every_model.png"
 LEVELS = (1, 2, 3, 5)
 SEEDS = (0, 1, 2)
 LATENTS = (64, 32, 16, 8, 4)
@@ -194,8 +194,7 @@ def figure(cells: Mapping[str, Answer]) -> None:
     axes.set_title("lines: the bound in training, per record; marks: -L_K of the test digits")
     axes.legend(fontsize=6, ncols=2)
     axes.grid(alpha=0.3)
-    canvas.savefig(FIGURE, dpi=110)
-    plt.close(canvas)
+    keep(canvas, FIGURE)
 
 
 if __name__ == "__main__":

@@ -18,18 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from _cells import Cell, done, drive, mnist_data, quick_look, write_cells
+from _pictures import keep
 from _record import Metric
 
 from lowerbound.assembly import ModelOptions
 
 NAME = "mnist_likelihood"
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "mnist_nats_against_minutes.png"
+FIGURE = "mnist_nats_against_minutes.png"
 
 MLP = ModelOptions(
     latent_dim=50,
@@ -136,8 +136,7 @@ def figure(cells: Mapping[str, Mapping[str, Any]]) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.legend(fontsize=7)
     axes.grid(alpha=0.3)
-    canvas.savefig(FIGURE, dpi=110)
-    plt.close(canvas)
+    keep(canvas, FIGURE)
 
 
 def headline(cell: Mapping[str, Any], target: float | None) -> Metric:

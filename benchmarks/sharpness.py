@@ -26,6 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _cells import fit_on, spent
+from _pictures import keep
 from _record import Metric, arguments, write
 from torch import Tensor
 from torch.nn import functional as F
@@ -45,7 +46,7 @@ from lowerbound.training import TrainingOptions
 
 NAME = "sharpness"
 RUNS = Path("runs") / NAME
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "blur_and_its_remedies.png"
+FIGURE = "blur_and_its_remedies.png"
 LATENT = 32
 EPOCHS = 12
 BATCH = 128
@@ -185,8 +186,7 @@ def figure(rows: dict[str, Tensor]) -> None:
         axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    canvas.savefig(FIGURE, dpi=130)
-    plt.close(canvas)
+    keep(canvas, FIGURE)
 
 
 def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None:

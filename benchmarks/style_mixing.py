@@ -29,8 +29,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from _cells import LADDER_TRAINING, fit_on
+from _pictures import keep
 from _record import Metric, arguments, write
-from PIL import Image
 from torch import Tensor
 
 from lowerbound.assembly import ModelOptions
@@ -45,7 +45,6 @@ from lowerbound.training import TrainingOptions
 
 NAME = "style_mixing"
 RUNS = Path("runs") / NAME
-FIGURES = Path(__file__).parents[1] / "docs" / "images"
 PICTURES = 100
 SHOWN = 8
 KEPT, FOLLOWED = 0.9, 0.5
@@ -182,7 +181,7 @@ def chosen_cut(found: list[Cut]) -> int:
     return max(enough, key=lambda cut: cut.followed).levels
 
 
-def matrix(model: Model, test: Dataset, judge: FeatureNetwork, levels: int, path: Path) -> None:
+def matrix(model: Model, test: Dataset, judge: FeatureNetwork, levels: int, name: str) -> None:
     """Mixtures of eight test pictures at the left with eight on top, drawn as they come."""
     a, b = (rows.subset(range(SHOWN)) for rows in pairs(test, judge, seed=1))
     mixed = mix_rows(model, a, b, levels)
@@ -197,10 +196,7 @@ def matrix(model: Model, test: Dataset, judge: FeatureNetwork, levels: int, path
     axes.axvline(side - 0.5, color="tab:red", lw=1)
     axes.set(xticks=[], yticks=[], xlabel="style of", ylabel="the rest of")
     axes.xaxis.set_label_position("top")
-    canvas.savefig(path, dpi=80)
-    plt.close(canvas)
-    with Image.open(path) as drawn:
-        drawn.convert("RGB").quantize(64).save(path, optimize=True)
+    keep(canvas, name, dpi=80)
 
 
 def grey(rows: Dataset) -> Tensor:
@@ -216,7 +212,7 @@ def measure(task: Task, epochs: int, seed: int) -> tuple[list[Metric], dict[str,
     levels = chosen_cut(cuts(task, model, judge, choosing, seed))
     found = cuts(task, model, judge, test, seed)
     at = next(cut for cut in found if cut.levels == levels)
-    matrix(model, test, judge, levels, FIGURES / f"style_matrix_{task.source}.png")
+    matrix(model, test, judge, levels, f"style_matrix_{task.source}.png")
     where = f"{task.title}, {levels} levels from A"
     accuracy = {"classifier's accuracy on test pictures": judge.description.accuracy or 0.0}
     metrics = [
