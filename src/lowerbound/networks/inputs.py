@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.column import Column, Kind, is_atom
 
-MOST_INDICATORS = 8
+MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
 
 
 class Role(Enum):
@@ -70,7 +70,7 @@ class Columns(Input):
     The linear values are those that a linear-Gaussian model can use: a continuous value as it is;
     of a mixed column whether it is the atom, and the value where it is not; log(1 + n) of a count;
     the code of a binary column, that of an ordinal one over its largest; an indicator of each level
-    of a categorical column that has at most eight. Each is standardized over the training data and
+    of a categorical column that has at most 48. Each is standardized over the training data and
     zero where hidden. Every categorical column has an embedding too, "missing" being one more
     level; a code that is no level reads as missing.
 
