@@ -36,7 +36,7 @@ RUNS = Path("runs") / NAME
 OURS = "VAE"
 SEEDS = (0, 1, 2)
 FITTED, HELD_OUT = 300, 150  # patients
-ROWS = 3_000  # of theirs to fit on, drawn at random
+ROWS = 5_000  # of theirs to fit on, drawn at random
 SHARE = 0.1
 LATENTS = 40  # a variable and its two neighbors in time share one, and some are left
 EPOCHS, DRAWS = 10, 50
@@ -124,7 +124,7 @@ def chained_neighbors(removed: Removed, seed: int) -> Array:
 
 
 def ours(removed: Removed, seed: int) -> Array:
-    """``VAEImputer`` with medians, which absolute errors ask for, and a latent for each variable."""
+    """``VAEImputer`` with medians, which absolute errors ask for, and a latent per variable."""
     _, names = grids()
     columns = [f"{name}{when}" for when in ("", " before", " after") for name in names]
     imputer = VAEImputer(
@@ -187,7 +187,8 @@ def metrics_of(cells: list[dict[str, float]]) -> list[Metric]:
 
 def _chained(fitted: Array, rows: Array, seed: int, rounds: int) -> Array:
     """Standardized, so that its ridge and its tolerance mean the same to each column."""
-    center, scale = np.nanmean(fitted, 0), np.nanstd(fitted, 0).clip(1e-9)
+    center, scale = np.nanmean(fitted, 0), np.nanstd(fitted, 0)
+    scale = np.where(scale > 0, scale, 1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         imputer = IterativeImputer(
