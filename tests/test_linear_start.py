@@ -10,6 +10,7 @@ import torch
 from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.column_shares import column_shares
+from lowerbound.evaluation.imputation import impute
 from lowerbound.evaluation.likelihood import score
 from lowerbound.factor_analysis import chosen_ridge, fit_factor_analysis
 from lowerbound.models import Model
@@ -80,3 +81,17 @@ def test_other_networks_stay_as_they_are() -> None:
     model = started(data, latent_dim=2, network="mlp")
     rates = score(model, data).rates.sum(0)
     assert torch.isfinite(rates).all()
+
+
+def test_a_column_of_a_dozen_levels_tells_a_number_before_any_training() -> None:
+    random = np.random.default_rng(2)
+    level = random.integers(12, size=600)
+    worth = random.permutation(12)[level].astype(float)
+    frame = pd.DataFrame(
+        {"level": [f"l{i}" for i in level], "x": worth + 0.3 * random.normal(size=600)}
+    )
+    data = load(frame, kinds={"x": "real"}, missing="model")
+    model = started(data, latent_dim=1)
+    asked = load(frame.assign(x=np.nan), schema=data.schema)
+    told = impute(model, asked, samples=20).mean[:, 1]
+    assert np.corrcoef(told, worth)[0, 1] > 0.9
