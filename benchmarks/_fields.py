@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -32,8 +31,7 @@ BOARDS, SERIES = "deeppcb_3groups.tar", "nab.tar.xz"
 FITTED_CONNECTIONS, SCORED_CONNECTIONS = 5_000, 100_000
 TEXT_COLUMNS = (1, 2, 3)  # protocol, service, state of the connection
 TILE, SHRINK = 16, 2  # pixels of a tile's side, after boards are made half as large
-FITTED_TILES, SCORED_TILES = 10_000, 20_000
-DEFECT = 50  # pixels of a marked defect in a tile that make it one; tiles with fewer are left out
+FITTED_TILES, SCORED_TILES = 10_000, 10_000
 HELD_OUT_BOARDS = "group90100"
 WINDOW = 32
 PROBATION = 0.15  # of a series, from its start, in which it is normal: the part NAB lets one fit on
@@ -105,24 +103,38 @@ def xrays(seed: int) -> Field:
 
 @dataclass(frozen=True)
 class Board:
-    """A printed circuit board, its template and its defects, (H, W) in 0..255, half size."""
+    """A printed circuit board and where its defects are marked; half size.
 
-    template: Array
-    picture: Array
+    Attributes:
+        pair: (2, H, W) in 0..255, the template and the picture: as it should be, and as it is.
+        boxes: (defects, 4): left, top, right, bottom; they leave room around a defect.
+    """
+
+    pair: Array
     boxes: Array
 
     @property
-    def defect(self) -> Array:
-        """Which pixels are marked, (H, W)."""
-        marked = np.zeros(self.picture.shape, dtype=bool)
-        for left, top, right, bottom in self.boxes // SHRINK:
-            marked[top : bottom + 1, left : right + 1] = True
-        return marked
+    def marked(self) -> Array:
+        """Which pixels are inside a box, (H, W)."""
+        inside = np.zeros(self.pair.shape[1:], dtype=bool)
+        for left, top, right, bottom in self.boxes:
+            inside[top : bottom + 1, left : right + 1] = True
+        return inside
 
-    @property
-    def pair(self) -> Array:
-        """(2, H, W): as it should be, and as it is."""
-        return np.stack((self.template, self.picture))
+    def defects(self) -> Array:
+        """The tile around the middle of each box, (defects, 2, TILE, TILE)."""
+        corners = (self.boxes[:, :2] + self.boxes[:, 2:] - TILE) // 2
+        highest = self.pair.shape[1] - TILE
+        return np.stack(
+            [
+                self.pair[:, top : top + TILE, left : left + TILE]
+                for left, top in corners.clip(0, highest)
+            ]
+        )
+
+    def sound(self) -> Array:
+        """The tiles that no box touches, (tiles, 2, TILE, TILE)."""
+        return tiles(self.pair)[tiles(self.marked[None]).sum((1, 2, 3)) == 0]
 
 
 def boards(seed: int) -> Field:
@@ -131,17 +143,13 @@ def boards(seed: int) -> Field:
     A tile has two channels, the template and the picture: normal is what agrees with its template.
     """
     random = np.random.default_rng(seed)
-    training = [t for t, y in _tiles(False) if y == 0]
-    test = [(t, y) for t, y in _tiles(True) if y >= 0]
-    odd = [i for i, (_, y) in enumerate(test) if y == 1]
-    usual = [i for i, (_, y) in enumerate(test) if y == 0]
-    chosen = [*odd, *random.choice(usual, SCORED_TILES - len(odd), replace=False)]
-    fitted = random.choice(len(training), FITTED_TILES, replace=False)
-    return pictures(
-        np.stack([training[i] for i in fitted]),
-        np.stack([test[i][0] for i in chosen]),
-        np.array([test[i][1] for i in chosen]),
-    )
+    sound = np.concatenate([board.sound() for board in all_boards(False)])
+    others = np.concatenate([board.sound() for board in all_boards(True)])
+    defects = np.concatenate([board.defects() for board in all_boards(True)])
+    fitted = random.choice(len(sound), FITTED_TILES, replace=False)
+    scored = random.choice(len(others), SCORED_TILES, replace=False)
+    y = np.repeat((0, 1), (SCORED_TILES, len(defects)))
+    return pictures(sound[fitted], np.concatenate((others[scored], defects)), y)
 
 
 def tiles(board: Array) -> Array:
@@ -149,14 +157,6 @@ def tiles(board: Array) -> Array:
     channels, height, width = board.shape
     cut = board.reshape(channels, height // TILE, TILE, width // TILE, TILE)
     return cut.transpose(1, 3, 0, 2, 4).reshape(-1, channels, TILE, TILE)
-
-
-def _tiles(held_out: bool) -> Iterator[tuple[Array, int]]:
-    """Every tile with 1 for a defect, 0 for none, -1 for too little of one."""
-    for board in all_boards(held_out):
-        marked = tiles(board.defect[None]).sum((1, 2, 3)) * SHRINK**2
-        for tile, pixels in zip(tiles(board.pair), marked, strict=True):
-            yield tile, 1 if pixels >= DEFECT else 0 if pixels == 0 else -1
 
 
 @cache
@@ -169,9 +169,9 @@ def all_boards(held_out: bool) -> tuple[Board, ...]:
             if name.endswith("_test.jpg") and name.startswith(HELD_OUT_BOARDS) == held_out:
                 group, folder, file = name.split("/")
                 words = _read(archive, f"{group}/{folder}_not/{file[:-9]}.txt").decode().split()
-                boxes = np.array(words, dtype=int).reshape(-1, 5)[:, :4]
+                boxes = np.array(words, dtype=int).reshape(-1, 5)[:, :4] // SHRINK
                 template = _grey(_read(archive, name.replace("_test", "_temp")))
-                found.append(Board(template, _grey(_read(archive, name)), boxes))
+                found.append(Board(np.stack((template, _grey(_read(archive, name)))), boxes))
     return tuple(found)
 
 

@@ -3,8 +3,9 @@
 Everything is fitted on normal rows alone and scores the rest; ``VAEDetector`` by its defaults.
 Areas under the curve are of rows (of points of a series). Digits: 70 % of one class, against the
 rest of it and all other classes. Boards: tiles with template and picture as two channels, from two
-groups of boards to a third; the difference of the two, which needs no fit, stands beside. NAB: each
-series' first 15 %, against the marked windows in the rest.
+groups of boards to a third, tiles around marked defects against tiles without any; the difference
+of the two, which needs no fit, stands beside. NAB: each series' first 15 %, against the marked
+windows in the rest.
 
     python benchmarks/detection.py --cell boards_0        one field and seed, resumable by part
     python benchmarks/detection.py                        all that is missing, then the result
@@ -192,10 +193,10 @@ def main() -> None:
         seeds=list(SEEDS),
         minutes=(time.perf_counter() - start) / 60,
         notes=f"Connections: {_fields.FITTED_CONNECTIONS:,} normal ones fitted on, "
-        f"{_fields.SCORED_CONNECTIONS:,} scored. Boards: {_fields.FITTED_TILES:,} and "
-        f"{_fields.SCORED_TILES:,} tiles of {_fields.TILE} x {_fields.TILE} pixels. Series: "
-        f"windows of {_fields.WINDOW} points, points by the mean of their windows. Spread: "
-        "standard deviation over seeds.",
+        f"{_fields.SCORED_CONNECTIONS:,} scored. Boards: {_fields.FITTED_TILES:,} sound tiles "
+        f"fitted on, {_fields.SCORED_TILES:,} of others scored with all defects, {_fields.TILE} x "
+        f"{_fields.TILE} pixels each. Series: windows of {_fields.WINDOW} points, points by the "
+        "mean of their windows. Spread: standard deviation over seeds.",
     )
 
 
