@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lowerbound.applications.anomaly_labels import labeled_data, ranking_of
+from lowerbound.applications.anomaly_labels import Known, ranking_of
 from lowerbound.applications.anomaly_report import DetectReport, Odd, Verdict
 from lowerbound.applications.heat_maps import heat, write_heat_maps
-from lowerbound.errors import DataError, OptionError
+from lowerbound.data import load
+from lowerbound.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -26,24 +28,20 @@ from lowerbound.errors import DataError, OptionError
         (["good", "bad", "bad"], "good", [False, True, True]),
     ],
 )
-def test_which_label_is_an_anomaly(
-    tmp_path: Path, values: list[object], normal: str, expected: list[bool]
-) -> None:
-    path = tmp_path / "rows.csv"
-    pd.DataFrame({"x": [1.0, 2.0, 3.0], "kind": values}).to_csv(path, index=False)
-    found = labeled_data(str(path), "kind", normal)
-    assert found.truth is not None
-    assert found.truth.tolist() == expected
-    assert list(found.source.columns) == ["x"]
+def test_which_label_is_an_anomaly(values: list[object], normal: str, expected: list[bool]) -> None:
+    rows = load(np.arange(3.0)[:, None])
+    for cuts in ([0, 3], [0, 1, 3]):
+        known = Known("kind", normal)
+        for start, stop in pairwise(cuts):
+            known.add(pd.Series(values[start:stop]), rows)
+        assert known.anomalies().tolist() == expected
 
 
-def test_labels_that_tell_nothing_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
-    pd.DataFrame({"x": [1.0, 2.0], "kind": [0, 0]}).to_csv(path, index=False)
+def test_labels_that_tell_nothing_are_refused() -> None:
+    known = Known("kind", "")
+    known.add(pd.Series([0, 0]), load(np.arange(2.0)[:, None]))
     with pytest.raises(DataError, match="one value only"):
-        labeled_data(str(path), "kind", "")
-    with pytest.raises(OptionError, match="is no table"):
-        labeled_data("digits", "kind", "")
+        known.anomalies()
     with pytest.raises(DataError, match="all rows are of one kind"):
         ranking_of(np.array([True, True]), np.array([1.0, 2.0]))
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications.code_files import CodeTable, check_suffix, read_codes, write_codes
+from lowerbound.applications.code_files import CodeTable, check_suffix, columns_of, read_codes
+from lowerbound.applications.rows import write_columns
 from lowerbound.errors import DataError, OptionError
 
 TABLE = CodeTable(
@@ -23,7 +24,7 @@ TABLE = CodeTable(
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
 def test_what_is_written_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"codes{suffix}"
-    assert write_codes(path, TABLE) == (str(path),)
+    assert write_columns(path, columns_of(TABLE, path)) == (str(path),)
     read = read_codes(path, 3)
     torch.testing.assert_close(read.z, TABLE.z, rtol=0, atol=0)
     assert (read.label, read.ids) == (TABLE.label, TABLE.ids)
@@ -44,7 +45,7 @@ def test_codes_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     with pytest.raises(DataError, match="is no file"):
         read_codes(path, 2)
-    write_codes(path, TABLE)
+    write_columns(path, columns_of(TABLE, path))
     with pytest.raises(DataError, match="needs 2 numbers, and these have 3 numbers"):
         read_codes(path, 2)
     path.write_text("z1,z2\n1,2\n3,nan\n")

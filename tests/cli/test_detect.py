@@ -100,6 +100,15 @@ def test_an_autoencoder_has_every_score_but_the_bound(
     assert "no prior and so no bound" in done.err
 
 
+def test_pictures_have_neither_columns_nor_windows(
+    run: Run, pictures: Path, picture_model: Path
+) -> None:
+    for words in (("--label", "kind"), ("--window", 4)):
+        done = run("detect", picture_model, pictures, *words)
+        assert done.code == 2
+        assert "is no table, so it has neither columns nor windows" in done.err
+
+
 def test_a_series_is_scored_by_windows(run: Run, tmp_path: Path) -> None:
     from lowerbound.data.windows import Windows
 

@@ -12,29 +12,28 @@ anomaly, whatever the model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from lowerbound.applications.anomaly_labels import (
-    labeled_data,
-    ranking_of,
-    truth_of_classes,
-)
+from lowerbound.applications.anomaly_labels import Known, Ranking, ranking_of
 from lowerbound.applications.anomaly_report import DetectReport, Odd, Verdict
+from lowerbound.applications.asked import Asked, asked
 from lowerbound.applications.base import Reporter
+from lowerbound.applications.columnar_files import check_suffix, columnar
 from lowerbound.applications.features import feature_names, feature_values
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.heat_maps import write_heat_maps
 from lowerbound.applications.normal_rows import Normal, normal_of
-from lowerbound.applications.score_files import check_suffix, write_scores
-from lowerbound.applications.sources import told
+from lowerbound.applications.sources import open_data
 from lowerbound.config import option
-from lowerbound.data import Dataset, load
-from lowerbound.data.windows import Reduction, Windows
+from lowerbound.data import Dataset
+from lowerbound.data.windows import Windows
 from lowerbound.errors import DataError
 from lowerbound.evaluation.anomaly import Looks, look
 from lowerbound.evaluation.conformal import check_rate, rows_needed
@@ -90,100 +89,165 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         OptionError: an output of unknown format, or a rate that is none.
     """
     _check(request)
-    asked = Asked.read(request, fitted)
-    given = _calibrating(request, fitted)
+    windows = Windows(request.window) if request.window else None
+    chunks = asked(
+        request.data,
+        fitted,
+        column=request.label,
+        windows=windows,
+        on_error=request.on_error,
+    )
+    first = next(chunks)  # what is wrong with the data is said before any work
     reporter.say("learning what normal rows score")
+    given = _calibrating(request, fitted, windows)
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
     normal.reference.check(request.score)
-    verdict = _verdict_of(request, normal)
-
-    def progress(done: int, total: int) -> None:
-        reporter.advance("scoring", done, total)
-
-    looks = look(fitted.model, asked.rows, seed=request.seed, progress=progress)
-    components = normal.reference.components(looks)
-    judged = _Judged.of(asked.of_points(components[request.score], request.reduce), normal, verdict)
-    oddest = np.argsort(-components[request.score], kind="stable")[: max(request.explain, 0)]
-    excess = _excess(fitted, asked.rows, normal, oddest, request.seed)
-    files: tuple[str, ...] = ()
-    if request.output:
-        path = Path(request.output)
-        files = write_scores(path, _named(asked, components, judged, request.reduce))
-        files += _write_pictures(path, asked, looks, oddest, excess)
+    judge = _Judge(request, fitted, normal, _verdict_of(request, normal))
+    tally = _Tally(Known(request.label, request.normal))
+    path = Path(request.output)
+    with columnar(path) if request.output else nullcontext() as file:
+        for rows in chain([first], chunks):
+            judged = judge.judged(rows, reporter)
+            tally.add(rows, judged, judge.explained(rows, judged, tally.oddest))
+            if file is not None:
+                file.add(judge.columns(rows, judged))
     return DetectReport(
         model=request.model,
         data=request.data,
-        rows=len(judged.scores),
+        rows=tally.rows,
         score=request.score,
-        verdict=verdict,
-        found=None if verdict is None else int(judged.alarms.sum()),
-        oddest=_explained(asked, normal, components[request.score], oddest, excess),
-        ranking=None if asked.truth is None else ranking_of(asked.truth, judged.scores),
+        verdict=judge.verdict,
+        found=None if judge.verdict is None else tally.found,
+        oddest=tuple(tally.oddest),
+        ranking=tally.ranking(),
         normal=normal.told,
-        files=files,
+        files=(request.output, *tally.files) if request.output else (),
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Judged:
-    """Scores of rows or points, and what the calibration rows say of them."""
-
-    scores: Array
-    p_values: Array | None
-    verdict: Verdict | None
-
-    @classmethod
-    def of(cls, scores: Array, normal: Normal, verdict: Verdict | None) -> _Judged:
-        known = verdict is not None and normal.calibration is not None
-        p_values = normal.calibration.p_values(scores) if known and normal.calibration else None
-        return cls(scores, p_values, verdict)
-
-    @property
-    def alarms(self) -> Array:
-        """Which are anomalies."""
-        threshold = np.inf if self.verdict is None else self.verdict.threshold
-        return np.asarray(self.scores > threshold)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The rows that were asked about.
+    """What is said of some rows.
 
     Attributes:
-        rows: as the model takes them; windows where the rows are points in time.
-        truth: which are anomalies, where the person knows; one per row or point.
-        windows: how a series was cut; None where it was not.
-        points: of the series, or rows.
+        looks, components: of the rows, or windows.
+        scores, p_values, alarms: of the rows, or points; p-values where they are known.
     """
 
-    rows: Dataset
-    truth: Array | None
-    windows: Windows | None
-    points: int
+    looks: Looks
+    components: Mapping[str, Array]
+    scores: Array
+    p_values: Array | None
+    alarms: Array
 
-    @classmethod
-    def read(cls, request: DetectRequest, fitted: Fitted) -> Asked:
-        """Read the data, its label apart."""
-        cut = request.window > 0
-        found = labeled_data(request.data, request.label, request.normal, table=cut)
-        windows = Windows(request.window) if request.window else None
-        rows = _opened(found.source, fitted, windows, request.on_error)
-        truth = found.truth
-        if truth is None and request.normal:
-            truth = truth_of_classes(rows, request.normal)
-        points = len(rows) if windows is None else len(found.source)
-        return cls(rows, truth, windows, points)
 
-    def of_points(self, scores: Array, reduce: Reduction) -> Array:
-        """Scores of windows as those of points; of rows as they are."""
-        return scores if self.windows is None else self.windows.points(scores, self.points, reduce)
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """All that scoring and explaining a row takes."""
 
-    def name(self, row: int) -> str:
-        """What a message calls a row."""
-        if self.windows is not None:
-            start = int(self.windows.starts(self.points)[row])
-            return f"{start}-{start + self.windows.length - 1}"
-        return str(row) if self.rows.ids is None else self.rows.ids[row]
+    request: DetectRequest
+    fitted: Fitted
+    normal: Normal
+    verdict: Verdict | None
+
+    def judged(self, asked: Asked, reporter: Reporter) -> _Judged:
+        """Score some rows."""
+
+        def progress(done: int, rows: int) -> None:
+            reporter.advance("scoring", asked.first + done * asked.points // rows, asked.total)
+
+        looks = look(self.fitted.model, asked.rows, seed=self.request.seed, progress=progress)
+        components = self.normal.reference.components(looks)
+        scores = asked.of_points(components[self.request.score], self.request.reduce)
+        threshold = np.inf if self.verdict is None else self.verdict.threshold
+        return _Judged(looks, components, scores, self._p_values(scores), scores > threshold)
+
+    def columns(self, asked: Asked, judged: _Judged) -> dict[str, Array]:
+        """Columns of the file of scores: one value per row or point, in the order of the data."""
+        named: dict[str, Any] = {"row": asked.names, "score": judged.scores}
+        if judged.p_values is not None:
+            named |= {"p_value": judged.p_values, "anomaly": judged.alarms.astype(int)}
+        for name, values in judged.components.items():
+            named[name] = asked.of_points(values, self.request.reduce)
+        return named
+
+    def explained(self, asked: Asked, judged: _Judged, known: Sequence[Odd]) -> _Explained:
+        """The oddest of these rows and of those known so far, and why; pictures are drawn."""
+        most = max(self.request.explain, 0)
+        scores = judged.components[self.request.score]
+        index = np.argsort(-scores, kind="stable")[:most]
+        if len(known) == most and most:
+            index = index[scores[index] > known[-1].score]
+        if not len(index):
+            return _Explained(list(known))
+        chosen = asked.rows.subset(index.copy())
+        seed = self.request.seed
+        excess = shares(self.fitted.model, chosen, seed=seed).above(self.normal.usual)
+        names, values = feature_names(chosen), feature_values(chosen)
+        p_values = self._p_values(scores[index])
+        odd = [
+            Odd(
+                row=asked.name(int(row)),
+                score=float(scores[row]),
+                p_value=None if p_values is None else float(p_values[place]),
+                **_most_surprising(names, values, excess, place),
+            )
+            for place, row in enumerate(index)
+        ]
+        oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
+        return _Explained(oddest, self._pictures(asked, judged, index, excess))
+
+    def _p_values(self, scores: Array) -> Array | None:
+        calibration = self.normal.calibration
+        return None if calibration is None else calibration.p_values(scores)
+
+    def _pictures(
+        self, asked: Asked, judged: _Judged, index: Array, excess: Shares
+    ) -> tuple[str, ...]:
+        """The oddest pictures with their heat maps, beside the scores."""
+        schema = asked.rows.schema
+        if schema.kind != "images" or not self.request.output:
+            return ()
+        pictures = asked.rows.batch(torch.from_numpy(index.copy())).filled
+        rebuilt = torch.from_numpy(judged.looks.place[index]).reshape(pictures.shape)
+        names = [asked.name(int(row)) for row in index]
+        path = Path(self.request.output)
+        sheet = path.with_name(f"{path.stem}_heat.png")
+        return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """The oddest rows so far, the oddest first, and the pictures of them that were written."""
+
+    oddest: list[Odd]
+    files: tuple[str, ...] = ()
+
+
+class _Tally:
+    """What is kept of rows that have gone by."""
+
+    def __init__(self, known: Known) -> None:
+        self.rows, self.found = 0, 0
+        self.oddest: list[Odd] = []
+        self.files: tuple[str, ...] = ()
+        self._known = known
+        self._scores: list[Array] = []
+
+    def add(self, asked: Asked, judged: _Judged, explained: _Explained) -> None:
+        self.rows += asked.points
+        self.found += int(judged.alarms.sum())
+        self.oddest = explained.oddest
+        self.files += explained.files
+        if self._known.wanted:
+            self._known.add(asked.apart, asked.rows)
+            self._scores.append(judged.scores)
+
+    def ranking(self) -> Ranking | None:
+        """How well the scores rank the anomalies that the person knows of."""
+        if not self._known.wanted:
+            return None
+        return ranking_of(self._known.anomalies(), np.concatenate(self._scores))
 
 
 def _check(request: DetectRequest) -> None:
@@ -193,22 +257,14 @@ def _check(request: DetectRequest) -> None:
         check_suffix(Path(request.output))
 
 
-def _calibrating(request: DetectRequest, fitted: Fitted) -> Dataset | None:
+def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None) -> Dataset | None:
+    """The normal rows that the person gives, all of them; None where there are none."""
     if not request.calibrate:
         return None
-    windows = Windows(request.window) if request.window else None
-    source = labeled_data(request.calibrate, "", "", table=windows is not None).source
-    return _opened(source, fitted, windows, request.on_error)
-
-
-def _opened(
-    source: Any, fitted: Fitted, windows: Windows | None, on_error: Literal["raise", "skip"]
-) -> Dataset:
-    """A path, a named set or a frame by the model's schema, cut in windows where asked for."""
-    if windows is not None:
-        source = windows.frame(source)
-    schema = replace(fitted.schema, condition=None)
-    return told(load(source, schema=schema, on_error=on_error), fitted)
+    if windows is None:
+        return open_data(request.calibrate, fitted, on_error=request.on_error)
+    (rows,) = asked(request.calibrate, fitted, windows=windows)
+    return rows.rows
 
 
 def _verdict_of(request: DetectRequest, normal: Normal) -> Verdict | None:
@@ -230,34 +286,6 @@ def _verdict_of(request: DetectRequest, normal: Normal) -> Verdict | None:
     return Verdict(alpha, threshold, len(normal.calibration), normal.calibration.band(alpha))
 
 
-def _excess(
-    fitted: Fitted, rows: Dataset, normal: Normal, index: Array, seed: int
-) -> Shares | None:
-    """What the rows at ``index`` cost above the usual; None where there are none."""
-    if not len(index):
-        return None
-    return shares(fitted.model, rows.subset(index.copy()), seed=seed).above(normal.usual)
-
-
-def _explained(
-    asked: Asked, normal: Normal, scores: Array, index: Array, excess: Shares | None
-) -> tuple[Odd, ...]:
-    if excess is None:
-        return ()
-    p_values = None if normal.calibration is None else normal.calibration.p_values(scores)
-    chosen = asked.rows.subset(index.copy())
-    names, values = feature_names(chosen), feature_values(chosen)
-    return tuple(
-        Odd(
-            row=asked.name(int(row)),
-            score=float(scores[row]),
-            p_value=None if p_values is None else float(p_values[row]),
-            **_most_surprising(names, values, excess, place),
-        )
-        for place, row in enumerate(index)
-    )
-
-
 def _most_surprising(
     names: Sequence[str], values: Mapping[str, Sequence[Any]], excess: Shares, place: int
 ) -> dict[str, Any]:
@@ -272,31 +300,3 @@ def _most_surprising(
         "features": {name: nats[name] for name in first},
         "values": {name: str(values[name][place]) for name in first if name in values},
     }
-
-
-def _named(
-    asked: Asked, components: Mapping[str, Array], judged: _Judged, reduce: Reduction
-) -> dict[str, Array]:
-    """Columns of the file of scores: one value per row or point, in the order of the data."""
-    named: dict[str, Any] = {"row": np.arange(len(judged.scores)), "score": judged.scores}
-    if asked.rows.ids is not None and asked.windows is None:
-        named["row"] = np.array(asked.rows.ids)
-    if judged.p_values is not None and judged.verdict is not None:
-        named |= {"p_value": judged.p_values, "anomaly": judged.alarms.astype(int)}
-    for name, values in components.items():
-        named[name] = asked.of_points(values, reduce)
-    return named
-
-
-def _write_pictures(
-    path: Path, asked: Asked, looks: Looks, index: Array, excess: Shares | None
-) -> tuple[str, ...]:
-    """The oddest pictures with their heat maps, beside the scores."""
-    if excess is None or asked.rows.schema.kind != "images":
-        return ()
-    pictures = asked.rows.batch(torch.from_numpy(index.copy())).filled
-    rebuilt = torch.from_numpy(looks.place[index]).reshape(pictures.shape)
-    names = [asked.name(int(row)) for row in index]
-    nats = excess.pixels(asked.rows.schema.event_shape)
-    sheet = path.with_name(f"{path.stem}_heat.png")
-    return write_heat_maps(sheet, pictures, rebuilt, nats, names)

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data import CATALOG, Dataset
-from lowerbound.data.arrays import listed
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
-from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError, unknown
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Labeled:
-    """Data whose label is apart.
-
-    Attributes:
-        source: the path or name, or the frame without its label.
-        truth: True for an anomaly, (rows,); None where nobody knows.
-    """
-
-    source: Any
-    truth: Array | None
 
 
 @dataclass(frozen=True)
@@ -52,35 +35,59 @@ class Ranking:
         )
 
 
-def labeled_data(source: str, label: str, normal: str, table: bool = False) -> Labeled:
-    """The data of a path, its column of known anomalies apart.
+class Known:
+    """What a person knows of rows, taken in chunk by chunk: a label of each and no row.
 
     Args:
-        source: a path or the name of a set.
-        label: name of the column; "": there is none.
-        normal: its value for normal rows; "": 0 where that is one, else the most common.
-        table: read a table even without a label, to be cut into windows.
-
-    Raises:
-        DataError: there is no such column (the nearest is named), or it has one value only.
+        column: whose values are given; "": the rows' own classes are meant.
+        normal: the label of normal rows; "": 0 where that is one, else the most common one.
     """
-    path = Path(source).expanduser()
-    is_table = table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
-    if not is_table or source in CATALOG:
-        if label or table:
-            raise OptionError(f"{source} is no table, so it has neither columns nor windows")
-        return Labeled(source, None)
-    if not (label or table):
-        return Labeled(source, None)
-    frame = read_frame(path)
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    if not label:
-        return Labeled(frame, None)
-    if label not in frame.columns:
-        close = difflib.get_close_matches(label, list(frame.columns), n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {listed(list(frame.columns))}"
-        raise DataError(f"{source} has no column {label!r}; {hint}")
-    return Labeled(frame.drop(columns=[label]), _truth(frame[label], normal, label))
+
+    def __init__(self, column: str, normal: str) -> None:
+        self.column, self.normal = column, normal
+        self._index: dict[str, int] = {}
+        self._codes: list[Array] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is known."""
+        return bool(self.column or self.normal)
+
+    def add(self, values: Any, rows: Dataset) -> None:
+        """Take in the column's values, a pandas series, or the classes of some rows.
+
+        Raises:
+            DataError: the rows have no classes.
+            OptionError: none of them is called like the normal one.
+        """
+        if self.column:
+            said = values.map(_name).to_numpy().astype(str)
+            names, places = np.unique(said, return_inverse=True)
+        else:
+            anomalies = truth_of_classes(rows, self.normal)
+            names, places = np.array([self.normal, ""]), anomalies.astype(int)
+        codes = [self._index.setdefault(str(name), len(self._index)) for name in names]
+        self._codes.append(np.array(codes, dtype=np.int32)[places])
+
+    def anomalies(self) -> Array:
+        """Which of all rows are anomalies, (rows,).
+
+        Raises:
+            DataError: the column has one value only.
+            OptionError: none of its values is called like the normal one.
+        """
+        codes = np.concatenate(self._codes)
+        names = list(self._index)
+        if self.column and len(names) < 2:
+            raise DataError(
+                f"column {self.column!r} has one value only, so it tells no anomalies apart"
+            )
+        if self.column and self.normal and self.normal not in names:
+            raise unknown(f"value of column {self.column!r}:", self.normal, names)
+        counts = np.bincount(codes, minlength=len(names))
+        common = min(names, key=lambda name: (-counts[self._index[name]], name))
+        usual = self.normal or ("0" if "0" in names else common)
+        return np.asarray(codes != self._index[usual])
 
 
 def truth_of_classes(rows: Dataset, normal: str) -> Array:
@@ -115,17 +122,6 @@ def ranking_of(truth: Array, scores: Array) -> Ranking:
         float(roc_auc_score(truth, scores)),
         float(average_precision_score(truth, scores)),
     )
-
-
-def _truth(values: Any, normal: str, label: str) -> Array:
-    said = values.map(_name).to_numpy()
-    names, counts = np.unique(said, return_counts=True)
-    if len(names) < 2:
-        raise DataError(f"column {label!r} has one value only, so it tells no anomalies apart")
-    if normal and normal not in names:
-        raise unknown(f"value of column {label!r}:", normal, names)
-    usual = normal or ("0" if "0" in names else str(names[counts.argmax()]))
-    return np.asarray(said != usual)
 
 
 def _name(value: Any) -> str:

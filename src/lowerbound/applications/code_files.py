@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.rows import TABLES, write_arrays, write_frame
+from lowerbound.applications.rows import TABLES
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -49,22 +49,17 @@ def check_suffix(path: Path) -> None:
         raise OptionError(f"{path}: codes are kept as {', '.join(TABLES[:-1])} or {TABLES[-1]}")
 
 
-def write_codes(path: Path, codes: CodeTable) -> tuple[str, ...]:
-    """Write codes as the suffix of ``path`` says; the files written."""
-    named: dict[str, Any] = {}
-    if codes.ids is not None:
-        named["id"] = list(codes.ids)
-    if codes.label is not None:
-        named["label"] = list(codes.label)
+def columns_of(codes: CodeTable, path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """What a file holds of each row: a code is one array in .npz, else one column a number."""
+    named = {"id": codes.ids, "label": codes.label, "z": codes.z, "z_std": codes.std}
+    columns = {name: np.asarray(values) for name, values in named.items() if values is not None}
     if path.suffix.lower() == ".npz":
-        named["z"] = codes.z.numpy()
-        if codes.std is not None:
-            named["z_std"] = codes.std.numpy()
-        return write_arrays(path, named)
-    named |= {f"z{i + 1}": column for i, column in enumerate(codes.z.T.numpy())}
-    if codes.std is not None:
-        named |= {f"z{i + 1}_std": column for i, column in enumerate(codes.std.T.numpy())}
-    return write_frame(path, named)
+        return columns
+    wide = {name: columns.pop(name) for name in ("z", "z_std") if name in columns}
+    for name, values in wide.items():
+        end = name.removeprefix("z")
+        columns |= {f"z{i + 1}{end}": column for i, column in enumerate(values.T)}
+    return columns
 
 
 def read_codes(path: Path, latent_dim: int) -> CodeTable:

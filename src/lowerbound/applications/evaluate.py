@@ -13,7 +13,7 @@ from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.files import write_text
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.rows import write_frame
+from lowerbound.applications.rows import write_columns
 from lowerbound.applications.sentences import (
     about_difference,
     about_latents,
@@ -269,4 +269,4 @@ def write_scores(path: Path, scores: Scores, rows: Dataset) -> tuple[str, ...]:
     }
     if scores.pareto_k is not None:
         named["pareto_k"] = scores.pareto_k
-    return write_frame(path, named)
+    return write_columns(path, named)

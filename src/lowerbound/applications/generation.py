@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications import rows
+from lowerbound.applications.asked import asked
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.code_files import CodeTable, check_suffix, read_codes, write_codes
+from lowerbound.applications.code_files import CodeTable, check_suffix, columns_of, read_codes
+from lowerbound.applications.columnar_files import columnar
 from lowerbound.applications.conditions import label_indices, label_names, one_hot
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.sentences import about_explained
@@ -175,12 +177,20 @@ def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> Encode
     """
     path = Path(request.output)
     check_suffix(path)
-    dataset = open_data(request.data, fitted, on_error=request.on_error)
+    count = 0
+    with columnar(path) as file:
+        for part in asked(request.data, fitted, on_error=request.on_error):
+            codes = _coded(fitted, part.rows)
+            file.add(columns_of(codes, path))
+            count += len(codes.z)
+            reporter.advance("encoding", count, part.total)
+    return EncodeReport(count, codes.z.shape[1], codes.std is not None, (request.output,))
+
+
+def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
     codes = encode_rows(fitted.model, dataset)
     std = codes.deviation.float() if bool(codes.deviation.any()) else None
-    table = CodeTable(codes.mean.float(), std, label_names(dataset), dataset.ids)
-    files = write_codes(path, table)
-    return EncodeReport(len(codes), table.z.shape[1], std is not None, files)
+    return CodeTable(codes.mean.float(), std, label_names(dataset), dataset.ids)
 
 
 # decode -------------------------------------------------------------------------------------------
@@ -356,7 +366,7 @@ def write_reconstruction(
     std = None if made.std is None else schema.decode(made.mean + made.std, rounded=False) - mean
     if path.suffix.lower() == ".npz":
         arrays = {"x": schema.decode(made.x, rounded=False), "reconstruction": mean}
-        return rows.write_arrays(path, arrays | ({} if std is None else {"std": std}))
+        return rows.write_columns(path, arrays | ({} if std is None else {"std": std}))
     if schema.kind != "images":
         named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
         named |= rows.columns(schema, made.mean, rounded=False)
@@ -366,7 +376,7 @@ def write_reconstruction(
                 for i, column in enumerate(schema.columns)
                 if not column.levels and column.kind != "mixed"
             }
-        return rows.write_frame(path, named)
+        return rows.write_columns(path, named)
     beside = _beside(made)
     if path.suffix:
         return rows.write_picture(path, beside)

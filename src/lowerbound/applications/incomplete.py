@@ -100,7 +100,7 @@ class Table(Incomplete):
     def _write(self, path: Path, answers: Array, exact: bool) -> str:
         schema, hidden = self.dataset.schema, self.hidden
         frame = completed_frame(self.frame, schema, answers, hidden, exact=exact)
-        return rows.write_frame(path, {name: frame[name] for name in frame.columns})[0]
+        return rows.write_columns(path, {name: frame[name] for name in frame.columns})[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class Vectors(Incomplete):
         arrays = {"x": self._filled(answers)}
         if draws is not None:
             arrays["draws"] = np.stack([self._filled(draw) for draw in draws])
-        return list(rows.write_arrays(path, arrays))
+        return list(rows.write_columns(path, arrays))
 
     def _filled(self, answers: Array) -> Array:
         return completed_array(self.given, self.dataset.schema, answers, self.hidden)
@@ -162,7 +162,7 @@ class Pictures(Incomplete):
         drawn = [_filled(given, draw, hidden) for draw in (() if draws is None else draws)]
         if path.suffix.lower() == ".npz":
             stacked = {"draws": np.stack(drawn)} if drawn else {}
-            return list(rows.write_arrays(path, {"x": mean, **stacked}))
+            return list(rows.write_columns(path, {"x": mean, **stacked}))
         sheet = path if path.suffix else path / "sheet.png"
         with replacing(sheet) as place:
             self._sheet(mean, drawn, exact).save(place, format="PNG")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound.applications.columnar_files import columnar
 from lowerbound.applications.files import replacing
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables import to_frame
@@ -61,9 +62,9 @@ def write_rows(
     extra = dict(extra or {})
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        return write_arrays(path, {"x": schema.decode(x, rounded), **extra})
+        return write_columns(path, {"x": schema.decode(x, rounded), **extra})
     if schema.kind != "images":
-        return write_frame(path, {**columns(schema, x, rounded=rounded), **extra})
+        return write_columns(path, {**columns(schema, x, rounded=rounded), **extra})
     pictures = eight_bit(x)
     if suffix == ".png":
         return write_picture(path, sheet(list(pictures[:SHOWN])))
@@ -81,24 +82,10 @@ def columns(schema: Schema, x: Tensor, *, rounded: bool) -> dict[str, Any]:
     return {name: frame[name] for name in frame.columns}
 
 
-def write_frame(path: Path, named: Mapping[str, Any]) -> tuple[str, ...]:
-    """One table, .csv or .parquet."""
-    import pandas as pd
-
-    frame = pd.DataFrame(dict(named))
-    with replacing(path) as place:
-        if path.suffix.lower() == ".parquet":
-            frame.to_parquet(place, index=False)
-        else:
-            frame.to_csv(place, index=False)
-    return (str(path),)
-
-
-def write_arrays(path: Path, named: Mapping[str, Any]) -> tuple[str, ...]:
-    """One .npz, without pickle."""
-    arrays = {name: np.asarray(value) for name, value in named.items()}
-    with replacing(path) as place, place.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+def write_columns(path: Path, named: Mapping[str, Any]) -> tuple[str, ...]:
+    """One table, .csv or .parquet, or one .npz of arrays."""
+    with columnar(path) as file:
+        file.add(named)
     return (str(path),)
 
 

@@ -88,7 +88,7 @@ def write_strip(
     if suffix == ".png":
         return sheet
     if suffix == ".npz":
-        return (*rows.write_arrays(path, _arrays(schema, strip)), *sheet)
+        return (*rows.write_columns(path, _arrays(schema, strip)), *sheet)
     try:
         return (*write_animation(path, animated(strip), per_second), *sheet)
     except UnsupportedError as error:
@@ -156,12 +156,12 @@ def _write_folder(path: Path, strip: Strip) -> tuple[str, ...]:
 
 def _write_table(path: Path, schema: Schema, strip: Strip) -> tuple[str, ...]:
     if path.suffix.lower() == ".npz":
-        return rows.write_arrays(path, _arrays(schema, strip))
+        return rows.write_columns(path, _arrays(schema, strip))
     named = _keys(strip)
     taken = {column.name for column in schema.columns}
     named = {f"{key}_" if key in taken else key: value for key, value in named.items()}
     values = rows.columns(schema, strip.x.flatten(0, 1), rounded=False)
-    return rows.write_frame(path, {**named, **values})
+    return rows.write_columns(path, {**named, **values})
 
 
 def _arrays(schema: Schema, strip: Strip) -> dict[str, Any]:

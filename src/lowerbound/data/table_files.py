@@ -9,6 +9,7 @@ import lzma
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -18,13 +19,14 @@ from lowerbound.errors import DataError
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _MARKERS = ("", "?", "-", "na", "n/a", "nan", "null", "none")  # people write these for "missing"
+OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # what a damaged file makes of reading it
-_OPENERS: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+BROKEN_CSV = (ValueError, *_BROKEN)  # pandas' parser errors are ValueErrors
 
 
 def table_suffix(path: Path) -> str:
     """The suffix that says what a file holds, in small letters: ".csv" of people.csv.gz."""
-    return (Path(path.stem) if path.suffix.lower() in _OPENERS else path).suffix.lower()
+    return (Path(path.stem) if path.suffix.lower() in OPENERS else path).suffix.lower()
 
 
 def read_frame(path: Path) -> Any:
@@ -43,34 +45,79 @@ def read_frame(path: Path) -> Any:
             return pd.read_parquet(path)
         except (ValueError, OSError) as error:
             raise DataError(f"{path} cannot be read as parquet: {error}") from error
-    delimiter, header = _sniff(path)
+    layout = sniffed(path)
     try:
-        frame = pd.read_csv(
-            path,
-            sep=delimiter,
-            header="infer" if header else None,
-            skipinitialspace=True,
-            low_memory=False,
-        )
-    except (ValueError, *_BROKEN) as error:  # pandas' parser errors are ValueErrors
-        _check_widths(path, delimiter)
-        raise DataError(f"{path} cannot be read as csv: {error}") from error
-    # pandas fills short lines and takes the first field of long ones for row names, silently
-    named_rows = not frame.index.equals(pd.RangeIndex(len(frame)))
-    if len(frame) and (named_rows or frame.iloc[:, -1].isna().any()):
-        _check_widths(path, delimiter)
-    if not header:
-        frame.columns = [f"x{i}" for i in range(frame.shape[1])]
-    return frame
+        frame = pd.read_csv(path, low_memory=False, **layout.keywords)
+    except BROKEN_CSV as error:
+        raise unreadable(path, layout, error) from error
+    if may_be_ragged(frame):
+        check_widths(path, layout)
+    return layout.named(frame)
+
+
+def is_table(source: object) -> bool:
+    """Whether ``source`` is the path of a table file that is there."""
+    if not isinstance(source, (str, Path)):
+        return False
+    path = Path(source).expanduser()
+    return table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a csv file is laid out.
+
+    Attributes:
+        delimiter: between fields, as pandas takes it.
+        header: whether the first line names the columns.
+    """
+
+    delimiter: str
+    header: bool
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What pandas has to be told."""
+        header = "infer" if self.header else None
+        return {"sep": self.delimiter, "header": header, "skipinitialspace": True}
+
+    def named(self, frame: Any) -> Any:
+        """The frame with names for its columns where the file has none."""
+        if not self.header:
+            frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+        return frame
+
+
+def may_be_ragged(frame: Any) -> bool:
+    """Whether lines may have differed in width: pandas fills short ones, and takes the first field
+    of long ones for row names, silently."""
+    import pandas as pd
+
+    named_rows = not isinstance(frame.index, pd.RangeIndex)
+    return bool(len(frame)) and (named_rows or bool(frame.iloc[:, -1].isna().any()))
+
+
+def unreadable(path: Path, layout: Layout, error: Exception) -> DataError:
+    """Why a csv file could not be read.
+
+    Raises:
+        DataError: its lines have different numbers of fields; the first such line is named.
+    """
+    check_widths(path, layout)
+    return DataError(f"{path} cannot be read as csv: {error}")
 
 
 def _open(path: Path, errors: str = "strict") -> IO[str]:
-    opener: Callable[..., IO[str]] = _OPENERS.get(path.suffix.lower(), open)
+    opener: Callable[..., IO[str]] = OPENERS.get(path.suffix.lower(), open)
     return opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
 
 
-def _sniff(path: Path) -> tuple[str, bool]:
-    """(delimiter, whether the first line names the columns)."""
+def sniffed(path: Path) -> Layout:
+    """The layout that the first lines show.
+
+    Raises:
+        DataError: the file is empty or no text.
+    """
     try:
         with _open(path) as file:
             lines = list(islice((line for line in file if line.strip()), 2))
@@ -90,7 +137,7 @@ def _sniff(path: Path) -> tuple[str, bool]:
             UserWarning,
             stacklevel=4,
         )
-    return delimiter, header
+    return Layout(delimiter, header)
 
 
 def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
@@ -110,10 +157,14 @@ def _is_number(field: str) -> bool:
     return True
 
 
-def _check_widths(path: Path, delimiter: str) -> None:
-    """Raise a DataError that names the first line with another number of fields than the first."""
+def check_widths(path: Path, layout: Layout) -> None:
+    """Refuse a file whose lines differ in their number of fields.
+
+    Raises:
+        DataError: names the first line that differs from the first.
+    """
     expected = 0
-    for number, width in _widths(path, delimiter):
+    for number, width in _widths(path, layout.delimiter):
         expected = expected or width
         if width not in (0, expected):
             raise DataError(
