@@ -188,3 +188,15 @@ def test_an_autoencoder_has_no_rate_and_pictures_have_shares_by_pixel() -> None:
     assert pixels.features.shape == (8, 12)
     bound = torch.from_numpy(look(binary_vae(), bits).bound)
     assert torch.allclose(pixels.total, bound, atol=1e-4)
+
+
+def test_rows_that_repeat_are_looked_at_once() -> None:
+    model, dataset = oracle.model("mean_field"), vectors(oracle.data(12))
+    many = dataset.subset([i % 12 for i in range(40)])
+    once = look(model, dataset)
+    seen: list[int] = []
+    found = look(model, many, progress=lambda _, rows: seen.append(rows))
+    assert seen[-1] == 12
+    for name in ("bound", "reconstruction", "row", "place"):
+        expected = getattr(once, name)[np.arange(40) % 12]
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-6)

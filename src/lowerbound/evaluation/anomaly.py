@@ -30,6 +30,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.duplicates import distinct
 from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.passes import MEMORY, dry_run, first_row
@@ -87,6 +88,8 @@ def look(
 ) -> Looks:
     """Bound, reconstruction and place of every row; neither order nor company changes a row's.
 
+    Rows that are the same are looked at once.
+
     Args:
         model: any; without a prior there is no bound.
         dataset: the rows.
@@ -98,6 +101,11 @@ def look(
     Raises:
         UnsupportedError: K > 1 and the prior has no exact density.
     """
+    once = distinct(dataset)
+    if once is not None:
+        dataset, place = once
+        found = look(model, dataset, samples=samples, seed=seed, memory=memory, progress=progress)
+        return found.rows(place)
     bound = None
     if has_bound(model, dataset):
         with warnings.catch_warnings():  # odd rows are those whose draws are uneven
@@ -212,7 +220,7 @@ class Reference:
         own = np.square((looks.row - looks.place) / self.scale).sum(1)
         standard = (looks.place - self.shift) / self.scale
         inside = standard @ self.directions
-        near, _ = cKDTree(self.places).query(inside, k=[k])
+        near, _ = cKDTree(self.places).query(inside, k=[k], workers=torch.get_num_threads())
         return np.asarray(np.sqrt(own + np.square(near[:, 0])))
 
 
