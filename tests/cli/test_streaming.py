@@ -12,7 +12,7 @@ import pytest
 from lowerbound.cli import main
 from lowerbound.data import table_chunks
 from lowerbound.evaluation import anomaly
-from tests.cli.conftest import Run
+from tests.cli.conftest import QUICK, Run
 
 ROWS = 30  # of a chunk, so that the 80 people come in three
 
@@ -144,3 +144,23 @@ def test_windows_see_the_whole_series(run: Run, tmp_path: Path, table_model: Pat
     done = run("detect", model, tmp_path / "series.csv", "--window", 8, "--json")
     assert done.object["rows"] == 200
     shutil.rmtree(model)
+
+
+def test_a_database_is_fitted_and_scored_by_its_address(
+    run: Run, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="pip install 'lowerbound[duckdb]'")
+    path, model, out = tmp_path / "people.db", tmp_path / "model", tmp_path / "scores.csv"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"CREATE TABLE people AS FROM read_csv('{table}')")
+    source = f"duckdb:{path}?query=SELECT * FROM people ORDER BY size -- {'long ' * 60}"
+    assert main(["fit", source, "-o", str(model), *QUICK, "--label", "kind"]) == 0
+    monkeypatch.setattr(table_chunks, "MOST_ROWS", ROWS)
+    done = run("detect", model, f"duckdb:{path}", "-o", out, "--json")
+    assert done.object["rows"] == len(pd.read_csv(out)) == 80
+    assert done.object["verdict"]["rows"] == 8  # the rows set aside are found again
+    assert run("impute", model, source, "-o", tmp_path / "whole.csv").code == 0
+    assert run("schema", source).code == 0
+    done = run("detect", model, f"duckdb:{path}?table=peple")
+    assert done.code == 2
+    assert "Table with name peple does not exist" in done.err

@@ -56,6 +56,7 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "floats that are no greys": lambda: load(np.linspace(0, 300, 640).reshape(10, 8, 8)),
     "grey values, Bernoulli likelihood": greys_under_bernoulli,
     "a name that is nothing": lambda: load("mnits"),
+    "a database that is not there": lambda: load("duckdb:people.db"),
     "an unknown option value": lambda: load(ROWS, binarize="dynmic"),
 }
 

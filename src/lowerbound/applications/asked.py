@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,14 +93,13 @@ def asked(
         rows = open_data(source, fitted, on_error=on_error)
         yield Asked(rows, len(rows), total=len(rows))
         return
-    path = Path(source).expanduser()
     if windows is not None:
-        frame, apart = _apart(read_frame(path), column, source)
+        frame, apart = _apart(read_frame(source), column, source)
         rows = _opened(windows.frame(frame), fitted)
         yield Asked(rows, len(frame), 0, len(frame), apart, windows)
         return
     notes: set[str] = set()
-    for chunk in read_chunks(path, fitted.schema):
+    for chunk in read_chunks(source, fitted.schema):
         with _placed(source, chunk.first, notes):
             frame, apart = _apart(chunk.frame, column, source)
             rows = _opened(frame, fitted)

@@ -20,7 +20,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.completion import completed_array, completed_frame, hidden_cells
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import restore_channels
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
+from lowerbound.data.table_files import is_table, read_frame
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
@@ -218,16 +218,15 @@ def open_incomplete(
         OptionError: a mask for a table.
     """
     schema = replace(fitted.schema, condition=None)
-    path = Path(source).expanduser()
-    suffix = table_suffix(path)
-    if schema.kind != "images" and path.is_file() and suffix in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
+    if schema.kind != "images" and is_table(source):
         if mask is not None:
             raise OptionError("--mask is for pictures and arrays: empty the cells of a table")
-        frame = read_frame(path)
+        frame = read_frame(source)
         return Table(told(load(frame, schema=schema), fitted), frame)
     if schema.kind == "images":
         return Pictures(_masked(load(source, schema=schema, on_error=on_error), mask, fitted))
-    raw = read_npz(path) if suffix in (".npz", ".npy") and path.is_file() else None
+    path = Path(source).expanduser()
+    raw = read_npz(path) if path.suffix.lower() in (".npz", ".npy") and path.is_file() else None
     if raw is None:
         raise DataError(f"{source} is no file of rows: give a .csv, .parquet, .npz or .npy file")
     return Vectors(_masked(load(raw.x, label=raw.labels, schema=schema), mask, fitted), raw.x)

@@ -11,7 +11,13 @@ from lowerbound.applications.sources import open_data, told
 from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame
+from lowerbound.data.table_files import (
+    CSV_SUFFIXES,
+    PARQUET_SUFFIXES,
+    is_table,
+    read_frame,
+    table_suffix,
+)
 from lowerbound.errors import DataError, unknown
 from lowerbound.fitting import Fitted
 
@@ -50,15 +56,14 @@ def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
     if not column or column == fitted.schema.label_column:
         dataset = open_data(source, fitted)
         return Labeled(dataset, dataset.label, fitted.schema.class_names)
-    path = Path(source).expanduser()
-    if not {suffix.lower() for suffix in path.suffixes} & {*CSV_SUFFIXES, *PARQUET_SUFFIXES}:
+    if not is_table(source):
+        if table_suffix(Path(source)) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
+            raise DataError(f"there is no file {source!r}")
         raise DataError(
             f"only tables have columns, so {source} has no column {column!r}; the classes of "
             "pictures are the names of their folders"
         )
-    if not path.is_file():
-        raise DataError(f"there is no file {str(path)!r}")
-    frame = read_frame(path)
+    frame = read_frame(source)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     if column not in frame:
         raise unknown("column", column, frame.columns)

@@ -14,6 +14,7 @@ from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, load
 from lowerbound.data.column_kinds import Hint
 from lowerbound.data.raw import Kinds
+from lowerbound.data.table_files import is_table
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
@@ -152,9 +153,11 @@ def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnErr
 
 def publishes_test(source: str) -> bool:
     """Whether ``source`` comes with a part called "test": a folder or array of that name."""
-    path = Path(source).expanduser()
     if source in CATALOG:
         return source in WITH_PARTS
+    if is_table(source):
+        return False
+    path = Path(source).expanduser()
     if path.is_dir():
         return (path / "test").is_dir() and (path / "train").is_dir()
     if path.suffix.lower() != ".npz":

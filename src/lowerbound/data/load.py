@@ -11,6 +11,7 @@ from lowerbound.data import images, raw as raw_data
 from lowerbound.data.arrays import as_array
 from lowerbound.data.catalog import CATALOG
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.duckdb_tables import is_address, is_relation, relation_frame
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import Resize
 from lowerbound.data.raw import RawData
@@ -41,7 +42,8 @@ def load(
 
     Args:
         source: a folder of pictures, a picture, a csv, parquet, npz or npy file, the name of a set
-            in ``CATALOG`` (./name for a folder of that name), an array, a tensor or a pandas frame.
+            in ``CATALOG`` (./name for a folder of that name), the address of a table in a DuckDB
+            database or a relation of its client, an array, a tensor or a pandas frame.
         label: a table's label column; for arrays, one value per row.
         schema: of an earlier fit; the data has to match it.
         image_size: height and width that pictures are brought to; None: the most common size.
@@ -103,6 +105,10 @@ def _read(
     split: str | None,
     numbers_only: bool,
 ) -> RawData:
+    if is_address(source):
+        return _from_table(read_frame(source), label, schema, source, numbers_only)
+    if is_relation(source):
+        source = relation_frame(source)
     named = isinstance(source, str) and source in CATALOG
     path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None
     if path and (path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file())):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lowerbound.data.arrow_tables import frame_of
+from lowerbound.data.duckdb_tables import address_chunks, is_address
 from lowerbound.data.schema import Schema
 from lowerbound.data.table_files import (
     BROKEN_CSV,
@@ -15,6 +17,7 @@ from lowerbound.data.table_files import (
     Layout,
     check_widths,
     may_be_ragged,
+    parquet,
     sniffed,
     unreadable,
 )
@@ -44,14 +47,14 @@ class Chunk:
         return max(round((self.first + len(self.frame)) / self.share), self.first + len(self.frame))
 
 
-def read_chunks(path: Path, schema: Schema, rows: int | None = None) -> Iterator[Chunk]:
-    """The rows of a csv or parquet file in order; one empty chunk of a file without rows.
+def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> Iterator[Chunk]:
+    """The rows of a table in order; one empty chunk of a table without rows.
 
     A column that held text when the schema was learned is read as text, so that no chunk takes
     "007" for a number.
 
     Args:
-        path: of the file.
+        source: a csv or parquet file, or the address of a database's table.
         schema: of the model that is going to see the rows.
         rows: in a chunk; None: by the number of columns, so that memory stays within bounds.
 
@@ -61,30 +64,31 @@ def read_chunks(path: Path, schema: Schema, rows: int | None = None) -> Iterator
     rows = rows or min(max(CELLS // max(len(schema.columns), 1), FEWEST_ROWS), MOST_ROWS)
     text = {column.name for column in schema.columns if column.dtype == "str"}
     first = 0
-    parquet = path.suffix.lower() in PARQUET_SUFFIXES
-    frames = _parquet(path, rows) if parquet else _csv(path, rows, text)
-    for frame, share in frames:
+    for frame, share in _frames(source, rows, text):
         yield Chunk(frame, first, share)
         first += len(frame)
 
 
+def _frames(source: str | Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, float]]:
+    """Frames, and the share of the table that has been read with each."""
+    if isinstance(source, str) and is_address(source):
+        return address_chunks(source, rows)
+    path = Path(source).expanduser()
+    return (
+        _parquet(path, rows) if path.suffix.lower() in PARQUET_SUFFIXES else _csv(path, rows, text)
+    )
+
+
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
     """Frames of a parquet file, and the share of its rows that is done with each."""
-    import pyarrow.parquet as pq
-
     done = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            total = file.metadata.num_rows
-            if not total:
-                yield file.read().to_pandas(), 1.0
-            for batch in file.iter_batches(batch_size=rows):
-                done += len(batch)
-                yield batch.to_pandas(), done / total
-    except (ValueError, OSError) as error:  # arrow's own errors are ValueErrors
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+    with parquet(path) as file:
+        total = file.metadata.num_rows
+        if not total:
+            yield frame_of(file.read(), str(path)), 1.0
+        for batch in file.iter_batches(batch_size=rows):
+            done += len(batch)
+            yield frame_of(batch, str(path)), done / total
 
 
 def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, float]]:

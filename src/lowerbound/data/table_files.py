@@ -1,4 +1,4 @@
-"""Table files: csv, plain or compressed, with or without a header; parquet."""
+"""Tables: csv, plain or compressed, with or without a header; parquet; a database's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import lzma
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from lowerbound.data.arrow_tables import frame_of
+from lowerbound.data.duckdb_tables import is_address, read_address
 from lowerbound.errors import DataError
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
@@ -29,8 +32,8 @@ def table_suffix(path: Path) -> str:
     return (Path(path.stem) if path.suffix.lower() in OPENERS else path).suffix.lower()
 
 
-def read_frame(path: Path) -> Any:
-    """The pandas frame in a csv or parquet file.
+def read_frame(source: str | Path) -> Any:
+    """The pandas frame in a csv or parquet file, or at the address of a database's table.
 
     The delimiter is found from the first line. Where that line looks like data rather than names,
     the columns are named x0, x1, ...
@@ -40,11 +43,12 @@ def read_frame(path: Path) -> Any:
     """
     import pandas as pd
 
+    if isinstance(source, str) and is_address(source):
+        return read_address(source)
+    path = Path(source).expanduser()
     if path.suffix.lower() in PARQUET_SUFFIXES:
-        try:
-            return pd.read_parquet(path)
-        except (ValueError, OSError) as error:
-            raise DataError(f"{path} cannot be read as parquet: {error}") from error
+        with parquet(path) as file:
+            return frame_of(file.read(), str(path))
     layout = sniffed(path)
     try:
         frame = pd.read_csv(path, low_memory=False, **layout.keywords)
@@ -55,10 +59,27 @@ def read_frame(path: Path) -> Any:
     return layout.named(frame)
 
 
-def is_table(source: object) -> bool:
-    """Whether ``source`` is the path of a table file that is there."""
-    if not isinstance(source, (str, Path)):
-        return False
+@contextmanager
+def parquet(path: Path) -> Iterator[Any]:
+    """A parquet file to read from.
+
+    Raises:
+        DataError: it is none, or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def is_table(source: str | Path) -> bool:
+    """Whether ``source`` is the path of a table file that is there, or the address of a table."""
+    if is_address(source):
+        return True
     path = Path(source).expanduser()
     return table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
 

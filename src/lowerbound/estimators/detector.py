@@ -275,6 +275,7 @@ class VAEDetector(OutlierMixin, VAE):
 
     def _learn(self, X: Any) -> Dataset:
         self._new_seed = new_seed(self.random_state)
+        X = inputs.as_frame(X)
         plain = inputs.is_path(X) or inputs.is_pictures(X) or inputs.is_frame(X)
         self._by_columns = not plain and self.likelihood in (AUTO, "mixed")
         if not self._by_columns:

@@ -20,6 +20,7 @@ from torch import Tensor
 from lowerbound.config import construct
 from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array
+from lowerbound.data.duckdb_tables import is_relation, relation_frame
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +38,7 @@ def learn(
 
     Args:
         estimator: which attributes are set on, and who is named in messages.
-        X: a matrix, pictures, a frame, a tensor, a path or the name of a data set.
+        X: a matrix, pictures, a frame, a relation of DuckDB, a tensor, a path or the name of a set.
         label: one value per row; the name of a column, where X has named columns.
         options: keywords of ``lowerbound.data.load``.
         least_features: fewer are refused.
@@ -46,6 +47,7 @@ def learn(
         DataError, ValueError, TypeError: the rows cannot be modeled.
         OptionError: an option is unknown.
     """
+    X = as_frame(X)
     if is_path(X) or is_pictures(X):
         dataset = _load(X, label, options)
         describe(estimator, dataset.schema)
@@ -79,6 +81,7 @@ def read(
         DataError, ValueError, TypeError: they are not of the kind it was fitted on.
     """
     options = {**(options or {}), "schema": schema}
+    X = as_frame(X)
     if is_path(X):
         return _load(X, label, options)
     if is_frame(X):
@@ -149,6 +152,11 @@ def is_frame(X: Any) -> bool:
 def is_pictures(X: Any) -> bool:
     """Whether X holds pictures, (rows, H, W), (rows, H, W, C) or (rows, C, H, W)."""
     return getattr(X, "ndim", 2) in (3, 4)
+
+
+def as_frame(X: Any) -> Any:
+    """A relation of DuckDB as a pandas frame; anything else as it is."""
+    return relation_frame(X) if is_relation(X) else X
 
 
 def as_numbers(X: Any) -> Any:
