@@ -9,14 +9,11 @@ nothing is one that the code ignores.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.hot_deck import hot_deck
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.passes import (
     MEMORY,
@@ -28,6 +25,7 @@ from lowerbound.evaluation.passes import (
     keyed_draw,
 )
 from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.marginal import marginal_nats
 from lowerbound.models import Model
 
 DRAWS = 16
@@ -81,19 +79,6 @@ def column_shares(
             seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
             count += seen.double().sum(0).cpu()
     nats = (total / count.clamp_min(1)).tolist()
-    return ColumnShares(tuple(names), tuple(nats), tuple(_marginal(likelihood, dataset)))
-
-
-@torch.no_grad()
-def _marginal(likelihood: Likelihood, dataset: Dataset) -> list[float]:
-    """log p of each column by its marginal, fitted to the very rows: as good as one can be."""
-    batch = dataset.all()
-    alone, x = copy.deepcopy(likelihood).double(), hot_deck(batch).double()
-    alone.initialize(x)
-    bias = alone.initial_bias(x)
-    if bias is None:
-        raise UnsupportedError(f"{type(likelihood).__name__} knows no marginal of a column")
-    terms: Tensor = alone(bias.double()[None, None]).terms(x, batch.observed)[0]
-    seen = torch.ones_like(x) if batch.observed is None else batch.observed
-    found: list[float] = (terms.sum(0) / seen.double().sum(0).clamp_min(1)).tolist()
-    return found
+    return ColumnShares(
+        tuple(names), tuple(nats), tuple(marginal_nats(likelihood, dataset).tolist())
+    )

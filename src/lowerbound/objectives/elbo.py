@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
+from lowerbound.objectives.balance import column_weights
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, over_samples, stacked_rates
 from lowerbound.trace import Batch, Choose, Draw, Trace
+
+if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
+    from lowerbound.data.dataset import Dataset
 
 
 @OBJECTIVES.register("elbo")
@@ -26,7 +32,11 @@ class ELBO(Objective):
             2016), scaled to the run so that a short run reaches the bound too.
         free_bits: nats per latent step, averaged over the batch, below which the rate is not
             punished (Kingma et al. 2016).
+        balance: of a table's columns in the loss: 0 leaves each what it costs, 1 weighs each by
+            one over what its marginal costs, so that none drowns the others; see ``balance``.
     """
+
+    weights: Tensor | None
 
     def __init__(
         self,
@@ -36,20 +46,29 @@ class ELBO(Objective):
         beta: float = 1.0,
         warm_up: float = 0.0,
         free_bits: float = 0.0,
+        balance: float = 0.0,
     ) -> None:
         super().__init__()
         if samples < 1:
             raise OptionError(f"samples must be at least 1, not {samples}")
         if not 0.0 <= warm_up <= 1.0:
             raise OptionError(f"warm_up is a share of the run, 0 to 1, not {warm_up}")
-        if beta < 0 or free_bits < 0:
-            raise OptionError("beta and free_bits must not be negative")
+        if min(beta, free_bits, balance) < 0:
+            raise OptionError("beta, free_bits and balance must not be negative")
         self.samples = samples
         self.analytic = analytic
         self.beta = beta
         self.warm_up = warm_up
         self.free_bits = free_bits
+        self.balance = balance
+        # made again from the same rows when a run is resumed
+        self.register_buffer("weights", None, persistent=False)
         self.choose: Choose = Draw(samples)
+
+    def prepare(self, model: Model, dataset: Dataset) -> None:
+        """Weigh the columns."""
+        if self.balance:
+            self.weights = column_weights(model, dataset, self.balance)
 
     def forward(self, model: Model, batch: Batch) -> Bound:
         return self.bound(model(batch, self.choose), batch)
@@ -59,7 +78,11 @@ class ELBO(Objective):
         refuse_biased_draws(trace)
         likelihood, rates = self.split(trace, batch)
         value = likelihood - rates.sum(0)
-        loss = self.loss(value, likelihood, rates)
+        if self.balance:
+            balanced = self.balanced(trace, batch)
+            loss = self.loss(balanced - rates.sum(0), balanced, rates)
+        else:
+            loss = self.loss(value, likelihood, rates)
         for penalty in trace.penalties.values():
             loss = loss + penalty.mean()
         return Bound(value.detach(), -likelihood.detach(), rates.detach(), loss)
@@ -69,6 +92,18 @@ class ELBO(Objective):
         assert batch.x is not None
         likelihood = over_samples(trace.likelihood.log_prob(batch.x, batch.observed))
         return likelihood, stacked_rates(trace, len(batch), analytic=self.analytic)
+
+    def balanced(self, trace: Trace, batch: Batch) -> Tensor:
+        """E_q[sum_j w_j log p(x_j | z)], (batch,), in nats times weights.
+
+        Raises:
+            UnsupportedError: nobody prepared the weights.
+        """
+        if self.weights is None:
+            raise UnsupportedError("balance weighs columns by their marginals: call prepare first")
+        assert batch.x is not None
+        terms = trace.likelihood.terms(batch.x, batch.observed)
+        return over_samples((terms * self.weights.to(terms)).sum(-1))
 
     def loss(self, value: Tensor, likelihood: Tensor, rates: Tensor) -> Tensor:
         """What is differentiated: distortion + beta * rate, with floors."""

@@ -23,12 +23,20 @@ class TargetRate(ELBO):
         target: R*, nats per example, summed over latents.
         samples: draws of z per row.
         speed: step of the dual variable per update.
+        balance: of a table's columns in the loss, as of ``ELBO``.
     """
 
     log_weight: Tensor
 
-    def __init__(self, *, target: float = 10.0, samples: int = 1, speed: float = 0.01) -> None:
-        super().__init__(samples=samples)
+    def __init__(
+        self,
+        *,
+        target: float = 10.0,
+        samples: int = 1,
+        speed: float = 0.01,
+        balance: float = 0.0,
+    ) -> None:
+        super().__init__(samples=samples, balance=balance)
         if target <= 0:
             raise OptionError(f"the target rate must be positive, not {target}")
         self.target = target

@@ -1,0 +1,34 @@
+"""What each column costs alone: nats per cell by the column's own marginal."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.hot_deck import hot_deck
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods.base import Likelihood
+
+
+@torch.no_grad()
+def marginal_nats(likelihood: Likelihood, dataset: Dataset) -> Tensor:
+    """Mean log p_j(x_j) of each column's observed cells, (*event,) float64, in model units.
+
+    p_j is of the family of the column's likelihood and fitted to the very rows: as good as one can
+    be.
+
+    Raises:
+        UnsupportedError: the likelihood knows no marginal of a column.
+    """
+    batch = dataset.all()
+    alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(batch).double()
+    alone.initialize(x)
+    bias = alone.initial_bias(x)
+    if bias is None:
+        raise UnsupportedError(f"{type(likelihood).__name__} knows no marginal of a column")
+    terms: Tensor = alone(bias.double()[None, None]).terms(x, batch.observed)[0]
+    seen = torch.ones_like(x) if batch.observed is None else batch.observed
+    return terms.sum(0) / seen.double().sum(0).clamp_min(1)

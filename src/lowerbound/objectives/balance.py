@@ -1,0 +1,43 @@
+r"""Columns weighed against each other, so that none drowns the others.
+
+.. math:: w_j \propto H_j^{-b}, \qquad \frac{1}{D} \sum_j w_j = 1
+
+H_j is what a cell of column j costs by its own marginal, in nats and model units: log K for K
+equally common levels, some 1.4 for a standardized number. With b = 1 weight times cost is the same
+for all columns to begin with; with b = 0 all weights are 1, and the loss is the bound's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.marginal import marginal_nats
+from lowerbound.models import Model
+
+LEAST_NATS = 0.1  # of H: a column that hardly varies gets no more weight than that gives it
+MOST_ROWS = 20_000  # that the marginals are taken from
+
+
+def column_weights(model: Model, dataset: Dataset, balance: float) -> Tensor:
+    """w_j of each column, (columns,), mean 1.
+
+    Args:
+        model: whose likelihood is weighed.
+        dataset: the rows to train on.
+        balance: b.
+
+    Raises:
+        UnsupportedError: the rows have no columns, or the likelihood no marginal of each.
+    """
+    likelihood = getattr(model, "likelihood", None)
+    if not dataset.schema.modeled or not isinstance(likelihood, Likelihood):
+        raise UnsupportedError("only rows of columns can be balanced: leave balance out")
+    if len(dataset) > MOST_ROWS:
+        dataset = dataset.subset(torch.linspace(0, len(dataset) - 1, MOST_ROWS).round().long())
+    cost = -marginal_nats(likelihood, dataset)
+    weights = cost.clamp_min(LEAST_NATS).pow(-balance)
+    return (weights / weights.mean()).float()
