@@ -51,6 +51,7 @@ SAMPLES = 16  # K
 NEIGHBORS = 5
 MOST_REFERENCES = 5_000  # rows that are kept to compare with
 MOST_DIRECTIONS = 32  # in which places are compared; more directions make every search a full one
+LEAF = 64  # places that are compared one by one: in so many directions smaller leaves cost more
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,8 @@ class Reference:
         own = np.square((looks.row - looks.place) / self.scale).sum(1)
         standard = (looks.place - self.shift) / self.scale
         inside = standard @ self.directions
-        near, _ = cKDTree(self.places).query(inside, k=[k], workers=torch.get_num_threads())
+        tree = cKDTree(self.places, LEAF)
+        near, _ = tree.query(inside, k=[k], workers=torch.get_num_threads())
         return np.asarray(np.sqrt(own + np.square(near[:, 0])))
 
 
