@@ -102,3 +102,14 @@ def test_the_share_that_was_read_grows_to_one(tmp_path: Path) -> None:
         assert shares == sorted(shares)
         assert shares[0] > 0
         assert shares[-1] == 1.0
+
+
+def test_what_was_read_of_parquet_is_let_go(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(40_000, 8)))
+    rows.columns = [f"x{i}" for i in range(8)]
+    rows.to_parquet(tmp_path / "t.parquet", row_group_size=1_000)
+    schema = load(rows.head(100)).schema
+    held = [pa.total_allocated_bytes() for _ in read_chunks(tmp_path / "t.parquet", schema, 500)]
+    assert max(held[-10:]) < 1.2 * max(held[:10])
