@@ -11,6 +11,7 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data import load
+from lowerbound.data.windows import Windows
 from lowerbound.evaluation.likelihood import score
 from lowerbound.model_folder import read
 from tests.cli.conftest import Run
@@ -109,26 +110,56 @@ def test_pictures_have_neither_columns_nor_windows(
         assert "is no table, so it has neither columns nor windows" in done.err
 
 
-def test_a_series_is_scored_by_windows(run: Run, tmp_path: Path) -> None:
-    from lowerbound.data.windows import Windows
-
-    time = np.arange(400)
+@pytest.fixture(scope="module")
+def series_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model of windows of a series, and the series with a few odd points."""
+    folder = tmp_path_factory.mktemp("series")
     noise = 0.1 * np.random.default_rng(0).normal(size=400)
-    series = pd.DataFrame({"load": np.sin(time / 4) + noise})
-    Windows(12).frame(series).to_csv(tmp_path / "windows.csv", index=False)
-    model = tmp_path / "model"
-    words = ["fit", str(tmp_path / "windows.csv"), "-o", str(model), "--no-report"]
-    assert main([*words, "--epochs", "3"]) == 0
+    series = pd.DataFrame({"load": np.sin(np.arange(400) / 4) + noise})
+    series.to_csv(folder / "normal.csv", index=False)
+    words = ["fit", str(folder / "normal.csv"), "-o", str(folder / "model"), "--no-report"]
+    assert main([*words, "--epochs", "5", "--window", "12", "--stride", "2"]) == 0
     series.loc[200:203, "load"] += 3.0
-    series.to_csv(tmp_path / "series.csv", index=False)
+    series.assign(odd=0).to_csv(folder / "series.csv", index=False)
+    return folder / "model", folder / "series.csv"
+
+
+@pytest.mark.parametrize("asked", [(), ("--window", 12)])
+def test_a_series_is_scored_by_windows(
+    run: Run, series_model: tuple[Path, Path], tmp_path: Path, asked: tuple[object, ...]
+) -> None:
+    model, series = series_model
     out = tmp_path / "s.csv"
-    done = run("detect", model, tmp_path / "series.csv", "--window", 12, "-o", out, "--json")
+    done = run("detect", model, series, *asked, "-o", out, "--json")
     scores = pd.read_csv(out)
     assert done.object["rows"] == len(scores) == 400
     assert abs(int(scores["score"].argmax()) - 201) < 6
     start, end = map(int, done.object["oddest"][0]["row"].split("-"))
+    assert end - start == 11
     assert start <= 203
     assert end >= 200
+
+
+def test_a_model_of_windows_remembers_them(
+    run: Run, series_model: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, series = series_model
+    verdict = run("detect", model, series, "--json").object["verdict"]
+    windows = len(Windows(12, 2).starts(400))
+    assert verdict["rows"] == round(0.1 * windows)  # the end of the series, set aside by the fit
+    done = run("detect", model, series, "--window", 13)
+    assert done.code == 2
+    assert "fitted on windows of 12 points, not 13: leave --window out" in done.err
+    codes = run("encode", model, series, "-o", tmp_path / "codes.csv", "--json").object
+    assert codes["rows"] == len(pd.read_csv(tmp_path / "codes.csv")) == windows
+    Windows(12, 2).frame(pd.read_csv(series)[["load"]]).to_csv(tmp_path / "cut.csv", index=False)
+    assert run("detect", model, tmp_path / "cut.csv", "--json").object["rows"] == windows
+    done = run("fit", series, "-o", tmp_path / "m", "--window", 300)
+    assert done.code == 2
+    assert "too short to set its end aside" in done.err
+    done = run("fit", series, "-o", tmp_path / "m", "--stride", 3)
+    assert done.code == 2
+    assert "a window has at least 1 point" in done.err
 
 
 def test_a_detector_is_used_as_it_was_fitted(run: Run, table: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -129,21 +128,14 @@ def test_a_note_is_made_once(run: Run, table: Path, table_model: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("chunked")
-def test_windows_see_the_whole_series(run: Run, tmp_path: Path, table_model: Path) -> None:
+def test_windows_see_the_whole_series(run: Run, tmp_path: Path) -> None:
     """A window must not end with a chunk."""
-    del table_model
-    from lowerbound.data.windows import Windows
-
     load = np.sin(np.arange(200) / 4) + 0.1 * np.random.default_rng(0).normal(size=200)
-    series = pd.DataFrame({"load": load})
-    series.to_csv(tmp_path / "series.csv", index=False)
-    Windows(8).frame(series).to_csv(tmp_path / "windows.csv", index=False)
-    model = tmp_path / "model"
-    words = ["fit", str(tmp_path / "windows.csv"), "-o", str(model), "--no-report"]
-    assert main([*words, "--updates", "3"]) == 0
-    done = run("detect", model, tmp_path / "series.csv", "--window", 8, "--json")
+    pd.DataFrame({"load": load}).to_csv(tmp_path / "series.csv", index=False)
+    words = ["fit", str(tmp_path / "series.csv"), "-o", str(tmp_path / "model"), "--window", "8"]
+    assert main([*words, *QUICK]) == 0
+    done = run("detect", tmp_path / "model", tmp_path / "series.csv", "--json")
     assert done.object["rows"] == 200
-    shutil.rmtree(model)
 
 
 def test_a_database_is_fitted_and_scored_by_its_address(

@@ -34,7 +34,7 @@ from lowerbound.applications.sources import open_data
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.data.windows import Windows
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.anomaly import Looks, look
 from lowerbound.evaluation.conformal import check_rate, rows_needed
 from lowerbound.evaluation.explanation import Shares, shares
@@ -73,7 +73,9 @@ class DetectRequest:
     normal: str = option(
         "", "the label of normal rows (default: 0, or the most common one)", metavar="VALUE"
     )
-    window: int = option(0, "rows are points in time: score windows of so many")
+    window: int = option(
+        0, "rows are points in time: score windows of so many (default: as the model was fitted)"
+    )
     reduce: Literal["mean", "max"] = option("mean", "of a point's windows, the point's score")
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
     seed: int = option(0, "of the draws")
@@ -89,7 +91,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         OptionError: an output of unknown format, or a rate that is none.
     """
     _check(request)
-    windows = Windows(request.window) if request.window else None
+    windows = _windows(request, fitted)
     chunks = asked(
         request.data,
         fitted,
@@ -257,11 +259,26 @@ def _check(request: DetectRequest) -> None:
         check_suffix(Path(request.output))
 
 
+def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
+    """Windows as they were asked for, one beginning at every point; None: as the model was fitted.
+
+    Raises:
+        OptionError: it was fitted on windows of another length.
+    """
+    fitted_on = fitted.schema.windows
+    if fitted_on is not None and request.window not in (0, fitted_on.length):
+        raise OptionError(
+            f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
+            "leave --window out"
+        )
+    return Windows(request.window) if request.window else None
+
+
 def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None) -> Dataset | None:
     """The normal rows that the person gives, all of them; None where there are none."""
     if not request.calibrate:
         return None
-    if windows is None:
+    if windows is None and fitted.schema.windows is None:
         return open_data(request.calibrate, fitted, on_error=request.on_error)
     (rows,) = asked(request.calibrate, fitted, windows=windows)
     return rows.rows

@@ -15,6 +15,7 @@ import numpy as np
 from lowerbound.applications.sources import OnError, open_data, told
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import listed
+from lowerbound.data.series import has_windows
 from lowerbound.data.table_chunks import read_chunks
 from lowerbound.data.table_files import is_table, read_frame
 from lowerbound.data.windows import Reduction, Windows
@@ -80,7 +81,7 @@ def asked(
         source: a path or the name of a set.
         fitted: the model that is asked.
         column: of a table, that is no part of the rows.
-        windows: how to cut a table whose rows are points in time.
+        windows: how to cut a table whose rows are points in time; None: as the model remembers.
         on_error: pictures that cannot be read.
 
     Raises:
@@ -93,8 +94,14 @@ def asked(
         rows = open_data(source, fitted, on_error=on_error)
         yield Asked(rows, len(rows), total=len(rows))
         return
-    if windows is not None:
+    remembered = fitted.schema.windows
+    if windows is not None or remembered is not None:
         frame, apart = _apart(read_frame(source), column, source)
+        if windows is None and has_windows(frame, fitted.schema):
+            yield Asked(_opened(frame, fitted), len(frame), 0, len(frame), apart)
+            return
+        windows = windows or remembered
+        assert windows is not None
         rows = _opened(windows.frame(frame), fitted)
         yield Asked(rows, len(frame), 0, len(frame), apart, windows)
         return

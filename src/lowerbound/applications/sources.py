@@ -15,6 +15,7 @@ from lowerbound.data import CATALOG, Dataset, load
 from lowerbound.data.column_kinds import Hint
 from lowerbound.data.raw import Kinds
 from lowerbound.data.table_files import is_table
+from lowerbound.data.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
@@ -58,6 +59,17 @@ class ReadingOptions:
         None, "a JSON file that lowerbound schema wrote, with your corrections", metavar="FILE"
     )
     standardize: bool = option(True, "leave real columns in their own units")
+    window: int = option(0, "rows are points in time: model windows of so many")
+    stride: int = option(1, "points from the start of one window to that of the next")
+
+    @property
+    def windows(self) -> Windows | None:
+        """How a series is cut; None where it is not.
+
+        Raises:
+            OptionError: the window is shorter than nothing, or the stride longer than the window.
+        """
+        return None if (self.window, self.stride) == (0, 1) else Windows(self.window, self.stride)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +116,7 @@ def read_parts(
         missing=options.missing,
         standardize=options.standardize,
         kinds="real" if numbers_only else column_hints(options),
+        windows=options.windows,
     )
     return apart(source, dataset, test, seed, options.on_error)
 
@@ -146,9 +159,29 @@ def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnErr
         return Parts(dataset, published, f"the published test part, {len(published):,} rows")
     if not test or round(test * len(dataset)) < 1:
         return Parts(dataset, None, "no test part")
+    if dataset.schema.windows is not None:
+        return _in_time(dataset, dataset.schema.windows, test)
     training, held_out = dataset.split(test, seed)
     share = f"{len(held_out):,} of {len(dataset):,} rows, drawn by seed {seed} before training"
     return Parts(training, held_out, share)
+
+
+def _in_time(dataset: Dataset, windows: Windows, test: float) -> Parts:
+    """The end of the series as test part, since windows overlap: it shares no point with the rest.
+
+    Raises:
+        DataError: nothing is left to learn from.
+    """
+    first = len(dataset) - round(test * len(dataset))
+    training = windows.before(first)
+    if training < 2:
+        raise DataError(
+            f"a series of {len(dataset):,} windows of {windows.length} points is too short to set "
+            f"its end aside: give a longer one, a shorter --window, or --test 0"
+        )
+    held_out = dataset.subset(range(first, len(dataset)))
+    told = f"{len(held_out):,} of {len(dataset):,} windows, the end of the series"
+    return Parts(dataset.subset(range(training)), held_out, told)
 
 
 def publishes_test(source: str) -> bool:

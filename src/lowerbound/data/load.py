@@ -16,8 +16,10 @@ from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import Resize
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Schema
+from lowerbound.data.series import at_all_times, cut, has_windows, read_series
 from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
 from lowerbound.data.tables import from_frame
+from lowerbound.data.windows import Windows
 from lowerbound.errors import DataError, OptionError, unknown
 
 Missing = Literal["error", "model"]
@@ -37,6 +39,7 @@ def load(
     split: str | None = None,
     levels: int | None = None,
     standardize: bool = True,
+    windows: Windows | None = None,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
@@ -58,19 +61,26 @@ def load(
         split: the part of a set that has several, such as "test".
         levels: number of levels of whole-number values, where their type does not tell.
         standardize: bring real columns to mean 0 and standard deviation 1.
+        windows: a table's rows are points in time, and are cut so; the label's column is left out.
+            The schema remembers it. What is said of a column by ``kinds`` holds at each of its
+            times.
 
     Raises:
         DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
         OptionError: an option has an unknown value.
     """
     _check_options(resize, on_error, binarize, missing, schema)
+    if windows is not None:
+        source, label = cut(read_series(source), windows, label), None
+        kinds = at_all_times(kinds, windows)
     found = _read(source, label, schema, image_size, resize, on_error, split, kinds == "real")
     if levels is not None:
         found = replace(found, levels=levels)
     if schema is not None:
         return raw_data.encode(found, schema)
     missing = missing or ("model" if hasattr(found.x, "columns") and kinds != "real" else "error")
-    return raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds)
+    fitted = raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds)
+    return replace(fitted, schema=replace(fitted.schema, windows=windows))
 
 
 def _check_options(
@@ -158,6 +168,8 @@ def _read_file(
 def _from_table(
     frame: Any, label: Any, schema: Schema | None, source: str, numbers_only: bool
 ) -> RawData:
+    if schema is not None and schema.windows is not None and not has_windows(frame, schema):
+        frame = cut(frame, schema.windows, label)
     if label is None or isinstance(label, str):
         return from_frame(frame, label, schema, source, numbers_only)
     return replace(from_frame(frame, None, schema, source, numbers_only), labels=label)

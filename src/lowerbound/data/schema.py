@@ -30,6 +30,7 @@ from lowerbound.data.columns import (
     table_values,
 )
 from lowerbound.data.pixels import ImageFormat
+from lowerbound.data.windows import Windows
 
 Binarize = Literal["none", "dynamic", "threshold"]
 Array = np.ndarray[Any, Any]
@@ -68,6 +69,7 @@ class Schema:
         condition: what a conditional model is told.
         missing: whether cells may be missing: the model is then told which are, and trained to do
             without any of them.
+        windows: how a series is cut into the rows of a table; None: rows are rows.
     """
 
     kind: Literal["table", "images", "vectors"]
@@ -83,6 +85,7 @@ class Schema:
     left_out: tuple[str, ...] = ()
     condition: Condition | None = None
     missing: bool = False
+    windows: Windows | None = None
 
     @property
     def modeled(self) -> tuple[Column, ...]:

@@ -67,17 +67,27 @@ class Windows:
         places = self.starts(len(values))[:, None] + np.arange(self.length)
         return np.asarray(values[places])
 
+    def columns(self, name: str) -> tuple[str, ...]:
+        """What a column of the series is called in a table of windows, by time."""
+        return tuple(f"{name}@{offset}" for offset in range(self.length))
+
     def frame(self, frame: Any) -> Any:
         """The windows of a pandas frame of rows in time order, one window in each row."""
         import pandas as pd
 
         starts = self.starts(len(frame))
         columns = {
-            f"{name}@{offset}": frame[name].to_numpy()[starts + offset]
+            column: frame[name].to_numpy()[starts + offset]
             for name in frame.columns
-            for offset in range(self.length)
+            for offset, column in enumerate(self.columns(str(name)))
         }
         return pd.DataFrame(columns)
+
+    def before(self, window: int) -> int:
+        """How many windows end before window number ``window`` begins."""
+        # the last window may begin up to a stride early, to end with the series
+        begins = (window - 1) * self.stride + 1
+        return max((begins - self.length) // self.stride + 1, 0)
 
     def points(self, scores: Array, points: int, reduction: Reduction = "mean") -> Array:
         """Scores of windows, (windows,), as scores of the points that they cover, (points,).
