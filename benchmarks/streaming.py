@@ -110,6 +110,7 @@ def main() -> None:
         minutes=(time.perf_counter() - start) / 60,
         notes="Six columns, made by the script; row groups of 131,072 rows; one thread unless "
         "OMP_NUM_THREADS says more, on a machine that other processes shared.",
+        command=f"python benchmarks/streaming.py --rows {' '.join(map(str, rows))}",
         quick=args.quick,
     )
 
