@@ -11,7 +11,6 @@ anomaly, whatever the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -19,32 +18,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from lowerbound.applications.anomaly_labels import Known, Ranking, ranking_of
-from lowerbound.applications.anomaly_report import DetectReport, Odd, Verdict
-from lowerbound.applications.asked import Asked, asked
+from lowerbound.applications.anomaly_judge import Judge, Tally
+from lowerbound.applications.anomaly_labels import Known
+from lowerbound.applications.anomaly_report import DetectReport, Verdict
+from lowerbound.applications.asked import asked
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.columnar_files import check_suffix, columnar
-from lowerbound.applications.features import feature_names, feature_values
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.heat_maps import write_heat_maps
 from lowerbound.applications.normal_rows import Normal, normal_of
 from lowerbound.applications.sources import open_data
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.data.windows import Windows
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.anomaly import Looks, look
 from lowerbound.evaluation.conformal import check_rate, rows_needed
-from lowerbound.evaluation.explanation import Shares, shares
 from lowerbound.fitting import Fitted
 
 Array = np.ndarray[Any, Any]
 
-RATE = "rate"
 ALPHA = 0.01  # unless the person or the number of calibration rows says otherwise
-NAMED = 3  # features that are named of a row
 
 
 @dataclass(frozen=True)
@@ -104,9 +97,18 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     given = _calibrating(request, fitted, windows)
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
     normal.reference.check(request.score)
-    judge = _Judge(request, fitted, normal, _verdict_of(request, normal))
-    tally = _Tally(Known(request.label, request.normal))
     path = Path(request.output)
+    judge = Judge(
+        fitted,
+        normal,
+        _verdict_of(request, normal),
+        score=request.score,
+        reduce=request.reduce,
+        explain=max(request.explain, 0),
+        seed=request.seed,
+        beside=path if request.output else None,
+    )
+    tally = Tally(Known(request.label, request.normal))
     with columnar(path) if request.output else nullcontext() as file:
         for rows in chain([first], chunks):
             judged = judge.judged(rows, reporter)
@@ -125,131 +127,6 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         normal=normal.told,
         files=(request.output, *tally.files) if request.output else (),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """What is said of some rows.
-
-    Attributes:
-        looks, components: of the rows, or windows.
-        scores, p_values, alarms: of the rows, or points; p-values where they are known.
-    """
-
-    looks: Looks
-    components: Mapping[str, Array]
-    scores: Array
-    p_values: Array | None
-    alarms: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Judge:
-    """All that scoring and explaining a row takes."""
-
-    request: DetectRequest
-    fitted: Fitted
-    normal: Normal
-    verdict: Verdict | None
-
-    def judged(self, asked: Asked, reporter: Reporter) -> _Judged:
-        """Score some rows."""
-
-        def progress(done: int, rows: int) -> None:
-            reporter.advance("scoring", asked.first + done * asked.points // rows, asked.total)
-
-        looks = look(self.fitted.model, asked.rows, seed=self.request.seed, progress=progress)
-        components = self.normal.reference.components(looks)
-        scores = asked.of_points(components[self.request.score], self.request.reduce)
-        threshold = np.inf if self.verdict is None else self.verdict.threshold
-        return _Judged(looks, components, scores, self._p_values(scores), scores > threshold)
-
-    def columns(self, asked: Asked, judged: _Judged) -> dict[str, Array]:
-        """Columns of the file of scores: one value per row or point, in the order of the data."""
-        named: dict[str, Any] = {"row": asked.names, "score": judged.scores}
-        if judged.p_values is not None:
-            named |= {"p_value": judged.p_values, "anomaly": judged.alarms.astype(int)}
-        for name, values in judged.components.items():
-            named[name] = asked.of_points(values, self.request.reduce)
-        return named
-
-    def explained(self, asked: Asked, judged: _Judged, known: Sequence[Odd]) -> _Explained:
-        """The oddest of these rows and of those known so far, and why; pictures are drawn."""
-        most = max(self.request.explain, 0)
-        scores = judged.components[self.request.score]
-        index = np.argsort(-scores, kind="stable")[:most]
-        if len(known) == most and most:
-            index = index[scores[index] > known[-1].score]
-        if not len(index):
-            return _Explained(list(known))
-        chosen = asked.rows.subset(index.copy())
-        seed = self.request.seed
-        excess = shares(self.fitted.model, chosen, seed=seed).above(self.normal.usual)
-        names, values = feature_names(chosen), feature_values(chosen)
-        p_values = self._p_values(scores[index])
-        odd = [
-            Odd(
-                row=asked.name(int(row)),
-                score=float(scores[row]),
-                p_value=None if p_values is None else float(p_values[place]),
-                **_most_surprising(names, values, excess, place),
-            )
-            for place, row in enumerate(index)
-        ]
-        oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
-        return _Explained(oddest, self._pictures(asked, judged, index, excess))
-
-    def _p_values(self, scores: Array) -> Array | None:
-        calibration = self.normal.calibration
-        return None if calibration is None else calibration.p_values(scores)
-
-    def _pictures(
-        self, asked: Asked, judged: _Judged, index: Array, excess: Shares
-    ) -> tuple[str, ...]:
-        """The oddest pictures with their heat maps, beside the scores."""
-        schema = asked.rows.schema
-        if schema.kind != "images" or not self.request.output:
-            return ()
-        pictures = asked.rows.batch(torch.from_numpy(index.copy())).filled
-        rebuilt = torch.from_numpy(judged.looks.place[index]).reshape(pictures.shape)
-        names = [asked.name(int(row)) for row in index]
-        path = Path(self.request.output)
-        sheet = path.with_name(f"{path.stem}_heat.png")
-        return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
-
-
-@dataclass(frozen=True)
-class _Explained:
-    """The oddest rows so far, the oddest first, and the pictures of them that were written."""
-
-    oddest: list[Odd]
-    files: tuple[str, ...] = ()
-
-
-class _Tally:
-    """What is kept of rows that have gone by."""
-
-    def __init__(self, known: Known) -> None:
-        self.rows, self.found = 0, 0
-        self.oddest: list[Odd] = []
-        self.files: tuple[str, ...] = ()
-        self._known = known
-        self._scores: list[Array] = []
-
-    def add(self, asked: Asked, judged: _Judged, explained: _Explained) -> None:
-        self.rows += asked.points
-        self.found += int(judged.alarms.sum())
-        self.oddest = explained.oddest
-        self.files += explained.files
-        if self._known.wanted:
-            self._known.add(asked.apart, asked.rows)
-            self._scores.append(judged.scores)
-
-    def ranking(self) -> Ranking | None:
-        """How well the scores rank the anomalies that the person knows of."""
-        if not self._known.wanted:
-            return None
-        return ranking_of(self._known.anomalies(), np.concatenate(self._scores))
 
 
 def _check(request: DetectRequest) -> None:
@@ -301,19 +178,3 @@ def _verdict_of(request: DetectRequest, normal: Normal) -> Verdict | None:
     alpha = max(ALPHA, least) if request.alpha is None else request.alpha
     threshold = normal.calibration.threshold(alpha)
     return Verdict(alpha, threshold, len(normal.calibration), normal.calibration.band(alpha))
-
-
-def _most_surprising(
-    names: Sequence[str], values: Mapping[str, Sequence[Any]], excess: Shares, place: int
-) -> dict[str, Any]:
-    """The features that cost most above the usual, the code among them."""
-    each = excess.features[place].flatten().tolist()
-    if len(each) != len(names):  # one number for all the colors of a pixel
-        names = [f"value {number}" for number in range(len(each))]
-    nats = {**dict(zip(names, each, strict=True)), RATE: float(excess.rate[place])}
-    first = sorted(nats, key=lambda name: -nats[name])[:NAMED]
-    first = [name for name in first if nats[name] > 0] or first[:1]
-    return {
-        "features": {name: nats[name] for name in first},
-        "values": {name: str(values[name][place]) for name in first if name in values},
-    }
