@@ -96,16 +96,17 @@ def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, fl
     import pandas as pd
 
     layout = sniffed(path)
-    size, checked = max(path.stat().st_size, 1), False
+    size, checked, done = max(path.stat().st_size, 1), False, 0
     with path.open("rb") as raw:
         opener = OPENERS.get(path.suffix.lower())
         opened = raw if opener is None else opener(raw, "rb")
         keywords = {**layout.keywords, "dtype": _types(layout, text), "chunksize": rows}
         try:
             for frame in pd.read_csv(opened, low_memory=False, **keywords):
-                if not checked and may_be_ragged(frame):
+                if not checked and may_be_ragged(frame, done):
                     check_widths(path, layout)
                     checked = True  # of the whole file
+                done += len(frame)
                 yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
         except BROKEN_CSV as error:
             if isinstance(error, DataError):

@@ -110,12 +110,12 @@ class Layout:
         return frame
 
 
-def may_be_ragged(frame: Any) -> bool:
+def may_be_ragged(frame: Any, first: int = 0) -> bool:
     """Whether lines may have differed in width: pandas fills short ones, and takes the first field
-    of long ones for row names, silently."""
+    of long ones for row names instead of counting from ``first``, silently."""
     import pandas as pd
 
-    named_rows = not isinstance(frame.index, pd.RangeIndex)
+    named_rows = not frame.index.equals(pd.RangeIndex(first, first + len(frame)))
     return bool(len(frame)) and (named_rows or bool(frame.iloc[:, -1].isna().any()))
 
 
