@@ -14,7 +14,7 @@ from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.hot_deck import hot_deck
 from lowerbound.data.schema import Schema
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.linear_start import start_from_linear
 from lowerbound.models import (
@@ -33,6 +33,7 @@ from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.tabular import Tabular
 from lowerbound.posteriors import POSTERIORS, Posterior
 from lowerbound.priors import PRIORS, Prior
+from lowerbound.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.trace import Batch
 
 AUTO = "auto"
@@ -56,6 +57,12 @@ class ModelOptions:
     likelihood: str = option(AUTO, "p(x | z)", choices=(AUTO, *LIKELIHOODS))
     prior: str = option("standard_normal", "p(z)", choices=PRIORS)
     posterior: str = option(AUTO, "q(z | x)", choices=(AUTO, *POSTERIORS))
+    missingness: str = option(
+        AT_RANDOM,
+        "why cells are missing, if you know it, since no data can tell: because their values are "
+        "high, low, or either",
+        choices=MISSINGNESS,
+    )
     conditional: bool = option(False, "tell encoder and decoder the class: p(x | y)")
     model_options: Mapping[str, Any] = field(default_factory=dict)
     network_options: Mapping[str, Any] = field(default_factory=dict)
@@ -77,6 +84,7 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         network = default_network(schema, options.model)
     if options.model == "ladder":
         _check_ladder(options, network)
+    _check_missingness(schema, options, network)
     likelihood = default_likelihood(schema) if options.likelihood == AUTO else options.likelihood
     posterior = options.posterior
     if posterior == AUTO:
@@ -110,6 +118,23 @@ def _check_powers(schema: Schema, options: ModelOptions) -> None:
         raise OptionError(
             "pca is for columns of real numbers, and this table has others: read it with "
             "kinds='real', or fit a vae"
+        )
+
+
+def _check_missingness(schema: Schema, options: ModelOptions, network: str) -> None:
+    if options.missingness not in MISSINGNESS:
+        raise unknown("missingness", options.missingness, MISSINGNESS)
+    if options.missingness == AT_RANDOM:
+        return
+    if options.model != "vae" or network != "tabular":
+        raise OptionError(
+            f"missingness {options.missingness!r} is for the model 'vae' with the network 'tabular'"
+            f", of rows with missing cells, and not for {options.model!r} with {network!r}"
+        )
+    if not schema.missing:
+        raise OptionError(
+            f"missingness {options.missingness!r} says why cells are missing, and the data was "
+            "read as complete rows: read it with missing='model' (--missing model)"
         )
 
 
@@ -159,6 +184,12 @@ def of_numbers_only(options: ModelOptions) -> bool:
     return options.model == "pca" or options.likelihood not in (AUTO, "mixed")
 
 
+def bends(options: ModelOptions) -> bool:
+    """Whether columns may be bent to normal by the values that were seen: not where the others are
+    missing because they lie elsewhere."""
+    return options.missingness == AT_RANDOM
+
+
 def assemble(schema: Schema, options: ModelOptions) -> Model:
     """Build the model that the resolved options describe; weights are torch's defaults.
 
@@ -200,9 +231,16 @@ class _Parts:
     def inputs(self) -> Input | None:
         """What the encoder is fed; None: the row as it is."""
         if self.options.likelihood == "mixed":
-            return Columns(self.schema.columns)
+            return Columns(self.schema.columns, tells_missing=self.tells_missing)
         masked = self.schema.missing or self.network.reads_mask
-        return Masked(self.schema.event_shape) if masked else None
+        if not masked:
+            return None
+        return Masked(self.schema.event_shape, tells_missing=self.tells_missing)
+
+    @property
+    def tells_missing(self) -> bool:
+        """Whether the encoder is told which cells nobody has, besides which it does not see."""
+        return self.options.missingness != AT_RANDOM
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -213,7 +251,13 @@ class _Parts:
         shape, network = self.input_shape, self.network
         if isinstance(network, Tabular):
             linear = getattr(self.inputs, "linear", None)
-            return network.encoder(shape, numbers, self.condition_dim, linear=linear)
+            return network.encoder(
+                shape,
+                numbers,
+                self.condition_dim,
+                linear=linear,
+                tells_missing=self.tells_missing,
+            )
         return network.encoder(shape, numbers, self.condition_dim)
 
     def decoder(self, likelihood: Likelihood, latent_dim: int) -> Decoder:
@@ -221,7 +265,10 @@ class _Parts:
 
     def likelihood(self) -> Likelihood:
         kind = LIKELIHOODS[self.options.likelihood]
-        return kind.from_schema(self.schema, self.options.likelihood_options)
+        likelihood = kind.from_schema(self.schema, self.options.likelihood_options)
+        if self.options.missingness != AT_RANDOM:
+            likelihood.explain_missing(self.options.missingness)
+        return likelihood
 
     def posterior(self, latent_dim: int) -> Posterior:
         kind = POSTERIORS[self.options.posterior]

@@ -43,7 +43,7 @@ class FactorAnalysis:
         noise: psi, variances, (features,).
 
     Methods take ``values``, (rows, features), which may hold anything, NaN included, where
-    ``mask``, the same shape, is False.
+    ``mask``, the same shape, is False (zero).
     """
 
     weight: Tensor
@@ -56,9 +56,13 @@ class FactorAnalysis:
         return self.weight.shape[1]
 
     def posterior(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean, (rows, d), and the Cholesky factor of the precision A, (rows, d, d), of z."""
+        """Mean, (rows, d), and the Cholesky factor of the precision A, (rows, d, d), of z.
+
+        ``mask`` may hold shares: a cell of share s is an observation of noise psi / s.
+        """
         factor = torch.linalg.cholesky(self._precision(mask))
-        return _solve(factor, self._evidence(self._residual(values, mask))), factor
+        residual = self._residual(values, mask) * mask.to(self.weight)
+        return _solve(factor, self._evidence(residual)), factor
 
     def log_marginal(self, values: Tensor, mask: Tensor) -> Tensor:
         """Exact log p of the observed cells in nats, (rows,); zero where nothing is observed.
@@ -66,11 +70,11 @@ class FactorAnalysis:
         The determinant lemma and Woodbury's identity: with residual r and n cells observed,
         log det = log det A + sum log psi, and r^T Sigma^{-1} r = sum r^2 / psi - b^T A^{-1} b.
         """
-        return torch.cat([self._log_marginal(*part) for part in _chunks(values, mask)])
+        return torch.cat([self._log_marginal(*part) for part in chunks(values, mask)])
 
     def conditional_mean(self, values: Tensor, mask: Tensor) -> Tensor:
         """E[x | observed cells], (rows, features): an observed cell is its own value."""
-        means = torch.cat([self.posterior(*part)[0] for part in _chunks(values, mask)])
+        means = torch.cat([self.posterior(*part)[0] for part in chunks(values, mask)])
         return torch.where(mask.bool(), values.to(means), means @ self.weight.T + self.offset)
 
     def _log_marginal(self, values: Tensor, mask: Tensor) -> Tensor:
@@ -90,7 +94,7 @@ class FactorAnalysis:
 
     def _precision(self, mask: Tensor) -> Tensor:
         """A of each row, (rows, d, d)."""
-        seen = (mask.to(self.weight) / self.noise) @ _outer(self.weight)
+        seen = (mask.to(self.weight) / self.noise) @ outer(self.weight)
         identity = torch.eye(self.latent_dim, dtype=seen.dtype, device=seen.device)
         precision: Tensor = seen.unflatten(1, (self.latent_dim, -1)) + identity
         return precision
@@ -131,7 +135,7 @@ def fit_factor_analysis(
     """
     if len(values) == 0 or dim < 1:
         raise DataError(f"{len(values)} rows cannot be fitted with {dim} factors")
-    columns = _Columns.of(values, mask)
+    columns = Cells.of(values, mask)
     fitted = columns.start(dim, floor)
     for _ in range(rounds):
         moments = columns.expect(fitted)
@@ -162,15 +166,22 @@ def chosen_ridge(
 
 
 @dataclass(frozen=True, eq=False)
-class _Moments:
-    """Sums over the rows that observe a column, of h = (z, 1) under the posterior."""
+class Moments:
+    """Sums over the rows that observe a column, under the posterior of h = (z, 1) and x.
 
-    second: Tensor  # of h h^T, (features, d + 1, d + 1)
-    cross: Tensor  # of x h, (features, d + 1)
+    Attributes:
+        second: of h h^T, (features, d + 1, d + 1).
+        cross: of x h, (features, d + 1).
+        square: of x^2, (features,).
+    """
+
+    second: Tensor
+    cross: Tensor
+    square: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class _Columns:
+class Cells:
     """The data, filled with zeros, and what of it no round changes; each array is per column."""
 
     filled: Tensor  # (rows, features)
@@ -180,7 +191,7 @@ class _Columns:
     variance: Tensor
 
     @classmethod
-    def of(cls, values: Tensor, mask: Tensor) -> _Columns:
+    def of(cls, values: Tensor, mask: Tensor) -> Cells:
         mask = mask.bool()
         filled = torch.where(mask, values.to(torch.float64), 0.0)
         count = mask.sum(0).to(torch.float64)
@@ -202,26 +213,27 @@ class _Columns:
         weight[:, :kept] = (directions * lengths)[:, -kept:].flip(1)
         return FactorAnalysis(weight, self.mean, (0.5 * self.variance).clamp_min(floor))
 
-    def expect(self, fitted: FactorAnalysis) -> _Moments:
+    def expect(self, fitted: FactorAnalysis) -> Moments:
         dim, features = fitted.latent_dim, len(self.count)
         second = self.filled.new_zeros(features, dim * dim)
         first, cross = (self.filled.new_zeros(features, dim) for _ in range(2))
-        for filled, mask in _chunks(self.filled, self.mask):
+        for filled, mask in chunks(self.filled, self.mask):
             mean, factor = fitted.posterior(filled, mask)
             covariance = torch.cholesky_inverse(factor).flatten(1)
             weights = mask.to(mean).T
-            second += weights @ covariance.add_(_outer(mean))
+            second += weights @ covariance.add_(outer(mean))
             first += weights @ mean
             cross += filled.T @ mean
         bordered = self.filled.new_empty(features, dim + 1, dim + 1)
         bordered[:, :dim, :dim] = second.unflatten(1, (dim, dim))
         bordered[:, :dim, dim] = bordered[:, dim, :dim] = first
         bordered[:, dim, dim] = self.count
-        return _Moments(bordered, torch.cat((cross, self.filled.sum(0)[:, None]), 1))
+        cross = torch.cat((cross, self.filled.sum(0)[:, None]), 1)
+        return Moments(bordered, cross, self.filled.square().sum(0))
 
     def maximize(
         self,
-        moments: _Moments,
+        moments: Moments,
         ridge: Tensor,
         noise_rows: float,
         noise_share: float,
@@ -239,18 +251,19 @@ class _Columns:
         solution = torch.linalg.solve(normal, moments.cross)
         solution = torch.where(self.varies[:, None], solution, self.mean[:, None] * identity[dim])
         squares = (
-            self.filled.square().sum(0)
+            moments.square
             - 2 * (solution * moments.cross).sum(1)
             + torch.einsum("ja,jab,jb->j", solution, moments.second, solution)
         )
         total = squares + noise_rows * noise_share * self.variance
-        noise = (total / (self.count + noise_rows).clamp_min(1)).clamp_min(floor)
+        count = moments.second[:, dim, dim]
+        noise = (total / (count + noise_rows).clamp_min(1)).clamp_min(floor)
         # nothing is known of a column that was never observed: it has the unit variance of all
         noise = torch.where(self.count > 0, noise, 1.0)
         return FactorAnalysis(solution[:, :dim], solution[:, dim], noise)
 
 
-def _outer(rows: Tensor) -> Tensor:
+def outer(rows: Tensor) -> Tensor:
     """Each row's products with itself, (rows, d * d)."""
     return (rows.unsqueeze(2) * rows.unsqueeze(1)).flatten(1)
 
@@ -260,5 +273,5 @@ def _solve(factor: Tensor, right: Tensor) -> Tensor:
     return torch.cholesky_solve(right.unsqueeze(2), factor).squeeze(2)
 
 
-def _chunks(values: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def chunks(values: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(values.split(CHUNK), mask.split(CHUNK), strict=True)

@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lowerbound.errors import DataError
 from lowerbound.factor_analysis import FactorAnalysis, chosen_ridge, fit_factor_analysis
+from lowerbound.likelihoods.gaussian import Gaussian
 from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.networks.inputs import Columns, Role
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
+from lowerbound.self_masked_factors import fit_self_masked_factors
+from lowerbound.self_masking import DIRECTIONS, SelfMasking
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.trace import Batch
@@ -46,11 +50,16 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
     encoder, decoder = model.encoder, model.decoder
     if not isinstance(encoder, TabularEncoder) or not isinstance(decoder, TabularDecoder):
         return
-    values, mask = model.seen(batch).flatten(1)[:, : 2 * encoder.linear].double().chunk(2, 1)
+    features = model.seen(batch).flatten(1).double()
+    values, mask = features[:, : 2 * encoder.linear].chunk(2, 1)
     dim, floor = encoder.latent_dim, _least_noise(model)
-    ridge = chosen_ridge(values, mask > 0, dim, floor=floor)
-    fitted = fit_factor_analysis(values, mask > 0, dim, ridge=ridge, floor=floor)
-    encoder.start_from(fitted)
+    if encoder.tells_missing:
+        missing = features[:, 2 * encoder.linear : 3 * encoder.linear] > 0
+        fitted = _start_self_masked(model, encoder, (values, mask > 0, missing), floor)
+    else:
+        ridge = chosen_ridge(values, mask > 0, dim, floor=floor)
+        fitted = fit_factor_analysis(values, mask > 0, dim, ridge=ridge, floor=floor)
+        encoder.start_from(fitted)
     starts = list(_starts(model, fitted))
     if starts:
         decoder.start_from(
@@ -58,6 +67,51 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
             torch.stack([start.weight for start in starts]),
             _offsets(decoder, starts),
         )
+
+
+def _start_self_masked(
+    model: VariationalAutoencoder,
+    encoder: TabularEncoder,
+    features: tuple[Tensor, Tensor, Tensor],
+    floor: Tensor,
+) -> FactorAnalysis:
+    """Start encoder and curves where cells are missing because of what they hold.
+
+    Args:
+        model: whose likelihood has curves.
+        encoder: the model's.
+        features: values, which were observed, and which nobody has, (rows, features) each.
+        floor: the smallest noise variances.
+
+    Raises:
+        DataError: no missing cell has a curve to explain it.
+    """
+    likelihood, inputs = model.likelihood, model.inputs
+    if not bool(features[2].any()):
+        raise DataError(
+            "no cell of a column of real numbers is missing, so there is nothing to explain by "
+            "what it holds; leave missingness at 'at_random'"
+        )
+    assert isinstance(likelihood, (Gaussian, Mixed))
+    direction = DIRECTIONS[likelihood.missingness]
+    fitted, curves = fit_self_masked_factors(*features, encoder.latent_dim, direction, floor=floor)
+    encoder.start_from(fitted, curves)
+    if isinstance(inputs, Columns):
+        curves = _in_model_units(curves, inputs, likelihood.event_shape[0])
+    likelihood.start_curves(curves)
+    return fitted
+
+
+def _in_model_units(curves: SelfMasking, inputs: Columns, columns: int) -> SelfMasking:
+    """From standardized features to the columns that they are of."""
+    shift, scale = inputs.shift.double(), inputs.scale.double()
+    place = inputs.feature_column[inputs.is_value]
+    slope, threshold = torch.zeros(2, columns, dtype=torch.float64).unbind()
+    applies = torch.zeros(columns, dtype=torch.bool)
+    slope[place] = (curves.slope / scale)[inputs.is_value]
+    threshold[place] = (curves.threshold * scale + shift)[inputs.is_value]
+    applies[place] = curves.applies[inputs.is_value]
+    return SelfMasking(slope, threshold, applies)
 
 
 def _least_noise(model: VariationalAutoencoder) -> Tensor:

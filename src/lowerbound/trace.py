@@ -34,6 +34,8 @@ class Batch:
     Attributes:
         x: data, (batch, *event); None means: imagine from the prior.
         observed: like x, False where a value is hidden; hidden values never reach a gradient.
+        withheld: like x, True where training hides a value that is known: that it is hidden says
+            nothing of it.
         condition: what the model is told, (batch, *condition): a class as one-hot, an embedding.
         label: class indices, (batch,), -1 where unknown.
         resets: (batch, time), True where a sequence starts anew.
@@ -43,6 +45,7 @@ class Batch:
 
     x: Tensor | None = None
     observed: Tensor | None = None
+    withheld: Tensor | None = None
     condition: Tensor | None = None
     label: Tensor | None = None
     resets: Tensor | None = None
@@ -57,6 +60,13 @@ class Batch:
         if self.observed is None:
             return self.x
         return torch.where(self.observed, self.x, torch.zeros_like(self.x))
+
+    @property
+    def missing(self) -> Tensor | None:
+        """Where nobody has the value, like x; None: nowhere."""
+        if self.observed is None:
+            return None
+        return ~self.observed if self.withheld is None else ~(self.observed | self.withheld)
 
     def __len__(self) -> int:
         for value in (self.x, self.condition, self.label, self.resets, self.state):
@@ -86,7 +96,10 @@ class Emission(Distribution):
 
     @abstractmethod
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """log p of each feature in nats, (samples, batch, *terms); zero where hidden."""
+        """log p of each feature in nats, (samples, batch, *terms); zero where hidden.
+
+        A likelihood that models which cells are missing adds log p of that.
+        """
 
     @property
     @abstractmethod
@@ -97,6 +110,13 @@ class Emission(Distribution):
     @abstractmethod
     def variance(self) -> Tensor:
         """How far x may lie from that guess, squared model units, (samples, batch, *event)."""
+
+    def knowing(self, missing: Tensor | None) -> Emission:
+        """The same for rows of which it is known where nobody has a value, (batch, *event).
+
+        That says something of x only to a likelihood that models which cells are missing.
+        """
+        return self
 
     @torch.no_grad()
     def sample(self, sample_shape: Size = ()) -> Tensor:

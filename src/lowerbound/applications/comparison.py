@@ -13,6 +13,7 @@ from lowerbound.applications.base import Reporter
 from lowerbound.assembly import AUTO
 from lowerbound.data import Dataset
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.self_masking import AT_RANDOM
 
 NAMES = {
     "vae": "VAE",
@@ -33,6 +34,7 @@ def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
         own = replace(own, latent_dim=None, model_options={})
     if own.network == "tabular" and kind != "vae":  # that one answers with a posterior
         own = replace(own, network=AUTO, network_options={}, posterior=AUTO, posterior_options={})
+        own = replace(own, missingness=AT_RANDOM)
     model = replace(own, model=kind)
     if kind == "pca":
         most = max(1, dataset.schema.dimension - 1)

@@ -16,7 +16,7 @@ from lowerbound.applications.measuring import Page, measure_all, measure_likelih
 from lowerbound.applications.settings import with_settings
 from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
 from lowerbound.applications.understanding import about_data, about_model
-from lowerbound.assembly import of_numbers_only, resolve
+from lowerbound.assembly import bends, of_numbers_only, resolve
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.evaluation.suites import SuiteOptions
@@ -106,8 +106,14 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     if request.resume:
         request = resumed(folder, request)
     options = with_settings(request.fitting, request.set)
-    seed, numbers_only = options.training.seed, of_numbers_only(options.model)
-    parts = read_parts(request.data, request.reading, request.test, seed, numbers_only)
+    parts = read_parts(
+        request.data,
+        request.reading,
+        request.test,
+        options.training.seed,
+        of_numbers_only(options.model),
+        bends(options.model),
+    )
     if finished:
         reporter.say(f"{folder} is finished: its training has nothing left to do")
         fitted = model_folder.read(folder)

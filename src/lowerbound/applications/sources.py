@@ -88,7 +88,12 @@ class Parts:
 
 
 def read_parts(
-    source: str, options: ReadingOptions, test: float, seed: int, numbers_only: bool = False
+    source: str,
+    options: ReadingOptions,
+    test: float,
+    seed: int,
+    numbers_only: bool = False,
+    bend: bool = True,
 ) -> Parts:
     """Read ``source`` and set a test part aside: the published one where there is one.
 
@@ -96,6 +101,7 @@ def read_parts(
         source: a path or the name of a set.
         options: what is to be known about it.
         numbers_only: take a table's columns for real numbers, for models of nothing else.
+        bend: whether columns may be bent to normal by their quantiles.
         test: share of the rows that is held out where no test part is published; 0: none.
         seed: of the rows that are held out.
 
@@ -117,6 +123,7 @@ def read_parts(
         standardize=options.standardize,
         kinds="real" if numbers_only else column_hints(options),
         windows=options.windows,
+        bend=bend,
     )
     return apart(source, dataset, test, seed, options.on_error)
 

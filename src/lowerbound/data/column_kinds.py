@@ -35,7 +35,9 @@ BOUNDED_REACH = 0.1  # numbers inside (0, 1) that come so near to both ends are 
 SPLINE_GAIN = 0.05  # nats per row by which a bent map has to beat a straight one
 
 
-def understood(series: Any, hint: Hint | None = None, standardize: bool = True) -> Column:
+def understood(
+    series: Any, hint: Hint | None = None, standardize: bool = True, bend: bool = True
+) -> Column:
     """The column of a frame, its kind and its way into model units.
 
     Args:
@@ -43,6 +45,7 @@ def understood(series: Any, hint: Hint | None = None, standardize: bool = True) 
         hint: the person's word: a kind, or a mapping of a ``Column``'s fields (kind, levels, low,
             high, atom) as ``lowerbound schema`` writes them.
         standardize: False keeps continuous columns in their own units.
+        bend: False leaves them without a spline to normal scores.
 
     Raises:
         DataError: some rows do not fit the kind; they are named.
@@ -55,7 +58,7 @@ def understood(series: Any, hint: Hint | None = None, standardize: bool = True) 
     values = values[~np.isnan(values)]
     if found.kind == "count":
         return found
-    return _fitted(found, values, standardize)
+    return _fitted(found, values, standardize, bend)
 
 
 def _told(series: Any, hint: Hint) -> Column:
@@ -171,7 +174,7 @@ def _levels(series: Any) -> tuple[Any, ...]:
         return tuple(distinct[key] for key in sorted(distinct))
 
 
-def _fitted(column: Column, values: Array, standardize: bool) -> Column:
+def _fitted(column: Column, values: Array, standardize: bool, bend: bool) -> Column:
     """With the way into model units that the values give it."""
     if column.kind == "mixed":
         values = values[values != column.atom]
@@ -181,7 +184,7 @@ def _fitted(column: Column, values: Array, standardize: bool) -> Column:
         return column
     shift, scale = moments(units)
     standardized = (units - shift) / scale
-    spline = QuantileNormal.fit(standardized)
+    spline = QuantileNormal.fit(standardized) if bend else None
     if spline is not None and _gain(spline, standardized) < SPLINE_GAIN:
         spline = None
     distinct = np.unique(standardized)

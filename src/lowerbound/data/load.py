@@ -40,6 +40,7 @@ def load(
     levels: int | None = None,
     standardize: bool = True,
     windows: Windows | None = None,
+    bend: bool = True,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
@@ -64,6 +65,8 @@ def load(
         windows: a table's rows are points in time, and are cut so; the label's column is left out.
             The schema remembers it. What is said of a column by ``kinds`` holds at each of its
             times.
+        bend: bring a column that is far from normal nearer to it by a spline through its quantiles;
+            False where the values that are missing would not lie on it.
 
     Raises:
         DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
@@ -79,7 +82,7 @@ def load(
     if schema is not None:
         return raw_data.encode(found, schema)
     missing = missing or ("model" if hasattr(found.x, "columns") and kinds != "real" else "error")
-    fitted = raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds)
+    fitted = raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds, bend)
     return replace(fitted, schema=replace(fitted.schema, windows=windows))
 
 

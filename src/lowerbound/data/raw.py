@@ -72,6 +72,7 @@ def fit(
     standardize: bool = True,
     missing: bool = False,
     kinds: Kinds = "real",
+    bend: bool = True,
 ) -> Dataset:
     """Learn a schema from the rows and encode them by it.
 
@@ -82,6 +83,7 @@ def fit(
         missing: whether NaN marks a missing value.
         kinds: of a frame's columns: "real" takes all for real numbers, "infer" finds each from its
             values; a mapping says some by name, and the others are found.
+        bend: whether such columns may have a spline to normal scores.
 
     Raises:
         DataError: the rows cannot be modeled; the message says why.
@@ -92,7 +94,8 @@ def fit(
         if kinds == "real" or pixels_in_columns:
             schema = _table_schema(raw, binarize, standardize, missing)
         else:
-            schema = _kinds_schema(raw, {} if kinds == "infer" else kinds, standardize, missing)
+            hints = {} if kinds == "infer" else kinds
+            schema = _kinds_schema(raw, hints, standardize, missing, bend)
     else:
         raw = replace(raw, x=as_array(raw.x))
         images = raw.x.ndim in (3, 4)
@@ -158,11 +161,11 @@ def _table_schema(raw: RawData, binarize: Binarize, standardize: bool, missing: 
 
 
 def _kinds_schema(
-    raw: RawData, hints: Mapping[str, Hint], standardize: bool, missing: bool
+    raw: RawData, hints: Mapping[str, Hint], standardize: bool, missing: bool, bend: bool
 ) -> Schema:
     """A frame whose columns are of the kinds that their values, or the person, tell."""
     check_hints(hints, raw.x.columns)
-    found = [understood(raw.x[name], hints.get(name), standardize) for name in raw.x.columns]
+    found = [understood(raw.x[name], hints.get(name), standardize, bend) for name in raw.x.columns]
     columns = tuple(column for column in found if column.kind != "identifier")
     identifiers = [column.name for column in found if column.kind == "identifier"]
     if identifiers:

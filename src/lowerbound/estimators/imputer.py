@@ -29,6 +29,7 @@ from lowerbound.evaluation.imputation import SAMPLES, impute
 from lowerbound.evaluation.imputed_quantiles import DRAWS, imputed_quantiles
 from lowerbound.fitting import Fitted, fit
 from lowerbound.models import Model
+from lowerbound.self_masking import AT_RANDOM
 from lowerbound.training import History, TrainingOptions, reporter_for
 
 Self = TypeVar("Self", bound="VAEImputer")
@@ -76,6 +77,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         network_options: of the network "tabular", such as ``{"hidden": (64, 64)}``.
         likelihood: p(x | z), or "auto": by columns for frames, Gaussian for arrays.
         likelihood_options: of that likelihood.
+        missingness: why cells are missing, where you know it: "self_masking_high", because their
+            values are high, "self_masking_low", or "self_masking", either of the two. No data can
+            say so: a wrong answer makes the imputations wrong.
         objective: "elbo" or "importance_weighted".
         objective_options: of that objective, such as ``{"samples": 5}``.
         epochs: passes over the rows; None: from their number, unless ``minutes`` is given.
@@ -109,6 +113,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     network_options: Mapping[str, Any] | None = None
     likelihood: str = AUTO
     likelihood_options: Mapping[str, Any] | None = None
+    missingness: str = AT_RANDOM
     objective: str = "elbo"
     objective_options: Mapping[str, Any] | None = None
     epochs: int | None = None
@@ -136,7 +141,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         self.empty_: Array = np.asarray(gone.all(0))
         self.indicator_: Array = np.flatnonzero(gone.any(0))
         self._tell_empty(X)
-        reading = {"missing": "model", **(self.data_options or {})}
+        bend = self.missingness == AT_RANDOM  # a spline through seen values knows no others
+        reading = {"missing": "model", "bend": bend, **(self.data_options or {})}
         dataset = construct(load, incomplete.without(X, self.empty_), options=reading)
         options = fit_options(self, dataset, new_seed(self.random_state))
         reporter = reporter_for() if self.verbose else None

@@ -25,12 +25,14 @@ from lowerbound.data.column import HIGHEST, LOWEST, Column
 from lowerbound.data.schema import Schema
 from lowerbound.likelihoods.columns.atom import AtomEmission
 from lowerbound.likelihoods.columns.group import DiscreteEmission
-from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.likelihoods.mixed import MixedEmission
+from lowerbound.likelihoods.self_masked import SelfMaskedEmission
 from lowerbound.trace import Emission
 
 Array = np.ndarray[Any, Any]
 
+QUANTILES = 16  # of a missing cell's utility, by Gauss-Legendre quadrature
 NODES = 9  # of the quadrature: exact for polynomials up to degree 17
 STEPS = 64  # entries of the table per model unit; linear in between
 
@@ -89,7 +91,7 @@ class ByColumn(Expectation):
         self.first = [int(place) for place in np.cumsum([0, *sizes])]
         self.width = self.first[-1]
         self.curves = {
-            place: Curve([schema.modeled[i] for i in columns], gaussian.scale)
+            place: _curve([schema.modeled[i] for i in columns], gaussian)
             for place, (part, columns) in enumerate(emission.members())
             if (gaussian := _continuous(part)) is not None
         }
@@ -122,7 +124,7 @@ class ByColumn(Expectation):
     def _continuous(self, place: int, part: Emission, columns: Sequence[int]) -> Tensor:
         gaussian = _continuous(part)
         assert gaussian is not None
-        values = self.curves[place](gaussian.loc)
+        values = self.curves[place].given(gaussian)
         if not isinstance(part, AtomEmission):
             return values
         share = torch.sigmoid(part.logit.double())
@@ -162,6 +164,10 @@ class Curve:
         self.scale = torch.tensor([c.scale for c in columns], dtype=torch.float64, device=device)
         self.shift = torch.tensor([c.shift for c in columns], dtype=torch.float64, device=device)
 
+    def given(self, emission: GaussianEmission) -> Tensor:
+        """The expectation of the cells of ``emission``, (..., columns), float64."""
+        return self(emission.loc)
+
     def __call__(self, mu: Tensor) -> Tensor:
         """(..., columns) to the person's units, float64."""
         mu = mu.double()
@@ -171,6 +177,36 @@ class Curve:
         below, above = self.table[column, left], self.table[column, left + 1]
         bent = torch.lerp(below, above, place - left)
         return torch.where(self.affine, mu * self.scale + self.shift, bent)
+
+
+class MissingCurve(Curve):
+    r"""E[T^{-1}(u)] of cells that are missing because of u: over the quantiles of their utility.
+
+    Given the utility u is Gaussian again, with a sigma that is the column's own; a cell that is not
+    missing gets a number that nobody may read.
+    """
+
+    def __init__(self, columns: Sequence[Column], emission: SelfMaskedEmission) -> None:
+        super().__init__(columns, emission.rest_scale.expand(len(columns)))
+        nodes, weights = np.polynomial.legendre.leggauss(QUANTILES)
+        root = (nodes + 1) / 2
+        # the quantile is steep where its share is small: in the cube root of the share it is not
+        self.shares, self.weights = root**3, weights / 2 * 3 * root**2
+
+    def given(self, emission: GaussianEmission) -> Tensor:
+        assert isinstance(emission, SelfMaskedEmission)
+        bent = torch.zeros_like(emission.loc, dtype=torch.float64)
+        for share, weight in zip(self.shares, self.weights, strict=True):
+            place = torch.tensor(share, dtype=emission.loc.dtype, device=emission.loc.device)
+            bent += weight * self(emission.at_utility(place))
+        affine = emission.mean.double() * self.scale + self.shift
+        return torch.where(self.affine, affine, bent)
+
+
+def _curve(columns: Sequence[Column], gaussian: GaussianEmission) -> Curve:
+    if isinstance(gaussian, SelfMaskedEmission):
+        return MissingCurve(columns, gaussian)
+    return Curve(columns, gaussian.scale)
 
 
 def _tabulated(column: Column, sigma: float) -> Array:

@@ -15,11 +15,13 @@ from lowerbound.likelihoods.discretized_logistic_mixture import (
     DiscretizedLogisticMixture,
     DiscretizedLogisticMixtureEmission,
 )
-from lowerbound.likelihoods.gaussian import Gaussian, GaussianEmission
+from lowerbound.likelihoods.gaussian import Gaussian
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.likelihoods.laplace import Laplace, LaplaceEmission
 from lowerbound.likelihoods.levels import LevelsLikelihood
 from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed, MixedEmission
+from lowerbound.likelihoods.self_masked import SelfMaskedEmission
 from lowerbound.likelihoods.student_t import StudentT, StudentTEmission
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "LocationScale",
     "Mixed",
     "MixedEmission",
+    "SelfMaskedEmission",
     "StudentT",
     "StudentTEmission",
 ]

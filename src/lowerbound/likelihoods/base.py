@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.config import construct
-from lowerbound.errors import OptionError, unknown
+from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.registry import Registry
+from lowerbound.self_masking import AT_RANDOM
 from lowerbound.trace import Emission
 
-if TYPE_CHECKING:  # a name for annotations: numpy and pandas need not wait for it
+if TYPE_CHECKING:  # names for annotations: numpy and pandas need not wait for them
     from lowerbound.data.schema import Schema
+    from lowerbound.likelihoods.self_masked import Curves
 
 SCALE_MODES = ("fixed", "global", "feature")
 
@@ -26,13 +28,17 @@ class Likelihood(nn.Module, ABC):
 
     Attributes:
         mass: True for a probability mass (bits per dimension make sense), False for a density.
+        missingness: how cells come to be missing, one of ``lowerbound.self_masking.MISSINGNESS``.
+        curves: that explain missing cells by what they hold; None where they are missing at random.
     """
 
     mass: bool
+    missingness: str = AT_RANDOM
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
+        self.curves: Curves | None = None
 
     @classmethod
     def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
@@ -53,6 +59,25 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def forward(self, parameters: Tensor) -> Emission:
         """p(x | z) from the decoder's numbers, (samples, batch, *parameter_shape)."""
+
+    def explain_missing(self, missingness: str) -> None:
+        """Model that cells are missing because of what they hold, from now on.
+
+        Args:
+            missingness: one of ``lowerbound.self_masking.DIRECTIONS``.
+
+        Raises:
+            UnsupportedError: this likelihood has no such form; the message names those that have.
+        """
+        able = [
+            name
+            for name in LIKELIHOODS
+            if LIKELIHOODS[name].explain_missing is not Likelihood.explain_missing
+        ]
+        raise UnsupportedError(
+            f"{type(self).__name__} cannot say that cells are missing because of what they hold; "
+            f"likelihoods that can: {', '.join(able)}"
+        )
 
     def check(self, x: Tensor) -> None:
         """Raise DataError where data in model units, (rows, *event), lies outside the support."""

@@ -17,6 +17,7 @@ from lowerbound.likelihoods.columns.atom import AtomColumns
 from lowerbound.likelihoods.columns.continuous import ContinuousColumns
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.columns.grouping import group_columns
+from lowerbound.self_masking import SelfMasking
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:
@@ -76,6 +77,13 @@ class MixedEmission(Emission):
             f"column {column} is continuous or a count and has no levels to give probabilities of; "
             "ask for its mean and variance"
         )
+
+    def knowing(self, missing: Tensor | None) -> MixedEmission:
+        masks = [None] * len(self.sizes) if missing is None else self._apart(missing)
+        parts = [part.knowing(mask) for part, mask in zip(self.parts, masks, strict=True)]
+        if all(new is old for new, old in zip(parts, self.parts, strict=True)):
+            return self
+        return MixedEmission(parts, self.gather, self.scatter)
 
     def members(self) -> Iterator[tuple[Emission, list[int]]]:
         """Each group of columns with the columns of x that are its own."""
@@ -168,6 +176,28 @@ class Mixed(Likelihood):
         for indices, group in self._members():
             if isinstance(group, (ContinuousColumns, AtomColumns)):
                 group.scale.set(sigma[indices])
+
+    def explain_missing(self, missingness: str) -> None:
+        """Of the columns of real numbers; those of other kinds stay missing at random.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        self.missingness = missingness
+        able = [group for group in self._groups() if isinstance(group, ContinuousColumns)]
+        for group in able:
+            group.explain_missing(missingness)
+        if not able:
+            raise DataError(
+                "no column holds real numbers, so none can be missing because of what it holds; "
+                "leave missingness at 'at_random'"
+            )
+
+    def start_curves(self, curves: SelfMasking) -> None:
+        """Start from the curves of the columns of x; those of other kinds are ignored."""
+        for indices, group in self._members():
+            if isinstance(group, ContinuousColumns) and group.curves is not None:
+                group.curves.start_from(curves.at(indices))
 
     def forward(self, parameters: Tensor) -> MixedEmission:
         pieces = at_least_float32(parameters).split(self._owed(), -1)

@@ -34,7 +34,7 @@ class Model(nn.Module, ABC):
         """What the encoder is fed, (batch, *inputs.shape)."""
         if self.inputs is None:
             return batch.filled
-        features: Tensor = self.inputs(batch.filled, batch.observed)
+        features: Tensor = self.inputs(batch.filled, batch.observed, batch.missing)
         return features
 
     def input_parameters(self) -> list[Parameter]:

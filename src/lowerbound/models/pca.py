@@ -11,7 +11,7 @@ from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import Parameter
 
 from lowerbound.errors import DataError
-from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.reparameterization import diagonal_normal
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace

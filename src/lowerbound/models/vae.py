@@ -97,7 +97,10 @@ class VariationalAutoencoder(Model):
         if posterior is None:
             prior = prior.expand(torch.Size((1, len(batch))))
         z = choose(0, posterior, prior)
-        return Trace((Step(z, posterior, prior),), self.decode(z, batch.condition))
+        emission = self.decode(z, batch.condition)
+        if posterior is not None:
+            emission = emission.knowing(batch.missing)
+        return Trace((Step(z, posterior, prior),), emission)
 
     def _encode_rows(self, x: Tensor) -> Distribution:
         if getattr(self.encoder, "condition_dim", 0):

@@ -41,23 +41,43 @@ class Input(nn.Module, ABC):
     shape: tuple[int, ...]
 
     @abstractmethod
-    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """The features; ``observed``, like x, is False where hidden, None where nothing is."""
+    def forward(
+        self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None
+    ) -> Tensor:
+        """The features.
+
+        Args:
+            x: rows.
+            observed: like x, False where hidden; None where nothing is.
+            missing: like x, True where nobody has the value; read where that is told.
+        """
 
     def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
         """Fit what is fitted to rows of training data; by default nothing is."""
 
 
 class Masked(Input):
-    """x and, beside it along its first axis, 1 where it was observed and 0 where it is hidden."""
+    """x and, beside it along its first axis, 1 where it was observed and 0 where it is hidden.
 
-    def __init__(self, event_shape: tuple[int, ...]) -> None:
+    Args:
+        event_shape: of x.
+        tells_missing: beside that, 1 where nobody has the value: cells that training hides are
+            hidden and not missing.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...], *, tells_missing: bool = False) -> None:
         super().__init__()
-        self.shape = (2 * event_shape[0], *event_shape[1:])
+        self.tells_missing = tells_missing
+        self.shape = ((3 if tells_missing else 2) * event_shape[0], *event_shape[1:])
 
-    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None
+    ) -> Tensor:
         mask = torch.ones_like(x) if observed is None else observed.to(x.dtype)
-        return torch.cat((x, mask), 1)
+        if not self.tells_missing:
+            return torch.cat((x, mask), 1)
+        gone = torch.zeros_like(x) if missing is None else missing.to(x.dtype)
+        return torch.cat((x, mask, gone), 1)
 
 
 class Columns(Input):
@@ -65,7 +85,7 @@ class Columns(Input):
 
     ::
 
-        [ linear values (F) | their mask (F) | embeddings (E) ]
+        [ linear values (F) | their mask (F) | (missing (F)) | embeddings (E) ]
 
     The linear values are those that a linear-Gaussian model can use: a continuous value as it is;
     of a mixed column whether it is the atom, and the value where it is not; log(1 + n) of a count;
@@ -77,6 +97,7 @@ class Columns(Input):
     Args:
         columns: of the table; those that are not modeled are passed over.
         embedding: the most numbers per categorical column; ceil(sqrt(levels)) + 1 if fewer.
+        tells_missing: also give, of each continuous value, whether nobody has it.
 
     Attributes:
         linear: F.
@@ -92,9 +113,13 @@ class Columns(Input):
     mixed: Tensor
     indicated: Tensor
     level: Tensor
+    is_value: Tensor
 
-    def __init__(self, columns: Sequence[Column], *, embedding: int = 16) -> None:
+    def __init__(
+        self, columns: Sequence[Column], *, embedding: int = 16, tells_missing: bool = False
+    ) -> None:
         super().__init__()
+        self.tells_missing = tells_missing
         modeled = [column for column in columns if column.modeled]
         kinds = [column.kind for column in modeled]
         mixed = [i for i, kind in enumerate(kinds) if kind == "mixed"]
@@ -128,12 +153,23 @@ class Columns(Input):
             [(i, len(c.levels)) for i, c in enumerate(modeled) if c.kind == "categorical"],
             embedding,
         )
-        self.shape = (2 * self.linear + self.embeddings.width,)
+        is_value = [role is Role.VALUE for _, role, _ in self.roles]
+        self.register_buffer("is_value", torch.tensor(is_value, dtype=torch.bool), persistent=False)
+        told = (3 if tells_missing else 2) * self.linear
+        self.shape = (told + self.embeddings.width,)
 
-    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None
+    ) -> Tensor:
         values, seen = self._raw(x, observed)
         standardized = torch.where(seen, (values - self.shift) / self.scale, 0.0)
-        return torch.cat((standardized, seen.to(x.dtype), self.embeddings(x, observed)), 1)
+        embedded = self.embeddings(x, observed)
+        if not self.tells_missing:
+            return torch.cat((standardized, seen.to(x.dtype), embedded), 1)
+        gone = torch.zeros_like(seen)
+        if missing is not None:
+            gone = missing[:, self.feature_column] & self.is_value
+        return torch.cat((standardized, seen.to(x.dtype), gone.to(x.dtype), embedded), 1)
 
     def split(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features to values (rows, F), mask (rows, F) and embeddings (rows, E)."""

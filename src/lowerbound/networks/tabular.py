@@ -26,8 +26,11 @@ from lowerbound.networks.base import NETWORKS, Decoder, Encoder, beside
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.mlp import DenseNetwork, dense_layers
 from lowerbound.networks.sizes import hidden_widths
+from lowerbound.self_masked_factors import posterior_sites
+from lowerbound.self_masking import SelfMasking
 from lowerbound.triangular import dim_of, inverse_factor, pack
 
+ROUNDS = 5  # of expectation propagation; what they lack the residual network learns
 MAX_STRETCH = 3.0
 """The residual network can widen or narrow the exact posterior by at most e^3 per direction."""
 
@@ -50,6 +53,7 @@ class Tabular(DenseNetwork):
         condition_dim: int = 0,
         *,
         linear: int | None = None,
+        tells_missing: bool = False,
     ) -> TabularEncoder:
         """The encoder of features of ``event_shape``.
 
@@ -59,6 +63,7 @@ class Tabular(DenseNetwork):
             numbers: owed to the posterior: d + d (d + 1) / 2.
             condition_dim: numbers that the network is told.
             linear: how many values there are; None: half of the features, and no embeddings.
+            tells_missing: whether, after the mask, the features say which values nobody has.
 
         Raises:
             OptionError: ``numbers`` is not what the posterior "full" is owed, or the features hold
@@ -70,8 +75,9 @@ class Tabular(DenseNetwork):
                 f"the network 'tabular' goes with the posterior 'full', which is owed d + d (d + 1)"
                 f" / 2 numbers for d latent dimensions, and not with one that is owed {numbers}"
             )
-        values = width // 2 if linear is None else linear
-        if (linear is None and width % 2) or not 0 < 2 * values <= width:
+        parts = 3 if tells_missing else 2
+        values = width // parts if linear is None else linear
+        if (linear is None and width % parts) or not 0 < parts * values <= width:
             raise OptionError(
                 "the network 'tabular' reads values and, beside them, as many cells of their mask: "
                 f"{width} features cannot hold {values or 'any'} values and their mask alone"
@@ -83,6 +89,7 @@ class Tabular(DenseNetwork):
             condition_dim,
             hidden=self._widths(values),
             activation=self.activation,
+            tells_missing=tells_missing,
         )
 
     def decoder(
@@ -102,16 +109,23 @@ class TabularEncoder(Encoder):
 
     with m and L L^T = A^{-1} exact (:class:`~lowerbound.factor_analysis.FactorAnalysis`), and a, h
     from a perceptron of values, mask, m, embeddings and condition; packed by
-    :func:`lowerbound.triangular.pack`.
+    :func:`lowerbound.triangular.pack`. Where cells are missing because of what they hold, m and L
+    are those of :mod:`lowerbound.self_masked_factors` instead, which are exact but for the shape of
+    the missing cells' terms.
 
     Args:
         linear: F, how many of the features are values; as many more are their mask.
-        event_width: of all features; those beyond 2 F are embeddings.
+        event_width: of all features; those beyond 2 F (3 F) are embeddings.
         latent_dim: d.
         condition_dim: numbers that the network is told.
         hidden: widths of the residual network's hidden layers.
         activation: its nonlinearity's name.
+        tells_missing: whether F features after the mask say which values nobody has.
     """
+
+    slope: Tensor
+    threshold: Tensor
+    applies: Tensor
 
     def __init__(
         self,
@@ -122,13 +136,19 @@ class TabularEncoder(Encoder):
         *,
         hidden: tuple[int, ...] | None = None,
         activation: str = "silu",
+        tells_missing: bool = False,
     ) -> None:
         super().__init__()
+        self.tells_missing = tells_missing
         self.linear, self.latent_dim, self.condition_dim = linear, latent_dim, condition_dim
         # shares of variance as small as a quiet start: each latent explains a little of each value
         self.weight = nn.Parameter(torch.randn(linear, latent_dim) * QUIET / math.sqrt(latent_dim))
         self.offset = nn.Parameter(torch.zeros(linear))
         self.log_noise = nn.Parameter(torch.zeros(linear))
+        if tells_missing:
+            self.register_buffer("slope", torch.zeros(linear))
+            self.register_buffer("threshold", torch.zeros(linear))
+            self.register_buffer("applies", torch.zeros(linear, dtype=torch.bool))
         widths = hidden_widths(linear) if hidden is None else hidden
         inputs = event_width + latent_dim + condition_dim
         self.residual = ending_in_zeros((inputs, *widths, 2 * latent_dim), activation)
@@ -155,6 +175,8 @@ class TabularEncoder(Encoder):
                 part.double() for part in (self.weight, self.offset, self.log_noise)
             )
             values, mask = features[:, : 2 * self.linear].double().chunk(2, 1)
+            if self.tells_missing:
+                values, mask = self._with_sites(features, values, mask)
             weighted = weight * torch.exp(-log_noise).unsqueeze(1)
             products = (weighted.unsqueeze(2) * weight.unsqueeze(1)).flatten(1)
             identity = torch.eye(self.latent_dim, dtype=weight.dtype, device=weight.device)
@@ -164,8 +186,18 @@ class TabularEncoder(Encoder):
             return (factor * whitened.unsqueeze(1)).sum(2), factor
 
     @torch.no_grad()
-    def start_from(self, fitted: FactorAnalysis) -> None:
-        """Start as the exact posterior of ``fitted``.
+    def _with_sites(self, features: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and shares of an observation, where missing cells enter by what they tell."""
+        missing = features[:, 2 * self.linear : 3 * self.linear] > 0
+        noise = torch.exp(self.log_noise.double())
+        fitted = FactorAnalysis(self.weight.double(), self.offset.double(), noise)
+        curves = SelfMasking(self.slope.double(), self.threshold.double(), self.applies)
+        sites = posterior_sites(fitted, curves, values, mask, missing, ROUNDS)
+        return sites.beside(values, mask, noise)
+
+    @torch.no_grad()
+    def start_from(self, fitted: FactorAnalysis, curves: SelfMasking | None = None) -> None:
+        """Start as the exact posterior of ``fitted``, told why cells are missing by ``curves``.
 
         Raises:
             ValueError: it has another number of values or of factors.
@@ -174,6 +206,10 @@ class TabularEncoder(Encoder):
         self.weight.copy_(fitted.weight)
         self.offset.copy_(fitted.offset)
         self.log_noise.copy_(torch.log(fitted.noise))
+        if curves is not None:
+            self.slope.copy_(curves.slope)
+            self.threshold.copy_(curves.threshold)
+            self.applies.copy_(curves.applies)
 
 
 class TabularDecoder(Decoder):

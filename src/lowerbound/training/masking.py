@@ -33,10 +33,9 @@ def hide(batch: Batch, share: float, noise: torch.Generator) -> Batch:
     # a picture loses whole pixels: with one color seen, the others would be guessed from it
     cells = (len(x), 1, *x.shape[2:]) if x.dim() == 4 else x.shape
     hidden = (torch.rand(cells, generator=noise, device=x.device) < part) & chosen
-    observed = ~hidden.expand(x.shape)
-    return replace(
-        batch, observed=observed if batch.observed is None else observed & batch.observed
-    )
+    hidden = hidden.expand(x.shape)
+    known = torch.ones_like(hidden) if batch.observed is None else batch.observed
+    return replace(batch, observed=known & ~hidden, withheld=known & hidden)
 
 
 def masking(options: TrainingOptions, dataset: Dataset) -> float:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lowerbound.data.column import ATOM, HIGHEST, LOWEST, Column, is_atom
 from lowerbound.likelihoods.columns.continuous import ColumnScale
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
-from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.trace import masked_terms
 
 

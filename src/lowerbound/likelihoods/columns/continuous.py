@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from lowerbound.data.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.columns.group import ColumnGroup
-from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
+from lowerbound.likelihoods.self_masked import Curves, gaussian_cells
 
 
 class ColumnScale(nn.Module):
@@ -61,7 +62,10 @@ class ContinuousColumns(ColumnGroup):
         self.scale = ColumnScale(columns, floor)
 
     def forward(self, parameters: Tensor) -> GaussianEmission:
-        return GaussianEmission(parameters, self.scale())
+        return gaussian_cells(parameters, self.scale(), self.curves)
+
+    def explain_missing(self, missingness: str) -> None:
+        self.curves = Curves(len(self.names), missingness)
 
     def inside(self, x: Tensor) -> Tensor:
         return x.isfinite()

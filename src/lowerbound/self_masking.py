@@ -1,0 +1,110 @@
+r"""Cells that are missing because of what they hold: a probit curve in the cell's own value.
+
+.. math:: p(\text{missing} \mid x) = \Phi(w (x - b))
+
+The value that nobody has integrates out of a Gaussian cell. With a hidden utility
+U = w (x - b) + e, e ~ N(0, 1), the cell is missing where U > 0, and for x ~ N(mu, sigma^2)
+
+.. math::
+    U \sim N(w (\mu - b), c^2), \quad c^2 = 1 + w^2 \sigma^2, \qquad
+    x \mid U \sim
+    N\left(\mu + \tfrac{w \sigma^2}{c^2} (U - w (\mu - b)), \tfrac{\sigma^2}{c^2}\right)
+
+so log p(missing) = log Phi(t) with t = w (mu - b) / c, and every moment, expectation and draw of x
+given that it is missing follows from a normal variable cut off at zero: no second sampling.
+
+Data cannot tell that cells are missing for this reason: whoever fits it has to know.
+Sources: Ipsen, Mattei & Frellsen 2021, with a logistic curve and sampled values; Azzalini 1985.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+AT_RANDOM = "at_random"
+DIRECTIONS = {"self_masking_high": 1, "self_masking_low": -1, "self_masking": 0}
+MISSINGNESS = (AT_RANDOM, *DIRECTIONS)
+
+FARTHEST = 10.0  # standard deviations beyond which being missing is certain, and says nothing
+
+
+@dataclass(frozen=True, eq=False)
+class SelfMasking:
+    """The curves of some columns; each array is (columns,).
+
+    Attributes:
+        slope: w, per unit of x; positive where high values go missing.
+        threshold: b, the value that is missing as often as not.
+        applies: False for columns that the curve says nothing of; their slope is 0.
+    """
+
+    slope: Tensor
+    threshold: Tensor
+    applies: Tensor
+
+    def at(self, columns: Sequence[int]) -> SelfMasking:
+        """The curves of some columns."""
+        index = list(columns)
+        return SelfMasking(self.slope[index], self.threshold[index], self.applies[index])
+
+    def log_observed(self, x: Tensor) -> Tensor:
+        """log p(not missing | x) in nats, (..., columns)."""
+        log_share = torch.special.log_ndtr(-self.slope * (x - self.threshold))
+        return torch.where(self.applies, log_share, 0.0)
+
+    def log_missing(self, loc: Tensor, scale: Tensor) -> Tensor:
+        """log p(missing) of x ~ N(loc, scale^2) in nats, (..., columns)."""
+        log_share = torch.special.log_ndtr(self._argument(loc, scale))
+        return torch.where(self.applies, log_share, 0.0)
+
+    def moments(self, loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of x ~ N(loc, scale^2) given that it is missing, (..., columns)."""
+        t, c = self._argument(loc, scale), self._spread(scale)
+        ratio, pull = _inverse_mills(t), self.slope * scale.square() / c
+        variance = scale.square() - pull.square() * ratio * (t + ratio)
+        return loc + pull * ratio, variance.clamp_min(0.0)
+
+    def at_utility(self, loc: Tensor, scale: Tensor, share: Tensor) -> Tensor:
+        """The mean of x where U is at a quantile of those of missing cells, (..., columns).
+
+        Args:
+            loc, scale: x ~ N(loc, scale^2).
+            share: of the quantile, in (0, 1); broadcastable.
+        """
+        t, c = self._argument(loc, scale), self._spread(scale)
+        # the upper share of N(0, 1) beyond -t, from its lower tail, which floats resolve
+        depth = torch.special.log_ndtr(t) + torch.log(share)
+        beyond = -_normal_quantile(depth)
+        return loc + self.slope * scale.square() / c * beyond
+
+    def spread_at_utility(self, scale: Tensor) -> Tensor:
+        """The standard deviation of x given U, (columns,)."""
+        return scale / self._spread(scale)
+
+    def _spread(self, scale: Tensor) -> Tensor:
+        return torch.sqrt(1 + (self.slope * scale).square())
+
+    def _argument(self, loc: Tensor, scale: Tensor) -> Tensor:
+        return self.slope * (loc - self.threshold) / self._spread(scale)
+
+
+def _inverse_mills(t: Tensor) -> Tensor:
+    """phi(t) / Phi(t), (...), without either of them underflowing."""
+    near = t.clamp_max(FARTHEST)
+    ratio: Tensor = math.sqrt(2 / math.pi) / torch.special.erfcx(-near / math.sqrt(2))
+    return ratio
+
+
+def _normal_quantile(log_share: Tensor) -> Tensor:
+    """z with log Phi(z) = log_share; Newton's steps on log Phi where shares underflow."""
+    inside = torch.special.ndtri(log_share.exp().clamp(1e-30, 1 - 1e-7))
+    # Phi(z) is near phi(z) / |z| far down
+    z = torch.where(log_share > -60, inside, -torch.sqrt(-2 * log_share.clamp_max(-1.0)))
+    for _ in range(4):
+        z = z - (torch.special.log_ndtr(z) - log_share) / _inverse_mills(z)
+    return z
