@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lowerbound.config import construct, from_mapping, option
+from lowerbound.data.columns import named
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.hot_deck import hot_deck
 from lowerbound.data.schema import Schema
@@ -135,6 +136,12 @@ def _check_missingness(schema: Schema, options: ModelOptions, network: str) -> N
         raise OptionError(
             f"missingness {options.missingness!r} says why cells are missing, and the data was "
             "read as complete rows: read it with missing='model' (--missing model)"
+        )
+    bent = [column.name for column in schema.modeled if column.spline is not None]
+    if bent:
+        raise OptionError(
+            f"{named(bent)}: bent to normal by the values that were seen, beyond which missing ones "
+            "are to lie; read the data with bend=False"
         )
 
 

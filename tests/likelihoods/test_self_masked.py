@@ -294,6 +294,13 @@ def test_other_networks_and_complete_rows_are_refused() -> None:
         assemble(complete.schema, options)
 
 
+def test_columns_that_were_bent_by_what_was_seen_are_refused() -> None:
+    x = np.random.default_rng(0).exponential(size=(400, 2))
+    data = load(pd.DataFrame(x - 0.1, columns=["wait", "other"]))
+    with pytest.raises(OptionError, match=r"'wait'.*bend=False"):
+        assemble(data.schema, ModelOptions(missingness=HIGH))
+
+
 @pytest.mark.parametrize("source", ["array", "table", "levels"])
 def test_nothing_to_explain_is_said(source: str) -> None:
     x = np.random.default_rng(0).normal(size=(40, 3))

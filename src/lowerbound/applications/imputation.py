@@ -29,6 +29,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.imputation import SAMPLES, Imputation, impute as fill
 from lowerbound.evaluation.imputed_quantiles import imputed_quantiles
 from lowerbound.fitting import Fitted
+from lowerbound.self_masking import AT_RANDOM, WARNING
 
 LEVEL = 0.9  # of the intervals in the report
 
@@ -76,6 +77,7 @@ class ImputeReport(Report):
         samples: K.
         effective_sample_size: median over the incomplete rows; near 1, the answers are guesses
             of few draws: take more samples.
+        missingness: why cells are missing, as the fit was told.
         files: where they are; the first few where there are many.
         files_written: how many files there are.
     """
@@ -88,6 +90,7 @@ class ImputeReport(Report):
     draws: int
     samples: int
     effective_sample_size: float
+    missingness: str
     files: tuple[str, ...]
     files_written: int
 
@@ -102,6 +105,8 @@ class ImputeReport(Report):
         for name, count in self.filled.items():
             line = f"  {name:{width}}  {count:,}"
             lines.append(f"{line}, 90% within {sure[name]}" if name in sure else line)
+        if self.missingness != AT_RANDOM:
+            lines.append(f"missing cells {self.missingness}, {WARNING}")
         return "\n".join(lines)
 
 
@@ -137,6 +142,7 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
         draws=request.draws,
         samples=request.samples,
         effective_sample_size=float(sizes.median()) if len(sizes) else float(request.samples),
+        missingness=fitted.options.model.missingness,
         files=tuple(files[:8]),
         files_written=len(files),
     )

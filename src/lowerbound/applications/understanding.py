@@ -5,6 +5,7 @@ from __future__ import annotations
 from lowerbound.assembly import AUTO, ModelOptions
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
+from lowerbound.self_masking import AT_RANDOM, WARNING
 
 
 def about_data(dataset: Dataset) -> list[str]:
@@ -51,6 +52,8 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
     lines += [network, likelihood]
     if chosen.model == "vae":
         lines.append(f"      prior {chosen.prior}, posterior {chosen.posterior}")
+    if chosen.missingness != AT_RANDOM:
+        lines.append(f"      missing cells {chosen.missingness}, {WARNING}")
     return lines
 
 
