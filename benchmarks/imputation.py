@@ -134,8 +134,8 @@ def main() -> None:
         notes="VAEImputer by default. Spreads: standard deviation over masks; of differences, half "
         "the 95 % interval of the paired mean. Chained ridge and forest run 10 and 4 rounds. Not "
         "at random, the data cannot say that it is: agnostic, the figure only shows what ignoring "
-        "it costs; that mask is the same for each seed. Told, cells are missing by a curve in their "
-        "own value whose place and slope are learned (missingness='self_masking_high', "
+        "it costs; that mask is the same for each seed. Told, cells are missing by a curve in "
+        "their own value whose place and slope are learned (missingness='self_masking_high', "
         "'self_masking'); settings were chosen on wine and diabetes with other columns hidden.",
         quick=chosen.quick,
     )

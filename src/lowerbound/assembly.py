@@ -140,8 +140,8 @@ def _check_missingness(schema: Schema, options: ModelOptions, network: str) -> N
     bent = [column.name for column in schema.modeled if column.spline is not None]
     if bent:
         raise OptionError(
-            f"{named(bent)}: bent to normal by the values that were seen, beyond which missing ones "
-            "are to lie; read the data with bend=False"
+            f"{named(bent)}: bent to normal by the values that were seen, beyond which missing "
+            "ones are to lie; read the data with bend=False"
         )
 
 

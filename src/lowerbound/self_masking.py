@@ -30,8 +30,8 @@ AT_RANDOM = "at_random"
 DIRECTIONS = {"self_masking_high": 1, "self_masking_low": -1, "self_masking": 0}
 MISSINGNESS = (AT_RANDOM, *DIRECTIONS)
 WARNING = (
-    "as you say: no data can tell why cells are missing, and a wrong answer makes what is filled in "
-    "wrong"
+    "as you say: no data can tell why cells are missing, and a wrong answer makes what is "
+    "filled in wrong"
 )
 
 FARTHEST = 10.0  # standard deviations beyond which being missing is certain, and says nothing
