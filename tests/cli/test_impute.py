@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.cli.conftest import Run, fitted
+from tests.cli.conftest import QUICK, Run, fitted
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,25 @@ def test_a_table_is_completed(run: Run, model: Path, holes: Path, tmp_path: Path
     assert (found["weight"][given["weight"].notna()] == given["weight"].dropna()).all()
     cells = int(given.isna().sum().sum())
     assert outcome.out.startswith(f"{cells:,} missing cells in ")
+
+
+def test_why_cells_are_missing_is_told_and_warned_of(run: Run, table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(table)
+    frame["size"] = frame["size"].mask(frame["size"] > frame["size"].mean())
+    frame.to_csv(tmp_path / "high.csv", index=False)
+    words = (*QUICK, "--missingness", "self_masking_high")
+    fit = run("fit", tmp_path / "high.csv", "-o", tmp_path / "m", *words)
+    assert fit.code == 0, fit.err
+    assert "missing cells self_masking_high, as you say: no data can tell" in fit.err + fit.out
+    words = ("-o", tmp_path / "whole.csv")
+    assert "no data can tell" in run("impute", tmp_path / "m", tmp_path / "high.csv", *words).out
+    found = pd.read_csv(tmp_path / "whole.csv")["size"]
+    given = frame["size"]
+    assert found[given.isna()].mean() > given.mean() + given.std()
+    wrong = run("fit", table, "-o", tmp_path / "n", *QUICK, "--missingness", "self_masking_hi")
+    assert "did you mean 'self_masking_high'" in wrong.err
+    complete = run("fit", table, "-o", tmp_path / "n", *QUICK, "--missingness", "self_masking_low")
+    assert "no cell of a column of real numbers is missing" in complete.err
 
 
 def test_draws_are_reported(run: Run, model: Path, holes: Path, tmp_path: Path) -> None:
