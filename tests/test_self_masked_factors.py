@@ -90,3 +90,16 @@ def test_the_direction_is_found_where_it_is_not_told() -> None:
     values = torch.where(missing, float("nan"), x)
     _, curves = fit_self_masked_factors(values, ~missing, missing, 2, 0, rounds=60)
     assert (curves.slope[:3] > 0).all()
+
+
+def test_columns_that_go_missing_together_are_found_in_few_rounds() -> None:
+    """They tell so much of the latent that plain rounds would hardly move it."""
+    whole = factors()
+    weight = torch.stack((torch.tensor([1.0, 1, 1, 0.7, 0.7, 0.7]), torch.zeros(6)), 1).double()
+    noise = torch.tensor([0.01, 0.01, 0.01, 0.5, 0.5, 0.5], dtype=torch.float64)
+    fa = FactorAnalysis(weight, whole.offset, noise)
+    x, missing = masked_rows(fa, 1000, 3)
+    values = torch.where(missing, float("nan"), x)
+    fitted, _ = fit_self_masked_factors(values, ~missing, missing, 2, 1, rounds=20)
+    hidden = fitted.offset - fa.offset
+    assert hidden[:3].abs().max() < 0.1

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions
+from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.column_shares import DRAWS, column_shares
@@ -72,6 +72,20 @@ def test_hidden_cells_do_not_count(fitted: tuple[Fitted, Dataset]) -> None:
     gains = column_shares(fitted[0].model, data).gains
     assert all(math.isfinite(gain) for gain in gains)
     assert gains[0] > 0.3
+
+
+def test_why_a_cell_is_missing_is_no_share() -> None:
+    x = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3))
+    x += np.random.default_rng(1).normal(size=x.shape)
+    x[x[:, 0] > 0, 0] = np.nan
+    data = load(x, missing="model")
+    model = assemble(data.schema, ModelOptions(latent_dim=1, missingness="self_masking_high"))
+    initialize(model, data)
+    shares = column_shares(model.eval(), data)
+    assert data.observed is not None
+    some = data.subset(data.observed.all(1).nonzero().flatten())
+    complete = column_shares(model, some)
+    assert shares.nats[0] == pytest.approx(complete.nats[0], abs=0.1)
 
 
 def test_pictures_have_no_columns() -> None:

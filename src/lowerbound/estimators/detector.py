@@ -51,9 +51,9 @@ class VAEDetector(OutlierMixin, VAE):
 
     The default score needs no label and no choice:
 
-    .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}, \quad r = -\log p
+    .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
 
-    p the share of normal rows that score as high; see ``lowerbound.evaluation.anomaly``.
+    r = -log p, p the share of normal rows that score as high; see ``lowerbound.evaluation.anomaly``.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))

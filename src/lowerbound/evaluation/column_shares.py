@@ -75,8 +75,10 @@ def column_shares(
         for _, batch in batches(dataset, model, plan.rows):
             emission = model(batch, keyed_draw(batch, DRAWS, seed)).likelihood
             assert batch.x is not None
-            total += emission.terms(batch.x, batch.observed).double().mean(0).sum(0).cpu()
             seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
+            # a likelihood may also say why a cell is missing: that is no share of what was seen
+            terms = emission.terms(batch.x, batch.observed).double().mean(0) * seen
+            total += terms.sum(0).cpu()
             count += seen.double().sum(0).cpu()
     nats = (total / count.clamp_min(1)).tolist()
     return ColumnShares(

@@ -31,4 +31,4 @@ def marginal_nats(likelihood: Likelihood, dataset: Dataset) -> Tensor:
         raise UnsupportedError(f"{type(likelihood).__name__} knows no marginal of a column")
     terms: Tensor = alone(bias.double()[None, None]).terms(x, batch.observed)[0]
     seen = torch.ones_like(x) if batch.observed is None else batch.observed
-    return terms.sum(0) / seen.double().sum(0).clamp_min(1)
+    return (terms * seen).sum(0) / seen.double().sum(0).clamp_min(1)
