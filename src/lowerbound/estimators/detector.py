@@ -53,7 +53,7 @@ class VAEDetector(OutlierMixin, VAE):
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
 
-    r = -log p, p the share of normal rows that score as high; see ``lowerbound.evaluation.anomaly``.
+    r = -log p, p the share of normal rows that score as high (``lowerbound.evaluation.anomaly``).
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
