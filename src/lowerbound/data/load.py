@@ -14,6 +14,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.duckdb_tables import is_address, is_relation, relation_frame
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import Resize
+from lowerbound.data.range_images import is_sweeps, read_sweeps
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.series import at_all_times, cut, has_windows, read_series
@@ -45,9 +46,10 @@ def load(
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
     Args:
-        source: a folder of pictures, a picture, a csv, parquet, npz or npy file, the name of a set
-            in ``CATALOG`` (./name for a folder of that name), the address of a table in a DuckDB
-            database or a relation of its client, an array, a tensor or a pandas frame.
+        source: a folder of pictures, a picture, a LiDAR sweep (.bin) or a folder of them, a csv,
+            parquet, npz or npy file, the name of a set in ``CATALOG`` (./name for a folder of that
+            name), the address of a table in a DuckDB database or a relation of its client, an
+            array, a tensor or a pandas frame.
         label: a table's label column; for arrays, one value per row.
         schema: of an earlier fit; the data has to match it.
         image_size: height and width that pictures are brought to; None: the most common size.
@@ -55,7 +57,8 @@ def load(
         on_error: "skip" leaves out pictures that cannot be read, and counts them.
         binarize: "dynamic" (new bits at each visit), "threshold" or "none".
         missing: "model": NaN marks a missing value, and the model learns to do without; "error":
-            NaN is refused. Tables default to the first, arrays and pictures to the second.
+            NaN is refused. Tables and sweeps default to the first, arrays and pictures to the
+            second.
         kinds: of a table's columns: "infer" finds each from its values, "real" takes all for real
             numbers; a mapping from names says some of them, as a kind ("categorical") or as a
             mapping of kind, levels, low, high and atom, and the others are found.
@@ -81,7 +84,8 @@ def load(
         found = replace(found, levels=levels)
     if schema is not None:
         return raw_data.encode(found, schema)
-    missing = missing or ("model" if hasattr(found.x, "columns") and kinds != "real" else "error")
+    gaps = found.missing or (hasattr(found.x, "columns") and kinds != "real")
+    missing = missing or ("model" if gaps else "error")
     fitted = raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds, bend)
     return replace(fitted, schema=replace(fitted.schema, windows=windows))
 
@@ -124,6 +128,10 @@ def _read(
         source = relation_frame(source)
     named = isinstance(source, str) and source in CATALOG
     path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None
+    if path and is_sweeps(path):
+        _check_parts(None, split)
+        size, _, _ = _picture_shape(schema, image_size, resize)
+        return _labeled(read_sweeps(path, size), label)
     if path and (path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file())):
         _check_parts(path, split)
         size, channels, how = _picture_shape(schema, image_size, resize)

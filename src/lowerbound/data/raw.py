@@ -50,6 +50,7 @@ class RawData:
         source: where it came from, for reports.
         factors: (rows, factors) integers, the causes that made each row, where they are known.
         factor_names: one for each of them.
+        missing: whether the reader marks missing cells, by NaN.
     """
 
     x: Any
@@ -64,6 +65,7 @@ class RawData:
     source: str = ""
     factors: Any = None
     factor_names: tuple[str, ...] = ()
+    missing: bool = False
 
 
 def fit(

@@ -13,6 +13,7 @@ from lowerbound.models.base import (
 )
 from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
 from lowerbound.models.ladder import LadderVariationalAutoencoder
+from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPCA
 from lowerbound.models.vae import VariationalAutoencoder
 
@@ -27,6 +28,7 @@ __all__ = [
     "LadderVariationalAutoencoder",
     "Mixes",
     "Model",
+    "NoisyModel",
     "ProbabilisticPCA",
     "VariationalAutoencoder",
     "require",

@@ -1,0 +1,70 @@
+"""Rows with noise on them, read by the schema of rows without: values may lie anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import as_array, check_finite_rows
+from lowerbound.data.columns import modeled_values, table_values
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.load import load
+from lowerbound.data.pixels import ImageFormat, match_layout
+from lowerbound.data.schema import Schema
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+def noisy_rows(raw: Any, schema: Schema, source: str = "") -> Dataset:
+    """Rows in model units, whose grey values may lie between and beyond the levels.
+
+    Args:
+        raw: an array or a frame.
+        schema: of the rows without noise; NaN marks a missing cell where it knows missing ones.
+        source: where they came from.
+
+    Raises:
+        DataError: the rows do not fit the schema; the message says where.
+    """
+    if schema.kind != "images" and not schema.binary and schema.levels is None:
+        return replace(load(raw, schema=schema), source=source)
+    if schema.kind == "images":
+        layout = schema.image or ImageFormat()
+        values = match_layout(as_array(raw), schema.event_shape, layout.channels)
+    else:
+        table = table_values(raw, schema.columns, by_name=schema.kind == "table")
+        values = modeled_values(table, schema.columns, schema.missing)
+    units: Array = np.asarray(values, np.float64) / schema.white
+    if values.dtype != np.float64:
+        units = units.astype(np.float32)
+    observed = None
+    if schema.missing and np.isnan(units).any():
+        observed = torch.from_numpy(~np.isnan(units))
+        units = np.nan_to_num(units, nan=0.0)
+    check_finite_rows(units, source or "the data")
+    between = replace(schema, levels=None, binarize="none")
+    # a copy: the person's stays theirs
+    return Dataset(between, torch.from_numpy(np.array(units)), observed=observed, source=source)
+
+
+def noise_in_units(schema: Schema, level: float) -> Tensor:
+    """A standard deviation in the person's units as one per cell in model units, (*event | 1).
+
+    Raises:
+        DataError: a column's way in is bent, or its values are no real numbers.
+    """
+    if schema.kind == "images" or schema.levels is not None:
+        return torch.tensor(level / schema.white)
+    for column in schema.modeled:
+        if not column.affine or column.kind != "real":
+            raise DataError(
+                f"noise on column {column.name!r} is not Gaussian in the units that the model "
+                "sees; fit it again with --likelihood gaussian, which takes columns as plain "
+                "numbers"
+            )
+    return torch.tensor([level / column.scale for column in schema.modeled], dtype=torch.float32)

@@ -1,0 +1,214 @@
+r"""p(y | z) of a row y = x + noise, from p(x | z) and what is known of the noise.
+
+.. math:: p(y \mid z) = \int p(x \mid z) \, p(y \mid x) \, dx, \qquad
+    p(y_j \mid x_j) = (1 - \rho) \, N(y_j; x_j, \tau_j^2) + \rho \, u(y_j)
+
+with \rho the share of cells that say nothing of x, and u uniform on the range of the values. Cells
+are independent given z, so the integral is one per cell: closed for a Gaussian, a sum where x has
+levels. Both ways lead to E[x | y, z], which for a Gaussian is Wiener's filter in each cell.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods.bernoulli import BernoulliEmission
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogisticEmission
+from lowerbound.likelihoods.gaussian import HALF_LOG_TWO_PI, GaussianEmission
+from lowerbound.likelihoods.levels import from_code
+from lowerbound.trace import Emission, masked_terms
+
+LEAST = 1e-6  # of tau: no noise at all leaves only the level that was seen
+TOLD_APART = 4  # levels in a standard deviation of the noise
+KNOWN = ("gaussian", "bernoulli", "discretized_logistic")
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What was added to each cell.
+
+    Attributes:
+        scale: tau > 0 in model units, broadcastable to a row.
+        outliers: rho, the share of cells that hold anything at all, 0 to below 1.
+        span: width of the range that those are drawn from, model units.
+        exact: whether all levels of x are summed over, or only so many that the next one is a
+            quarter of tau away: what chains need, whose every step costs a sum.
+    """
+
+    scale: Tensor
+    outliers: float = 0.0
+    span: float = 1.0
+    exact: bool = True
+
+    @property
+    def levels(self) -> int:
+        """How many evenly spaced levels in [0, 1] the noise can tell apart."""
+        if self.exact:
+            return sys.maxsize
+        return math.ceil(TOLD_APART / max(float(self.scale.min()), 1e-6)) + 1
+
+
+class NoisyEmission(Emission):
+    """p(y | z), the distribution of a noisy row; hidden cells say nothing.
+
+    Args:
+        clean: p(x | z).
+        noise: what is added to x.
+    """
+
+    def __init__(self, clean: Emission, noise: Noise) -> None:
+        self.clean, self.noise = clean, noise
+        super().__init__(clean.batch_shape, clean.event_shape, validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def restored(self, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """E[x | y, z], (samples, batch, *event): the mean of p(x | z) where y is hidden."""
+        mean = self.clean.mean
+        trusted = self.trust(y) * (self._given(y) - mean)
+        return mean + (trusted if observed is None else torch.where(observed, trusted, 0.0))
+
+    @torch.no_grad()
+    def restored_draw(self, y: Tensor, observed: Tensor | None = None) -> Tensor:
+        """A draw of x given y and z, (samples, batch, *event)."""
+        trusted = torch.bernoulli(self.trust(y).expand(self._shape)).bool()
+        if observed is not None:
+            trusted = trusted & observed
+        return torch.where(trusted, self._draw(y), self.clean.sample())
+
+    def trust(self, y: Tensor) -> Tensor:
+        """Probability that each cell is x and noise, and no outlier; broadcastable."""
+        if not self.noise.outliers:
+            return torch.ones((), dtype=y.dtype, device=y.device)
+        return torch.exp(math.log1p(-self.noise.outliers) + self._log_density(y) - self._terms(y))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.clean.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.clean.variance + self.noise.scale.square()
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        x = self.clean.sample(sample_shape)
+        return x + self.noise.scale * torch.randn_like(x)
+
+    @property
+    def _shape(self) -> torch.Size:
+        return self.batch_shape + self.event_shape
+
+    def _terms(self, y: Tensor) -> Tensor:
+        log_density = self._log_density(y)
+        if not self.noise.outliers:
+            return log_density
+        anything = math.log(self.noise.outliers / self.noise.span)
+        return torch.logaddexp(
+            math.log1p(-self.noise.outliers) + log_density, torch.full_like(log_density, anything)
+        )
+
+    @abstractmethod
+    def _log_density(self, y: Tensor) -> Tensor:
+        """log of the integral of p(x | z) N(y; x, tau^2), nats per cell."""
+
+    @abstractmethod
+    def _given(self, y: Tensor) -> Tensor:
+        """E[x | y, z] of a cell that is no outlier."""
+
+    @abstractmethod
+    def _draw(self, y: Tensor) -> Tensor:
+        """A draw of x given y and z of a cell that is no outlier."""
+
+
+class NoisyGaussian(NoisyEmission):
+    r"""N(y; mu, sigma^2 + tau^2), and Wiener's filter.
+
+    .. math:: E[x \mid y, z] = \mu + g (y - \mu), \quad
+        g = \sigma^2 / (\sigma^2 + \tau^2), \quad Var(x \mid y, z) = g \tau^2
+    """
+
+    def __init__(self, clean: GaussianEmission, noise: Noise) -> None:
+        super().__init__(clean, noise)
+        self.loc = clean.loc
+        self.scale = torch.sqrt(clean.scale.square() + noise.scale.square())
+        self.gain = (clean.scale / self.scale).square()
+
+    def _log_density(self, y: Tensor) -> Tensor:
+        standardized = (y - self.loc) / self.scale
+        return -0.5 * standardized.square() - (torch.log(self.scale) + HALF_LOG_TWO_PI)
+
+    def _given(self, y: Tensor) -> Tensor:
+        return torch.lerp(self.loc, y.expand_as(self.loc), self.gain.expand_as(self.loc))
+
+    def _draw(self, y: Tensor) -> Tensor:
+        spread = torch.sqrt(self.gain) * self.noise.scale
+        return self._given(y) + spread * torch.randn_like(self.loc)
+
+
+class NoisyLevels(NoisyEmission):
+    r"""p(y | z) = \sum_k P(k | z) N(y; x_k, tau^2) over the levels x_k of each cell, exact.
+
+    Args:
+        clean: P(k | z).
+        noise: what is added.
+        levels: how many there are, or fewer that a coarser sum is taken over.
+    """
+
+    def __init__(self, clean: Emission, noise: Noise, levels: int) -> None:
+        super().__init__(clean, noise)
+        self.levels = levels
+        self.summed = clean
+        if isinstance(clean, DiscretizedLogisticEmission) and levels < clean.levels:
+            self.summed = DiscretizedLogisticEmission(clean.loc, clean.scale, levels)
+
+    def _log_density(self, y: Tensor) -> Tensor:
+        return torch.logsumexp(self._joint(y), 0)
+
+    def _given(self, y: Tensor) -> Tensor:
+        shares = torch.softmax(self._joint(y), 0)
+        return torch.einsum("k...,k->...", shares, self._values(y))
+
+    def _draw(self, y: Tensor) -> Tensor:
+        shares = torch.softmax(self._joint(y), 0).cumsum(0)
+        uniform = torch.rand_like(shares[0])
+        return from_code((shares[:-1] < uniform).sum(0).to(y.dtype), self.levels)
+
+    def _values(self, y: Tensor) -> Tensor:
+        """x_k in model units, (levels,)."""
+        return from_code(torch.arange(self.levels, dtype=y.dtype, device=y.device), self.levels)
+
+    def _joint(self, y: Tensor) -> Tensor:
+        """log P(k | z) + log N(y; x_k, tau^2), (levels, samples, batch, *event)."""
+        tau = self.noise.scale.clamp_min(LEAST)
+        found = []
+        for value in self._values(y):
+            error = -0.5 * ((y - value) / tau).square() - (torch.log(tau) + HALF_LOG_TWO_PI)
+            found.append(self.summed.terms(value.expand(y.shape)) + error)
+        return torch.stack(found)
+
+
+def noisy(clean: Emission, noise: Noise) -> NoisyEmission:
+    """p(y | z) of noisy rows.
+
+    Raises:
+        UnsupportedError: the likelihood is none of those that are known to be summed.
+    """
+    if isinstance(clean, GaussianEmission):
+        return NoisyGaussian(clean, noise)
+    if isinstance(clean, BernoulliEmission):
+        return NoisyLevels(clean, noise, 2)
+    if isinstance(clean, DiscretizedLogisticEmission):
+        return NoisyLevels(clean, noise, min(clean.levels, noise.levels))
+    name = type(clean).__name__.removesuffix("Emission")
+    raise UnsupportedError(
+        f"noise on rows of the likelihood {name} is not known here; fit the model again with "
+        f"--likelihood {', '.join(KNOWN[:-1])} or {KNOWN[-1]}"
+    )

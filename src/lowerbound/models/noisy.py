@@ -1,0 +1,44 @@
+"""A fitted model as one of noisy rows: same prior, same encoder, another likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+from torch.nn import Parameter
+
+from lowerbound.likelihoods.noisy import Noise, noisy
+from lowerbound.models.base import DRAW, Model
+from lowerbound.trace import Batch, Choose, Trace
+
+
+class NoisyModel(Model):
+    r"""p(y, z) = p(z) p(y | z) of rows y = x + noise, with a proposal q(z | y).
+
+    What the noise was is not part of the fitted model, and its encoder may never have seen any: it
+    proposes, and weights, or chains that start from it, correct.
+
+    Args:
+        clean: the fitted model of x.
+        noise: what was added.
+        shown: what the encoder is shown in the place of the noisy rows that are to come,
+            (batch, *event); None: those rows.
+    """
+
+    def __init__(self, clean: Model, noise: Noise, shown: Tensor | None = None) -> None:
+        super().__init__()
+        self.clean, self.noise, self.shown = clean, noise, shown
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        seen = batch if self.shown is None else self._filtered(batch, self.shown)
+        trace: Trace = self.clean(seen, choose)
+        return replace(trace, likelihood=noisy(trace.likelihood, self.noise))
+
+    def _filtered(self, batch: Batch, shown: Tensor) -> Batch:
+        """What the encoder sees: hidden cells too, where it cannot be told that they are."""
+        told = batch.observed if self.clean.inputs is not None else None
+        return replace(batch, x=shown, observed=told)
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        return self.clean.parts()
