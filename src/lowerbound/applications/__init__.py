@@ -49,6 +49,9 @@ APPLICATIONS.register("mix")(
 APPLICATIONS.register("impute")(
     Listing("lowerbound.applications.imputation", "fill missing cells, in-paint hidden pixels")
 )
+APPLICATIONS.register("denoise")(
+    Listing("lowerbound.applications.denoising", "take the noise off pictures and rows")
+)
 APPLICATIONS.register("detect")(
     Listing("lowerbound.applications.anomaly", "find the odd rows, say how odd and why")
 )

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.applications.noise import found_noise, without_noise
 from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset
+from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
 from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.seeds import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
+from lowerbound.evaluation.denoising import CHAINS, denoise
 from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, Fitted
 
@@ -109,6 +114,54 @@ class VAE(TrainedEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of ``score_samples``: higher is better, so that a grid search maximizes it."""
         return float(np.mean(self.score_samples(X, y)))
+
+    def denoise(
+        self,
+        X: Any,
+        noise: float | None = None,
+        *,
+        outliers: float = 0.0,
+        n_draws: int = 0,
+        chains: int = CHAINS,
+        random_state: Any = None,
+    ) -> Array:
+        r"""Rows without their noise: E[x | y] for y = x + noise, by the model of clean rows.
+
+        Missing cells (NaN) are filled. Chains of latents are annealed from the encoder's answer to
+        p(z | y), so this takes longer than an encoding; without noise, the cells are those of X.
+
+        Args:
+            X: noisy rows: a matrix, a frame or pictures; values may lie outside of the clean range.
+            noise: its standard deviation, in the units of X; None: ``noise_level`` of X.
+            outliers: share of the pixels of pictures that hold anything from black to white.
+            n_draws: instead of the mean, so many draws of x given y.
+            chains: of latents, per row: more are more exact and take longer.
+            random_state: None uses the estimator's.
+
+        Returns:
+            An array like X, or (n_draws, ...) of such.
+
+        Raises:
+            UnsupportedError: the likelihood is none of gaussian, bernoulli, discretized_logistic.
+        """
+        check_is_fitted(self)
+        seed = self._seed if random_state is None else new_seed(random_state)
+        schema, dataset = self.fitted_.schema, noisy_rows(X, self.fitted_.schema)
+        level, known = found_noise(self.fitted_, dataset, noise, outliers, seed=seed)
+        found = denoise(self.model_, dataset, known, chains=chains, draws=n_draws, seed=seed)
+        x = found.mean if found.draws is None else found.draws
+        return without_noise(schema, x, np.asarray(X, np.float64), level)
+
+    def noise_level(self, X: Any, *, outliers: float = 0.0) -> float:
+        """The standard deviation of the noise on X under which X is likeliest, in the units of X.
+
+        Args:
+            X: noisy rows.
+            outliers: as of ``denoise``.
+        """
+        check_is_fitted(self)
+        dataset = noisy_rows(X, self.fitted_.schema)
+        return found_noise(self.fitted_, dataset, None, outliers, seed=self._seed)[0]
 
     def _bounds(self, dataset: Dataset) -> Array:
         with warnings.catch_warnings():

@@ -26,7 +26,7 @@ from lowerbound.likelihoods.levels import from_code
 from lowerbound.trace import Emission, masked_terms
 
 LEAST = 1e-6  # of tau: no noise at all leaves only the level that was seen
-TOLD_APART = 4  # levels in a standard deviation of the noise
+TOLD_APART = 2  # levels in a standard deviation of the noise
 KNOWN = ("gaussian", "bernoulli", "discretized_logistic")
 
 
@@ -38,8 +38,8 @@ class Noise:
         scale: tau > 0 in model units, broadcastable to a row.
         outliers: rho, the share of cells that hold anything at all, 0 to below 1.
         span: width of the range that those are drawn from, model units.
-        exact: whether all levels of x are summed over, or only so many that the next one is a
-            quarter of tau away: what chains need, whose every step costs a sum.
+        exact: whether all levels of x are summed over, or only so many that the next one is
+            half of tau away: what chains need, whose every step costs a sum.
     """
 
     scale: Tensor
@@ -73,8 +73,9 @@ class NoisyEmission(Emission):
     def restored(self, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """E[x | y, z], (samples, batch, *event): the mean of p(x | z) where y is hidden."""
         mean = self.clean.mean
-        trusted = self.trust(y) * (self._given(y) - mean)
-        return mean + (trusted if observed is None else torch.where(observed, trusted, 0.0))
+        given = self._given(y)
+        found = torch.lerp(mean, given, self.trust(y).expand_as(given))
+        return found if observed is None else torch.where(observed, found, mean)
 
     @torch.no_grad()
     def restored_draw(self, y: Tensor, observed: Tensor | None = None) -> Tensor:

@@ -1,0 +1,98 @@
+"""``lowerbound denoise``: noisy files in, files without noise out, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.cli.conftest import Run, fitted
+
+FEW = ("--chains", 4, "--temperatures", 3)
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three columns tied together."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 1)) @ np.ones((1, 3)) * 10 + 50
+    path = tmp_path_factory.mktemp("numbers") / "x.csv"
+    pd.DataFrame(x, columns=["a", "b", "c"]).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(numbers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE of the numbers."""
+    folder = tmp_path_factory.mktemp("models") / "numbers"
+    return fitted(numbers, folder, "--likelihood", "gaussian", "--latent-dim", "1")
+
+
+@pytest.mark.parametrize("noise", ["20", "learn"])
+def test_pictures_are_cleaned(
+    run: Run, picture_model: Path, pictures: Path, tmp_path: Path, noise: str
+) -> None:
+    words = ("-o", tmp_path / "clean.png", "--noise", noise, "--draws", 1, *FEW, "--json")
+    report = run("denoise", picture_model, pictures, *words).object
+    assert report["rows"] == 60
+    assert report["learned"] == (noise == "learn")
+    assert report["noise"] == (20 if noise == "20" else pytest.approx(report["noise"]))
+    assert report["moved"] > 0
+    assert (tmp_path / "clean.png").exists()
+
+
+def test_noise_beyond_black_and_white_comes_in_arrays(
+    run: Run, picture_model: Path, tmp_path: Path
+) -> None:
+    noisy = np.random.default_rng(0).normal(100, 80, (5, 6, 5))
+    np.savez(tmp_path / "noisy.npz", x=noisy)
+    words = ("--noise", 80, "--outliers", 0.1, "--draws", 2, *FEW)
+    for out in ("clean.npz", "clean"):
+        outcome = run(
+            "denoise", picture_model, tmp_path / "noisy.npz", "-o", tmp_path / out, *words
+        )
+        assert outcome.code == 0, outcome.err
+    assert "noise of standard deviation 80 (as given) taken off 5 rows" in outcome.out
+    with np.load(tmp_path / "clean.npz") as arrays:
+        assert arrays["x"].shape == noisy.shape
+        assert arrays["draws"].shape == (2, *noisy.shape)
+        assert 0 <= arrays["x"].min() <= arrays["x"].max() <= 255
+        assert not np.allclose(arrays["draws"][0], arrays["draws"][1])
+    assert len(list((tmp_path / "clean").glob("*.png"))) == 1 + 3 * 5
+
+
+def test_tables_keep_their_columns(run: Run, model: Path, numbers: Path, tmp_path: Path) -> None:
+    words = ("-o", tmp_path / "clean.csv", "--noise", 3, "--draws", 1, *FEW)
+    outcome = run("denoise", model, numbers, *words)
+    assert outcome.code == 0, outcome.err
+    found = pd.read_csv(tmp_path / "clean.csv")
+    assert list(found) == ["a", "b", "c"]
+    assert (tmp_path / "clean-1.csv").exists()
+
+
+def test_no_noise_changes_nothing(run: Run, model: Path, numbers: Path, tmp_path: Path) -> None:
+    run("denoise", model, numbers, "-o", tmp_path / "same.csv", "--noise", 0, *FEW)
+    given, found = pd.read_csv(numbers), pd.read_csv(tmp_path / "same.csv")
+    pd.testing.assert_frame_equal(given, found, check_exact=True)
+
+
+def test_bad_input_is_a_sentence(
+    run: Run, model: Path, table_model: Path, autoencoder: Path, numbers: Path, table: Path,
+    pictures: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    out = tmp_path / "out.csv"
+    for words, sentence in (
+        ((model, numbers, "-o", out, "--noise", "loud"), "--noise is a number or 'learn'"),
+        ((model, numbers, "-o", out, "--noise", "-1"), "a standard deviation, 0 or more, not -1"),
+        ((model, numbers, "-o", out, "--outliers", 0.1), "which only pictures have"),
+        ((model, numbers, "-o", tmp_path / "x.png"), "tables are written as .csv"),
+        ((model, numbers, "-o", out, "--draws", -1, "--noise", 1), "draws must be 0 or more"),
+        ((table_model, table, "-o", out), "again with --likelihood gaussian"),
+        ((autoencoder, pictures, "-o", tmp_path / "o.png"), "Autoencoder has no prior"),
+    ):
+        refused = run("denoise", *words)
+        assert refused.code == 2
+        assert sentence in refused.err
+    assert not out.exists()
