@@ -12,7 +12,7 @@ pixel of the clean image that differs from a neighbor by more than 2 m.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from _record import ROOT, Metric, arguments, write
@@ -98,11 +98,13 @@ def errors(answers: Sequence[Array], streets: Sequence[Array]) -> tuple[float, f
     return tuple(FARTHEST * float(np.sqrt(s.mean())) for s in (squares, squares[beside]))  # type: ignore[return-value]
 
 
-def draw(rows: Sequence[tuple[str, Array]]) -> None:
+def draw(images: Mapping[str, Array]) -> None:
+    """One below the other, near in black."""
     pictures = [
-        [np.rint(255 * np.nan_to_num(x).clip(0, 1)).astype(np.uint8)[..., None]] for _, x in rows
+        [np.rint(255 * np.nan_to_num(image).clip(0, 1)).astype(np.uint8)[..., None]]
+        for image in images.values()
     ]
-    sheet = grid(pictures, beside=[name for name, _ in rows], least_side=2 * COLUMNS)
+    sheet = grid(pictures, beside=list(images), least_side=2 * COLUMNS)
     sheet.convert("L").quantize(24).save(PICTURE, optimize=True)
 
 
@@ -129,17 +131,13 @@ def main() -> None:
     few = np.concatenate(parts)[:: 50 if chosen.quick else 20]
     level = vae.noise_level(few, outliers=FALSE)
     print(f"noise {level:.4f}", flush=True)
-    if chosen.quick:
-        parts, streets = [parts[0][:20]], [streets[0]]
-    clean = [vae.denoise(part, level, outliers=FALSE, chains=CHAINS) for part in parts]
-    if chosen.quick:
-        print(clean[0].shape)
-        return
-    answers = [joined(part) for part in clean]
+    chains = 2 if chosen.quick else CHAINS
+    answers = [joined(vae.denoise(p, level, outliers=FALSE, chains=chains)) for p in parts]
     ours = errors(answers, streets)
     theirs = {name: errors([fill(x) for x in given], streets) for name, fill in CLASSICAL.items()}
-    draw([("street", streets[0]), ("spoiled", given[0]), ("VAE", answers[0]),
-          ("nearest", nearest(given[0])), ("median", filled_median(given[0]))])  # fmt: skip
+    if not chosen.quick:
+        shown = {"VAE": answers[0], "nearest": nearest(given[0]), "median": filled_median(given[0])}
+        draw({"street": streets[0], "spoiled": given[0], **shown})
     metrics = [
         Metric(
             f"error, {where}",
@@ -161,7 +159,7 @@ def main() -> None:
             None,
             None,
             {"true": FARTHEST * SPECKLE},
-        )  # fmt: skip
+        )
     )
     write(
         "range_images",
@@ -173,6 +171,7 @@ def main() -> None:
         minutes=(time.perf_counter() - start) / 60,
         notes="The target is the better of the median filter and the nearest fill. A median after "
         "the nearest fill, which uses each return more than once, stands beside it.",
+        quick=chosen.quick,
     )
 
 

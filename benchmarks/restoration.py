@@ -2,9 +2,9 @@
 
 scikit-learn's digits in [0, 1], 70 % of the rows to learn from, clean and whole, three
 splits. Of the test rows the lower half, the right half or the 4x4 center is hidden, or noise of a
-known standard deviation is added; the error is the root mean square over the hidden pixels, or over all. The
-mixture of 20 Gaussians of full covariance is exact: its answer is the posterior mean. Everybody's
-answers are brought to [0, 1].
+known standard deviation is added; the error is the root mean square over the hidden pixels, or over
+all. The mixture of 20 Gaussians of full covariance is exact: its answer is the posterior mean.
+Everybody's answers are brought to [0, 1].
 
     python benchmarks/restoration.py
 """

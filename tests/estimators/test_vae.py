@@ -261,3 +261,20 @@ def test_progress_is_shown_when_asked_for(X: Array, capsys: pytest.CaptureFixtur
 
 def _batch(vae: VAE, X: Array) -> Batch:
     return load(X.astype(np.float32), schema=vae.fitted_.schema).batch(torch.arange(len(X)))
+
+
+def test_noise_is_taken_off_and_nothing_where_there_is_none() -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=(300, 1)) @ np.ones((1, 8)) * 5 + 20
+    options = {"weight_average": 0.0, "schedule": "constant"}
+    vae = VAE(latent_dim=1, network="linear", epochs=100, batch_size=30, learning_rate=0.01,
+              training_options=options, random_state=0)  # fmt: skip
+    vae.fit(clean + 0.1 * rng.normal(size=(300, 8)))
+    noisy = clean[:40] + 3 * rng.normal(size=(40, 8))
+    found = vae.denoise(noisy, 3.0)
+    assert np.square(found - clean[:40]).mean() < 0.5 * np.square(noisy - clean[:40]).mean()
+    assert vae.denoise(noisy, 3.0, n_draws=2, chains=4).shape == (2, 40, 8)
+    assert vae.noise_level(noisy) == pytest.approx(3.0, rel=0.3)
+    np.testing.assert_array_equal(vae.denoise(noisy, 0.0, chains=2), noisy)
+    with pytest.raises(OptionError, match="a standard deviation, 0 or more"):
+        vae.denoise(noisy, -1.0)

@@ -93,21 +93,22 @@ def test_the_level_is_learned(level: float) -> None:
 
 
 def test_chains_find_a_posterior_that_the_proposal_missed() -> None:
-    """The evidence and the moments of z are exact, though the proposal is off by deviations."""
+    """The proposal is off by deviations, and so few steps make the weights uneven: chains are drawn
+    anew, and evidence and moments of z are exact all the same."""
     model, data = poor_model(), vectors(oracle.data(8))
-    options = AnnealingOptions(temperatures=120, chains=400)
+    model.encoder.bias.data[: oracle.LATENT] += 1.0
+    options = AnnealingOptions(temperatures=50, chains=3000)
     with evaluation_mode(model, gradients=True):
         like = checked(model, data).trace
         found = Population(model, data.all(), like, options).particles()
     exact = oracle.log_marginal(oracle.data(8))
-    torch.testing.assert_close(found.log_evidence, exact, atol=0.1, rtol=0)
+    torch.testing.assert_close(found.log_evidence, exact, atol=0.2, rtol=0)
     gain, covariance = oracle.posterior_matrices()
     mean = (oracle.data(8) - oracle.parameters()[1]) @ gain.T
     weights = found.log_weights.exp().unsqueeze(-1)
-    torch.testing.assert_close((weights * found.z).sum(0), mean, atol=0.12, rtol=0)
+    torch.testing.assert_close((weights * found.z).sum(0), mean, atol=0.1, rtol=0)
     spread = (weights * (found.z - mean).square()).sum(0)
     torch.testing.assert_close(spread.mean(0), torch.diagonal(covariance), atol=0.05, rtol=0.2)
-    assert float(found.effective_sample_size.min()) > 100
 
 
 def test_the_filter_of_a_linear_model_is_nearly_exact() -> None:
