@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError
 from lowerbound.factor_analysis import FactorAnalysis
-from lowerbound.likelihoods.gaussian import GaussianEmission
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.networks import Tabular, TabularDecoder, TabularEncoder
 from lowerbound.posteriors import FullGaussianPosterior
 from lowerbound.reparameterization import diagonal_normal, draw

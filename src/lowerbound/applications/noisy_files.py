@@ -56,14 +56,14 @@ def write_clean(
     drawn = [] if draws is None else list(draws)
     if path.suffix.lower() == ".npz":
         stacked = {"draws": np.stack(drawn)} if drawn else {}
-        return list(rows.write_arrays(path, {"x": clean, **stacked}))
+        return list(rows.write_columns(path, {"x": clean, **stacked}))
     if schema.kind == "images":
         return _write_pictures(path, schema, given, clean, drawn)
     files: list[str] = []
     for number, values in enumerate([clean, *drawn]):
         names = [column.name for column in schema.columns]
         place = path.with_stem(f"{path.stem}-{number}") if number else path
-        files += rows.write_frame(place, dict(zip(names, values.T, strict=True)))
+        files += rows.write_columns(place, dict(zip(names, values.T, strict=True)))
     return files
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.bernoulli import BernoulliEmission
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogisticEmission
-from lowerbound.likelihoods.gaussian import HALF_LOG_TWO_PI, GaussianEmission
+from lowerbound.likelihoods.gaussian_emission import HALF_LOG_TWO_PI, GaussianEmission
 from lowerbound.likelihoods.levels import from_code
 from lowerbound.trace import Emission, masked_terms
 
