@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, PyODDetector, VAEDetector
 from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.evaluation.anomaly import OF_PICTURES
 from lowerbound.evaluation.conformal import Calibration
 from tests.estimators.conftest import rows
 
@@ -127,6 +128,7 @@ def test_pictures_have_heat_maps(digits: tuple[Array, Array]) -> None:
     heat = detector.explain(odd)
     assert heat.shape == (2, 8, 8)
     assert (heat.reshape(2, -1).argmax(1) == 0).all()
+    assert detector.reference_.combined == OF_PICTURES
 
 
 def test_too_few_rows_are_all_fitted_on_and_that_is_said() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.evaluation.anomaly import AMONG_ANOMALIES, Looks, Reference, look
+from lowerbound.evaluation.anomaly import AMONG_ANOMALIES, OF_PICTURES, Looks, Reference, look
 from lowerbound.evaluation.explanation import shares
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.passes import dry_run, first_row
@@ -65,6 +65,8 @@ def test_combined_gives_nats_and_distance_a_vote_each() -> None:
     surprises = {name: tail(found[name]) for name, tail in reference.tails.items()}
     nats = (surprises["bound"] + surprises["reconstruction"]) / 2
     np.testing.assert_allclose(found["combined"], nats + surprises["latent"])
+    pictures = Reference.of(looks, combined=OF_PICTURES).components(looks)
+    np.testing.assert_allclose(pictures["combined"], nats)
     fewer = Reference.of(looks, combined=AMONG_ANOMALIES).components(looks)
     np.testing.assert_allclose(fewer["combined"], surprises["bound"] + surprises["latent"])
 

@@ -16,7 +16,13 @@ from lowerbound.applications.detector_file import NAME, read_state
 from lowerbound.applications.sources import apart, open_untold, told
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, LowerboundError
-from lowerbound.evaluation.anomaly import MOST_REFERENCES, SAMPLES, Reference, look
+from lowerbound.evaluation.anomaly import (
+    MOST_REFERENCES,
+    SAMPLES,
+    Reference,
+    combination,
+    look,
+)
 from lowerbound.evaluation.conformal import Calibration
 from lowerbound.evaluation.explanation import Shares, shares
 from lowerbound.fitting import Fitted, held_out
@@ -84,7 +90,7 @@ def normal_of(
     rows = _rows(fitted, folder, given, seed)
     seen = look(fitted.model, thinned(rows.seen, MOST_REFERENCES), samples=SAMPLES, seed=seed)
     fresh = None if rows.fresh is None else look(fitted.model, rows.fresh, seed=seed)
-    reference = Reference.of(seen, fresh)
+    reference = Reference.of(seen, fresh, combined=combination(rows.seen))
     calibration = None
     if rows.apart is not None:
         scores = reference.scores(look(fitted.model, rows.apart, seed=seed), kind)

@@ -23,11 +23,10 @@ from lowerbound.estimators.inputs import Array
 from lowerbound.estimators.seeds import new_seed
 from lowerbound.estimators.vae import VAE
 from lowerbound.evaluation.anomaly import (
-    AMONG_ANOMALIES,
-    COMPONENTS,
     Looks,
     Reference,
     check_score,
+    combination,
     look,
 )
 from lowerbound.evaluation.conformal import Calibration, check_rate, rows_needed
@@ -53,7 +52,8 @@ class VAEDetector(OutlierMixin, VAE):
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
 
-    r = -log p, p the share of normal rows that score as high (``lowerbound.evaluation.anomaly``).
+    r = -log p, p the share of normal rows that score as high (``lowerbound.evaluation.anomaly``);
+    the first term alone for pictures.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
@@ -209,10 +209,9 @@ class VAEDetector(OutlierMixin, VAE):
         """Of anomalies among the rows fitted on, where it is told."""
         return None if isinstance(self.contamination, str) else float(self.contamination)
 
-    @property
-    def _combined(self) -> tuple[str, ...]:
+    def _combined(self, dataset: Dataset) -> tuple[str, ...]:
         """What the combined score is made of."""
-        return COMPONENTS if self.contamination == "clean" else AMONG_ANOMALIES
+        return combination(dataset, self.contamination == "clean")
 
     def _apart(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
         """The rows to fit on, and those to calibrate by; None where there are none of those."""
@@ -243,7 +242,7 @@ class VAEDetector(OutlierMixin, VAE):
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
         """The rows without the share that is taken for anomalies, in their order."""
         looks = look(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
-        odd = Reference.of(looks, combined=self._combined).scores(looks, self.criterion)
+        odd = Reference.of(looks, combined=self._combined(training)).scores(looks, self.criterion)
         dropped = TRIMMED if self._share is None else self._share
         count = max(2, round((1 - dropped) * len(training)))
         kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
@@ -253,7 +252,7 @@ class VAEDetector(OutlierMixin, VAE):
         """Learn what normal rows score: where some were held out while training, from those."""
         seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
         unseen = None if fresh is None else self._look(fresh)
-        self.reference_ = Reference.of(self._look(seen), unseen, combined=self._combined)
+        self.reference_ = Reference.of(self._look(seen), unseen, combined=self._combined(normal))
         samples, seed = self.n_importance, self._seed
         self.usual_ = usual_shares(self.model_, seen, samples=samples, seed=seed)
 

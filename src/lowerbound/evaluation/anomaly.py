@@ -14,8 +14,8 @@ themselves are in units that only the decoder knows. None is best everywhere, so
     \qquad r_c = -\log p_c(s_c(x)),
 
 weighs them by how rare they are: p_c is the share of normal rows that score as high (Fisher's way
-to combine tests; the two in nats tell much the same and have one vote together). No label is needed
-for any of it.
+to combine tests; the two in nats tell much the same and have one vote together). Of pictures the
+first term is all. No label is needed for any of it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ COMPONENTS = ("bound", "reconstruction", "latent")
 IN_NATS = ("bound", "reconstruction")
 AMONG_ANOMALIES = ("bound", "latent")
 """What "combined" is made of where anomalies were fitted on: those are reconstructed too."""
+
+OF_PICTURES = ("bound", "reconstruction")
+"""And what for pictures: distances between them, pixel by pixel, say little."""
 
 SCORES = ("combined", *COMPONENTS)
 SAMPLES = 16  # K
@@ -185,8 +188,10 @@ class Reference:
         """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
         found = self._raw(looks, self.neighbors)
         rare = {name: self.tails[name](found[name]) for name in self.tails if name in self.combined}
-        nats = np.mean([rare[name] for name in IN_NATS if name in rare], axis=0)
-        return {"combined": nats + rare["latent"], **found}
+        nats = [rare[name] for name in IN_NATS if name in rare]
+        votes = [np.mean(nats, axis=0)] if nats else []
+        votes += [rare[name] for name in rare if name not in IN_NATS]
+        return {"combined": np.sum(votes, axis=0), **found}
 
     def scores(self, looks: Looks, kind: str = "combined") -> Array:
         """One of them, (rows,).
@@ -224,6 +229,18 @@ class Reference:
         tree = cKDTree(self.places, LEAF)
         near, _ = tree.query(inside, k=[k], workers=torch.get_num_threads())
         return np.asarray(np.sqrt(own + np.square(near[:, 0])))
+
+
+def combination(dataset: Dataset, clean: bool = True) -> tuple[str, ...]:
+    """What "combined" is made of.
+
+    Args:
+        dataset: rows of the kind that is scored.
+        clean: no anomalies were fitted on.
+    """
+    if not clean:
+        return AMONG_ANOMALIES
+    return OF_PICTURES if dataset.schema.kind == "images" else COMPONENTS
 
 
 def check_score(kind: str) -> None:
