@@ -15,15 +15,20 @@ from lowerbound.evaluation.denoising import denoise, learned_level
 from lowerbound.evaluation.passes import evaluation_mode
 from lowerbound.evaluation.population import Population
 from lowerbound.evaluation.wiener import WienerFilter
-from lowerbound.likelihoods.noisy import Noise
+from lowerbound.likelihoods import DiscretizedLogistic
+from lowerbound.likelihoods.noisy import Noise, noisy
+from lowerbound.models import VariationalAutoencoder
+from lowerbound.posteriors import GaussianPosterior
+from lowerbound.priors import StandardNormal
 from tests.evaluation.small_models import binary_vae, linear_autoencoder, vectors
 from tests.evaluation.test_annealing import poor_model
 from tests.oracles import linear_gaussian as oracle
+from tests.oracles.linear_gaussian import Affine
 
 TAU = 0.8
 
 
-def noise(level: float = TAU) -> Noise:
+def gaussian(level: float = TAU) -> Noise:
     return Noise(torch.tensor(level, dtype=torch.float64))
 
 
@@ -56,7 +61,7 @@ def test_the_mean_is_wieners(hidden: bool) -> None:
         observed = torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) > 0.4
     data = replace(vectors(y), observed=observed)
     model = oracle.model("mean_field") if hidden else poor_model()
-    found = denoise(model, data, noise(), chains=600, temperatures=100)
+    found = denoise(model, data, gaussian(), chains=600, temperatures=100)
     mean, evidence = wiener(y, TAU, observed)
     torch.testing.assert_close(found.mean, mean, atol=0.1, rtol=0)
     torch.testing.assert_close(found.log_evidence, evidence, atol=0.15, rtol=0)
@@ -64,7 +69,7 @@ def test_the_mean_is_wieners(hidden: bool) -> None:
 
 def test_the_mean_of_the_draws_is_the_mean() -> None:
     y = noisy_rows(4)
-    found = denoise(poor_model(), vectors(y), noise(), chains=200, temperatures=20, draws=3000)
+    found = denoise(poor_model(), vectors(y), gaussian(), chains=200, temperatures=20, draws=3000)
     assert found.draws is not None
     error = (found.draws.mean(0) - found.mean).abs() / found.draws.std(0)
     assert float(error.max()) < 5 / math.sqrt(3000)
@@ -72,23 +77,23 @@ def test_the_mean_of_the_draws_is_the_mean() -> None:
 
 def test_little_noise_changes_little() -> None:
     y = oracle.data(5)
-    found = denoise(oracle.model(), vectors(y), noise(1e-4), chains=8, temperatures=10)
+    found = denoise(oracle.model(), vectors(y), gaussian(1e-4), chains=8, temperatures=10)
     torch.testing.assert_close(found.mean, y, atol=1e-4, rtol=0)
 
 
 def test_a_row_does_not_depend_on_the_others() -> None:
     y = noisy_rows(5)
-    together = denoise(poor_model(), vectors(y), noise(), chains=8, temperatures=5).mean
-    alone = denoise(poor_model(), vectors(y[3:4]), noise(), chains=8, temperatures=5).mean
+    together = denoise(poor_model(), vectors(y), gaussian(), chains=8, temperatures=5).mean
+    alone = denoise(poor_model(), vectors(y[3:4]), gaussian(), chains=8, temperatures=5).mean
     torch.testing.assert_close(together[3:4], alone)
-    parts = denoise(poor_model(), vectors(y), noise(), chains=8, temperatures=5, memory=1).mean
+    parts = denoise(poor_model(), vectors(y), gaussian(), chains=8, temperatures=5, memory=1).mean
     torch.testing.assert_close(together, parts)
 
 
 @pytest.mark.parametrize("level", [0.3, 1.5])
 def test_the_level_is_learned(level: float) -> None:
     y = noisy_rows(300, level)
-    found = learned_level(oracle.model("mean_field"), vectors(y), noise(1.0))
+    found = learned_level(oracle.model("mean_field"), vectors(y), gaussian(1.0))
     assert found == pytest.approx(level, rel=0.25)
 
 
@@ -125,12 +130,12 @@ def test_the_filter_of_a_linear_model_is_nearly_exact() -> None:
 def test_bad_input_is_refused() -> None:
     data = vectors(noisy_rows(3))
     with pytest.raises(OptionError, match="draws must be 0 or more"):
-        denoise(oracle.model(), data, noise(), draws=-1)
+        denoise(oracle.model(), data, gaussian(), draws=-1)
     with pytest.raises(OptionError, match="chains must be at least 1"):
-        denoise(oracle.model(), data, noise(), chains=0)
+        denoise(oracle.model(), data, gaussian(), chains=0)
     same = vectors(torch.ones(3, oracle.FEATURES, dtype=torch.float64))
     with pytest.raises(DataError, match="no level of noise can be learned"):
-        learned_level(oracle.model(), same, noise())
+        learned_level(oracle.model(), same, gaussian())
 
 
 def test_bits_are_restored_to_bits_when_noise_is_small() -> None:
@@ -142,3 +147,26 @@ def test_bits_are_restored_to_bits_when_noise_is_small() -> None:
 def test_a_model_without_a_prior_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="Autoencoder has no prior"):
         denoise(linear_autoencoder(6, 2), vectors(noisy_rows(3).float()), Noise(torch.tensor(0.5)))
+
+
+def test_a_coarser_sum_on_the_way_does_not_bend_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One cell of 256 sharp levels, whose evidence and mean are sums over a grid of z."""
+    monkeypatch.setattr("lowerbound.likelihoods.noisy.TOLD_APART", 1)  # three levels: far off
+    decoder, encoder = Affine(1, 1), Affine(1, 2)
+    decoder.weight.data, decoder.bias.data = torch.tensor([[0.2]]), torch.tensor([0.47])
+    likelihood = DiscretizedLogistic((1,), scale="fixed", tau=0.01)
+    parts = (GaussianPosterior(1), StandardNormal(1), decoder, likelihood)
+    model = VariationalAutoencoder(encoder, *parts)
+    tau = torch.tensor(0.5)
+    y = torch.tensor([[-0.4], [0.6], [1.3]])
+    found = denoise(model, vectors(y), Noise(tau), chains=5000, temperatures=20)
+    z = torch.linspace(-6, 6, 3001).reshape(-1, 1, 1)
+    exact = noisy(model.decode(z), Noise(tau))
+    log_joint = exact.log_prob(y) + torch.distributions.Normal(0.0, 1.0).log_prob(z[..., 0])
+    shares = torch.softmax(log_joint, 0)
+    evidence = torch.logsumexp(log_joint.double(), 0) + math.log(12 / 3000)
+    torch.testing.assert_close(found.log_evidence, evidence, atol=0.012, rtol=0)
+    mean = (shares[..., None] * exact.restored(y)).sum(0)
+    torch.testing.assert_close(found.mean, mean, atol=0.02, rtol=0)

@@ -106,7 +106,7 @@ def test_a_coarser_sum_is_nearly_the_same() -> None:
     clean = DiscretizedLogisticEmission(LOC, torch.tensor(0.05, dtype=torch.float64), 256)
     tau = torch.tensor(0.2, dtype=torch.float64)
     exact, coarse = noisy(clean, Noise(tau)), noisy(clean, Noise(tau, exact=False))
-    assert coarse.noise.levels == 11
+    assert coarse.noise.levels == 21
     y = Y.clamp(-0.2, 1.2)  # farther out both are next to impossible
     torch.testing.assert_close(coarse.terms(y), exact.terms(y), atol=0.05, rtol=0)
 

@@ -35,7 +35,7 @@ from lowerbound.evaluation.passes import (
     first_row,
     in_precision,
 )
-from lowerbound.evaluation.population import Population
+from lowerbound.evaluation.population import Particles, Population
 from lowerbound.evaluation.wiener import WienerFilter
 from lowerbound.likelihoods.noisy import Noise, NoisyEmission, NoisyLevels, noisy
 from lowerbound.models import Model, NoisyModel
@@ -185,16 +185,21 @@ def _in_units_of_spread(dataset: Dataset, noise: Noise) -> float:
 
 
 def _restored(population: Population, noise: Noise, draws: int, pictures: bool) -> Denoised:
-    """What the chains of some rows say of x; grey values lie between black and white."""
-    batch, particles = population.batch, population.particles()
-    weights = torch.exp(particles.log_weights)
+    """What the chains of some rows say of x; grey values lie between black and white.
+
+    The chains went by a sum over some of the levels: their weights are corrected to that over all.
+    """
+    particles = population.particles()
     with torch.no_grad():
-        x = _emission(population, noise, particles.z).restored(batch.filled, batch.observed)
-        mean, drawn = torch.einsum("kb,kb...->b...", weights.to(x), x), None
-        if draws:
-            chosen = torch.multinomial(weights.T, draws, replacement=True).T
-            z = particles.z[chosen, torch.arange(len(batch), device=chosen.device)]
-            drawn = _emission(population, noise, z).restored_draw(batch.filled, batch.observed)
+        together = _together(population, noise, particles.z)
+        each = [_chains(population, noise, z) for z in particles.z.split(together)]
+        x, corrections = (torch.cat(parts) for parts in zip(*each, strict=True))
+        log_weights = particles.log_weights + corrections
+        total = torch.logsumexp(log_weights, 0)
+        particles = Particles(particles.z, log_weights - total, particles.log_evidence + total)
+        weights = torch.exp(particles.log_weights)
+        mean = torch.einsum("kb,kb...->b...", weights.to(x), x)
+        drawn = _drawn(population, noise, particles, draws) if draws else None
     if pictures:
         mean, drawn = mean.clamp(0, 1), None if drawn is None else drawn.clamp(0, 1)
     return Denoised(
@@ -205,11 +210,38 @@ def _restored(population: Population, noise: Noise, draws: int, pictures: bool) 
     )
 
 
-def _emission(population: Population, noise: Noise, z: Tensor) -> NoisyEmission:
-    """p(y | z) at latents side by side, (samples, rows, numbers)."""
+def _together(population: Population, noise: Noise, z: Tensor) -> int:
+    """How many chains may be summed over all levels in the memory of all over some."""
+    along = _emission(population, z[:1])
+    exact = noisy(along.clean, noise)
+    if not (isinstance(along, NoisyLevels) and isinstance(exact, NoisyLevels)):
+        return len(z)
+    return max(1, len(z) * along.levels // exact.levels)
+
+
+def _chains(population: Population, noise: Noise, z: Tensor) -> tuple[Tensor, Tensor]:
+    """(E[x | y, z]; log of p(y | z) over its coarser sum, nats), (samples, rows, ...) both."""
+    batch, along = population.batch, _emission(population, z)
+    exact = noisy(along.clean, noise)
+    y = batch.filled
+    correction = exact.log_prob(y, batch.observed) - along.log_prob(y, batch.observed)
+    return exact.restored(y, batch.observed), correction.double()
+
+
+def _drawn(population: Population, noise: Noise, particles: Particles, draws: int) -> Tensor:
+    """x given y at latents that were drawn by their weights, (draws, rows, *event)."""
+    batch = population.batch
+    chosen = torch.multinomial(torch.exp(particles.log_weights).T, draws, replacement=True).T
+    z = particles.z[chosen, torch.arange(len(batch), device=chosen.device)]
+    clean = [_emission(population, one).clean for one in z.split(1)]
+    return torch.cat([noisy(p, noise).restored_draw(batch.filled, batch.observed) for p in clean])
+
+
+def _emission(population: Population, z: Tensor) -> NoisyEmission:
+    """p(y | z), as the chains see it, at latents side by side, (samples, rows, numbers)."""
     trace = population.model(population.batch, Given(population.target.unpacked(z)))
     assert isinstance(trace.likelihood, NoisyEmission)
-    return noisy(trace.likelihood.clean, noise)
+    return trace.likelihood
 
 
 def _widened(footprint: Footprint, dataset: Dataset) -> Footprint:

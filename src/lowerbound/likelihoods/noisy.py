@@ -26,7 +26,7 @@ from lowerbound.likelihoods.levels import from_code
 from lowerbound.trace import Emission, masked_terms
 
 LEAST = 1e-6  # of tau: no noise at all leaves only the level that was seen
-TOLD_APART = 2  # levels in a standard deviation of the noise
+TOLD_APART = 4  # levels in a standard deviation of the noise
 KNOWN = ("gaussian", "bernoulli", "discretized_logistic")
 
 
@@ -39,7 +39,7 @@ class Noise:
         outliers: rho, the share of cells that hold anything at all, 0 to below 1.
         span: width of the range that those are drawn from, model units.
         exact: whether all levels of x are summed over, or only so many that the next one is
-            half of tau away: what chains need, whose every step costs a sum.
+            a quarter of tau away: what chains need, whose every step costs a sum.
     """
 
     scale: Tensor
@@ -189,11 +189,9 @@ class NoisyLevels(NoisyEmission):
     def _joint(self, y: Tensor) -> Tensor:
         """log P(k | z) + log N(y; x_k, tau^2), (levels, samples, batch, *event)."""
         tau = self.noise.scale.clamp_min(LEAST)
-        found = []
-        for value in self._values(y):
-            error = -0.5 * ((y - value) / tau).square() - (torch.log(tau) + HALF_LOG_TWO_PI)
-            found.append(self.summed.terms(value.expand(y.shape)) + error)
-        return torch.stack(found)
+        values = self._values(y).reshape(-1, *[1] * (y.dim() + 1))
+        error = -0.5 * ((y - values) / tau).square() - (torch.log(tau) + HALF_LOG_TWO_PI)
+        return self.summed.terms(values) + error
 
 
 def noisy(clean: Emission, noise: Noise) -> NoisyEmission:
