@@ -44,6 +44,19 @@ def reconstruction(training: Array, test: Array, seed: int) -> Array:
     return np.asarray(np.square(b - fitted.inverse_transform(fitted.transform(b))).sum(1))
 
 
+def pixel_neighbors(training: Array, test: Array, seed: int) -> Array:
+    """``neighbors``, of pixels as they are: one that hardly varies is no more telling for it."""
+    fitted = NearestNeighbors(n_neighbors=min(NEIGHBORS, len(training))).fit(training)
+    return np.asarray(fitted.kneighbors(test)[0][:, -1])
+
+
+def pixel_reconstruction(training: Array, test: Array, seed: int) -> Array:
+    """``reconstruction``, of pixels as they are."""
+    fitted = PCA(EXPLAINED, random_state=seed).fit(training)
+    rebuilt = fitted.inverse_transform(fitted.transform(test))
+    return np.asarray(np.square(test - rebuilt).sum(1))
+
+
 def pyod_vae(training: Array, test: Array, seed: int) -> Array:
     """PyOD's VAE with its defaults, columns standardized.
 
@@ -68,6 +81,12 @@ CLASSICAL: dict[str, Detector] = {
     "k-NN": neighbors,
     "Mahalanobis": mahalanobis,
     "PCA": reconstruction,
+}
+
+
+OF_PIXELS: dict[str, Detector] = {
+    "k-NN, pixels": pixel_neighbors,
+    "PCA, pixels": pixel_reconstruction,
 }
 
 

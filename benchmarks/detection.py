@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import _fields
+import matplotlib.pyplot as plt
 import numpy as np
-from _detectors import CLASSICAL, clean_vae
+from _detectors import CLASSICAL, OF_PIXELS, clean_vae, fitted_vae
 from _fields import Array, Field
+from _pictures import keep
 from _record import Metric, arguments, write
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from lowerbound import VAEDetector
 from lowerbound.data.download import data_folders, file_sha256
 from lowerbound.data.published import first_place
 
@@ -34,6 +37,8 @@ RUNS = Path("runs") / NAME
 OURS, DIFFERENCE = "VAE", "difference"
 SEEDS = (0, 1, 2)
 DIGITS_BAR = 0.9965
+FIGURE = "odd_boards_and_xrays.png"
+BOARDS_SHOWN, XRAYS_SHOWN = 2, 2
 Points = Callable[[Array], Array]
 Scores = dict[str, dict[str, float]]
 
@@ -97,7 +102,8 @@ TITLES = {
 def measured(field: Field, seed: int, points: Points = np.asarray) -> Scores:
     """Every detector on one split."""
     found = {}
-    for kind, detect in {**CLASSICAL, OURS: clean_vae}.items():
+    rivals = {**CLASSICAL, **(OF_PIXELS if field.training.ndim > 2 else {})}
+    for kind, detect in {**rivals, OURS: clean_vae}.items():
         began = time.process_time()
         if kind == OURS:
             odd = detect(field.training, field.test, seed)
@@ -159,6 +165,48 @@ def metrics_of(field: str, cells: list[dict[str, Scores]]) -> list[Metric]:
     return found
 
 
+def heat_figure() -> None:
+    """Boards and X-rays that the detector finds odd, and where: nats above what is usual."""
+    lines = [*board_heat(), *xray_heat()]
+    canvas, axes = plt.subplots(len(lines), 2, figsize=(4, 2 * len(lines)), layout="constrained")
+    for (title, picture, heat), (left, right) in zip(lines, axes, strict=True):
+        left.imshow(picture, cmap="gray")
+        right.imshow(heat, cmap="magma", vmin=0, vmax=np.quantile(heat, 0.999))
+        left.set_ylabel(title, fontsize=8)
+        for axis in (left, right):
+            axis.set(xticks=[], yticks=[])
+    axes[0, 0].set_title("picture", fontsize=9)
+    axes[0, 1].set_title("nats above the usual", fontsize=9)
+    keep(canvas, FIGURE, dpi=80)
+
+
+def board_heat() -> Iterator[tuple[str, Array, Array]]:
+    """The first boards of the group that was not fitted on, put together from their tiles."""
+    detector = kept_detector("boards", _fields.boards(0).training)
+    for board in _fields.all_boards(True)[:BOARDS_SHOWN]:
+        side = board.pair.shape[1] // _fields.TILE
+        heat = detector.explain(_fields.tiles(board.pair))
+        whole = heat.reshape(side, side, _fields.TILE, _fields.TILE).swapaxes(1, 2)
+        yield "board", board.pair[1], whole.reshape(board.pair.shape[1:])
+
+
+def xray_heat() -> Iterator[tuple[str, Array, Array]]:
+    """The oddest of the X-rays with pneumonia."""
+    field = _fields.xrays(0)
+    detector = kept_detector("xrays", field.training)
+    ill = field.test[field.y == 1]
+    odd = ill[np.argsort(-detector.anomaly_score(ill))[:XRAYS_SHOWN]]
+    for picture, heat in zip(odd, detector.explain(odd), strict=True):
+        yield "pneumonia", picture, heat
+
+
+def kept_detector(name: str, training: Array) -> VAEDetector:
+    folder = RUNS / f"{name}.lb"
+    if not folder.exists():
+        fitted_vae(training, 0).save(folder)
+    return VAEDetector.load(folder)
+
+
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--cell", help="such as xrays_0")
@@ -178,6 +226,7 @@ def main() -> None:
     ]
     for metric in metrics:
         print(f"{metric.name}: {metric.value:.4f} {dict(metric.baselines)}", flush=True)
+    heat_figure()
     files = [file for file in map(_fields.file_of, FIELDS) if file is not None]
     write(
         NAME,
