@@ -93,14 +93,15 @@ def kdd(folder: Path, data: Path, quick: bool, seed: int, threads: int) -> list[
     frame = read_frame(data / KDD)
     label = str(frame.columns[-1])
     rows = frame.drop(columns=label)
-    chosen = rows[frame[label] == NORMAL].sample(FITTED_ON, random_state=seed)
+    count = 200 if quick else FITTED_ON
+    chosen = rows[frame[label] == NORMAL].sample(count, random_state=seed)
     chosen.to_parquet(folder / "normal.parquet", index=False)
     rows = rows.sample(3_000, random_state=seed) if quick else rows
     rows.to_parquet(folder / "all.parquet", index=False)
     model, out = str(folder / "kdd.lb"), str(folder / "scores.parquet")
     few = ["--updates", "20"] if quick else []
     fit = ["fit", str(folder / "normal.parquet"), "-o", model, "--no-report", *few]
-    metrics = times(f"fit {FITTED_ON:,} rows of KDD", timed(fit, threads), None)
+    metrics = times(f"fit {count:,} rows of KDD", timed(fit, threads), None)
     words = ["detect", model, str(folder / "all.parquet"), "-o", out]
     return metrics + times(f"detect, {len(rows):,} rows of KDD", timed(words, threads), 30.0)
 
