@@ -186,7 +186,7 @@ def figure(rows: dict[str, Tensor]) -> None:
         axis.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    keep(canvas, FIGURE)
+    keep(canvas, FIGURE, dpi=85)
 
 
 def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None:
@@ -208,8 +208,8 @@ def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None
                 quality.sharpness.standard_error,
                 baselines={
                     "Frechet distance": quality.frechet.mean,
-                    "precision": quality.near.precision.mean,
-                    "recall": quality.near.recall.mean,
+                    "precision": quality.near.precision,
+                    "recall": quality.near.recall,
                     **bits,
                 },
             )
