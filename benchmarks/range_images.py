@@ -1,10 +1,11 @@
 """Range images with dropped returns, speckle and false returns: a VAE beside fills and filters.
 
-Streets are ray-cast (``_scenes``), others for each of three seeds, 32 beams by 256 directions over 90 degrees and 40 m. The VAE
-learns 8x8 patches of clean streets; of new streets, spoiled, it denoises overlapping patches, whose
-answers are averaged. It is told the share of false returns and learns the level of the speckle from
-the spoiled patches. Errors are root mean squares over all pixels, and over those beside an edge: a
-pixel of the clean image that differs from a neighbor by more than 2 m.
+Streets are ray-cast (``_scenes``), others for each of three seeds, 32 beams by 256 directions over
+90 degrees and 40 m. The VAE learns 8x8 patches of clean streets; of new streets, spoiled, it
+denoises overlapping patches, whose answers are averaged. It is told the share of false returns and
+learns the level of the speckle from the spoiled patches. Errors are root mean squares over all
+pixels, and over those beside an edge: a pixel of the clean image that differs from a neighbor by
+more than 2 m.
 
     python benchmarks/range_images.py
 """
@@ -111,7 +112,7 @@ def draw(images: Mapping[str, Array]) -> None:
 
 
 def restored(seed: int, quick: bool) -> tuple[dict[str, tuple[float, float]], float]:
-    """Errors by method, and the level of the speckle that was learned; other streets by the seed."""
+    """Errors by method, and the level of the speckle that was learned, meters."""
     rng = np.random.default_rng(seed)
     learn = [scene(rng) for _ in range(10 if quick else TRAINING)]
     streets = [scene(rng) for _ in range(1 if quick else TEST)]
