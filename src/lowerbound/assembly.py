@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.columns import named
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.hot_deck import hot_deck
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError, unknown
@@ -367,6 +365,4 @@ def initialize(model: Model, dataset: Dataset) -> None:
 
 def _rows(dataset: Dataset, most: int) -> Batch:
     """At most that many rows in model units, spread over the data set."""
-    count = min(len(dataset), most)
-    index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
-    return dataset.batch(index, None)
+    return dataset.batch(spread_rows(len(dataset), most), None)

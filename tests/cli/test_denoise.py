@@ -72,6 +72,19 @@ def test_tables_keep_their_columns(run: Run, model: Path, numbers: Path, tmp_pat
     assert (tmp_path / "clean-1.csv").exists()
 
 
+def test_databases_are_tables_too(run: Run, model: Path, numbers: Path, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="pip install 'lowerbound[duckdb]'")
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"CREATE TABLE t AS SELECT * FROM read_csv('{numbers}')")
+    words = ("-o", tmp_path / "clean.csv", "--noise", 3, *FEW)
+    outcome = run("denoise", model, f"duckdb:{path}?table=t", *words)
+    assert outcome.code == 0, outcome.err
+    words = ("-o", tmp_path / "same.csv", "--noise", 3, *FEW)
+    assert run("denoise", model, numbers, *words).code == 0
+    assert (tmp_path / "clean.csv").read_text() == (tmp_path / "same.csv").read_text()
+
+
 def test_no_noise_changes_nothing(run: Run, picture_model: Path, tmp_path: Path) -> None:
     given = np.random.default_rng(0).normal(100, 80, (5, 6, 5))  # between levels and beyond them
     np.savez(tmp_path / "x.npz", x=given)

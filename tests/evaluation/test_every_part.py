@@ -21,7 +21,6 @@ from lowerbound.evaluation.suites import (
     latent_suite,
     likelihood_suite,
     sample_suite,
-    spread,
 )
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models import MODELS, Model
@@ -46,7 +45,7 @@ def rows_for(likelihood: str) -> Dataset:
     """Digits as the likelihood takes them; a table for the one of tables."""
     if likelihood == "mixed":
         return load(mixed_frame(60), kinds=KINDS)
-    digits = spread(load("digits"), 60)
+    digits = load("digits").thinned(60)
     if likelihood == "bernoulli":
         return replace(digits, schema=replace(digits.schema, binarize="dynamic"))
     if likelihood == "continuous_bernoulli":

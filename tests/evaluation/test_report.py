@@ -19,7 +19,7 @@ from lowerbound.evaluation.chapters import Material, latent
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.report import Report, write_report
 from lowerbound.evaluation.subjects import Subject, examine
-from lowerbound.evaluation.suites import SuiteOptions, spread
+from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.evaluation.worth import _ranked, notes, worth
 from tests.evaluation.small_models import vectors
 
@@ -101,7 +101,7 @@ def written(
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Page]:
-    return written(tmp_path_factory.mktemp("digits"), spread(load("digits"), 400))
+    return written(tmp_path_factory.mktemp("digits"), load("digits").thinned(400))
 
 
 def test_the_page_loads_nothing_and_carries_every_picture(digits: tuple[Report, Page]) -> None:
@@ -208,7 +208,7 @@ def test_an_autoencoder_alone_can_be_reported_on(tmp_path: Path) -> None:
 
 
 def test_a_conditional_model_is_told_its_classes(tmp_path: Path) -> None:
-    data = spread(load("digits"), 200).conditioned_on_label()
+    data = load("digits").thinned(200).conditioned_on_label()
     training, held_out = data.split(0.3, 0)
     options = ModelOptions(latent_dim=2, network="mlp", conditional=True)
     model = assemble(training.schema, options).eval()

@@ -7,11 +7,12 @@ import json
 import pytest
 import torch
 
+from lowerbound.data.dataset import spread_rows
 from lowerbound.evaluation.annealing import AnnealingOptions
 from lowerbound.evaluation.estimate import Estimate, Skipped
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.suites import SuiteOptions, likelihood_suite
-from lowerbound.evaluation.tighter import Carried, CrossCheck, carry_over, cross_check, spread_rows
+from lowerbound.evaluation.tighter import Carried, CrossCheck, carry_over, cross_check
 from tests.evaluation.small_models import linear_autoencoder, vectors
 from tests.oracles import linear_gaussian as oracle
 

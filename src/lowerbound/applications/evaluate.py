@@ -36,7 +36,6 @@ from lowerbound.evaluation.suites import (
     likelihood_suite,
     sample_suite,
     sample_yardstick,
-    spread,
 )
 from lowerbound.fitting import Fitted
 
@@ -198,7 +197,7 @@ def _see_likelihood(
         verdict = "reached" if sight.reached else "not reached"
         sight.lines.append(f"at least {request.at_least:g} nats per row: {verdict}")
     if request.output and isinstance(found.scores, Scores):
-        scored = spread(rows, request.measuring.rows)
+        scored = rows.thinned(request.measuring.rows)
         sight.files += write_scores(Path(request.output) / "scores.csv", found.scores, scored)
 
 

@@ -19,7 +19,7 @@ from lowerbound.data.columns import table_values
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pixels import restore_channels
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
+from lowerbound.data.table_files import is_table, read_frame
 from lowerbound.fitting import Fitted
 
 Array = np.ndarray[Any, Any]
@@ -87,12 +87,13 @@ def _write_pictures(
 def _values(source: str, schema: Schema, on_error: OnError) -> tuple[Array, Any]:
     """(numbers in the data's own units, labels or None)."""
     path = Path(source).expanduser()
-    suffix = table_suffix(path)
-    if suffix in (".npz", ".npy") and path.is_file():
+    if path.suffix.lower() in (".npz", ".npy") and path.is_file():
         raw = read_npz(path)
         return as_array(raw.x), raw.labels
-    if suffix in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file():
-        return table_values(read_frame(path), schema.columns, by_name=schema.kind == "table"), None
+    if is_table(source):
+        return table_values(
+            read_frame(source), schema.columns, by_name=schema.kind == "table"
+        ), None
     schema = _of_files(schema)
     found = load(source, schema=schema, on_error=on_error)
     values = schema.decode(schema.units(found.x)).astype(np.float32)

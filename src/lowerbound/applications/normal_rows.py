@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from lowerbound.applications import home
 from lowerbound.applications.detector_file import NAME, read_state
 from lowerbound.applications.sources import apart, open_untold, told
@@ -88,7 +86,7 @@ def normal_of(
         calibration = state.calibration if same else None
         return Normal(state.reference, calibration, state.usual, "the detector's own rows")
     rows = _rows(fitted, folder, given, seed)
-    seen = look(fitted.model, thinned(rows.seen, MOST_REFERENCES), samples=SAMPLES, seed=seed)
+    seen = look(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
     fresh = None if rows.fresh is None else look(fitted.model, rows.fresh, seed=seed)
     reference = Reference.of(seen, fresh, combined=combination(rows.seen))
     calibration = None
@@ -114,14 +112,7 @@ def seen_and_fresh(fitted_on: Dataset, options: TrainingOptions) -> tuple[Datase
 
 def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:
     """What each feature costs on average, from some of the rows."""
-    return shares(model, thinned(rows, USUAL_ROWS), samples=samples, seed=seed).mean()
-
-
-def thinned(dataset: Dataset, most: int) -> Dataset:
-    """At most so many rows, evenly spread."""
-    if len(dataset) <= most:
-        return dataset
-    return dataset.subset(np.linspace(0, len(dataset) - 1, most).round().astype(np.int64))
+    return shares(model, rows.thinned(USUAL_ROWS), samples=samples, seed=seed).mean()
 
 
 def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> NormalRows:

@@ -107,6 +107,12 @@ class Dataset:
             factors=_gather(self.factors, rows),
         )
 
+    def thinned(self, most: int) -> Dataset:
+        """At most so many rows, evenly spread; 0: all."""
+        if not most or len(self) <= most:
+            return self
+        return self.subset(spread_rows(len(self), most))
+
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """(training, validation) at random, ``fraction`` of the rows (at least one) for the second.
 
@@ -235,3 +241,10 @@ def _one_hot(label: Tensor, size: int) -> Tensor:
     """(batch, size); scatter, because torch's one_hot waits for the device to check its input."""
     zeros = torch.zeros(len(label), size, device=label.device)
     return zeros.scatter_(1, label.unsqueeze(1), 1.0)
+
+
+def spread_rows(rows: int, most: int) -> Tensor:
+    """At most that many row numbers, evenly spread, (count,); 0: all."""
+    if not most or rows <= most:
+        return torch.arange(rows)
+    return torch.linspace(0, rows - 1, most).round().long()

@@ -47,7 +47,7 @@ AMONG_ANOMALIES = ("bound", "latent")
 """What "combined" is made of where anomalies were fitted on: those are reconstructed too."""
 
 OF_PICTURES = ("bound", "reconstruction")
-"""And what for pictures: distances between them, pixel by pixel, say little."""
+"""And what for pictures: distances in which each pixel counts by its own deviation say little."""
 
 SCORES = ("combined", *COMPONENTS)
 SAMPLES = 16  # K

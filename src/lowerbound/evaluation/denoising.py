@@ -148,7 +148,7 @@ def learned_level(
     Raises:
         DataError: every cell is hidden, or all values are the same.
     """
-    few = dataset.subset(_spread_out(len(dataset), SEARCH_ROWS))
+    few = dataset.thinned(SEARCH_ROWS)
     unit = _in_units_of_spread(few, noise)
     tried = []
 
@@ -250,8 +250,3 @@ def _widened(footprint: Footprint, dataset: Dataset) -> Footprint:
     if not isinstance(emission, NoisyLevels):
         return footprint
     return replace(footprint, width=footprint.width + emission.levels * dataset.schema.dimension)
-
-
-def _spread_out(rows: int, most: int) -> Tensor:
-    """Numbers of at most that many rows, evenly spread."""
-    return torch.linspace(0, rows - 1, min(rows, most)).round().long()

@@ -40,7 +40,7 @@ from lowerbound.evaluation.samples import (
     sample_white_codes,
 )
 from lowerbound.evaluation.scores import Scores
-from lowerbound.evaluation.tighter import Carried, CrossCheck, carry_over, cross_check, spread_rows
+from lowerbound.evaluation.tighter import Carried, CrossCheck, carry_over, cross_check
 from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
 from lowerbound.models import Imagines, Model
 
@@ -169,7 +169,7 @@ def likelihood_suite(
 ) -> LikelihoodFindings:
     """Bounds, amortization gap and reconstruction error on held-out rows; tighter ones if asked."""
     options = options or SuiteOptions()
-    rows = spread(held_out, options.rows)
+    rows = held_out.thinned(options.rows)
 
     def scores() -> Scores:
         with warnings.catch_warnings():
@@ -180,7 +180,7 @@ def likelihood_suite(
     def gap() -> AmortizationGap | Skipped:
         if not options.gap_rows:
             return NOT_ASKED_FOR
-        return amortization_gap(model, spread(rows, options.gap_rows))
+        return amortization_gap(model, rows.thinned(options.gap_rows))
 
     error = reconstruction_error(model, rows)
     shares = attempt(lambda: column_shares(model, rows, seed=options.seed))
@@ -225,9 +225,9 @@ def latent_suite(
     """Active units, features and disentanglement on held-out rows, agreement with the prior on
     training rows."""
     options = options or SuiteOptions()
-    rows = spread(held_out, options.rows)
+    rows = held_out.thinned(options.rows)
     codes = encode_rows(model, rows)
-    compared = spread(training, options.agreement_rows)
+    compared = training.thinned(options.agreement_rows)
     return LatentFindings(
         codes=codes,
         units=attempt(lambda: units(model, rows)),
@@ -292,7 +292,7 @@ def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict
     told = conditions(training, count, seed)
     if isinstance(model, Imagines):
         return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=told)}
-    codes = encode_rows(model, spread(training, options.agreement_rows)).mean
+    codes = encode_rows(model, training.thinned(options.agreement_rows)).mean
     return {
         FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed, condition=told),
         FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed, condition=told),
@@ -304,13 +304,6 @@ def conditions(training: Dataset, count: int, seed: int) -> Tensor | None:
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(len(training), (count,), generator=generator)
     return training.subset(rows).all().condition
-
-
-def spread(dataset: Dataset, most: int) -> Dataset:
-    """At most that many rows, evenly spread over the data; 0: all."""
-    if not most or len(dataset) <= most:
-        return dataset
-    return dataset.subset(spread_rows(len(dataset), most))
 
 
 def _mapping(found: Disentanglement | SampleQuality | Skipped) -> dict[str, Any]:

@@ -10,11 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from lowerbound.config import to_mapping
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.evaluation.annealing import AnnealingOptions, anneal
 from lowerbound.evaluation.bidirectional import bracket
 from lowerbound.evaluation.estimate import Estimate
@@ -130,13 +127,6 @@ def cross_check(
         gap=simulated.gap,
         acceptance=float(annealed.acceptance.mean()),
     )
-
-
-def spread_rows(rows: int, most: int) -> Tensor:
-    """At most that many row numbers, evenly spread, (count,); 0: all."""
-    if not most or rows <= most:
-        return torch.arange(rows)
-    return torch.linspace(0, rows - 1, most).round().long()
 
 
 def _sum(a: Estimate, b: Estimate) -> Estimate:

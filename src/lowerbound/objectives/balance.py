@@ -9,7 +9,6 @@ for all columns to begin with; with b = 0 all weights are 1, and the loss is the
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
@@ -36,8 +35,6 @@ def column_weights(model: Model, dataset: Dataset, balance: float) -> Tensor:
     likelihood = getattr(model, "likelihood", None)
     if not dataset.schema.modeled or not isinstance(likelihood, Likelihood):
         raise UnsupportedError("only rows of columns can be balanced: leave balance out")
-    if len(dataset) > MOST_ROWS:
-        dataset = dataset.subset(torch.linspace(0, len(dataset) - 1, MOST_ROWS).round().long())
-    cost = -marginal_nats(likelihood, dataset)
+    cost = -marginal_nats(likelihood, dataset.thinned(MOST_ROWS))
     weights = cost.clamp_min(LEAST_NATS).pow(-balance)
     return (weights / weights.mean()).float()

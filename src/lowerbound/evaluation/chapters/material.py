@@ -13,7 +13,6 @@ from torch import Tensor
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.acceptance import real_rows
 from lowerbound.evaluation.subjects import Findings, leading
-from lowerbound.evaluation.suites import spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,14 +72,14 @@ class Material:
     @property
     def scored(self) -> Dataset:
         """The held-out rows that were measured, in the order of the codes."""
-        return spread(self.held_out, len(self.main.latents.codes))
+        return self.held_out.thinned(len(self.main.latents.codes))
 
     @property
     def examples(self) -> Dataset:
         """A few held-out rows, one of each class where there are labels."""
         label = self.held_out.label
         if label is None or not bool((label >= 0).any()):
-            return spread(self.held_out, EXAMPLES)
+            return self.held_out.thinned(EXAMPLES)
         classes = label[label >= 0].unique().tolist()
         firsts = [int(torch.nonzero(label == index)[0]) for index in classes]
         return self.held_out.subset(firsts[:EXAMPLES])

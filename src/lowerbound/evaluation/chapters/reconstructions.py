@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from lowerbound.evaluation import figures
 from lowerbound.evaluation.chapters.material import Material, Plate
 from lowerbound.evaluation.reconstruction import reconstruct
-from lowerbound.evaluation.suites import spread
 
 CHAPTER = "Reconstructions"
 SCATTERED_ROWS = 500
@@ -59,7 +58,7 @@ def _profiles(material: Material) -> Plate:
 
 
 def _scatter(material: Material) -> Plate:
-    rows, main = spread(material.held_out, SCATTERED_ROWS), material.main
+    rows, main = material.held_out.thinned(SCATTERED_ROWS), material.main
     made = reconstruct(main.subject.model, rows)
     metric = material.training.schema.metric.numpy()
     x, center = material.observed(rows)[:, metric], material.columns(made.mean)[:, metric]

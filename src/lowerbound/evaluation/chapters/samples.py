@@ -12,7 +12,7 @@ from lowerbound.evaluation.chapters.material import Array, Material, Plate
 from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.sample_quality import MEAN
 from lowerbound.evaluation.subjects import Findings
-from lowerbound.evaluation.suites import FROM_MIXTURE, FROM_PRIOR, FROM_WHITE_CODES, spread
+from lowerbound.evaluation.suites import FROM_MIXTURE, FROM_PRIOR, FROM_WHITE_CODES
 
 CHAPTER = "Samples"
 SHEET = 64
@@ -93,7 +93,7 @@ def class_shares(material: Material) -> Iterator[Plate]:
 def _own_sheets(material: Material) -> Plate:
     main = material.main
     way, own = next(iter(main.samples.samples.items()))
-    real = real_rows(spread(material.held_out, SHEET))
+    real = real_rows(material.held_out.thinned(SHEET))
     sheets = [
         figures.Sheet("Your data", _first(real), "held-out rows"),
         figures.Sheet(f"{main.name}, {SHORT[way]}", _first(own.mean), "mean of p(x | z)"),

@@ -10,14 +10,13 @@ from lowerbound.evaluation import figures
 from lowerbound.evaluation.acceptance import real_rows
 from lowerbound.evaluation.chapters.material import Material, Plate
 from lowerbound.evaluation.subjects import TrainingRecord
-from lowerbound.evaluation.suites import spread
 
 ROWS, COLUMNS = 4, 20
 
 
 def data_sheet(material: Material) -> Iterator[Plate]:
     """Some of the pictures that the models were fitted to."""
-    rows = real_rows(spread(material.training, ROWS * COLUMNS)).float().numpy()
+    rows = real_rows(material.training.thinned(ROWS * COLUMNS)).float().numpy()
     yield Plate(
         "data",
         "Your data",
