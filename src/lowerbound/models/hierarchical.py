@@ -13,9 +13,8 @@ from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors import Posterior
-from lowerbound.posteriors.gaussian import gaussian_heads
+from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.priors import Prior
-from lowerbound.reparameterization import diagonal_normal
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 
@@ -65,6 +64,7 @@ class HierarchicalVariationalAutoencoder(Model):
         self.likelihood = likelihood
         self.upward = nn.ModuleList(upward)
         self.downward = nn.ModuleList(downward)
+        self.heads = GaussianHeads()
         self.latent_dim = posterior.latent_dim
 
     @property
@@ -113,7 +113,11 @@ class HierarchicalVariationalAutoencoder(Model):
         if level == 0:
             return self._top_prior()
         assert above is not None, "only the top has no latent above it"
-        return _gaussian(self.downward[self.levels - 1 - level], above)
+        return self._between(self.downward[self.levels - 1 - level], above)
+
+    def posterior_above(self, level: int, below: Tensor) -> Distribution:
+        """q of the latent at ``level`` given the one below it, (samples, batch, d)."""
+        return self._between(self.upward[self.levels - 2 - level], below)
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         inference = (self.encoder, self.posterior, self.upward)
@@ -133,7 +137,7 @@ class HierarchicalVariationalAutoencoder(Model):
         posteriors = [first]
         latents = [choose(self.levels - 1, first, None)]
         for above, network in enumerate(self.upward, start=2):
-            posteriors.append(_gaussian(network, latents[-1]))
+            posteriors.append(self._between(network, latents[-1]))
             latents.append(choose(self.levels - above, posteriors[-1], None))
         return latents[::-1], posteriors[::-1]
 
@@ -141,7 +145,7 @@ class HierarchicalVariationalAutoencoder(Model):
         distribution: Distribution = self.prior(None)
         return distribution
 
-
-def _gaussian(network: nn.Module, z: Tensor) -> Distribution:
-    """The network's two heads at z, batch shape (samples, batch)."""
-    return diagonal_normal(*gaussian_heads(fold(network, z)))
+    def _between(self, network: nn.Module, z: Tensor) -> Distribution:
+        """The network's two heads at z, batch shape (samples, batch)."""
+        distribution: Distribution = self.heads(fold(network, z))
+        return distribution

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.ladder import BottomUp, LadderShape, TopDown
-from lowerbound.posteriors.gaussian import gaussian_heads
+from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.posteriors.point import Point
 from lowerbound.trace import Batch, Choose, Continue, Emission, Given, Mean, Step, Trace
 
@@ -46,6 +46,7 @@ class LadderVariationalAutoencoder(Model):
         self.decoder = TopDown(shape, likelihood.parameter_shape)
         self.likelihood = likelihood
         self.latent_shapes: tuple[tuple[int, ...], ...] = shape.top_down
+        self.heads = nn.ModuleList(GaussianHeads() for _ in self.latent_shapes)
         self.latent_dim = sum(math.prod(latent) for latent in self.latent_shapes)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -98,12 +99,14 @@ class LadderVariationalAutoencoder(Model):
             if rung is None:
                 state = self.decoder.finer(state, place)
                 continue
-            heads, gained = rung.prior(state)
-            prior = _gaussian(*_heads(heads, batch))
+            heads = self.heads[len(steps)]
+            assert isinstance(heads, GaussianHeads)
+            expected, gained = rung.prior(state)
+            prior = heads(expected.unflatten(0, (-1, batch)))
             posterior = None
             if features is not None:
                 change = rung.posterior(state, features[place])
-                posterior = _relative(prior, *_heads(change, batch))
+                posterior = heads.relative(prior, change.unflatten(0, (-1, batch)))
             z = choose(len(steps), posterior, prior)
             steps.append(Step(z, posterior, prior))
             samples = z.shape[0] * batch // len(state)
@@ -113,18 +116,3 @@ class LadderVariationalAutoencoder(Model):
         numbers = self.decoder.finish(state).unflatten(0, (-1, batch))
         emission: Emission = self.likelihood(numbers)
         return Trace(tuple(steps), emission)
-
-
-def _heads(numbers: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-    """Two heads of (samples, batch, channels, h, w) from (rows, 2 * channels, h, w)."""
-    return gaussian_heads(numbers.unflatten(0, (-1, batch)), axis=2)
-
-
-def _gaussian(loc: Tensor, scale: Tensor) -> Independent[Normal]:
-    return Independent(Normal(loc, scale, validate_args=False), 3, validate_args=False)
-
-
-def _relative(prior: Independent[Normal], change: Tensor, ratio: Tensor) -> Independent[Normal]:
-    """The posterior: the prior moved by ``change`` deviations and widened by ``ratio``."""
-    base = prior.base_dist
-    return _gaussian(base.loc + base.scale * change, base.scale * ratio)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
-from torch.distributions import Distribution
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
 
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.reparameterization import diagonal_normal
@@ -22,13 +22,40 @@ class GaussianPosterior(Posterior):
     says. Source: Kingma & Welling 2014, equation 9.
     """
 
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        self.heads = GaussianHeads()
+
     @property
     def numbers(self) -> int:
         return 2 * self.latent_dim
 
     def forward(self, parameters: Tensor) -> Distribution:
-        loc, scale = gaussian_heads(parameters.unsqueeze(0))
-        return diagonal_normal(loc, scale)
+        distribution: Distribution = self.heads(parameters.unsqueeze(0))
+        return distribution
+
+
+class GaussianHeads(nn.Module):
+    r"""Two heads side by side, numbers (samples, rows, 2 * channels, ...), to N(mu, diag sigma^2).
+
+    A module, so that a model may be given others: those of whole numbers for coding, say.
+    """
+
+    def forward(self, numbers: Tensor) -> Distribution:
+        """The diagonal Gaussian of the heads, batch shape (samples, rows)."""
+        return _diagonal(*gaussian_heads(numbers, axis=2))
+
+    def relative(self, prior: Distribution, change: Tensor) -> Distribution:
+        r"""The prior moved by delta deviations and widened e^epsilon-fold.
+
+        .. math:: N(\mu + \sigma\delta, (\sigma e^{\epsilon})^2)
+
+        Source: Vahdat & Kautz 2020, section 3.2.
+        """
+        assert isinstance(prior, Independent)
+        base = prior.base_dist
+        moved, wider = gaussian_heads(change, axis=2)
+        return _diagonal(base.loc + base.scale * moved, base.scale * wider)
 
 
 def gaussian_heads(parameters: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
@@ -38,3 +65,10 @@ def gaussian_heads(parameters: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
     loc, raw = parameters.chunk(2, axis)
     half_log_variance = (0.5 * MAX_LOG_VARIANCE) * torch.tanh(raw / MAX_LOG_VARIANCE)
     return loc, torch.exp(half_log_variance)
+
+
+def _diagonal(loc: Tensor, scale: Tensor) -> Distribution:
+    if loc.dim() == 3:
+        return diagonal_normal(loc, scale)
+    event = loc.dim() - 2
+    return Independent(Normal(loc, scale, validate_args=False), event, validate_args=False)

@@ -1,0 +1,319 @@
+r"""Bits-back coding: a fitted model's bound, turned into bytes.
+
+To push x, latents are popped from what lies on the stack already, as if it were noise; x is pushed
+given them, and they are pushed under the prior. The stack grows by
+
+.. math:: -\log_2 p(x \mid z) - \log_2 p(z) + \log_2 q(z \mid x)
+
+bits, on average the negative evidence lower bound. Whoever pops all that knows x, so also q(z | x),
+and pushes the latents back: the stack is as it was. Nothing here knows a model's kind: the
+traversal is its own ``forward``, and ``choose`` pops or replays.
+
+The first row has nothing to pop from but the seed, and pays for its latents in full. Rows go in
+groups, since networks are fast on many rows; each group is a share of the rows below it, so that
+what those left on the stack suffices, and the seed need only serve one row.
+
+Sources: Townsend et al. 2019 (with ANS); Kingma et al. 2019 (Markov chains, Bit-Swap).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.coding.emissions import CodedEmission
+from lowerbound.coding.grid_normal import GridNormal, Order
+from lowerbound.coding.stack import Array, Stack, from_bytes, seed_words, to_bytes
+from lowerbound.errors import BitstreamError, UnsupportedError
+from lowerbound.models import HierarchicalVariationalAutoencoder, Model
+from lowerbound.trace import Batch, Emission, Trace, proposer
+
+MOST_TOGETHER = 64  # rows of a group
+SEED_BITS = 24  # per latent of the first row, more than any can take
+LEAST_BITS = 64  # on the stack after latents were popped; below, they would be made of nothing
+MOST_DIVISOR = 1 << 12
+POSTERIOR: Order = "coarse first"
+PRIOR: Order = "fine first"
+Told = Callable[[int, int], None]
+
+
+class Underflow(Exception):
+    """The stack had not bits enough for the latents of a group."""
+
+
+@dataclass
+class Pop:
+    """Decides latents by popping them, and remembers under what, in that order."""
+
+    stack: Stack
+    popped: list[tuple[GridNormal, Tensor]] = field(default_factory=list)
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        source = _grid(proposer(posterior, prior))
+        z = source.decode(self.stack, POSTERIOR if posterior is not None else PRIOR)
+        if self.stack.bits < LEAST_BITS:
+            raise Underflow
+        self.popped.append((source, z))
+        return z
+
+    def log_weights(self, trace: Trace) -> float:
+        return 0.0
+
+
+@dataclass
+class Replay:
+    """Decides latents as they were, and remembers what proposed each, in the order of asking."""
+
+    latents: Sequence[Tensor]
+    asked: list[tuple[GridNormal, Tensor]] = field(default_factory=list)
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        z = self.latents[level]
+        self.asked.append((_grid(proposer(posterior, prior)), z))
+        return z
+
+    def log_weights(self, trace: Trace) -> float:
+        return 0.0
+
+
+@dataclass
+class Swap(Pop):
+    """Pops the latents of a chain bottom up, pushing what is below a latent as soon as it may.
+
+    So the stack never has to lend more than one latent's bits (Kingma et al. 2019).
+    """
+
+    model: HierarchicalVariationalAutoencoder | None = None
+    batch: Batch | None = None
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        assert self.model is not None
+        assert self.batch is not None
+        if self.popped:
+            self.push_below(level)
+        return super().__call__(level, posterior, prior)
+
+    def push_below(self, level: int) -> None:
+        """Push what lies below the latent that was popped last, at ``level`` + 1."""
+        assert self.model is not None
+        assert self.batch is not None
+        above = self.popped[-1][1]
+        if len(self.popped) == 1:
+            emission = self.model.decode(above, self.batch.condition)
+            _coded(emission).encode(self.stack, self.batch.filled)
+        else:
+            below = self.popped[-2][1]
+            _grid(self.model.prior_at(level + 2, above)).encode(self.stack, below, PRIOR)
+
+
+@torch.no_grad()
+def push_rows(model: Model, batch: Batch, stack: Stack) -> None:
+    """Push the rows of a batch together."""
+    if isinstance(model, HierarchicalVariationalAutoencoder):
+        _push_chain(model, batch, stack)
+        return
+    trace = model(batch, Pop(stack))
+    _coded(trace.likelihood).encode(stack, batch.filled)
+    for step in reversed(trace.steps):
+        _prior_of(step.prior, step.z).encode(stack, step.z, PRIOR)
+
+
+@torch.no_grad()
+def pop_rows(model: Model, batch: Batch, stack: Stack) -> Tensor:
+    """Pop as many rows as ``batch`` has, (rows, *event); it holds their conditions, if any."""
+    if isinstance(model, HierarchicalVariationalAutoencoder):
+        return _pop_chain(model, batch, stack)
+    pop = Pop(stack)
+    trace = model.imagine(batch, pop)  # type: ignore[operator]
+    x = _coded(trace.likelihood).decode(stack)
+    replay = Replay([z for _, z in pop.popped])
+    model(Batch(x, condition=batch.condition), replay)
+    for posterior, z in reversed(replay.asked):
+        posterior.encode(stack, z, POSTERIOR)
+    return x
+
+
+def _push_chain(model: HierarchicalVariationalAutoencoder, batch: Batch, stack: Stack) -> None:
+    swap = Swap(stack, model=model, batch=batch)
+    trace = model(batch, swap)
+    swap.push_below(-1)
+    top = trace.steps[0]
+    _prior_of(top.prior, top.z).encode(stack, top.z, PRIOR)
+
+
+def _pop_chain(model: HierarchicalVariationalAutoencoder, batch: Batch, stack: Stack) -> Tensor:
+    """Top down; each latent is pushed back as soon as the one below it is known."""
+    above: Tensor | None = None
+    for level in range(model.levels):
+        prior = _grid(model.prior_at(level, above))
+        if above is None:
+            prior = prior.expand(torch.Size((1, len(batch))))
+        z = prior.decode(stack, PRIOR)
+        if above is not None:
+            _grid(model.posterior_above(level - 1, z)).encode(stack, above, POSTERIOR)
+        above = z
+    assert above is not None
+    x = _coded(model.decode(above, batch.condition)).decode(stack)
+    _grid(model.encode(Batch(x, condition=batch.condition))).encode(stack, above, POSTERIOR)
+    return x
+
+
+def groups(rows: int, divisor: int) -> Iterator[slice]:
+    """In what groups so many rows are pushed: each a ``divisor``-th of the rows below it."""
+    start = 0
+    while start < rows:
+        size = max(1, min(start // divisor, MOST_TOGETHER, rows - start))
+        yield slice(start, start + size)
+        start += size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a decoder is told beside the payload.
+
+    Attributes:
+        seed: words that a stream begins with.
+        divisor: by which the size of groups is found.
+    """
+
+    seed: int
+    divisor: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows as bits.
+
+    Attributes:
+        payload: little-endian words.
+        checksum: CRC-32 of the decoded symbols.
+        plan: how they were pushed.
+    """
+
+    payload: bytes
+    checksum: int
+    plan: Plan
+
+
+def encode_rows(
+    model: Model, x: Tensor, condition: Tensor | None = None, told: Told | None = None
+) -> Stream:
+    """Rows in model units, (rows, *event), as one stream.
+
+    Args:
+        model: in whole numbers.
+        x: the rows, on the likelihood's levels.
+        condition: what the model is told of each, (rows, numbers).
+        told: hears of the rows done and the bits so far.
+
+    Raises:
+        UnsupportedError: latents take so many more bits than rows that no plan serves.
+    """
+    seed, divisor = _first_seed(model, x, condition), 2
+    while divisor <= MOST_DIVISOR:
+        plan = Plan(seed, divisor)
+        try:
+            return Stream(_pushed(model, x, condition, plan, told), checksum(model, x), plan)
+        except Underflow:
+            divisor, seed = divisor * 2, seed + 1
+    raise UnsupportedError("the latents of this model take far more bits than its rows have")
+
+
+def _pushed(
+    model: Model, x: Tensor, condition: Tensor | None, plan: Plan, told: Told | None
+) -> bytes:
+    stack = Stack(seed_words(plan.seed))
+    for chosen in groups(len(x), plan.divisor):
+        told_of = None if condition is None else condition[chosen]
+        push_rows(model, Batch(x[chosen], condition=told_of), stack)
+        if told is not None:
+            told(chosen.stop, stack.bits)
+    return to_bytes(stack.words())
+
+
+def _first_seed(model: Model, x: Tensor, condition: Tensor | None) -> int:
+    """Words enough for the first row, and few more."""
+    latents: int = model.latent_dim  # type: ignore[assignment]
+    ample = -(-latents * SEED_BITS // 32) + 4
+    stack = Lowest(seed_words(ample))
+    push_rows(model, Batch(x[:1], condition=None if condition is None else condition[:1]), stack)
+    return ample - max(stack.lowest - LEAST_BITS, 0) // 32 + 1
+
+
+class Lowest(Stack):
+    """A stack that remembers how low it was."""
+
+    lowest = 1 << 62
+
+    def push_uniform(self, values: Array, sizes: Array) -> None:
+        self.lowest = min(self.lowest, self.bits)
+        super().push_uniform(values, sizes)
+
+    def push_bits(self, values: Array, ones: Array) -> None:
+        self.lowest = min(self.lowest, self.bits)
+        super().push_bits(values, ones)
+
+
+def decode_rows(
+    model: Model,
+    payload: bytes,
+    rows: int,
+    plan: Plan,
+    condition: Tensor | None = None,
+    told: Told | None = None,
+) -> Tensor:
+    """The rows of a stream, (rows, *event), model units.
+
+    Raises:
+        BitstreamError: the seed does not lie below them, so it is no stream of this model's.
+    """
+    stack = Stack(from_bytes(payload))
+    parts: list[Tensor] = []
+    for chosen in reversed(list(groups(rows, plan.divisor))):
+        told_of = None if condition is None else condition[chosen]
+        parts.append(pop_rows(model, _unknown_rows(chosen.stop - chosen.start, told_of), stack))
+        if told is not None:
+            told(rows - chosen.start, stack.bits)
+    if not np.array_equal(stack.words(), seed_words(plan.seed)):
+        raise BitstreamError(
+            "what lies below the decoded rows is not what every stream begins with: it was written "
+            "with another model, or damaged"
+        )
+    return torch.cat(parts[::-1])
+
+
+def checksum(model: Model, x: Tensor) -> int:
+    """CRC-32 of rows as their levels, one little-endian 16-bit word each."""
+    levels = getattr(model.likelihood, "levels", 2)
+    codes: Array = torch.round(x.double() * (levels - 1)).numpy().astype("<u2")
+    return zlib.crc32(codes.tobytes())
+
+
+def _unknown_rows(count: int, condition: Tensor | None) -> Batch:
+    return Batch(condition=condition, state=torch.zeros(count, 0))
+
+
+def _grid(distribution: Distribution) -> GridNormal:
+    assert isinstance(distribution, GridNormal), "the model is not in whole numbers"
+    return distribution
+
+
+def _prior_of(prior: Distribution, z: Tensor) -> GridNormal:
+    return _grid(prior.expand(torch.Size(z.shape[:2])))
+
+
+def _coded(emission: Emission) -> CodedEmission:
+    assert isinstance(emission, CodedEmission), "the model is not in whole numbers"
+    return emission

@@ -1,0 +1,218 @@
+r"""p(x | z) in whole numbers: probabilities looked up, never computed where they must agree.
+
+Bits are coded at the probability that a table gives their logit. Levels k = 0 .. n - 1 are coded as
+the bits of k, the highest first, each at its probability given those before,
+
+.. math:: P(k \ge \text{mid} \mid \text{lo} \le k < \text{hi})
+    = \frac{G(\text{hi}) - G(\text{mid})}{G(\text{hi}) - G(\text{lo})},
+
+from a cumulative distribution G in whole numbers: one division, which IEEE 754 defines.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.coding.stack import PRECISION, Array, Stack
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods.base import Likelihood, positive_scale
+from lowerbound.likelihoods.levels import from_code, to_code
+from lowerbound.trace import Emission, masked_terms
+
+TOTAL = 1 << PRECISION
+LOGITS_PER_UNIT, MOST_LOGIT = 32, 16
+
+
+class CodedEmission(Emission):
+    """One that can be pushed and popped."""
+
+    @abstractmethod
+    def encode(self, stack: Stack, x: Tensor) -> None:
+        """Push x, (batch, *event), model units; the emission has one sample."""
+
+    @abstractmethod
+    def decode(self, stack: Stack) -> Tensor:
+        """Pop x, (batch, *event)."""
+
+
+class CodedBits(CodedEmission):
+    """Bits at probabilities of a one of ``ones`` / 2 ** 24, (samples, batch, *event)."""
+
+    def __init__(self, ones: Tensor) -> None:
+        self.ones = ones
+        super().__init__(ones.shape[:2], ones.shape[2:], validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        ones = self.ones.double()
+        return torch.log(torch.where(x > 0.5, ones, TOTAL - ones) / TOTAL)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.ones.float() / TOTAL
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean * (1 - self.mean)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        return torch.bernoulli(self.mean.expand(sample_shape + self.ones.shape))
+
+    def encode(self, stack: Stack, x: Tensor) -> None:
+        stack.push_bits(x.flatten().numpy(), self._probabilities())
+
+    def decode(self, stack: Stack) -> Tensor:
+        bits = torch.from_numpy(stack.pop_bits(self._probabilities()))
+        return bits.view(self.ones.shape[1:]).float()
+
+    def _probabilities(self) -> Array:
+        flat: Array = self.ones.flatten().numpy() / float(TOTAL)
+        return flat
+
+
+class CodedBernoulli(nn.Module):
+    """Stands in for the Bernoulli likelihood."""
+
+    ones: Tensor
+    mass = True
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.event_shape = likelihood.event_shape
+        entries = torch.arange(-MOST_LOGIT * LOGITS_PER_UNIT, MOST_LOGIT * LOGITS_PER_UNIT + 1)
+        chance = torch.sigmoid(entries.double() / LOGITS_PER_UNIT)
+        self.register_buffer("ones", torch.round(chance * TOTAL).clamp(1, TOTAL - 1).int())
+
+    def forward(self, parameters: Tensor) -> CodedBits:
+        limit = MOST_LOGIT * LOGITS_PER_UNIT
+        entry = torch.round(parameters * LOGITS_PER_UNIT).clamp(-limit, limit).long() + limit
+        return CodedBits(self.ones[entry])
+
+
+CUMULATIVE_BITS = 30
+EDGES_PER_UNIT, MOST_EDGE = 64, 20  # of the standard logistic's table, which is linear in between
+FRACTION = 1 << 10
+LEVEL_FLOOR = 1 << 6  # of 2 ** 30: every level has some mass, whatever the network says
+SUBLEVELS = 64  # locations per level
+SCALES_PER_UNIT, MOST_SCALE = 64, 20
+SHARPNESS_BITS = 16
+
+
+class CodedLevels(CodedEmission):
+    """Levels under a discretized logistic.
+
+    Args:
+        loc: in sixty-fourths of a level, int64 (samples, batch, *event).
+        sharpness: 2 ** 16 over the scale in levels, int64.
+        cumulative: table of the standard logistic, 30 bits.
+        levels: how many.
+    """
+
+    def __init__(self, loc: Tensor, sharpness: Tensor, cumulative: Tensor, levels: int) -> None:
+        self.loc, self.sharpness, self.cumulative, self.levels = loc, sharpness, cumulative, levels
+        super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
+
+    def below(self, edge: Tensor) -> Tensor:
+        """G: 2 ** 30 times P(k < edge) in whole numbers, for edges 0 .. levels."""
+        one = 1 << CUMULATIVE_BITS
+        distance = edge * SUBLEVELS - SUBLEVELS // 2 - self.loc
+        # in 2 ** -22 deviations; then in entries of the table and 1024ths of the way to the next
+        standard = distance * self.sharpness
+        step = SUBLEVELS * (1 << SHARPNESS_BITS) // (EDGES_PER_UNIT * FRACTION)
+        limit = MOST_EDGE * EDGES_PER_UNIT * FRACTION
+        place = torch.div(standard, step, rounding_mode="floor").clamp(-limit, limit - 1) + limit
+        entry, fraction = place // FRACTION, place % FRACTION
+        first = self.cumulative[entry]
+        share = first + (self.cumulative[entry + 1] - first) * fraction // FRACTION
+        room = one - self.levels * LEVEL_FLOOR
+        inside = (share * room >> CUMULATIVE_BITS) + edge * LEVEL_FLOOR
+        return torch.where(edge <= 0, 0, torch.where(edge >= self.levels, one, inside))
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        return masked_terms(self._terms, x, observed)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        code = to_code(x, self.levels).long()
+        mass = self.below(code + 1) - self.below(code)
+        return torch.log(mass.double() / (1 << CUMULATIVE_BITS))
+
+    @property
+    def mean(self) -> Tensor:
+        return from_code((self.loc.float() / SUBLEVELS).clamp(0, self.levels - 1), self.levels)
+
+    @property
+    def variance(self) -> Tensor:
+        scale = (1 << SHARPNESS_BITS) / self.sharpness.float() / (self.levels - 1)
+        return scale.square() * math.pi**2 / 3
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        raise UnsupportedError("an exported model codes; draw pictures from the one it came from")
+
+    def encode(self, stack: Stack, x: Tensor) -> None:
+        code = to_code(x, self.levels).long().unsqueeze(0)
+        lo, decisions = torch.zeros_like(code), []
+        for half in self._halves():
+            upper = code >= lo + half
+            decisions.append((upper.flatten().numpy(), self._upper_share(lo, half)))
+            lo = torch.where(upper, lo + half, lo)
+        for upper_half, share in reversed(decisions):
+            stack.push_bits(upper_half, share)
+
+    def decode(self, stack: Stack) -> Tensor:
+        lo = torch.zeros_like(self.loc)
+        for half in self._halves():
+            upper = torch.from_numpy(stack.pop_bits(self._upper_share(lo, half)))
+            lo = lo + half * upper.view(lo.shape).long()
+        return from_code(lo[0].clamp(0, self.levels - 1).float(), self.levels)
+
+    def _halves(self) -> list[int]:
+        bits = (self.levels - 1).bit_length()
+        return [1 << bit for bit in reversed(range(bits))]
+
+    def _upper_share(self, lo: Tensor, half: int) -> Array:
+        """P(k >= lo + half | lo <= k < lo + 2 half), float64."""
+        low, middle, high = (self.below(lo + side * half) for side in (0, 1, 2))
+        upper, all_of_it = (high - middle).double(), (high - low).clamp_min(1).double()
+        flat: Array = (upper / all_of_it).flatten().numpy()
+        return flat
+
+
+class CodedLogistic(nn.Module):
+    """Stands in for the discretized logistic likelihood."""
+
+    cumulative: Tensor
+    sharpness: Tensor
+    mass = True
+
+    def __init__(self, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.event_shape = likelihood.event_shape
+        self.levels: int = likelihood.levels  # type: ignore[assignment]
+        self.numbers = likelihood.numbers
+        reach = MOST_EDGE * EDGES_PER_UNIT
+        edges = torch.arange(-reach, reach + 1).double() / EDGES_PER_UNIT
+        cumulative = torch.round(torch.sigmoid(edges) * (1 << CUMULATIVE_BITS))
+        self.register_buffer("cumulative", cumulative.long())
+        if self.numbers == 2:
+            entries = torch.arange(-MOST_SCALE * SCALES_PER_UNIT, MOST_SCALE * SCALES_PER_UNIT + 1)
+            scale = positive_scale(entries.double() / SCALES_PER_UNIT, likelihood.floor)  # type: ignore[arg-type]
+        else:
+            scale = likelihood.scale().detach().double()  # type: ignore[operator]
+        sharpness = torch.round((1 << SHARPNESS_BITS) / (scale * (self.levels - 1)))
+        self.register_buffer("sharpness", sharpness.clamp(1, 1 << 24).long())
+
+    def forward(self, parameters: Tensor) -> CodedLevels:
+        loc, *raw = parameters.chunk(self.numbers, 2)
+        reach = 4 * self.levels * SUBLEVELS
+        whole = torch.round(loc * ((self.levels - 1) * SUBLEVELS)).clamp(-reach, reach).long()
+        if not raw:
+            return CodedLevels(whole, self.sharpness.expand_as(whole), self.cumulative, self.levels)
+        limit = MOST_SCALE * SCALES_PER_UNIT
+        entry = torch.round(raw[0] * SCALES_PER_UNIT).clamp(-limit, limit).long() + limit
+        return CodedLevels(whole, self.sharpness[entry], self.cumulative, self.levels)

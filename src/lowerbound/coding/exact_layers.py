@@ -1,0 +1,90 @@
+r"""Layers in whole numbers, whose sums are exact and so the same on every machine.
+
+.. math:: y_c = s_c\Big(\sum_i W_{ci}\, n_i + b_c\Big), \quad n_i = \mathrm{clip}(\lfloor x_i / s
+    \rceil, -255, 255), \quad W_{ci} \in [-255, 255]
+
+With :math:`255 \sum_i |W_{ci}| + |b_c| < 2^{24}` every partial sum is a whole number that float32
+holds, in whatever order threads, batches and backends add it up; factors of at most 255 also pass
+through bfloat16 and TF32 unharmed. What is left are single multiplications and roundings, which
+IEEE 754 defines to the last bit. The sum is rounded once more, for backends that convolve by way of
+fractions (Winograd).
+
+Latents and other inputs of both signs have two digits, n = 255 h + l, so that 16 bits of them
+count.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DIGIT = 255  # the largest whole number that bfloat16 holds beside all smaller ones, less one
+EXACT = 2**24  # float32 holds every whole number below
+TWO_DIGITS = DIGIT * DIGIT // 2
+
+
+class ExactLayer(nn.Module):
+    """An affine or convolutional layer in whole numbers.
+
+    Args:
+        layer: what it stands in for.
+        peak: the largest |input| that is told apart; beyond, inputs are clipped.
+        signed: inputs of both signs, in two digits.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scale: Tensor
+    step: Tensor
+    digits: Tensor
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, peak: float, signed: bool) -> None:
+        super().__init__()
+        self.stride = layer.stride if isinstance(layer, nn.Conv2d) else None
+        self.padding = layer.padding if isinstance(layer, nn.Conv2d) else None
+        step = max(peak, 1e-6) / (TWO_DIGITS if signed else DIGIT)
+        weight, bias, scale = whole_numbers(layer.weight, layer.bias, step)
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.register_buffer("scale", scale)
+        self.register_buffer("step", torch.tensor(step))
+        self.register_buffer("digits", torch.tensor(2 if signed else 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (1, -1, *[1] * (x.dim() - 2))
+        scale, bias = self.scale.view(shape), self.bias.view(shape)
+        whole = torch.round(x / self.step)
+        if self.digits == 1:
+            answer: Tensor = (self._sum(whole.clamp(-DIGIT, DIGIT)) + bias) * scale
+            return answer
+        whole = whole.clamp(-TWO_DIGITS, TWO_DIGITS)
+        high = torch.round(whole / DIGIT)
+        # the two digits' sums together pass float32's whole numbers, not float64's
+        total = self._sum(high).double() * DIGIT + self._sum(whole - high * DIGIT).double()
+        return ((total + bias.double()) * scale.double()).to(x.dtype)
+
+    def _sum(self, digits: Tensor) -> Tensor:
+        if self.stride is None:
+            return torch.round(F.linear(digits, self.weight))
+        assert self.padding is not None
+        return torch.round(F.conv2d(digits, self.weight, None, self.stride, self.padding))
+
+
+def whole_numbers(
+    weight: Tensor, bias: Tensor | None, step: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(weight, bias, scale): whole numbers per output channel, and what a one of them stands for.
+
+    Raises:
+        AssertionError: a sum could pass float32's whole numbers; it cannot.
+    """
+    flat = weight.detach().double().flatten(1)
+    offset = torch.zeros(len(flat)) if bias is None else bias.detach()
+    reach = DIGIT * flat.abs().sum(1) + (offset.double() / step).abs()
+    rounding = DIGIT * flat.shape[1] + 1
+    unit = torch.maximum(flat.abs().amax(1) / DIGIT, reach / (EXACT - rounding)).clamp_min(1e-30)
+    whole = torch.round(flat / unit.unsqueeze(1))
+    whole_bias = torch.round(offset.double() / (unit * step))
+    assert bool((DIGIT * whole.abs().sum(1) + whole_bias.abs() < EXACT).all())
+    return whole.view_as(weight).float(), whole_bias.float(), (unit * step).float()

@@ -1,0 +1,226 @@
+"""A fitted model in whole numbers: ``export_integer``.
+
+The copy has the same traversal as the model it came from. Its layers of weights are replaced by
+exact ones, its heads, prior and likelihood by ones that look up what they would compute; what
+remains between them, rectifiers, additions and changes of shape, is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.coding.emissions import CodedBernoulli, CodedLogistic
+from lowerbound.coding.exact_layers import ExactLayer
+from lowerbound.coding.heads import GridHeads, GridPosterior, GridPrior
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods.bernoulli import Bernoulli
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.models import (
+    HierarchicalVariationalAutoencoder,
+    LadderVariationalAutoencoder,
+    Model,
+    VariationalAutoencoder,
+)
+from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from lowerbound.networks.ladder import BottomUp, Rung, TopDown, _Down
+from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
+from lowerbound.networks.resampling import Upsample
+from lowerbound.networks.residual import ResidualBlock
+from lowerbound.posteriors import GaussianPosterior
+from lowerbound.posteriors.gaussian import GaussianHeads
+from lowerbound.priors import StandardNormal
+from lowerbound.reparameterization import base_normal, seeded
+from lowerbound.trace import Batch, Step
+
+CALIBRATION_ROWS = 2000
+PASS_ROWS = 250
+NEGLIGIBLE = 1e-3  # of all rates together
+EXACT_AS_THEY_ARE = (
+    nn.ReLU,
+    nn.Sequential,
+    nn.ModuleList,
+    nn.Identity,
+    BottomUp,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    DenseDecoder,
+    DenseEncoder,
+    ResidualBlock,
+    Rung,
+    TopDown,
+    Upsample,
+    _Down,
+)
+CODED: dict[type, Callable[[Any], nn.Module]] = {
+    Bernoulli: CodedBernoulli,
+    DiscretizedLogistic: CodedLogistic,
+}
+KINDS = (
+    VariationalAutoencoder,
+    HierarchicalVariationalAutoencoder,
+    LadderVariationalAutoencoder,
+)
+
+
+def export_integer(model: Model, rows: Dataset, seed: int = 0) -> Model:
+    """The model in whole numbers, on the CPU, in evaluation mode; ``model`` stays as it is.
+
+    Args:
+        model: a VAE, chain or ladder of perceptrons or convolutions with rectifiers.
+        rows: of the training data, from which the ranges of the layers' inputs are read.
+        seed: of the latents that are drawn for that.
+
+    Raises:
+        UnsupportedError: a part of it has no exact form; the message names it and what to fit
+            instead.
+    """
+    check_exact(model)
+    exported = copy.deepcopy(model).cpu().float().eval()
+    found = _look(exported, rows.thinned(CALIBRATION_ROWS), seed)
+    _settle(exported, found.ranges, used_latents(exported, found.rates))
+    return exported.requires_grad_(False)
+
+
+def bare(model: Model) -> Model:
+    """An exported model's form, into which its tensors can be loaded."""
+    check_exact(model)
+    form = copy.deepcopy(model).cpu().float().eval()
+    ranges = {name: _Range(1.0) for name, _ in _weighted(form)}
+    _settle(form, ranges, used_latents(form, [torch.ones(shape) for shape in _latent_shapes(form)]))
+    return form.requires_grad_(False)
+
+
+def used_latents(model: Model, rates: list[Tensor]) -> list[Tensor | None]:
+    """Which numbers of each latent are coded, top down: all but those that hardly say a thing.
+
+    A latent's bits have to be lent by the stack whether it says anything or not. So as many as
+    together carry less than a thousandth of all rates are settled where the prior expects them.
+    """
+    if isinstance(model, HierarchicalVariationalAutoencoder):
+        return [None] * model.levels  # whose priors are not known when a latent is popped
+    flat = torch.cat([rate.flatten() for rate in rates])
+    ordered, order = flat.sort()
+    used = torch.ones_like(flat, dtype=torch.bool)
+    used[order[ordered.cumsum(0) < NEGLIGIBLE * flat.sum()]] = False
+    sizes = [rate.numel() for rate in rates]
+    return [part.view(rate.shape) for part, rate in zip(used.split(sizes), rates, strict=True)]
+
+
+def _settle(exported: Model, ranges: Mapping[str, _Range], used: Sequence[Tensor | None]) -> None:
+    """Put the exact parts in place of the others."""
+    for name, layer in list(_weighted(exported)):
+        _put(exported, name, ExactLayer(layer, ranges[name].peak, ranges[name].signed))
+    for name, part in list(exported.named_modules()):
+        if isinstance(part, GaussianPosterior):
+            _put(exported, name, GridPosterior(part.latent_dim, used[-1]))
+        elif isinstance(part, StandardNormal):
+            _put(exported, name, GridPrior(part.latent_dim, used[0]))
+        elif isinstance(part, GaussianHeads) and not name.startswith("posterior"):
+            level = name.rpartition(".")[2]
+            _put(exported, name, GridHeads(used[int(level)] if level.isdigit() else None))
+        elif type(part) in CODED:
+            _put(exported, name, CODED[type(part)](part))
+
+
+def check_exact(model: Model) -> None:
+    """Raise UnsupportedError where a part of the model has no exact form."""
+    if not isinstance(model, KINDS):
+        raise UnsupportedError(
+            f"{type(model).__name__} cannot compress without loss: that takes a vae, hierarchical "
+            "or ladder model"
+        )
+    if model.inputs is not None:
+        raise UnsupportedError(
+            "a model that was fitted with missing values cannot compress without loss; fit one on "
+            "complete rows"
+        )
+    known = (*EXACT_AS_THEY_ARE, *CODED, *KINDS, nn.Linear, nn.Conv2d)
+    known += (GaussianPosterior, GaussianHeads, StandardNormal)
+    for name, part in model.named_modules():
+        if isinstance(part, Rung) and part.everywhere:
+            raise UnsupportedError("a style averages over pixels, which is not exact; fit without")
+        if not isinstance(part, known):
+            raise UnsupportedError(
+                f"{name} is a {type(part).__name__}, which has no exact form; files that decode "
+                "everywhere take a model fitted with --set network.activation=relu, an mlp or "
+                "convolutional network, the gaussian posterior, the standard_normal prior and the "
+                "bernoulli or discretized_logistic likelihood"
+            )
+
+
+@dataclass
+class _Range:
+    """What a layer's input has been: the largest |x|, and whether it has both signs."""
+
+    peak: float = 0.0
+    signed: bool = False
+
+    def see(self, x: Tensor) -> None:
+        self.peak = max(self.peak, float(x.abs().max()))
+        self.signed |= bool((x < 0).any())
+
+
+@dataclass
+class _Look:
+    """What a pass over rows showed: each layer's inputs, and nats per number of each latent."""
+
+    ranges: dict[str, _Range]
+    rates: list[Tensor]
+
+
+@torch.no_grad()
+def _look(model: Model, rows: Dataset, seed: int) -> _Look:
+    ranges = {name: _Range() for name, _ in _weighted(model)}
+    hooks = [layer.register_forward_hook(_watch(ranges[name])) for name, layer in _weighted(model)]
+    rates: list[Tensor] = []
+    with seeded(seed):
+        for start in range(0, len(rows), PASS_ROWS):
+            index = torch.arange(start, min(start + PASS_ROWS, len(rows)))
+            batch = rows.batch(index, None)
+            trace = model(Batch(batch.x, condition=batch.condition))
+            found = [_rate_per_number(step).sum((0, 1)) / len(rows) for step in trace.steps]
+            rates = [a + b for a, b in zip(rates, found, strict=True)] if rates else found
+    for hook in hooks:
+        hook.remove()
+    return _Look(ranges, rates)
+
+
+def _watch(found: _Range) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def see(layer: nn.Module, given: tuple[Tensor, ...], answer: Tensor) -> None:
+        found.see(given[0])
+
+    return see
+
+
+def _rate_per_number(step: Step) -> Tensor:
+    """KL of each number of a latent, (samples, batch, *event), nats."""
+    assert step.posterior is not None
+    q, p = base_normal(step.posterior), base_normal(step.prior)
+    assert q is not None
+    assert p is not None
+    ratio, distance = q.scale / p.scale, (q.loc - p.loc) / p.scale
+    return 0.5 * (ratio.square() + distance.square() - 1.0) - torch.log(ratio)
+
+
+def _latent_shapes(model: Model) -> list[tuple[int, ...]]:
+    if isinstance(model, LadderVariationalAutoencoder):
+        return list(model.latent_shapes)
+    return [(int(model.latent_dim),)]  # type: ignore[arg-type]
+
+
+def _weighted(model: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]:
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            yield name, layer
+
+
+def _put(model: nn.Module, name: str, part: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(model.get_submodule(parent), own, part)

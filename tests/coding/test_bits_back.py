@@ -1,0 +1,116 @@
+"""Rows as bits and back, for every kind of model that has an exact form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.coding.bits_back import Plan, decode_rows, encode_rows, groups, pop_rows, push_rows
+from lowerbound.coding.export import export_integer
+from lowerbound.coding.stack import Stack, from_bytes, seed_words, to_bytes
+from lowerbound.errors import BitstreamError
+from lowerbound.models import Model
+from lowerbound.trace import Batch
+from tests.coding.small_codecs import KINDS, digits, small_model, without_onednn
+
+pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+
+
+def exported(kind: str, grey: bool = False) -> tuple[Model, torch.Tensor]:
+    rows = digits(grey)
+    return export_integer(small_model(kind, rows), rows.thinned(100)), rows.all().x
+
+
+@pytest.mark.parametrize("grey", [False, True], ids=["bits", "levels"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_come_back(kind: str, grey: bool) -> None:
+    model, x = exported(kind, grey)
+    for rows in (1, 2, 33):
+        stream = encode_rows(model, x[:rows])
+        assert torch.equal(decode_rows(model, stream.payload, rows, stream.plan), x[:rows])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_push_costs_the_bound_at_its_latents(kind: str) -> None:
+    """bits = -log2 p(x, z) + log2 q(z | x), to the bit and a little."""
+    model, x = exported(kind)
+    stack = Stack(seed_words(4000))
+    batch = Batch(x[:20])
+    push_rows(model, batch, stack)
+    spent = stack.bits - 4000 * 32
+    replayed: list[torch.Tensor] = []
+
+    def pop(level: int, posterior: object, prior: object) -> torch.Tensor:
+        z: torch.Tensor = again(level, posterior, prior)
+        replayed.append(z)
+        return z
+
+    from lowerbound.coding.bits_back import Pop, Swap
+    from lowerbound.models import HierarchicalVariationalAutoencoder
+
+    fresh = Stack(seed_words(4000))
+    chain = isinstance(model, HierarchicalVariationalAutoencoder)
+    again = Swap(fresh, model=model, batch=batch) if chain else Pop(fresh)  # type: ignore[arg-type]
+    with torch.no_grad():
+        trace = model(batch, pop)  # type: ignore[arg-type]
+    expected = -float(trace.log_weights(batch.x).sum()) / math.log(2)  # type: ignore[arg-type]
+    assert spent == pytest.approx(expected, rel=2e-4, abs=64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_popping_restores_what_lay_below(kind: str) -> None:
+    model, x = exported(kind)
+    stack = Stack(seed_words(800))
+    push_rows(model, Batch(x[:7]), stack)
+    found = pop_rows(model, Batch(state=torch.zeros(7, 0)), stack)
+    assert torch.equal(found, x[:7])
+    np.testing.assert_array_equal(stack.words(), seed_words(800))
+
+
+def test_groups_follow_the_plan() -> None:
+    for rows, divisor in ((1, 2), (7, 2), (1000, 2), (1000, 16)):
+        found = list(groups(rows, divisor))
+        assert [part.start for part in found] == [0, *(part.stop for part in found)][:-1]
+        assert found[-1].stop == rows
+        assert all(
+            part.stop - part.start == 1 or (part.stop - part.start) * divisor <= part.start
+            for part in found
+        )
+
+
+def test_the_start_costs_little_more_than_the_first_latents() -> None:
+    model, x = exported("mlp")
+    plan = encode_rows(model, x[:1]).plan
+    assert plan.seed * 32 < 6 * 20 + 5 * 32
+
+
+def test_another_model_or_plan_is_noticed() -> None:
+    model, x = exported("mlp")
+    other = export_integer(small_model("mlp", digits(), seed=5), digits().thinned(100))
+    stream = encode_rows(model, x[:20])
+    with pytest.raises(BitstreamError, match="another model, or damaged"):
+        decode_rows(other, stream.payload, 20, stream.plan)
+    with pytest.raises(BitstreamError, match="another model, or damaged"):
+        decode_rows(model, stream.payload, 20, Plan(stream.plan.seed + 1, stream.plan.divisor))
+
+
+@pytest.mark.parametrize("payload", [b"", b"123", to_bytes(np.array([5, 0], np.uint32))])
+def test_what_is_no_stack_is_refused(payload: bytes) -> None:
+    with pytest.raises(BitstreamError):
+        from_bytes(payload)
+
+
+def test_the_same_bytes_whatever_the_machine_does() -> None:
+    model, x = exported("ladder")
+    first = encode_rows(model, x[:40]).payload
+    with without_onednn():
+        assert encode_rows(model, x[:40]).payload == first
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert encode_rows(model, x[:40]).payload == first
+    finally:
+        torch.set_num_threads(threads)
