@@ -6,6 +6,7 @@ Exception
     ├── OptionError            an unknown name or a value out of range (also a ValueError)
     ├── UnsupportedError       this model has no such power (also a TypeError)
     ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
+    ├── BitstreamError         compressed data is damaged or not as expected (also a ValueError)
     ├── TrainingError          training cannot go on (also a RuntimeError)
     └── MissingExtraError      an optional library is not installed (also an ImportError)
 
@@ -36,6 +37,10 @@ class UnsupportedError(LowerboundError, TypeError):
 
 class ModelFolderError(LowerboundError, ValueError):
     """A model folder is missing, incomplete, altered or of a format that cannot be read."""
+
+
+class BitstreamError(LowerboundError, ValueError):
+    """Compressed data is damaged, of another model, or of a format that cannot be read."""
 
 
 class TrainingError(LowerboundError, RuntimeError):
