@@ -6,7 +6,7 @@ Exception
     ├── OptionError            an unknown name or a value out of range (also a ValueError)
     ├── UnsupportedError       this model has no such power (also a TypeError)
     ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
-    ├── BitstreamError         compressed data is damaged or not as expected (also a ValueError)
+    ├── BitstreamError         a compressed file is damaged, or of another model (also a ValueError)
     ├── TrainingError          training cannot go on (also a RuntimeError)
     └── MissingExtraError      an optional library is not installed (also an ImportError)
 
@@ -40,7 +40,7 @@ class ModelFolderError(LowerboundError, ValueError):
 
 
 class BitstreamError(LowerboundError, ValueError):
-    """Compressed data is damaged, of another model, or of a format that cannot be read."""
+    """A compressed file is damaged, of a format that cannot be read, or of another model."""
 
 
 class TrainingError(LowerboundError, RuntimeError):

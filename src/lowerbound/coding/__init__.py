@@ -1,1 +1,1 @@
-"""From distributions to bytes and back: coders, and the file that holds what they write."""
+"""Fitted models as codecs: whole numbers, streams of bits, files."""
