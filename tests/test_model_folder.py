@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound import model_folder
+from lowerbound import durable, model_folder
 from lowerbound.assembly import ModelOptions, assemble, resolve
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
@@ -27,7 +27,7 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.model_card import model_card
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Mean
-from lowerbound.training import History, Record, TrainingOptions, durable
+from lowerbound.training import History, Record, TrainingOptions
 
 RECORD = Record(2.0, 20, 1.5, -10.0, 8.0, (2.0,), -11.5, 1e-3, 0)
 

@@ -6,6 +6,7 @@ Exception
     ├── OptionError            an unknown name or a value out of range (also a ValueError)
     ├── UnsupportedError       this model has no such power (also a TypeError)
     ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
+    ├── BitstreamError         a compressed file is damaged, or of another model (also a ValueError)
     ├── TrainingError          training cannot go on (also a RuntimeError)
     └── MissingExtraError      an optional library is not installed (also an ImportError)
 
@@ -36,6 +37,10 @@ class UnsupportedError(LowerboundError, TypeError):
 
 class ModelFolderError(LowerboundError, ValueError):
     """A model folder is missing, incomplete, altered or of a format that cannot be read."""
+
+
+class BitstreamError(LowerboundError, ValueError):
+    """A compressed file is damaged, of a format that cannot be read, or of another model."""
 
 
 class TrainingError(LowerboundError, RuntimeError):

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__
+from lowerbound import __version__, durable
 from lowerbound.assembly import assemble
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.schema import Schema
@@ -49,7 +49,7 @@ from lowerbound.manifest import (
 from lowerbound.model_card import model_card
 from lowerbound.models import Model
 from lowerbound.reparameterization import seeded
-from lowerbound.training import History, durable
+from lowerbound.training import History
 
 CARD = "MODEL_CARD.md"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.training import durable
+from lowerbound import durable
 from tests.cli.conftest import QUICK, Outcome, Run
 
 

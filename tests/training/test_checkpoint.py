@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from lowerbound import durable
 from lowerbound.errors import ModelFolderError
-from lowerbound.training import checkpoint as files, durable
+from lowerbound.training import checkpoint as files
 from lowerbound.training.checkpoint import Checkpoint, joined
 
 

@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowerbound import durable
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Objective, TargetRate
-from lowerbound.training import History, Interrupted, durable, loop, train
+from lowerbound.training import History, Interrupted, loop, train
 from lowerbound.training.interruption import listening
 from tests.training.cases import (
     assert_same_weights,

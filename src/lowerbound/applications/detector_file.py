@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lowerbound import durable
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.anomaly import Reference
 from lowerbound.evaluation.conformal import Calibration
 from lowerbound.evaluation.explanation import Shares
 from lowerbound.evaluation.tails import UpperTail
-from lowerbound.training import durable
 
 NAME = "detector.safetensors"
 FORMAT = 1

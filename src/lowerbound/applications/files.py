@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lowerbound.training import durable
+from lowerbound import durable
 
 
 @contextmanager

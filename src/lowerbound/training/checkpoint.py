@@ -21,9 +21,9 @@ from typing import Any
 
 from torch import Tensor
 
+from lowerbound import durable
 from lowerbound.errors import ModelFolderError
 from lowerbound.manifest import CHECKPOINT
-from lowerbound.training import durable
 
 FOLDER = CHECKPOINT
 STATE = "state.json"

@@ -8,8 +8,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # a command that only looks at a file does not wait for torch
+    from torch import Tensor
 
 
 @contextmanager

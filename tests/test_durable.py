@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lowerbound.training import durable
+from lowerbound import durable
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Fitted models as codecs: whole numbers, streams of bits, files."""

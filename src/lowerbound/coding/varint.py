@@ -1,0 +1,43 @@
+"""Whole numbers in as few bytes as they need: LEB128, the form of every length in a file.
+
+A number is written in groups of seven bits, least significant first, one group a byte; the top bit
+of a byte says that another follows. 300 = 0b10_0101100 is ``ac 02``.
+
+Only numbers below 2^32 are written, so five bytes are the longest; and only the shortest form of a
+number is read, so that no two files mean the same.
+"""
+
+from __future__ import annotations
+
+MOST = 2**32 - 1
+LONGEST = 5
+
+
+def encode(value: int) -> bytes:
+    """The bytes of ``value``.
+
+    Raises:
+        ValueError: it is negative or above ``MOST``.
+    """
+    if not 0 <= value <= MOST:
+        raise ValueError(f"{value} is not between 0 and {MOST}")
+    groups = bytearray()
+    while value >= 0x80:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def decode(spelled: bytes) -> int:
+    """The number that these bytes spell, all of them.
+
+    Raises:
+        ValueError: they are no number below 2^32 in its shortest form.
+    """
+    value = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(spelled[:LONGEST]))
+    if len(spelled) > LONGEST or value > MOST:
+        raise ValueError(f"above {MOST}")
+    if encode(value) != spelled:
+        raise ValueError("not in its shortest form")
+    return value
