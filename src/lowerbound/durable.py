@@ -38,8 +38,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors durably, in the safetensors format.
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], facts: dict[str, str] | None = None
+) -> None:
+    """Write tensors durably, in the safetensors format, ``facts`` in its header.
 
     Raises:
         OSError: they could not be written (a full disk, say).
@@ -51,7 +53,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         temporary.touch()
         usual = temporary.stat().st_mode  # save_file lets nobody else read what it writes
         try:
-            save_file(_separate(tensors), temporary)
+            save_file(_separate(tensors), temporary, facts)
             temporary.chmod(usual)
         except SafetensorError as error:  # how it wraps the system's errors
             raise OSError(errno.EIO, str(error), str(path)) from error

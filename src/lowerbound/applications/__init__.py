@@ -55,6 +55,20 @@ APPLICATIONS.register("denoise")(
 APPLICATIONS.register("detect")(
     Listing("lowerbound.applications.anomaly", "find the odd rows, say how odd and why")
 )
+APPLICATIONS.register("compress")(
+    Listing("lowerbound.applications.compression", "write rows as a file that loses nothing")
+)
+APPLICATIONS.register("decompress")(
+    Listing("lowerbound.applications.compression", "read such a file: the same rows, to the bit")
+)
+APPLICATIONS.register("verify")(
+    Listing("lowerbound.applications.compression", "check such a file, and that it decompresses")
+)
+APPLICATIONS.register("compare")(
+    Listing(
+        "lowerbound.applications.rival_codecs", "bytes of a model beside PNG, WebP, xz and the like"
+    )
+)
 APPLICATIONS.register("info")(
     Listing("lowerbound.applications.info", "say what a model folder holds, its hashes verified")
 )

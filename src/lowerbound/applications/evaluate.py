@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from lowerbound import model_folder
 from lowerbound.applications import home
@@ -20,7 +20,7 @@ from lowerbound.applications.sentences import (
     about_likelihood,
     about_samples,
 )
-from lowerbound.applications.sources import Parts, apart, open_untold, told
+from lowerbound.applications.sources import OnError, Parts, apart, open_untold, told
 from lowerbound.applications.standings import about_leaderboard, about_protocol
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -108,7 +108,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
             "note: the model was fitted to rows of this data; --part test takes only those that "
             "were set aside"
         )
-    rows = told(_measured(parts), fitted)
+    rows = told(measured(parts), fitted)
     sight = _Sight()
     if request.suite in ("likelihood", "all"):
         _see_likelihood(request, reporter, fitted, rows, sight)
@@ -141,7 +141,23 @@ class _Sight:
     reached: bool | None = None
 
 
-def measured_parts(request: EvaluateRequest, fitted: Fitted) -> Parts:
+class AsksForPart(Protocol):
+    """A request for rows of some data, or for those of them that a model's fit set aside."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def part(self) -> Literal["all", "test"]: ...
+
+    @property
+    def on_error(self) -> OnError: ...
+
+
+def measured_parts(request: AsksForPart, fitted: Fitted) -> Parts:
     """The rows asked for as the test part, and the others; all of them where no part is asked for.
 
     Args:
@@ -164,7 +180,8 @@ def measured_parts(request: EvaluateRequest, fitted: Fitted) -> Parts:
     return parts
 
 
-def _measured(parts: Parts) -> Dataset:
+def measured(parts: Parts) -> Dataset:
+    """The rows asked for."""
     return parts.training if parts.test is None else parts.test
 
 
@@ -216,7 +233,7 @@ def _difference(
 ) -> Estimate:
     """This model's bound minus another's, paired over the same rows."""
     rival = model_folder.read(Path(other))
-    rows = told(_measured(measured_parts(request, rival)), rival)
+    rows = told(measured(measured_parts(request, rival)), rival)
     mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
     if mine.mass != its.mass:
         raise UnsupportedError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.compressed_files import SUFFIX, whole
 from lowerbound.applications.form import REQUIRED
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
@@ -23,7 +24,9 @@ SHOWN = 12  # names of columns or classes
 class InfoRequest:
     """What is in this folder?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    model: str = option(
+        REQUIRED, "model folder, or a file that compress wrote", positional=True, metavar="MODEL"
+    )
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,16 @@ class InfoReport(Report):
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.1f} min"
 
 
-def info(request: InfoRequest, reporter: Reporter) -> InfoReport:
-    """Say what a model folder holds.
+def info(request: InfoRequest, reporter: Reporter) -> Report:
+    """Say what a model folder or a compressed file holds.
 
     Raises:
         ModelFolderError: there is none, or a file is missing, truncated or altered.
+        BitstreamError: the compressed file is damaged.
     """
     folder = Path(request.model)
+    if folder.suffix.lower() == SUFFIX and folder.is_file():
+        return whole(folder)
     content = verify(folder)
     options, schema = json.loads(content[CONFIG]), json.loads(content[SCHEMA])
     records, end = _training(folder)

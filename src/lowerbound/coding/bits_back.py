@@ -111,7 +111,7 @@ class Swap(Pop):
         assert self.batch is not None
         above = self.popped[-1][1]
         if len(self.popped) == 1:
-            emission = self.model.decode(above, self.batch.condition)
+            emission = self.model.decode(above)
             _coded(emission).encode(self.stack, self.batch.filled)
         else:
             below = self.popped[-2][1]
@@ -131,15 +131,15 @@ def push_rows(model: Model, batch: Batch, stack: Stack) -> None:
 
 
 @torch.no_grad()
-def pop_rows(model: Model, batch: Batch, stack: Stack) -> Tensor:
-    """Pop as many rows as ``batch`` has, (rows, *event); it holds their conditions, if any."""
+def pop_rows(model: Model, rows: int, stack: Stack) -> Tensor:
+    """Pop that many rows, (rows, *event)."""
     if isinstance(model, HierarchicalVariationalAutoencoder):
-        return _pop_chain(model, batch, stack)
+        return _pop_chain(model, rows, stack)
     pop = Pop(stack)
-    trace = model.imagine(batch, pop)  # type: ignore[operator]
+    trace = model.imagine(Batch(state=torch.zeros(rows, 0)), pop)  # type: ignore[operator]
     x = _coded(trace.likelihood).decode(stack)
     replay = Replay([z for _, z in pop.popped])
-    model(Batch(x, condition=batch.condition), replay)
+    model(Batch(x), replay)
     for posterior, z in reversed(replay.asked):
         posterior.encode(stack, z, POSTERIOR)
     return x
@@ -153,20 +153,20 @@ def _push_chain(model: HierarchicalVariationalAutoencoder, batch: Batch, stack: 
     _prior_of(top.prior, top.z).encode(stack, top.z, PRIOR)
 
 
-def _pop_chain(model: HierarchicalVariationalAutoencoder, batch: Batch, stack: Stack) -> Tensor:
+def _pop_chain(model: HierarchicalVariationalAutoencoder, rows: int, stack: Stack) -> Tensor:
     """Top down; each latent is pushed back as soon as the one below it is known."""
     above: Tensor | None = None
     for level in range(model.levels):
         prior = _grid(model.prior_at(level, above))
         if above is None:
-            prior = prior.expand(torch.Size((1, len(batch))))
+            prior = prior.expand(torch.Size((1, rows)))
         z = prior.decode(stack, PRIOR)
         if above is not None:
             _grid(model.posterior_above(level - 1, z)).encode(stack, above, POSTERIOR)
         above = z
     assert above is not None
-    x = _coded(model.decode(above, batch.condition)).decode(stack)
-    _grid(model.encode(Batch(x, condition=batch.condition))).encode(stack, above, POSTERIOR)
+    x = _coded(model.decode(above)).decode(stack)
+    _grid(model.encode(Batch(x))).encode(stack, above, POSTERIOR)
     return x
 
 
@@ -208,47 +208,45 @@ class Stream:
 
 
 def encode_rows(
-    model: Model, x: Tensor, condition: Tensor | None = None, told: Told | None = None
+    model: Model, x: Tensor, plan: Plan | None = None, told: Told | None = None
 ) -> Stream:
     """Rows in model units, (rows, *event), as one stream.
 
     Args:
         model: in whole numbers.
         x: the rows, on the likelihood's levels.
-        condition: what the model is told of each, (rows, numbers).
+        plan: the least that the stream begins with, and the least divisor; None: found.
         told: hears of the rows done and the bits so far.
 
     Raises:
         UnsupportedError: latents take so many more bits than rows that no plan serves.
     """
-    seed, divisor = _first_seed(model, x, condition), 2
+    seed, divisor = (_first_seed(model, x), 2) if plan is None else (plan.seed, plan.divisor)
     while divisor <= MOST_DIVISOR:
-        plan = Plan(seed, divisor)
+        tried = Plan(seed, divisor)
         try:
-            return Stream(_pushed(model, x, condition, plan, told), checksum(model, x), plan)
+            payload = _pushed(model, x, tried, told)
+            return Stream(payload, zlib.crc32(symbols(model, x)), tried)
         except Underflow:
             divisor, seed = divisor * 2, seed + 1
     raise UnsupportedError("the latents of this model take far more bits than its rows have")
 
 
-def _pushed(
-    model: Model, x: Tensor, condition: Tensor | None, plan: Plan, told: Told | None
-) -> bytes:
+def _pushed(model: Model, x: Tensor, plan: Plan, told: Told | None) -> bytes:
     stack = Stack(seed_words(plan.seed))
     for chosen in groups(len(x), plan.divisor):
-        told_of = None if condition is None else condition[chosen]
-        push_rows(model, Batch(x[chosen], condition=told_of), stack)
+        push_rows(model, Batch(x[chosen]), stack)
         if told is not None:
             told(chosen.stop, stack.bits)
     return to_bytes(stack.words())
 
 
-def _first_seed(model: Model, x: Tensor, condition: Tensor | None) -> int:
+def _first_seed(model: Model, x: Tensor) -> int:
     """Words enough for the first row, and few more."""
     latents: int = model.latent_dim  # type: ignore[assignment]
     ample = -(-latents * SEED_BITS // 32) + 4
     stack = Lowest(seed_words(ample))
-    push_rows(model, Batch(x[:1], condition=None if condition is None else condition[:1]), stack)
+    push_rows(model, Batch(x[:1]), stack)
     return ample - max(stack.lowest - LEAST_BITS, 0) // 32 + 1
 
 
@@ -267,12 +265,7 @@ class Lowest(Stack):
 
 
 def decode_rows(
-    model: Model,
-    payload: bytes,
-    rows: int,
-    plan: Plan,
-    condition: Tensor | None = None,
-    told: Told | None = None,
+    model: Model, payload: bytes, rows: int, plan: Plan, told: Told | None = None
 ) -> Tensor:
     """The rows of a stream, (rows, *event), model units.
 
@@ -282,8 +275,7 @@ def decode_rows(
     stack = Stack(from_bytes(payload))
     parts: list[Tensor] = []
     for chosen in reversed(list(groups(rows, plan.divisor))):
-        told_of = None if condition is None else condition[chosen]
-        parts.append(pop_rows(model, _unknown_rows(chosen.stop - chosen.start, told_of), stack))
+        parts.append(pop_rows(model, chosen.stop - chosen.start, stack))
         if told is not None:
             told(rows - chosen.start, stack.bits)
     if not np.array_equal(stack.words(), seed_words(plan.seed)):
@@ -294,15 +286,11 @@ def decode_rows(
     return torch.cat(parts[::-1])
 
 
-def checksum(model: Model, x: Tensor) -> int:
-    """CRC-32 of rows as their levels, one little-endian 16-bit word each."""
+def symbols(model: Model, x: Tensor) -> bytes:
+    """Rows as their levels, 16 bits each, little-endian."""
     levels = getattr(model.likelihood, "levels", 2)
     codes: Array = torch.round(x.double() * (levels - 1)).numpy().astype("<u2")
-    return zlib.crc32(codes.tobytes())
-
-
-def _unknown_rows(count: int, condition: Tensor | None) -> Batch:
-    return Batch(condition=condition, state=torch.zeros(count, 0))
+    return codes.tobytes()
 
 
 def _grid(distribution: Distribution) -> GridNormal:

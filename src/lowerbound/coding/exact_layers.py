@@ -87,4 +87,5 @@ def whole_numbers(
     whole = torch.round(flat / unit.unsqueeze(1))
     whole_bias = torch.round(offset.double() / (unit * step))
     assert bool((DIGIT * whole.abs().sum(1) + whole_bias.abs() < EXACT).all())
-    return whole.view_as(weight).float(), whole_bias.float(), (unit * step).float()
+    # adding zero takes the sign off zeros, which no file of integers would keep
+    return whole.view_as(weight).float() + 0.0, whole_bias.float() + 0.0, (unit * step).float()

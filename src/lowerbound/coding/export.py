@@ -136,6 +136,13 @@ def check_exact(model: Model) -> None:
             f"{type(model).__name__} cannot compress without loss: that takes a vae, hierarchical "
             "or ladder model"
         )
+    if any(
+        getattr(part, "condition_dim", 0) or getattr(part, "told", None) for part in model.modules()
+    ):
+        raise UnsupportedError(
+            "a model that is told the class cannot compress without loss: files do not hold "
+            "classes; fit one without --conditional"
+        )
     if model.inputs is not None:
         raise UnsupportedError(
             "a model that was fitted with missing values cannot compress without loss; fit one on "
@@ -184,7 +191,7 @@ def _look(model: Model, rows: Dataset, seed: int) -> _Look:
         for start in range(0, len(rows), PASS_ROWS):
             index = torch.arange(start, min(start + PASS_ROWS, len(rows)))
             batch = rows.batch(index, None)
-            trace = model(Batch(batch.x, condition=batch.condition))
+            trace = model(Batch(batch.x))
             found = [_rate_per_number(step).sum((0, 1)) / len(rows) for step in trace.steps]
             rates = [a + b for a, b in zip(rates, found, strict=True)] if rates else found
     for hook in hooks:

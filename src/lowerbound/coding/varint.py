@@ -41,3 +41,19 @@ def decode(spelled: bytes) -> int:
     if encode(value) != spelled:
         raise ValueError("not in its shortest form")
     return value
+
+
+def decode_all(spelled: bytes) -> tuple[int, ...]:
+    """The numbers that these bytes spell one after another.
+
+    Raises:
+        ValueError: they do not end with a number, or one is not as ``decode`` wants it.
+    """
+    numbers, start = [], 0
+    for end, byte in enumerate(spelled, 1):
+        if byte < 0x80:
+            numbers.append(decode(spelled[start:end]))
+            start = end
+    if start != len(spelled):
+        raise ValueError("cut short")
+    return tuple(numbers)

@@ -1,0 +1,66 @@
+"""What a compressed file holds, every byte of it checked; read without loading a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowerbound.applications.base import Report
+from lowerbound.coding.container import open_container
+
+SUFFIX = ".lbz"
+
+
+@dataclass(frozen=True)
+class FileReport(Report):
+    """A file is whole.
+
+    Attributes:
+        file: which.
+        kind: of its coder.
+        codec: the model that it takes.
+        shape: of the rows.
+        bytes: of the file.
+        header_bytes: of these.
+        chunks: parts that decode apart.
+        decoded: whether it was decoded too, and not only read.
+    """
+
+    file: str
+    kind: str
+    codec: str
+    shape: tuple[int, ...]
+    bytes: int
+    header_bytes: int
+    chunks: int
+    decoded: bool
+
+    def text(self) -> str:
+        how = "decodes" if self.decoded else "is as it was written (--model MODEL decodes it too)"
+        sizes = " x ".join(map(str, self.shape[1:]))
+        return (
+            f"{self.file} {how}: {self.shape[0]:,} rows of {sizes} numbers in {self.bytes:,} "
+            f"bytes, kind {self.kind}, codec {self.codec}"
+        )
+
+
+def whole(path: Path) -> FileReport:
+    """What a file holds.
+
+    Raises:
+        BitstreamError: it is not as it was written; the message says where.
+        OSError: there is none.
+    """
+    file = open_container(path)
+    file.verify()
+    header = file.header
+    return FileReport(
+        file=str(path),
+        kind=header.kind,
+        codec=header.model_hash.hex(),
+        shape=header.shape,
+        bytes=file.size,
+        header_bytes=file.overhead,
+        chunks=len(header.chunks),
+        decoded=False,
+    )

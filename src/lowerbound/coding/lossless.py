@@ -1,0 +1,131 @@
+"""Rows in a file and back: streams of bits-back coding in a container.
+
+Settings of the kind ``bits_back``, each a varint: rows per chunk, words that each stream begins
+with, divisor of groups. Chunks hold so many rows each, the last what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.coding import container, varint
+from lowerbound.coding.bits_back import Plan, Stream, decode_rows, encode_rows, symbols
+from lowerbound.coding.container import Container
+from lowerbound.coding.header import HASH_BYTES
+from lowerbound.errors import BitstreamError
+from lowerbound.models import Model
+
+KIND = "bits_back"
+CHUNK_ROWS = 1 << 16
+Progress = Callable[[int, int], None]
+
+
+def model_hash(model: Model) -> bytes:
+    """The first 8 bytes of the SHA-256 of an exported model's tensors, in the order of their names:
+    name, type, sizes and little-endian values of each."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        values = value.numpy()
+        digest.update(f"{name} {values.dtype.name} {values.shape}\n".encode())
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.digest()[:HASH_BYTES]
+
+
+def write_rows(
+    path: Path,
+    model: Model,
+    x: Tensor,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    progress: Progress | None = None,
+) -> None:
+    """Write rows in model units, (rows, *event), as a file.
+
+    Args:
+        path: where to.
+        model: in whole numbers.
+        x: the rows, on the likelihood's levels.
+        chunk_rows: rows of a stream, which pays for one start.
+        progress: hears of rows done, and of all.
+
+    Raises:
+        UnsupportedError: the model's latents take too many bits.
+        OSError: it could not be written.
+    """
+    streams = _streams(model, x, chunk_rows, progress)
+    plan = streams[0].plan
+    settings = b"".join(map(varint.encode, (chunk_rows, plan.seed, plan.divisor)))
+    chunks = [(stream.payload, stream.checksum) for stream in streams]
+    container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
+
+
+def read_rows(file: Container, model: Model, progress: Progress | None = None) -> Tensor:
+    """The rows of a file, (rows, *event), model units; nothing of them is believed unchecked.
+
+    Raises:
+        BitstreamError: it is damaged, of another kind or another model's.
+    """
+    if file.header.kind != KIND:
+        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
+    file.expect_model(model_hash(model))
+    rows, *event = file.header.shape
+    if tuple(event) != tuple(model.likelihood.event_shape):  # type: ignore[union-attr, arg-type]
+        raise BitstreamError(
+            f"{file.name} claims rows of {event} numbers, which this model has not"
+        )
+    chunk_rows, plan = _read_settings(file)
+    parts = []
+    for index, start in enumerate(range(0, rows, chunk_rows)):
+        count = min(chunk_rows, rows - start)
+        told = _told(progress, start, rows)
+        part = decode_rows(model, file.payload(index), count, plan, told=told)
+        file.check_symbols(index, symbols(model, part))
+        parts.append(part)
+    return torch.cat(parts)
+
+
+def _streams(model: Model, x: Tensor, chunk_rows: int, progress: Progress | None) -> list[Stream]:
+    """One per chunk, all by the same plan: that of the most needy."""
+    plan: Plan | None = None
+    while True:
+        found = []
+        for start in range(0, len(x), chunk_rows):
+            told = _told(progress, start, len(x))
+            stream = encode_rows(model, x[start : start + chunk_rows], plan=plan, told=told)
+            if plan is not None and stream.plan != plan:
+                plan = stream.plan
+                break
+            plan = stream.plan
+            found.append(stream)
+        else:
+            return found
+
+
+def _told(progress: Progress | None, before: int, rows: int) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, bits: progress(before + done, rows)
+
+
+def _read_settings(file: Container) -> tuple[int, Plan]:
+    """Rows per chunk and the plan.
+
+    Raises:
+        BitstreamError: they make no sense, or do not fit the chunks.
+    """
+    try:
+        chunk_rows, seed, divisor = varint.decode_all(file.header.settings)
+    except ValueError as error:
+        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    rows = file.header.shape[0]
+    chunks = -(-rows // chunk_rows) if chunk_rows else 0
+    if chunks != len(file.header.chunks) or not seed or not divisor:
+        raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
+    if seed * 4 > max(entry.length for entry in file.header.chunks):
+        raise BitstreamError(f"{file.name} claims to begin with more than it holds")
+    return chunk_rows, Plan(seed, divisor)
