@@ -251,8 +251,9 @@ def drive(
     cells: Mapping[str, Cell],
     summarize: Callable[[], None],
     quick: Callable[[int], None],
+    run: Callable[[str, str, Cell, bool], Answer] = run_cell,
 ) -> None:
-    """The command line of a benchmark that is made of cells."""
+    """The command line of a benchmark that is made of cells, each answered by ``run``."""
     parser = arguments(description)
     parser.add_argument("--cell", choices=cells)
     parser.add_argument("--epochs", type=int, help="instead of the cell's own")
@@ -272,9 +273,9 @@ def drive(
     elif chosen.cell:
         cell = cells[chosen.cell]
         cell = replace(cell, epochs=chosen.epochs or cell.epochs)
-        run_cell(benchmark, chosen.cell, cell, chosen.held_out)
+        run(benchmark, chosen.cell, cell, chosen.held_out)
     else:
         for name, cell in cells.items():
             if name not in done(benchmark):
-                run_cell(benchmark, name, cell, held_out=False)
+                run(benchmark, name, cell, False)
         summarize()
