@@ -48,12 +48,13 @@ NAME = "lossless"
 RECTIFIED = {"activation": "relu"}
 
 
-def dense(likelihood: str, hidden: list[int], latent_dim: int) -> ModelOptions:
+def dense(likelihood: str, hidden: list[int], latent_dim: int, **options: Any) -> ModelOptions:
     return ModelOptions(
         latent_dim=latent_dim,
         network="mlp",
         network_options={**RECTIFIED, "hidden": hidden},
         likelihood=likelihood,
+        likelihood_options=options,
     )
 
 
@@ -64,7 +65,7 @@ CELLS: dict[str, Cell] = {
     "levels": Cell(
         "256 levels, one level of latents",
         60,
-        model=dense("discretized_logistic", [400, 400], 40),
+        model=dense("discretized_logistic_mixture", [400, 400], 40, components=5),
         batch_size=128,
         source="grey_mnist",
     ),

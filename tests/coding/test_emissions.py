@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 
-from lowerbound.coding.emissions import CodedBernoulli, CodedEmission, CodedLogistic
+from lowerbound.coding.emissions import CodedBernoulli, CodedEmission, CodedLogistics
 from lowerbound.coding.stack import Stack, seed_words
+from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 from lowerbound.reparameterization import seeded
 
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
@@ -27,11 +29,43 @@ def logistic(levels: int, scale: str) -> tuple[DiscretizedLogistic, torch.Tensor
     return likelihood, owed, rows
 
 
+def mixture(
+    event_shape: tuple[int, ...], levels: int
+) -> tuple[DiscretizedLogisticMixture, torch.Tensor, torch.Tensor]:
+    likelihood = DiscretizedLogisticMixture(event_shape, levels=levels, components=3)
+    with seeded(levels):
+        owed = torch.randn(1, 5, *likelihood.parameter_shape)
+        rows = torch.randint(0, levels, (5, *event_shape)) / (levels - 1)
+    return likelihood, owed, rows
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+@pytest.mark.parametrize("event_shape", [(12,), (1, 4, 3)])
+def test_mixtures_are_near_theirs_and_are_popped_as_pushed(
+    event_shape: tuple[int, ...], levels: int
+) -> None:
+    likelihood, owed, rows = mixture(event_shape, levels)
+    coded = CodedLogistics(likelihood)(owed)
+    codes = torch.arange(levels).view(-1, *[1] * (1 + len(event_shape)))
+    every = (codes / (levels - 1)).expand(-1, 5, *event_shape)
+    mass = torch.stack([torch.exp(coded.terms(x))[0] for x in every])
+    exact = torch.stack([torch.exp(likelihood(owed).terms(x))[0] for x in every]).double()
+    torch.testing.assert_close(mass.sum(0), torch.ones_like(mass[0]), atol=1e-12, rtol=0)
+    kl = (exact * (exact.clamp_min(1e-30).log() - mass.log())).sum(0)
+    assert kl.mean() < 3e-3
+    round_trip(coded, rows)
+
+
+def test_a_mixture_of_colors_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="over colors has no exact form"):
+        CodedLogistics(mixture((3, 4, 4), 256)[0])
+
+
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("scale", ["decoder", "global", "feature"])
 def test_levels_are_near_the_logistic_and_sum_to_one(levels: int, scale: str) -> None:
     likelihood, owed, _ = logistic(levels, scale)
-    coded = CodedLogistic(likelihood)(owed)
+    coded = CodedLogistics(likelihood)(owed)
     every = torch.arange(levels).view(-1, 1, 1).expand(-1, 5, 40) / (levels - 1)
     mass = torch.stack([torch.exp(coded.terms(x))[0] for x in every])
     torch.testing.assert_close(mass.sum(0), torch.ones(5, 40).double(), atol=1e-12, rtol=0)
@@ -66,7 +100,7 @@ def round_trip(coded: CodedEmission, rows: torch.Tensor) -> None:
 @pytest.mark.parametrize("levels", LEVELS)
 def test_levels_are_popped_as_pushed(levels: int) -> None:
     likelihood, owed, rows = logistic(levels, "decoder")
-    round_trip(CodedLogistic(likelihood)(owed), rows)
+    round_trip(CodedLogistics(likelihood)(owed), rows)
 
 
 def test_bits_are_popped_as_pushed() -> None:
@@ -78,6 +112,6 @@ def test_bits_are_popped_as_pushed() -> None:
 @pytest.mark.parametrize("wild", [1e9, -1e9])
 def test_wild_numbers_still_code(wild: float) -> None:
     likelihood, owed, rows = logistic(256, "decoder")
-    coded = CodedLogistic(likelihood)(torch.full_like(owed, wild))
+    coded = CodedLogistics(likelihood)(torch.full_like(owed, wild))
     assert torch.isfinite(coded.log_prob(rows)).all()
     round_trip(coded, rows)

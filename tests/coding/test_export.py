@@ -73,10 +73,12 @@ def test_latents_that_say_nothing_are_not_coded() -> None:
         ({"posterior": "flow", "network_options": RECTIFIED}, "has no exact form"),
         ({"model": "autoencoder"}, "takes a vae, hierarchical or ladder model"),
         ({"network_options": RECTIFIED, "likelihood": "gaussian"}, "Gaussian"),
+        ({"network_options": RECTIFIED, "conditional": True}, "that is told the class"),
     ],
 )
 def test_parts_without_an_exact_form_are_named(options: dict[str, Any], sentence: str) -> None:
     rows = digits(grey=True)
+    rows = rows.conditioned_on_label() if options.get("conditional") else rows
     settings = {"latent_dim": 4, "network": "mlp", "likelihood": "discretized_logistic", **options}
     with pytest.raises(UnsupportedError, match=sentence):
         check_exact(assemble(rows.schema, ModelOptions(**settings)))

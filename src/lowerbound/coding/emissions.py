@@ -11,7 +11,6 @@ from a cumulative distribution G in whole numbers: one division, which IEEE 754 
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 
 import torch
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 from lowerbound.coding.stack import PRECISION, Array, Stack
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.base import Likelihood, positive_scale
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 from lowerbound.likelihoods.levels import from_code, to_code
 from lowerbound.trace import Emission, masked_terms
 
@@ -102,25 +103,40 @@ LEVEL_FLOOR = 1 << 6  # of 2 ** 30: every level has some mass, whatever the netw
 SUBLEVELS = 64  # locations per level
 SCALES_PER_UNIT, MOST_SCALE = 64, 20
 SHARPNESS_BITS = 16
+WEIGHT_ONE = 1 << 20
 
 
 class CodedLevels(CodedEmission):
-    """Levels under a discretized logistic.
+    """Levels under a mixture of K discretized logistics.
 
     Args:
-        loc: in sixty-fourths of a level, int64 (samples, batch, *event).
-        sharpness: 2 ** 16 over the scale in levels, int64.
+        loc: in sixty-fourths of a level, int64 (samples, batch, *event, K).
+        sharpness: 2 ** 16 over the scale in levels, int64, likewise.
+        weights: of the components, int64 below 2 ** 21, likewise; they need not sum to anything.
         cumulative: table of the standard logistic, 30 bits.
         levels: how many.
     """
 
-    def __init__(self, loc: Tensor, sharpness: Tensor, cumulative: Tensor, levels: int) -> None:
-        self.loc, self.sharpness, self.cumulative, self.levels = loc, sharpness, cumulative, levels
-        super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
+    def __init__(
+        self, loc: Tensor, sharpness: Tensor, weights: Tensor, cumulative: Tensor, levels: int
+    ) -> None:
+        self.loc, self.sharpness, self.weights = loc, sharpness, weights
+        self.cumulative, self.levels = cumulative, levels
+        super().__init__(loc.shape[:2], loc.shape[2:-1], validate_args=False)
 
     def below(self, edge: Tensor) -> Tensor:
         """G: 2 ** 30 times P(k < edge) in whole numbers, for edges 0 .. levels."""
         one = 1 << CUMULATIVE_BITS
+        inside = self._share_below(edge.unsqueeze(-1))
+        if self.loc.shape[-1] > 1:
+            mixed = (inside * self.weights).sum(-1)
+            inside = torch.div(mixed, self.weights.sum(-1), rounding_mode="floor")
+        else:
+            inside = inside.squeeze(-1)
+        return torch.where(edge <= 0, 0, torch.where(edge >= self.levels, one, inside))
+
+    def _share_below(self, edge: Tensor) -> Tensor:
+        """The same of each component, (samples, batch, *event, K)."""
         distance = edge * SUBLEVELS - SUBLEVELS // 2 - self.loc
         # in 2 ** -22 deviations; then in entries of the table and 1024ths of the way to the next
         standard = distance * self.sharpness
@@ -130,9 +146,8 @@ class CodedLevels(CodedEmission):
         entry, fraction = place // FRACTION, place % FRACTION
         first = self.cumulative[entry]
         share = first + (self.cumulative[entry + 1] - first) * fraction // FRACTION
-        room = one - self.levels * LEVEL_FLOOR
-        inside = (share * room >> CUMULATIVE_BITS) + edge * LEVEL_FLOOR
-        return torch.where(edge <= 0, 0, torch.where(edge >= self.levels, one, inside))
+        room = (1 << CUMULATIVE_BITS) - self.levels * LEVEL_FLOOR
+        return (share * room >> CUMULATIVE_BITS) + edge * LEVEL_FLOOR
 
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         return masked_terms(self._terms, x, observed)
@@ -144,15 +159,16 @@ class CodedLevels(CodedEmission):
 
     @property
     def mean(self) -> Tensor:
-        return from_code((self.loc.float() / SUBLEVELS).clamp(0, self.levels - 1), self.levels)
+        shares = self.weights.float() / self.weights.sum(-1, keepdim=True)
+        levels = (self.loc.float() / SUBLEVELS).clamp(0, self.levels - 1)
+        return from_code((shares * levels).sum(-1), self.levels)
 
     @property
     def variance(self) -> Tensor:
-        scale = (1 << SHARPNESS_BITS) / self.sharpness.float() / (self.levels - 1)
-        return scale.square() * math.pi**2 / 3
+        raise _only_codes()
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        raise UnsupportedError("an exported model codes; draw pictures from the one it came from")
+        raise _only_codes()
 
     def encode(self, stack: Stack, x: Tensor) -> None:
         code = to_code(x, self.levels).long().unsqueeze(0)
@@ -165,7 +181,7 @@ class CodedLevels(CodedEmission):
             stack.push_bits(upper_half, share)
 
     def decode(self, stack: Stack) -> Tensor:
-        lo = torch.zeros_like(self.loc)
+        lo = torch.zeros_like(self.loc[..., 0])
         for half in self._halves():
             upper = torch.from_numpy(stack.pop_bits(self._upper_share(lo, half)))
             lo = lo + half * upper.view(lo.shape).long()
@@ -183,36 +199,78 @@ class CodedLevels(CodedEmission):
         return flat
 
 
-class CodedLogistic(nn.Module):
-    """Stands in for the discretized logistic likelihood."""
+class CodedLogistics(nn.Module):
+    """Stands in for the discretized logistic likelihood, or for a mixture of them of one channel.
+
+    Raises:
+        UnsupportedError: the mixture is one of colors.
+    """
 
     cumulative: Tensor
     sharpness: Tensor
+    exponentials: Tensor
     mass = True
 
-    def __init__(self, likelihood: Likelihood) -> None:
+    def __init__(self, likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> None:
         super().__init__()
-        self.event_shape = likelihood.event_shape
-        self.levels: int = likelihood.levels  # type: ignore[assignment]
-        self.numbers = likelihood.numbers
+        self.event_shape, self.levels = likelihood.event_shape, likelihood.levels
+        self.mixture = isinstance(likelihood, DiscretizedLogisticMixture)
+        self.numbers = likelihood.numbers  # owed per number of a row
+        if isinstance(likelihood, DiscretizedLogisticMixture) and likelihood.channels > 1:
+            raise UnsupportedError(
+                "discretized_logistic_mixture over colors has no exact form yet; fit with "
+                "--likelihood discretized_logistic"
+            )
         reach = MOST_EDGE * EDGES_PER_UNIT
         edges = torch.arange(-reach, reach + 1).double() / EDGES_PER_UNIT
         cumulative = torch.round(torch.sigmoid(edges) * (1 << CUMULATIVE_BITS))
         self.register_buffer("cumulative", cumulative.long())
-        if self.numbers == 2:
-            entries = torch.arange(-MOST_SCALE * SCALES_PER_UNIT, MOST_SCALE * SCALES_PER_UNIT + 1)
-            scale = positive_scale(entries.double() / SCALES_PER_UNIT, likelihood.floor)  # type: ignore[arg-type]
-        else:
-            scale = likelihood.scale().detach().double()  # type: ignore[operator]
-        sharpness = torch.round((1 << SHARPNESS_BITS) / (scale * (self.levels - 1)))
+        sharpness = torch.round((1 << SHARPNESS_BITS) / (_scales(likelihood) * (self.levels - 1)))
         self.register_buffer("sharpness", sharpness.clamp(1, 1 << 24).long())
+        steps = torch.arange(MOST_LOGIT * LOGITS_PER_UNIT + 1).double() / LOGITS_PER_UNIT
+        exponentials = torch.round(torch.exp(-steps) * WEIGHT_ONE).clamp_min(1)
+        self.register_buffer("exponentials", exponentials.long())
 
     def forward(self, parameters: Tensor) -> CodedLevels:
-        loc, *raw = parameters.chunk(self.numbers, 2)
+        loc, raw, logits = self._split(parameters)
         reach = 4 * self.levels * SUBLEVELS
         whole = torch.round(loc * ((self.levels - 1) * SUBLEVELS)).clamp(-reach, reach).long()
-        if not raw:
-            return CodedLevels(whole, self.sharpness.expand_as(whole), self.cumulative, self.levels)
-        limit = MOST_SCALE * SCALES_PER_UNIT
-        entry = torch.round(raw[0] * SCALES_PER_UNIT).clamp(-limit, limit).long() + limit
-        return CodedLevels(whole, self.sharpness[entry], self.cumulative, self.levels)
+        if raw is None:
+            sharpness = self.sharpness.unsqueeze(-1).expand_as(whole)
+        else:
+            limit = MOST_SCALE * SCALES_PER_UNIT
+            entry = torch.round(raw * SCALES_PER_UNIT).clamp(-limit, limit).long() + limit
+            sharpness = self.sharpness[entry]
+        weights = self._weights(whole if logits is None else logits, logits is None)
+        return CodedLevels(whole, sharpness, weights, self.cumulative, self.levels)
+
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Locations, raw scales and logits, (samples, batch, *event, K)."""
+        if not self.mixture:
+            numbers = [part.unsqueeze(-1) for part in parameters.chunk(self.numbers, 2)]
+            return numbers[0], numbers[1] if self.numbers == 2 else None, None
+        rows = parameters.shape[:2]
+        logits, loc, raw = (
+            part.movedim(2, -1).reshape(*rows, *self.event_shape, -1)
+            for part in parameters.reshape(*rows, 3, self.numbers // 3, -1).unbind(2)
+        )
+        return loc, raw, logits
+
+    def _weights(self, logits: Tensor, equal: bool) -> Tensor:
+        if equal:
+            return torch.ones_like(logits)
+        below = (logits.amax(-1, keepdim=True) - logits) * LOGITS_PER_UNIT
+        return self.exponentials[torch.round(below).clamp_max(len(self.exponentials) - 1).long()]
+
+
+def _scales(likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> Tensor:
+    """Those of the table's entries, or of each number where they are the likelihood's own."""
+    if isinstance(likelihood, DiscretizedLogistic) and likelihood.scale is not None:
+        own: Tensor = likelihood.scale().detach().double()
+        return own.expand(likelihood.event_shape)
+    entries = torch.arange(-MOST_SCALE * SCALES_PER_UNIT, MOST_SCALE * SCALES_PER_UNIT + 1)
+    return positive_scale(entries.double() / SCALES_PER_UNIT, likelihood.floor)
+
+
+def _only_codes() -> UnsupportedError:
+    return UnsupportedError("an exported model codes; ask the one that it came from")

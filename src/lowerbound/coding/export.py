@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowerbound.coding.emissions import CodedBernoulli, CodedLogistic
+from lowerbound.coding.emissions import CodedBernoulli, CodedLogistics
 from lowerbound.coding.exact_layers import ExactLayer
 from lowerbound.coding.heads import GridHeads, GridPosterior, GridPrior
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 from lowerbound.models import (
     HierarchicalVariationalAutoencoder,
     LadderVariationalAutoencoder,
@@ -60,7 +61,8 @@ EXACT_AS_THEY_ARE = (
 )
 CODED: dict[type, Callable[[Any], nn.Module]] = {
     Bernoulli: CodedBernoulli,
-    DiscretizedLogistic: CodedLogistic,
+    DiscretizedLogistic: CodedLogistics,
+    DiscretizedLogisticMixture: CodedLogistics,
 }
 KINDS = (
     VariationalAutoencoder,
@@ -158,7 +160,7 @@ def check_exact(model: Model) -> None:
                 f"{name} is a {type(part).__name__}, which has no exact form; files that decode "
                 "everywhere take a model fitted with --set network.activation=relu, an mlp or "
                 "convolutional network, the gaussian posterior, the standard_normal prior and the "
-                "bernoulli or discretized_logistic likelihood"
+                "bernoulli, discretized_logistic or discretized_logistic_mixture likelihood"
             )
 
 
