@@ -14,9 +14,12 @@ from lowerbound.errors import DataError
 from lowerbound.factor_analysis import (
     CHUNK,
     RIDGES,
+    Alike,
+    Cells,
     FactorAnalysis,
     chosen_ridge,
     fit_factor_analysis,
+    held_out_cells,
 )
 
 FEATURES, LATENT = 7, 3
@@ -108,6 +111,36 @@ def test_the_ridge_is_chosen_by_hidden_cells() -> None:
     assert chosen_ridge(x, mask, LATENT) == min(RIDGES)
     many = noise.repeat(200, 1)
     assert chosen_ridge(many, torch.ones_like(many, dtype=torch.bool), 2) == min(RIDGES)
+
+
+def test_rows_that_observe_the_same_cells_share_a_covariance_and_nothing_else() -> None:
+    """Sums over patterns against sums over rows, each row with a posterior of its own."""
+    model = truth()
+    x, mask = rows(model, CHUNK + 300)
+    mask = mask[:5].repeat(len(x) // 5 + 1, 1)[: len(x)]  # five patterns, one cut by a chunk
+    x = torch.where(mask, x.nan_to_num(7.0), float("nan"))
+    cells = Cells.of(x, mask)
+    alike = list(Alike.among(cells))
+    assert sum(len(each.masks) for each in alike) <= 6
+    mean, factor = model.posterior(x, mask)
+    h = torch.cat((mean, torch.ones_like(mean[:, :1])), 1)
+    second = h.unsqueeze(2) * h.unsqueeze(1)
+    second[:, :-1, :-1] += torch.linalg.inv(factor @ factor.mT)
+    moments = cells.expect(model, alike)
+    seen = mask.double()
+    torch.testing.assert_close(moments.second, torch.einsum("nj,nab->jab", seen, second))
+    torch.testing.assert_close(moments.cross, (seen * cells.filled).T @ h)
+    torch.testing.assert_close(moments.square, (seen * cells.filled.square()).sum(0))
+
+
+def test_a_tenth_of_each_column_is_hidden_in_few_patterns() -> None:
+    hidden = held_out_cells(torch.ones(20_000, 30, dtype=torch.bool), seed=0)
+    share = hidden.double().mean(0)
+    assert (share - 0.1).abs().max() < 0.02
+    assert (hidden.sum(1) == 3).all()
+    assert len(torch.unique(hidden, dim=0)) == 40
+    other = held_out_cells(torch.ones(20_000, 30, dtype=torch.bool), seed=1)
+    assert not torch.equal(other, hidden)
 
 
 def test_complete_data_agree_with_scikit_learn() -> None:

@@ -41,11 +41,11 @@ def unpack(packed: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """(rows, numbers) to the mean (rows, dim) and the factor (rows, dim, dim)."""
     mean, heads = packed.split([dim, count(dim) - dim], 1)
     row, column = torch.tril_indices(dim, dim, device=packed.device)
-    log_scale = _bounded(heads[:, _diagonal(dim, packed)], MAX_LOG_SCALE)
+    log_scale = _bounded(heads.index_select(1, _diagonal(dim, packed)), MAX_LOG_SCALE)
     scale = torch.exp(log_scale)
     ratio = torch.where(row == column, 1.0, _bounded(heads, MAX_RATIO))
     zeros = heads.new_zeros(len(heads), dim * dim)
-    factor = zeros.index_copy(1, row * dim + column, ratio * scale[:, row])
+    factor = zeros.index_copy(1, row * dim + column, ratio * scale.index_select(1, row))
     return mean, factor.unflatten(1, (dim, dim))
 
 
@@ -58,11 +58,11 @@ def pack(mean: Tensor, factor: Tensor) -> Tensor:
     """
     dim = mean.shape[1]
     row, column = torch.tril_indices(dim, dim, device=mean.device)
-    entries = factor.flatten(1)[:, row * dim + column]
-    scale = entries[:, _diagonal(dim, mean)]
-    ratio = entries / scale[:, row]
+    entries = factor.flatten(1).index_select(1, row * dim + column)
+    scale = entries.index_select(1, _diagonal(dim, mean))
+    ratio = entries / scale.index_select(1, row)
     log_scale = _unbounded(torch.log(scale), MAX_LOG_SCALE)
-    heads = torch.where(row == column, log_scale[:, row], _unbounded(ratio, MAX_RATIO))
+    heads = torch.where(row == column, log_scale.index_select(1, row), _unbounded(ratio, MAX_RATIO))
     return torch.cat((mean, heads), 1)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lowerbound.data import Dataset, duplicates, load
-from lowerbound.data.duplicates import distinct
+from lowerbound.data.duplicates import distinct, same_rows
 
 RNG = np.random.default_rng(0)
 
@@ -50,3 +50,12 @@ def test_rows_that_hardly_repeat_are_left_alone() -> None:
 def test_a_hash_that_fails_merges_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "_hashes", lambda words: np.zeros(len(words), np.uint64))
     assert distinct(repeated()) is None
+
+
+def test_the_first_of_each_kind_of_row_and_the_kind_of_every_row() -> None:
+    words = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [3.0, 4.5]])
+    first, place = same_rows(words) or (None, None)
+    assert first is not None
+    assert first.tolist() == [0, 1, 3]
+    assert place.tolist() == [0, 1, 0, 2]
+    assert same_rows(words[1:]) is None

@@ -26,6 +26,7 @@ from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from lowerbound.registry import Registry
 from lowerbound.training import TrainingOptions
+from lowerbound.training.pace import LARGE_TABLE, OF_LARGE_TABLES, USUAL
 from tests.docs.pages import DOCS, PAGES, blocks, code_words, name_of, prose, section, sections
 
 PAGE_OF: dict[str, tuple[Registry[Any], str]] = {
@@ -121,9 +122,14 @@ def test_defaults_are_those_of_training() -> None:
     text = section(DOCS / "training.md", "Options").text
     defaults = defaults_of(TrainingOptions)
     found = list(said_defaults(text))
-    assert len(found) >= 7
+    assert len(found) >= 5
     for option, said in found:
         assert same(said, defaults[option]), f"{option} is {defaults[option]}, not {said}"
+    for name in ("batch_size", "learning_rate"):  # these are taken from the data
+        usual, large = (getattr(pace, name) for pace in (USUAL, OF_LARGE_TABLES))
+        assert f"unless given {usual:g}, and {large:g} for" in text
+    assert f"{USUAL.passes:,} / √rows ({OF_LARGE_TABLES.passes:,} / √rows for a table" in text
+    assert text.count(f"{LARGE_TABLE:,} training rows") == 2
 
 
 def test_defaults_are_read() -> None:

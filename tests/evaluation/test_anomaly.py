@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.evaluation import anomaly
 from lowerbound.evaluation.anomaly import AMONG_ANOMALIES, OF_PICTURES, Looks, Reference, look
 from lowerbound.evaluation.explanation import shares
 from lowerbound.evaluation.likelihood import score
@@ -202,3 +205,20 @@ def test_rows_that_repeat_are_looked_at_once() -> None:
     for name in ("bound", "reconstruction", "row", "place"):
         expected = getattr(once, name)[np.arange(40) % 12]
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-6)
+
+
+def test_rows_that_repeat_ask_for_their_neighbors_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = look(oracle.model("exact"), ROWS)
+    reference = Reference.of(looks, neighbors=3)
+    once = reference.scores(looks, "latent")
+    asked: list[int] = []
+
+    class Counting(anomaly.cKDTree):  # type: ignore[misc]
+        def query(self, rows: np.ndarray, *args: Any, **named: Any) -> Any:  # type: ignore[type-arg]
+            asked.append(len(rows))
+            return super().query(rows, *args, **named)
+
+    monkeypatch.setattr(anomaly, "cKDTree", Counting)
+    place = np.arange(900) % 300
+    np.testing.assert_allclose(reference.scores(looks.rows(place), "latent"), once[place])
+    assert max(asked) <= 310  # equal rows may differ in the last bit of their codes

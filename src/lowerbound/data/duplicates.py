@@ -22,20 +22,31 @@ def distinct(dataset: Dataset) -> tuple[Dataset, Array] | None:
     Rows are the same where values, missing cells and what a conditional model is told agree bit by
     bit. They are found by a 64-bit hash and compared with the row that they are taken for.
     """
+    same = same_rows(_words(dataset)) if len(dataset) > 1 else None
+    return None if same is None else (dataset.subset(same[0]), same[1])
+
+
+def same_rows(words: Array) -> tuple[Array, Array] | None:
+    """The first of each kind of row, (kinds,), and the kind of every row, (rows,).
+
+    Args:
+        words: rows as numbers of 64 bits, (rows, words); what they mean does not matter.
+
+    Returns:
+        None where few rows repeat.
+    """
     import pandas as pd
 
-    if len(dataset) < 2:
-        return None
-    words = _words(dataset)
+    words = words.view(np.uint64)
     place, _ = pd.factorize(_hashes(words))
-    count = int(place.max()) + 1
-    if count > WORTH * len(dataset):
+    count = int(place.max(initial=-1)) + 1
+    if count > WORTH * len(words):
         return None
     first = np.empty(count, dtype=np.int64)
-    first[place[::-1]] = np.arange(len(dataset))[::-1]
+    first[place[::-1]] = np.arange(len(words))[::-1]
     if not np.array_equal(words, words[first[place]]):  # once in 10^8 tables of a million rows
         return None
-    return dataset.subset(first), place
+    return first, place
 
 
 def _words(dataset: Dataset) -> Array:

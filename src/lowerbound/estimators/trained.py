@@ -28,8 +28,8 @@ class TrainedEstimator(LatentVariableEstimator):
     likelihood_options: Mapping[str, Any] | None = None
     epochs: int | None = TrainingOptions.epochs
     minutes: float | None = TrainingOptions.minutes
-    batch_size: int = TrainingOptions.batch_size
-    learning_rate: float = TrainingOptions.learning_rate
+    batch_size: int | None = TrainingOptions.batch_size
+    learning_rate: float | None = TrainingOptions.learning_rate
     precision: str = TrainingOptions.precision
     compile: str = TrainingOptions.compile
     validation: float = TrainingOptions.validation

@@ -61,8 +61,8 @@ class VAE(TrainedEstimator):
         n_importance: K, latents drawn per row when scoring; see ``score_samples``.
         epochs: passes over the rows; None: from their number, unless ``minutes`` is given.
         minutes: training time; of it and ``epochs`` the first to be used up ends the training.
-        batch_size: rows per update.
-        learning_rate: Adam's step size at its highest.
+        batch_size: rows per update; None: 128, or 512 of a large table.
+        learning_rate: Adam's step size at its highest; None: 0.001, or 0.006 for a large table.
         precision: "auto", "float32" or "bf16" (arithmetic only).
         compile: "auto", "on" or "off".
         validation: share of the rows held out for early stopping.

@@ -30,7 +30,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.duplicates import distinct
+from lowerbound.data.duplicates import distinct, same_rows
 from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.passes import MEMORY, dry_run, first_row
@@ -226,9 +226,16 @@ class Reference:
         own = np.square((looks.row - looks.place) / self.scale).sum(1)
         standard = (looks.place - self.shift) / self.scale
         inside = standard @ self.directions
+        return np.asarray(np.sqrt(own + np.square(self._distance(inside, k))))
+
+    def _distance(self, inside: Array, k: int) -> Array:
+        """To the k-th nearest reference row among the codes, (rows,); asked once of equal rows."""
+        same = same_rows(np.ascontiguousarray(inside))
+        asked = inside if same is None else inside[same[0]]
         tree = cKDTree(self.places, LEAF)
-        near, _ = tree.query(inside, k=[k], workers=torch.get_num_threads())
-        return np.asarray(np.sqrt(own + np.square(near[:, 0])))
+        near, _ = tree.query(asked, k=[k], workers=torch.get_num_threads())
+        found: Array = near[:, 0]
+        return found if same is None else found[same[1]]
 
 
 def combination(dataset: Dataset, clean: bool = True) -> tuple[str, ...]:

@@ -192,15 +192,15 @@ class Columns(Input):
 
     def _raw(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
         """Linear values before they are standardized, and which of them were seen, (rows, F)."""
-        mixed = x[:, self.mixed]
+        mixed = x.index_select(1, self.mixed)
         atom = is_atom(mixed)
         values = torch.cat(
             (
-                x[:, self.code] / self.span,
-                torch.log1p(x[:, self.count]),
+                x.index_select(1, self.code) / self.span,
+                torch.log1p(x.index_select(1, self.count)),
                 atom.to(x.dtype),
                 mixed,
-                (x[:, self.indicated] == self.level).to(x.dtype),
+                (x.index_select(1, self.indicated) == self.level).to(x.dtype),
             ),
             1,
         )
@@ -257,7 +257,7 @@ class _Table(nn.Module):
         self.vectors = nn.Embedding(int(entries.sum()), width)
 
     def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        code = x[:, self.column].long()
+        code = x.index_select(1, self.column).long()
         known = (code >= 0) & (code < self.levels)
         if observed is not None:
             known = known & observed[:, self.column]

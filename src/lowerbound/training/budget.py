@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lowerbound.training.options import TrainingOptions
 
 FEWEST_UPDATES = 2_000
+PASSES = 12_000  # over the rows, times the square root of their number
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Budget:
     chosen: int | None = None
 
     @classmethod
-    def of(cls, options: TrainingOptions, rows: int, batch_size: int) -> Budget:
-        """The limits that the options set for so many rows."""
+    def of(
+        cls, options: TrainingOptions, rows: int, batch_size: int, passes: int = PASSES
+    ) -> Budget:
+        """The limits that the options set for so many rows; ``passes`` as ``default_epochs``."""
         epochs, chosen = options.epochs, None
         if epochs is None and options.updates is None and options.minutes is None:
-            epochs = chosen = default_epochs(rows, batch_size)
+            epochs = chosen = default_epochs(rows, batch_size, passes)
         limits = [options.updates] if options.updates is not None else []
         if epochs is not None:
             limits.append(math.ceil(epochs * rows / batch_size))
@@ -42,10 +45,10 @@ class Budget:
         return min(1.0, max(by_updates, by_time))
 
 
-def default_epochs(rows: int, batch_size: int) -> int:
+def default_epochs(rows: int, batch_size: int, passes: int = PASSES) -> int:
     """Fewer passes over larger data: 12,000 / sqrt(rows), 5 to 400, and 2,000 updates at least.
 
-    60,000 rows get 49 epochs, 1,797 get 283.
+    60,000 rows get 49 epochs, 1,797 get 283. ``passes`` takes the place of the 12,000.
     """
-    by_size = min(max(round(12_000 / math.sqrt(rows)), 5), 400)
+    by_size = min(max(round(passes / math.sqrt(rows)), 5), 400)
     return max(by_size, math.ceil(FEWEST_UPDATES * batch_size / rows))

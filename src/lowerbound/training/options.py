@@ -24,8 +24,12 @@ class TrainingOptions:
     epochs: int | None = option(None, "passes over the training data (default: from its size)")
     updates: int | None = option(None, "optimizer updates")
     minutes: float | None = option(None, "training time")
-    batch_size: int = option(128, "rows per update; at most all of them")
-    learning_rate: float = option(1e-3, "Adam's step size at its highest")
+    batch_size: int | None = option(
+        None, "rows per update; at most all of them (default: 128; 512 of a large table)"
+    )
+    learning_rate: float | None = option(
+        None, "Adam's step size at its highest (default: 0.001; 0.006 for a large table)"
+    )
     schedule: Literal["constant", "linear", "cosine"] = option(
         "cosine", "how the step size falls: constant, linear or cosine"
     )
@@ -54,11 +58,10 @@ class TrainingOptions:
     threads: int = option(0, "processor threads; 0 = one for small updates, else torch's choice")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "updates", "minutes"):
+        for name in _POSITIVE_OR_OPEN:
             value = getattr(self, name)
             _check(value is None or value > 0, name, "positive", value)
-        for name in ("batch_size", "learning_rate", "adam_eps"):
-            _check(getattr(self, name) > 0, name, "positive", getattr(self, name))
+        _check(self.adam_eps > 0, "adam_eps", "positive", self.adam_eps)
         for name in _NOT_NEGATIVE:
             _check(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("weight_average", "validation"):
@@ -68,9 +71,11 @@ class TrainingOptions:
         _check(share is None or 0 <= share <= 1, "masking", "between 0 and 1", share)
         for name, words in _WORDS.items():
             _check(getattr(self, name) in words, name, " or ".join(words), getattr(self, name))
-        _check(math.isfinite(self.learning_rate), "learning_rate", "finite", self.learning_rate)
+        rate = self.learning_rate
+        _check(rate is None or math.isfinite(rate), "learning_rate", "finite", rate)
 
 
+_POSITIVE_OR_OPEN = ("epochs", "updates", "minutes", "batch_size", "learning_rate")
 _NOT_NEGATIVE = (
     "warm_up",
     "gradient_clip",

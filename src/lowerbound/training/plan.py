@@ -17,6 +17,7 @@ from lowerbound.training.engine import Update
 from lowerbound.training.feed import Feed
 from lowerbound.training.held_out import updates_between
 from lowerbound.training.options import TrainingOptions
+from lowerbound.training.pace import pace_of
 from lowerbound.training.progress import clock
 from lowerbound.training.units import is_mass
 
@@ -33,6 +34,7 @@ class Plan:
 
     Attributes:
         batch_size: rows per update.
+        learning_rate: Adam's step size at its highest.
         updates: the budget's limits; see ``Budget``.
         minutes: the budget's limits.
         record_every: updates from one record, and validation, to the next.
@@ -43,6 +45,7 @@ class Plan:
     """
 
     batch_size: int
+    learning_rate: float
     updates: int | None
     minutes: float | None
     record_every: int
@@ -65,18 +68,19 @@ def decide(
     options: TrainingOptions,
 ) -> Plan:
     """The plan of a run that begins; nothing moves, random state neither."""
-    batch_size = min(options.batch_size, len(dataset))
-    budget = Budget.of(options, len(dataset), batch_size)
-    work = Work(Update(model, objective), dataset, batch_size, budget)
+    pace = pace_of(model, len(dataset), options)
+    budget = Budget.of(options, len(dataset), pace.batch_size, pace.passes)
+    work = Work(Update(model, objective), dataset, pace.batch_size, budget)
     precision, reason = _precision(options, work)
     compiled, obstacle = _compiled(options, precision, work)
     held_out = len(validation) if validation is not None else 0
     slow = precision == "bf16"
     return Plan(
-        batch_size=batch_size,
+        batch_size=pace.batch_size,
+        learning_rate=pace.learning_rate,
         updates=budget.updates,
         minutes=budget.minutes,
-        record_every=updates_between(len(dataset), held_out, batch_size, slow),
+        record_every=updates_between(len(dataset), held_out, pace.batch_size, slow),
         precision=precision,
         compiled=compiled,
         threads=_threads(options, work),
@@ -90,7 +94,7 @@ def sentence(plan: Plan, options: TrainingOptions, rows: int, held_out: int) -> 
         f"{rows:,} rows" + (f" and {held_out:,} held out" if held_out else ""),
         _limits(plan, rows),
         f"batches of {plan.batch_size}",
-        _optimizer(options),
+        _optimizer(plan, options),
         f"{plan.precision}, {'compiled' if plan.compiled else 'not compiled'}"
         + (f" ({plan.reason})" if plan.reason else ""),
         f"{plan.threads} thread" + ("s" if plan.threads > 1 else ""),
@@ -186,9 +190,9 @@ def _limits(plan: Plan, rows: int) -> str:
     return " or ".join(limits)
 
 
-def _optimizer(options: TrainingOptions) -> str:
+def _optimizer(plan: Plan, options: TrainingOptions) -> str:
     name = "AdamW" if options.weight_decay else "Adam"
-    words = [f"{name} {options.learning_rate:g}", f"{options.schedule} schedule"]
+    words = [f"{name} {plan.learning_rate:g}", f"{options.schedule} schedule"]
     if options.warm_up:
         words.append(f"warm-up over {options.warm_up:,} updates")
     if options.gradient_clip:

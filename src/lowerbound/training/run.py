@@ -70,7 +70,7 @@ class Run:
         self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
         self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
         self.bits = generator(options.seed, "bits", self.feed.device)
-        self.schedule = Schedule(options.schedule, options.learning_rate, options.warm_up)
+        self.schedule = Schedule(options.schedule, plan.learning_rate, options.warm_up)
         decay = options.weight_average
         self.average = WeightAverage(model, decay) if decay else None
         self.best = Best(options.patience)

