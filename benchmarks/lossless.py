@@ -64,7 +64,7 @@ CELLS: dict[str, Cell] = {
     ),
     "levels": Cell(
         "256 levels, one level of latents",
-        60,
+        40,
         model=dense("discretized_logistic_mixture", [400, 400], 40, components=5),
         batch_size=128,
         source="grey_mnist",

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding.bits_back import Plan, decode_rows, encode_rows, groups, pop_rows, push_rows
+from lowerbound.coding.bits_back import (
+    decode_rows,
+    encode_rows,
+    lent_bits,
+    pop_rows,
+    push_rows,
+)
 from lowerbound.coding.export import export_integer
+from lowerbound.coding.plan import Plan
 from lowerbound.coding.stack import Stack, from_bytes, seed_words, to_bytes
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
@@ -70,21 +77,15 @@ def test_popping_restores_what_lay_below(kind: str) -> None:
     np.testing.assert_array_equal(stack.words(), seed_words(800))
 
 
-def test_groups_follow_the_plan() -> None:
-    for rows, divisor in ((1, 2), (7, 2), (1000, 2), (1000, 16)):
-        found = list(groups(rows, divisor))
-        assert [part.start for part in found] == [0, *(part.stop for part in found)][:-1]
-        assert found[-1].stop == rows
-        assert all(
-            part.stop - part.start == 1 or (part.stop - part.start) * divisor <= part.start
-            for part in found
-        )
-
-
-def test_the_start_costs_little_more_than_the_first_latents() -> None:
-    model, x = exported("mlp")
-    plan = encode_rows(model, x[:1]).plan
-    assert plan.seed * 32 < 6 * 20 + 5 * 32
+def test_few_rows_pay_for_few_latents() -> None:
+    """The first rows do without latents that nothing could lend bits to."""
+    model, x = exported("ladder")
+    lent = lent_bits(model, x[:1])
+    assert lent == sorted(lent)
+    stream = encode_rows(model, x[:30])
+    assert sum(stream.plan.ramp) > 0
+    paid = 8 * len(encode_rows(model, x[:30], Plan(-(-2 * lent[-1] // 32), 12)).payload)
+    assert 8 * len(stream.payload) < paid
 
 
 def test_another_model_or_plan_is_noticed() -> None:
@@ -94,7 +95,12 @@ def test_another_model_or_plan_is_noticed() -> None:
     with pytest.raises(BitstreamError, match="another model, or damaged"):
         decode_rows(other, stream.payload, 20, stream.plan)
     with pytest.raises(BitstreamError, match="another model, or damaged"):
-        decode_rows(model, stream.payload, 20, Plan(stream.plan.seed + 1, stream.plan.divisor))
+        decode_rows(
+            model,
+            stream.payload,
+            20,
+            Plan(stream.plan.seed + 1, stream.plan.divisor, stream.plan.ramp),
+        )
 
 
 @pytest.mark.parametrize("payload", [b"", b"123", to_bytes(np.array([5, 0], np.uint32))])

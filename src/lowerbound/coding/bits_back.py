@@ -9,9 +9,7 @@ bits, on average the negative evidence lower bound. Whoever pops all that knows 
 and pushes the latents back: the stack is as it was. Nothing here knows a model's kind: the
 traversal is its own ``forward``, and ``choose`` pops or replays.
 
-The first row has nothing to pop from but the seed, and pays for its latents in full. Rows go in
-groups, since networks are fast on many rows; each group is a share of the rows below it, so that
-what those left on the stack suffices, and the seed need only serve one row.
+The first row has nothing to pop from but a seed: see ``lowerbound.coding.plan``.
 
 Sources: Townsend et al. 2019 (with ANS); Kingma et al. 2019 (Markov chains, Bit-Swap).
 """
@@ -19,7 +17,7 @@ Sources: Townsend et al. 2019 (with ANS); Kingma et al. 2019 (Markov chains, Bit
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,15 +27,16 @@ from torch.distributions import Distribution
 
 from lowerbound.coding.emissions import CodedEmission
 from lowerbound.coding.grid_normal import GridNormal, Order
-from lowerbound.coding.stack import Array, Stack, from_bytes, seed_words, to_bytes
+from lowerbound.coding.plan import ALL, MOST_DIVISOR, Plan
+from lowerbound.coding.stack import WORD, Array, Stack, from_bytes, seed_words, to_bytes
 from lowerbound.errors import BitstreamError, UnsupportedError
 from lowerbound.models import HierarchicalVariationalAutoencoder, Model
 from lowerbound.trace import Batch, Emission, Trace, proposer
 
-MOST_TOGETHER = 64  # rows of a group
-SEED_BITS = 24  # per latent of the first row, more than any can take
+SEED_BITS = 24  # per latent, more than any can take
+LEAST_SEED = 2  # words, as many as the coder's own state
 LEAST_BITS = 64  # on the stack after latents were popped; below, they would be made of nothing
-MOST_DIVISOR = 1 << 12
+MARGIN = 1.25  # what the next row may take, of what the first takes
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
 Told = Callable[[int, int], None]
@@ -49,15 +48,21 @@ class Underflow(Exception):
 
 @dataclass
 class Pop:
-    """Decides latents by popping them, and remembers under what, in that order."""
+    """Decides latents by popping them, and remembers under what, in that order.
+
+    Those below the uppermost ``levels`` are where the prior expects them.
+    """
 
     stack: Stack
+    levels: int = ALL
     popped: list[tuple[GridNormal, Tensor]] = field(default_factory=list)
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
     ) -> Tensor:
         source = _grid(proposer(posterior, prior))
+        if level >= self.levels:
+            return _expected(prior, source)
         z = source.decode(self.stack, POSTERIOR if posterior is not None else PRIOR)
         if self.stack.bits < LEAST_BITS:
             raise Underflow
@@ -73,11 +78,14 @@ class Replay:
     """Decides latents as they were, and remembers what proposed each, in the order of asking."""
 
     latents: Sequence[Tensor]
+    levels: int = ALL
     asked: list[tuple[GridNormal, Tensor]] = field(default_factory=list)
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
     ) -> Tensor:
+        if level >= self.levels:
+            return _expected(prior, _grid(proposer(posterior, prior)))
         z = self.latents[level]
         self.asked.append((_grid(proposer(posterior, prior)), z))
         return z
@@ -119,26 +127,26 @@ class Swap(Pop):
 
 
 @torch.no_grad()
-def push_rows(model: Model, batch: Batch, stack: Stack) -> None:
-    """Push the rows of a batch together."""
+def push_rows(model: Model, batch: Batch, stack: Stack, levels: int = ALL) -> None:
+    """Push the rows of a batch together, with so many levels of latents, the uppermost."""
     if isinstance(model, HierarchicalVariationalAutoencoder):
         _push_chain(model, batch, stack)
         return
-    trace = model(batch, Pop(stack))
+    trace = model(batch, Pop(stack, levels))
     _coded(trace.likelihood).encode(stack, batch.filled)
-    for step in reversed(trace.steps):
+    for step in reversed(trace.steps[:levels]):
         _prior_of(step.prior, step.z).encode(stack, step.z, PRIOR)
 
 
 @torch.no_grad()
-def pop_rows(model: Model, rows: int, stack: Stack) -> Tensor:
-    """Pop that many rows, (rows, *event)."""
+def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor:
+    """Pop that many rows, (rows, *event), that were pushed with so many levels."""
     if isinstance(model, HierarchicalVariationalAutoencoder):
         return _pop_chain(model, rows, stack)
-    pop = Pop(stack)
+    pop = Pop(stack, levels)
     trace = model.imagine(Batch(state=torch.zeros(rows, 0)), pop)  # type: ignore[operator]
     x = _coded(trace.likelihood).decode(stack)
-    replay = Replay([z for _, z in pop.popped])
+    replay = Replay([z for _, z in pop.popped], levels)
     model(Batch(x), replay)
     for posterior, z in reversed(replay.asked):
         posterior.encode(stack, z, POSTERIOR)
@@ -170,28 +178,6 @@ def _pop_chain(model: HierarchicalVariationalAutoencoder, rows: int, stack: Stac
     return x
 
 
-def groups(rows: int, divisor: int) -> Iterator[slice]:
-    """In what groups so many rows are pushed: each a ``divisor``-th of the rows below it."""
-    start = 0
-    while start < rows:
-        size = max(1, min(start // divisor, MOST_TOGETHER, rows - start))
-        yield slice(start, start + size)
-        start += size
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a decoder is told beside the payload.
-
-    Attributes:
-        seed: words that a stream begins with.
-        divisor: by which the size of groups is found.
-    """
-
-    seed: int
-    divisor: int
-
-
 @dataclass(frozen=True)
 class Stream:
     """Rows as bits.
@@ -215,53 +201,72 @@ def encode_rows(
     Args:
         model: in whole numbers.
         x: the rows, on the likelihood's levels.
-        plan: the least that the stream begins with, and the least divisor; None: found.
+        plan: a first guess; None: found.
         told: hears of the rows done and the bits so far.
 
     Raises:
         UnsupportedError: latents take so many more bits than rows that no plan serves.
     """
-    seed, divisor = (_first_seed(model, x), 2) if plan is None else (plan.seed, plan.divisor)
-    while divisor <= MOST_DIVISOR:
-        tried = Plan(seed, divisor)
+    margin = MARGIN
+    tried = plan or first_plan(model, x, margin)
+    while tried.divisor <= MOST_DIVISOR:
         try:
             payload = _pushed(model, x, tried, told)
             return Stream(payload, zlib.crc32(symbols(model, x)), tried)
         except Underflow:
-            divisor, seed = divisor * 2, seed + 1
+            margin *= MARGIN
+            found = first_plan(model, x, margin)
+            tried = Plan(max(found.seed, tried.seed) + 1, tried.divisor + 1, found.ramp)
     raise UnsupportedError("the latents of this model take far more bits than its rows have")
+
+
+def first_plan(model: Model, x: Tensor, margin: float) -> Plan:
+    """How many rows do with how few levels, so that none is lent more than lies there.
+
+    A chain's rows always have all levels, and the first pays for them from a longer seed.
+    """
+    lent = [bits * margin for bits in lent_bits(model, x[:1])]
+    if isinstance(model, HierarchicalVariationalAutoencoder):
+        return Plan(LEAST_SEED + 1 + int(max(lent)) // 32, 1)
+    stack = Stack(seed_words(LEAST_SEED))
+    ramp = [0] * len(lent)
+    levels, row = 0, 0
+    while row < len(x):
+        while levels < len(lent) and lent[levels] + LEAST_BITS <= stack.bits:
+            levels += 1
+        if levels == len(lent):
+            break
+        push_rows(model, Batch(x[row : row + 1]), stack, levels)
+        ramp[levels] += 1
+        row += 1
+    while ramp and not ramp[-1]:
+        ramp.pop()
+    return Plan(LEAST_SEED, 1, tuple(ramp))
+
+
+@torch.no_grad()
+def lent_bits(model: Model, x: Tensor) -> list[int]:
+    """Bits that rows' latents are lent: of the uppermost level, the two uppermost, ..."""
+    latents: int = model.latent_dim  # type: ignore[assignment]
+    stack = Stack(seed_words(-(-len(x) * latents * SEED_BITS // 32) + 4))
+    before, found = stack.bits, []
+
+    def pop(level: int, posterior: Distribution | None, prior: Distribution | None) -> Tensor:
+        z = _grid(proposer(posterior, prior)).decode(stack, POSTERIOR)
+        found.append(before - stack.bits)
+        return z
+
+    model(Batch(x), pop)
+    return found
 
 
 def _pushed(model: Model, x: Tensor, plan: Plan, told: Told | None) -> bytes:
     stack = Stack(seed_words(plan.seed))
-    for chosen in groups(len(x), plan.divisor):
-        push_rows(model, Batch(x[chosen]), stack)
+    for group in plan.groups(len(x)):
+        push_rows(model, Batch(x[group.rows]), stack, group.levels)
         if told is not None:
-            told(chosen.stop, stack.bits)
+            told(group.rows.stop, stack.bits)
     return to_bytes(stack.words())
-
-
-def _first_seed(model: Model, x: Tensor) -> int:
-    """Words enough for the first row, and few more."""
-    latents: int = model.latent_dim  # type: ignore[assignment]
-    ample = -(-latents * SEED_BITS // 32) + 4
-    stack = Lowest(seed_words(ample))
-    push_rows(model, Batch(x[:1]), stack)
-    return ample - max(stack.lowest - LEAST_BITS, 0) // 32 + 1
-
-
-class Lowest(Stack):
-    """A stack that remembers how low it was."""
-
-    lowest = 1 << 62
-
-    def push_uniform(self, values: Array, sizes: Array) -> None:
-        self.lowest = min(self.lowest, self.bits)
-        super().push_uniform(values, sizes)
-
-    def push_bits(self, values: Array, ones: Array) -> None:
-        self.lowest = min(self.lowest, self.bits)
-        super().push_bits(values, ones)
 
 
 def decode_rows(
@@ -274,16 +279,22 @@ def decode_rows(
     """
     stack = Stack(from_bytes(payload))
     parts: list[Tensor] = []
-    for chosen in reversed(list(groups(rows, plan.divisor))):
-        parts.append(pop_rows(model, chosen.stop - chosen.start, stack))
+    for group in reversed(list(plan.groups(rows))):
+        parts.append(pop_rows(model, group.size, stack, group.levels))
+        if stack.bits < WORD * (plan.seed - 1):
+            raise _another_stream()
         if told is not None:
-            told(rows - chosen.start, stack.bits)
+            told(rows - group.rows.start, stack.bits)
     if not np.array_equal(stack.words(), seed_words(plan.seed)):
-        raise BitstreamError(
-            "what lies below the decoded rows is not what every stream begins with: it was written "
-            "with another model, or damaged"
-        )
+        raise _another_stream()
     return torch.cat(parts[::-1])
+
+
+def _another_stream() -> BitstreamError:
+    return BitstreamError(
+        "what lies below the decoded rows is not what every stream begins with: it was written "
+        "with another model, or damaged"
+    )
 
 
 def symbols(model: Model, x: Tensor) -> bytes:
@@ -305,3 +316,9 @@ def _prior_of(prior: Distribution, z: Tensor) -> GridNormal:
 def _coded(emission: Emission) -> CodedEmission:
     assert isinstance(emission, CodedEmission), "the model is not in whole numbers"
     return emission
+
+
+def _expected(prior: Distribution | None, source: GridNormal) -> Tensor:
+    """Where the prior expects a latent, for as many rows as ``source`` has."""
+    assert prior is not None, "a chain's priors are not known when its latents are decided"
+    return prior.mean.expand(source.batch_shape + source.event_shape)

@@ -1,7 +1,7 @@
 """Rows in a file and back: streams of bits-back coding in a container.
 
-Settings of the kind ``bits_back``, each a varint: rows per chunk, words that each stream begins
-with, divisor of groups. Chunks hold so many rows each, the last what is left.
+Settings of the kind ``bits_back``, each a varint: rows per chunk, and the plan's numbers. Chunks
+hold so many rows each, the last what is left.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ import torch
 from torch import Tensor
 
 from lowerbound.coding import container, varint
-from lowerbound.coding.bits_back import Plan, Stream, decode_rows, encode_rows, symbols
+from lowerbound.coding.bits_back import (
+    LEAST_SEED,
+    Stream,
+    decode_rows,
+    encode_rows,
+    symbols,
+)
 from lowerbound.coding.container import Container
 from lowerbound.coding.header import HASH_BYTES
+from lowerbound.coding.plan import MOST_DIVISOR, Plan
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
 
@@ -58,8 +65,7 @@ def write_rows(
         OSError: it could not be written.
     """
     streams = _streams(model, x, chunk_rows, progress)
-    plan = streams[0].plan
-    settings = b"".join(map(varint.encode, (chunk_rows, plan.seed, plan.divisor)))
+    settings = varint.encode(min(chunk_rows, len(x))) + streams[0].plan.to_bytes()
     chunks = [(stream.payload, stream.checksum) for stream in streams]
     container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
 
@@ -119,13 +125,13 @@ def _read_settings(file: Container) -> tuple[int, Plan]:
         BitstreamError: they make no sense, or do not fit the chunks.
     """
     try:
-        chunk_rows, seed, divisor = varint.decode_all(file.header.settings)
+        chunk_rows, seed, divisor, *ramp = varint.decode_all(file.header.settings)
     except ValueError as error:
         raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
     rows = file.header.shape[0]
     chunks = -(-rows // chunk_rows) if chunk_rows else 0
-    if chunks != len(file.header.chunks) or not seed or not divisor:
+    if chunks != len(file.header.chunks) or seed < LEAST_SEED or divisor > MOST_DIVISOR:
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
-    if seed * 4 > max(entry.length for entry in file.header.chunks):
+    if seed * 4 > max(entry.length for entry in file.header.chunks) or sum(ramp) > chunk_rows:
         raise BitstreamError(f"{file.name} claims to begin with more than it holds")
-    return chunk_rows, Plan(seed, divisor)
+    return chunk_rows, Plan(seed, divisor, tuple(ramp))

@@ -1,0 +1,62 @@
+"""In what groups the rows of a stream are put on the stack, and how many of their latents.
+
+What lies on the stack has to lend the latents' bits, and at first nothing lies there. So the first
+rows do with fewer levels of latents, the coarsest, at the price of more bits for their numbers;
+each leaves the stack higher. Rows after them go in groups, since networks are fast on many rows,
+each group a share of the rows before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lowerbound.coding import varint
+
+MOST_TOGETHER = 64  # rows of a group
+MOST_DIVISOR = 12  # as a power of two
+ALL = 1 << 30  # levels
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are pushed together, and how many levels of latents they have, the coarsest."""
+
+    rows: slice
+    levels: int = ALL
+
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return int(self.rows.stop - self.rows.start)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a decoder is told beside the payload.
+
+    Attributes:
+        seed: words that a stream begins with.
+        divisor: groups are at most the rows before them over 2 ** divisor.
+        ramp: how many of the first rows have no latents, one level, two, ...
+    """
+
+    seed: int
+    divisor: int
+    ramp: tuple[int, ...] = ()
+
+    def groups(self, rows: int) -> Iterator[Group]:
+        """The groups of so many rows, in the order of pushing."""
+        start = 0
+        for levels, count in enumerate(self.ramp):
+            for row in range(start, min(start + count, rows)):
+                yield Group(slice(row, row + 1), levels)
+            start += count
+        while start < rows:
+            size = max(1, min(start >> self.divisor, MOST_TOGETHER, rows - start))
+            yield Group(slice(start, start + size))
+            start += size
+
+    def to_bytes(self) -> bytes:
+        """As varints."""
+        return b"".join(map(varint.encode, (self.seed, self.divisor, *self.ramp)))

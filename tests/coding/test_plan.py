@@ -1,0 +1,31 @@
+"""Groups of rows: all of them once, none larger than its share of those before."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowerbound.coding import varint
+from lowerbound.coding.plan import ALL, MOST_TOGETHER, Plan
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 1000])
+@pytest.mark.parametrize("plan", [Plan(2, 1), Plan(2, 4), Plan(5, 1, (2, 0, 3))])
+def test_groups_follow_the_plan(plan: Plan, rows: int) -> None:
+    found = list(plan.groups(rows))
+    starts = [group.rows.start for group in found]
+    assert starts == [0, *(group.rows.stop for group in found)][:-1]
+    assert found[-1].rows.stop == rows
+    ramp = sum(plan.ramp)
+    for group in found:
+        before = group.rows.start
+        assert group.size == 1 or group.size <= min(before >> plan.divisor, MOST_TOGETHER)
+        assert (group.levels == ALL) == (before >= ramp)
+
+
+def test_the_ramp_counts_rows_by_levels() -> None:
+    levels = [group.levels for group in Plan(2, 1, (2, 0, 3)).groups(6)]
+    assert levels == [0, 0, 2, 2, 2, ALL]
+
+
+def test_a_plan_is_written_as_varints() -> None:
+    assert varint.decode_all(Plan(300, 1, (2, 0, 3)).to_bytes()) == (300, 1, 2, 0, 3)
