@@ -11,7 +11,9 @@ import torch
 from lowerbound.coding.bits_back import (
     decode_rows,
     encode_rows,
+    first_plan,
     lent_bits,
+    paying_plan,
     pop_rows,
     push_rows,
 )
@@ -82,10 +84,19 @@ def test_few_rows_pay_for_few_latents() -> None:
     model, x = exported("ladder")
     lent = lent_bits(model, x[:1])
     assert lent == sorted(lent)
-    stream = encode_rows(model, x[:30])
-    assert sum(stream.plan.ramp) > 0
-    paid = 8 * len(encode_rows(model, x[:30], Plan(-(-2 * lent[-1] // 32), 12)).payload)
-    assert 8 * len(stream.payload) < paid
+    sizes = [
+        len(encode_rows(model, x[:100], plan(model, x, 1.3))) for plan in (first_plan, paying_plan)
+    ]
+    assert sizes[0] < sizes[1]
+    assert len(encode_rows(model, x[:100])) == pytest.approx(sizes[0], rel=0.05)
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_of_few_rows_the_smaller_of_two_plans_is_taken(rows: int) -> None:
+    model, x = exported("mlp")
+    plans = [plan(model, x[:rows], 1.25) for plan in (first_plan, paying_plan)]
+    sizes = [len(encode_rows(model, x[:rows], plan)) for plan in plans]
+    assert len(encode_rows(model, x[:rows])) == min(sizes)
 
 
 def test_another_model_or_plan_is_noticed() -> None:

@@ -36,6 +36,7 @@ from lowerbound.trace import Batch, Emission, Trace, proposer
 SEED_BITS = 24  # per latent, more than any can take
 LEAST_SEED = 2  # words, as many as the coder's own state
 LEAST_BITS = 64  # on the stack after latents were popped; below, they would be made of nothing
+FEW_ROWS = 64  # of which both plans are tried
 MARGIN = 1.25  # what the next row may take, of what the first takes
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
@@ -192,6 +193,9 @@ class Stream:
     checksum: int
     plan: Plan
 
+    def __len__(self) -> int:
+        return len(self.payload)
+
 
 def encode_rows(
     model: Model, x: Tensor, plan: Plan | None = None, told: Told | None = None
@@ -207,15 +211,24 @@ def encode_rows(
     Raises:
         UnsupportedError: latents take so many more bits than rows that no plan serves.
     """
-    margin = MARGIN
-    tried = plan or first_plan(model, x, margin)
+    if plan is not None:
+        return _encoded(model, x, plan, told)
+    found = _encoded(model, x, first_plan(model, x, MARGIN), told)
+    if len(x) > FEW_ROWS:
+        return found
+    return min(found, _encoded(model, x, paying_plan(model, x, MARGIN), told), key=len)
+
+
+def _encoded(model: Model, x: Tensor, plan: Plan, told: Told | None) -> Stream:
+    """By the plan, or by the next one that is less daring and serves."""
+    margin, tried = MARGIN, plan
     while tried.divisor <= MOST_DIVISOR:
         try:
             payload = _pushed(model, x, tried, told)
             return Stream(payload, zlib.crc32(symbols(model, x)), tried)
         except Underflow:
             margin *= MARGIN
-            found = first_plan(model, x, margin)
+            found = first_plan(model, x, margin) if tried.ramp else paying_plan(model, x, margin)
             tried = Plan(max(found.seed, tried.seed) + 1, tried.divisor + 1, found.ramp)
     raise UnsupportedError("the latents of this model take far more bits than its rows have")
 
@@ -223,11 +236,11 @@ def encode_rows(
 def first_plan(model: Model, x: Tensor, margin: float) -> Plan:
     """How many rows do with how few levels, so that none is lent more than lies there.
 
-    A chain's rows always have all levels, and the first pays for them from a longer seed.
+    A chain's rows always have all levels.
     """
-    lent = [bits * margin for bits in lent_bits(model, x[:1])]
     if isinstance(model, HierarchicalVariationalAutoencoder):
-        return Plan(LEAST_SEED + 1 + int(max(lent)) // 32, 1)
+        return paying_plan(model, x, margin)
+    lent = [bits * margin for bits in lent_bits(model, x[:1])]
     stack = Stack(seed_words(LEAST_SEED))
     ramp = [0] * len(lent)
     levels, row = 0, 0
@@ -242,6 +255,11 @@ def first_plan(model: Model, x: Tensor, margin: float) -> Plan:
     while ramp and not ramp[-1]:
         ramp.pop()
     return Plan(LEAST_SEED, 1, tuple(ramp))
+
+
+def paying_plan(model: Model, x: Tensor, margin: float) -> Plan:
+    """All rows with all levels; the seed lends the first its latents' bits."""
+    return Plan(LEAST_SEED + 1 + int(max(lent_bits(model, x[:1])) * margin) // WORD, 1)
 
 
 @torch.no_grad()
