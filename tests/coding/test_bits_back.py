@@ -91,6 +91,15 @@ def test_few_rows_pay_for_few_latents() -> None:
     assert len(encode_rows(model, x[:100])) == pytest.approx(sizes[0], rel=0.05)
 
 
+def test_a_plan_that_asks_too_much_is_followed_by_one_that_serves() -> None:
+    model, x = exported("ladder")
+    stream = encode_rows(model, x[:60], Plan(2, 1))
+    assert stream.plan.seed > 2
+    assert stream.plan.divisor > 1
+    assert sum(stream.plan.ramp) > 0
+    assert torch.equal(decode_rows(model, stream.payload, 60, stream.plan), x[:60])
+
+
 @pytest.mark.parametrize("rows", [1, 30])
 def test_of_few_rows_the_smaller_of_two_plans_is_taken(rows: int) -> None:
     model, x = exported("mlp")

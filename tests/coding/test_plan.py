@@ -29,3 +29,7 @@ def test_the_ramp_counts_rows_by_levels() -> None:
 
 def test_a_plan_is_written_as_varints() -> None:
     assert varint.decode_all(Plan(300, 1, (2, 0, 3)).to_bytes()) == (300, 1, 2, 0, 3)
+
+
+def test_a_plan_beyond_two_asks_less_than_both() -> None:
+    assert Plan(2, 3, (4, 0, 1)).beyond(Plan(7, 1, (1, 5))) == Plan(8, 4, (4, 5, 1))

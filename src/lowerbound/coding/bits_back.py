@@ -41,6 +41,7 @@ MARGIN = 1.25  # what the next row may take, of what the first takes
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
 Told = Callable[[int, int], None]
+Planner = Callable[[Model, Tensor, float], Plan]
 
 
 class Underflow(Exception):
@@ -211,25 +212,25 @@ def encode_rows(
     Raises:
         UnsupportedError: latents take so many more bits than rows that no plan serves.
     """
-    if plan is not None:
-        return _encoded(model, x, plan, told)
-    found = _encoded(model, x, first_plan(model, x, MARGIN), told)
-    if len(x) > FEW_ROWS:
+    found = _encoded(model, x, first_plan, plan, told)
+    if plan is not None or len(x) > FEW_ROWS:
         return found
-    return min(found, _encoded(model, x, paying_plan(model, x, MARGIN), told), key=len)
+    return min(found, _encoded(model, x, paying_plan, None, told), key=len)
 
 
-def _encoded(model: Model, x: Tensor, plan: Plan, told: Told | None) -> Stream:
-    """By the plan, or by the next one that is less daring and serves."""
-    margin, tried = MARGIN, plan
-    while tried.divisor <= MOST_DIVISOR:
+def _encoded(
+    model: Model, x: Tensor, planned: Planner, plan: Plan | None, told: Told | None
+) -> Stream:
+    """By ``plan``, or by the first that is found to serve, each less daring than the one before."""
+    for tries in range(1, MOST_DIVISOR):
         try:
-            payload = _pushed(model, x, tried, told)
-            return Stream(payload, zlib.crc32(symbols(model, x)), tried)
+            if plan is None or tries > 1:
+                found = planned(model, x, MARGIN**tries)
+                plan = found if plan is None else plan.beyond(found)
+            payload = _pushed(model, x, plan, told)
+            return Stream(payload, zlib.crc32(symbols(model, x)), plan)
         except Underflow:
-            margin *= MARGIN
-            found = first_plan(model, x, margin) if tried.ramp else paying_plan(model, x, margin)
-            tried = Plan(max(found.seed, tried.seed) + 1, tried.divisor + 1, found.ramp)
+            continue
     raise UnsupportedError("the latents of this model take far more bits than its rows have")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from lowerbound.coding import varint
 
@@ -56,6 +57,12 @@ class Plan:
             size = max(1, min(start >> self.divisor, MOST_TOGETHER, rows - start))
             yield Group(slice(start, start + size))
             start += size
+
+    def beyond(self, other: Plan) -> Plan:
+        """One that asks less of the stack than either: smaller groups, a longer ramp."""
+        ramp = tuple(max(pair) for pair in zip_longest(self.ramp, other.ramp, fillvalue=0))
+        seed, divisor = max(self.seed, other.seed), max(self.divisor, other.divisor)
+        return Plan(seed + 1, divisor + 1, ramp)
 
     def to_bytes(self) -> bytes:
         """As varints."""
