@@ -147,8 +147,8 @@ def check_exact(model: Model) -> None:
         )
     if model.inputs is not None:
         raise UnsupportedError(
-            "a model that was fitted with missing values cannot compress without loss; fit one on "
-            "complete rows"
+            "a model of a table's columns, or of missing values, cannot compress without loss: "
+            "that takes pictures or whole numbers without gaps"
         )
     known = (*EXACT_AS_THEY_ARE, *CODED, *KINDS, nn.Linear, nn.Conv2d)
     known += (GaussianPosterior, GaussianHeads, StandardNormal)
@@ -158,7 +158,8 @@ def check_exact(model: Model) -> None:
         if not isinstance(part, known):
             raise UnsupportedError(
                 f"{name} is a {type(part).__name__}, which has no exact form; files that decode "
-                "everywhere take a model fitted with --set network.activation=relu, an mlp or "
+                "everywhere take a model fitted with --set network.activation=relu (of chains "
+                "and ladders also model.activation=relu), an mlp or "
                 "convolutional network, the gaussian posterior, the standard_normal prior and the "
                 "bernoulli, discretized_logistic or discretized_logistic_mixture likelihood"
             )
