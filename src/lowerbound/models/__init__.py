@@ -16,6 +16,7 @@ from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPCA
 from lowerbound.models.vae import VariationalAutoencoder
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 
 __all__ = [
     "MODELS",
@@ -31,5 +32,6 @@ __all__ = [
     "NoisyModel",
     "ProbabilisticPCA",
     "VariationalAutoencoder",
+    "VectorQuantizedVariationalAutoencoder",
     "require",
 ]

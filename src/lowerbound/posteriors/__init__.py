@@ -5,12 +5,21 @@ from lowerbound.posteriors.flow import FlowPosterior
 from lowerbound.posteriors.full import FullGaussianPosterior
 from lowerbound.posteriors.gaussian import GaussianPosterior
 from lowerbound.posteriors.point import Point
+from lowerbound.posteriors.quantized import Quantized
+from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
+from lowerbound.posteriors.straight_through import GRADIENTS
+from lowerbound.posteriors.vector_quantized import Codebook
 
 __all__ = [
+    "GRADIENTS",
     "POSTERIORS",
+    "QUANTIZERS",
+    "Codebook",
     "FlowPosterior",
     "FullGaussianPosterior",
     "GaussianPosterior",
     "Point",
     "Posterior",
+    "Quantized",
+    "Quantizer",
 ]

@@ -1,0 +1,169 @@
+"""The vector-quantized variational autoencoder: the latent is a map of codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.inputs import Input
+from lowerbound.posteriors.point import Point
+from lowerbound.posteriors.quantized import Quantized
+from lowerbound.posteriors.quantizer import Quantizer
+from lowerbound.posteriors.straight_through import Gradient, straight_through
+from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
+from lowerbound.priors.codes import CodePrior
+from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
+
+ROWS_AT_ONCE = 256
+
+
+@MODELS.register("vq_vae")
+class VectorQuantizedVariationalAutoencoder(Model):
+    r"""z ~ p(z) over codes, x ~ p(x | c_z), with q(z | x) = 1 at the codes nearest to e(x).
+
+    .. math:: \log p(x) \ge \log p(x \mid c_{k(x)}) - \sum_i (-\log p(k_i(x)))
+
+    The posterior has no entropy, so the bound's rate is what the codes cost under the prior: with a
+    uniform one log K nats each. Of the gradient, the decoder's is handed on to the encoder past the
+    quantization; the codebook is a moving average, and learns in ``after_update``.
+
+    A Step's z are codes, (samples, batch, *code_shape), int64; with several codebooks there is a
+    Step for each, and each quantizes what those before it left over. The code that ``encode``
+    answers and ``decode`` takes are the vectors that the codes stand for, added up and side by
+    side: vectors between codes are decoded as they are.
+
+    Args:
+        encoder: (rows, *inputs.shape), condition -> (rows, places * dim).
+        quantizers: the codebooks, coarse to fine.
+        priors: p(z) of each.
+        decoder: (rows, places * dim), condition -> (rows, *likelihood.parameter_shape).
+        likelihood: those numbers -> p(x | z).
+        code_shape: places of the latent: (slots,), or (height, width).
+        gradient: past the quantization.
+        inputs: what the encoder is fed; None: the row as it is.
+
+    Source: van den Oord et al. 2017.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        quantizers: Sequence[Quantizer],
+        priors: Sequence[CodePrior],
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        code_shape: tuple[int, ...],
+        gradient: Gradient = straight_through,
+        inputs: Input | None = None,
+    ) -> None:
+        super().__init__(inputs)
+        self.encoder = encoder
+        self.quantizers = nn.ModuleList(quantizers)
+        self.priors = nn.ModuleList(priors)
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.code_shape = code_shape
+        self.gradient = gradient
+        self.dim = quantizers[0].dim
+        self.latent_dim = math.prod(code_shape) * self.dim
+        self._quantized: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        encoded = self._encoded(batch).unsqueeze(0)
+        rest, total = encoded, torch.zeros_like(encoded)
+        steps: list[Step] = []
+        penalties: dict[str, Tensor] = {}
+        kept: list[tuple[Tensor, Tensor]] = []
+        for level, (quantizer, prior) in enumerate(self._levels()):
+            posterior, expected = Quantized(quantizer.nearest(rest)), prior()
+            z = choose(level, posterior, expected)
+            steps.append(Step(z, posterior, expected))
+            vectors = quantizer.vectors(z)
+            penalty = quantizer.penalty(rest, vectors)
+            if penalty is not None:
+                penalties[f"quantizer {level}"] = penalty.flatten(2).sum(-1)
+            kept.append((rest.detach(), z))
+            total, rest = total + vectors, rest - vectors.detach()
+        if self.training:
+            self._quantized = kept
+        emission = self.decode(self.gradient(encoded, total).flatten(2), batch.condition)
+        return Trace(tuple(steps), emission.knowing(batch.missing), penalties)
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data."""
+        steps: list[Step] = []
+        for level, (_, prior) in enumerate(self._levels()):
+            expected = prior().expand(torch.Size((1, len(batch))))
+            steps.append(Step(choose(level, None, expected), None, expected))
+        emission = self.decode(self._vectors([step.z for step in steps]), batch.condition)
+        return Trace(tuple(steps), emission)
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The vectors of a row's codes as one point, batch shape (1, batch)."""
+        return Point(self.code(self(batch, Mean())))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z) for the vectors of all places side by side, (samples, batch, latent_dim)."""
+        emission: Emission = self.likelihood(fold(self.decoder, z, condition))
+        return emission
+
+    def code(self, trace: Trace) -> Tensor:
+        """The vectors of a pass's codes, side by side, (samples, batch, latent_dim)."""
+        return self._vectors([step.z for step in trace.steps])
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        generative = (self.priors, self.decoder, self.likelihood)
+        return {
+            "inference": [
+                *self.input_parameters(),
+                *self.encoder.parameters(),
+                *self.quantizers.parameters(),
+            ],
+            "generative": [value for part in generative for value in part.parameters()],
+        }
+
+    @torch.no_grad()
+    def after_update(self, batch: Batch) -> None:
+        """Codebooks and priors learn from what the newest training pass quantized, and how."""
+        quantized, self._quantized = self._quantized, []
+        for (quantizer, prior), (vectors, z) in zip(self._levels(), quantized, strict=False):
+            prior.learn(z.flatten(0, 1))
+            quantizer.learn(vectors.expand(*z.shape, -1).flatten(0, -2), z.flatten())
+
+    @torch.no_grad()
+    def start_codes(self, batch: Batch) -> None:
+        """Start the codebooks from what the untrained encoder says of training rows."""
+        batch = batch.to(next(self.encoder.parameters()).dtype)
+        most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
+        rows = torch.linspace(0, len(batch) - 1, min(len(batch), most)).round().long()
+        parts = [self._encoded(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
+        rest = torch.cat(parts).flatten(0, -2)
+        for quantizer, _ in self._levels():
+            quantizer.initialize(rest)
+            rest = rest - quantizer.vectors(quantizer.nearest(rest))
+
+    def _levels(self) -> list[tuple[Quantizer, CodePrior]]:
+        return list(zip(self.quantizers, self.priors, strict=True))  # type: ignore[arg-type]
+
+    def _encoded(self, batch: Batch) -> Tensor:
+        """What is quantized, (batch, *code_shape, dim)."""
+        numbers: Tensor = self.encoder(self.seen(batch), batch.condition)
+        if numbers.dtype == torch.bfloat16:
+            numbers = numbers.float()
+        vectors: Tensor = numbers.unflatten(1, (*self.code_shape, self.dim))
+        return vectors
+
+    def _vectors(self, codes: Sequence[Tensor]) -> Tensor:
+        """What the codes of all codebooks stand for together, (samples, batch, latent_dim)."""
+        pairs = zip(self._levels(), codes, strict=True)
+        vectors = [quantizer.vectors(z) for (quantizer, _), z in pairs]
+        return torch.stack(vectors).sum(0).flatten(2)
