@@ -9,6 +9,7 @@ from lowerbound.models.base import (
     Imagines,
     Mixes,
     Model,
+    Quantizes,
     require,
 )
 from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
@@ -31,6 +32,7 @@ __all__ = [
     "Model",
     "NoisyModel",
     "ProbabilisticPCA",
+    "Quantizes",
     "VariationalAutoencoder",
     "VectorQuantizedVariationalAutoencoder",
     "require",

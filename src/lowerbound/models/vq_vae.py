@@ -73,6 +73,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         self.gradient = gradient
         self.dim = quantizers[0].dim
         self.latent_dim = math.prod(code_shape) * self.dim
+        self.codebook_sizes = tuple(quantizer.codes for quantizer in quantizers)
         self._quantized: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -104,7 +105,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         for level, (_, prior) in enumerate(self._levels()):
             expected = prior().expand(torch.Size((1, len(batch))))
             steps.append(Step(choose(level, None, expected), None, expected))
-        emission = self.decode(self._vectors([step.z for step in steps]), batch.condition)
+        emission = self.decode(self.vectors([step.z for step in steps]), batch.condition)
         return Trace(tuple(steps), emission)
 
     def encode(self, batch: Batch) -> Distribution:
@@ -118,7 +119,17 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def code(self, trace: Trace) -> Tensor:
         """The vectors of a pass's codes, side by side, (samples, batch, latent_dim)."""
-        return self._vectors([step.z for step in trace.steps])
+        return self.vectors([step.z for step in trace.steps])
+
+    def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The codes of rows from each codebook, (batch, *code_shape), int64."""
+        return tuple(step.z[0] for step in self(batch, Mean()).steps)
+
+    def vectors(self, codes: Sequence[Tensor]) -> Tensor:
+        """What codes (samples, batch, *code_shape) stand for together, side by side."""
+        pairs = zip(self._levels(), codes, strict=True)
+        summands = [quantizer.vectors(z) for (quantizer, _), z in pairs]
+        return torch.stack(summands).sum(0).flatten(2)
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         generative = (self.priors, self.decoder, self.likelihood)
@@ -138,6 +149,24 @@ class VectorQuantizedVariationalAutoencoder(Model):
         for (quantizer, prior), (vectors, z) in zip(self._levels(), quantized, strict=False):
             prior.learn(z.flatten(0, 1))
             quantizer.learn(vectors.expand(*z.shape, -1).flatten(0, -2), z.flatten())
+
+    def readings(self) -> Mapping[str, tuple[float, ...]]:
+        """Which share of each codebook was used, and as how many codes used alike."""
+        uses = [quantizer.use.double() for quantizer, _ in self._levels()]
+        if not all(bool(use.any()) for use in uses):
+            return {}
+        shares = [use / use.sum() for use in uses]
+        return {
+            "codes used": tuple(float((share > 0).double().mean()) for share in shares),
+            "perplexity": tuple(
+                float(torch.exp(-torch.special.xlogy(share, share).sum())) for share in shares
+            ),
+        }
+
+    def forget_readings(self) -> None:
+        """Count use anew."""
+        for quantizer, _ in self._levels():
+            quantizer.forget_use()
 
     @torch.no_grad()
     def start_codes(self, batch: Batch) -> None:
@@ -161,9 +190,3 @@ class VectorQuantizedVariationalAutoencoder(Model):
             numbers = numbers.float()
         vectors: Tensor = numbers.unflatten(1, (*self.code_shape, self.dim))
         return vectors
-
-    def _vectors(self, codes: Sequence[Tensor]) -> Tensor:
-        """What the codes of all codebooks stand for together, (samples, batch, latent_dim)."""
-        pairs = zip(self._levels(), codes, strict=True)
-        vectors = [quantizer.vectors(z) for (quantizer, _), z in pairs]
-        return torch.stack(vectors).sum(0).flatten(2)
