@@ -34,6 +34,7 @@ from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.networks.tabular import Tabular
 from lowerbound.posteriors import GRADIENTS, POSTERIORS, QUANTIZERS, Posterior
+from lowerbound.posteriors.finite_scalar import LEVELS
 from lowerbound.priors import CODE_PRIORS, PRIORS, Prior
 from lowerbound.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.trace import Batch
@@ -98,6 +99,8 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     latent_dim = options.latent_dim
     if latent_dim is None:
         latent_dim = default_latent_dim(schema, options.model, network)
+        if options.model == "vq_vae":
+            latent_dim = code_dim(options.model_options)
     likelihood_options = options.likelihood_options
     if options.likelihood == AUTO and likelihood == "gaussian" and schema.missing:
         # a cell is imputed as well as its column can be known, and columns differ in that
@@ -172,15 +175,23 @@ def _check_codes(options: ModelOptions, network: str) -> None:
 
 def default_latent_dim(schema: Schema, model: str = "vae", network: str = "mlp") -> int:
     """About a third of the features of a small row, growing with the root of a large one; half of a
-    table's columns; channels of the coarsest latent of a ladder; numbers of a code's vector."""
+    table's columns; channels of the coarsest latent of a ladder."""
     features = schema.dimension
     if network == "tabular":
         return min(math.ceil(features / 2), MOST_FACTORS)
     if model == "ladder" and network == "convolutional":
         return LADDER_CHANNELS
-    if model == "vq_vae":
-        return CODE_DIM
     return max(1, min(math.ceil(features / 3), 2 * math.ceil(math.sqrt(features) / 2), 64))
+
+
+def code_dim(options: Mapping[str, Any]) -> int:
+    """Numbers of the vector that a code stands for: as many as the grid or the signs have."""
+    levels, codes = options.get("levels", LEVELS), options.get("codes", 512)
+    if options.get("quantizer") == "fsq" and isinstance(levels, (list, tuple)):
+        return len(levels)
+    if options.get("quantizer") == "lfq" and isinstance(codes, int):
+        return (max(codes, 2) - 1).bit_length()
+    return CODE_DIM
 
 
 def default_network(schema: Schema, model: str = "vae") -> str:
@@ -353,6 +364,9 @@ class Codes:
     prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
     gradient: str = option("straight_through", "past quantization: " + ", ".join(GRADIENTS))
     stride: int = option(4, "how many times smaller than a picture its map of codes is, per side")
+    dropout: float = option(
+        0.0, "share of training rows that use only their first codebooks, as many as is drawn"
+    )
     slots: int | None = option(
         None, "codes of a row that is no picture; a sixteenth of its features unless given"
     )
@@ -360,6 +374,15 @@ class Codes:
     def __post_init__(self) -> None:
         if self.slots is not None and self.slots < 1:
             raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
+        if not 0.0 <= self.dropout <= 1.0:
+            raise OptionError(f"dropout is a share of the rows, 0 to 1, not {self.dropout}")
+        if self.dropout and self.quantizer != "residual":
+            raise OptionError("dropout leaves out codebooks: it takes quantizer=residual")
+        if self.gradient == "rotation" and self.quantizer in ("fsq", "lfq"):
+            raise OptionError(
+                "gradient=rotation is for learned codebooks; a grid and signs have vectors of no "
+                "direction or of one length, so leave it at straight_through"
+            )
 
     def slots_of(self, features: int) -> int:
         """Codes of a row of that many features."""
@@ -392,6 +415,7 @@ def _vq_vae(parts: _Parts) -> Model:
         shape,
         GRADIENTS[codes.gradient],
         parts.inputs,
+        codes.dropout,
     )
 
 

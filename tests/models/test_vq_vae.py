@@ -234,8 +234,9 @@ def test_a_folder_gives_the_same_model_back(tmp_path: Path) -> None:
     assert torch.equal(score(again.model, data).elbo, score(fitted.model, data).elbo)
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    """Averages of the codebook, counts of use and draws of revived codes included."""
+@pytest.mark.parametrize("quantizer", ["vq", "residual"])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, quantizer: str) -> None:
+    """Averages of the codebook, counts of use, draws of revived codes and of dropout included."""
     data = load("digits").thinned(90)
     chosen = options(updates=130, threads=1, weight_average=0.9, checkpoint_seconds=3600.0)
 
@@ -246,7 +247,14 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
             ModelOptions(
                 model="vq_vae",
                 network_options={"hidden": [16]},
-                model_options={"codes": 24, "prior": "marginal", "revival": 0.9, "decay": 0.8},
+                model_options={
+                    "quantizer": quantizer,
+                    "dropout": 0.5 if quantizer == "residual" else 0.0,
+                    "codes": 24,
+                    "prior": "marginal",
+                    "revival": 0.9,
+                    "decay": 0.8,
+                },
             ),
         )
         initialize(model, data)

@@ -117,7 +117,10 @@ class Quantizes(Protocol):
     """A model whose latents are codes, of one codebook or of several, coarse to fine."""
 
     code_shape: tuple[int, ...]
-    codebook_sizes: tuple[int, ...]
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each codebook."""
 
     def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
         """The codes of rows from each codebook, (batch, *code_shape), int64."""

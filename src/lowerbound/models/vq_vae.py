@@ -47,9 +47,15 @@ class VectorQuantizedVariationalAutoencoder(Model):
         likelihood: those numbers -> p(x | z).
         code_shape: places of the latent: (slots,), or (height, width).
         gradient: past the quantization.
+        dropout: share of training rows that say only their first codebooks, as many as is drawn;
+            see ``depth``.
         inputs: what the encoder is fed; None: the row as it is.
 
-    Source: van den Oord et al. 2017.
+    Attributes:
+        depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
+            and a model that was trained with ``dropout`` is made for that.
+
+    Sources: van den Oord et al. 2017; Zeghidour et al. 2021 for several codebooks and dropout.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         code_shape: tuple[int, ...],
         gradient: Gradient = straight_through,
         inputs: Input | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(inputs)
         self.encoder = encoder
@@ -73,29 +80,38 @@ class VectorQuantizedVariationalAutoencoder(Model):
         self.gradient = gradient
         self.dim = quantizers[0].dim
         self.latent_dim = math.prod(code_shape) * self.dim
-        self.codebook_sizes = tuple(quantizer.codes for quantizer in quantizers)
-        self._quantized: list[tuple[Tensor, Tensor]] = []
+        self.dropout = dropout
+        self.depth = len(quantizers)
+        self._quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each codebook that is used."""
+        return tuple(quantizer.codes for quantizer, _ in self._levels())
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:
             return self.imagine(batch, choose)
         encoded = self._encoded(batch).unsqueeze(0)
         rest, total = encoded, torch.zeros_like(encoded)
+        said = self._said(encoded)
         steps: list[Step] = []
         penalties: dict[str, Tensor] = {}
-        kept: list[tuple[Tensor, Tensor]] = []
+        quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
         for level, (quantizer, prior) in enumerate(self._levels()):
-            posterior, expected = Quantized(quantizer.nearest(rest)), prior()
+            expected, silent = prior(), None if said is None else said <= level
+            posterior = Quantized(quantizer.nearest(rest), silent, expected)
             z = choose(level, posterior, expected)
             steps.append(Step(z, posterior, expected))
             vectors = quantizer.vectors(z)
             penalty = quantizer.penalty(rest, vectors)
             if penalty is not None:
-                penalties[f"quantizer {level}"] = penalty.flatten(2).sum(-1)
-            kept.append((rest.detach(), z))
+                penalties[f"quantizer {level}"] = _where_said(penalty, silent).flatten(2).sum(-1)
+            vectors = _where_said(vectors, silent)
+            quantized.append((rest.detach(), z, silent))
             total, rest = total + vectors, rest - vectors.detach()
         if self.training:
-            self._quantized = kept
+            self._quantized = quantized
         emission = self.decode(self.gradient(encoded, total).flatten(2), batch.condition)
         return Trace(tuple(steps), emission.knowing(batch.missing), penalties)
 
@@ -127,7 +143,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
         """What codes (samples, batch, *code_shape) stand for together, side by side."""
-        pairs = zip(self._levels(), codes, strict=True)
+        pairs = zip(self._all(), codes, strict=False)
         summands = [quantizer.vectors(z) for (quantizer, _), z in pairs]
         return torch.stack(summands).sum(0).flatten(2)
 
@@ -146,13 +162,17 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def after_update(self, batch: Batch) -> None:
         """Codebooks and priors learn from what the newest training pass quantized, and how."""
         quantized, self._quantized = self._quantized, []
-        for (quantizer, prior), (vectors, z) in zip(self._levels(), quantized, strict=False):
+        for level, (vectors, z, silent) in enumerate(quantized):
+            quantizer, prior = self._all()[level]
+            vectors = vectors.expand(*z.shape, -1)
+            if silent is not None:
+                vectors, z = vectors[:, ~silent], z[:, ~silent]
             prior.learn(z.flatten(0, 1))
-            quantizer.learn(vectors.expand(*z.shape, -1).flatten(0, -2), z.flatten())
+            quantizer.learn(vectors.flatten(0, -2), z.flatten())
 
     def readings(self) -> Mapping[str, tuple[float, ...]]:
         """Which share of each codebook was used, and as how many codes used alike."""
-        uses = [quantizer.use.double() for quantizer, _ in self._levels()]
+        uses = [quantizer.use.double() for quantizer, _ in self._all()]
         if not all(bool(use.any()) for use in uses):
             return {}
         shares = [use / use.sum() for use in uses]
@@ -165,7 +185,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def forget_readings(self) -> None:
         """Count use anew."""
-        for quantizer, _ in self._levels():
+        for quantizer, _ in self._all():
             quantizer.forget_use()
 
     @torch.no_grad()
@@ -174,19 +194,44 @@ class VectorQuantizedVariationalAutoencoder(Model):
         batch = batch.to(next(self.encoder.parameters()).dtype)
         most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
         rows = torch.linspace(0, len(batch) - 1, min(len(batch), most)).round().long()
-        parts = [self._encoded(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
+        parts = [self._numbers(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
         rest = torch.cat(parts).flatten(0, -2)
-        for quantizer, _ in self._levels():
+        for level, (quantizer, _) in enumerate(self._all()):
             quantizer.initialize(rest)
+            rest = rest if level else quantizer.within(rest)
             rest = rest - quantizer.vectors(quantizer.nearest(rest))
 
-    def _levels(self) -> list[tuple[Quantizer, CodePrior]]:
+    def _all(self) -> list[tuple[Quantizer, CodePrior]]:
         return list(zip(self.quantizers, self.priors, strict=True))  # type: ignore[arg-type]
+
+    def _levels(self) -> list[tuple[Quantizer, CodePrior]]:
+        """Those that are used."""
+        return self._all()[: len(self.quantizers) if self.training else self.depth]
+
+    def _said(self, encoded: Tensor) -> Tensor | None:
+        """How many codebooks each training row uses, (rows,); None: all do all."""
+        levels, rows = len(self.quantizers), encoded.shape[1]
+        if not (self.training and self.dropout) or levels == 1:
+            return None
+        count = torch.randint(1, levels + 1, (rows,), device=encoded.device)
+        return count.masked_fill(torch.rand(rows, device=encoded.device) >= self.dropout, levels)
 
     def _encoded(self, batch: Batch) -> Tensor:
         """What is quantized, (batch, *code_shape, dim)."""
+        first, _ = self._all()[0]
+        return first.within(self._numbers(batch))
+
+    def _numbers(self, batch: Batch) -> Tensor:
+        """What the encoder says, (batch, *code_shape, dim)."""
         numbers: Tensor = self.encoder(self.seen(batch), batch.condition)
         if numbers.dtype == torch.bfloat16:
             numbers = numbers.float()
         vectors: Tensor = numbers.unflatten(1, (*self.code_shape, self.dim))
         return vectors
+
+
+def _where_said(values: Tensor, silent: Tensor | None) -> Tensor:
+    """Values (samples, rows, ...), zero in silent rows, (rows,)."""
+    if silent is None:
+        return values
+    return values.masked_fill(silent.reshape(1, -1, *(1,) * (values.dim() - 2)), 0.0)

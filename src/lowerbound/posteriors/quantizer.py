@@ -38,6 +38,10 @@ class Quantizer(nn.Module, ABC):
     def vectors(self, codes: Tensor) -> Tensor:
         """What codes stand for, (...) to (..., dim)."""
 
+    def within(self, encoded: Tensor) -> Tensor:
+        """What is quantized of the encoder's answer, (..., dim): the answer, unless bounded."""
+        return encoded
+
     def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor | None:
         """What is differentiated besides the bound, (...),."""
         return None
