@@ -197,3 +197,18 @@ def test_the_rotation_trick_changes_the_gradient_and_not_the_bound() -> None:
         gradients.append(next(model.encoder.parameters()).grad)
     torch.testing.assert_close(losses[0], losses[1])
     assert not torch.allclose(gradients[0], gradients[1])
+
+
+def test_codes_of_several_codebooks_by_hand() -> None:
+    model, data = small("residual")
+    model, batch = model.double().eval(), batch_of(data, 64)
+    with torch.no_grad():
+        rest = model.encoder(batch.x).unflatten(1, (4, model.dim))
+        codes = model.quantize(batch)
+    for quantizer, found in zip(model.quantizers, codes, strict=True):
+        book = quantizer.vectors(torch.arange(8))
+        assert torch.equal(found, torch.cdist(rest, book.expand(64, -1, -1)).argmin(-1))
+        rest = rest - book[found]
+    torch.testing.assert_close(
+        model.encode(batch).mean[0] + rest.flatten(1), model.encoder(batch.x)
+    )
