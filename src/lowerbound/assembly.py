@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,14 +24,18 @@ from lowerbound.models import (
     Model,
     ProbabilisticPCA,
     VariationalAutoencoder,
+    VectorQuantizedVariationalAutoencoder,
 )
-from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Network
 from lowerbound.networks.chain import Chain
+from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
+from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.networks.tabular import Tabular
-from lowerbound.posteriors import POSTERIORS, Posterior
-from lowerbound.priors import PRIORS, Prior
+from lowerbound.posteriors import GRADIENTS, POSTERIORS, QUANTIZERS, Posterior
+from lowerbound.posteriors.finite_scalar import LEVELS
+from lowerbound.priors import CODE_PRIORS, PRIORS, Prior
 from lowerbound.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.trace import Batch
 
@@ -39,6 +43,8 @@ AUTO = "auto"
 INITIAL_ROWS = 10_000
 MOST_FACTORS = 32  # latent numbers of a table unless given
 LADDER_CHANNELS = 8  # of the coarsest latent of a picture
+CODE_DIM = 16  # numbers of the vector that a code stands for
+MOST_SLOTS = 16  # codes of a row that is no picture, unless given
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         network = default_network(schema, options.model)
     if options.model == "ladder":
         _check_ladder(options, network)
+    if options.model == "vq_vae":
+        _check_codes(options, network)
     _check_missingness(schema, options, network)
     likelihood = default_likelihood(schema) if options.likelihood == AUTO else options.likelihood
     posterior = options.posterior
@@ -91,6 +99,8 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     latent_dim = options.latent_dim
     if latent_dim is None:
         latent_dim = default_latent_dim(schema, options.model, network)
+        if options.model == "vq_vae":
+            latent_dim = code_dim(options.model_options)
     likelihood_options = options.likelihood_options
     if options.likelihood == AUTO and likelihood == "gaussian" and schema.missing:
         # a cell is imputed as well as its column can be known, and columns differ in that
@@ -153,6 +163,16 @@ def _check_ladder(options: ModelOptions, network: str) -> None:
         )
 
 
+def _check_codes(options: ModelOptions, network: str) -> None:
+    if network == "tabular":
+        raise OptionError("a vq_vae takes any network but 'tabular', which answers with a Gaussian")
+    if options.prior != "standard_normal" or options.posterior not in (AUTO, "gaussian"):
+        raise OptionError(
+            "the latents of a vq_vae are codes: leave prior and posterior out, and choose the "
+            f"model's own prior over codes: {' or '.join(CODE_PRIORS)}"
+        )
+
+
 def default_latent_dim(schema: Schema, model: str = "vae", network: str = "mlp") -> int:
     """About a third of the features of a small row, growing with the root of a large one; half of a
     table's columns; channels of the coarsest latent of a ladder."""
@@ -162,6 +182,16 @@ def default_latent_dim(schema: Schema, model: str = "vae", network: str = "mlp")
     if model == "ladder" and network == "convolutional":
         return LADDER_CHANNELS
     return max(1, min(math.ceil(features / 3), 2 * math.ceil(math.sqrt(features) / 2), 64))
+
+
+def code_dim(options: Mapping[str, Any]) -> int:
+    """Numbers of the vector that a code stands for: as many as the grid or the signs have."""
+    levels, codes = options.get("levels", LEVELS), options.get("codes", 512)
+    if options.get("quantizer") == "fsq" and isinstance(levels, (list, tuple)):
+        return len(levels)
+    if options.get("quantizer") == "lfq" and isinstance(codes, int):
+        return (max(codes, 2) - 1).bit_length()
+    return CODE_DIM
 
 
 def default_network(schema: Schema, model: str = "vae") -> str:
@@ -326,12 +356,76 @@ def _ladder(parts: _Parts) -> Model:
     return LadderVariationalAutoencoder(shape, parts.likelihood(), parts.inputs)
 
 
+@dataclass(frozen=True)
+class Codes:
+    """The latent of a model whose latent is codes, apart from the codebooks."""
+
+    quantizer: str = option("vq", "how vectors become codes: " + ", ".join(QUANTIZERS))
+    prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
+    gradient: str = option("straight_through", "past quantization: " + ", ".join(GRADIENTS))
+    stride: int = option(4, "how many times smaller than a picture its map of codes is, per side")
+    dropout: float = option(
+        0.0, "share of training rows that use only their first codebooks, as many as is drawn"
+    )
+    slots: int | None = option(
+        None, "codes of a row that is no picture; a sixteenth of its features unless given"
+    )
+
+    def __post_init__(self) -> None:
+        if self.slots is not None and self.slots < 1:
+            raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
+        if not 0.0 <= self.dropout <= 1.0:
+            raise OptionError(f"dropout is a share of the rows, 0 to 1, not {self.dropout}")
+        if self.dropout and self.quantizer != "residual":
+            raise OptionError("dropout leaves out codebooks: it takes quantizer=residual")
+        if self.gradient == "rotation" and self.quantizer in ("fsq", "lfq"):
+            raise OptionError(
+                "gradient=rotation is for learned codebooks; a grid and signs have vectors of no "
+                "direction or of one length, so leave it at straight_through"
+            )
+
+    def slots_of(self, features: int) -> int:
+        """Codes of a row of that many features."""
+        return self.slots or min(math.ceil(features / 16), MOST_SLOTS)
+
+
+def _vq_vae(parts: _Parts) -> Model:
+    own = {field.name for field in fields(Codes)}
+    given = parts.options.model_options
+    codes = from_mapping(Codes, {name: given[name] for name in given if name in own})
+    rest = {name: given[name] for name in given if name not in own}
+    dim, likelihood = parts.latent_dim, parts.likelihood()
+    quantizers = construct(QUANTIZERS[codes.quantizer], dim, options=rest)
+    if isinstance(parts.network, Convolutional):
+        network, told = parts.network, parts.condition_dim
+        levels = reductions(as_picture(parts.input_shape).size, codes.stride, network.width)
+        shape: tuple[int, ...] = levels[-1].size
+        encoder: Encoder = MapEncoder(network, parts.input_shape, levels, dim, told)
+        decoder: Decoder = MapDecoder(network, dim, likelihood.parameter_shape, levels, told)
+    else:
+        shape = (codes.slots_of(parts.schema.dimension),)
+        encoder = parts.encoder(shape[0] * dim)
+        decoder = parts.decoder(likelihood, shape[0] * dim)
+    return VectorQuantizedVariationalAutoencoder(
+        encoder,
+        quantizers,
+        [CODE_PRIORS[codes.prior](shape, quantizer.codes) for quantizer in quantizers],
+        decoder,
+        likelihood,
+        shape,
+        GRADIENTS[codes.gradient],
+        parts.inputs,
+        codes.dropout,
+    )
+
+
 _BUILDERS: dict[str, Callable[[_Parts], Model]] = {
     "pca": _pca,
     "autoencoder": _autoencoder,
     "vae": _vae,
     "hierarchical": _hierarchical,
     "ladder": _ladder,
+    "vq_vae": _vq_vae,
 }
 
 
@@ -361,6 +455,8 @@ def initialize(model: Model, dataset: Dataset) -> None:
     if isinstance(model, VariationalAutoencoder):
         model.prior.initialize(x)
         start_from_linear(model, batch)
+    if isinstance(model, VectorQuantizedVariationalAutoencoder):
+        model.start_codes(batch)
 
 
 def _rows(dataset: Dataset, most: int) -> Batch:

@@ -184,7 +184,8 @@ class Trace:
     Attributes:
         steps: the latents; empty for a model that has none (an autoencoder).
         likelihood: p(x | z).
-        penalties: (samples, batch) terms that are differentiated but never reported, unweighted.
+        penalties: (samples, batch) terms that are differentiated but never reported, as the model
+            weighs them.
         state: what a later pass may continue from.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +142,7 @@ def test_an_autoencoder_codes_points_and_refuses_to_be_sampled(
     assert run("reconstruct", autoencoder, pictures, "-o", tmp_path / "r.png").code == 0
     done = run("sample", autoencoder, "-o", tmp_path / "s.png")
     assert done.code == 2
-    assert "it has no prior; models that can: hierarchical, ladder, pca, vae" in done.err
+    assert "it has no prior; models that can: hierarchical, ladder, pca, vae, vq_vae" in done.err
 
 
 def test_pca_does_all_of_it(run: Run, table: Path, pca: Path, tmp_path: Path) -> None:
@@ -149,3 +150,29 @@ def test_pca_does_all_of_it(run: Run, table: Path, pca: Path, tmp_path: Path) ->
     assert run("encode", pca, table, "-o", tmp_path / "z.csv").code == 0
     assert run("decode", pca, tmp_path / "z.csv", "-o", tmp_path / "d.csv").code == 0
     assert run("reconstruct", pca, table, "-o", tmp_path / "r.csv", "--uncertainty").code == 0
+
+
+def test_codes_are_whole_numbers_there_and_back(run: Run, pictures: Path, tmp_path: Path) -> None:
+    model = tmp_path / "codes.lb"
+    asked = ("--model", "vq_vae", "--set", "model.codes=8", "--set", "model.prior=marginal")
+    done = run("fit", pictures, "-o", model, *asked, "--epochs", 3, "--no-report")
+    assert done.code == 0
+    assert "codes used" in done.err
+    lines = (model / "metrics.jsonl").read_text().splitlines()
+    assert set(json.loads(lines[0])["readings"]) == {"codes used", "perplexity"}
+    assert run("encode", model, pictures, "-o", tmp_path / "z.csv").code == 0
+    written = pd.read_csv(tmp_path / "z.csv").filter(regex=r"^z\d+$")
+    assert (written.dtypes == np.int64).all()
+    assert 0 <= written.min().min() <= written.max().max() < 8
+    assert run("decode", model, tmp_path / "z.csv", "-o", tmp_path / "d.npz").code == 0
+    assert run("reconstruct", model, pictures, "-o", tmp_path / "r.npz").code == 0
+    decoded, rebuilt = (np.load(tmp_path / name) for name in ("d.npz", "r.npz"))
+    assert np.allclose(decoded[decoded.files[0]], rebuilt["reconstruction"], atol=1e-3)
+    assert run("sample", model, "-n", 4, "-o", tmp_path / "s.png").code == 0
+    written.iloc[0, 0] = 8
+    written.to_csv(tmp_path / "wrong.csv", index=False)
+    done = run("decode", model, tmp_path / "wrong.csv", "-o", tmp_path / "d.npz")
+    assert done.code == 2
+    assert "8 is no code" in done.err
+    done = run("sample", model, "-n", 4, "-o", tmp_path / "s.png", "--temperature", 0.5)
+    assert done.code == 2

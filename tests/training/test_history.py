@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -46,3 +47,12 @@ def test_the_bound_that_counts_is_that_of_the_weights_that_were_kept() -> None:
     assert history.last == record(30, -2.0)
     assert History().validation is None
     assert History().last is None
+
+
+def test_readings_are_kept_where_there_are_any() -> None:
+    said = replace(record(10), readings={"perplexity": (3.5, 2.0)})
+    history = History((record(5), said), "finished", best=10)
+    lines = history.to_lines().splitlines()
+    assert "readings" not in json.loads(lines[0])
+    assert json.loads(lines[1])["readings"] == {"perplexity": [3.5, 2.0]}
+    assert History.from_lines(history.to_lines()) == history

@@ -108,3 +108,14 @@ def test_a_bar_fits_a_terminal_of_eighty_columns(monkeypatch: pytest.MonkeyPatch
 )
 def test_the_clock(seconds: float, words: str) -> None:
     assert clock(seconds) == words
+
+
+def test_what_else_the_model_says_stands_beside_the_bound() -> None:
+    assert STATE.beside() == ""
+    state = replace(STATE, readings={"codes used": (1.0, 0.975), "perplexity": (61.23, 4.0)})
+    assert state.beside() == "codes used 1/0.975  perplexity 61.2/4"
+    stream = io.StringIO()
+    reporter = LineReporter(stream, seconds=0.0)
+    reporter.start()
+    reporter.update(state)
+    assert "distortion 74.11  codes used 1/0.975  perplexity 61.2/4  0:41 left" in stream.getvalue()

@@ -27,7 +27,7 @@ class CodeTable:
     """Codes of rows and what goes with them in a file.
 
     Attributes:
-        z: posterior means, (rows, latent_dim).
+        z: posterior means, (rows, latent_dim); or the whole numbers of discrete latents.
         std: posterior standard deviations, (rows, latent_dim); None where a code is a point.
         label: the class of each row, by name; None where unknown.
         ids: what each row is called, such as its file.

@@ -21,6 +21,7 @@ NAMES = {
     "pca": "PCA",
     "hierarchical": "hierarchical VAE",
     "ladder": "ladder VAE",
+    "vq_vae": "VQ-VAE",
 }
 RIVALS = ("vae", "autoencoder", "pca")
 PLANAR = ("autoencoder", "vae", "pca")

@@ -31,12 +31,13 @@ from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
+from lowerbound.evaluation.codebooks import numbers_of, quantized_rows, vectors_of
 from lowerbound.evaluation.codes import encode_rows
 from lowerbound.evaluation.passes import batches, evaluation_mode
 from lowerbound.evaluation.reconstruction import reconstruct as predict, squared_distance
 from lowerbound.evaluation.samples import decode_codes, sample_prior
 from lowerbound.fitting import Fitted
-from lowerbound.models import Decodes, Model, require
+from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
 
 TRIPLES = 32  # rows on a sheet of reconstructions
@@ -170,7 +171,7 @@ class EncodeReport(Report):
 
 
 def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> EncodeReport:
-    """Write the posterior's mean and standard deviation of every row.
+    """Write the posterior's mean and standard deviation of every row, or its codes, whole numbers.
 
     Raises:
         DataError: the data is not of the kind that the model was fitted on.
@@ -188,6 +189,9 @@ def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> Encode
 
 
 def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
+    if isinstance(fitted.model, Quantizes):
+        z = quantized_rows(fitted.model, dataset)
+        return CodeTable(z, None, label_names(dataset), dataset.ids)
     codes = encode_rows(fitted.model, dataset)
     std = codes.deviation.float() if bool(codes.deviation.any()) else None
     return CodeTable(codes.mean.float(), std, label_names(dataset), dataset.ids)
@@ -224,10 +228,15 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     model = require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
     path = Path(request.output)
     rows.check_suffix(path, fitted.schema)
-    codes = read_codes(Path(request.codes), model.latent_dim)
+    if isinstance(model, Quantizes):
+        codes = read_codes(Path(request.codes), numbers_of(model))
+        z = vectors_of(model, codes.z)
+    else:
+        codes = read_codes(Path(request.codes), model.latent_dim)
+        z = codes.z
     label = _labels_of(fitted, codes, request.label)
     told = one_hot(fitted, label)
-    made = decode_codes(fitted.model, codes.z, seed=request.seed, condition=told)
+    made = decode_codes(fitted.model, z, seed=request.seed, condition=told)
     x = made.x if request.draw else made.mean
     return _written("decoded rows", path, fitted, x, label, mean=not request.draw)
 

@@ -121,6 +121,12 @@ def about_latents(found: LatentFindings) -> list[str]:
         lines.append(f"{found.units.count} of {len(found.units.rate)} latent units are active")
     if not isinstance(found.agreement, Skipped):
         lines.append(f"{found.agreement.hole_rate:.1%} of prior draws fall into holes (ideal: 1%)")
+    if not isinstance(found.codebooks, Skipped):
+        lines += [
+            f"codebook {level}: {use.used:.1%} of {len(use.counts):,} codes are used, as evenly as "
+            f"{use.perplexity:.1f} codes used alike ({use.entropy:.2f} nats per code)"
+            for level, use in enumerate(found.codebooks)
+        ]
     if not isinstance(found.features, Skipped):
         features = found.features
         lines.append(

@@ -81,12 +81,13 @@ def prior_agreement(
     kernels, and compared with N(0, I), which is how one would sample it.
 
     Raises:
-        UnsupportedError: the model has no encoder, or several latents, each expected by another.
+        UnsupportedError: the model has no encoder, several latents, each expected by another, or
+            discrete ones.
     """
     if isinstance(model, Imagines) and not isinstance(model, HasPrior):
         raise UnsupportedError(
-            f"the prior of {type(model).__name__}'s latents is a chain of distributions, each "
-            "given the latents above it, so there is no one prior to compare all codes with"
+            f"the latents of {type(model).__name__} are a chain, each expected by those above it, "
+            "or discrete, so there is no one prior to compare all codes with"
         )
     if not isinstance(model, HasPrior):
         return _agreement_of_codes(encode_rows(model, dataset, memory=memory).mean, seed, memory)

@@ -132,6 +132,21 @@ def _active(found: Findings) -> Cell:
     return Cell(f"{units.count} of {len(units.rate)}", float(units.count))
 
 
+def _used(found: Findings) -> Cell:
+    books = found.latents.codebooks
+    if isinstance(books, Skipped):
+        return Cell()
+    each = " + ".join(f"{use.used:.0%} of {len(use.counts):,}" for use in books)
+    return Cell(each, sum(use.used for use in books) / len(books))
+
+
+def _perplexity(found: Findings) -> Cell:
+    books = found.latents.codebooks
+    if isinstance(books, Skipped):
+        return Cell()
+    return Cell(" + ".join(f"{use.perplexity:.1f}" for use in books))
+
+
 def _mismatch(found: Findings) -> Cell:
     agreement = found.latents.agreement
     if isinstance(agreement, Skipped):
@@ -274,6 +289,14 @@ MEASURES = (
         lambda found: share(found.likelihood.error.explained),
     ),
     Measure(LATENT, "active units", "Latent units that carry something.", "", _active),
+    Measure(LATENT, "codes used", "Share of each codebook that rows use.", "", _used),
+    Measure(
+        LATENT,
+        "perplexity",
+        "As how many codes, used alike, each codebook is used.",
+        "",
+        _perplexity,
+    ),
     Measure(
         LATENT,
         "prior mismatch",

@@ -21,6 +21,7 @@ from lowerbound.evaluation.acceptance import Acceptance, Judge
 from lowerbound.evaluation.aggregate import Agreement, prior_agreement
 from lowerbound.evaluation.amortization import AmortizationGap, amortization_gap
 from lowerbound.evaluation.annealing import AnnealingOptions
+from lowerbound.evaluation.codebooks import CodebookUse, codebook_use
 from lowerbound.evaluation.codes import Codes, encode_rows
 from lowerbound.evaluation.column_shares import ColumnShares, column_shares
 from lowerbound.evaluation.disentanglement import Disentanglement, disentanglement_quality
@@ -116,6 +117,7 @@ class LatentFindings:
     agreement: Agreement | Skipped
     features: Features | Skipped
     disentanglement: Disentanglement | Skipped
+    codebooks: tuple[CodebookUse, ...] | Skipped = NOT_ASKED_FOR
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -135,6 +137,9 @@ class LatentFindings:
             "agreement": compared,
             "features": to_mapping(self.features),
             "disentanglement": _mapping(self.disentanglement),
+            "codebooks": to_mapping(self.codebooks)
+            if isinstance(self.codebooks, Skipped)
+            else [use.to_mapping() for use in self.codebooks],
         }
 
 
@@ -236,6 +241,7 @@ def latent_suite(
         disentanglement=disentanglement_quality(
             codes.mean, rows.factors, rows.factor_names, options.seed
         ),
+        codebooks=attempt(lambda: codebook_use(model, rows)),
     )
 
 

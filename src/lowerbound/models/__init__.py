@@ -9,6 +9,7 @@ from lowerbound.models.base import (
     Imagines,
     Mixes,
     Model,
+    Quantizes,
     require,
 )
 from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
@@ -16,6 +17,7 @@ from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPCA
 from lowerbound.models.vae import VariationalAutoencoder
+from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 
 __all__ = [
     "MODELS",
@@ -30,6 +32,8 @@ __all__ = [
     "Model",
     "NoisyModel",
     "ProbabilisticPCA",
+    "Quantizes",
     "VariationalAutoencoder",
+    "VectorQuantizedVariationalAutoencoder",
     "require",
 ]

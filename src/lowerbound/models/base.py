@@ -56,6 +56,13 @@ class Model(nn.Module, ABC):
     def after_update(self, batch: Batch) -> None:
         """What follows an optimizer update, such as a codebook's moving average."""
 
+    def readings(self) -> Mapping[str, tuple[float, ...]]:
+        """Numbers besides the bound that say how training goes, since ``forget_readings``."""
+        return {}
+
+    def forget_readings(self) -> None:
+        """Take the readings anew from here."""
+
 
 @runtime_checkable
 class Encodes(Protocol):
@@ -105,6 +112,23 @@ class Mixes(Protocol):
         """A pass whose uppermost latents are given, (samples, batch, ...) each."""
 
 
+@runtime_checkable
+class Quantizes(Protocol):
+    """A model whose latents are codes, of one codebook or of several, coarse to fine."""
+
+    code_shape: tuple[int, ...]
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each codebook."""
+
+    def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The codes of rows from each codebook, (batch, *code_shape), int64."""
+
+    def vectors(self, codes: Sequence[Tensor]) -> Tensor:
+        """Codes (samples, batch, *code_shape) as ``decode`` takes them."""
+
+
 Power = TypeVar("Power")
 
 
@@ -114,6 +138,7 @@ LACKED: dict[type, str] = {
     Imagines: "prior",
     HasPrior: "prior over one latent",
     Mixes: "levels whose posterior sees those above",
+    Quantizes: "codebook",
 }
 
 

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import NamedTuple
 
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 
 MAX_COARSE_SIDE = 8
 MAX_CHANNELS = 256
@@ -77,12 +77,27 @@ def pyramid(size: tuple[int, int], channels: int | None = None) -> tuple[Level, 
     if len(sizes) == 1:
         sizes.append(size)
     first = channels if channels is not None else 128 if max(size) == 1 else 32
-    return tuple(
-        Level(
-            coarse, (_step(fine[0], coarse[0]), _step(fine[1], coarse[1])), _doubled(first, level)
-        )
-        for level, (fine, coarse) in enumerate(pairwise(sizes))
-    )
+    return _levels(sizes, first)
+
+
+def reductions(
+    size: tuple[int, int], stride: int, channels: int | None = None
+) -> tuple[Level, ...]:
+    """The levels down to a map ``stride`` times smaller than the picture, finest first.
+
+    Every axis is halved (rounding up) from level to level. Channels are as of ``pyramid``.
+
+    Raises:
+        OptionError: the stride is no power of two.
+    """
+    if stride < 1 or stride & (stride - 1):
+        raise OptionError(f"stride is 1, 2, 4, 8, ..., not {stride}")
+    sizes = [size]
+    for _ in range(stride.bit_length() - 1):
+        sizes.append((math.ceil(sizes[-1][0] / 2), math.ceil(sizes[-1][1] / 2)))
+    if len(sizes) == 1:
+        sizes.append(size)
+    return _levels(sizes, 32 if channels is None else channels)
 
 
 def kernel(size: tuple[int, int]) -> tuple[int, int]:
@@ -108,6 +123,16 @@ def token_width(features: int, multiple: int = 1) -> int:
 def attention_heads(width: int) -> int:
     """One head per 32 numbers, or the nearest lower count that divides the width."""
     return next(heads for heads in range(max(width // 32, 1), 0, -1) if width % heads == 0)
+
+
+def _levels(sizes: list[tuple[int, int]], first: int) -> tuple[Level, ...]:
+    """A level for each size but that of the picture, which comes first."""
+    return tuple(
+        Level(
+            coarse, (_step(fine[0], coarse[0]), _step(fine[1], coarse[1])), _doubled(first, level)
+        )
+        for level, (fine, coarse) in enumerate(pairwise(sizes))
+    )
 
 
 def _halved(side: int) -> int:

@@ -126,11 +126,15 @@ class ELBO(Objective):
 def refuse_biased_draws(trace: Trace) -> None:
     """A learned discrete latent drawn without reparameterization has a silently biased gradient.
 
+    A quantized latent is not drawn; its model says by ``straight_through`` that it hands gradients
+    on past it.
+
     Raises:
         UnsupportedError: such a latent was drawn.
     """
     for level, step in enumerate(trace.steps):
-        if step.posterior is not None and not step.posterior.has_rsample:
+        passes = step.posterior is None or step.posterior.has_rsample
+        if not passes and not getattr(step.posterior, "straight_through", False):
             raise UnsupportedError(
                 f"level {level} draws from {type(step.posterior).__name__}, through which no "
                 "gradient passes; enumerate that latent or use a relaxation"

@@ -98,11 +98,16 @@ def codes(trace: Trace) -> Tensor:
     """The latents of all levels side by side, (samples, batch, units).
 
     Raises:
-        UnsupportedError: there are none.
+        UnsupportedError: there are none, or they are discrete.
     """
     if not trace.steps:
         raise UnsupportedError(
             "the objective 'factor' judges latents, and this model has none with a prior: use 'vae'"
+        )
+    if not all(step.z.is_floating_point() for step in trace.steps):
+        raise UnsupportedError(
+            "the objective 'factor' shuffles units that are real numbers, and these are codes: use "
+            "the objective 'elbo'"
         )
     return trace.latents()
 

@@ -54,6 +54,7 @@ class ImportanceWeighted(Objective):
     def _bound(self, trace: Trace, batch: Batch, choose: ReweightedDraw | None = None) -> Bound:
         assert batch.x is not None
         refuse_biased_draws(trace)
+        refuse_quantized(trace)
         refuse_inexact_priors(trace)
         log_likelihood = trace.likelihood.log_prob(batch.x, batch.observed)
         log_weights = log_likelihood
@@ -103,6 +104,20 @@ class ReweightedDraw:
     def _scale(self, gradient: Tensor) -> Tensor:
         assert self.weights is not None, "backward before the weights are known"
         return gradient * self.weights.reshape(self.weights.shape + (1,) * (gradient.dim() - 2))
+
+
+def refuse_quantized(trace: Trace) -> None:
+    """All draws of a latent that has one value are that value: there is nothing to weigh.
+
+    Raises:
+        UnsupportedError: a latent of the pass is quantized.
+    """
+    for level, step in enumerate(trace.steps):
+        if getattr(step.posterior, "straight_through", False):
+            raise UnsupportedError(
+                f"level {level} is quantized, so all draws of a row are one, and the "
+                "importance-weighted bound is the ELBO; use the objective 'elbo'"
+            )
 
 
 def refuse_inexact_priors(trace: Trace) -> None:

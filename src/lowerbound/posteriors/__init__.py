@@ -1,16 +1,31 @@
 """q(z | x): the encoder's answer, a cloud and not a point."""
 
 from lowerbound.posteriors.base import POSTERIORS, Posterior
+from lowerbound.posteriors.finite_scalar import FiniteScalar
 from lowerbound.posteriors.flow import FlowPosterior
 from lowerbound.posteriors.full import FullGaussianPosterior
 from lowerbound.posteriors.gaussian import GaussianPosterior
+from lowerbound.posteriors.lookup_free import LookupFree
 from lowerbound.posteriors.point import Point
+from lowerbound.posteriors.quantized import Quantized
+from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
+from lowerbound.posteriors.residual import residual_quantizer
+from lowerbound.posteriors.straight_through import GRADIENTS
+from lowerbound.posteriors.vector_quantized import Codebook
 
 __all__ = [
+    "GRADIENTS",
     "POSTERIORS",
+    "QUANTIZERS",
+    "Codebook",
+    "FiniteScalar",
     "FlowPosterior",
     "FullGaussianPosterior",
     "GaussianPosterior",
+    "LookupFree",
     "Point",
     "Posterior",
+    "Quantized",
+    "Quantizer",
+    "residual_quantizer",
 ]

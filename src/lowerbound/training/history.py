@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from lowerbound.config import from_mapping
@@ -30,6 +30,7 @@ class Record:
             no rows are held out.
         learning_rate: the step size of the last update.
         skipped: updates skipped so far, because loss or gradient was not finite.
+        readings: what else the model says of these updates, by name; most say nothing.
     """
 
     epoch: float
@@ -41,10 +42,14 @@ class Record:
     validation: float | None
     learning_rate: float
     skipped: int
+    readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON values; NaN, which JSON lacks, is written as null."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["readings"] = {name: list(numbers) for name, numbers in self.readings.items()}
+        if not self.readings:
+            del values["readings"]
         values["rates"] = [_null_if_nan(rate) for rate in self.rates]
         for name in ("bound", "distortion"):
             values[name] = _null_if_nan(values[name])
@@ -62,8 +67,10 @@ class Record:
             values["rates"] = [_nan_if_null(rate) for rate in values["rates"]]
             for name in ("bound", "distortion"):
                 values[name] = _nan_if_null(values[name])
+            readings = values.get("readings", {})
+            values["readings"] = {name: tuple(numbers) for name, numbers in readings.items()}
             return from_mapping(cls, values)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise OptionError(f"a record of training is incomplete: {error}") from error
 
 

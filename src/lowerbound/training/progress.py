@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 MOST_LEVELS = 8  # whose rates fit on a line
@@ -27,6 +27,7 @@ class Progress:
         seconds: training time so far.
         seconds_left: estimated; None while nothing is known.
         skipped: updates skipped because loss or gradient was not finite.
+        readings: what else the model says of the updates of late, by name.
     """
 
     epoch: float
@@ -40,6 +41,7 @@ class Progress:
     seconds: float
     seconds_left: float | None
     skipped: int
+    readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def numbers(self) -> str:
         """The bound and what it is made of: "bound -98.21  rate 24.10  distortion 74.11"."""
@@ -56,6 +58,13 @@ class Progress:
         if not 2 <= len(self.rates) <= MOST_LEVELS:
             return f"{sum(self.rates):.2f}"
         return f"{sum(self.rates):.2f} ({' + '.join(f'{rate:.1f}' for rate in self.rates)})"
+
+    def beside(self) -> str:
+        """The model's readings, those of each level with a stroke between: "perplexity 61.2/40"."""
+        words = [
+            f"{name} {'/'.join(f'{n:.3g}' for n in each)}" for name, each in self.readings.items()
+        ]
+        return "  ".join(words)
 
     def position(self) -> str:
         """Epoch and update: "epoch 12.3  update 6,642/27,000"."""
@@ -137,7 +146,8 @@ class LineReporter:
             self._write(self._unwritten)
 
     def _write(self, progress: Progress) -> None:
-        parts = [progress.position(), progress.numbers(), progress.time_left()]
+        numbers = [progress.numbers(), progress.beside()]
+        parts = [progress.position(), *numbers, progress.time_left()]
         self.message("  ".join(part for part in parts if part))
         self._next = self._clock() + self._seconds
         self._unwritten = None

@@ -47,7 +47,7 @@ class BarReporter:
 
 
 def picture(progress: Progress) -> Group:
-    """The two lines, 80 columns wide at the most."""
+    """The two lines, 80 columns wide at the most; a third where the model has readings."""
     row = Table.grid(padding=(0, 2, 0, 0))
     row.add_row(
         ProgressBar(total=1.0, completed=progress.share, width=WIDTH),
@@ -55,4 +55,5 @@ def picture(progress: Progress) -> Group:
         Text(progress.position()),
         Text(progress.time_left()),
     )
-    return Group(row, Text(progress.numbers()))
+    beside = progress.beside()
+    return Group(row, Text(progress.numbers()), *([Text(beside)] if beside else []))

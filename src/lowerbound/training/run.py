@@ -162,6 +162,7 @@ class Run:
             seconds=seconds,
             seconds_left=spent * (1 - share) / done if done > 0 else None,
             skipped=self.skipped,
+            readings=self.model.readings() or (self.records[-1].readings if self.records else {}),
         )
 
     def checkpoint(self) -> Checkpoint:
@@ -214,6 +215,8 @@ class Run:
     def _record(self) -> None:
         bound, distortion, rates = self.meter.means()
         self.meter.reset()
+        readings = self.model.readings()
+        self.model.forget_readings()
         self.records.append(
             Record(
                 epoch=self.order.epoch(self.updates),
@@ -225,6 +228,7 @@ class Run:
                 validation=self._validate(),
                 learning_rate=self.learning_rate,
                 skipped=self.skipped,
+                readings=readings,
             )
         )
 

@@ -1,0 +1,87 @@
+"""A latent of codes: what it costs is known to the bit, and several codebooks refine each other.
+
+Each digit becomes four codes, each of which stands for a vector of a codebook. The posterior is
+certain of its codes, so the bound has no entropy in it, and its rate is what they cost:
+
+    log p(x) >= log p(x | c_z) - sum over codes of -log p(z)
+
+log K each under a uniform prior, and less under one that knows how often each code is chosen. With
+several codebooks each quantizes what those before it left over. A model that is fitted with some
+of them left out at random can be asked for few or for many: one model, several rates.
+
+    python examples/14_codes.py [--quick]
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from _figures import plt, quick, save, show_sheet
+
+from lowerbound.assembly import ModelOptions
+from lowerbound.data import Dataset, load
+from lowerbound.evaluation.codebooks import codebook_use
+from lowerbound.evaluation.likelihood import score
+from lowerbound.evaluation.reconstruction import reconstruction_error
+from lowerbound.evaluation.samples import sample_prior
+from lowerbound.fitting import FitOptions, fit
+from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.trace import Mean
+from lowerbound.training import TrainingOptions
+
+CODES, QUANTIZERS, SHOWN = 64, 4, 20
+
+
+def fitted(train: Dataset, epochs: int, **options: object) -> VectorQuantizedVariationalAutoencoder:
+    """A model of four codes of 64."""
+    chosen = ModelOptions("vq_vae", network="mlp", model_options={"codes": CODES, **options})
+    training = TrainingOptions(epochs=epochs, seed=0)
+    model = fit(train, FitOptions(chosen, training=training)).model
+    assert isinstance(model, VectorQuantizedVariationalAutoencoder)
+    return model
+
+
+def worth(name: str, model: VectorQuantizedVariationalAutoencoder, test: Dataset) -> None:
+    """The bound on unseen digits, what it is made of, and how the codebook is used."""
+    summary = score(model, test).summary()
+    (use,) = codebook_use(model, test)
+    print(f"{name} prior: ELBO {summary.elbo} nats")
+    print(f"  distortion {summary.distortion.mean:.2f}, rate {summary.rates[0].mean:.2f} nats")
+    print(f"  {use.used:.0%} of {CODES} codes are used, perplexity {use.perplexity:.1f}")
+
+
+def pictures_of(model: VectorQuantizedVariationalAutoencoder, rows: Dataset) -> torch.Tensor:
+    """The decoder's best guess at the codes of rows."""
+    with torch.no_grad():
+        mean: torch.Tensor = model(rows.all().to(torch.float32), Mean()).likelihood.mean
+    return mean[0]
+
+
+def main() -> None:
+    short = quick(__doc__)
+    train, test = load("digits").split(0.2, seed=0)
+    epochs = 10 if short else 200
+    for prior in ("uniform", "marginal"):
+        model = fitted(train, epochs, prior=prior)
+        worth(prior, model, test)
+
+    print(f"{QUANTIZERS} codebooks, of which the first are asked for:")
+    several = fitted(train, epochs, quantizer="residual", quantizers=QUANTIZERS, dropout=0.5)
+    rows = test.subset(range(SHOWN))
+    shown = {"digits": rows.all().filled}
+    for several.depth in range(1, QUANTIZERS + 1):
+        explained = reconstruction_error(several, test).explained
+        bits = score(several, test).rates.sum(0).mean() / math.log(2)
+        print(f"  {several.depth}: {bits:3.0f} bits a digit, {explained:.1%} of the variance kept")
+        shown[f"{bits:.0f} bits"] = pictures_of(several, rows)
+    shown["samples, marginal prior"] = sample_prior(model, SHOWN).mean
+
+    figure, panels = plt.subplots(2, 3, figsize=(9, 4.6))
+    for panel, (name, mean) in zip(panels.flat, shown.items(), strict=True):
+        show_sheet(panel, train.schema.decode(mean, rounded=False), across=5, title=name)
+    save(figure, "codes.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+r"""How codes are used: which share of a codebook, and as how many codes that are used alike.
+
+.. math:: H = -\sum_k f_k \log f_k, \qquad \text{perplexity} = e^H \le K
+
+with f_k the share of places, over all rows, at which code k was chosen. A codebook has collapsed
+where the perplexity is far below K: the rows say no more than a smaller one would.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import DataError
+from lowerbound.evaluation.passes import (
+    MEMORY,
+    Plan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    in_precision,
+)
+from lowerbound.models import Model, Quantizes, require
+
+
+@dataclass(frozen=True)
+class CodebookUse:
+    """How the rows use one codebook.
+
+    Attributes:
+        counts: how often each code was chosen, (K,).
+    """
+
+    counts: Tensor
+
+    @property
+    def used(self) -> float:
+        """Share of the codes that were chosen at all."""
+        return float((self.counts > 0).double().mean())
+
+    @property
+    def entropy(self) -> float:
+        """H, nats per code: what a code costs that is coded by these shares."""
+        shares = self.counts.double() / self.counts.sum()
+        return float(-torch.special.xlogy(shares, shares).sum())
+
+    @property
+    def perplexity(self) -> float:
+        """e^H."""
+        return math.exp(self.entropy)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        numbers = {name: getattr(self, name) for name in ("used", "perplexity", "entropy")}
+        return {"codes": len(self.counts), **numbers}
+
+
+def codebook_use(
+    model: Model, dataset: Dataset, *, memory: int = MEMORY
+) -> tuple[CodebookUse, ...]:
+    """How the rows use each codebook, coarse to fine.
+
+    Raises:
+        UnsupportedError: the model has no codebook.
+    """
+    sizes = require(model, Quantizes, "say how its codes are used").codebook_sizes  # type: ignore[type-abstract]
+    rows = quantized_rows(model, dataset, memory=memory)
+    books = rows.unflatten(1, (len(sizes), -1)).unbind(1)
+    counts = [torch.bincount(z.flatten(), minlength=k) for z, k in zip(books, sizes, strict=True)]
+    return tuple(map(CodebookUse, counts))
+
+
+def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Tensor:
+    """The codes of all rows, (rows, codebooks * places), int64: codebook after codebook.
+
+    Raises:
+        UnsupportedError: the model has no codebook.
+    """
+    model = in_precision(model, dataset.x.dtype)
+    quantizes = require(model, Quantizes, "quantize")  # type: ignore[type-abstract]
+    plan = Plan.within(memory, dry_run(model, first_row(dataset, model)), 1)
+    parts = []
+    for _, batch in batches(dataset, model, plan.rows):
+        with evaluation_mode(model):
+            books = [codes.flatten(1).cpu() for codes in quantizes.quantize(batch)]
+        parts.append(torch.cat(books, 1))
+    return torch.cat(parts)
+
+
+def numbers_of(model: Quantizes) -> int:
+    """How many codes a row has in all."""
+    return len(model.codebook_sizes) * math.prod(model.code_shape)
+
+
+def vectors_of(model: Quantizes, rows: Tensor) -> Tensor:
+    """What the codes of ``quantized_rows`` stand for, as ``decode`` takes it, (rows, latent_dim).
+
+    Raises:
+        DataError: a number is no code.
+    """
+    books = rows.unflatten(1, (len(model.codebook_sizes), *model.code_shape)).unbind(1)
+    for codes, size in zip(books, model.codebook_sizes, strict=True):
+        wrong = (codes != codes.round()) | (codes < 0) | (codes >= size)
+        if bool(wrong.any()):
+            raise DataError(
+                f"{float(codes[wrong][0]):g} is no code: codes are whole numbers from 0 to "
+                f"{size - 1}"
+            )
+    with torch.no_grad():
+        return model.vectors([codes.long().unsqueeze(0) for codes in books])[0]

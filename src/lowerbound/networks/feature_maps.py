@@ -1,0 +1,123 @@
+"""Convolutional networks between a picture and a smaller map of vectors, one for each place.
+
+::
+
+    picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
+    picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
+
+Unlike the halves of ``convolutional``, no layer joins all places: each vector says what is near it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.networks.activations import ACTIVATIONS, gain
+from lowerbound.networks.base import Decoder, Encoder, check_condition
+from lowerbound.networks.convolutional import Convolutional
+from lowerbound.networks.initialization import QUIET, convolution, linear
+from lowerbound.networks.resampling import Upsample, by_pixel, channels_last
+from lowerbound.networks.sizes import Level, as_picture, kernel
+
+
+class MapEncoder(Encoder):
+    """Picture to a map, its places one after the other, (rows, height * width * numbers).
+
+    Args:
+        options: depth, kind and activation of the residual blocks.
+        event_shape: of the picture.
+        levels: resolutions down to the map's, finest first.
+        numbers: of each place.
+        condition_dim: numbers that the network is told: a bias on the finest level's channels.
+    """
+
+    def __init__(
+        self,
+        options: Convolutional,
+        event_shape: tuple[int, ...],
+        levels: tuple[Level, ...],
+        numbers: int,
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.picture = as_picture(event_shape)
+        self.condition_dim = condition_dim
+        factor, first, last = gain(options.activation), levels[0], levels[-1]
+        taps = kernel(self.picture.size)
+        self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
+        self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
+        layers = options.blocks(first, len(levels))
+        for finer, level in pairwise(levels):
+            layers.append(ACTIVATIONS[options.activation]())
+            taps = kernel(finer.size)
+            layers.append(convolution(finer.channels, level.channels, taps, level.stride, factor))
+            layers += options.blocks(level, len(levels))
+        layers.append(ACTIVATIONS[options.activation]())
+        layers.append(convolution(last.channels, numbers, (1, 1), gain=QUIET * factor))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        check_condition(condition, self.condition_dim)
+        features = self.stem(channels_last(x.reshape(len(x), *self.picture)))
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(x.dtype))[:, :, None, None]
+        return by_pixel(self.layers(features))
+
+
+class MapDecoder(Decoder):
+    """A map as the encoder answers it, (rows, height * width * numbers), to a picture.
+
+    Args:
+        options: depth, kind and activation of the residual blocks.
+        numbers: of each place.
+        parameter_shape: numbers owed to the likelihood.
+        levels: resolutions down to the map's, finest first.
+        condition_dim: numbers that the network is told: a bias on the coarsest level's channels.
+    """
+
+    def __init__(
+        self,
+        options: Convolutional,
+        numbers: int,
+        parameter_shape: tuple[int, ...],
+        levels: tuple[Level, ...],
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = tuple(parameter_shape)
+        self.condition_dim = condition_dim
+        self.coarsest, self.numbers = levels[-1], numbers
+        picture, factor = as_picture(self.parameter_shape), gain(options.activation)
+        coarse = self.coarsest.channels
+        self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
+        self.told = linear(condition_dim, coarse, bias=False) if condition_dim else None
+        layers: list[nn.Module] = []
+        for level, finer in pairwise(reversed(levels)):
+            layers += options.blocks(level, len(levels))
+            layers.append(ACTIVATIONS[options.activation]())
+            taps = (1, 1) if options.depth else kernel(level.size)
+            layers.append(Upsample(level, finer.channels, finer.size, taps, factor))
+        finest = levels[0]
+        layers += options.blocks(finest, len(levels))
+        layers.append(ACTIVATIONS[options.activation]())
+        taps = kernel(finest.size)
+        scale = QUIET * factor
+        layers.append(Upsample(finest, picture.channels, picture.size, taps, scale, bias=False))
+        self.layers = nn.Sequential(*layers)
+        self.bias = nn.Parameter(torch.zeros(picture))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        check_condition(condition, self.condition_dim)
+        places = z.unflatten(1, (*self.coarsest.size, self.numbers))
+        features = self.stem(places.permute(0, 3, 1, 2))
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(z.dtype))[:, :, None, None]
+        picture: Tensor = self.layers(features) + self.bias
+        return picture.reshape(len(z), *self.parameter_shape)
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        return self.bias

@@ -1,0 +1,156 @@
+r"""A learned codebook whose vectors are moving averages of what was quantized to them.
+
+.. math::
+    k(e) = \arg\min_k \|e - c_k\|^2, \qquad c_k = s_k / \tilde f_k, \qquad
+    \tilde f_k = F \, \frac{f_k + \epsilon / K}{F + \epsilon}, \quad F = \textstyle\sum_j f_j
+
+with f_k the moving share of vectors that went to code k and s_k their moving sum over all vectors.
+Shares instead of counts, so that the scale of neither depends on the batch.
+
+Sources: van den Oord et al. 2017, section 3 and appendix A.1; Razavi et al. 2019 for the averages;
+Dhariwal et al. 2020 for the revival of codes that are not used.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import OptionError
+from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
+
+SMOOTHING = 1e-5  # epsilon, as a share of even use
+MOST_CLUSTERED = 32_768  # vectors that the codes start from
+CLUSTERING_ROUNDS = 25
+
+
+class Codebook(Quantizer):
+    r"""K vectors; the nearest one stands for what the encoder says.
+
+    Args:
+        dim: numbers in a vector.
+        codes: K.
+        decay: d, share that the averages keep per update.
+        commitment: beta, weight of ||e - c||^2, which keeps the encoder near its codes.
+        kmeans: start at the centers of clusters of what the untrained encoder says.
+        revival: a code whose moving share falls below this part of even use, 1 / K, starts anew at
+            a vector of the newest batch; 0: never.
+    """
+
+    shares: Tensor
+    sums: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        codes: int = 512,
+        decay: float = 0.99,
+        commitment: float = 0.25,
+        kmeans: bool = True,
+        revival: float = 0.1,
+    ) -> None:
+        super().__init__(dim, codes)
+        if codes < 2:
+            raise OptionError(f"codes is the size of the codebook, at least 2, not {codes}")
+        if not 0.0 <= decay < 1.0:
+            raise OptionError(f"decay is a share that is kept, 0 to below 1, not {decay}")
+        if commitment < 0:
+            raise OptionError(f"commitment must not be negative, and is {commitment}")
+        if not 0.0 <= revival < 1.0:
+            raise OptionError(f"revival is a part of even use, 0 to below 1, not {revival}")
+        self.decay = decay
+        self.commitment = commitment
+        self.kmeans = kmeans
+        self.revival = revival
+        self.register_buffer("shares", torch.full((codes,), 1.0 / codes))
+        self.register_buffer("sums", torch.randn(codes, dim) / codes)
+
+    @property
+    def book(self) -> Tensor:
+        """c, (K, dim)."""
+        total = self.shares.sum()
+        smoothed = (self.shares + SMOOTHING / self.codes) * (total / (total + SMOOTHING))
+        return self.sums / smoothed.unsqueeze(1)
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        book = self.book
+        # in bf16 near codes could not be told apart
+        with torch.autocast(vectors.device.type, enabled=False):
+            distances = book.square().sum(1) - 2 * (vectors.detach().to(book.dtype) @ book.T)
+        return distances.argmin(-1)
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        return self.book[codes]
+
+    def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor:
+        """beta ||e - c||^2, (...): it moves the encoder and not the codebook."""
+        return self.commitment * (encoded - vectors.detach()).square().sum(-1)
+
+    @torch.no_grad()
+    def initialize(self, vectors: Tensor) -> None:
+        if not self.kmeans:
+            return
+        centers, shares = clusters(vectors[:MOST_CLUSTERED], self.codes)
+        self.shares.copy_(shares)
+        self.sums.copy_(centers * shares.unsqueeze(1))
+
+    @torch.no_grad()
+    def learn(self, vectors: Tensor, codes: Tensor) -> None:
+        """Move the averages by this batch, then revive the codes that have fallen out of use."""
+        super().learn(vectors, codes)
+        if not len(codes):
+            return
+        shares = torch.bincount(codes, minlength=self.codes).to(self.shares) / len(codes)
+        sums = torch.zeros_like(self.sums).index_add_(0, codes, vectors.to(self.sums)) / len(codes)
+        self.shares.lerp_(shares, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        self._revive(vectors)
+
+    def _revive(self, vectors: Tensor) -> None:
+        """Dead codes move to vectors drawn from the batch, with an even share to show their use."""
+        if not self.revival:
+            return
+        dead = torch.nonzero(self.shares < self.revival / self.codes).flatten()
+        if len(dead):
+            drawn = torch.randperm(len(vectors), device=vectors.device)[: len(dead)]
+            dead = dead[: len(drawn)]  # the others wait, rather than share a vector
+            self.shares[dead] = 1.0 / self.codes
+            self.sums[dead] = vectors[drawn].to(self.sums) / self.codes
+
+
+def clusters(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Centers by k-means, (count, dim), and the share of vectors at each, (count,).
+
+    Where there are fewer distinct vectors than centers, the rest are noisy copies of them.
+    """
+    from sklearn.cluster import KMeans  # takes half a second to import
+
+    distinct = torch.unique(vectors, dim=0)
+    if len(distinct) > count:
+        found = KMeans(count, n_init=1, max_iter=CLUSTERING_ROUNDS, random_state=0)
+        labels = torch.from_numpy(found.fit_predict(vectors.double().cpu().numpy())).long()
+        centers = torch.from_numpy(found.cluster_centers_)
+        shares = torch.bincount(labels, minlength=count) / len(vectors)
+        return centers.to(vectors), shares.to(vectors)
+    times = -(-count // len(distinct))
+    centers = distinct.repeat(times, 1)[:count].clone()
+    spread = vectors.std(0, correction=0).clamp_min(1e-3)
+    copies = count - len(distinct)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(copies, vectors.shape[1], generator=generator).to(vectors)
+    centers[len(distinct) :] += 0.1 * spread * noise
+    return centers, torch.full((count,), 1.0 / count).to(vectors)
+
+
+@QUANTIZERS.register("vq")
+def vector_quantizer(
+    dim: int,
+    *,
+    codes: int = 512,
+    decay: float = 0.99,
+    commitment: float = 0.25,
+    kmeans: bool = True,
+    revival: float = 0.1,
+) -> list[Quantizer]:
+    """One learned codebook."""
+    return [Codebook(dim, codes, decay, commitment, kmeans, revival)]

@@ -1,0 +1,122 @@
+"""p(z) over discrete codes: every place of a latent has its own distribution over K codes."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.registry import Registry
+from lowerbound.reparameterization import Pushed
+
+DECAY = 0.99
+MIXED_IN = 0.01
+
+
+class CodeDistribution(Pushed):
+    """Independent codes, batch shape (1, 1), event ``shape``.
+
+    Args:
+        log_probabilities: log p of each code at each place, (*shape, K).
+    """
+
+    def __init__(self, log_probabilities: Tensor) -> None:
+        self.log_probabilities = log_probabilities
+        shape = log_probabilities.shape[:-1]
+        super().__init__(torch.Size((1, 1)), shape, validate_args=False)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats, (samples, rows), of codes (samples, rows, *shape)."""
+        table = self.log_probabilities.expand(*z.shape, -1)
+        each: Tensor = table.gather(-1, z.unsqueeze(-1)).squeeze(-1)
+        return each.flatten(2).sum(-1)
+
+    @torch.no_grad()
+    def push(self, noise: Tensor) -> Tensor:
+        """Standard normal noise to codes, by the inverse of the cumulative distribution."""
+        upper = self.log_probabilities.double().exp().cumsum(-1)
+        uniform = torch.special.ndtr(noise.double()) * upper[..., -1]
+        by_place = uniform.flatten(0, 1).movedim(0, -1).contiguous()
+        codes = torch.searchsorted(upper.contiguous(), by_place)
+        return codes.clamp_max(upper.shape[-1] - 1).movedim(-1, 0).reshape(noise.shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """The likeliest codes, (1, 1, *shape): labels have no mean."""
+        return self.log_probabilities.argmax(-1)[None, None]
+
+    @property
+    def like(self) -> Tensor:
+        return self.log_probabilities[..., 0][None, None]
+
+
+class CodePrior(nn.Module, ABC):
+    """A module that answers with p(z) over codes.
+
+    Args:
+        shape: places of the latent: (slots,), or (height, width).
+        codes: K.
+    """
+
+    def __init__(self, shape: tuple[int, ...], codes: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.codes = codes
+
+    @abstractmethod
+    def forward(self) -> CodeDistribution:
+        """p(z), batch shape (1, 1)."""
+
+    @torch.no_grad()
+    def learn(self, codes: Tensor) -> None:
+        """Follow an update: the codes of its rows, (rows, *shape)."""
+
+
+CODE_PRIORS: Registry[type[CodePrior]] = Registry("prior over codes")
+
+
+@CODE_PRIORS.register("uniform")
+class UniformCodes(CodePrior):
+    """p(z) = K^-n: every code costs log K nats, whatever it is."""
+
+    even: Tensor
+
+    def __init__(self, shape: tuple[int, ...], codes: int) -> None:
+        super().__init__(shape, codes)
+        self.register_buffer("even", torch.tensor(-math.log(codes)), persistent=False)
+
+    def forward(self) -> CodeDistribution:
+        return CodeDistribution(self.even.expand(*self.shape, self.codes))
+
+
+@CODE_PRIORS.register("marginal")
+class MarginalCodes(CodePrior):
+    r"""p(z) = prod_i p_i(z_i), fitted to how often each code is chosen at each place.
+
+    .. math:: p_i(k) = (1 - 2a) f_i(k) + a \bar f(k) + a / K, \quad a = .01
+
+    with f_i the moving average of the shares at place i and f-bar their mean over places: a code
+    that place i has not seen of late stays possible there.
+    """
+
+    shares: Tensor
+
+    def __init__(self, shape: tuple[int, ...], codes: int) -> None:
+        super().__init__(shape, codes)
+        self.register_buffer("shares", torch.full((*shape, codes), 1.0 / codes))
+
+    def forward(self) -> CodeDistribution:
+        elsewhere = self.shares.flatten(0, -2).mean(0)
+        mixed = (1 - 2 * MIXED_IN) * self.shares + MIXED_IN * (elsewhere + 1.0 / self.codes)
+        return CodeDistribution(torch.log(mixed / mixed.sum(-1, keepdim=True)))
+
+    @torch.no_grad()
+    def learn(self, codes: Tensor) -> None:
+        if not len(codes):
+            return
+        places = codes.flatten(1).T
+        counts = torch.zeros(len(places), self.codes).to(self.shares)
+        counts.scatter_add_(1, places, torch.ones_like(places, dtype=counts.dtype))
+        self.shares.lerp_((counts / len(codes)).reshape(self.shares.shape), 1 - DECAY)

@@ -1,0 +1,233 @@
+"""What holds for every registered quantizer; residuals, grids and signs in particular; rotation."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise, product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.config import construct
+from lowerbound.errors import OptionError
+from lowerbound.posteriors import GRADIENTS, QUANTIZERS, FiniteScalar, LookupFree, Quantizer
+from lowerbound.reparameterization import seeded
+
+FORMS: dict[str, tuple[int, dict[str, Any]]] = {
+    "vq": (3, {"codes": 16}),
+    "residual": (3, {"codes": 16, "quantizers": 3}),
+    "fsq": (3, {"levels": (4, 3, 2)}),
+    "lfq": (4, {"codes": 16}),
+}
+
+
+def built(name: str) -> list[Quantizer]:
+    dim, options = FORMS[name]
+    with seeded(0):
+        made: list[Quantizer] = construct(QUANTIZERS[name], dim, options=options)
+    return made
+
+
+def said(dim: int, rows: int = 200, size: float = 1.0) -> Tensor:
+    return size * torch.randn(rows, 5, dim, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_codes_and_vectors_answer_each_other(name: str) -> None:
+    for quantizer in built(name):
+        every = torch.arange(quantizer.codes)
+        vectors = quantizer.vectors(every)
+        assert vectors.shape == (quantizer.codes, quantizer.dim)
+        assert len(torch.unique(vectors, dim=0)) == quantizer.codes
+        assert torch.equal(quantizer.nearest(vectors), every)
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
+def test_codes_are_the_nearest_and_within_range(name: str, size: float) -> None:
+    for quantizer in built(name):
+        encoded = quantizer.within(said(quantizer.dim, size=size))
+        codes = quantizer.nearest(encoded)
+        assert codes.dtype == torch.long
+        assert codes.shape == (200, 5)
+        assert 0 <= int(codes.min()) <= int(codes.max()) < quantizer.codes
+        every = quantizer.vectors(torch.arange(quantizer.codes))
+        least = torch.cdist(encoded.double().flatten(0, 1), every.double()).amin(1)
+        chosen = (encoded - quantizer.vectors(codes)).double().flatten(0, 1).norm(dim=1)
+        torch.testing.assert_close(chosen, least, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_use_is_counted_and_forgotten(name: str) -> None:
+    for quantizer in built(name):
+        vectors = quantizer.within(said(quantizer.dim)).flatten(0, 1)
+        codes = quantizer.nearest(vectors)
+        quantizer.learn(vectors, codes)
+        quantizer.learn(vectors[:7], codes[:7])
+        expected = torch.bincount(torch.cat([codes, codes[:7]]), minlength=quantizer.codes)
+        assert torch.equal(quantizer.use, expected)
+        quantizer.forget_use()
+        assert not quantizer.use.any()
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_penalties_move_the_encoder_and_stay_finite(name: str) -> None:
+    for quantizer, size in product(built(name), (0.0, 1.0, 1e3)):
+        encoded = said(quantizer.dim, size=size).requires_grad_()
+        within = quantizer.within(encoded)
+        penalty = quantizer.penalty(within, quantizer.vectors(quantizer.nearest(within)))
+        if penalty is None:
+            assert name == "fsq"
+            continue
+        assert penalty.shape == (200, 5)
+        penalty.sum().backward()
+        assert encoded.grad is not None
+        assert encoded.grad.isfinite().all()
+        assert bool((encoded.grad != 0).any()) or size == 0.0
+
+
+def test_residuals_are_quantized_by_hand_and_errors_never_grow() -> None:
+    """Each codebook quantizes what is left over; started by clusters, each halves it at least."""
+    quantizers = built("residual")
+    rest = said(3, rows=2000).flatten(0, 1)
+    errors = [rest.square().sum(1).mean()]
+    total = torch.zeros_like(rest)
+    for quantizer in quantizers:
+        quantizer.initialize(rest)
+        book = quantizer.vectors(torch.arange(16))
+        total = total + book[torch.cdist(rest, book).argmin(1)]
+        rest = rest - quantizer.vectors(quantizer.nearest(rest))
+        errors.append(rest.square().sum(1).mean())
+    torch.testing.assert_close(said(3, rows=2000).flatten(0, 1) - total, rest)
+    assert all(after < 0.5 * before for before, after in pairwise(errors))
+
+
+@pytest.mark.parametrize("levels", [*range(2, 10), (8, 5, 5, 5), (2, 9, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_levels_stay_in_range(levels: int | tuple[int, ...], dtype: torch.dtype) -> None:
+    """Also in bf16, and where the encoder is wild; the ends are reached, and no level but them."""
+    each = (levels, levels) if isinstance(levels, int) else levels
+    grid = FiniteScalar(each)
+    for size in (0.1, 1.0, 1e4):
+        encoded = said(len(each), rows=400, size=size).to(dtype)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            codes = grid.nearest(grid.within(encoded))
+            vectors = grid.vectors(codes)
+        assert 0 <= int(codes.min()) <= int(codes.max()) < math.prod(each)
+        assert float(vectors.abs().max()) <= 1
+        digits = (vectors + 1) / 2 * (torch.tensor(each) - 1)
+        torch.testing.assert_close(digits, digits.round(), rtol=0, atol=1e-5)
+    assert float(vectors.min()) == -1
+    assert float(vectors.max()) == 1
+
+
+def test_the_first_number_counts_least() -> None:
+    grid = FiniteScalar((4, 3))
+    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+    assert grid.nearest(corners).tolist() == [0, 3, 8, 11]
+    assert grid.vectors(torch.tensor([5])).tolist() == [[pytest.approx(-1 / 3), 0.0]]
+
+
+def test_a_grid_starts_with_all_its_levels_in_use() -> None:
+    grid, vectors = FiniteScalar((5, 5)), 7 + 0.01 * said(2, rows=800).flatten(0, 1)
+    assert len(grid.nearest(grid.within(vectors)).unique()) == 1
+    grid.initialize(vectors)
+    assert len(grid.nearest(grid.within(vectors)).unique()) == 25
+
+
+def test_signs_are_the_bits_of_a_code() -> None:
+    cube = LookupFree(3)
+    encoded = torch.tensor([[-0.1, 2.0, -3.0], [0.5, -1.0, 1e-3], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
+    assert cube.nearest(encoded).tolist() == [0b010, 0b101, 0b111, 0]
+    assert torch.equal(cube.vectors(torch.tensor([0b101])), torch.tensor([[1.0, -1.0, 1.0]]))
+
+
+def test_entropies_of_signs_by_hand() -> None:
+    """Two rows of one bit each: sigma(4 e) = .75 and .5, on average .625."""
+    cube = LookupFree(1, commitment=0.0, entropy=1.0)
+    encoded = torch.tensor([[[math.log(3) / 4]], [[0.0]]])
+
+    def entropy(p: float) -> float:
+        return -p * math.log(p) - (1 - p) * math.log(1 - p)
+
+    penalty = cube.penalty(encoded, cube.vectors(cube.nearest(encoded)))
+    expected = torch.tensor([[entropy(0.75)], [entropy(0.5)]]) - entropy(0.625)
+    torch.testing.assert_close(penalty, expected)
+    committed = LookupFree(1, commitment=0.5, entropy=0.0)
+    penalty = committed.penalty(encoded, committed.vectors(committed.nearest(encoded)))
+    torch.testing.assert_close(penalty[:, 0], torch.tensor([0.5 * (math.log(3) / 4 - 1) ** 2, 0.5]))
+
+
+def test_the_same_as_vector_quantize_pytorch() -> None:
+    library = pytest.importorskip("vector_quantize_pytorch")
+    theirs = library.FSQ(levels=[8, 5, 4, 2], preserve_symmetry=True)
+    encoded = said(4, rows=300)
+    expected, codes = theirs(encoded)
+    ours = FiniteScalar((8, 5, 4, 2))
+    assert torch.equal(ours.nearest(ours.within(encoded)), codes.long())
+    torch.testing.assert_close(ours.vectors(codes.long()), expected, rtol=1e-6, atol=1e-6)
+    theirs = library.LFQ(dim=4, codebook_size=16)
+    expected, codes, _ = theirs(encoded)
+    bits = LookupFree(4)
+    torch.testing.assert_close(bits.vectors(bits.nearest(encoded)), expected)
+    assert len(codes.unique()) == len(bits.nearest(encoded).unique()) == 16
+
+
+def test_rotation_keeps_the_angle_between_gradient_and_vector() -> None:
+    with seeded(0):
+        encoded = torch.randn(50, 6, dtype=torch.float64, requires_grad=True)
+        quantized, gradient = torch.randn(2, 50, 6, dtype=torch.float64)
+    passed = GRADIENTS["rotation"](encoded, quantized)
+    assert torch.equal(passed, quantized)
+    passed.backward(gradient)
+    assert encoded.grad is not None
+    before = F.cosine_similarity(quantized, gradient, -1)
+    torch.testing.assert_close(F.cosine_similarity(encoded.detach(), encoded.grad, -1), before)
+    stretch = quantized.norm(dim=-1) / encoded.detach().norm(dim=-1)
+    torch.testing.assert_close(encoded.grad.norm(dim=-1), stretch * gradient.norm(dim=-1))
+
+
+def test_rotation_is_the_closed_form() -> None:
+    """In the plane R turns by the angle from e to q: here a quarter turn, with a stretch of 3."""
+    encoded = torch.tensor([[2.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    quantized = torch.tensor([[0.0, 6.0]], dtype=torch.float64)
+    passed = GRADIENTS["rotation"](encoded, quantized)
+    for gradient, expected in (([0.0, 1.0], [3.0, 0.0]), ([1.0, 0.0], [0.0, -3.0])):
+        (found,) = torch.autograd.grad(
+            passed, encoded, torch.tensor([gradient]).double(), retain_graph=True
+        )
+        torch.testing.assert_close(found, torch.tensor([expected]).double())
+
+
+def test_rotation_of_nothing_is_finite() -> None:
+    encoded = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    quantized = torch.tensor([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
+    GRADIENTS["rotation"](encoded, quantized).sum().backward()
+    assert encoded.grad is not None
+    assert encoded.grad.isfinite().all()
+
+
+def test_rotation_is_that_of_vector_quantize_pytorch() -> None:
+    library = pytest.importorskip("vector_quantize_pytorch.vector_quantize_pytorch")
+    with seeded(0):
+        encoded, quantized, gradient = torch.randn(3, 20, 4)
+    grads = []
+    for function in (GRADIENTS["rotation"], library.rotate_to):
+        leaf = encoded.clone().requires_grad_()
+        function(leaf, quantized).backward(gradient)
+        grads.append(leaf.grad)
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    for name, dim, options, message in (
+        ("fsq", 3, {"levels": (8, 5)}, "2 numbers"),
+        ("fsq", 2, {"levels": (8, 1)}, "at least 2"),
+        ("lfq", 3, {"codes": 9}, "8 for 3"),
+        ("residual", 3, {"quantizers": 0}, "quantizers"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            construct(QUANTIZERS[name], dim, options=options)

@@ -1,0 +1,90 @@
+"""p(z) over codes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lowerbound.keyed_noise import KeyedNoise
+from lowerbound.priors import CODE_PRIORS, CodeDistribution, CodePrior
+from lowerbound.priors.codes import DECAY, MIXED_IN
+from lowerbound.reparameterization import draw, seeded
+
+SHAPE, CODES = (2, 3), 5
+
+
+def learned(name: str, updates: int = 400) -> tuple[CodePrior, torch.Tensor]:
+    """A prior that has seen the same rows again and again, and those rows."""
+    rows = torch.randint(CODES, (50, *SHAPE), generator=torch.Generator().manual_seed(0))
+    rows[:, 0, 0] = 2
+    prior = CODE_PRIORS[name](SHAPE, CODES).double()
+    for _ in range(updates):
+        prior.learn(rows)
+    return prior, rows
+
+
+@pytest.mark.parametrize("name", CODE_PRIORS)
+def test_probabilities_of_all_codes_sum_to_one(name: str) -> None:
+    prior, _ = learned(name)
+    every = torch.cartesian_prod(*[torch.arange(CODES)] * 6).reshape(-1, 1, *SHAPE)
+    total = prior().log_prob(every).double().exp().sum()
+    assert float(total) == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", CODE_PRIORS)
+def test_draws_have_its_probabilities(name: str) -> None:
+    prior, _ = learned(name)
+    distribution = prior().expand(torch.Size((1, 4)))
+    with seeded(1):
+        z = draw(distribution, 50_000)
+    assert z.shape == (50_000, 4, *SHAPE)
+    assert z.dtype == torch.long
+    found = torch.nn.functional.one_hot(z, CODES).double().mean((0, 1))
+    expected = prior().log_probabilities.double().exp()
+    torch.testing.assert_close(found, expected.expand_as(found), rtol=0, atol=5e-3)
+
+
+def test_keyed_draws_depend_on_the_row_alone() -> None:
+    distribution = learned("marginal")[0]().expand(torch.Size((1, 3)))
+    keys = torch.tensor([7, 8, 9])
+    together = draw(distribution, 5, KeyedNoise(keys))
+    alone = draw(distribution.expand(torch.Size((1, 1))), 5, KeyedNoise(keys[1:2]))
+    assert torch.equal(together[:, 1:2], alone)
+
+
+def test_uniform_codes_cost_log_k_each() -> None:
+    z = torch.randint(CODES, (3, 4, *SHAPE))
+    log_prob = CODE_PRIORS["uniform"](SHAPE, CODES)().log_prob(z)
+    torch.testing.assert_close(log_prob, torch.full((3, 4), -6 * math.log(CODES)))
+
+
+def test_the_marginal_is_that_of_the_codes_at_each_place() -> None:
+    prior, rows = learned("marginal")
+    empirical = torch.nn.functional.one_hot(rows, CODES).double().mean(0)
+    left = DECAY**400  # of the even start
+    shares = (1 - left) * empirical + left / CODES
+    everywhere = shares.flatten(0, 1).mean(0)
+    expected = (1 - 2 * MIXED_IN) * shares + MIXED_IN * (everywhere + 1 / CODES)
+    torch.testing.assert_close(prior().log_probabilities.exp(), expected)
+    assert prior().mean[0, 0, 0, 0] == 2
+    # fitted, so the rows are likelier than under even odds, and nearly as likely as can be
+    entropy = -torch.special.xlogy(empirical, empirical).sum()
+    cost = float(-prior().log_prob(rows[None]).mean())
+    assert entropy < cost < entropy + 6 * 3 * MIXED_IN
+    assert cost < 6 * math.log(CODES) - 1
+
+
+def test_codes_that_were_never_seen_stay_possible() -> None:
+    prior = learned("marginal", 5000)[0]
+    unseen = torch.zeros(1, 1, *SHAPE, dtype=torch.long)
+    assert float(prior().log_probabilities.exp().min()) >= MIXED_IN / CODES
+    assert prior().log_prob(unseen).isfinite().all()
+
+
+def test_log_prob_takes_batches_of_its_own_shape() -> None:
+    distribution = CodeDistribution(torch.log(torch.tensor([[0.25, 0.75], [0.5, 0.5]])))
+    z = torch.tensor([[[0, 1]], [[1, 1]]])
+    expected = torch.tensor([[0.125], [0.375]]).log()
+    torch.testing.assert_close(distribution.log_prob(z), expected)
