@@ -94,7 +94,9 @@ def codecs() -> dict[str, Callable[[Array], int]]:
     return {
         "PNG": lambda x: len(imagecodecs.png_encode(_squeezed(x), level=9)),
         "WebP lossless": lambda x: len(imagecodecs.webp_encode(_color(x), lossless=True)),
-        "JPEG XL": lambda x: len(imagecodecs.jpegxl_encode(_squeezed(x), lossless=True, effort=9)),
+        "JPEG XL": lambda x: len(
+            imagecodecs.jpegxl_encode(_squeezed(x), lossless=True, effort=9, numthreads=1)
+        ),
         "xz": lambda x: len(lzma.compress(x.tobytes(), preset=9 | lzma.PRESET_EXTREME)),
     }
 

@@ -42,6 +42,7 @@ class TestEveryApplication:
     def test_every_request_can_be_asked_for_with_a_seed_or_needs_none(self, name: str) -> None:
         draws = {"demo", "fit", "evaluate", "sample", "decode", "reconstruct"}
         draws |= {"impute", "denoise", "detect"}
+        draws |= {"compress", "compare"}  # bits of grey values
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
         assert bool(seeds) == (name in draws)
