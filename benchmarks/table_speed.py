@@ -110,6 +110,8 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if args.quick:
+        args.threads = 1  # two stall each other on a busy machine
     data = Path(os.environ.get("LOWERBOUND_DATA", ""))
     files = [ADULT, ADULT_TEST, KDD]
     missing = [name for name in files if not (data / name).is_file()]
