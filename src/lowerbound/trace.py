@@ -269,8 +269,8 @@ class Tempered:
         temperature = self.temperatures[min(level, len(self.temperatures) - 1)]
         if temperature != 1.0 and not chosen.has_rsample:
             raise UnsupportedError(
-                f"{type(chosen).__name__} has no temperature: its draws choose a component or a code; "
-                "use a standard_normal or flow prior"
+                f"{type(chosen).__name__} has no temperature: its draws choose a component or a "
+                "code; use a standard_normal or flow prior"
             )
         return draw(chosen, self.samples, ScaledNoise(temperature), level)
 
