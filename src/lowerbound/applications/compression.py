@@ -24,6 +24,7 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.export import check_exact
 from lowerbound.coding.lossless import read_rows, write_rows
+from lowerbound.coding.stack import constriction
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
@@ -207,6 +208,7 @@ def coded_rows(
         DataError: they are not of the kind that the model was fitted on.
     """
     check_exact(fitted.model)
+    constriction()  # named before any work is done, where it is missing
     dataset = bits_of(measured(measured_parts(request, fitted)), seed)
     codec = codec_of(fitted, Path(request.model), dataset)
     reporter.say(f"codec {codec.hash.hex()}: {codec.gap:.2%} of the bound lost to whole numbers")
