@@ -38,6 +38,7 @@ from _record import RESULTS, Metric, commit
 from lowerbound.applications.codecs import bits_of, make_codec
 from lowerbound.applications.rival_codecs import rivals
 from lowerbound.assembly import ModelOptions
+from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import open_container
 from lowerbound.coding.lossless import read_rows, write_rows
 from lowerbound.data import Dataset, load
@@ -139,8 +140,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         "rows": len(x),
         "rows_sha256": data_sha256(test),
         "rivals": {
-            kind: 8 * size / x.numel()
-            for kind, size, _ in rivals(x, int(getattr(fitted.model.likelihood, "levels", 2)))
+            kind: 8 * size / x.numel() for kind, size, _ in rivals(x, levels_of(codec.model))
         },
         "commit": commit(),
     }

@@ -21,7 +21,7 @@ def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | Non
     """
     q, p = base_normal(posterior), base_normal(prior)
     if q is not None and p is not None:
-        return _normal_normal(q, p).flatten(-_event_dims(posterior)).sum(-1)
+        return normal_kl(q, p).flatten(-_event_dims(posterior)).sum(-1)
     if isinstance(posterior, MultivariateNormal) and p is not None:
         return _multivariate_diagonal(posterior, p)
     q_classes, p_classes = _categorical(posterior), _categorical(prior)
@@ -42,7 +42,8 @@ def _event_dims(distribution: Distribution) -> int:
     return max(len(distribution.event_shape), 1)
 
 
-def _normal_normal(q: Normal, p: Normal) -> Tensor:
+def normal_kl(q: Normal, p: Normal) -> Tensor:
+    """KL(q || p) of each number, nats, of the two shapes broadcast."""
     if isinstance(p, UnitNormal):
         squares = torch.addcmul(q.scale * q.scale, q.loc, q.loc)
         return 0.5 * (squares - 1.0) - torch.log(q.scale)

@@ -12,11 +12,12 @@ from lowerbound.applications.sentences import about_latents
 from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.codebooks import CodebookUse, codebook_use
+from lowerbound.evaluation.codebooks import codebook_use
 from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.suites import SuiteOptions, latent_suite
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.objectives import ELBO
+from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.training import History, train
 from tests.training.cases import options
 

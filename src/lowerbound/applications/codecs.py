@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from lowerbound import durable
-from lowerbound.applications import home
-from lowerbound.applications.sources import open_untold
+from lowerbound.applications.normal_rows import fitted_on
 from lowerbound.assembly import ModelOptions, assemble
 from lowerbound.coding.export import bare, export_integer
 from lowerbound.coding.lossless import model_hash
@@ -154,13 +153,8 @@ def bits_of(dataset: Dataset, seed: int = 0) -> Dataset:
 
 def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
     """The rows that were fitted on, where they are still there."""
-    asked = home.remembered(folder)
-    if asked is None or not asked.get("data"):
-        return rows
-    try:
-        return bits_of(open_untold(asked["data"], fitted))
-    except LowerboundError:  # moved, or another file by now
-        return rows
+    known = fitted_on(fitted, str(folder))
+    return rows if known is None else bits_of(known.seen)
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -189,6 +183,3 @@ def _small(values: Tensor) -> Tensor:
     whole = values.round()
     fits = bool((values == whole).all()) and bool((whole.abs() < WHOLE).all())
     return whole.to(torch.int16) if fits else values
-
-
-__all__ = ["Codec", "bits_of", "codec_for", "codec_of", "make_codec", "read_codec"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from lowerbound.applications.base import Report
-from lowerbound.coding.container import open_container
+from lowerbound.coding.container import Container
 
 SUFFIX = ".lbz"
 
@@ -44,18 +43,17 @@ class FileReport(Report):
         )
 
 
-def whole(path: Path) -> FileReport:
-    """What a file holds.
+def whole(file: Container) -> FileReport:
+    """What a file holds, once every byte of it has been checked.
 
     Raises:
         BitstreamError: it is not as it was written; the message says where.
-        OSError: there is none.
+        OSError: it cannot be read any more.
     """
-    file = open_container(path)
     file.verify()
     header = file.header
     return FileReport(
-        file=str(path),
+        file=file.name,
         kind=header.kind,
         codec=header.model_hash.hex(),
         shape=header.shape,

@@ -21,9 +21,10 @@ from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_of
 from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
 from lowerbound.applications.evaluate import AsksForPart, measured, measured_parts
 from lowerbound.applications.form import REQUIRED
+from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.export import check_exact
-from lowerbound.coding.lossless import read_rows, write_rows
+from lowerbound.coding.lossless import Progress, read_rows, write_rows
 from lowerbound.coding.stack import constriction
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -83,8 +84,8 @@ class CompressReport(Report):
         ]
         if self.rows < FEWEST_TOLD:
             lines.append(
-                "the first row of a file pays for its latents in full: many rows in one file are "
-                "smaller than many files"
+                "each file begins anew, at a price: many rows in one file are smaller than many "
+                "files"
             )
         return "\n".join(lines)
 
@@ -144,21 +145,16 @@ def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted) -> Co
         raise OptionError(f"{path}: compressed rows are written as NAME{SUFFIX}")
     began = time.perf_counter()
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
-    x = units(dataset, codec)
+    x = units(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_rows(
-        path,
-        codec.model,
-        x,
-        progress=lambda done, total: reporter.advance("compressing", done, total),
-    )
+    write_rows(path, codec.model, x, progress=advancing(reporter, "compressing"))
     file = open_container(path)
     return CompressReport(
         file=str(path),
         rows=len(x),
         bytes=file.size,
         header_bytes=file.overhead,
-        raw_bytes=raw_bytes(x, levels_of(codec)),
+        raw_bytes=raw_bytes(x, levels_of(codec.model)),
         bits_per_dimension=8 * file.size / x.numel(),
         codec=codec.hash.hex(),
         gap=codec.gap,
@@ -166,7 +162,7 @@ def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted) -> Co
     )
 
 
-def decompress(request: DecompressRequest, reporter: Reporter, fitted: Fitted) -> DecompressReport:
+def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressReport:
     """Write the rows of a file.
 
     Raises:
@@ -189,10 +185,10 @@ def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
     Raises:
         BitstreamError: it does not; the message says where.
     """
-    found = whole(Path(request.file))
+    file = open_container(request.file)
+    found = whole(file)
     if request.model is None:
         return found
-    file = open_container(request.file)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
     _decoded(file, codec, reporter)
     return replace(found, decoded=True)
@@ -215,19 +211,11 @@ def coded_rows(
     return dataset, codec
 
 
-def units(dataset: Dataset, codec: Codec) -> Tensor:
+def units(dataset: Dataset) -> Tensor:
     """Rows in model units, (rows, *event)."""
     x = dataset.all().x
     assert x is not None
-    check = getattr(codec.model.likelihood, "check", None)
-    if check is not None:
-        check(x)
     return x.float()
-
-
-def levels_of(codec: Codec) -> int:
-    """Levels of a number."""
-    return int(getattr(codec.model.likelihood, "levels", 2))
 
 
 def raw_bytes(x: Tensor, levels: int) -> int:
@@ -236,7 +224,10 @@ def raw_bytes(x: Tensor, levels: int) -> int:
     return len(x) * -(-x[0].numel() * bits // 8)
 
 
+def advancing(reporter: Reporter, task: str) -> Progress:
+    """Who tells the reporter of rows done."""
+    return lambda done, total: reporter.advance(task, done, total)
+
+
 def _decoded(file: Container, codec: Codec, reporter: Reporter) -> Tensor:
-    return read_rows(
-        file, codec.model, lambda done, total: reporter.advance("decompressing", done, total)
-    )
+    return read_rows(file, codec.model, advancing(reporter, "decompressing"))

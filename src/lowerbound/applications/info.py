@@ -13,6 +13,7 @@ from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.compressed_files import SUFFIX, whole
 from lowerbound.applications.form import REQUIRED
+from lowerbound.coding.container import open_container
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.manifest import CONFIG, FILES, METRICS, SCHEMA, WEIGHTS, hashes, verify
@@ -94,7 +95,7 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
     """
     folder = Path(request.model)
     if folder.suffix.lower() == SUFFIX and folder.is_file():
-        return whole(folder)
+        return whole(open_container(folder))
     content = verify(folder)
     options, schema = json.loads(content[CONFIG]), json.loads(content[SCHEMA])
     records, end = _training(folder)

@@ -116,7 +116,7 @@ def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Sha
 
 
 def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> NormalRows:
-    known = _fitted_on(fitted, folder)
+    known = fitted_on(fitted, folder)
     if given is None:
         if known is None:
             raise DataError(
@@ -133,7 +133,7 @@ def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> Norm
     return NormalRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
 
 
-def _fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
+def fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
     """The rows that the model in a folder was fitted on, and those set aside; None if not known."""
     asked = home.remembered(Path(folder))
     if asked is None or not asked.get("data"):

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.compression import (
+    advancing,
     coded_rows,
-    levels_of,
     raw_bytes,
     units,
 )
 from lowerbound.applications.form import REQUIRED
+from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import open_container
 from lowerbound.coding.lossless import write_rows
 from lowerbound.config import option
@@ -94,10 +95,10 @@ def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted) -> Comp
         DataError: the data is not of the kind that the model was fitted on.
     """
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
-    x, levels = units(dataset, codec), levels_of(codec)
+    x, levels = units(dataset), levels_of(codec.model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.lbz"
-        write_rows(path, codec.model, x, progress=_advance(reporter, "lowerbound"))
+        write_rows(path, codec.model, x, progress=advancing(reporter, "lowerbound"))
         found = [("lowerbound", open_container(path).size, "one file")]
     for name, size, how in rivals(x, levels):
         reporter.say(f"{name}: {size:,} bytes")
@@ -155,7 +156,3 @@ def picture_codecs(levels: int) -> dict[str, Callable[[Array], int]]:
         jpegxl_encode(picture * (255 if levels == 2 else 1), lossless=True, effort=7)
     )
     return found
-
-
-def _advance(reporter: Reporter, task: str) -> Callable[[int, int], None]:
-    return lambda done, total: reporter.advance(task, done, total)

@@ -96,29 +96,25 @@ class Replay:
         return 0.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Swap(Pop):
     """Pops the latents of a chain bottom up, pushing what is below a latent as soon as it may.
 
     So the stack never has to lend more than one latent's bits (Kingma et al. 2019).
     """
 
-    model: HierarchicalVariationalAutoencoder | None = None
-    batch: Batch | None = None
+    model: HierarchicalVariationalAutoencoder
+    batch: Batch
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
     ) -> Tensor:
-        assert self.model is not None
-        assert self.batch is not None
         if self.popped:
             self.push_below(level)
         return super().__call__(level, posterior, prior)
 
     def push_below(self, level: int) -> None:
         """Push what lies below the latent that was popped last, at ``level`` + 1."""
-        assert self.model is not None
-        assert self.batch is not None
         above = self.popped[-1][1]
         if len(self.popped) == 1:
             emission = self.model.decode(above)
@@ -316,10 +312,14 @@ def _another_stream() -> BitstreamError:
     )
 
 
+def levels_of(model: Model) -> int:
+    """Levels of a number that a model in whole numbers codes."""
+    return int(model.likelihood.levels)  # type: ignore[union-attr, arg-type]
+
+
 def symbols(model: Model, x: Tensor) -> bytes:
     """Rows as their levels, 16 bits each, little-endian."""
-    levels = getattr(model.likelihood, "levels", 2)
-    codes: Array = torch.round(x.double() * (levels - 1)).numpy().astype("<u2")
+    codes: Array = torch.round(x.double() * (levels_of(model) - 1)).numpy().astype("<u2")
     return codes.tobytes()
 
 

@@ -82,6 +82,7 @@ class CodedBernoulli(nn.Module):
 
     ones: Tensor
     mass = True
+    levels = 2
 
     def __init__(self, likelihood: Likelihood) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ from lowerbound.coding.emissions import CodedBernoulli, CodedLogistics
 from lowerbound.coding.exact_layers import ExactLayer
 from lowerbound.coding.heads import GridHeads, GridPosterior, GridPrior
 from lowerbound.data.dataset import Dataset
+from lowerbound.divergence import normal_kl
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
@@ -30,7 +31,7 @@ from lowerbound.models import (
     VariationalAutoencoder,
 )
 from lowerbound.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
-from lowerbound.networks.ladder import BottomUp, Rung, TopDown, _Down
+from lowerbound.networks.ladder import BottomUp, Down, Rung, TopDown
 from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.resampling import Upsample
 from lowerbound.networks.residual import ResidualBlock
@@ -53,11 +54,11 @@ EXACT_AS_THEY_ARE = (
     ConvolutionalEncoder,
     DenseDecoder,
     DenseEncoder,
+    Down,
     ResidualBlock,
     Rung,
     TopDown,
     Upsample,
-    _Down,
 )
 CODED: dict[type, Callable[[Any], nn.Module]] = {
     Bernoulli: CodedBernoulli,
@@ -215,8 +216,7 @@ def _rate_per_number(step: Step) -> Tensor:
     q, p = base_normal(step.posterior), base_normal(step.prior)
     assert q is not None
     assert p is not None
-    ratio, distance = q.scale / p.scale, (q.loc - p.loc) / p.scale
-    return 0.5 * (ratio.square() + distance.square() - 1.0) - torch.log(ratio)
+    return normal_kl(q, p)
 
 
 def _latent_shapes(model: Model) -> list[tuple[int, ...]]:

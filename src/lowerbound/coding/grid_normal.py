@@ -5,9 +5,9 @@ r"""A Gaussian over the points of a grid, in whole numbers.
     z = k / 2^12        k = m + c w + r        c ~ table        r ~ uniform on 0 .. w - 1
 
 The bell is cut into 256 bins of a sixteenth of its deviation, whose probabilities one table holds
-for all locations m and widths w, and is flat within each: .00016 nats from a Gaussian. A 257th
-entry says that k lies anywhere within reach, so that a prior has room for whatever a posterior
-proposes.
+for all locations m and widths w, and is flat within each: 1 / (24 * 16^2) nats from a Gaussian. A
+257th entry says that k lies anywhere within reach, so that a prior has room for whatever a
+posterior proposes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ UNIT_WIDTH = POINTS // PER_DEVIATION  # of a standard normal
 
 @lru_cache
 def bell() -> Array:
-    """The table: whole numbers that sum to 2 ** 24, (257,)."""
+    """The table: whole numbers that sum to 2 ** 24, (257,).
+
+    Bin c has round(2 ** 24 (Phi((c - 127) / 16) - Phi((c - 128) / 16))), at least 1; "anywhere"
+    has 16, and the two bins in the middle what is left over.
+    """
     edges = np.array(
         [math.erf(e / PER_DEVIATION / math.sqrt(2)) for e in range(-BINS // 2, BINS // 2 + 1)]
     )

@@ -89,9 +89,7 @@ def seed_words(count: int) -> Array:
     The first latents are popped from them, and they are found again below all data when it has been
     decoded, to the bit: what is not so is no stream of ours.
     """
-    blocks = (
-        hashlib.sha256(b"lowerbound" + bytes([i >> 8, i & 255])) for i in range(count // 8 + 1)
-    )
+    blocks = (hashlib.sha256(b"lowerbound" + i.to_bytes(4, "big")) for i in range(count // 8 + 1))
     words = np.frombuffer(b"".join(block.digest() for block in blocks), "<u4")[:count].copy()
     words[-1] |= 1  # the uppermost word of a stack is never zero
     return words.astype(np.uint32)

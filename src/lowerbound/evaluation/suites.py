@@ -21,7 +21,7 @@ from lowerbound.evaluation.acceptance import Acceptance, Judge
 from lowerbound.evaluation.aggregate import Agreement, prior_agreement
 from lowerbound.evaluation.amortization import AmortizationGap, amortization_gap
 from lowerbound.evaluation.annealing import AnnealingOptions
-from lowerbound.evaluation.codebooks import CodebookUse, codebook_use
+from lowerbound.evaluation.codebooks import codebook_use
 from lowerbound.evaluation.codes import Codes, encode_rows
 from lowerbound.evaluation.column_shares import ColumnShares, column_shares
 from lowerbound.evaluation.disentanglement import Disentanglement, disentanglement_quality
@@ -44,6 +44,7 @@ from lowerbound.evaluation.scores import Scores
 from lowerbound.evaluation.tighter import Carried, CrossCheck, carry_over, cross_check
 from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
 from lowerbound.models import Imagines, Model
+from lowerbound.posteriors.codebook_use import CodebookUse
 
 Found = TypeVar("Found")
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.data.dataset import spread_rows
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.inputs import Input
+from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.point import Point
 from lowerbound.posteriors.quantized import Quantized
 from lowerbound.posteriors.quantizer import Quantizer
@@ -172,15 +174,12 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def readings(self) -> Mapping[str, tuple[float, ...]]:
         """Which share of each codebook was used, and as how many codes used alike."""
-        uses = [quantizer.use.double() for quantizer, _ in self._all()]
-        if not all(bool(use.any()) for use in uses):
+        uses = [CodebookUse(quantizer.use) for quantizer, _ in self._all()]
+        if not all(bool(use.counts.any()) for use in uses):
             return {}
-        shares = [use / use.sum() for use in uses]
         return {
-            "codes used": tuple(float((share > 0).double().mean()) for share in shares),
-            "perplexity": tuple(
-                float(torch.exp(-torch.special.xlogy(share, share).sum())) for share in shares
-            ),
+            "codes used": tuple(use.used for use in uses),
+            "perplexity": tuple(use.perplexity for use in uses),
         }
 
     def forget_readings(self) -> None:
@@ -193,7 +192,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         """Start the codebooks from what the untrained encoder says of training rows."""
         batch = batch.to(next(self.encoder.parameters()).dtype)
         most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
-        rows = torch.linspace(0, len(batch) - 1, min(len(batch), most)).round().long()
+        rows = spread_rows(len(batch), most)
         parts = [self._numbers(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
         rest = torch.cat(parts).flatten(0, -2)
         for level, (quantizer, _) in enumerate(self._all()):

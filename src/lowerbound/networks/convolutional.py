@@ -75,6 +75,34 @@ class Convolutional(Network):
             self.depth, level.channels, taps, self.activation, self.bottleneck, total
         )
 
+    def descent(self, levels: tuple[Level, ...]) -> list[nn.Module]:
+        """From the finest level's maps to the activated ones of the coarsest."""
+        layers = self.blocks(levels[0], len(levels))
+        for finer, level in pairwise(levels):
+            layers.append(ACTIVATIONS[self.activation]())
+            taps, factor = kernel(finer.size), gain(self.activation)
+            layers.append(convolution(finer.channels, level.channels, taps, level.stride, factor))
+            layers += self.blocks(level, len(levels))
+        return [*layers, ACTIVATIONS[self.activation]()]
+
+    def ascent(
+        self, levels: tuple[Level, ...], picture: Picture, scale: float = 1.0
+    ) -> list[nn.Module]:
+        """From the coarsest level's maps to a picture without bias, its weights times ``scale``."""
+        factor = gain(self.activation)
+        layers: list[nn.Module] = []
+        for level, finer in pairwise(reversed(levels)):
+            taps = (1, 1) if self.depth else kernel(level.size)
+            layers += self.blocks(level, len(levels))
+            layers.append(ACTIVATIONS[self.activation]())
+            layers.append(Upsample(level, finer.channels, finer.size, taps, factor))
+        finest = levels[0]
+        taps, factor = kernel(finest.size), scale * factor
+        layers += self.blocks(finest, len(levels))
+        layers.append(ACTIVATIONS[self.activation]())
+        layers.append(Upsample(finest, picture.channels, picture.size, taps, factor, bias=False))
+        return layers
+
 
 class ConvolutionalEncoder(Encoder):
     """Picture to numbers; the condition is a bias on the channels of the finest level."""
@@ -96,13 +124,7 @@ class ConvolutionalEncoder(Encoder):
             picture.channels, first.channels, kernel(picture.size), first.stride
         )
         self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
-        layers = options.blocks(first, len(levels))
-        for finer, level in pairwise(levels):
-            layers.append(ACTIVATIONS[options.activation]())
-            taps = kernel(finer.size)
-            layers.append(convolution(finer.channels, level.channels, taps, level.stride, factor))
-            layers += options.blocks(level, len(levels))
-        self.layers = nn.Sequential(*layers, ACTIVATIONS[options.activation]())
+        self.layers = nn.Sequential(*options.descent(levels))
         self.heads = linear(math.prod(last.size) * last.channels, numbers, QUIET * factor)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -132,18 +154,7 @@ class ConvolutionalDecoder(Decoder):
         picture = as_picture(parameter_shape)
         features = math.prod(self.coarsest.size) * self.coarsest.channels
         self.start = linear(latent_dim + condition_dim, features, QUIET)
-        factor = gain(options.activation)
-        layers: list[nn.Module] = []
-        for level, finer in pairwise(reversed(levels)):
-            taps = (1, 1) if options.depth else kernel(level.size)
-            layers += options.blocks(level, len(levels))
-            layers.append(ACTIVATIONS[options.activation]())
-            layers.append(Upsample(level, finer.channels, finer.size, taps, factor))
-        finest, taps = levels[0], kernel(levels[0].size)
-        layers += options.blocks(finest, len(levels))
-        layers.append(ACTIVATIONS[options.activation]())
-        layers.append(Upsample(finest, picture.channels, picture.size, taps, factor, bias=False))
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*options.ascent(levels, picture))
         self.bias = nn.Parameter(torch.zeros(picture))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

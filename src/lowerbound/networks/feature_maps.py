@@ -10,16 +10,14 @@ Unlike the halves of ``convolutional``, no layer joins all places: each vector s
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
-from lowerbound.networks.activations import ACTIVATIONS, gain
+from lowerbound.networks.activations import gain
 from lowerbound.networks.base import Decoder, Encoder, check_condition
 from lowerbound.networks.convolutional import Convolutional
 from lowerbound.networks.initialization import QUIET, convolution, linear
-from lowerbound.networks.resampling import Upsample, by_pixel, channels_last
+from lowerbound.networks.resampling import by_pixel, channels_last
 from lowerbound.networks.sizes import Level, as_picture, kernel
 
 
@@ -45,19 +43,13 @@ class MapEncoder(Encoder):
         super().__init__()
         self.picture = as_picture(event_shape)
         self.condition_dim = condition_dim
-        factor, first, last = gain(options.activation), levels[0], levels[-1]
+        first, last = levels[0], levels[-1]
         taps = kernel(self.picture.size)
         self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
         self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
-        layers = options.blocks(first, len(levels))
-        for finer, level in pairwise(levels):
-            layers.append(ACTIVATIONS[options.activation]())
-            taps = kernel(finer.size)
-            layers.append(convolution(finer.channels, level.channels, taps, level.stride, factor))
-            layers += options.blocks(level, len(levels))
-        layers.append(ACTIVATIONS[options.activation]())
-        layers.append(convolution(last.channels, numbers, (1, 1), gain=QUIET * factor))
-        self.layers = nn.Sequential(*layers)
+        layers = options.descent(levels)
+        heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
+        self.layers = nn.Sequential(*layers, heads)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
@@ -90,23 +82,11 @@ class MapDecoder(Decoder):
         self.parameter_shape = tuple(parameter_shape)
         self.condition_dim = condition_dim
         self.coarsest, self.numbers = levels[-1], numbers
-        picture, factor = as_picture(self.parameter_shape), gain(options.activation)
+        picture = as_picture(self.parameter_shape)
         coarse = self.coarsest.channels
         self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
         self.told = linear(condition_dim, coarse, bias=False) if condition_dim else None
-        layers: list[nn.Module] = []
-        for level, finer in pairwise(reversed(levels)):
-            layers += options.blocks(level, len(levels))
-            layers.append(ACTIVATIONS[options.activation]())
-            taps = (1, 1) if options.depth else kernel(level.size)
-            layers.append(Upsample(level, finer.channels, finer.size, taps, factor))
-        finest = levels[0]
-        layers += options.blocks(finest, len(levels))
-        layers.append(ACTIVATIONS[options.activation]())
-        taps = kernel(finest.size)
-        scale = QUIET * factor
-        layers.append(Upsample(finest, picture.channels, picture.size, taps, scale, bias=False))
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*options.ascent(levels, picture, QUIET))
         self.bias = nn.Parameter(torch.zeros(picture))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -204,7 +204,7 @@ class BottomUp(nn.Module):
         self.told = linear(shape.condition_dim, first.channels) if shape.condition_dim else None
         self.blocks = nn.ModuleList(_blocks(shape, level) for level in shape.levels)
         self.down = nn.ModuleList(
-            _Down(finer, level, shape.activation, factor) for finer, level in pairwise(shape.levels)
+            Down(finer, level, shape.activation, factor) for finer, level in pairwise(shape.levels)
         )
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
@@ -218,7 +218,7 @@ class BottomUp(nn.Module):
         return found
 
 
-class _Down(nn.Module):
+class Down(nn.Module):
     """To the next coarser resolution; to a single pixel all of the finer ones are read."""
 
     def __init__(self, finer: Level, level: Level, activation: str, factor: float) -> None:

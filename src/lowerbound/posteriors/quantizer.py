@@ -43,7 +43,7 @@ class Quantizer(nn.Module, ABC):
         return encoded
 
     def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor | None:
-        """What is differentiated besides the bound, (...),."""
+        """What is differentiated besides the bound, (...); None: nothing."""
         return None
 
     @torch.no_grad()
