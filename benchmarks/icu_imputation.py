@@ -131,10 +131,18 @@ def ours(removed: Removed, seed: int) -> Array:
     """``VAEImputer`` with medians, which absolute errors ask for, and a latent per variable."""
     _, names = grids()
     columns = [f"{name}{when}" for when in ("", " before", " after") for name in names]
+    fitted = pd.DataFrame(removed.fitted, columns=columns)
+    # told, since a measurement that happens to be whole in these rows need not be in others
+    kinds = {name: "real" for name in columns if fitted[name].nunique() > 2}
     imputer = VAEImputer(
-        "median", latent_dim=LATENTS, epochs=EPOCHS, n_importance=DRAWS, random_state=seed
+        "median",
+        latent_dim=LATENTS,
+        epochs=EPOCHS,
+        n_importance=DRAWS,
+        random_state=seed,
+        data_options={"kinds": kinds},
     )
-    imputer.fit(pd.DataFrame(removed.fitted, columns=columns))
+    imputer.fit(fitted)
     rows = with_neighbors(removed.left)[removed.waiting]
     filled = imputer.transform(pd.DataFrame(rows, columns=columns))
     return removed.completed(filled.to_numpy(dtype=np.float64))
