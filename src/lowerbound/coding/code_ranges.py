@@ -1,8 +1,8 @@
 """Codes as bytes and back, each under the table of its place.
 
 The coder is ``constriction``'s range coder, which narrows an interval of long binary fractions by
-each code's share. Any number inside names the codes; here it is the shortest that does, its most
-significant byte first, zeros at its end left off.
+each code's share. Any number inside names the codes; its most significant byte comes first, and
+bytes at its end that are not needed are left off.
 """
 
 from __future__ import annotations
@@ -47,17 +47,16 @@ def decode(payload: bytes, rows: int, tables: Sequence[Table]) -> list[Array]:
 
 
 def _shortened(whole: bytes, columns: Sequence[Array], tables: Sequence[Table]) -> bytes:
-    """As few of the first bytes as still decode to the same: the coder's last words are generous.
-
-    What follows the codes in the words is free, but bytes before them are not: so it stops at the
-    first length that does not do.
-    """
+    """As few of the first bytes as decode to the same: the coder's last words are generous."""
     for length in range(len(whole) - 1, max(-1, len(whole) - SPARE - 1), -1):
-        try:
-            found = decode(whole[:length], len(columns[0]), tables)
-        except BitstreamError:
-            break
-        if not all(map(np.array_equal, found, columns)):
-            break
-        whole = whole[:length]
-    return whole
+        if not _names(whole[:length], columns, tables):
+            return whole[: length + 1]
+    return whole[:-SPARE]
+
+
+def _names(payload: bytes, columns: Sequence[Array], tables: Sequence[Table]) -> bool:
+    try:
+        found = decode(payload, len(columns[0]), tables)
+    except BitstreamError:
+        return False
+    return all(map(np.array_equal, found, columns))

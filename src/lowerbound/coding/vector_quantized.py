@@ -13,14 +13,14 @@ are computed from them in floating-point numbers, which may differ in the last p
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding import code_ranges, container, varint
+from lowerbound.coding import code_bits, code_ranges, container, varint
 from lowerbound.coding.code_tables import TableCodes
 from lowerbound.coding.container import Container
 from lowerbound.coding.lossless import CHUNK_ROWS, Progress, model_hash
@@ -58,9 +58,9 @@ def write_rows(
     """
     levels = _checked_levels(model, codebooks)
     codes = quantized(model, x, levels, progress)
-    tables = list(_tables(model, levels))
+    coder = _Coder(model, levels)
     settings = varint.encode(min(chunk_rows, len(x))) + varint.encode(levels)
-    chunks = [(_encoded(part, tables), symbols_crc(part)) for part in codes.split(chunk_rows)]
+    chunks = [(coder.encode(part), zlib.crc32(symbols(part))) for part in codes.split(chunk_rows)]
     container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
 
 
@@ -98,13 +98,13 @@ def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) ->
             f"{file.name} claims rows of {event} numbers, which this model has not"
         )
     chunk_rows, levels = _read_settings(file, model)
-    tables, least = list(_tables(model, levels)), _least_bits(model, levels)
+    coder = _Coder(model, levels)
     parts = []
     for index, start in enumerate(range(0, rows, chunk_rows)):
         count, payload = min(chunk_rows, rows - start), file.payload(index)
-        if count * least > 8 * (len(payload) + code_ranges.SPARE):
+        if count * coder.least_bits > 8 * (len(payload) + code_ranges.SPARE):
             raise BitstreamError(f"{file.name} claims more rows than its bytes can hold")
-        part = _decoded(payload, count, levels, tables)
+        part = coder.decode(payload, count)
         file.check_symbols(index, symbols(part))
         parts.append(part)
     return torch.cat(parts)
@@ -143,7 +143,7 @@ def symbols(codes: Tensor) -> bytes:
     return codes.numpy().astype("<u4").tobytes()
 
 
-def code_bits(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> float:
+def bits_of(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> float:
     """-log2 of what the tables say of codes (rows, codebooks, places), summed up."""
     logs = [
         _counts(model, level).double().log2().gather(1, codes[:, level].T).sum()
@@ -152,19 +152,34 @@ def code_bits(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> fl
     return PRECISION * codes.numel() - float(torch.stack(logs).sum())
 
 
-def symbols_crc(codes: Tensor) -> int:
-    """CRC32 of ``symbols``."""
-    return zlib.crc32(symbols(codes))
+class _Coder:
+    """Codes (rows, codebooks, places) to bytes and back, a column for each place of a codebook."""
 
+    def __init__(self, model: VectorQuantizedVariationalAutoencoder, levels: int) -> None:
+        self.levels = levels
+        self.counts = [_counts(model, level) for level in range(levels)]
+        self.bits = _even_bits(self.counts)
+        self.tables = [] if self.bits else list(_tables(self.counts))
 
-def _encoded(codes: Tensor, tables: list[Table]) -> bytes:
-    return code_ranges.encode(list(codes.flatten(1).T.numpy()), tables)
+    @property
+    def least_bits(self) -> float:
+        """What the likeliest codes of a row take."""
+        most = torch.cat([counts.amax(1) for counts in self.counts])
+        return float((PRECISION - most.double().log2()).sum())
 
+    def encode(self, codes: Tensor) -> bytes:
+        columns: list[Array] = list(codes.flatten(1).T.numpy())
+        if self.bits:
+            return code_bits.encode(columns, self.bits)
+        return code_ranges.encode(columns, self.tables)
 
-def _decoded(payload: bytes, rows: int, levels: int, tables: list[Table]) -> Tensor:
-    columns: list[Array] = code_ranges.decode(payload, rows, tables)
-    codes: Tensor = torch.from_numpy(np.stack(columns, 1).astype(np.int64))
-    return codes.reshape(rows, levels, -1)
+    def decode(self, payload: bytes, rows: int) -> Tensor:
+        if self.bits:
+            columns = code_bits.decode(payload, rows, sum(map(len, self.counts)), self.bits)
+        else:
+            columns = code_ranges.decode(payload, rows, self.tables)
+        codes: Tensor = torch.from_numpy(np.stack(columns, 1).astype(np.int64))
+        return codes.reshape(rows, self.levels, -1)
 
 
 def _counts(model: VectorQuantizedVariationalAutoencoder, level: int) -> Tensor:
@@ -174,21 +189,21 @@ def _counts(model: VectorQuantizedVariationalAutoencoder, level: int) -> Tensor:
     return prior.tables
 
 
-def _tables(model: VectorQuantizedVariationalAutoencoder, levels: int) -> Iterator[Table]:
+def _even_bits(counts: Sequence[Tensor]) -> int:
+    """b where every code of every table has the share 2 ** -b, else 0."""
+    first = int(counts[0][0, 0])
+    even = all(bool((table == first).all()) for table in counts)
+    return PRECISION + 1 - first.bit_length() if even else 0
+
+
+def _tables(counts: Sequence[Tensor]) -> Iterator[Table]:
     """One for each place of each codebook; places that share theirs share it here too."""
-    for level in range(levels):
+    for level in counts:
         made: dict[int, Table] = {}
-        for counts in _counts(model, level):
-            place = counts.data_ptr()
-            if place not in made:
-                made[place] = Table(counts.numpy())
-            yield made[place]
-
-
-def _least_bits(model: VectorQuantizedVariationalAutoencoder, levels: int) -> float:
-    """What the likeliest codes of a row take."""
-    each = [PRECISION - _counts(model, level).amax(1).double().log2() for level in range(levels)]
-    return float(torch.cat(each).sum())
+        for place in level:
+            if place.data_ptr() not in made:
+                made[place.data_ptr()] = Table(place.numpy())
+            yield made[place.data_ptr()]
 
 
 def _checked_levels(model: VectorQuantizedVariationalAutoencoder, codebooks: int | None) -> int:
