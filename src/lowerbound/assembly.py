@@ -15,6 +15,8 @@ from lowerbound.data.hot_deck import hot_deck
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.linear_start import start_from_linear
 from lowerbound.models import (
     MODELS,
@@ -29,7 +31,7 @@ from lowerbound.models import (
 )
 from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Network
 from lowerbound.networks.chain import Chain
-from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
+from lowerbound.networks.feature_maps import MapDecoder, MapEncoder, start_map
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.sizes import as_picture, reductions
@@ -390,6 +392,9 @@ class Codes:
     slots: int | None = option(
         None, "codes of a row that is no picture; a sixteenth of its features unless given"
     )
+    linear: bool = option(
+        False, "linear paths beside a picture's networks, started at the PCA of its patches"
+    )
 
     def __post_init__(self) -> None:
         if self.slots is not None and self.slots < 1:
@@ -408,6 +413,24 @@ class Codes:
         """Codes of a row of that many features."""
         return self.slots or min(math.ceil(features / 16), MOST_SLOTS)
 
+    def patch_of(
+        self, likelihood: Likelihood, inputs: Input | None, *, pictures: bool = True
+    ) -> int:
+        """Side of the patches of linear paths; 0: there are none.
+
+        Raises:
+            OptionError: they are asked for and cannot be.
+        """
+        if not self.linear:
+            return 0
+        located = isinstance(likelihood, (LocationScale, DiscretizedLogistic))
+        if not pictures or not located or inputs is not None:
+            raise OptionError(
+                "linear=true is for whole pictures with the network 'convolutional' and a "
+                "likelihood around a location: discretized_logistic, gaussian, laplace or student_t"
+            )
+        return self.stride
+
 
 def _vq_vae(parts: _Parts) -> Model:
     own = {field.name for field in fields(Codes)}
@@ -420,9 +443,12 @@ def _vq_vae(parts: _Parts) -> Model:
         network, told = parts.network, parts.condition_dim
         levels = reductions(as_picture(parts.input_shape).size, codes.stride, network.width)
         shape: tuple[int, ...] = levels[-1].size
-        encoder: Encoder = MapEncoder(network, parts.input_shape, levels, dim, told)
-        decoder: Decoder = MapDecoder(network, dim, likelihood.parameter_shape, levels, told)
+        owed, picture = likelihood.parameter_shape, parts.input_shape
+        patch = codes.patch_of(likelihood, parts.inputs)
+        encoder: Encoder = MapEncoder(network, picture, levels, dim, told, patch)
+        decoder: Decoder = MapDecoder(network, dim, owed, levels, told, picture, patch)
     else:
+        codes.patch_of(likelihood, parts.inputs, pictures=False)
         shape = (codes.slots_of(parts.schema.dimension),)
         encoder = parts.encoder(shape[0] * dim)
         decoder = parts.decoder(likelihood, shape[0] * dim)
@@ -483,6 +509,8 @@ def initialize(model: Model, dataset: Dataset) -> None:
         model.prior.initialize(x)
         start_from_linear(model, batch)
     if isinstance(model, VectorQuantizedVariationalAutoencoder):
+        if isinstance(model.encoder, MapEncoder) and isinstance(decoder, MapDecoder):
+            start_map(model.encoder, decoder, x)
         model.start_codes(batch)
     if isinstance(model, TransformCoder):
         model.start_transform(batch)

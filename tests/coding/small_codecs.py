@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import ModelOptions, assemble, initialize
 from lowerbound.data import Dataset, load
-from lowerbound.models import Model
+from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.priors.codes import MarginalCodes
 from lowerbound.reparameterization import seeded
 
 RECTIFIED = {"activation": "relu"}
@@ -61,3 +62,26 @@ def without_onednn() -> Iterator[None]:
         yield
     finally:
         torch._C._set_mkldnn_enabled(True)
+
+
+def small_codes(
+    rows: Dataset, seed: int = 0, **chosen: Any
+) -> VectorQuantizedVariationalAutoencoder:
+    """A model of codes started from rows and then shaken, its prior far from even if it can be."""
+    with seeded(seed):
+        made = ModelOptions(
+            model="vq_vae",
+            network="mlp",
+            network_options={"hidden": [24]},
+            latent_dim=3,
+            model_options={"codes": 16, **chosen},
+        )
+        model = assemble(rows.schema, made)
+        initialize(model, rows)
+        for parameter in model.parameters():
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+        for part in model.modules():
+            if isinstance(part, MarginalCodes):
+                part.shares.copy_(torch.distributions.Dirichlet(part.shares * 8).sample())
+    assert isinstance(model, VectorQuantizedVariationalAutoencoder)
+    return model.eval()

@@ -308,3 +308,57 @@ def test_a_short_fit_uses_its_codes() -> None:
     untrained, _ = small(dtype=torch.float32)
     assert float(scores.elbo.mean()) > float(score(untrained, held_out).elbo.mean()) + 20
     assert float(scores.rates.sum(0).mean()) < 4 * math.log(32)  # the codes are not used alike
+
+
+def photograph_like(rows: int = 60) -> Dataset:
+    """Smooth pictures in color of 16 x 16."""
+    torch.manual_seed(0)
+    rough = torch.rand(rows, 3, 16, 16)
+    smooth = torch.nn.functional.avg_pool2d(rough, 5, 1, 2)
+    return load((255 * smooth).byte().movedim(1, -1).numpy())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("likelihood", ["gaussian", "discretized_logistic"])
+def test_linear_paths_start_where_clusters_of_patches_end(likelihood: str) -> None:
+    data = photograph_like()
+    chosen = {"stride": 4, "codes": 32, "linear": True}
+    model = assemble(
+        data.schema,
+        ModelOptions(
+            model="vq_vae",
+            network="convolutional",
+            likelihood=likelihood,
+            latent_dim=48,
+            model_options=chosen,
+        ),
+    )
+    initialize(model, data)
+    assert isinstance(model, VectorQuantizedVariationalAutoencoder)
+    batch = data.all()
+    x = batch.x
+    assert x is not None
+    codes = model.quantize(batch)
+    numbers = model.decoder(model.vectors([z[None] for z in codes])[0])
+    patches = x.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(3)
+    rebuilt = numbers[:, :3].unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).flatten(3)
+    z = codes[0]
+    for code in z.unique():
+        center = patches[z == code].mean(0)
+        torch.testing.assert_close(rebuilt[z == code][0], center, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"network": "mlp"}, {"likelihood": "bernoulli"}, {"model_options": {"stride": 8}}]
+)
+def test_linear_paths_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    x = photograph_like().all().x
+    assert x is not None
+    x = x[:, :, :12] if "model_options" in wrong else x
+    data = load((x > 0.5).byte().mul(255).movedim(1, -1).numpy())
+    given = {"network": "convolutional", **wrong}
+    given["model_options"] = {"linear": True, **wrong.get("model_options", {})}
+    if wrong.get("likelihood") == "bernoulli":
+        data = load((x > 0.5).byte().mul(255).movedim(1, -1).numpy(), binarize="threshold")
+    with pytest.raises(OptionError, match="linear"):
+        assemble(data.schema, ModelOptions(model="vq_vae", **given))

@@ -56,17 +56,17 @@ APPLICATIONS.register("detect")(
     Listing("lowerbound.applications.anomaly", "find the odd rows, say how odd and why")
 )
 APPLICATIONS.register("compress")(
-    Listing("lowerbound.applications.compression", "write rows as a file that loses nothing")
+    Listing("lowerbound.applications.compression", "write rows as a small file")
 )
 APPLICATIONS.register("decompress")(
-    Listing("lowerbound.applications.compression", "read such a file: the same rows, to the bit")
+    Listing("lowerbound.applications.compression", "read such a file: the same rows")
 )
 APPLICATIONS.register("verify")(
     Listing("lowerbound.applications.compression", "check such a file, and that it decompresses")
 )
 APPLICATIONS.register("compare")(
     Listing(
-        "lowerbound.applications.rival_codecs", "bytes of a model beside PNG, WebP, xz and the like"
+        "lowerbound.applications.rival_codecs", "bytes of a model beside those of PNG, WebP, xz ..."
     )
 )
 APPLICATIONS.register("info")(

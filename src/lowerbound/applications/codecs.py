@@ -22,8 +22,8 @@ from torch import Tensor
 from lowerbound import durable
 from lowerbound.applications.normal_rows import fitted_on
 from lowerbound.assembly import ModelOptions, assemble
-from lowerbound.coding.export import bare, export_integer
 from lowerbound.coding.lossless import model_hash
+from lowerbound.coding.row_kinds import kind_of
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import Dataset, Schema
 from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
@@ -46,7 +46,8 @@ class Codec:
         model: the model.
         schema: of the rows that it codes.
         hash: which files carry.
-        bound: of the fitted model on some rows, nats per row.
+        bound: of the fitted model on some rows, nats per row; where codes are what is stored, of
+            their part of it, the rate.
         exported: that of ``model`` on the same.
     """
 
@@ -100,12 +101,9 @@ def codec_for(folder: Path, hash: bytes, file: str) -> Codec:
 
 def make_codec(fitted: Fitted, rows: Dataset, seed: int = 0) -> Codec:
     """A codec of a fitted model; ``rows``, bits where it codes bits, tell the layers' ranges."""
-    exported = export_integer(fitted.model, rows, seed)
+    exported = kind_of(fitted.model).export(fitted.model, rows, seed)
     few = rows.thinned(BOUND_ROWS)
-    bound, after = (
-        float(score(model, few, samples=1, seed=seed).elbo.double().mean())
-        for model in (fitted.model, exported)
-    )
+    bound, after = (_stored(model, few, seed) for model in (fitted.model, exported))
     return Codec(exported, rows.schema, model_hash(exported), bound, after)
 
 
@@ -136,7 +134,8 @@ def read_codec(path: Path) -> Codec:
         facts = _facts(path)
         schema = Schema.from_mapping(facts["schema"])
         with seeded(0):
-            model = bare(assemble(schema, from_mapping(ModelOptions, facts["options"])))
+            form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
+            model = kind_of(form).bare(form)
         model.load_state_dict(load_file(path))
         codec = Codec(model, schema, model_hash(model), facts["bound"], facts["exported"])
     except (KeyError, TypeError, RuntimeError, LowerboundError) as error:
@@ -149,6 +148,13 @@ def read_codec(path: Path) -> Codec:
 def bits_of(dataset: Dataset, seed: int = 0) -> Dataset:
     """The rows that are coded: bits, drawn by seed and content, where the model is one of bits."""
     return dataset if dataset.schema.binarize == "none" else dataset.binarized(seed)
+
+
+def _stored(model: Model, rows: Dataset, seed: int) -> float:
+    """The part of the bound that becomes bytes, nats per row."""
+    scores = score(model, rows, samples=1, seed=seed)
+    stored = -scores.rates.sum(0) if kind_of(model).lossy else scores.elbo
+    return float(stored.double().mean())
 
 
 def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:

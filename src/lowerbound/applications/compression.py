@@ -1,8 +1,10 @@
-r"""Rows as small files that give every bit back.
+r"""Rows as small files.
 
 .. math:: \text{bits} \approx \sum_\text{rows} \frac{-\text{ELBO}}{\ln 2}
 
-The bound that training raised is the length of the file: see ``lowerbound.coding.bits_back``.
+The bound that training raised is the length of a file that gives every bit back: see
+``lowerbound.coding.bits_back``. Of a model of codes the file holds the codes alone, and its length
+is the bound's other part, the rate: see ``lowerbound.coding.vector_quantized``.
 """
 
 from __future__ import annotations
@@ -21,17 +23,19 @@ from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_of
 from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
 from lowerbound.applications.evaluate import AsksForPart, measured, measured_parts
 from lowerbound.applications.form import REQUIRED
-from lowerbound.coding.bits_back import levels_of
+from lowerbound.applications.losses import Loss, loss_of
 from lowerbound.coding.container import Container, open_container
-from lowerbound.coding.export import check_exact
-from lowerbound.coding.lossless import Progress, read_rows, write_rows
+from lowerbound.coding.lossless import Progress
+from lowerbound.coding.row_kinds import kind_of
 from lowerbound.coding.stack import constriction
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import listed
+from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
+REAL_BITS = 32
 FEWEST_TOLD = 20  # rows below which the start is most of a file
 
 
@@ -47,6 +51,9 @@ class CompressRequest:
     )
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
     seed: int = option(0, "of the bits, where grey values become bits")
+    codebooks: int | None = option(
+        None, "of a model with several codebooks, how many to use: fewer take less (default: all)"
+    )
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,10 @@ class CompressReport(Report):
         raw_bytes: the same numbers as they are, in as many whole bits as their levels need.
         bits_per_dimension: 8 bytes / (rows x numbers per row).
         codec: the model's name in the file.
-        gap: by how much the bound is worse in whole numbers, as a share, on up to 1,000 rows.
+        gap: by how much the bound is worse in whole numbers, as a share, on up to 1,000 rows; of
+            codes, by how much the rate is.
         seconds: it took.
+        loss: what does not come back; None: everything does.
     """
 
     file: str
@@ -74,14 +83,17 @@ class CompressReport(Report):
     codec: str
     gap: float
     seconds: float
+    loss: Loss | None = None
 
     def text(self) -> str:
         lines = [
             f"{self.rows:,} rows in {self.bytes:,} bytes, {self.bits_per_dimension:.4f} bits per "
             f"dimension, {self.raw_bytes / self.bytes:.1f} times smaller: {self.file}",
             f"codec {self.codec}, kept in the model folder; whole numbers cost {self.gap:.2%} of "
-            "the bound",
+            f"the {'rate' if self.loss else 'bound'}",
         ]
+        if self.loss is not None:
+            lines.insert(1, f"lossy: rows come back about as they were, {self.loss.text()}")
         if self.rows < FEWEST_TOLD:
             lines.append(
                 "each file begins anew, at a price: many rows in one file are smaller than many "
@@ -133,32 +145,33 @@ class VerifyRequest:
 
 
 def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted) -> CompressReport:
-    """Write rows as a file that loses nothing.
+    """Write rows as a file that loses nothing; as one of codes where the model has them.
 
     Raises:
         UnsupportedError: a part of the model has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
-        OptionError: the output's name makes no sense.
+        OptionError: the output's name makes no sense, or there are not so many codebooks.
     """
     path = Path(request.output)
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path}: compressed rows are written as NAME{SUFFIX}")
     began = time.perf_counter()
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
-    x = units(dataset)
+    x, kind = units(dataset), kind_of(codec.model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_rows(path, codec.model, x, progress=advancing(reporter, "compressing"))
+    kind.write(path, codec.model, x, request.codebooks, advancing(reporter, "compressing"))
     file = open_container(path)
     return CompressReport(
         file=str(path),
         rows=len(x),
         bytes=file.size,
         header_bytes=file.overhead,
-        raw_bytes=raw_bytes(x, levels_of(codec.model)),
+        raw_bytes=raw_bytes(x, raw_bits(codec.schema)),
         bits_per_dimension=8 * file.size / x.numel(),
         codec=codec.hash.hex(),
         gap=codec.gap,
         seconds=time.perf_counter() - began,
+        loss=lost(file, codec, x, reporter) if kind.lossy else None,
     )
 
 
@@ -174,7 +187,7 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
     path = Path(request.output)
     written.check_suffix(path, codec.schema)
-    x = _decoded(file, codec, reporter)
+    x = decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
     return DecompressReport(len(x), tuple(files[:8]), len(files), time.perf_counter() - began)
 
@@ -190,7 +203,7 @@ def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
     if request.model is None:
         return found
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
-    _decoded(file, codec, reporter)
+    decoded(file, codec, reporter)
     return replace(found, decoded=True)
 
 
@@ -203,11 +216,13 @@ def coded_rows(
         UnsupportedError: a part of the model has no exact form.
         DataError: they are not of the kind that the model was fitted on.
     """
-    check_exact(fitted.model)
+    kind = kind_of(fitted.model)
+    kind.check(fitted.model)
     constriction()  # named before any work is done, where it is missing
     dataset = bits_of(measured(measured_parts(request, fitted)), seed)
     codec = codec_of(fitted, Path(request.model), dataset)
-    reporter.say(f"codec {codec.hash.hex()}: {codec.gap:.2%} of the bound lost to whole numbers")
+    stored = "rate" if kind.lossy else "bound"
+    reporter.say(f"codec {codec.hash.hex()}: {codec.gap:.2%} of the {stored} lost to whole numbers")
     return dataset, codec
 
 
@@ -218,9 +233,21 @@ def units(dataset: Dataset) -> Tensor:
     return x.float()
 
 
-def raw_bytes(x: Tensor, levels: int) -> int:
-    """Bytes of the rows as whole numbers of as many bits as their levels need, row by row."""
-    bits = max(1, math.ceil(math.log2(levels)))
+def lost(file: Container, codec: Codec, x: Tensor, reporter: Reporter) -> Loss:
+    """What of rows in model units does not come back from their file, decoded for that."""
+    return loss_of(x, decoded(file, codec, reporter), codec.schema.kind == "images")
+
+
+def raw_bits(schema: Schema) -> int:
+    """Of a number as it is: as many as its levels need, those of float32 where it has none."""
+    if schema.levels is None:
+        return REAL_BITS
+    levels = 2 if schema.binary else schema.levels
+    return max(1, math.ceil(math.log2(levels)))
+
+
+def raw_bytes(x: Tensor, bits: int) -> int:
+    """Bytes of the rows as numbers of so many bits, row by row."""
     return len(x) * -(-x[0].numel() * bits // 8)
 
 
@@ -229,5 +256,7 @@ def advancing(reporter: Reporter, task: str) -> Progress:
     return lambda done, total: reporter.advance(task, done, total)
 
 
-def _decoded(file: Container, codec: Codec, reporter: Reporter) -> Tensor:
-    return read_rows(file, codec.model, advancing(reporter, "decompressing"))
+def decoded(file: Container, codec: Codec, reporter: Reporter) -> Tensor:
+    """The rows of a file in model units; of a lossy one, what comes back."""
+    kind = kind_of(codec.model)
+    return kind.read(file, codec.model, advancing(reporter, "decompressing"))

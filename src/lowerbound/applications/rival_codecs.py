@@ -17,16 +17,22 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.codecs import Codec
 from lowerbound.applications.compression import (
     advancing,
     coded_rows,
+    lost,
+    raw_bits,
     raw_bytes,
     units,
 )
 from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.losses import Loss
+from lowerbound.applications.lossy_rivals import lossy_rivals
+from lowerbound.applications.rows import eight_bit
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import open_container
-from lowerbound.coding.lossless import write_rows
+from lowerbound.coding.row_kinds import kind_of
 from lowerbound.config import option
 from lowerbound.fitting import Fitted
 
@@ -44,6 +50,9 @@ class CompareRequest:
     )
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
     seed: int = option(0, "of the bits, where grey values become bits")
+    codebooks: int | None = option(
+        None, "of a model with several codebooks, how many to use (default: all)"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,58 +63,84 @@ class Size:
         codec: its name.
         bytes: of all rows.
         bits_per_dimension: 8 bytes / numbers.
-        how: "one file" for all rows, or "a file each".
+        how: "one file" for all rows, "a file each", or "one mosaic" of all pictures.
+        psnr: of what comes back, decibels, the mean over pictures; None: all comes back.
     """
 
     codec: str
     bytes: int
     bits_per_dimension: float
     how: str
+    psnr: float | None = None
+
+    def text(self) -> str:
+        """A line of a table."""
+        quality = "" if self.psnr is None else f"PSNR {self.psnr:.2f} dB, "
+        return (
+            f"  {self.codec:18} {self.bytes:>12,} bytes {self.bits_per_dimension:8.4f} bits per "
+            f"dimension, {quality}{self.how}"
+        )
 
 
 @dataclass(frozen=True)
 class CompareReport(Report):
-    """Codecs by size, the smallest first.
+    """Codecs by size, the smallest first; lossy ones, at about the model's bytes, by PSNR.
 
     Attributes:
         rows: that were coded.
         sizes: of each codec.
         raw_bytes: of the numbers as they are.
+        loss: what does not come back from the model's file; None: everything does.
     """
 
     rows: int
     sizes: tuple[Size, ...]
     raw_bytes: int
+    loss: Loss | None = None
 
     def text(self) -> str:
         lines = [f"{self.rows:,} rows, {self.raw_bytes:,} bytes as they are"]
-        lines += [
-            f"  {size.codec:18} {size.bytes:>12,} bytes {size.bits_per_dimension:8.4f} bits per "
-            f"dimension, {size.how}"
-            for size in self.sizes
-        ]
-        return "\n".join(lines)
+        if self.loss is not None:
+            lines.append(
+                f"lossy: rows come back about as they were, by the model with {self.loss.text()}; "
+                "other codecs are asked for as many bytes, and for the fewest they can where that "
+                "is more"
+            )
+        return "\n".join((*lines, *(size.text() for size in self.sizes)))
 
 
 def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted) -> CompareReport:
-    """Size of the rows by the model and by codecs that everybody has; all of them lose nothing.
+    """Size of the rows by the model and by codecs that everybody has, which lose nothing; where the
+    model loses something, by codecs that do too.
 
     Raises:
         UnsupportedError: a part of the model has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
     """
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
-    x, levels = units(dataset), levels_of(codec.model)
+    x, kind = units(dataset), kind_of(codec.model)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.lbz"
-        write_rows(path, codec.model, x, progress=advancing(reporter, "lowerbound"))
-        found = [("lowerbound", open_container(path).size, "one file")]
-    for name, size, how in rivals(x, levels):
-        reporter.say(f"{name}: {size:,} bytes")
-        found.append((name, size, how))
-    sizes = [Size(name, size, 8 * size / x.numel(), how) for name, size, how in found]
-    ranked = tuple(sorted(sizes, key=lambda size: size.bytes))
-    return CompareReport(len(x), ranked, raw_bytes(x, levels))
+        path, told = Path(folder) / "rows.lbz", advancing(reporter, "lowerbound")
+        kind.write(path, codec.model, x, request.codebooks, told)
+        file = open_container(path)
+        loss = lost(file, codec, x, reporter) if kind.lossy else None
+    psnr = None if loss is None else loss.psnr
+    sizes = [Size("lowerbound", file.size, 8 * file.size / x.numel(), "one file", psnr)]
+    for size in _others(x, codec, file.size, loss):
+        reporter.say(f"{size.codec}: {size.bytes:,} bytes")
+        sizes.append(size)
+    ranked = tuple(sorted(sizes, key=lambda size: (-(size.psnr or 0), size.bytes)))
+    return CompareReport(len(x), ranked, raw_bytes(x, raw_bits(codec.schema)), loss)
+
+
+def _others(x: Tensor, codec: Codec, target: int, loss: Loss | None) -> Iterator[Size]:
+    """Sizes by codecs that lose nothing, or that lose too and then have about ``target`` bytes."""
+    if loss is None:
+        for name, size, how in rivals(x, levels_of(codec.model)):
+            yield Size(name, size, 8 * size / x.numel(), how)
+    elif loss.psnr is not None and x.shape[1] in (1, 3):
+        for name, size, psnr, how in lossy_rivals(eight_bit(x), target):
+            yield Size(name, size, 8 * size / x.numel(), how, psnr)
 
 
 def rivals(x: Tensor, levels: int) -> Iterator[tuple[str, int, str]]:

@@ -6,17 +6,20 @@
     picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
 
 Unlike the halves of ``convolutional``, no layer joins all places: each vector says what is near it.
+A linear path may run beside the layers, whose last weights then are zero at first.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lowerbound.networks.activations import gain
 from lowerbound.networks.base import Decoder, Encoder, check_condition
 from lowerbound.networks.convolutional import Convolutional
 from lowerbound.networks.initialization import QUIET, convolution, linear
+from lowerbound.networks.patch_paths import PatchComponents, PatchSums, start_from_patches
 from lowerbound.networks.resampling import by_pixel, channels_last
 from lowerbound.networks.sizes import Level, as_picture, kernel
 
@@ -30,6 +33,7 @@ class MapEncoder(Encoder):
         levels: resolutions down to the map's, finest first.
         numbers: of each place.
         condition_dim: numbers that the network is told: a bias on the finest level's channels.
+        patch: side of the patches of a linear path; 0: there is none.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class MapEncoder(Encoder):
         levels: tuple[Level, ...],
         numbers: int,
         condition_dim: int = 0,
+        patch: int = 0,
     ) -> None:
         super().__init__()
         self.picture = as_picture(event_shape)
@@ -48,15 +53,21 @@ class MapEncoder(Encoder):
         self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
         self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
         layers = options.descent(levels)
-        heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
+        quiet = 0.0 if patch else QUIET * gain(options.activation)
+        heads = convolution(last.channels, numbers, (1, 1), gain=quiet)
         self.layers = nn.Sequential(*layers, heads)
+        self.linear = PatchComponents(self.picture, patch, numbers) if patch else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        features = self.stem(channels_last(x.reshape(len(x), *self.picture)))
+        pictures = channels_last(x.reshape(len(x), *self.picture))
+        features = self.stem(pictures)
         if self.told is not None and condition is not None:
             features = features + self.told(condition.to(x.dtype))[:, :, None, None]
-        return by_pixel(self.layers(features))
+        places = self.layers(features)
+        if self.linear is not None:
+            places = places + self.linear(pictures)
+        return by_pixel(places)
 
 
 class MapDecoder(Decoder):
@@ -68,6 +79,8 @@ class MapDecoder(Decoder):
         parameter_shape: numbers owed to the likelihood.
         levels: resolutions down to the map's, finest first.
         condition_dim: numbers that the network is told: a bias on the coarsest level's channels.
+        event_shape, patch: the picture, and the side of the patches of a linear path to its
+            location, which is what the first numbers owed are then; 0: there is none.
     """
 
     def __init__(
@@ -77,6 +90,8 @@ class MapDecoder(Decoder):
         parameter_shape: tuple[int, ...],
         levels: tuple[Level, ...],
         condition_dim: int = 0,
+        event_shape: tuple[int, ...] = (),
+        patch: int = 0,
     ) -> None:
         super().__init__()
         self.parameter_shape = tuple(parameter_shape)
@@ -86,18 +101,33 @@ class MapDecoder(Decoder):
         coarse = self.coarsest.channels
         self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
         self.told = linear(condition_dim, coarse, bias=False) if condition_dim else None
-        self.layers = nn.Sequential(*options.ascent(levels, picture, QUIET))
+        self.layers = nn.Sequential(*options.ascent(levels, picture, 0.0 if patch else QUIET))
+        self.linear = PatchSums(as_picture(event_shape), patch, numbers) if patch else None
         self.bias = nn.Parameter(torch.zeros(picture))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        places = z.unflatten(1, (*self.coarsest.size, self.numbers))
-        features = self.stem(places.permute(0, 3, 1, 2))
+        places = z.unflatten(1, (*self.coarsest.size, self.numbers)).permute(0, 3, 1, 2)
+        features = self.stem(places)
         if self.told is not None and condition is not None:
             features = features + self.told(condition.to(z.dtype))[:, :, None, None]
         picture: Tensor = self.layers(features) + self.bias
+        if self.linear is not None:
+            location = self.linear(places)
+            owed_besides = picture.shape[1] - location.shape[1]
+            picture = picture + F.pad(location, (0, 0, 0, 0, 0, owed_besides))
         return picture.reshape(len(z), *self.parameter_shape)
 
     @property
     def output_bias(self) -> nn.Parameter:
         return self.bias
+
+
+@torch.no_grad()
+def start_map(encoder: MapEncoder, decoder: MapDecoder, x: Tensor) -> None:
+    """Start both linear paths, where they have them, from the patches of rows (rows, *event)."""
+    if encoder.linear is None or decoder.linear is None:
+        return
+    pictures = x.reshape(len(x), *encoder.picture)
+    location = start_from_patches(encoder.linear, decoder.linear, pictures)
+    decoder.bias[: len(location)] = location

@@ -1,0 +1,34 @@
+"""Codes as bytes and back where 2 ** b of them are equally likely: each is its own b bits.
+
+A range coder would take a byte more now and then, since it rounds its interval down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lowerbound.coding.stack import Array
+from lowerbound.errors import BitstreamError
+
+
+def encode(columns: Sequence[Array], bits: int) -> bytes:
+    """The bits of codes, one column of rows after another, the highest first; zeros at the end."""
+    codes = np.concatenate(list(columns)).astype(np.int64)
+    return np.packbits((codes[:, None] >> np.arange(bits)[::-1]) & 1).tobytes()
+
+
+def decode(payload: bytes, rows: int, places: int, bits: int) -> list[Array]:
+    """The columns that were encoded, each (rows,).
+
+    Raises:
+        BitstreamError: these are not as many bits, or others than zeros follow them.
+    """
+    count = rows * places * bits
+    found = np.unpackbits(np.frombuffer(payload, np.uint8))
+    if len(found) != -(-count // 8) * 8 or found[count:].any():
+        raise BitstreamError("the stream has not the length of its codes")
+    weights = 1 << np.arange(bits, dtype=np.int64)[::-1]
+    codes = found[:count].reshape(-1, bits).astype(np.int64) @ weights
+    return list(codes.reshape(places, rows))

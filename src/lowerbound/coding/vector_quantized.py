@@ -1,0 +1,231 @@
+r"""Rows as codes in a file: what comes back is what the decoder makes of them.
+
+::
+
+    rows ──encoder──> codes ──tables──> payload ──the same tables──> codes ──decoder──> rows
+
+Settings of the kind ``vector_quantized``, each a varint: rows per chunk, and how many codebooks are
+in the file, the coarsest first. A code costs -log2 of its share in the table, so with a uniform
+prior over K codes log2 K bits. The symbols that are checked are the codes and not the rows: these
+are computed from them in floating-point numbers, which may differ in the last place elsewhere.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.coding import code_bits, code_ranges, container, varint
+from lowerbound.coding.code_tables import TableCodes
+from lowerbound.coding.container import Container
+from lowerbound.coding.lossless import CHUNK_ROWS, Progress, model_hash
+from lowerbound.coding.stack import PRECISION, Array, Table
+from lowerbound.errors import BitstreamError, OptionError
+from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.trace import Batch
+
+KIND = "vector_quantized"
+PASS_ROWS = 256
+
+
+def write_rows(
+    path: Path,
+    model: VectorQuantizedVariationalAutoencoder,
+    x: Tensor,
+    *,
+    codebooks: int | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+    progress: Progress | None = None,
+) -> None:
+    """Write rows in model units, (rows, *event), as a file of codes.
+
+    Args:
+        path: where to.
+        model: with priors in whole numbers.
+        x: the rows.
+        codebooks: how many are used, the coarsest first; None: all.
+        chunk_rows: rows of a stream.
+        progress: hears of rows done, and of all.
+
+    Raises:
+        OptionError: the model has not so many codebooks.
+        OSError: it could not be written.
+    """
+    levels = _checked_levels(model, codebooks)
+    codes = quantized(model, x, levels, progress)
+    coder = _Coder(model, levels)
+    settings = varint.encode(min(chunk_rows, len(x))) + varint.encode(levels)
+    chunks = [(coder.encode(part), zlib.crc32(symbols(part))) for part in codes.split(chunk_rows)]
+    container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
+
+
+def read_rows(
+    file: Container,
+    model: VectorQuantizedVariationalAutoencoder,
+    progress: Progress | None = None,
+) -> Tensor:
+    """What the model makes of a file's codes, (rows, *event), model units.
+
+    Raises:
+        BitstreamError: it is damaged, of another kind or another model's.
+    """
+    codes = read_codes(file, model)
+    parts = []
+    for part in codes.split(PASS_ROWS):
+        parts.append(reconstructed(model, part))
+        if progress is not None:
+            progress(sum(map(len, parts)), len(codes))
+    return torch.cat(parts)
+
+
+def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) -> Tensor:
+    """The codes of a file, (rows, codebooks, places); nothing of them is believed unchecked.
+
+    Raises:
+        BitstreamError: it is damaged, of another kind or another model's.
+    """
+    if file.header.kind != KIND:
+        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
+    file.expect_model(model_hash(model))
+    rows, *event = file.header.shape
+    if tuple(event) != tuple(model.likelihood.event_shape):
+        raise BitstreamError(
+            f"{file.name} claims rows of {event} numbers, which this model has not"
+        )
+    chunk_rows, levels = _read_settings(file, model)
+    coder = _Coder(model, levels)
+    parts = []
+    for index, start in enumerate(range(0, rows, chunk_rows)):
+        count, payload = min(chunk_rows, rows - start), file.payload(index)
+        if count * coder.least_bits > 8 * (len(payload) + code_ranges.SPARE):
+            raise BitstreamError(f"{file.name} claims more rows than its bytes can hold")
+        part = coder.decode(payload, count)
+        file.check_symbols(index, symbols(part))
+        parts.append(part)
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def quantized(
+    model: VectorQuantizedVariationalAutoencoder,
+    x: Tensor,
+    codebooks: int,
+    progress: Progress | None = None,
+) -> Tensor:
+    """The codes of rows from the first codebooks, (rows, codebooks, places), int64.
+
+    Each codebook's codes depend on those before it only. Passes are of one size, whoever asks.
+    """
+    parts: list[Tensor] = []
+    for start in range(0, len(x), PASS_ROWS):
+        found = model.quantize(Batch(x[start : start + PASS_ROWS]))
+        parts.append(torch.stack(found, 1)[:, :codebooks].flatten(2))
+        if progress is not None:
+            progress(min(start + PASS_ROWS, len(x)), len(x))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def reconstructed(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> Tensor:
+    """The likelihood's mean for codes (rows, codebooks, places), (rows, *event)."""
+    by_level = codes.unflatten(2, model.code_shape).movedim(1, 0).unsqueeze(1)
+    mean: Tensor = model.decode(model.vectors(list(by_level))).mean[0]
+    return mean
+
+
+def symbols(codes: Tensor) -> bytes:
+    """Codes of 32 bits each, little-endian: row by row, codebook by codebook, place by place."""
+    return codes.numpy().astype("<u4").tobytes()
+
+
+def bits_of(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> float:
+    """-log2 of what the tables say of codes (rows, codebooks, places), summed up."""
+    logs = [
+        _counts(model, level).double().log2().gather(1, codes[:, level].T).sum()
+        for level in range(codes.shape[1])
+    ]
+    return PRECISION * codes.numel() - float(torch.stack(logs).sum())
+
+
+class _Coder:
+    """Codes (rows, codebooks, places) to bytes and back, a column for each place of a codebook."""
+
+    def __init__(self, model: VectorQuantizedVariationalAutoencoder, levels: int) -> None:
+        self.levels = levels
+        self.counts = [_counts(model, level) for level in range(levels)]
+        self.bits = _even_bits(self.counts)
+        self.tables = [] if self.bits else list(_tables(self.counts))
+
+    @property
+    def least_bits(self) -> float:
+        """What the likeliest codes of a row take."""
+        most = torch.cat([counts.amax(1) for counts in self.counts])
+        return float((PRECISION - most.double().log2()).sum())
+
+    def encode(self, codes: Tensor) -> bytes:
+        columns: list[Array] = list(codes.flatten(1).T.numpy())
+        if self.bits:
+            return code_bits.encode(columns, self.bits)
+        return code_ranges.encode(columns, self.tables)
+
+    def decode(self, payload: bytes, rows: int) -> Tensor:
+        if self.bits:
+            columns = code_bits.decode(payload, rows, sum(map(len, self.counts)), self.bits)
+        else:
+            columns = code_ranges.decode(payload, rows, self.tables)
+        codes: Tensor = torch.from_numpy(np.stack(columns, 1).astype(np.int64))
+        return codes.reshape(rows, self.levels, -1)
+
+
+def _counts(model: VectorQuantizedVariationalAutoencoder, level: int) -> Tensor:
+    """The whole numbers of a codebook, (places, K)."""
+    prior = model.priors[level]
+    assert isinstance(prior, TableCodes), "the model is not in whole numbers"
+    return prior.tables
+
+
+def _even_bits(counts: Sequence[Tensor]) -> int:
+    """b where every code of every table has the share 2 ** -b, else 0."""
+    first = int(counts[0][0, 0])
+    even = all(bool((table == first).all()) for table in counts)
+    return PRECISION + 1 - first.bit_length() if even else 0
+
+
+def _tables(counts: Sequence[Tensor]) -> Iterator[Table]:
+    """One for each place of each codebook; places that share theirs share it here too."""
+    for level in counts:
+        made: dict[int, Table] = {}
+        for place in level:
+            if place.data_ptr() not in made:
+                made[place.data_ptr()] = Table(place.numpy())
+            yield made[place.data_ptr()]
+
+
+def _checked_levels(model: VectorQuantizedVariationalAutoencoder, codebooks: int | None) -> int:
+    levels = len(model.quantizers)
+    if codebooks is not None and not 1 <= codebooks <= levels:
+        raise OptionError(f"codebooks is from 1 to the model's {levels}, not {codebooks}")
+    return codebooks or levels
+
+
+def _read_settings(
+    file: Container, model: VectorQuantizedVariationalAutoencoder
+) -> tuple[int, int]:
+    """Rows per chunk and how many codebooks.
+
+    Raises:
+        BitstreamError: they make no sense, or do not fit the chunks.
+    """
+    try:
+        chunk_rows, levels = varint.decode_all(file.header.settings)
+    except ValueError as error:
+        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    chunks = -(-file.header.shape[0] // chunk_rows) if chunk_rows else 0
+    if chunks != len(file.header.chunks) or not 1 <= levels <= len(model.quantizers):
+        raise BitstreamError(f"{file.name} has settings that do not fit its chunks or the model")
+    return chunk_rows, levels
