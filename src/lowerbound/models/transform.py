@@ -118,6 +118,7 @@ class TransformCoder(Model):
     Attributes:
         level: of the step outside training, 0 (fine) to ``STEPS - 1`` (coarse); pictures may then
             have any size.
+        snaps: whether what is expected lies on a grid, as a coder wants it.
         steps: their sizes in grey values, (STEPS,).
 
     Sources: Goyal 2001 (transform coding); Balle et al. 2018, Minnen et al. 2018 (mean and scale
@@ -143,6 +144,7 @@ class TransformCoder(Model):
             GroupContext(group, coefficients, width) for group in self.groups
         )
         self.level = USUAL
+        self.snaps = False
         sizes = FINEST * 2.0 ** (torch.arange(STEPS, dtype=torch.float64) / PER_OCTAVE)
         self.register_buffer("steps", sizes.float())
         self.register_buffer("base", torch.zeros(STEPS, coefficients))
@@ -227,9 +229,10 @@ class TransformCoder(Model):
         location = location * (1.0 + scale[:, slice(*group)])
         log_scale = log_scale + self.base[known.level][:, slice(*group), None, None]
         at = first if not turn else places(*known.blocks, turn)
-        return RoundedLogistic(
+        found = RoundedLogistic(
             location.flatten(2)[None, ..., at], log_scale.flatten(2)[None, ..., at]
         )
+        return found.snapped() if self.snaps else found
 
     def rounded(self, wanted: Tensor, expected: RoundedLogistic, index: int) -> Tensor:
         """Where rate and distortion of a group and turn are least together, like ``expected``."""

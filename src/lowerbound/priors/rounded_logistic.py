@@ -5,6 +5,8 @@ r"""Whole numbers whose probabilities are a logistic variable's, rounded.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +14,10 @@ from torch.nn import functional as F
 from lowerbound.reparameterization import Pushed, Size
 
 LEAST_LOG_SCALE, LARGEST_LOG_SCALE = -3.5, 5.0
+PLACES = 16  # of the grid, per whole number
+STRIDE = math.log(2) / 4  # of log scales
+SCALES = math.floor((LARGEST_LOG_SCALE - LEAST_LOG_SCALE) / STRIDE) + 1
+FARTHEST = 2**23  # places: float32 tells whole numbers apart up to twice that
 
 
 class RoundedLogistic(Pushed):
@@ -26,6 +32,13 @@ class RoundedLogistic(Pushed):
         self.location = location
         self.log_scale = log_scale.clamp(LEAST_LOG_SCALE, LARGEST_LOG_SCALE)
         super().__init__(location.shape[:2], location.shape[2:], validate_args=False)
+
+    def snapped(self) -> RoundedLogistic:
+        """The nearest one on a grid, by operations that all machines do alike."""
+        place = torch.round(self.location * PLACES).clamp(-FARTHEST, FARTHEST) / PLACES
+        index = torch.round((self.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE))
+        index = index.clamp(0, SCALES - 1)
+        return RoundedLogistic(place, index * STRIDE + LEAST_LOG_SCALE)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Nats, (samples, rows)."""
