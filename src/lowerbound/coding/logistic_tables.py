@@ -9,6 +9,7 @@ stands for all numbers beyond it, which are then told in 32 bits.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -66,15 +67,27 @@ def counts_of(table: int) -> Tensor:
     return whole_counts(torch.cat([known, beyond[None]]))
 
 
+@lru_cache
 def all_counts() -> Tensor:
     """The counts of every table, one after another, int32."""
     return torch.cat([counts_of(table) for table in range(SCALES * PLACES)])
 
 
-def tables_of(counts: Tensor) -> list[Table]:
-    """The tables that ``all_counts`` holds, as the coder wants them."""
-    sizes = [2 * reach_of(i) + 2 for i in range(SCALES * PLACES)]
-    return [Table(part.numpy().astype(np.int64)) for part in counts.split(sizes)]
+class Tables:
+    """The tables that ``all_counts`` holds, each as the coder wants it once it is asked for.
+
+    Args:
+        counts: of every table.
+    """
+
+    def __init__(self, counts: Tensor) -> None:
+        self._counts = counts.split((2 * REACHES + 2).tolist())
+        self._made: dict[int, Table] = {}
+
+    def __getitem__(self, table: int) -> Table:
+        if table not in self._made:
+            self._made[table] = Table(self._counts[table].numpy().astype(np.int64))
+        return self._made[table]
 
 
 REACHES = np.array([reach_of(table) for table in range(SCALES * PLACES)])

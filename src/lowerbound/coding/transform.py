@@ -26,9 +26,9 @@ from torch import Tensor
 from lowerbound.coding import container, varint
 from lowerbound.coding.container import Container
 from lowerbound.coding.layer_ranges import exact_layers_in, ranges_in
-from lowerbound.coding.logistic_tables import REACHES, Coded, all_counts, coded_by, tables_of
+from lowerbound.coding.logistic_tables import REACHES, Coded, Tables, all_counts, coded_by
 from lowerbound.coding.lossless import Progress, model_hash
-from lowerbound.coding.stack import Array, Table, constriction
+from lowerbound.coding.stack import Array, constriction
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import BitstreamError, UnsupportedError
 from lowerbound.models import Model, TransformCoder
@@ -110,7 +110,7 @@ def encoded(
     model: TransformCoder, x: Tensor, level: int, progress: Progress | None = None
 ) -> list[tuple[bytes, int]]:
     """The chunks of pictures: payload, and checksum of its numbers."""
-    tables = tables_of(model.counts)  # type: ignore[arg-type]
+    tables = Tables(model.counts)  # type: ignore[arg-type]
     chunks = []
     tiles = list(_tiles(x.shape, TILE))
     for done, tile in enumerate(tiles, 1):
@@ -131,7 +131,7 @@ def read_pictures(
     """
     level, side = _settings(file, model)
     rows, channels, height, width = file.header.shape
-    tables = tables_of(model.counts)  # type: ignore[arg-type]
+    tables = Tables(model.counts)  # type: ignore[arg-type]
     answer = torch.zeros(rows, channels, height, width)
     tiles = list(_tiles(file.header.shape, side))
     for index, tile in enumerate(tiles):
@@ -166,9 +166,7 @@ def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
         yield _Tile(row, top, left, (min(side, height - top), min(side, width - left)))
 
 
-def _encode_tile(
-    model: TransformCoder, x: Tensor, level: int, tables: Sequence[Table]
-) -> tuple[bytes, int]:
+def _encode_tile(model: TransformCoder, x: Tensor, level: int, tables: Tables) -> tuple[bytes, int]:
     size = (x.shape[2], x.shape[3])
     known = model.begin(torch.tensor([level]), size)
     wanted, numbers = model.wanted(x, known), []
@@ -188,7 +186,7 @@ def _decode_tile(
     payload: bytes,
     size: tuple[int, int],
     level: int,
-    tables: Sequence[Table],
+    tables: Tables,
 ) -> tuple[Known, bytes]:
     if len(payload) % 4:
         raise BitstreamError("the stream is no row of 32-bit words")
@@ -205,7 +203,7 @@ def _decode_tile(
     return known, np.concatenate(numbers).tobytes()
 
 
-def _put(coder: Any, numbers: Array, coded: Coded, tables: Sequence[Table]) -> None:
+def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
     """Numbers under their tables, those of one table together; then those beyond."""
     entries = numbers.astype(np.int64) - coded.first
     last = 2 * REACHES[coded.table] + 1
@@ -219,7 +217,7 @@ def _put(coder: Any, numbers: Array, coded: Coded, tables: Sequence[Table]) -> N
         coder.encode(halves.astype(np.int32), _uniform())
 
 
-def _take(coder: Any, coded: Coded, tables: Sequence[Table]) -> Array:
+def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
     """The numbers that were put, int32."""
     entries = np.empty(len(coded.table), np.int64)
     for table, at in _by_table(coded.table):
@@ -274,5 +272,5 @@ def _copied(model: Model) -> TransformCoder:
     exported = copy.deepcopy(model).cpu().float().eval()
     assert isinstance(exported, TransformCoder)
     exported.snaps = True
-    exported.register_buffer("counts", all_counts())
+    exported.register_buffer("counts", all_counts().clone())
     return exported.requires_grad_(False)
