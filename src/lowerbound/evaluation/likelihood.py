@@ -57,7 +57,7 @@ def score(
     Args:
         model: a model with a prior.
         dataset: the rows to score.
-        samples: K.
+        samples: K; 1 where the posterior is certain, since all draws are one.
         seed: of the draws.
         memory: working memory in bytes; it bounds the chunks, whatever K is.
         split: what the rows are, such as "test"; goes into the protocol stamp.
@@ -70,6 +70,8 @@ def score(
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
     refuse_no_latents(model, footprint.trace)
+    if _certain(footprint.trace):
+        samples = 1
     plan = Plan.within(memory, footprint, samples)
     if samples > 1:
         refuse_inexact_priors(footprint.trace)
@@ -119,6 +121,11 @@ def refuse_no_latents(model: Model, trace: Trace) -> None:
             "on it exists; take its reconstruction error instead, or fit a model with a prior: vae "
             "or pca"
         )
+
+
+def _certain(trace: Trace) -> bool:
+    """Whether every draw of the latents is the same."""
+    return all(getattr(step.posterior, "straight_through", False) for step in trace.steps)
 
 
 class _Tally:
