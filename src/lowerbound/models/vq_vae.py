@@ -18,6 +18,7 @@ from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.point import Point
 from lowerbound.posteriors.quantized import Quantized
 from lowerbound.posteriors.quantizer import Quantizer
+from lowerbound.posteriors.residual import search
 from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
 from lowerbound.priors.codes import CodePrior
@@ -139,9 +140,18 @@ class VectorQuantizedVariationalAutoencoder(Model):
         """The vectors of a pass's codes, side by side, (samples, batch, latent_dim)."""
         return self.vectors([step.z for step in trace.steps])
 
-    def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The codes of rows from each codebook, (batch, *code_shape), int64."""
-        return tuple(step.z[0] for step in self(batch, Mean()).steps)
+    def quantize(self, batch: Batch, breadth: int = 1) -> tuple[Tensor, ...]:
+        """The codes of rows from each codebook that is used, (batch, *code_shape), int64.
+
+        With ``breadth`` above 1 several codebooks are searched for codes whose sum is nearer than
+        where each takes its own nearest: see ``posteriors.residual.search``.
+        """
+        levels = self._levels()
+        if breadth == 1 or len(levels) == 1:
+            return tuple(step.z[0] for step in self(batch, Mean()).steps)
+        encoded = self._encoded(batch).flatten(0, -2)
+        found = search([quantizer for quantizer, _ in levels], encoded, breadth)
+        return tuple(codes.reshape(len(batch), *self.code_shape) for codes in found)
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
         """What codes (samples, batch, *code_shape) stand for together, side by side."""
