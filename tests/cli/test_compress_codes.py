@@ -16,6 +16,7 @@ CODES = (
     *("--model", "vq_vae", "--network", "mlp", "--set", "model.codes=16", "--latent-dim", "3"),
     *("--set", "model.quantizer=residual", "--set", "model.quantizers=2"),
     *("--set", "model.prior=marginal"),
+    *("--set", "model.breadth=4"),
 )
 
 
@@ -50,18 +51,14 @@ def test_what_comes_back_is_said_to_be_lossy(
     assert report["loss"]["psnr"] == pytest.approx(np.mean(10 * np.log10(255**2 / error)), abs=1e-6)
 
 
-def test_it_is_at_least_what_reconstruct_gives(
+def test_it_is_what_reconstruct_gives(
     run: Run, model: Path, pictures: Path, file: Path, tmp_path: Path
 ) -> None:
-    """Which takes the nearest code of each codebook, where a file has the nearest sum."""
     assert run("decompress", model, file, "-o", tmp_path / "x.npz").code == 0
     assert run("reconstruct", model, pictures, "-o", tmp_path / "y.npz").code == 0
     with np.load(tmp_path / "x.npz") as back, np.load(tmp_path / "y.npz") as rebuilt:
-        errors = [
-            np.square(found.reshape(60, 6, 5) - rebuilt["x"].reshape(60, 6, 5)).mean()
-            for found in (back["x"], rebuilt["reconstruction"])
-        ]
-    assert 0.5 * errors[1] < errors[0] < 1.1 * errors[1]
+        found, expected = back["x"].astype(float), np.asarray(rebuilt["reconstruction"], float)
+        np.testing.assert_allclose(found, expected.reshape(found.shape), atol=1.001)
 
 
 def test_fewer_codebooks_take_fewer_bytes(

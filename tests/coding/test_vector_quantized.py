@@ -17,7 +17,6 @@ from lowerbound.coding import varint
 from lowerbound.coding.code_tables import export_codes
 from lowerbound.coding.container import open_container, pack, unpack
 from lowerbound.coding.vector_quantized import (
-    BREADTH,
     KIND,
     bits_of,
     quantized,
@@ -36,7 +35,7 @@ from tests.coding.small_codecs import digits, small_codes, without_onednn
 pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 
 Coded = VectorQuantizedVariationalAutoencoder
-RESIDUAL = {"quantizer": "residual", "quantizers": 3, "prior": "marginal"}
+RESIDUAL = {"quantizer": "residual", "quantizers": 3, "prior": "marginal", "breadth": 4}
 ROWS = 20
 
 
@@ -70,7 +69,7 @@ def test_codes_come_back(model: Coded, x: torch.Tensor, tmp_path: Path, chunk_ro
     file = open_container(tmp_path / "x.lbz")
     assert len(file.header.chunks) == -(-ROWS // chunk_rows)
     assert file.header.shape == (ROWS, 1, 8, 8)
-    codes = model.quantize(Batch(x[:ROWS]), BREADTH)
+    codes = model.quantize(Batch(x[:ROWS]))
     assert torch.equal(read_codes(file, model), torch.stack(codes, 1))
     assert len(codes[0].unique()) > 4
     vectors = model.vectors([z.unsqueeze(0) for z in codes])
@@ -89,11 +88,10 @@ def test_the_first_codebooks_alone(
     assert model.depth == 3
     shallow = export_codes(model)
     shallow.depth = codebooks
-    assert torch.equal(codes, torch.stack(shallow.quantize(Batch(x[:ROWS]), BREADTH), 1))
+    assert torch.equal(codes, torch.stack(shallow.quantize(Batch(x[:ROWS])), 1))
     torch.testing.assert_close(read_rows(file, model), reconstructed(shallow, codes))
-    if codebooks == 1:
-        expected = shallow(Batch(x[:ROWS]), Mean()).likelihood.mean[0]
-        torch.testing.assert_close(read_rows(file, model), expected)
+    expected = shallow(Batch(x[:ROWS]), Mean()).likelihood.mean[0]
+    torch.testing.assert_close(read_rows(file, model), expected)
 
 
 def test_codebooks_that_are_not_there_are_refused(
@@ -205,7 +203,7 @@ def test_another_kind_is_refused(model: Coded, written: bytes) -> None:
 def test_symbols_are_summed_as_the_format_says(
     model: Coded, x: torch.Tensor, written: bytes
 ) -> None:
-    codes = torch.stack(model.quantize(Batch(x[:8]), BREADTH), 1)
+    codes = torch.stack(model.quantize(Batch(x[:8])), 1)
     expected = zlib.crc32(codes.numpy().astype("<u4").tobytes())
     assert unpack(written)[0].chunks[0].symbols_crc == expected == zlib.crc32(symbols(codes))
 

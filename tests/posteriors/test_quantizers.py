@@ -250,7 +250,7 @@ def residual_books() -> tuple[list[Quantizer], Tensor]:
     for quantizer in quantizers:
         quantizer.double().initialize(rest)
         rest = rest - quantizer.vectors(quantizer.nearest(rest))
-    return quantizers, vectors
+    return quantizers, torch.randn(300, 3, dtype=torch.float64)
 
 
 def test_a_broad_search_finds_the_nearest_of_all_sums() -> None:
@@ -281,7 +281,7 @@ def test_broader_is_nearer() -> None:
         pairs = zip(quantizers, codes, strict=True)
         total = sum(quantizer.vectors(found) for quantizer, found in pairs)
         errors.append(float((vectors - total).square().sum()))
-    assert errors[2] <= errors[1] < errors[0]
+    assert errors[2] < errors[1] < errors[0]
 
 
 def test_short_vectors_count_more() -> None:

@@ -32,7 +32,6 @@ from lowerbound.trace import Batch
 
 KIND = "vector_quantized"
 PASS_ROWS = 256
-BREADTH = 8  # of the search for codes of several codebooks: files differ in what they hold, not how
 
 
 def write_rows(
@@ -127,7 +126,7 @@ def quantized(
     model = copy.copy(model)
     model.depth = codebooks
     for start in range(0, len(x), PASS_ROWS):
-        found = model.quantize(Batch(x[start : start + PASS_ROWS]), BREADTH)
+        found = model.quantize(Batch(x[start : start + PASS_ROWS]))
         parts.append(torch.stack(found, 1).flatten(2))
         if progress is not None:
             progress(min(start + PASS_ROWS, len(x)), len(x))

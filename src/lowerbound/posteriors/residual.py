@@ -44,13 +44,22 @@ def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> li
     The ``breadth`` best sums so far are followed from codebook to codebook, where the nearest code
     of each alone would be one of them. Source: Barnes et al. 1996 (M-search).
     """
+    books = [
+        quantizer.vectors(torch.arange(quantizer.codes, device=vectors.device))
+        for quantizer in quantizers
+    ]
+    # in bf16 near codes could not be told apart
+    with torch.autocast(vectors.device.type, enabled=False):
+        return _search(books, vectors.to(books[0]), breadth)
+
+
+def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> list[Tensor]:
     rest, paths = vectors.unsqueeze(1), vectors.new_zeros((len(vectors), 1, 0), dtype=torch.long)
-    for quantizer in quantizers:
-        book = quantizer.vectors(torch.arange(quantizer.codes, device=vectors.device)).to(vectors)
+    for book in books:
         errors = (rest.square().sum(-1, keepdim=True) + book.square().sum(1)) - 2 * rest @ book.T
         kept = min(breadth, errors[0].numel())
         best = errors.flatten(1).topk(kept, largest=False).indices
-        before, codes = best // quantizer.codes, best % quantizer.codes
+        before, codes = best // len(book), best % len(book)
         paths = torch.cat((_picked(paths, before), codes.unsqueeze(-1)), -1)
         rest = _picked(rest, before) - book[codes]
     nearest = rest.square().sum(-1).argmin(1)
