@@ -53,8 +53,8 @@ CELLS: dict[str, Cell] = {
         model=ModelOptions(
             model="vq_vae",
             network="convolutional",
-            network_options={"width": 32},
-            latent_dim=64,
+            network_options={"width": 48},
+            latent_dim=96,
             likelihood="discretized_logistic",
             model_options={
                 "stride": 8,
@@ -64,17 +64,19 @@ CELLS: dict[str, Cell] = {
                 "prior": "marginal",
                 "linear": True,
                 "quiet": 1.0,
+                "decay": 0.997,  # vectors do not move
+                "breadth": 16,
             },
         ),
         batch_size=128,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         source="kodak_tiles",
         training={
             "schedule": "cosine",
             "weight_average": 0.998,
             "adam_eps": 1e-8,
-            "precision": "float32",
-            "compile": "off",
+            "precision": "auto",
+            "compile": "auto",
         },
     ),
 }

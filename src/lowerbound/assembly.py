@@ -378,14 +378,12 @@ class Codes:
     )
 
     breadth: int = option(
-        1, "sums of codes that several codebooks are searched for together; 1: each by itself"
+        1, "sums of codes that are followed, outside training; 1: each codebook takes its nearest"
     )
 
     def __post_init__(self) -> None:
-        if self.breadth < 1 or (self.breadth > 1 and self.dropout):
-            raise OptionError(
-                "breadth is at least 1, and 1 with dropout, whose codebooks are to do alone"
-            )
+        if self.breadth < 1:
+            raise OptionError(f"breadth is a number of sums, at least 1, not {self.breadth}")
         if self.slots is not None and self.slots < 1:
             raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
         if not 0.0 <= self.dropout <= 1.0:

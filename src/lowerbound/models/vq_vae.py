@@ -53,8 +53,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         dropout: share of training rows that say only their first codebooks, as many as is drawn;
             see ``depth``.
         inputs: what the encoder is fed; None: the row as it is.
-        breadth: of the search for codes whose sum is near; 1: each codebook takes its nearest. See
-            ``posteriors.residual.search``.
+        breadth: outside training, of the search for codes whose sum is near; 1: each codebook takes
+            its nearest, as in training. See ``posteriors.residual.search``.
 
     Attributes:
         depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
@@ -216,7 +216,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def _nearest(self, rest: Tensor, quantizers: Sequence[Quantizer]) -> Tensor:
         """The codes from the first of ``quantizers``, the others still to come."""
-        if self.breadth == 1 or len(quantizers) == 1:
+        if self.training or self.breadth == 1 or len(quantizers) == 1:
             return quantizers[0].nearest(rest)
         codes, *_ = search(quantizers, rest.detach().flatten(0, -2), self.breadth)
         return codes.reshape(rest.shape[:-1])
