@@ -20,6 +20,7 @@ from lowerbound.posteriors import (
     FiniteScalar,
     LookupFree,
     Quantizer,
+    residual,
 )
 from lowerbound.posteriors.residual import residual_quantizer, search
 from lowerbound.reparameterization import seeded
@@ -262,6 +263,14 @@ def test_a_broad_search_finds_the_nearest_of_all_sums() -> None:
     expected = [best // 25, best // 5 % 5, best % 5]
     for found, wanted in zip(search(quantizers, vectors, 25), expected, strict=True):
         assert torch.equal(found, wanted)
+
+
+def test_a_search_in_parts_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantizers, vectors = residual_books()
+    expected = search(quantizers, vectors, 4)
+    monkeypatch.setattr(residual, "SEARCHED", 4 * 5 * 7)
+    for found, whole in zip(search(quantizers, vectors, 4), expected, strict=True):
+        assert torch.equal(found, whole)
 
 
 def test_a_search_of_breadth_one_takes_turns() -> None:

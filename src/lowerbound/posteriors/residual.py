@@ -11,6 +11,8 @@ from lowerbound.errors import OptionError
 from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 from lowerbound.posteriors.vector_quantized import Codebook
 
+SEARCHED = 1 << 24  # sums that are looked at together, 64 MB
+
 
 @QUANTIZERS.register("residual")
 def residual_quantizer(
@@ -48,12 +50,15 @@ def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> li
         quantizer.vectors(torch.arange(quantizer.codes, device=vectors.device))
         for quantizer in quantizers
     ]
+    together = max(1, SEARCHED // (breadth * len(books[0])))
     # in bf16 near codes could not be told apart
     with torch.autocast(vectors.device.type, enabled=False):
-        return _search(books, vectors.to(books[0]), breadth)
+        parts = [_search(books, part, breadth) for part in vectors.to(books[0]).split(together)]
+    return list(torch.cat(parts).unbind(1))
 
 
-def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> list[Tensor]:
+def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> Tensor:
+    """Codes of vectors that are searched for at once, (rows, codebooks)."""
     rest, paths = vectors.unsqueeze(1), vectors.new_zeros((len(vectors), 1, 0), dtype=torch.long)
     for book in books:
         errors = (rest.square().sum(-1, keepdim=True) + book.square().sum(1)) - 2 * rest @ book.T
@@ -63,7 +68,7 @@ def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> list[Tensor]:
         paths = torch.cat((_picked(paths, before), codes.unsqueeze(-1)), -1)
         rest = _picked(rest, before) - book[codes]
     nearest = rest.square().sum(-1).argmin(1)
-    return list(_picked(paths, nearest.unsqueeze(1))[:, 0].unbind(1))
+    return _picked(paths, nearest.unsqueeze(1))[:, 0]
 
 
 def _picked(values: Tensor, places: Tensor) -> Tensor:
