@@ -25,6 +25,7 @@ from lowerbound.models import (
     LadderVariationalAutoencoder,
     Model,
     ProbabilisticPCA,
+    TransformCoder,
     VariationalAutoencoder,
     VectorQuantizedVariationalAutoencoder,
 )
@@ -36,6 +37,7 @@ from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.patch_paths import PatchEncoder
 from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.networks.tabular import Tabular
+from lowerbound.networks.transform_sizes import TransformSizes
 from lowerbound.posteriors import GRADIENTS, POSTERIORS, QUANTIZERS, Posterior
 from lowerbound.posteriors.finite_scalar import LEVELS
 from lowerbound.priors import CODE_PRIORS, PRIORS, Prior
@@ -44,6 +46,7 @@ from lowerbound.trace import Batch
 
 AUTO = "auto"
 INITIAL_ROWS = 10_000
+MOST_INITIAL = 2**26  # numbers of these rows together
 MOST_FACTORS = 32  # latent numbers of a table unless given
 LADDER_CHANNELS = 8  # of the coarsest latent of a picture
 CODE_DIM = 16  # numbers of the vector that a code stands for
@@ -94,6 +97,8 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         _check_ladder(options, network)
     if options.model == "vq_vae":
         _check_codes(options, network)
+    if options.model == "transform":
+        options = _checked_transform(schema, options)
     _check_missingness(schema, options, network)
     likelihood = default_likelihood(schema) if options.likelihood == AUTO else options.likelihood
     posterior = options.posterior
@@ -174,6 +179,21 @@ def _check_codes(options: ModelOptions, network: str) -> None:
             "the latents of a vq_vae are codes: leave prior and posterior out, and choose the "
             f"model's own prior over codes: {' or '.join(CODE_PRIORS)}"
         )
+
+
+def _checked_transform(schema: Schema, options: ModelOptions) -> ModelOptions:
+    """With the likelihood and the numbers per block that it has."""
+    if schema.kind != "images":
+        raise OptionError("a transform coder is for pictures: choose vae or vq_vae for other rows")
+    if options.likelihood not in (AUTO, "gaussian") or options.conditional:
+        raise OptionError(
+            "a transform coder has a gaussian likelihood with the noise of rounding, and is told "
+            "no class: leave likelihood and conditional out"
+        )
+    sizes = from_mapping(TransformSizes, options.model_options)
+    most = sizes.coefficients(schema.event_shape)
+    kept = min(options.latent_dim or most, most)
+    return replace(options, likelihood="gaussian", latent_dim=kept)
 
 
 def default_latent_dim(schema: Schema, model: str = "vae", network: str = "mlp") -> int:
@@ -457,6 +477,12 @@ def _vq_vae(parts: _Parts) -> Model:
     )
 
 
+def _transform(parts: _Parts) -> Model:
+    sizes = from_mapping(TransformSizes, parts.options.model_options)
+    transform, restoration = sizes.build(parts.schema.event_shape, parts.latent_dim)
+    return TransformCoder(transform, sizes.width, restoration, parts.likelihood())
+
+
 _BUILDERS: dict[str, Callable[[_Parts], Model]] = {
     "pca": _pca,
     "autoencoder": _autoencoder,
@@ -464,6 +490,7 @@ _BUILDERS: dict[str, Callable[[_Parts], Model]] = {
     "hierarchical": _hierarchical,
     "ladder": _ladder,
     "vq_vae": _vq_vae,
+    "transform": _transform,
 }
 
 
@@ -497,8 +524,11 @@ def initialize(model: Model, dataset: Dataset) -> None:
         if isinstance(model.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
             decoder.start_from_patches(model.encoder, x)
         model.start_codes(batch)
+    if isinstance(model, TransformCoder):
+        model.start_transform(batch)
 
 
 def _rows(dataset: Dataset, most: int) -> Batch:
     """At most that many rows in model units, spread over the data set."""
+    most = min(most, max(1, MOST_INITIAL // dataset.schema.dimension))
     return dataset.batch(spread_rows(len(dataset), most), None)

@@ -35,6 +35,7 @@ from lowerbound.reparameterization import seeded
 
 FOLDER = "codecs"
 BOUND_ROWS = 1000
+FEWEST_ROWS, BOUND_NUMBERS = 20, 2**22  # of large rows fewer, at least so many
 WHOLE = 2**15
 
 
@@ -102,7 +103,7 @@ def codec_for(folder: Path, hash: bytes, file: str) -> Codec:
 def make_codec(fitted: Fitted, rows: Dataset, seed: int = 0) -> Codec:
     """A codec of a fitted model; ``rows``, bits where it codes bits, tell the layers' ranges."""
     exported = kind_of(fitted.model).export(fitted.model, rows, seed)
-    few = rows.thinned(BOUND_ROWS)
+    few = rows.thinned(min(BOUND_ROWS, max(FEWEST_ROWS, BOUND_NUMBERS // rows.schema.dimension)))
     bound, after = (_stored(model, few, seed) for model in (fitted.model, exported))
     return Codec(exported, rows.schema, model_hash(exported), bound, after)
 

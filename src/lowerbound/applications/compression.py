@@ -24,6 +24,12 @@ from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
 from lowerbound.applications.evaluate import AsksForPart, measured, measured_parts
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.losses import Loss, loss_of
+from lowerbound.applications.picture_files import (
+    PicturesReport,
+    compress_pictures,
+    decompress_pictures,
+)
+from lowerbound.coding import transform
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.row_kinds import kind_of
@@ -34,6 +40,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
+from lowerbound.models import TransformCoder
 
 REAL_BITS = 32
 FEWEST_TOLD = 20  # rows below which the start is most of a file
@@ -54,6 +61,11 @@ class CompressRequest:
     codebooks: int | None = option(
         None, "of a model with several codebooks, how many to use: fewer take less (default: all)"
     )
+    quality: int | None = option(
+        None, "of pictures by a transform coder, 0 to 100 (default: 50)", metavar="Q"
+    )
+    times: float | None = option(None, "alike: how many times smaller at least", metavar="X")
+    bytes: int | None = option(None, "alike: bytes of a picture's file at most", metavar="N")
 
 
 @dataclass(frozen=True)
@@ -144,14 +156,22 @@ class VerifyRequest:
     model: str | None = option(None, "model folder: also decode all of it", metavar="MODEL")
 
 
-def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted) -> CompressReport:
-    """Write rows as a file that loses nothing; as one of codes where the model has them.
+def compress(
+    request: CompressRequest, reporter: Reporter, fitted: Fitted
+) -> CompressReport | PicturesReport:
+    """Write rows as a file that loses nothing; as one of codes or coefficients where the model has
+    them.
 
     Raises:
         UnsupportedError: a part of the model has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: the output's name makes no sense, or there are not so many codebooks.
     """
+    if isinstance(fitted.model, TransformCoder):
+        return compress_pictures(
+            request.data, request.output, request.model, request, reporter, fitted
+        )
+    _refuse_rate(request)
     path = Path(request.output)
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path}: compressed rows are written as NAME{SUFFIX}")
@@ -183,6 +203,10 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         OptionError: the output's name makes no sense.
     """
     began = time.perf_counter()
+    if Path(request.file).is_dir() or open_container(request.file).header.kind == transform.KIND:
+        names = decompress_pictures(request.file, request.output, request.model, reporter)
+        seconds = time.perf_counter() - began
+        return DecompressReport(len(names), tuple(names[:8]), len(names), seconds)
     file = open_container(request.file)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
     path = Path(request.output)
@@ -224,6 +248,15 @@ def coded_rows(
     stored = "rate" if kind.lossy else "bound"
     reporter.say(f"codec {codec.hash.hex()}: {codec.gap:.2%} of the {stored} lost to whole numbers")
     return dataset, codec
+
+
+def _refuse_rate(request: CompressRequest) -> None:
+    for name in ("quality", "times", "bytes"):
+        if getattr(request, name) is not None:
+            raise OptionError(
+                f"{name} is for pictures by a transform coder; this model's files are as large as "
+                "its bound says, or its codes are"
+            )
 
 
 def units(dataset: Dataset) -> Tensor:

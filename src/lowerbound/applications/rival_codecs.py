@@ -29,12 +29,15 @@ from lowerbound.applications.compression import (
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.losses import Loss
 from lowerbound.applications.lossy_rivals import lossy_rivals
+from lowerbound.applications.picture_comparison import PictureComparison, compare_pictures
 from lowerbound.applications.rows import eight_bit
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import open_container
 from lowerbound.coding.row_kinds import kind_of
 from lowerbound.config import option
+from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
+from lowerbound.models import TransformCoder
 
 Array = np.ndarray[Any, Any]
 
@@ -52,6 +55,12 @@ class CompareRequest:
     seed: int = option(0, "of the bits, where grey values become bits")
     codebooks: int | None = option(
         None, "of a model with several codebooks, how many to use (default: all)"
+    )
+    output: str | None = option(
+        None,
+        "of pictures by a transform coder: a page NAME.html to look at",
+        short="-o",
+        metavar="OUT",
     )
 
 
@@ -109,7 +118,9 @@ class CompareReport(Report):
         return "\n".join((*lines, *(size.text() for size in self.sizes)))
 
 
-def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted) -> CompareReport:
+def compare(
+    request: CompareRequest, reporter: Reporter, fitted: Fitted
+) -> CompareReport | PictureComparison:
     """Size of the rows by the model and by codecs that everybody has, which lose nothing; where the
     model loses something, by codecs that do too.
 
@@ -117,6 +128,10 @@ def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted) -> Comp
         UnsupportedError: a part of the model has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
     """
+    if isinstance(fitted.model, TransformCoder):
+        return compare_pictures(request.data, request.output, request.model, reporter, fitted)
+    if request.output is not None:
+        raise OptionError("-o is for pictures by a transform coder; other comparisons are a table")
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
     x, kind = units(dataset), kind_of(codec.model)
     with tempfile.TemporaryDirectory() as folder:

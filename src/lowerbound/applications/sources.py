@@ -43,8 +43,10 @@ class ReadingOptions:
     image_size: int | None = option(
         None, "height and width that pictures are brought to (default: the most common size)"
     )
-    resize: Literal["pad", "crop", "stretch"] | None = option(
-        None, "how a picture of another size is brought to it (default: pad)"
+    resize: Literal["pad", "crop", "stretch", "tiles"] | None = option(
+        None,
+        "how a picture of another size is brought to it (default: pad); tiles are cut from it, one "
+        "half over the next",
     )
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
     missing: Literal["error", "model"] | None = option(

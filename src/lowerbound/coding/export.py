@@ -8,7 +8,7 @@ remains between them, rectifiers, additions and changes of shape, is the same on
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.coding.emissions import CodedBernoulli, CodedLogistics
-from lowerbound.coding.exact_layers import ExactLayer
 from lowerbound.coding.heads import GridHeads, GridPosterior, GridPrior
+from lowerbound.coding.layer_ranges import Ranges, exact_layers_in, put, ranges_in
 from lowerbound.data.dataset import Dataset
 from lowerbound.divergence import normal_kl
 from lowerbound.errors import UnsupportedError
@@ -95,8 +95,7 @@ def bare(model: Model) -> Model:
     """An exported model's form, into which its tensors can be loaded."""
     check_exact(model)
     form = copy.deepcopy(model).cpu().float().eval()
-    ranges = {name: _Range(1.0) for name, _ in _weighted(form)}
-    _settle(form, ranges, used_latents(form, [torch.ones(shape) for shape in _latent_shapes(form)]))
+    _settle(form, {}, used_latents(form, [torch.ones(shape) for shape in _latent_shapes(form)]))
     return form.requires_grad_(False)
 
 
@@ -116,20 +115,19 @@ def used_latents(model: Model, rates: list[Tensor]) -> list[Tensor | None]:
     return [part.view(rate.shape) for part, rate in zip(used.split(sizes), rates, strict=True)]
 
 
-def _settle(exported: Model, ranges: Mapping[str, _Range], used: Sequence[Tensor | None]) -> None:
+def _settle(exported: Model, ranges: Ranges, used: Sequence[Tensor | None]) -> None:
     """Put the exact parts in place of the others."""
-    for name, layer in list(_weighted(exported)):
-        _put(exported, name, ExactLayer(layer, ranges[name].peak, ranges[name].signed))
+    exact_layers_in(exported, ranges)
     for name, part in list(exported.named_modules()):
         if isinstance(part, GaussianPosterior):
-            _put(exported, name, GridPosterior(part.latent_dim, used[-1]))
+            put(exported, name, GridPosterior(part.latent_dim, used[-1]))
         elif isinstance(part, StandardNormal):
-            _put(exported, name, GridPrior(part.latent_dim, used[0]))
+            put(exported, name, GridPrior(part.latent_dim, used[0]))
         elif isinstance(part, GaussianHeads) and not name.startswith("posterior"):
             level = name.rpartition(".")[2]
-            _put(exported, name, GridHeads(used[int(level)] if level.isdigit() else None))
+            put(exported, name, GridHeads(used[int(level)] if level.isdigit() else None))
         elif type(part) in CODED:
-            _put(exported, name, CODED[type(part)](part))
+            put(exported, name, CODED[type(part)](part))
 
 
 def check_exact(model: Model) -> None:
@@ -167,47 +165,24 @@ def check_exact(model: Model) -> None:
 
 
 @dataclass
-class _Range:
-    """What a layer's input has been: the largest |x|, and whether it has both signs."""
-
-    peak: float = 0.0
-    signed: bool = False
-
-    def see(self, x: Tensor) -> None:
-        self.peak = max(self.peak, float(x.abs().max()))
-        self.signed |= bool((x < 0).any())
-
-
-@dataclass
 class _Look:
     """What a pass over rows showed: each layer's inputs, and nats per number of each latent."""
 
-    ranges: dict[str, _Range]
+    ranges: Ranges
     rates: list[Tensor]
 
 
 @torch.no_grad()
 def _look(model: Model, rows: Dataset, seed: int) -> _Look:
-    ranges = {name: _Range() for name, _ in _weighted(model)}
-    hooks = [layer.register_forward_hook(_watch(ranges[name])) for name, layer in _weighted(model)]
     rates: list[Tensor] = []
-    with seeded(seed):
+    with seeded(seed), ranges_in(model) as ranges:
         for start in range(0, len(rows), PASS_ROWS):
             index = torch.arange(start, min(start + PASS_ROWS, len(rows)))
             batch = rows.batch(index, None)
             trace = model(Batch(batch.x))
             found = [_rate_per_number(step).sum((0, 1)) / len(rows) for step in trace.steps]
             rates = [a + b for a, b in zip(rates, found, strict=True)] if rates else found
-    for hook in hooks:
-        hook.remove()
     return _Look(ranges, rates)
-
-
-def _watch(found: _Range) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    def see(layer: nn.Module, given: tuple[Tensor, ...], answer: Tensor) -> None:
-        found.see(given[0])
-
-    return see
 
 
 def _rate_per_number(step: Step) -> Tensor:
@@ -223,14 +198,3 @@ def _latent_shapes(model: Model) -> list[tuple[int, ...]]:
     if isinstance(model, LadderVariationalAutoencoder):
         return list(model.latent_shapes)
     return [(int(model.latent_dim),)]  # type: ignore[arg-type]
-
-
-def _weighted(model: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]:
-    for name, layer in model.named_modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            yield name, layer
-
-
-def _put(model: nn.Module, name: str, part: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(model.get_submodule(parent), own, part)

@@ -24,8 +24,12 @@ VERSION = 1
 FLAGS = 0
 """None has a meaning yet."""
 
-KINDS: Mapping[str, int] = MappingProxyType({"bits_back": 1, "vector_quantized": 3})
-RESERVED: Mapping[str, int] = MappingProxyType({"hyperprior": 2, "linear": 4})
+KINDS: Mapping[str, int] = MappingProxyType({"bits_back": 1, "vector_quantized": 3, "transform": 4})
+RESERVED: Mapping[str, int] = MappingProxyType(
+    {
+        "hyperprior": 2,
+    }
+)
 """Numbers given to kinds that nothing writes yet."""
 
 HASH_BYTES = 8

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound.coding import code_tables, export, lossless, vector_quantized
+from lowerbound.coding import code_tables, export, lossless, transform, vector_quantized
 from lowerbound.coding.container import Container
 from lowerbound.coding.lossless import Progress
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
-from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.models import Model, TransformCoder, VectorQuantizedVariationalAutoencoder
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class RowKind:
 
 def kind_of(model: Model) -> RowKind:
     """How rows of a model are put into files, whether exported or not."""
+    if isinstance(model, TransformCoder):
+        return COEFFICIENTS
     return CODES if isinstance(model, VectorQuantizedVariationalAutoencoder) else BITS_BACK
 
 
@@ -55,6 +57,14 @@ def _write_lossless(
     if codebooks is not None:
         raise OptionError("codebooks is for models with codes, and this one has none (vq_vae has)")
     lossless.write_rows(path, model, x, progress=progress)
+
+
+def _write_coefficients(
+    path: Path, model: TransformCoder, x: Tensor, codebooks: int | None, progress: Progress | None
+) -> None:
+    if codebooks is not None:
+        raise OptionError("codebooks is for models with codes, and this one has none (vq_vae has)")
+    transform.write_pictures(path, model, x, progress=progress)
 
 
 def _write_codes(
@@ -84,4 +94,13 @@ CODES = RowKind(
     code_tables.export_codes,
     _write_codes,
     vector_quantized.read_rows,
+)
+COEFFICIENTS = RowKind(
+    transform.KIND,
+    True,
+    transform.check_transform,
+    transform.export_transform,
+    transform.bare_transform,
+    _write_coefficients,
+    transform.read_pictures,
 )

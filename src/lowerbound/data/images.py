@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from lowerbound.data.arrays import listed
 from lowerbound.data.pixels import Channels, Resize
 from lowerbound.data.raw import RawData
-from lowerbound.data.resizing import choose_size, fit_to
+from lowerbound.data.resizing import choose_size, fit_to, tiles_of
 from lowerbound.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ SUFFIXES = frozenset(
 )
 SPLITS = ("train", "validation", "val", "valid", "test")
 OnError = Literal["raise", "skip"]
+Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 
 
@@ -56,15 +57,15 @@ def read_folder(
     paths = find_pictures(root)
     if not paths:
         raise DataError(f"{root} has no pictures ({', '.join(sorted(SUFFIXES))}); {_has(root)}")
-    x, kept = read_pictures([root / path for path in paths], size, channels, resize, on_error)
-    names = [paths[i] for i in kept]
+    found = read_pictures([root / path for path in paths], size, channels, resize, on_error)
+    x, names = found.x, [paths[i] for i in found.files]
     classes = [name.parts[0] if len(name.parts) > 1 else None for name in names]
     return RawData(
         x,
         labels=classes if len({c for c in classes if c}) > 1 else None,
         channels="squeezed" if x.ndim == 3 else "last",
         resize=resize,
-        ids=tuple(name.as_posix() for name in names),
+        ids=tuple(name.as_posix() + at for name, at in zip(names, found.places, strict=True)),
         source=str(root),
     )
 
@@ -77,9 +78,21 @@ def read_file(
     Raises:
         DataError: it is unreadable.
     """
-    x, _ = read_pictures([path], size, channels, resize, "raise")
-    layout: Channels = "squeezed" if x.ndim == 3 else "last"
-    return RawData(x, channels=layout, resize=resize, ids=(path.name,), source=str(path))
+    found = read_pictures([path], size, channels, resize, "raise")
+    layout: Channels = "squeezed" if found.x.ndim == 3 else "last"
+    ids = tuple(path.name + at for at in found.places)
+    return RawData(found.x, channels=layout, resize=resize, ids=ids, source=str(path))
+
+
+def read_whole(path: Path, channels: int) -> Array:
+    """One picture at its own size, (height, width, channels) uint8, grey or color.
+
+    Raises:
+        DataError: it is unreadable.
+    """
+    mode = "RGB" if channels > 1 else "L"
+    picture = _Attempt([path], "raise").each(lambda path: np.asarray(_load(path, mode)))[0]
+    return picture.reshape(*picture.shape[:2], channels)
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -95,14 +108,22 @@ def find_pictures(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+class Pictures(NamedTuple):
+    """Pictures of one size."""
+
+    x: Array  # uint8, (n, H, W) or (n, H, W, 3)
+    files: list[int]  # positions of their files, of those that could be read
+    places: list[str]  # where in its file each is: nothing, or a tile's corner
+
+
 def read_pictures(
     paths: Sequence[Path],
     size: tuple[int, int] | None,
     channels: int | None,
     resize: Resize,
     on_error: OnError,
-) -> tuple[np.ndarray[Any, Any], list[int]]:
-    """(uint8 pictures (n, H, W) or (n, H, W, 3), positions in ``paths`` of those read).
+) -> Pictures:
+    """The pictures at these paths, brought to one size.
 
     Raises:
         DataError: a picture is unreadable (all of them, with ``on_error="skip"``).
@@ -113,13 +134,26 @@ def read_pictures(
     colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
     target = size or choose_size([header.size for header in headers.values()], resize)
     mode = "RGB" if colored else "L"
+    if resize == "tiles":
+        return _tiled(attempt, mode, target)
     pictures = attempt.each(lambda path: np.asarray(fit_to(_load(path, mode), target, resize)))
     attempt.warn()
     kept = list(pictures)
     x = np.empty((len(kept), *target, *((3,) if colored else ())), np.uint8)
     for row, position in enumerate(kept):
         x[row] = pictures.pop(position)  # freed at once: never the whole set twice
-    return x, kept
+    return Pictures(x, kept, [""] * len(kept))
+
+
+def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int]) -> Pictures:
+    """Tiles of all pictures, at their own resolution."""
+    cuts = attempt.each(lambda path: tiles_of(np.asarray(_load(path, mode)), size))
+    attempt.warn()
+    return Pictures(
+        np.concatenate([cut.x for cut in cuts.values()]),
+        [position for position, cut in cuts.items() for _ in cut.corners],
+        [f":{top},{left}" for cut in cuts.values() for top, left in cut.corners],
+    )
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def load(
         label: a table's label column; for arrays, one value per row.
         schema: of an earlier fit; the data has to match it.
         image_size: height and width that pictures are brought to; None: the most common size.
-        resize: "pad" (default), "crop" or "stretch".
+        resize: "pad" (default), "crop", "stretch" or "tiles".
         on_error: "skip" leaves out pictures that cannot be read, and counts them.
         binarize: "dynamic" (new bits at each visit), "threshold" or "none".
         missing: "model": NaN marks a missing value, and the model learns to do without; "error":

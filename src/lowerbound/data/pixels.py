@@ -18,7 +18,7 @@ from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
 Channels = Literal["first", "last", "squeezed"]
-Resize = Literal["pad", "crop", "stretch"]
+Resize = Literal["pad", "crop", "stretch", "tiles"]
 _COLOR_COUNTS = (1, 2, 3, 4)
 
 

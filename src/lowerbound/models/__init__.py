@@ -16,6 +16,7 @@ from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
 from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPCA
+from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 
@@ -33,6 +34,7 @@ __all__ = [
     "NoisyModel",
     "ProbabilisticPCA",
     "Quantizes",
+    "TransformCoder",
     "VariationalAutoencoder",
     "VectorQuantizedVariationalAutoencoder",
     "require",

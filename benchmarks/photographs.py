@@ -1,0 +1,331 @@
+"""The 24 Kodak photographs as files: a transform coder beside JPEG, WebP and AVIF.
+
+Four folds: trained on tiles of 18 photographs, of four of scikit-image's and of scikit-learn's two,
+and their mirror images, a model writes the six others as files at eight levels, which are decoded
+again. Rates are of files, headers included, over the pixels; PSNR is of 8-bit colors. Curves are
+means over all 24 photographs; BD-rate is over 0.3 to 0.9 bits per pixel of JPEG's. "linear" is the
+same files decoded without the networks of the decoder. ``minutes`` is processor time over two.
+
+    python benchmarks/photographs.py --cell fold_0      train and write six photographs
+    python benchmarks/photographs.py                    all missing cells, then the result
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _cells import Answer, Cell, done, drive, fit_on, write_cells
+from _record import RESULTS, Metric, commit
+from PIL import Image, features
+
+from lowerbound.applications.bd_rate import Curve, bd_rate, quality_at
+from lowerbound.applications.codecs import Codec, make_codec
+from lowerbound.applications.picture_files import as_row
+from lowerbound.applications.rows import eight_bit
+from lowerbound.assembly import ModelOptions
+from lowerbound.coding import transform
+from lowerbound.coding.container import open_container
+from lowerbound.data import Dataset, load
+from lowerbound.data.download import file_sha256
+from lowerbound.data.kodak_tiles import KODAK_TILES
+from lowerbound.data.published import member_names, read_members
+from lowerbound.data.resizing import tiles_of
+from lowerbound.fitting import fit
+from lowerbound.models import TransformCoder
+
+NAME = "photographs"
+FOLDS = 4
+SIDE = 128
+LEVELS = (38, 48, 57, 66, 75, 84, 93, 103)
+QUALITIES = {
+    "JPEG": (12, 20, 30, 40, 50, 62, 75, 85),
+    "WebP": (2, 10, 20, 35, 50, 65, 75, 84),
+    "AVIF": (25, 32, 40, 46, 52, 58, 64, 72),
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "JPEG": {"optimize": True, "subsampling": "4:2:0"},
+    "WebP": {"method": 4},
+    "AVIF": {"speed": 8, "subsampling": "4:4:4"},
+}
+RATES = (0.3, 0.9)
+POINTS = {"x30": 0.80, "x50": 0.48}
+OURS, LINEAR = "lowerbound", "linear"
+
+CELLS: dict[str, Cell] = {
+    f"fold_{fold}": Cell(
+        f"photographs {fold + 1}, {fold + 5}, ... held out",
+        6,
+        model=ModelOptions(model="transform"),
+        batch_size=12,
+        learning_rate=1.5e-3,
+        seed=fold,
+        source="photographs",
+        training={
+            "schedule": "cosine",
+            "weight_average": 0.995,
+            "adam_eps": 1e-8,
+            "precision": "float32",
+            "compile": "off",
+        },
+    )
+    for fold in range(FOLDS)
+}
+Array = np.ndarray[Any, Any]
+
+
+def kodak() -> list[Array]:
+    """The photographs by name, (height, width, 3) uint8."""
+    place = KODAK_TILES.locate()
+    names = [name for name in member_names(place) if name.lower().endswith(".png")]
+    return [
+        np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        for _, content in read_members(place, names)
+    ]
+
+
+def others() -> list[Array]:
+    """Photographs of scikit-image and scikit-learn."""
+    from skimage import data
+    from sklearn.datasets import load_sample_images
+
+    found = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+    return [np.asarray(picture) for picture in (*found, *load_sample_images().images)]
+
+
+def split(fold: int, held_out: bool) -> tuple[list[Array], list[Array]]:
+    """Photographs to train on, and to score; with ``held_out`` three of the training ones."""
+    pictures = kodak()
+    test = [picture for i, picture in enumerate(pictures) if i % FOLDS == fold]
+    train = [picture for i, picture in enumerate(pictures) if i % FOLDS != fold]
+    if held_out:
+        train, test = train[3:], train[:3]
+    return [*train, *others()], test
+
+
+def tiles(pictures: list[Array]) -> Dataset:
+    """Tiles of photographs and of their mirror images."""
+    both = [side for picture in pictures for side in (picture, picture[:, ::-1])]
+    return load(np.concatenate([tiles_of(picture, (SIDE, SIDE)).x for picture in both]))
+
+
+def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
+    """Train, export, write, read; the answer is also written beside the results."""
+    train, test = split(cell.seed, held_out)
+    folder = Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
+    rows = tiles(train)
+    fitted, clock = fit_on(folder, rows, cell.options())
+    codec = make_codec(fitted, rows)
+    answer: Answer = {
+        "cell": name,
+        "title": cell.title,
+        "epochs": cell.epochs,
+        "seed": cell.seed,
+        "minutes": round(clock["processor"] / 120, 2),
+        "gap": codec.gap,
+        "pictures": [measured(codec, picture) for picture in test],
+        "commit": commit(),
+    }
+    print(f"{name}: trained in {clock['processor'] / 60:.1f} processor minutes", flush=True)
+    for title, curve in curves([answer]).items():
+        print(title, [(round(rate, 3), round(psnr, 2)) for rate, psnr in curve], flush=True)
+    if not held_out:
+        place = RESULTS / NAME / f"{name}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+    return answer
+
+
+def measured(codec: Codec, picture: Array) -> Answer:
+    """[bits per pixel, mean squared error] of one photograph by codec, and the seconds."""
+    model = codec.model
+    assert isinstance(model, TransformCoder)
+    x, pixels = as_row(picture), picture.shape[0] * picture.shape[1]
+    points: dict[str, list[list[float]]] = {OURS: [], LINEAR: []}
+    seconds: dict[str, list[float]] = {"encode": [], "coder": [], "decode": []}
+    overs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for level in LEVELS:
+            path = Path(folder) / "picture.lbz"
+            with timed() as spent:
+                transform.write_pictures(path, model, x, level)
+            seconds["encode"].append(spent["all"])
+            seconds["coder"].append(spent["coder"] / spent["all"])
+            file = open_container(path)
+            with timed() as spent:
+                back = transform.read_pictures(file, model)
+            seconds["decode"].append(spent["all"])
+            rate = 8 * file.size / pixels
+            overs.append((file.size - file.overhead) * 8 / cross_entropy(model, x, level))
+            points[OURS].append([rate, error(picture, eight_bit(back)[0])])
+            points[LINEAR].append([rate, error(picture, linear(model, x, level))])
+    for form in rivals():
+        points[form] = [by(form, picture, quality) for quality in QUALITIES[form]]
+    return {
+        "points": points,
+        "payload_over_entropy": overs,
+        **{name: float(np.median(values)) for name, values in seconds.items()},
+    }
+
+
+class timed:
+    """Processor seconds inside, and those of the entropy coder among them."""
+
+    def __enter__(self) -> dict[str, float]:
+        self.spent = {"all": time.process_time(), "coder": 0.0}
+        self.kept = transform._put, transform._take
+        transform._put, transform._take = map(self._watched, self.kept)
+        return self.spent
+
+    def __exit__(self, *_: object) -> None:
+        transform._put, transform._take = self.kept
+        self.spent["all"] = time.process_time() - self.spent["all"]
+
+    def _watched(self, function: Any) -> Any:
+        def watched(*given: Any) -> Any:
+            began = time.process_time()
+            try:
+                return function(*given)
+            finally:
+                self.spent["coder"] += time.process_time() - began
+
+        return watched
+
+
+@torch.no_grad()
+def cross_entropy(model: TransformCoder, x: torch.Tensor, level: int) -> float:
+    """Bits of a picture's numbers by the model in whole numbers."""
+    known = model.begin(torch.tensor([level]), x.shape[2:])
+    wanted, nats = model.wanted(x, known), 0.0
+    for index in range(model.turns):
+        expected = model.expected(known, index)
+        z = model.rounded(wanted, expected, index)
+        nats -= float(expected.terms(z).double().sum())
+        known = model.settle(known, index, z, expected)
+    return nats / math.log(2)
+
+
+@torch.no_grad()
+def linear(model: TransformCoder, x: torch.Tensor, level: int) -> Array:
+    """The picture from the same numbers by the transform alone."""
+    known = model.begin(torch.tensor([level]), x.shape[2:])
+    wanted = model.wanted(x, known)
+    for index in range(model.turns):
+        expected = model.expected(known, index)
+        known = model.settle(known, index, model.rounded(wanted, expected, index), expected)
+    rough = model.transform.inverse(torch.cat(known.values, 1) * known.step)
+    return eight_bit((rough[:, :, : x.shape[2], : x.shape[3]] + 128) / 255)[0]
+
+
+def rivals() -> list[str]:
+    return [form for form in QUALITIES if form == "JPEG" or features.check(form.lower())]
+
+
+def by(form: str, picture: Array, quality: int) -> list[float]:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, form, quality=quality, **SETTINGS[form])
+    back = np.asarray(Image.open(stream).convert("RGB"))
+    rate = 8 * len(stream.getvalue()) / (picture.shape[0] * picture.shape[1])
+    return [rate, error(picture, back)]
+
+
+def error(picture: Array, back: Array) -> float:
+    return float(np.square(picture.astype(np.float64) - back).mean())
+
+
+def curves(answers: list[Answer]) -> dict[str, Curve]:
+    """Mean rate and mean PSNR over photographs at each setting, by codec."""
+    pictures = [picture for answer in answers for picture in answer["pictures"]]
+    found = {}
+    for codec in pictures[0]["points"]:
+        points = np.array([picture["points"][codec] for picture in pictures])
+        psnr = 10 * np.log10(255**2 / points[..., 1].clip(1e-3))
+        found[codec] = list(zip(points[..., 0].mean(0), psnr.mean(0), strict=True))
+    return found
+
+
+def metrics(answers: Mapping[str, Answer]) -> list[Metric]:
+    found = curves(list(answers.values()))
+    ours, jpeg = found[OURS], found["JPEG"]
+    pictures = [picture for answer in answers.values() for picture in answer["pictures"]]
+    against = {codec: 100 * bd_rate(found[codec], jpeg, RATES) for codec in found}
+    listed = [
+        Metric(
+            "BD-rate against JPEG, 0.3 to 0.9 bits per pixel",
+            against.pop(OURS),
+            "%",
+            "lower",
+            target=-15.0,
+            baselines={name: rate for name, rate in against.items() if name != "JPEG"},
+        )
+    ]
+    for title, rate in POINTS.items():
+        listed.append(
+            Metric(
+                f"PSNR at {rate:.2f} bits per pixel ({title})",
+                quality_at(ours, rate),
+                "dB",
+                "higher",
+                target=quality_at(found["WebP"], rate),
+                baselines={n: quality_at(c, rate) for n, c in found.items() if n != OURS},
+            )
+        )
+    worst = max(max(picture["payload_over_entropy"]) for picture in pictures)
+    speeds = {name: float(np.median([p[name] for p in pictures])) for name in ("encode", "decode")}
+    share = float(np.median([picture["coder"] for picture in pictures]))
+    return [
+        *listed,
+        Metric("payload over the model's entropy, largest", worst, "ratio", "lower", target=1.005),
+        Metric("processor seconds to a file", speeds["encode"], "s", "lower", target=1.0),
+        Metric("processor seconds from a file", speeds["decode"], "s", "lower", target=1.0),
+        Metric("entropy coder's share of encoding", share, "share", "lower", target=0.1),
+    ]
+
+
+def summarize() -> None:
+    answers = done(NAME)
+    listed = metrics(answers)
+    for metric in listed:
+        print(f"{metric.name}: {metric.value:.3f} {metric.unit} {metric.baselines}")
+    place = KODAK_TILES.locate()
+    write_cells(
+        NAME,
+        listed,
+        [{"file": place.name, "split": "four folds", "sha256": file_sha256(place)}],
+        f"{len(answers)} of {FOLDS} folds. PSNR at a rate is interpolated; speeds are of one "
+        "thread, medians over photographs and levels.",
+    )
+
+
+def quick(seed: int) -> None:
+    """A few updates on few tiles, and one file."""
+    train, test = split(0, held_out=True)
+    rows = tiles(train[-1:])
+    options = replace(CELLS["fold_0"], epochs=1, seed=seed, batch_size=8).options()
+    codec = make_codec(fit(rows.thinned(64), options), rows)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.lbz"
+        x = as_row(test[0][:128, :128])
+        transform.write_pictures(path, codec.model, x)  # type: ignore[arg-type]
+        rate, back = (
+            path.stat().st_size * 8 / 128**2,
+            transform.read_pictures(
+                open_container(path),
+                codec.model,  # type: ignore[arg-type]
+            ),
+        )
+        psnr = -10 * math.log10(float((back - x).square().mean()))
+        print(f"quick, not quoted: {rate:.3f} bits per pixel, {psnr:.2f} dB")
+
+
+if __name__ == "__main__":
+    drive(NAME, __doc__ or "", CELLS, summarize, quick, run)

@@ -1,0 +1,58 @@
+r"""By how much one codec's files are smaller than another's at the same quality, on average.
+
+.. math:: \exp\Big(\frac{1}{b - a}\int_a^b \log R_1(q) - \log R_0(q) \,dq\Big) - 1
+
+R are rates by quality, interpolated between what was measured by monotone cubics of log R. Source:
+Bjontegaard 2001, with the interpolation that ITU-T recommends since (piecewise cubic Hermite).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lowerbound.errors import OptionError
+
+Curve = Sequence[tuple[float, float]]
+"""(rate, quality) of a codec at several settings."""
+
+FEWEST = 4
+
+
+def bd_rate(codec: Curve, anchor: Curve, rates: tuple[float, float] | None = None) -> float:
+    """How much less rate ``codec`` takes than ``anchor``, as a share below 0; more is above 0.
+
+    Args:
+        codec: at least four points.
+        anchor: what it is compared with, alike.
+        rates: those of the anchor between which is averaged; None: all that both qualities span.
+
+    Raises:
+        OptionError: too few points, or no quality that both reach.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    if min(len(codec), len(anchor)) < FEWEST:
+        raise OptionError(f"a curve has at least {FEWEST} points")
+    (rate, quality), (their_rate, their_quality) = map(_sorted, (codec, anchor))
+    low, high = max(quality[0], their_quality[0]), min(quality[-1], their_quality[-1])
+    if rates is not None:
+        ends = np.interp(rates, their_rate, their_quality)
+        low, high = max(low, ends[0]), min(high, ends[1])
+    if low >= high:
+        raise OptionError("the curves have no quality in common")
+    ours = PchipInterpolator(quality, np.log(rate)).integrate(low, high)
+    theirs = PchipInterpolator(their_quality, np.log(their_rate)).integrate(low, high)
+    return float(np.expm1((ours - theirs) / (high - low)))
+
+
+def quality_at(curve: Curve, rate: float) -> float:
+    """The quality of a codec at a rate, interpolated by log rate."""
+    known, quality = _sorted(curve)
+    return float(np.interp(np.log(rate), np.log(known), quality))
+
+
+def _sorted(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    rate, quality = np.array(sorted(curve), np.float64).T
+    return rate, np.maximum.accumulate(quality) + 1e-9 * np.arange(len(quality))

@@ -1,0 +1,276 @@
+"""Pictures in a file and back: the rounded coefficients of a transform coder, range coded.
+
+Only what the prior's networks say decides about bits. They run in whole numbers
+(``lowerbound.coding.exact_layers``), and what they say picks one of the tables that are stored with
+the model. The transform and what the decoder adds stay in floating-point numbers: one finds the
+numbers before any is coded, the other starts once all are known, so checksums are of the numbers.
+
+Settings of the kind ``transform``, each a varint: the level of the step, and pixels of a tile's
+side. A picture larger than a tile is cut, row by row; each tile of each picture is a chunk.
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.coding import container, varint
+from lowerbound.coding.container import Container
+from lowerbound.coding.layer_ranges import exact_layers_in, ranges_in
+from lowerbound.coding.logistic_tables import REACHES, Coded, Tables, all_counts, coded_by
+from lowerbound.coding.lossless import Progress, model_hash
+from lowerbound.coding.stack import Array, constriction
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import BitstreamError, UnsupportedError
+from lowerbound.models import Model, TransformCoder
+from lowerbound.models.transform import STEPS, Known
+from lowerbound.trace import Batch, Mean
+
+KIND = "transform"
+TILE = 1024  # pixels of a side
+MOST_NUMBERS = 2**28  # of a file's pictures
+CALIBRATION_ROWS = 40
+CALIBRATION_NUMBERS = 2**22
+HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, told as two halves of 32 bits
+
+
+def check_transform(model: Model) -> None:
+    """Raise UnsupportedError where pictures cannot be put into files this way."""
+    if not isinstance(model, TransformCoder):
+        raise UnsupportedError(f"{type(model).__name__} is no transform coder")
+
+
+@torch.no_grad()
+def export_transform(model: Model, rows: Dataset, seed: int = 0) -> TransformCoder:
+    """The model with its prior in whole numbers, on the CPU, in evaluation mode; ``model`` stays.
+
+    Args:
+        model: a transform coder.
+        rows: of the training data, from which the ranges of the layers' inputs are read.
+        seed: not used: nothing is drawn.
+    """
+    exported = _copied(model)
+    few = rows.thinned(min(CALIBRATION_ROWS, max(1, CALIBRATION_NUMBERS // rows.schema.dimension)))
+    x = few.all().filled
+    with ranges_in(exported.contexts) as ranges:
+        for level in range(0, STEPS, STEPS // 4):
+            exported.level = level
+            exported(Batch(x), Mean())
+    exported.level = model.level  # type: ignore[assignment]
+    exact_layers_in(exported.contexts, ranges)
+    return exported
+
+
+def bare_transform(model: Model) -> TransformCoder:
+    """An exported model's form, into which its tensors can be loaded."""
+    exported = _copied(model)
+    exact_layers_in(exported.contexts, {})
+    return exported
+
+
+def write_pictures(
+    path: Path,
+    model: TransformCoder,
+    x: Tensor,
+    level: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write pictures of one size, (rows, channels, height, width), model units.
+
+    Args:
+        path: where to.
+        model: exported.
+        x: the pictures.
+        level: of the step; None: the model's own.
+        progress: hears of tiles done, and of all.
+    """
+    level = model.level if level is None else level
+    write_encoded(path, model, x, level, encoded(model, x, level, progress))
+
+
+def write_encoded(
+    path: Path, model: TransformCoder, x: Tensor, level: int, chunks: list[tuple[bytes, int]]
+) -> None:
+    """Write the chunks of pictures x."""
+    settings = varint.encode(level) + varint.encode(TILE)
+    container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
+
+
+@torch.no_grad()
+def encoded(
+    model: TransformCoder, x: Tensor, level: int, progress: Progress | None = None
+) -> list[tuple[bytes, int]]:
+    """The chunks of pictures: payload, and checksum of its numbers."""
+    tables = Tables(model.counts)  # type: ignore[arg-type]
+    chunks = []
+    tiles = list(_tiles(x.shape, TILE))
+    for done, tile in enumerate(tiles, 1):
+        chunks.append(_encode_tile(model, tile.of(x), level, tables))
+        if progress is not None:
+            progress(done, len(tiles))
+    return chunks
+
+
+@torch.no_grad()
+def read_pictures(
+    file: Container, model: TransformCoder, progress: Progress | None = None
+) -> Tensor:
+    """The pictures of a file as they come back, model units; no number is believed unchecked.
+
+    Raises:
+        BitstreamError: it is damaged, of another kind or another model's.
+    """
+    level, side = _settings(file, model)
+    rows, channels, height, width = file.header.shape
+    tables = Tables(model.counts)  # type: ignore[arg-type]
+    answer = torch.zeros(rows, channels, height, width)
+    tiles = list(_tiles(file.header.shape, side))
+    for index, tile in enumerate(tiles):
+        payload = file.payload(index)
+        known, numbers = _decode_tile(model, payload, tile.size, level, tables)
+        file.check_symbols(index, numbers)
+        tile.of(answer).copy_(model.pictures(known, tile.size))
+        if progress is not None:
+            progress(index + 1, len(tiles))
+    return answer
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A part of one picture."""
+
+    row: int
+    top: int
+    left: int
+    size: tuple[int, int]
+
+    def of(self, x: Tensor) -> Tensor:
+        """The part, (1, channels, *size), a view."""
+        down, across = self.size
+        rows = x[self.row : self.row + 1]
+        return rows[:, :, self.top : self.top + down, self.left : self.left + across]
+
+
+def _tiles(shape: Sequence[int], side: int) -> Iterator[_Tile]:
+    rows, _, height, width = shape
+    for row, top, left in product(range(rows), range(0, height, side), range(0, width, side)):
+        yield _Tile(row, top, left, (min(side, height - top), min(side, width - left)))
+
+
+def _encode_tile(model: TransformCoder, x: Tensor, level: int, tables: Tables) -> tuple[bytes, int]:
+    size = (x.shape[2], x.shape[3])
+    known = model.begin(torch.tensor([level]), size)
+    wanted, numbers = model.wanted(x, known), []
+    coder = constriction().stream.queue.RangeEncoder()
+    for index in range(model.turns):
+        expected = model.expected(known, index)
+        z = model.rounded(wanted, expected, index)
+        numbers.append(z.flatten().numpy().astype("<i4"))
+        _put(coder, numbers[-1], coded_by(expected), tables)
+        known = model.settle(known, index, z, expected)
+    payload: bytes = coder.get_compressed().astype("<u4").tobytes()
+    return payload, zlib.crc32(np.concatenate(numbers).tobytes())
+
+
+def _decode_tile(
+    model: TransformCoder,
+    payload: bytes,
+    size: tuple[int, int],
+    level: int,
+    tables: Tables,
+) -> tuple[Known, bytes]:
+    if len(payload) % 4:
+        raise BitstreamError("the stream is no row of 32-bit words")
+    coder = constriction().stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype("u4"))
+    known, numbers = model.begin(torch.tensor([level]), size), []
+    for index in range(model.turns):
+        expected = model.expected(known, index)
+        try:
+            numbers.append(_take(coder, coded_by(expected), tables))
+        except (AssertionError, ValueError) as error:  # how constriction says so
+            raise BitstreamError("the stream names no numbers of this model") from error
+        z = torch.from_numpy(numbers[-1].astype(np.float32)).view(expected.location.shape)
+        known = model.settle(known, index, z, expected)
+    return known, np.concatenate(numbers).tobytes()
+
+
+def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
+    """Numbers under their tables, those of one table together; then those beyond."""
+    entries = numbers.astype(np.int64) - coded.first
+    last = 2 * REACHES[coded.table] + 1
+    beyond = (entries < 0) | (entries >= last)
+    entries = np.where(beyond, last, entries)
+    for table, at in _by_table(coded.table):
+        coder.encode(entries[at].astype(np.int32), tables[table].model)
+    far = numbers[beyond].astype(np.int64) + HALF
+    if len(far):
+        halves = np.concatenate([far >> HALF_BITS, far & ((1 << HALF_BITS) - 1)])
+        coder.encode(halves.astype(np.int32), _uniform())
+
+
+def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
+    """The numbers that were put, int32."""
+    entries = np.empty(len(coded.table), np.int64)
+    for table, at in _by_table(coded.table):
+        entries[at] = coder.decode(tables[table].model, len(at))
+    beyond = entries > 2 * REACHES[coded.table]
+    numbers = entries + coded.first
+    count = int(beyond.sum())
+    if count:
+        high, low = coder.decode(_uniform(), 2 * count).astype(np.int64).reshape(2, count)
+        numbers[beyond] = (high << HALF_BITS) + low - HALF
+    return numbers.astype("<i4")
+
+
+def _by_table(tables: Array) -> Iterator[tuple[int, Array]]:
+    """Each table that is used, and where."""
+    order = np.argsort(tables, kind="stable")
+    used, starts = np.unique(tables[order], return_index=True)
+    for table, at in zip(used, np.split(order, starts[1:]), strict=False):  # none of no numbers
+        yield int(table), at
+
+
+def _uniform() -> Any:
+    return constriction().stream.model.Uniform(1 << HALF_BITS)
+
+
+def _settings(file: Container, model: TransformCoder) -> tuple[int, int]:
+    """Level and tile of a file that is this model's.
+
+    Raises:
+        BitstreamError: it is not, or claims what no encoder writes.
+    """
+    if file.header.kind != KIND:
+        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
+    file.expect_model(model_hash(model))
+    try:
+        level, side = varint.decode_all(file.header.settings)
+    except ValueError as error:
+        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    shape, channels = file.header.shape, model.likelihood.event_shape[0]
+    if len(shape) != 4 or shape[1] != channels or file.header.symbols > MOST_NUMBERS:
+        raise BitstreamError(f"{file.name} claims pictures {shape}, which this model has not")
+    if level >= STEPS or not side or side > TILE or side % model.transform.block:
+        raise BitstreamError(f"{file.name} has settings that no encoder writes")
+    tiles = shape[0] * -(-shape[2] // side) * -(-shape[3] // side)
+    if tiles != len(file.header.chunks):
+        raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
+    return level, side
+
+
+def _copied(model: Model) -> TransformCoder:
+    check_transform(model)
+    exported = copy.deepcopy(model).cpu().float().eval()
+    assert isinstance(exported, TransformCoder)
+    exported.snaps = True
+    exported.register_buffer("counts", all_counts().clone())
+    return exported.requires_grad_(False)

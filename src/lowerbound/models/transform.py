@@ -1,0 +1,318 @@
+"""Transform coding as a variational autoencoder: coefficients of blocks, rounded and expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter, functional as F
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.gaussian_emission import GaussianEmission
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.block_transform import BlockTransform
+from lowerbound.networks.checkerboard import TURNS, Group, GroupContext, groups_of, places
+from lowerbound.networks.restoration import Restoration
+from lowerbound.networks.rounding import Recentering
+from lowerbound.posteriors.point import Point
+from lowerbound.posteriors.quantized import Quantized
+from lowerbound.priors.rounded_logistic import RoundedLogistic
+from lowerbound.trace import Batch, Choose, Given, Mean, Step, Trace
+
+GREYS = 255.0
+MIDDLE = 128.0
+FINEST = 4.0  # step, in grey values
+PER_OCTAVE = 24
+STEPS = 113
+USUAL = 66
+FRACTIONS = 64  # of the log scales that are kept
+DISTORTION = 6.0  # nats per squared step: 1 / (2 / 12)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A pass so far.
+
+    Attributes:
+        level: of each row's step, (rows,).
+        step: its size in grey values, (rows, 1, 1, 1).
+        blocks: height and width of the map of blocks.
+        values: of each group so far, whole numbers, zero where they are not known yet,
+            (rows, group, *blocks).
+        locations: where they were expected, alike.
+        log_scales: and how widely.
+    """
+
+    level: Tensor
+    step: Tensor
+    blocks: tuple[int, int]
+    values: tuple[Tensor, ...] = ()
+    locations: tuple[Tensor, ...] = ()
+    log_scales: tuple[Tensor, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def settled(self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic) -> Known:
+        """With the blocks ``at`` of the next group, or of the newest in its second turn."""
+
+        def more(groups: tuple[Tensor, ...], new: Tensor) -> tuple[Tensor, ...]:
+            new = new.reshape(len(self), *new.shape[2:])
+            if not turn:
+                groups = (*groups, new.new_zeros(*new.shape[:2], *self.blocks))
+            *before, last = groups
+            return (*before, last.flatten(2).index_copy(2, at, new).view_as(last))
+
+        return replace(
+            self,
+            values=more(self.values, z),
+            locations=more(self.locations, expected.location),
+            log_scales=more(self.log_scales, expected.log_scale),
+        )
+
+    def repeated(self, times: int) -> Known:
+        """The same for each of several draws."""
+
+        def again(x: Tensor) -> Tensor:
+            return x.repeat(times, *[1] * (x.dim() - 1))
+
+        def all_again(groups: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(map(again, groups))
+
+        return Known(
+            again(self.level),
+            again(self.step),
+            self.blocks,
+            all_again(self.values),
+            all_again(self.locations),
+            all_again(self.log_scales),
+        )
+
+
+@MODELS.register("transform")
+class TransformCoder(Model):
+    r"""z ~ p(z_1) p(z_2 | z_1) ..., x ~ N(U z \Delta + r(z), \Delta^2 / 12) for any step \Delta.
+
+    .. math:: -\log p(x) \le \sum_g -\log p(z_g \mid z_{<g}) + \frac{6}{\Delta^2} \|x - \hat x\|^2
+        + \text{const}
+
+    z are the coefficients of the picture's blocks in whole steps. The posterior is certain: each
+    coefficient is rounded to where rate and distortion together are least, knowing what the prior
+    expects of it. The noise of rounding has variance :math:`\Delta^2 / 12`, which is taken for
+    the decoder's: then a nat of rate is worth as much distortion as the finest steps pay for it,
+    and one model holds for all steps.
+
+    A Step of the trace is one group of coefficients in one color of a checkerboard of blocks,
+    (samples, rows, coefficients, blocks), float whole numbers.
+
+    Args:
+        transform: pictures to coefficients, and back.
+        width: channels of the networks of the prior.
+        restoration: added by the decoder.
+        likelihood: says of what shape rows are.
+
+    Attributes:
+        level: of the step outside training, 0 (fine) to ``STEPS - 1`` (coarse); pictures may then
+            have any size.
+        snaps: whether what is expected lies on a grid, as a coder wants it.
+        steps: their sizes in grey values, (STEPS,).
+
+    Sources: Goyal 2001 (transform coding); Balle et al. 2018, Minnen et al. 2018 (mean and scale
+    of each coefficient); He et al. 2022 (groups and checkerboard).
+    """
+
+    steps: Tensor
+    base: Tensor
+
+    def __init__(
+        self,
+        transform: BlockTransform,
+        width: int,
+        restoration: Restoration,
+        likelihood: Likelihood,
+    ) -> None:
+        super().__init__()
+        self.transform, self.likelihood, self.decoder = transform, likelihood, restoration
+        self.recentering = Recentering()
+        coefficients = len(transform.basis)
+        self.groups = groups_of(coefficients)
+        self.contexts = nn.ModuleList(
+            GroupContext(group, coefficients, width) for group in self.groups
+        )
+        self.level = USUAL
+        self.snaps = False
+        sizes = FINEST * 2.0 ** (torch.arange(STEPS, dtype=torch.float64) / PER_OCTAVE)
+        self.register_buffer("steps", sizes.float())
+        self.register_buffer("base", torch.zeros(STEPS, coefficients))
+        self._set_base()
+
+    @property
+    def latent_dim(self) -> int:
+        """Coefficients of a row of the fitted size."""
+        height, width = self._blocks(*self.likelihood.event_shape[1:])
+        return len(self.transform.basis) * height * width
+
+    def start_transform(self, batch: Batch) -> None:
+        """Start from the principal components of training rows."""
+        self.transform.start_from(self.padded(batch.filled))
+        self._set_base()
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        x = batch.filled
+        known = self.begin(self._levels(len(x)), x.shape[2:])
+        return self._pass(known, choose, x.shape[2:], self.wanted(x, known))
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data."""
+        size = self.likelihood.event_shape[1:]
+        return self._pass(self.begin(self._levels(len(batch)), size), choose, size)
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The coefficients as one point, batch shape (1, rows)."""
+        return Point(self.code(self(batch, Mean())))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> GaussianEmission:
+        """p(x | z) for coefficients (samples, rows, latent_dim), by ``code``'s order."""
+        height, width = self._blocks(*self.likelihood.event_shape[1:])
+        turns = [len(places(height, width, turn)) for turn in range(TURNS)]
+        shapes = [(group.stop - group.start, count) for group in self.groups for count in turns]
+        parts = z.split([a * b for a, b in shapes], -1)
+        given = Given(
+            [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
+        )
+        emission = self.imagine(Batch(condition=z[0]), given).likelihood
+        assert isinstance(emission, GaussianEmission)
+        return emission
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        return {"inference": [], "generative": list(self.parameters())}
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Rows as grey values around zero, their borders repeated to whole blocks."""
+        height, width = self._blocks(*x.shape[2:])
+        block = self.transform.block
+        below, right = height * block - x.shape[2], width * block - x.shape[3]
+        return F.pad(x * GREYS - MIDDLE, (0, right, 0, below), mode="replicate")
+
+    @property
+    def turns(self) -> int:
+        """Steps of a trace."""
+        return TURNS * len(self.groups)
+
+    def begin(self, level: Tensor, size: Sequence[int]) -> Known:
+        """A pass over pictures (height, width) of which nothing is known yet."""
+        level = level.to(self.steps.device)
+        return Known(level, self.steps[level][:, None, None, None], self._blocks(*size))
+
+    def wanted(self, x: Tensor, known: Known) -> Tensor:
+        """Coefficients of rows in steps, not rounded, (rows, coefficients, *blocks)."""
+        found: Tensor = self.transform(self.padded(x)) / known.step
+        return found
+
+    def expected(self, known: Known, index: int) -> RoundedLogistic:
+        """p of the group and turn ``index``, (1, rows, group, blocks of the turn)."""
+        number, turn = divmod(index, TURNS)
+        group, context = self.groups[number], self.contexts[number]
+        scale = self.transform.deviation[None, :, None, None] / known.step
+        first = places(*known.blocks, 0)
+        told = known.step.new_zeros(len(known), 2, *known.blocks)
+        told[:, 0] = self._log(known.level)[:, 0]
+        if turn:
+            told.flatten(2)[:, 1, first] = 1.0
+        location, log_scale = context(self._seen(known, group, scale), told)
+        location = location * (1.0 + scale[:, slice(*group)])
+        log_scale = log_scale + self.base[known.level][:, slice(*group), None, None]
+        at = first if not turn else places(*known.blocks, turn)
+        found = RoundedLogistic(
+            location.flatten(2)[None, ..., at], log_scale.flatten(2)[None, ..., at]
+        )
+        return found.snapped() if self.snaps else found
+
+    def rounded(self, wanted: Tensor, expected: RoundedLogistic, index: int) -> Tensor:
+        """Where rate and distortion of a group and turn are least together, like ``expected``."""
+        number, turn = divmod(index, TURNS)
+        height, width = wanted.shape[2:]
+        at = places(height, width, turn)
+        return nearest_worth(wanted[:, slice(*self.groups[number])].flatten(2)[..., at], expected)
+
+    def settle(self, known: Known, index: int, z: Tensor, expected: RoundedLogistic) -> Known:
+        """With the numbers of a group and turn, (1 | samples, rows, group, blocks)."""
+        turn = index % TURNS
+        return known.settled(turn, places(*known.blocks, turn), z, expected)
+
+    def pictures(self, known: Known, size: Sequence[int]) -> Tensor:
+        """What numbers say of pictures of a size, (rows, channels, *size), model units."""
+        parts = (known.values, known.locations, known.log_scales)
+        values = self.recentering(*(torch.cat(part, 1) for part in parts))
+        rough = self.transform.inverse(values * known.step)
+        restored: Tensor = self.decoder(rough, known.step, self._log(known.level))
+        return (restored[:, :, : size[0], : size[1]] + MIDDLE) / GREYS
+
+    def _pass(
+        self, known: Known, choose: Choose, size: Sequence[int], wanted: Tensor | None = None
+    ) -> Trace:
+        steps: list[Step] = []
+        rows, scale = len(known), known.step / (math.sqrt(12.0) * GREYS)
+        for index in range(self.turns):
+            expected = _by_sample(self.expected(known, index), rows)
+            posterior = None
+            if wanted is not None:
+                posterior = Quantized(self.rounded(wanted, expected, index))
+            z = choose(index, posterior, expected)
+            steps.append(Step(z, posterior, expected))
+            if len(z) * rows > len(known):
+                known, expected = known.repeated(len(z)), expected.expand(z.shape[:2])
+            known = self.settle(known, index, z, expected)
+        mean = self.pictures(known, size).unflatten(0, (-1, rows))
+        return Trace(tuple(steps), GaussianEmission(mean, scale[None]))
+
+    def _seen(self, known: Known, group: Group, scale: Tensor) -> Tensor:
+        """All coefficients up to a group's end, in units that its scale sets."""
+        have = sum(part.shape[1] for part in known.values)
+        empty = scale.new_zeros(len(known), group.stop - have, *known.blocks)
+        seen: Tensor = torch.cat([*known.values, empty], 1) / (1.0 + scale[:, : group.stop])
+        return seen
+
+    def _levels(self, rows: int) -> Tensor:
+        """Of each row: any in training, so that one model holds for all."""
+        if self.training:
+            return torch.randint(STEPS, (rows,), device=self.steps.device)
+        return torch.full((rows,), self.level, device=self.steps.device)
+
+    def _blocks(self, height: int, width: int) -> tuple[int, int]:
+        block = self.transform.block
+        return -(-height // block), -(-width // block)
+
+    def _log(self, level: Tensor) -> Tensor:
+        """The step's logarithm, exact on every machine, (rows, 1, 1, 1)."""
+        octaves = (level - STEPS // 2).to(self.steps.dtype) / PER_OCTAVE
+        return octaves[:, None, None, None]
+
+    def _set_base(self) -> None:
+        """Log scales that are expected of coefficients nothing is known of, by level."""
+        scale = self.transform.deviation / self.steps[:, None]
+        log_scale = torch.log(0.55 * scale + 0.02)
+        self.base.copy_(torch.round(log_scale * FRACTIONS) / FRACTIONS)
+
+
+@torch.no_grad()
+def nearest_worth(wanted: Tensor, expected: RoundedLogistic) -> Tensor:
+    r"""The whole number of the least 6 (y - q)^2 - log p(q), among the nearest, the one beside it
+    toward what is expected, and 0."""
+    nearest = torch.round(wanted).expand(expected.location.shape)
+    toward = nearest - torch.sign(nearest - torch.round(expected.location))
+    candidates = torch.stack([nearest, toward, torch.zeros_like(nearest)])
+    cost = DISTORTION * (wanted - candidates).square() - expected.terms(candidates)
+    return candidates.gather(0, cost.argmin(0, keepdim=True)).squeeze(0)
+
+
+def _by_sample(expected: RoundedLogistic, rows: int) -> RoundedLogistic:
+    """(1, samples * rows, ...) as (samples, rows, ...)."""
+    parts = (expected.location, expected.log_scale)
+    return RoundedLogistic(*(part.squeeze(0).unflatten(0, (-1, rows)) for part in parts))

@@ -1,0 +1,248 @@
+"""Files of pictures: numbers come back bit by bit, on any machine, and every damage is noticed."""
+
+from __future__ import annotations
+
+import math
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.coding import varint
+from lowerbound.coding.container import open_container, pack, unpack
+from lowerbound.coding.lossless import model_hash
+from lowerbound.coding.transform import (
+    KIND,
+    TILE,
+    bare_transform,
+    encoded,
+    export_transform,
+    read_pictures,
+    write_pictures,
+)
+from lowerbound.errors import BitstreamError
+from lowerbound.models import TransformCoder
+from lowerbound.trace import Batch, Mean
+from tests.coding.small_codecs import without_onednn
+from tests.coding.small_transform import cutout, small_coder, tiles
+
+pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+
+
+@pytest.fixture(scope="module")
+def model() -> TransformCoder:
+    return export_transform(small_coder(), tiles())
+
+
+@pytest.fixture(scope="module")
+def written(model: TransformCoder, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("files") / "x.lbz"
+    write_pictures(path, model, cutout(40, 56, rows=2))
+    return path.read_bytes()
+
+
+def numbers(model: TransformCoder, x: torch.Tensor, level: int) -> torch.Tensor:
+    model.level = level
+    return model.code(model(Batch(x), Mean()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 31), (8, 8), (40, 9), (64, 80)])
+@pytest.mark.parametrize("level", [0, 60, 112])
+def test_pictures_of_any_size_come_back(
+    model: TransformCoder, tmp_path: Path, size: tuple[int, int], level: int
+) -> None:
+    """What is read is what the model says of its own rounded numbers, to the last bit."""
+    x = cutout(*size, rows=2)
+    write_pictures(tmp_path / "x.lbz", model, x, level)
+    file = open_container(tmp_path / "x.lbz")
+    assert file.overhead <= 48 + 10
+    back = read_pictures(file, model)
+    model.level = level
+    with torch.no_grad():
+        rows = [model(Batch(row[None]), Mean()).likelihood.mean[0] for row in x]
+    torch.testing.assert_close(back, torch.cat(rows), rtol=0, atol=1e-5)
+    assert float((back - x).square().mean().sqrt()) < 0.2
+
+
+@pytest.mark.parametrize("kind", ["black", "white", "noise", "far beyond"])
+def test_pictures_unlike_any_that_were_seen(
+    model: TransformCoder, tmp_path: Path, kind: str
+) -> None:
+    x = {
+        "black": torch.zeros(1, 3, 24, 24),
+        "white": torch.ones(1, 3, 24, 24),
+        "noise": torch.rand(1, 3, 24, 24),
+        "far beyond": 40.0 * torch.randn(1, 3, 24, 24),
+    }[kind]
+    write_pictures(tmp_path / "x.lbz", model, x, 0)
+    back = read_pictures(open_container(tmp_path / "x.lbz"), model)
+    assert torch.isfinite(back).all()
+    if kind == "far beyond":  # thousands of steps, which no table reaches
+        assert float((back - x).square().mean()) < 0.05 * float(x.square().mean())
+
+
+def test_payload_is_what_the_tables_say(model: TransformCoder) -> None:
+    x = cutout(128, 160)
+    for level in (30, 80):
+        model.level = level
+        steps = model(Batch(x), Mean()).steps
+        bits = -sum(
+            float(step.prior.log_prob(step.z).detach().double()) for step in steps
+        ) / math.log(2)
+        ((payload, _),) = encoded(model, x, level)
+        assert 8 * len(payload) == pytest.approx(bits, rel=2e-3, abs=64)
+
+
+def test_whole_numbers_cost_little(model: TransformCoder) -> None:
+    x = cutout(128, 160)
+    rates = []
+    for some in (small_coder(), model):
+        some.level = 60
+        steps = some(Batch(x), Mean()).steps
+        rates.append(-sum(float(step.prior.log_prob(step.z).detach()) for step in steps))
+    assert rates[1] == pytest.approx(rates[0], rel=0.01)
+
+
+def under_every_setting(model: TransformCoder, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What is expected of the numbers of a picture, in several ways to compute it."""
+
+    def expected(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            steps = model(Batch(x), Mean()).steps
+        parts = [(step.prior.location[0, :1], step.prior.log_scale[0, :1]) for step in steps]
+        return torch.cat([part.flatten() for pair in parts for part in pair])
+
+    model.level = 40
+    found = {"plain": expected(x), "batch": expected(x.repeat(8, 1, 1, 1))}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2 if threads == 1 else 1)
+    found["threads"] = expected(x)
+    torch.set_num_threads(threads)
+    with without_onednn():
+        found["without oneDNN"] = expected(x)
+    return found
+
+
+def test_what_is_expected_is_the_same_however_computed(model: TransformCoder) -> None:
+    found = under_every_setting(model, cutout(64, 80))
+    for name, value in found.items():
+        assert torch.equal(value, found["plain"]), name
+
+
+def test_in_fractions_it_would_not_be() -> None:
+    model = small_coder()
+    x = cutout(64, 80)
+    found = under_every_setting(model, x)
+    assert any(not torch.equal(value, found["plain"]) for value in found.values())
+
+
+def test_another_process_reads_the_same(model: TransformCoder, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "x.lbz", model, cutout(40, 56, rows=2), 60)
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    code = (
+        "import sys, torch; from pathlib import Path\n"
+        "from tests.coding.small_transform import *\n"
+        "from lowerbound.coding.transform import *\n"
+        "from lowerbound.coding.container import open_container\n"
+        "torch.set_num_threads(2); model = bare_transform(small_coder())\n"
+        f"model.load_state_dict(torch.load({str(tmp_path / 'model.pt')!r}))\n"
+        f"read_pictures(open_container({str(tmp_path / 'x.lbz')!r}), model)\n"
+        f"write_pictures(Path({str(tmp_path / 'y.lbz')!r}), model, cutout(40, 56, rows=2), 60)\n"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+    assert (tmp_path / "x.lbz").read_bytes() == (tmp_path / "y.lbz").read_bytes()
+
+
+def test_its_tensors_are_all_of_it(model: TransformCoder) -> None:
+    loaded = bare_transform(small_coder(seed=1))
+    loaded.load_state_dict(model.state_dict())
+    assert model_hash(loaded) == model_hash(model)
+    x = cutout(24, 24)
+    assert torch.equal(numbers(loaded, x, 50), numbers(model, x, 50))
+
+
+def read(content: bytes, model: TransformCoder) -> torch.Tensor:
+    return read_pictures(open_container(content), model)
+
+
+def test_every_prefix_is_refused(model: TransformCoder, written: bytes) -> None:
+    for length in range(0, len(written), 3):
+        with pytest.raises(BitstreamError):
+            read(written[:length], model)
+
+
+def test_every_flipped_bit_is_refused(model: TransformCoder, written: bytes) -> None:
+    rng = random.Random(0)
+    for place in rng.sample(range(8 * len(written)), 1000):
+        damaged = bytearray(written)
+        damaged[place // 8] ^= 1 << place % 8
+        began = time.perf_counter()
+        with pytest.raises(BitstreamError):
+            read(bytes(damaged), model)
+        assert time.perf_counter() - began < 1
+
+
+def test_swapped_chunks_are_refused(model: TransformCoder, written: bytes) -> None:
+    header, payloads = unpack(written)
+    crcs = [entry.symbols_crc for entry in header.chunks]
+    chunks = list(zip(reversed(payloads), crcs, strict=True))
+    with pytest.raises(BitstreamError):
+        read(pack(KIND, header.model_hash, header.shape, header.settings, chunks), model)
+
+
+def test_noise_with_checksums_of_its_own_is_refused(model: TransformCoder, written: bytes) -> None:
+    header, payloads = unpack(written)
+    rng = random.Random(1)
+    for _ in range(20):
+        chunks = [(rng.randbytes(len(payload)), 0) for payload in payloads]
+        with pytest.raises(BitstreamError):
+            read(pack(KIND, header.model_hash, header.shape, header.settings, chunks), model)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((2, 3, 40, 56), ()),
+        ((2, 3, 40, 56), (60,)),
+        ((2, 3, 40, 56), (113, TILE)),
+        ((2, 3, 40, 56), (60, 0)),
+        ((2, 3, 40, 56), (60, 2 * TILE)),
+        ((2, 3, 40, 56), (60, 12)),
+        ((2, 3, 40, 56), (60, 16)),
+        ((3, 3, 40, 56), (60, TILE)),
+        ((2, 1, 40, 56), (60, TILE)),
+        ((2, 40, 56), (60, TILE)),
+        ((1, 3, 20_000, 20_000), (60, TILE)),
+    ],
+)
+def test_headers_that_make_no_sense_are_refused(
+    model: TransformCoder, written: bytes, shape: tuple[int, ...], settings: tuple[int, ...]
+) -> None:
+    header, payloads = unpack(written)
+    spelled = b"".join(map(varint.encode, settings))
+    crcs = [entry.symbols_crc for entry in header.chunks]
+    chunks = list(zip(payloads, crcs, strict=True))
+    with pytest.raises(BitstreamError):
+        read(pack(KIND, header.model_hash, shape, spelled, chunks), model)
+
+
+def test_the_wrong_model_is_refused(written: bytes) -> None:
+    other = export_transform(small_coder(seed=3), tiles())
+    with pytest.raises(BitstreamError, match="decode it with the model that encoded it"):
+        read(written, other)
+
+
+def test_large_pictures_are_cut(model: TransformCoder, tmp_path: Path) -> None:
+    x = cutout(16, 24).repeat(1, 1, 70, 1)
+    write_pictures(tmp_path / "x.lbz", model, x, 80)
+    file = open_container(tmp_path / "x.lbz")
+    assert len(file.header.chunks) == -(-16 * 70 // TILE) == 2
+    back = read_pictures(file, model)
+    assert back.shape == x.shape
+    assert np.isfinite(back.numpy()).all()
