@@ -31,9 +31,10 @@ from lowerbound.models import (
 )
 from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Network
 from lowerbound.networks.chain import Chain
-from lowerbound.networks.feature_maps import MapDecoder, MapEncoder, start_map
+from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
+from lowerbound.networks.patch_paths import PatchEncoder
 from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.networks.tabular import Tabular
 from lowerbound.networks.transform_sizes import TransformSizes
@@ -393,10 +394,16 @@ class Codes:
         None, "codes of a row that is no picture; a sixteenth of its features unless given"
     )
     linear: bool = option(
-        False, "linear paths beside a picture's networks, started at the PCA of its patches"
+        False, "encode a picture as the PCA of its patches, as they are, and start decoding there"
+    )
+
+    breadth: int = option(
+        1, "sums of codes that are followed, outside training; 1: each codebook takes its nearest"
     )
 
     def __post_init__(self) -> None:
+        if self.breadth < 1:
+            raise OptionError(f"breadth is a number of sums, at least 1, not {self.breadth}")
         if self.slots is not None and self.slots < 1:
             raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
         if not 0.0 <= self.dropout <= 1.0:
@@ -416,7 +423,7 @@ class Codes:
     def patch_of(
         self, likelihood: Likelihood, inputs: Input | None, *, pictures: bool = True
     ) -> int:
-        """Side of the patches of linear paths; 0: there are none.
+        """Side of the patches that are encoded each for itself; 0: there are none.
 
         Raises:
             OptionError: they are asked for and cannot be.
@@ -445,7 +452,11 @@ def _vq_vae(parts: _Parts) -> Model:
         shape: tuple[int, ...] = levels[-1].size
         owed, picture = likelihood.parameter_shape, parts.input_shape
         patch = codes.patch_of(likelihood, parts.inputs)
-        encoder: Encoder = MapEncoder(network, picture, levels, dim, told, patch)
+        encoder: Encoder = (
+            PatchEncoder(picture, patch, dim, told)
+            if patch
+            else MapEncoder(network, picture, levels, dim, told)
+        )
         decoder: Decoder = MapDecoder(network, dim, owed, levels, told, picture, patch)
     else:
         codes.patch_of(likelihood, parts.inputs, pictures=False)
@@ -462,6 +473,7 @@ def _vq_vae(parts: _Parts) -> Model:
         GRADIENTS[codes.gradient],
         parts.inputs,
         codes.dropout,
+        codes.breadth,
     )
 
 
@@ -509,8 +521,8 @@ def initialize(model: Model, dataset: Dataset) -> None:
         model.prior.initialize(x)
         start_from_linear(model, batch)
     if isinstance(model, VectorQuantizedVariationalAutoencoder):
-        if isinstance(model.encoder, MapEncoder) and isinstance(decoder, MapDecoder):
-            start_map(model.encoder, decoder, x)
+        if isinstance(model.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
+            decoder.start_from_patches(model.encoder, x)
         model.start_codes(batch)
     if isinstance(model, TransformCoder):
         model.start_transform(batch)

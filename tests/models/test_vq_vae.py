@@ -362,3 +362,24 @@ def test_linear_paths_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
         data = load((x > 0.5).byte().mul(255).movedim(1, -1).numpy(), binarize="threshold")
     with pytest.raises(OptionError, match="linear"):
         assemble(data.schema, ModelOptions(model="vq_vae", **given))
+
+
+def test_an_encoder_of_patches_stays_while_the_decoder_learns() -> None:
+    data = photograph_like()
+    chosen = {"stride": 4, "codes": 16, "linear": True, "quantizer": "residual", "quantizers": 2}
+    made = ModelOptions(
+        model="vq_vae",
+        network="convolutional",
+        network_options={"width": 8},
+        likelihood="gaussian",
+        latent_dim=12,
+        model_options={**chosen, "breadth": 4},
+    )
+    model = assemble(data.schema, made)
+    torch.manual_seed(0)
+    initialize(model, data)
+    before = weights(model.encoder)
+    start = score(model.eval(), data).distortion.mean()
+    train(model.train(), ELBO(), data, options(updates=30, learning_rate=1e-3))
+    assert score(model.eval(), data).distortion.mean() < start
+    assert_same_weights(weights(model.encoder), before)

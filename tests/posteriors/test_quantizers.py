@@ -13,7 +13,16 @@ from torch.nn import functional as F
 
 from lowerbound.config import construct
 from lowerbound.errors import OptionError
-from lowerbound.posteriors import GRADIENTS, QUANTIZERS, FiniteScalar, LookupFree, Quantizer
+from lowerbound.posteriors import (
+    GRADIENTS,
+    QUANTIZERS,
+    Codebook,
+    FiniteScalar,
+    LookupFree,
+    Quantizer,
+    residual,
+)
+from lowerbound.posteriors.residual import residual_quantizer, search
 from lowerbound.reparameterization import seeded
 
 FORMS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -231,3 +240,70 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(OptionError, match=message):
             construct(QUANTIZERS[name], dim, options=options)
+
+
+def residual_books() -> tuple[list[Quantizer], Tensor]:
+    """Three codebooks of five vectors in three dimensions, and vectors to quantize."""
+    torch.manual_seed(0)
+    vectors = torch.randn(40, 3, dtype=torch.float64)
+    quantizers = residual_quantizer(3, quantizers=3, codes=5)
+    rest = vectors
+    for quantizer in quantizers:
+        quantizer.double().initialize(rest)
+        rest = rest - quantizer.vectors(quantizer.nearest(rest))
+    return quantizers, torch.randn(300, 3, dtype=torch.float64)
+
+
+def test_a_broad_search_finds_the_nearest_of_all_sums() -> None:
+    quantizers, vectors = residual_books()
+    books = [quantizer.vectors(torch.arange(5)) for quantizer in quantizers]
+    a, b, c = books
+    sums = (a[:, None, None] + b[:, None] + c).flatten(0, 2)
+    best = torch.cdist(vectors, sums).argmin(1)
+    expected = [best // 25, best // 5 % 5, best % 5]
+    for found, wanted in zip(search(quantizers, vectors, 25), expected, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_a_search_in_parts_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantizers, vectors = residual_books()
+    expected = search(quantizers, vectors, 4)
+    monkeypatch.setattr(residual, "SEARCHED", 4 * 5 * 7)
+    for found, whole in zip(search(quantizers, vectors, 4), expected, strict=True):
+        assert torch.equal(found, whole)
+
+
+def test_a_search_of_breadth_one_takes_turns() -> None:
+    quantizers, vectors = residual_books()
+    rest = vectors
+    for quantizer, found in zip(quantizers, search(quantizers, vectors, 1), strict=True):
+        codes = quantizer.nearest(rest)
+        assert torch.equal(found, codes)
+        rest = rest - quantizer.vectors(codes)
+
+
+def test_broader_is_nearer() -> None:
+    quantizers, vectors = residual_books()
+    errors = []
+    for breadth in (1, 2, 25):
+        codes = search(quantizers, vectors, breadth)
+        pairs = zip(quantizers, codes, strict=True)
+        total = sum(quantizer.vectors(found) for quantizer, found in pairs)
+        errors.append(float((vectors - total).square().sum()))
+    assert errors[2] < errors[1] < errors[0]
+
+
+def test_short_vectors_count_more() -> None:
+    """One code is the mean of all, by weights (|v|^2 / mean + .01)^(-a / 2)."""
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 10.0], [-3.0, 4.0]], dtype=torch.float64)
+    book = Codebook(2, 2, decay=0.0, revival=0.0, quiet=1.0).double()
+    book.learn(vectors, torch.zeros(3, dtype=torch.long))
+    weights = (torch.tensor([1.0, 100.0, 25.0]).double() / 42 + 0.01) ** -0.5
+    expected = (weights[:, None] * vectors).sum(0) / weights.sum()
+    torch.testing.assert_close(book.vectors(torch.tensor(0)), expected, atol=1e-4, rtol=1e-4)
+    book.initialize(vectors.repeat(50, 1) + 1e-9 * torch.randn(150, 2).double())
+    torch.testing.assert_close(book.shares.sum(), torch.tensor(1.0).double())
+    with pytest.raises(OptionError, match="quiet"):
+        Codebook(2, 2, quiet=-1.0)
+    kinds = [book.quiet for book in residual_quantizer(2, codes=2, quiet=1.0)]  # type: ignore[attr-defined]
+    assert kinds == [0.0, 1.0, 1.0, 1.0]

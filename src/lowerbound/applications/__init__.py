@@ -66,7 +66,8 @@ APPLICATIONS.register("verify")(
 )
 APPLICATIONS.register("compare")(
     Listing(
-        "lowerbound.applications.rival_codecs", "bytes of a model beside those of PNG, WebP, xz ..."
+        "lowerbound.applications.rival_codecs",
+        "bytes of a model beside those of PNG, WebP, xz and so on",
     )
 )
 APPLICATIONS.register("info")(

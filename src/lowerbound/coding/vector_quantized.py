@@ -12,6 +12,7 @@ are computed from them in floating-point numbers, which may differ in the last p
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -119,12 +120,14 @@ def quantized(
 ) -> Tensor:
     """The codes of rows from the first codebooks, (rows, codebooks, places), int64.
 
-    Each codebook's codes depend on those before it only. Passes are of one size, whoever asks.
+    Passes are of one size, whoever asks.
     """
     parts: list[Tensor] = []
+    model = copy.copy(model)
+    model.depth = codebooks
     for start in range(0, len(x), PASS_ROWS):
         found = model.quantize(Batch(x[start : start + PASS_ROWS]))
-        parts.append(torch.stack(found, 1)[:, :codebooks].flatten(2))
+        parts.append(torch.stack(found, 1).flatten(2))
         if progress is not None:
             progress(min(start + PASS_ROWS, len(x)), len(x))
     return torch.cat(parts)

@@ -18,6 +18,7 @@ from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.point import Point
 from lowerbound.posteriors.quantized import Quantized
 from lowerbound.posteriors.quantizer import Quantizer
+from lowerbound.posteriors.residual import search
 from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
 from lowerbound.priors.codes import CodePrior
@@ -52,6 +53,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         dropout: share of training rows that say only their first codebooks, as many as is drawn;
             see ``depth``.
         inputs: what the encoder is fed; None: the row as it is.
+        breadth: outside training, of the search for codes whose sum is near; 1: each codebook takes
+            its nearest, as in training. See ``posteriors.residual.search``.
 
     Attributes:
         depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
@@ -71,6 +74,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         gradient: Gradient = straight_through,
         inputs: Input | None = None,
         dropout: float = 0.0,
+        breadth: int = 1,
     ) -> None:
         super().__init__(inputs)
         self.encoder = encoder
@@ -83,6 +87,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         self.dim = quantizers[0].dim
         self.latent_dim = math.prod(code_shape) * self.dim
         self.dropout = dropout
+        self.breadth = breadth
         self.depth = len(quantizers)
         self._quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
 
@@ -100,9 +105,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
         steps: list[Step] = []
         penalties: dict[str, Tensor] = {}
         quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
-        for level, (quantizer, prior) in enumerate(self._levels()):
+        levels = self._levels()
+        for level, (quantizer, prior) in enumerate(levels):
             expected, silent = prior(), None if said is None else said <= level
-            posterior = Quantized(quantizer.nearest(rest), silent, expected)
+            nearest = self._nearest(rest, [quantizer for quantizer, _ in levels[level:]])
+            posterior = Quantized(nearest, silent, expected)
             z = choose(level, posterior, expected)
             steps.append(Step(z, posterior, expected))
             vectors = quantizer.vectors(z)
@@ -140,7 +147,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return self.vectors([step.z for step in trace.steps])
 
     def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The codes of rows from each codebook, (batch, *code_shape), int64."""
+        """The codes of rows from each codebook that is used, (batch, *code_shape), int64."""
         return tuple(step.z[0] for step in self(batch, Mean()).steps)
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
@@ -206,6 +213,13 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def _levels(self) -> list[tuple[Quantizer, CodePrior]]:
         """Those that are used."""
         return self._all()[: len(self.quantizers) if self.training else self.depth]
+
+    def _nearest(self, rest: Tensor, quantizers: Sequence[Quantizer]) -> Tensor:
+        """The codes from the first of ``quantizers``, the others still to come."""
+        if self.training or self.breadth == 1 or len(quantizers) == 1:
+            return quantizers[0].nearest(rest)
+        codes, *_ = search(quantizers, rest.detach().flatten(0, -2), self.breadth)
+        return codes.reshape(rest.shape[:-1])
 
     def _said(self, encoded: Tensor) -> Tensor | None:
         """How many codebooks each training row uses, (rows,); None: all do all."""

@@ -6,7 +6,7 @@
     picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
 
 Unlike the halves of ``convolutional``, no layer joins all places: each vector says what is near it.
-A linear path may run beside the layers, whose last weights then are zero at first.
+A linear path may run beside the decoder's, whose last weights then are zero at first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lowerbound.networks.activations import gain
 from lowerbound.networks.base import Decoder, Encoder, check_condition
 from lowerbound.networks.convolutional import Convolutional
 from lowerbound.networks.initialization import QUIET, convolution, linear
-from lowerbound.networks.patch_paths import PatchComponents, PatchSums, start_from_patches
+from lowerbound.networks.patch_paths import PatchEncoder, PatchSums, start_from_patches
 from lowerbound.networks.resampling import by_pixel, channels_last
 from lowerbound.networks.sizes import Level, as_picture, kernel
 
@@ -33,7 +33,6 @@ class MapEncoder(Encoder):
         levels: resolutions down to the map's, finest first.
         numbers: of each place.
         condition_dim: numbers that the network is told: a bias on the finest level's channels.
-        patch: side of the patches of a linear path; 0: there is none.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class MapEncoder(Encoder):
         levels: tuple[Level, ...],
         numbers: int,
         condition_dim: int = 0,
-        patch: int = 0,
     ) -> None:
         super().__init__()
         self.picture = as_picture(event_shape)
@@ -53,21 +51,15 @@ class MapEncoder(Encoder):
         self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
         self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
         layers = options.descent(levels)
-        quiet = 0.0 if patch else QUIET * gain(options.activation)
-        heads = convolution(last.channels, numbers, (1, 1), gain=quiet)
+        heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
         self.layers = nn.Sequential(*layers, heads)
-        self.linear = PatchComponents(self.picture, patch, numbers) if patch else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        pictures = channels_last(x.reshape(len(x), *self.picture))
-        features = self.stem(pictures)
+        features = self.stem(channels_last(x.reshape(len(x), *self.picture)))
         if self.told is not None and condition is not None:
             features = features + self.told(condition.to(x.dtype))[:, :, None, None]
-        places = self.layers(features)
-        if self.linear is not None:
-            places = places + self.linear(pictures)
-        return by_pixel(places)
+        return by_pixel(self.layers(features))
 
 
 class MapDecoder(Decoder):
@@ -122,12 +114,9 @@ class MapDecoder(Decoder):
     def output_bias(self) -> nn.Parameter:
         return self.bias
 
-
-@torch.no_grad()
-def start_map(encoder: MapEncoder, decoder: MapDecoder, x: Tensor) -> None:
-    """Start both linear paths, where they have them, from the patches of rows (rows, *event)."""
-    if encoder.linear is None or decoder.linear is None:
-        return
-    pictures = x.reshape(len(x), *encoder.picture)
-    location = start_from_patches(encoder.linear, decoder.linear, pictures)
-    decoder.bias[: len(location)] = location
+    @torch.no_grad()
+    def start_from_patches(self, encoder: PatchEncoder, x: Tensor) -> None:
+        """Start an encoder from rows (rows, *event), and the linear path as its way back."""
+        assert self.linear is not None
+        location = start_from_patches(encoder, self.linear, x)
+        self.bias[: len(location)] = location

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
 from lowerbound.errors import OptionError
 from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 from lowerbound.posteriors.vector_quantized import Codebook
+
+SEARCHED = 1 << 24  # sums that are looked at together, 64 MB
 
 
 @QUANTIZERS.register("residual")
@@ -17,11 +24,53 @@ def residual_quantizer(
     commitment: float = 0.25,
     kmeans: bool = True,
     revival: float = 0.1,
+    quiet: float = 0.0,
 ) -> list[Quantizer]:
     r"""e is about c^1 + c^2 + ... + c^n, with c^l nearest to e - c^1 - ... - c^{l-1}.
 
-    n codebooks of K codes tell K^n vectors apart. Source: Zeghidour et al. 2021, algorithm 1.
+    n codebooks of K codes tell K^n vectors apart. For ``quiet`` see ``Codebook``; it is of all but
+    the first. Source: Zeghidour et al. 2021, algorithm 1.
     """
     if quantizers < 1:
         raise OptionError(f"quantizers is a number of codebooks, at least 1, not {quantizers}")
-    return [Codebook(dim, codes, decay, commitment, kmeans, revival) for _ in range(quantizers)]
+    return [
+        Codebook(dim, codes, decay, commitment, kmeans, revival, quiet if level else 0.0)
+        for level in range(quantizers)
+    ]
+
+
+@torch.no_grad()
+def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> list[Tensor]:
+    """Codes of vectors (rows, dim) from each codebook, (rows,), whose sum is nearer than by turns.
+
+    The ``breadth`` best sums so far are followed from codebook to codebook, where the nearest code
+    of each alone would be one of them. Source: Barnes et al. 1996 (M-search).
+    """
+    books = [
+        quantizer.vectors(torch.arange(quantizer.codes, device=vectors.device))
+        for quantizer in quantizers
+    ]
+    together = max(1, SEARCHED // (breadth * len(books[0])))
+    # in bf16 near codes could not be told apart
+    with torch.autocast(vectors.device.type, enabled=False):
+        parts = [_search(books, part, breadth) for part in vectors.to(books[0]).split(together)]
+    return list(torch.cat(parts).unbind(1))
+
+
+def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> Tensor:
+    """Codes of vectors that are searched for at once, (rows, codebooks)."""
+    rest, paths = vectors.unsqueeze(1), vectors.new_zeros((len(vectors), 1, 0), dtype=torch.long)
+    for book in books:
+        errors = (rest.square().sum(-1, keepdim=True) + book.square().sum(1)) - 2 * rest @ book.T
+        kept = min(breadth, errors[0].numel())
+        best = errors.flatten(1).topk(kept, largest=False).indices
+        before, codes = best // len(book), best % len(book)
+        paths = torch.cat((_picked(paths, before), codes.unsqueeze(-1)), -1)
+        rest = _picked(rest, before) - book[codes]
+    nearest = rest.square().sum(-1).argmin(1)
+    return _picked(paths, nearest.unsqueeze(1))[:, 0]
+
+
+def _picked(values: Tensor, places: Tensor) -> Tensor:
+    """Those of values (rows, breadth, n) at places (rows, kept)."""
+    return values.gather(1, places.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

@@ -5,7 +5,12 @@ r"""A learned codebook whose vectors are moving averages of what was quantized t
     \tilde f_k = F \, \frac{f_k + \epsilon / K}{F + \epsilon}, \quad F = \textstyle\sum_j f_j
 
 with f_k the moving share of vectors that went to code k and s_k their moving sum over all vectors.
-Shares instead of counts, so that the scale of neither depends on the batch.
+Shares instead of counts, so that the scale of neither depends on the batch. Vectors may count by
+
+.. math:: w(v) \propto \Big(\frac{\|v\|^2}{\overline{\|v\|^2}} + .01\Big)^{-a / 2}
+
+so that codes lie denser among short ones: what is left over in quiet places is short, and there an
+error is seen.
 
 Sources: van den Oord et al. 2017, section 3 and appendix A.1; Razavi et al. 2019 for the averages;
 Dhariwal et al. 2020 for the revival of codes that are not used.
@@ -22,6 +27,8 @@ from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 SMOOTHING = 1e-5  # epsilon, as a share of even use
 MOST_CLUSTERED = 32_768  # vectors that the codes start from
 CLUSTERING_ROUNDS = 25
+LEAST_SQUARE = 0.01  # of the mean square: shorter vectors count no more
+TINY = 1e-12
 
 
 class Codebook(Quantizer):
@@ -35,6 +42,7 @@ class Codebook(Quantizer):
         kmeans: start at the centers of clusters of what the untrained encoder says.
         revival: a code whose moving share falls below this part of even use, 1 / K, starts anew at
             a vector of the newest batch; 0: never.
+        quiet: a, how much more short vectors count; 0: all count alike.
     """
 
     shares: Tensor
@@ -48,6 +56,7 @@ class Codebook(Quantizer):
         commitment: float = 0.25,
         kmeans: bool = True,
         revival: float = 0.1,
+        quiet: float = 0.0,
     ) -> None:
         super().__init__(dim, codes)
         if codes < 2:
@@ -58,6 +67,9 @@ class Codebook(Quantizer):
             raise OptionError(f"commitment must not be negative, and is {commitment}")
         if not 0.0 <= revival < 1.0:
             raise OptionError(f"revival is a part of even use, 0 to below 1, not {revival}")
+        if quiet < 0:
+            raise OptionError(f"quiet must not be negative, and is {quiet}")
+        self.quiet = quiet
         self.decay = decay
         self.commitment = commitment
         self.kmeans = kmeans
@@ -90,7 +102,8 @@ class Codebook(Quantizer):
     def initialize(self, vectors: Tensor) -> None:
         if not self.kmeans:
             return
-        centers, shares = clusters(vectors[:MOST_CLUSTERED], self.codes)
+        vectors = vectors[:MOST_CLUSTERED]
+        centers, shares = clusters(vectors, self.codes, self._weights(vectors))
         self.shares.copy_(shares)
         self.sums.copy_(centers * shares.unsqueeze(1))
 
@@ -100,11 +113,21 @@ class Codebook(Quantizer):
         super().learn(vectors, codes)
         if not len(codes):
             return
-        shares = torch.bincount(codes, minlength=self.codes).to(self.shares) / len(codes)
-        sums = torch.zeros_like(self.sums).index_add_(0, codes, vectors.to(self.sums)) / len(codes)
+        vectors = vectors.to(self.sums)
+        weights = self._weights(vectors) / len(codes)
+        shares = torch.zeros_like(self.shares).index_add_(0, codes, weights)
+        sums = torch.zeros_like(self.sums).index_add_(0, codes, vectors * weights.unsqueeze(1))
         self.shares.lerp_(shares, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         self._revive(vectors)
+
+    def _weights(self, vectors: Tensor) -> Tensor:
+        """w, (rows,), whose mean is one."""
+        if not self.quiet:
+            return vectors.new_ones(len(vectors))
+        squares = vectors.square().sum(1)
+        weights = (squares / squares.mean().clamp_min(TINY) + LEAST_SQUARE) ** (-self.quiet / 2)
+        return weights / weights.mean()
 
     def _revive(self, vectors: Tensor) -> None:
         """Dead codes move to vectors drawn from the batch, with an even share to show their use."""
@@ -118,8 +141,10 @@ class Codebook(Quantizer):
             self.sums[dead] = vectors[drawn].to(self.sums) / self.codes
 
 
-def clusters(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def clusters(vectors: Tensor, count: int, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Centers by k-means, (count, dim), and the share of vectors at each, (count,).
+
+    Vectors count by ``weights``, (rows,), of mean one; None: alike.
 
     Where there are fewer distinct vectors than centers, the rest are noisy copies of them.
     """
@@ -128,9 +153,11 @@ def clusters(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
     distinct = torch.unique(vectors, dim=0)
     if len(distinct) > count:
         found = KMeans(count, n_init=1, max_iter=CLUSTERING_ROUNDS, random_state=0)
-        labels = torch.from_numpy(found.fit_predict(vectors.double().cpu().numpy())).long()
+        counts = None if weights is None else weights.double().cpu().numpy()
+        labels = found.fit_predict(vectors.double().cpu().numpy(), sample_weight=counts)
         centers = torch.from_numpy(found.cluster_centers_)
-        shares = torch.bincount(labels, minlength=count) / len(vectors)
+        told = None if weights is None else weights.cpu()
+        shares = torch.bincount(torch.from_numpy(labels).long(), told, count) / len(vectors)
         return centers.to(vectors), shares.to(vectors)
     times = -(-count // len(distinct))
     centers = distinct.repeat(times, 1)[:count].clone()
