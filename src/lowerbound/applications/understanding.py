@@ -43,6 +43,8 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
     lines = [f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_told(chosen, schema)}"]
     if chosen.model == "pca":
         return [*lines, "      Gaussian throughout, solved in closed form"]
+    if chosen.model == "transform":
+        return [*lines, "      of each block of pixels; networks and likelihood are its own"]
     network = f"      network {chosen.network}"
     if asked.network == AUTO:
         network += f" ({_why_network(schema)})"
