@@ -129,12 +129,13 @@ def compare_pictures(
     if page is not None and page.suffix.lower() != ".html":
         raise OptionError(f"{page}: the page is written as NAME.html")
     constriction()  # named before any work is done, where it is missing
-    codec = pictures_codec(fitted, Path(model))
+    channels = fitted.schema.event_shape[0]
+    codec = pictures_codec(fitted, Path(model), read_whole(paths[0], channels))
     found: list[dict[str, list[Rate]]] = []
     sizes: list[int] = []
     shown: list[tuple[str, Array]] = []
     for done, path in enumerate(paths, 1):
-        picture = read_whole(path, fitted.schema.event_shape[0])
+        picture = read_whole(path, channels)
         found.append(_by_all(codec, picture))
         sizes.append(picture.shape[0] * picture.shape[1])
         if len(shown) < SHOWN:

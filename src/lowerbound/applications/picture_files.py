@@ -29,9 +29,10 @@ from lowerbound.applications.rows import eight_bit, write_picture
 from lowerbound.coding.container import open_container
 from lowerbound.coding.stack import constriction
 from lowerbound.coding.transform import encoded, read_pictures, write_encoded
-from lowerbound.data import Dataset
+from lowerbound.data import load
 from lowerbound.data.arrays import listed
 from lowerbound.data.images import SUFFIXES, find_pictures, read_whole
+from lowerbound.data.resizing import tiles_of
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.models import TransformCoder
@@ -134,11 +135,12 @@ def compress_pictures(
     if paths is None:
         raise DataError(f"{data}: a transform coder compresses a picture or a folder of pictures")
     targets = _targets(Path(data), paths, Path(output))
-    codec = pictures_codec(fitted, Path(model))
+    channels = fitted.schema.event_shape[0]
+    codec = pictures_codec(fitted, Path(model), read_whole(paths[0], channels))
     written = []
     for done, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
         target.parent.mkdir(parents=True, exist_ok=True)
-        picture = read_whole(path, fitted.schema.event_shape[0])
+        picture = read_whole(path, channels)
         written.append(write_one(codec, picture, target, rate))
         reporter.advance("compressing", done, len(paths))
     qualities = sorted({quality_of(one.level) for one in written})
@@ -184,11 +186,18 @@ def write_one(codec: Codec, picture: Array, target: Path, rate: AsksForRate) -> 
     return Written(file.size, level, picture.size, picture.shape[0] * picture.shape[1], psnr)
 
 
-def pictures_codec(fitted: Fitted, folder: Path) -> Codec:
-    """The codec of a transform coder; its training pictures tell the layers' ranges."""
-    size = fitted.schema.event_shape
-    grey = torch.full((1, *size), 0.5)
-    return codec_of(fitted, folder, Dataset(fitted.schema, grey))
+def pictures_codec(fitted: Fitted, folder: Path, picture: Array) -> Codec:
+    """The codec of a transform coder.
+
+    Args:
+        fitted: the model.
+        folder: its folder.
+        picture: that is to be compressed; its tiles tell the layers' ranges where the training
+            pictures are gone.
+    """
+    _, height, width = fitted.schema.event_shape
+    tiles = tiles_of(picture, (height, width)).x
+    return codec_of(fitted, folder, load(tiles, schema=fitted.schema))
 
 
 def decompress_pictures(file: str, output: str, model: str, reporter: Reporter) -> list[str]:
@@ -199,7 +208,7 @@ def decompress_pictures(file: str, output: str, model: str, reporter: Reporter) 
         OptionError: the output's name makes no sense.
     """
     place, out = Path(file), Path(output)
-    found = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
+    found = sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place]
     if not found:
         raise DataError(f"{place} has no {SUFFIX} files")
     alone = out.suffix.lower() == ".png"
@@ -215,7 +224,9 @@ def decompress_pictures(file: str, output: str, model: str, reporter: Reporter) 
             raise OptionError(f"{path} holds {len(pictures)} pictures: name a folder for them")
         for number, picture in enumerate(pictures):
             more = f"_{number:05d}" if len(pictures) > 1 else ""
-            target = out if alone else out / f"{path.stem}{more}.png"
+            inside = path.parent.relative_to(place) if place.is_dir() else Path()
+            target = out if alone else out / inside / f"{path.stem}{more}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
             names += write_picture(target, picture)
         reporter.advance("decompressing", done, len(found))
     return names

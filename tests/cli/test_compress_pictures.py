@@ -1,0 +1,140 @@
+"""``lowerbound compress`` and its fellows on pictures of any size, by a transform coder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Run, fitted
+from tests.coding.small_transform import photograph
+
+pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+SMALL = ("block=8", "width=16", "restoration=8", "depth=1")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pictures of their own sizes, one of them grey, in two folders."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "more").mkdir()
+    whole = Image.fromarray(photograph())
+    whole.crop((0, 0, 120, 90)).save(folder / "a.png")
+    whole.crop((200, 50, 271, 150)).save(folder / "b.png")
+    whole.crop((300, 90, 340, 121)).convert("L").save(folder / "more" / "a.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    options = [word for option in SMALL for word in ("--set", f"model.{option}")]
+    tiles = ("--resize", "tiles", "--image-size", "32", "--test", "0")
+    folder = tmp_path_factory.mktemp("models") / "photos"
+    return fitted(photos, folder, "--model", "transform", *tiles, *options)
+
+
+def test_a_picture_and_back(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    file, back = tmp_path / "a.lbz", tmp_path / "a.png"
+    report = run("compress", model, photos / "a.png", "-o", file, "--json").object
+    assert report["bytes"] == file.stat().st_size
+    assert report["raw_bytes"] == 120 * 90 * 3
+    assert report["bits_per_pixel"] == pytest.approx(8 * report["bytes"] / (120 * 90))
+    assert run("verify", file, "--model", model, "--json").object["decoded"] is True
+    assert run("info", file, "--json").object["kind"] == "transform"
+    assert run("decompress", model, file, "-o", back).code == 0
+    with Image.open(back) as picture:
+        found = np.asarray(picture).astype(float)
+    error = np.square(found - photograph()[:90, :120]).mean()
+    assert report["psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-6)
+
+
+def test_a_folder_and_back(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    report = run("compress", model, photos, "-o", files, "--quality", 80, "--json").object
+    assert report["pictures"] == 3
+    names = sorted(str(path.relative_to(files)) for path in files.rglob("*.lbz"))
+    assert names == ["a.lbz", "b.lbz", "more/a.lbz"]
+    assert run("decompress", model, files, "-o", tmp_path / "back").code == 0
+    sizes = {}
+    for path in (tmp_path / "back").rglob("*.png"):
+        with Image.open(path) as picture:
+            sizes[str(path.relative_to(tmp_path / "back"))] = picture.size
+    assert sizes == {"a.png": (120, 90), "b.png": (71, 100), "more/a.png": (40, 31)}
+
+
+def test_as_small_as_asked_for(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    file, picture = tmp_path / "a.lbz", photos / "a.png"
+    small = run("compress", model, picture, "-o", file, "--bytes", 1500, "--json").object
+    assert small["bytes"] <= 1500
+    assert run("compress", model, picture, "-o", file, "--times", 10, "--json").code == 0
+    assert file.stat().st_size <= 120 * 90 * 3 / 10
+    fine, coarse = (
+        run("compress", model, picture, "-o", file, "--quality", quality, "--json").object
+        for quality in (100, 10)
+    )
+    assert fine["bytes"] > coarse["bytes"]
+    assert fine["psnr"] > coarse["psnr"]
+
+
+def test_training_pictures_may_be_gone(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    """The codec is then made from what is compressed, and is about as good."""
+    sizes = []
+    for folder, source in ((model, photos), (tmp_path / "moved.lb", tmp_path / "gone")):
+        if folder != model:
+            shutil.copytree(model, folder)
+            shutil.rmtree(folder / "codecs", ignore_errors=True)
+            request = folder / "request.json"
+            request.write_text(request.read_text().replace(str(photos), str(source)))
+        words = ("compress", folder, photos / "b.png", "-o", tmp_path / "b.lbz", "--json")
+        sizes.append(run(*words).object["bytes"])
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.03)
+
+
+def test_codecs_side_by_side(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    report = run("compare", model, photos / "a.png", "-o", page, "--json").object
+    assert {rate["codec"] for rate in report["rates"]} >= {"lowerbound", "JPEG", "WebP"}
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img") >= 1
+    assert "http" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("a.png", "-o", "a.lbz", "--times", "5", "--bytes", "900"), "give one of them"),
+        (("a.png", "-o", "a.lbz", "--quality", "101"), "0 to 100"),
+        (("a.png", "-o", "a.lbz", "--times", "0"), "above 0"),
+        (("a.png", "-o", "a.lbz", "--bytes", "60"), "at its coarsest"),
+        (("a.png", "-o", "a.zip"), "NAME.lbz"),
+        ((".", "-o", "a.lbz"), "into a folder"),
+        (("none.png", "-o", "a.lbz"), "a picture or a folder of pictures"),
+    ],
+)
+def test_bad_requests_are_one_sentence(
+    run: Run, model: Path, photos: Path, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    data, flag, output, *rest = words
+    answer = run("compress", model, photos / data, flag, tmp_path / output, *rest)
+    assert answer.code == 2
+    assert sentence in answer.err
+
+
+def test_broken_and_empty_pictures(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name in ("text.png", "empty.png"):
+        answer = run("compress", model, tmp_path / name, "-o", tmp_path / "x.lbz")
+        assert answer.code == 2
+        assert "cannot be read as a picture" in answer.err
+
+
+def test_other_models_have_no_rate(run: Run, tmp_path: Path, pictures: Path) -> None:
+    exact = ("--network", "mlp", "--set", "network.activation=relu")
+    folder = fitted(pictures, tmp_path / "m", *exact, "--likelihood", "discretized_logistic")
+    answer = run("compress", folder, pictures, "-o", tmp_path / "x.lbz", "--times", 5)
+    assert answer.code == 2
+    assert "transform coder" in answer.err
