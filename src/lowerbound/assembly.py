@@ -26,9 +26,10 @@ from lowerbound.models import (
     VariationalAutoencoder,
     VectorQuantizedVariationalAutoencoder,
 )
-from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Network
+from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Frames, Network
 from lowerbound.networks.chain import Chain
 from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
+from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.sizes import as_picture, reductions
@@ -195,8 +196,10 @@ def code_dim(options: Mapping[str, Any]) -> int:
 
 
 def default_network(schema: Schema, model: str = "vae") -> str:
-    """Convolutional for pictures of at least 16 pixels a side, tabular for the VAE of a table or of
-    vectors with missing cells, else an MLP."""
+    """Convolutional for pictures of at least 16 pixels a side, frames for sound, tabular for the VAE
+    of a table or of vectors with missing cells, else an MLP."""
+    if schema.kind == "audio":
+        return "frames"
     if model == "vae" and len(schema.event_shape) == 1 and (schema.mixed or schema.missing):
         return "tabular"
     return "convolutional" if min(schema.event_shape[1:], default=0) >= 16 else "mlp"
@@ -402,6 +405,11 @@ def _vq_vae(parts: _Parts) -> Model:
         shape: tuple[int, ...] = levels[-1].size
         encoder: Encoder = MapEncoder(network, parts.input_shape, levels, dim, told)
         decoder: Decoder = MapDecoder(network, dim, likelihood.parameter_shape, levels, told)
+    elif isinstance(parts.network, Frames):
+        network_of_frames, told = parts.network, parts.condition_dim
+        shape = (network_of_frames.transform.places(parts.schema.dimension),)
+        encoder = FrameMapEncoder(network_of_frames, dim, told)
+        decoder = FrameMapDecoder(network_of_frames, dim, likelihood.parameter_shape, told)
     else:
         shape = (codes.slots_of(parts.schema.dimension),)
         encoder = parts.encoder(shape[0] * dim)

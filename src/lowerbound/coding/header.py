@@ -24,7 +24,7 @@ VERSION = 1
 FLAGS = 0
 """None has a meaning yet."""
 
-KINDS: Mapping[str, int] = MappingProxyType({"bits_back": 1})
+KINDS: Mapping[str, int] = MappingProxyType({"bits_back": 1, "audio": 5})
 RESERVED: Mapping[str, int] = MappingProxyType(
     {"hyperprior": 2, "vector_quantized": 3, "linear": 4}
 )
