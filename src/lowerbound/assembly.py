@@ -196,8 +196,8 @@ def code_dim(options: Mapping[str, Any]) -> int:
 
 
 def default_network(schema: Schema, model: str = "vae") -> str:
-    """Convolutional for pictures of at least 16 pixels a side, frames for sound, tabular for the VAE
-    of a table or of vectors with missing cells, else an MLP."""
+    """Convolutional for pictures of at least 16 pixels a side, frames for sound, tabular for the
+    VAE of a table or of vectors with missing cells, else an MLP."""
     if schema.kind == "audio":
         return "frames"
     if model == "vae" and len(schema.event_shape) == 1 and (schema.mixed or schema.missing):

@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from lowerbound.applications import rows as written
+from lowerbound.applications import audio_compression as sound, rows as written
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_of
 from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
@@ -47,6 +47,9 @@ class CompressRequest:
     )
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
     seed: int = option(0, "of the bits, where grey values become bits")
+    codebooks: int | None = option(
+        None, "of a model with several codebooks, how many to use: fewer take less (default: all)"
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class DecompressRequest:
     file: str = option(REQUIRED, "what compress wrote", positional=True, metavar="FILE")
     output: str = option(
         REQUIRED,
-        "a folder, .png sheet or .npz for pictures; .csv, .parquet or .npz for other rows",
+        "a folder, .png sheet or .npz for pictures; a folder or .wav for sound; .csv, .parquet or "
+        ".npz for other rows",
         short="-o",
         metavar="OUT",
     )
@@ -132,8 +136,10 @@ class VerifyRequest:
     model: str | None = option(None, "model folder: also decode all of it", metavar="MODEL")
 
 
-def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted) -> CompressReport:
-    """Write rows as a file that loses nothing.
+def compress(
+    request: CompressRequest, reporter: Reporter, fitted: Fitted
+) -> CompressReport | sound.SoundReport:
+    """Write rows as a file that loses nothing; sound as one of codes.
 
     Raises:
         UnsupportedError: a part of the model has no exact form.
@@ -143,6 +149,9 @@ def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted) -> Co
     path = Path(request.output)
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path}: compressed rows are written as NAME{SUFFIX}")
+    if fitted.schema.kind == "audio":
+        asked = (request.codebooks, request.on_error, request.part)
+        return sound.compress_sound(fitted, request.data, path, *asked)
     began = time.perf_counter()
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
     x = units(dataset)
@@ -170,9 +179,11 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         OptionError: the output's name makes no sense.
     """
     began = time.perf_counter()
-    file = open_container(request.file)
+    file, path = open_container(request.file), Path(request.output)
+    if file.header.kind == sound.KIND:
+        clips, files = sound.decompress_sound(Path(request.model), file, path)
+        return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
-    path = Path(request.output)
     written.check_suffix(path, codec.schema)
     x = _decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
@@ -189,6 +200,9 @@ def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
     found = whole(file)
     if request.model is None:
         return found
+    if file.header.kind == sound.KIND:
+        sound.heard(Path(request.model), file)
+        return replace(found, decoded=True)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
     _decoded(file, codec, reporter)
     return replace(found, decoded=True)

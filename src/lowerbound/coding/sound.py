@@ -51,6 +51,11 @@ class Decoded:
     clips: tuple[Array, ...]
     rate: int
 
+    @property
+    def joined(self) -> Array:
+        """All clips end to end."""
+        return np.concatenate(self.clips)
+
 
 def write_clips(
     path: Path,
