@@ -60,23 +60,25 @@ MODEL = ModelOptions(
         "codes": 1024,
         "prior": "marginal",
         "dropout": 0.5,
+        "commitment": 4.0,
+        "free": 400,
     },
 )
 CELLS: dict[str, Cell] = {
     "all_speakers": Cell(
         "other takes of the speakers that were learned from",
-        20,
+        14,
         objective="spectral",
         objective_options={"weight": 6.0},
         model=MODEL,
         batch_size=16,
         learning_rate=1e-3,
         source="",
-        training={"schedule": "cosine", "adam_eps": 1e-8, "warm_up": 100},
+        training={"schedule": "cosine", "adam_eps": 1e-8, "warm_up": 100, "gradient_clip": 3e4},
     ),
 }
 CELLS["new_speaker"] = replace(
-    CELLS["all_speakers"], title="a speaker that was not learned from", epochs=10, source="theo"
+    CELLS["all_speakers"], title="a speaker that was not learned from", epochs=6, source="theo"
 )
 
 

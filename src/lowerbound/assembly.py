@@ -370,6 +370,9 @@ class Codes:
     dropout: float = option(
         0.0, "share of training rows that use only their first codebooks, as many as is drawn"
     )
+    free: int = option(
+        0, "updates at first that quantize nothing; codes then start from what the encoder says"
+    )
     slots: int | None = option(
         None, "codes of a row that is no picture; a sixteenth of its features unless given"
     )
@@ -377,6 +380,8 @@ class Codes:
     def __post_init__(self) -> None:
         if self.slots is not None and self.slots < 1:
             raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
+        if self.free < 0:
+            raise OptionError(f"free is a number of updates, not {self.free}")
         if not 0.0 <= self.dropout <= 1.0:
             raise OptionError(f"dropout is a share of the rows, 0 to 1, not {self.dropout}")
         if self.dropout and self.quantizer != "residual":
@@ -424,6 +429,7 @@ def _vq_vae(parts: _Parts) -> Model:
         GRADIENTS[codes.gradient],
         parts.inputs,
         codes.dropout,
+        codes.free,
     )
 
 

@@ -11,6 +11,7 @@ Samples are amplitudes in [-1, 1], whatever the file stores. Channels are averag
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,16 @@ from lowerbound.errors import DataError
 Array = np.ndarray[Any, Any]
 SUFFIX = ".wav"
 SIXTEEN_BIT = 32_768
+# how scipy answers to a broken file
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    UnboundLocalError,
+    ArithmeticError,
+    struct.error,
+)
 OVERLAP = 4  # rows that are learned from begin this often in the length of one, unless said
 
 
@@ -115,6 +126,8 @@ def read_clips(
         DataError: a file is no sound that is understood, is empty, or has another sample rate.
     """
     path = Path(source).expanduser()
+    if not is_audio(path):
+        raise DataError(f"{source} is no {SUFFIX} file and no folder of such: give one of these")
     root = images.split_folder(path, split) if path.is_dir() else path.parent
     names = find_clips(root) if path.is_dir() else [Path(path.name)]
     found, rate = _all_read(root, names, rate, on_error)
@@ -169,20 +182,10 @@ def read_wav(path: Path) -> tuple[Array, int]:
         with warnings.catch_warnings():  # of chunks beside the sound, such as titles
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, values = wavfile.read(path)
-    # scipy answers to a broken file with any of these
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        UnboundLocalError,
-        ZeroDivisionError,
-    ) as error:
+    except _BROKEN as error:
         raise DataError(
             f"{path} cannot be read as sound: {error} (on_error='skip' leaves it out)"
         ) from error
-    except Exception as error:  # struct.error has no public base
-        raise DataError(f"{path} cannot be read as sound: its header does not end") from error
     samples = amplitudes(values)
     if not len(samples) or rate < 1:
         raise DataError(f"{path} holds no samples")

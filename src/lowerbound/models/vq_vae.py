@@ -52,6 +52,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         dropout: share of training rows that say only their first codebooks, as many as is drawn;
             see ``depth``.
         inputs: what the encoder is fed; None: the row as it is.
+        free: updates at first in which vectors pass as they are; the codebooks then start from
+            what the encoder has come to say, rather than from what it says untrained.
 
     Attributes:
         depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
@@ -59,6 +61,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     Sources: van den Oord et al. 2017; Zeghidour et al. 2021 for several codebooks and dropout.
     """
+
+    freed: Tensor
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         gradient: Gradient = straight_through,
         inputs: Input | None = None,
         dropout: float = 0.0,
+        free: int = 0,
     ) -> None:
         super().__init__(inputs)
         self.encoder = encoder
@@ -84,7 +89,10 @@ class VectorQuantizedVariationalAutoencoder(Model):
         self.latent_dim = math.prod(code_shape) * self.dim
         self.dropout = dropout
         self.depth = len(quantizers)
+        self.free = free
+        self.register_buffer("freed", torch.zeros((), dtype=torch.long), persistent=free > 0)
         self._quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self._passed: list[Tensor] = []
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -114,7 +122,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
             total, rest = total + vectors, rest - vectors.detach()
         if self.training:
             self._quantized = quantized
-        emission = self.decode(self.gradient(encoded, total).flatten(2), batch.condition)
+        if self.training and self._is_free:
+            total, penalties = encoded, {}
+        else:
+            total = self.gradient(encoded, total)
+        emission = self.decode(total.flatten(2), batch.condition)
         return Trace(tuple(steps), emission.knowing(batch.missing), penalties)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -164,6 +176,9 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def after_update(self, batch: Batch) -> None:
         """Codebooks and priors learn from what the newest training pass quantized, and how."""
         quantized, self._quantized = self._quantized, []
+        if self._is_free:
+            self._pass(quantized[0][0] if quantized else None)
+            return
         for level, (vectors, z, silent) in enumerate(quantized):
             quantizer, prior = self._all()[level]
             vectors = vectors.expand(*z.shape, -1)
@@ -194,7 +209,26 @@ class VectorQuantizedVariationalAutoencoder(Model):
         most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
         rows = spread_rows(len(batch), most)
         parts = [self._numbers(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
-        rest = torch.cat(parts).flatten(0, -2)
+        self._start_from(torch.cat(parts).flatten(0, -2))
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether vectors still pass as they are."""
+        return bool(self.free) and int(self.freed) < self.free
+
+    def _pass(self, vectors: Tensor | None) -> None:
+        """Count an update in which vectors passed, and start the codebooks after the last."""
+        if vectors is not None:
+            each = vectors.flatten(0, -2)
+            kept = -(-MOST_CLUSTERED // len(each))
+            self._passed = [*self._passed, each][-kept:]
+        self.freed += 1
+        if not self._is_free and self._passed:
+            self._start_from(torch.cat(self._passed))
+            self._passed = []
+
+    def _start_from(self, rest: Tensor) -> None:
+        """Start the codebooks from vectors, (count, dim): each from what those before left over."""
         for level, (quantizer, _) in enumerate(self._all()):
             quantizer.initialize(rest)
             rest = rest if level else quantizer.within(rest)
