@@ -60,14 +60,13 @@ MODEL = ModelOptions(
         "codes": 1024,
         "prior": "marginal",
         "dropout": 0.5,
-        "commitment": 4.0,
         "free": 400,
     },
 )
 CELLS: dict[str, Cell] = {
     "all_speakers": Cell(
         "other takes of the speakers that were learned from",
-        14,
+        10,
         objective="spectral",
         objective_options={"weight": 6.0},
         model=MODEL,
@@ -78,7 +77,7 @@ CELLS: dict[str, Cell] = {
     ),
 }
 CELLS["new_speaker"] = replace(
-    CELLS["all_speakers"], title="a speaker that was not learned from", epochs=6, source="theo"
+    CELLS["all_speakers"], title="a speaker that was not learned from", epochs=4, source="theo"
 )
 
 

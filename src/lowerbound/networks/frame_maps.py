@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.networks.base import Decoder, Encoder, check_condition
-from lowerbound.networks.frames import Analysis, Frames, Synthesis
+from lowerbound.networks.frames import CALM, Analysis, Frames, Neighbors, Synthesis
 from lowerbound.networks.initialization import linear
 
 
@@ -34,7 +34,7 @@ class FrameMapEncoder(Encoder):
         super().__init__()
         self.condition_dim = condition_dim
         self.analysis = Analysis(options, condition_dim)
-        self.heads = linear(options.width, numbers)
+        self.heads = linear(options.width, numbers, CALM)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         vectors: Tensor = self.heads(self.analysis(x.flatten(1), condition))
@@ -65,7 +65,7 @@ class FrameMapDecoder(Decoder):
         self.numbers = numbers
         self.synthesis = Synthesis(options)
         self.places = self.synthesis.transform.places(math.prod(parameter_shape))
-        self.start = linear(numbers, options.width)
+        self.start = Neighbors(numbers, options.width)
         self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None
         self.bias = nn.Parameter(torch.zeros(1))
 

@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
-from lowerbound.networks.activations import ACTIVATIONS, gain
+from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import (
     NETWORKS,
     Decoder,
@@ -33,6 +33,7 @@ from lowerbound.networks.base import (
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.short_time import ShortTime
 
+CALM = 0.58  # gain of maps in front of sums that start small: torch's own is 1 / sqrt(3)
 FAINT = 1e-3  # magnitude below which spectra are taken for silence
 LOUDEST = 6.0  # logarithm of the largest magnitude: e^6 of a frame's is far above full scale
 
@@ -77,30 +78,45 @@ class Frames(Network):
 
     def blocks(self) -> list[nn.Module]:
         """The residual blocks of one half."""
-        scale = 1.0 / math.sqrt(max(self.depth, 1))
-        return [NeighborBlock(self.width, self.activation, scale) for _ in range(self.depth)]
+        return [NeighborBlock(self.width, self.activation) for _ in range(self.depth)]
+
+
+class Neighbors(nn.Module):
+    """W [h_{k-1}, h_k, h_{k+1}] at each place k, (rows, places, inputs) to (rows, places, outputs).
+
+    Places before the first and after the last are zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.map = linear(3 * inputs, outputs, CALM)
+
+    def forward(self, features: Tensor) -> Tensor:
+        around = pad(features, (0, 0, 1, 1))
+        answer: Tensor = self.map(torch.cat([around[:, :-2], features, around[:, 2:]], 2))
+        return answer
 
 
 class NeighborBlock(nn.Module):
-    """h + W_2 f(W_1 [h_{k-1}, h_k, h_{k+1}]), with h normalized per place, (rows, places, width).
+    """h + W_2 f(W_1 [f(n_{k-1}), f(n_k), f(n_{k+1})]), n = h normalized, (rows, places, width).
 
     Args:
         width: numbers per place.
         activation: its name.
-        scale: of the last map's initial weights.
     """
 
-    def __init__(self, width: int, activation: str, scale: float) -> None:
+    def __init__(self, width: int, activation: str) -> None:
         super().__init__()
-        self.normalize = nn.LayerNorm(width)
-        self.activation = ACTIVATIONS[activation]()
-        self.look = linear(3 * width, width)
-        self.change = linear(width, width, scale * gain(activation))
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width),
+            ACTIVATIONS[activation](),
+            Neighbors(width, width),
+            ACTIVATIONS[activation](),
+            linear(width, width, QUIET * CALM),
+        )
 
     def forward(self, features: Tensor) -> Tensor:
-        around = pad(self.normalize(features), (0, 0, 1, 1))
-        beside_it = torch.cat([around[:, :-2], around[:, 1:-1], around[:, 2:]], 2)
-        change: Tensor = self.change(self.activation(self.look(beside_it)))
+        change: Tensor = self.layers(features)
         return features + change
 
 
@@ -111,20 +127,20 @@ class Analysis(nn.Module):
         super().__init__()
         self.transform = options.transform
         self.condition_dim = condition_dim
-        self.spectrum = linear(self.transform.bins, options.width)
-        self.wave = linear(self.transform.length, options.width, bias=False)
+        self.spectrum = linear(self.transform.bins, options.width, CALM)
+        self.wave = linear(self.transform.length, options.width, CALM, bias=False)
         self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None
         self.blocks = nn.Sequential(*options.blocks(), nn.LayerNorm(options.width))
 
     @property
     def reach(self) -> int:
-        """Frames on either side that decide about one."""
+        """Frames on either side that decide about one, or more."""
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, signal: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
         frames = self.transform.frames(signal)
-        loudness = (frames.square().mean(2, keepdim=True) + FAINT**2).sqrt()
+        loudness = (frames.square().mean(2, keepdim=True) + 10 * FAINT**2).sqrt()
         spectra = self.transform.spectra(frames)
         power = spectra.real.square() + spectra.imag.square() + FAINT**2
         features = self.spectrum(0.25 * power.log() + 0.5) + self.wave(frames / loudness)
@@ -141,12 +157,12 @@ class Synthesis(nn.Module):
         super().__init__()
         self.transform = options.transform
         self.blocks = nn.Sequential(*options.blocks(), nn.LayerNorm(options.width))
-        self.magnitude = linear(options.width, self.transform.bins, QUIET)
-        self.phase = linear(options.width, self.transform.bins)
+        self.magnitude = linear(options.width, self.transform.bins, CALM)
+        self.phase = linear(options.width, self.transform.bins, CALM)
 
     @property
     def reach(self) -> int:
-        """Frames on either side that decide about one."""
+        """Frames on either side that decide about one, or more."""
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, features: Tensor, samples: int) -> Tensor:
@@ -154,7 +170,7 @@ class Synthesis(nn.Module):
         magnitude, phase = self.magnitude(features), self.phase(features)
         if magnitude.dtype == torch.bfloat16:
             magnitude, phase = magnitude.float(), phase.float()
-        spectra = torch.polar(magnitude.clamp_max(LOUDEST).exp(), phase)
+        spectra = torch.polar((magnitude - 1).clamp_max(LOUDEST).exp(), phase)
         return self.transform.signal(spectra, samples)
 
 
