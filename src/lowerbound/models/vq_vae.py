@@ -204,7 +204,9 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @torch.no_grad()
     def start_codes(self, batch: Batch) -> None:
-        """Start the codebooks from what the untrained encoder says of training rows."""
+        """Start the codebooks from what the untrained encoder says, unless they start later."""
+        if self.free:
+            return
         batch = batch.to(next(self.encoder.parameters()).dtype)
         most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
         rows = spread_rows(len(batch), most)

@@ -20,6 +20,8 @@ from lowerbound.networks.base import Decoder, Encoder, check_condition
 from lowerbound.networks.frames import CALM, Analysis, Frames, Neighbors, Synthesis
 from lowerbound.networks.initialization import linear
 
+SOFT = -1.0  # logarithm of a frame's magnitudes: amplitudes of sound are well below 1
+
 
 class FrameMapEncoder(Encoder):
     """Signal to vectors, one for each frame, side by side.
@@ -63,7 +65,7 @@ class FrameMapDecoder(Decoder):
         self.parameter_shape = tuple(parameter_shape)
         self.condition_dim = condition_dim
         self.numbers = numbers
-        self.synthesis = Synthesis(options)
+        self.synthesis = Synthesis(options, SOFT)
         self.places = self.synthesis.transform.places(math.prod(parameter_shape))
         self.start = Neighbors(numbers, options.width)
         self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None

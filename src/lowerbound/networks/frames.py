@@ -151,10 +151,16 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Features of frames, (rows, places, width), to the signal, (rows, samples)."""
+    """Features of frames, (rows, places, width), to the signal, (rows, samples).
 
-    def __init__(self, options: Frames) -> None:
+    Args:
+        options: of the network.
+        start: logarithm of the magnitude that training starts near.
+    """
+
+    def __init__(self, options: Frames, start: float = 0.0) -> None:
         super().__init__()
+        self.start = start
         self.transform = options.transform
         self.blocks = nn.Sequential(*options.blocks(), nn.LayerNorm(options.width))
         self.magnitude = linear(options.width, self.transform.bins, CALM)
@@ -170,7 +176,7 @@ class Synthesis(nn.Module):
         magnitude, phase = self.magnitude(features), self.phase(features)
         if magnitude.dtype == torch.bfloat16:
             magnitude, phase = magnitude.float(), phase.float()
-        spectra = torch.polar((magnitude - 1).clamp_max(LOUDEST).exp(), phase)
+        spectra = torch.polar((magnitude + self.start).clamp_max(LOUDEST).exp(), phase)
         return self.transform.signal(spectra, samples)
 
 
