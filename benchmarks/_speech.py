@@ -25,6 +25,7 @@ import torch
 
 from lowerbound.data.audio import Clips, amplitudes
 from lowerbound.data.download import data_folders
+from lowerbound.errors import DataError
 from lowerbound.objectives.log_mel import LogMel
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +60,7 @@ def archive_path() -> Path:
     places = [folder / "fsdd.tar.xz" for folder in data_folders()]
     found = [place for place in places if place.exists()]
     if not found:
-        raise SystemExit(f"no recordings: looked for {', '.join(map(str, places))}")
+        raise DataError(f"the data set fsdd is missing: no {' and no '.join(map(str, places))}")
     return found[0]
 
 
