@@ -15,15 +15,13 @@ from lowerbound import model_folder
 from lowerbound.applications.audio_files import check_output, write_sounds
 from lowerbound.applications.base import Report
 from lowerbound.coding.container import Container, open_container
-from lowerbound.coding.sound import KIND, Decoded, read_clips, write_clips
+from lowerbound.coding.sound import Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.coding.stack import constriction
 from lowerbound.data import audio
 from lowerbound.data.images import OnError
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-
-__all__ = ["KIND", "SoundReport", "compress_sound", "decompress_sound", "heard", "rebuild_sound"]
 
 BITS = 16  # of a sample as telephones and discs have it
 

@@ -25,6 +25,7 @@ from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.export import check_exact
 from lowerbound.coding.lossless import Progress, read_rows, write_rows
+from lowerbound.coding.sound import KIND as SOUND
 from lowerbound.coding.stack import constriction
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -180,7 +181,7 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
     """
     began = time.perf_counter()
     file, path = open_container(request.file), Path(request.output)
-    if file.header.kind == sound.KIND:
+    if file.header.kind == SOUND:
         clips, files = sound.decompress_sound(Path(request.model), file, path)
         return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
@@ -200,7 +201,7 @@ def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
     found = whole(file)
     if request.model is None:
         return found
-    if file.header.kind == sound.KIND:
+    if file.header.kind == SOUND:
         sound.heard(Path(request.model), file)
         return replace(found, decoded=True)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)

@@ -10,8 +10,8 @@ varint; each other one a stack of words (``stack``) on which the codes of its fr
 codebook under the next. Symbols are the lengths as stored, and the codes, not the sound: that is
 computed from them in floating-point numbers, which may differ in the last place elsewhere.
 
-A code costs -log2 of its share in the table of its codebook, which is the model's prior averaged
-over places, in whole numbers.
+A code costs -log2 of its share in the table of its codebook, which is the model's prior over all
+places together, in whole numbers from the first step on: see ``CodePrior.tally``.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from lowerbound.coding.stack import Array, Stack, Table
 from lowerbound.coding.whole_shares import whole_shares
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.priors.codes import CodePrior
 
 KIND = "audio"
 CHUNK_FRAMES = 1 << 15
@@ -114,9 +115,8 @@ def read_clips(file: Container, model: Model) -> Decoded:
 
 def code_tables(model: VectorQuantizedVariationalAutoencoder, codebooks: int) -> list[Table]:
     """The table of each codebook that is used, shared by all frames."""
-    likely = [prior().log_probabilities.detach().double() for prior in model.priors]
-    shares = [each.exp().flatten(0, -2).mean(0).numpy() for each in likely[:codebooks]]
-    return [Table(whole_shares(each)) for each in shares]
+    priors = [prior for prior in model.priors if isinstance(prior, CodePrior)]
+    return [Table(whole_shares(prior.tally().numpy())) for prior in priors[:codebooks]]
 
 
 def encoded(codes: Tensor, tables: Sequence[Table]) -> bytes:
