@@ -29,9 +29,10 @@ from lowerbound.models import (
     VariationalAutoencoder,
     VectorQuantizedVariationalAutoencoder,
 )
-from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Network
+from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Frames, Network
 from lowerbound.networks.chain import Chain
 from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
+from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.patch_paths import PatchEncoder
@@ -218,8 +219,10 @@ def code_dim(options: Mapping[str, Any]) -> int:
 
 
 def default_network(schema: Schema, model: str = "vae") -> str:
-    """Convolutional for pictures of at least 16 pixels a side, tabular for the VAE of a table or of
-    vectors with missing cells, else an MLP."""
+    """Convolutional for pictures of at least 16 pixels a side, frames for sound, tabular for the
+    VAE of a table or of vectors with missing cells, else an MLP."""
+    if schema.kind == "audio":
+        return "frames"
     if model == "vae" and len(schema.event_shape) == 1 and (schema.mixed or schema.missing):
         return "tabular"
     return "convolutional" if min(schema.event_shape[1:], default=0) >= 16 else "mlp"
@@ -390,6 +393,9 @@ class Codes:
     dropout: float = option(
         0.0, "share of training rows that use only their first codebooks, as many as is drawn"
     )
+    free: int = option(
+        0, "updates at first that quantize nothing; codes then start from what the encoder says"
+    )
     slots: int | None = option(
         None, "codes of a row that is no picture; a sixteenth of its features unless given"
     )
@@ -406,6 +412,8 @@ class Codes:
             raise OptionError(f"breadth is a number of sums, at least 1, not {self.breadth}")
         if self.slots is not None and self.slots < 1:
             raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
+        if self.free < 0:
+            raise OptionError(f"free is a number of updates, not {self.free}")
         if not 0.0 <= self.dropout <= 1.0:
             raise OptionError(f"dropout is a share of the rows, 0 to 1, not {self.dropout}")
         if self.dropout and self.quantizer != "residual":
@@ -458,6 +466,11 @@ def _vq_vae(parts: _Parts) -> Model:
             else MapEncoder(network, picture, levels, dim, told)
         )
         decoder: Decoder = MapDecoder(network, dim, owed, levels, told, picture, patch)
+    elif isinstance(parts.network, Frames):
+        network_of_frames, told = parts.network, parts.condition_dim
+        shape = (network_of_frames.transform.places(parts.schema.dimension),)
+        encoder = FrameMapEncoder(network_of_frames, dim, told)
+        decoder = FrameMapDecoder(network_of_frames, dim, likelihood.parameter_shape, told)
     else:
         codes.patch_of(likelihood, parts.inputs, pictures=False)
         shape = (codes.slots_of(parts.schema.dimension),)
@@ -474,6 +487,7 @@ def _vq_vae(parts: _Parts) -> Model:
         parts.inputs,
         codes.dropout,
         codes.breadth,
+        codes.free,
     )
 
 

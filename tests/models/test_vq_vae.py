@@ -383,3 +383,28 @@ def test_an_encoder_of_patches_stays_while_the_decoder_learns() -> None:
     train(model.train(), ELBO(), data, options(updates=30, learning_rate=1e-3))
     assert score(model.eval(), data).distortion.mean() < start
     assert_same_weights(weights(model.encoder), before)
+
+
+def test_free_updates_quantize_nothing_and_then_start_the_codes() -> None:
+    model, data = small(free=2, quantizer="residual", quantizers=2)
+    batch = batch_of(data, 40)
+    start = [book.book.clone() for book in model.quantizers]  # type: ignore[operator]
+    model.train()
+    for update in range(2):
+        mean = model(batch, Mean()).likelihood.mean
+        encoded = model.encoder(batch.x)
+        torch.testing.assert_close(mean, model.decode(encoded.unsqueeze(0)).mean)
+        assert update or torch.equal(model.quantizers[0].book, start[0])  # type: ignore[union-attr]
+        model.after_update(batch)
+    assert not torch.equal(model.quantizers[0].book, start[0])  # type: ignore[union-attr]
+    vectors = encoded.detach().unflatten(1, (-1, 3)).flatten(0, 1).repeat(2, 1)
+    alike = Codebook(3, CODES).double()
+    alike.initialize(vectors)
+    torch.testing.assert_close(model.quantizers[0].book, alike.book)  # type: ignore[union-attr]
+    codes = model.code(model(batch, Mean()))
+    torch.testing.assert_close(
+        model(batch, Mean()).likelihood.mean, model.decode(codes).mean, rtol=1e-5, atol=1e-6
+    )
+    assert int(model.state_dict()["freed"]) == 2
+    with pytest.raises(OptionError, match="a number of updates"):
+        small(free=-1)

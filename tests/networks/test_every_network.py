@@ -236,6 +236,8 @@ GIVEN: list[tuple[str, dict[str, object]]] = [
     ("convolutional", {"depth": 0}),
     ("transformer", {"patch": 5, "width": 12, "depth": 1, "heads": 3, "mlp_ratio": 1.5}),
     ("transformer", {"heads": 5}),
+    ("frames", {"hop": 4, "overlap": 2, "width": 6, "depth": 1, "activation": "relu"}),
+    ("frames", {"hop": 7, "overlap": 5, "depth": 0}),
     ("tabular", {"hidden": [7, 5], "activation": "tanh"}),
     ("tabular", {"hidden": []}),
 ]
@@ -260,6 +262,8 @@ BAD: list[tuple[str, dict[str, object], str]] = [
     ("convolutional", {"width": 0}, "positive number of channels"),
     ("convolutional", {"depth": -1}, "number of blocks"),
     ("convolutional", {"activation": "rely"}, "did you mean 'relu'"),
+    ("frames", {"hop": 0}, "a hop and a width of at least 1"),
+    ("frames", {"overlap": 1}, "an overlap of 2"),
     ("transformer", {"patch": 0}, "patch of a transformer"),
     ("transformer", {"mlp_ratio": 0.0}, "mlp_ratio"),
     ("transformer", {"width": 10, "heads": 3}, "3 heads do not divide a width of 10"),

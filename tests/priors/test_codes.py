@@ -88,3 +88,15 @@ def test_log_prob_takes_batches_of_its_own_shape() -> None:
     z = torch.tensor([[[0, 1]], [[1, 1]]])
     expected = torch.tensor([[0.125], [0.375]]).log()
     torch.testing.assert_close(distribution.log_prob(z), expected)
+
+
+def test_tallies_are_the_prior_of_all_places_in_whole_numbers() -> None:
+    codes = torch.randint(0, 3, (500, 4), generator=torch.Generator().manual_seed(0))
+    prior = CODE_PRIORS["marginal"]((4,), 6)
+    for part in codes.split(50):
+        prior.learn(part)
+    tally = prior.tally()
+    assert tally.dtype == torch.long
+    likely = prior().log_probabilities.exp().mean(0)
+    torch.testing.assert_close(tally / tally.sum(), likely, rtol=0.02, atol=2e-3)
+    assert torch.equal(CODE_PRIORS["uniform"]((4,), 6).tally(), torch.ones(6, dtype=torch.long))

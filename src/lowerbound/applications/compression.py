@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from lowerbound.applications import rows as written
+from lowerbound.applications import audio_compression as sound, rows as written
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_of
 from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
@@ -33,6 +33,7 @@ from lowerbound.coding import transform
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.row_kinds import kind_of
+from lowerbound.coding.sound import KIND as SOUND
 from lowerbound.coding.stack import constriction
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -122,7 +123,8 @@ class DecompressRequest:
     file: str = option(REQUIRED, "what compress wrote", positional=True, metavar="FILE")
     output: str = option(
         REQUIRED,
-        "a folder, .png sheet or .npz for pictures; .csv, .parquet or .npz for other rows",
+        "a folder, .png sheet or .npz for pictures; a folder or .wav for sound; .csv, .parquet or "
+        ".npz for other rows",
         short="-o",
         metavar="OUT",
     )
@@ -158,7 +160,7 @@ class VerifyRequest:
 
 def compress(
     request: CompressRequest, reporter: Reporter, fitted: Fitted
-) -> CompressReport | PicturesReport:
+) -> CompressReport | PicturesReport | sound.SoundReport:
     """Write rows as a file that loses nothing; as one of codes or coefficients where the model has
     them.
 
@@ -175,6 +177,9 @@ def compress(
     path = Path(request.output)
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path}: compressed rows are written as NAME{SUFFIX}")
+    if fitted.schema.kind == "audio":
+        asked = (request.codebooks, request.on_error, request.part)
+        return sound.compress_sound(fitted, request.data, path, *asked)
     began = time.perf_counter()
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
     x, kind = units(dataset), kind_of(codec.model)
@@ -207,9 +212,11 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         names = decompress_pictures(request.file, request.output, request.model, reporter)
         seconds = time.perf_counter() - began
         return DecompressReport(len(names), tuple(names[:8]), len(names), seconds)
-    file = open_container(request.file)
+    file, path = open_container(request.file), Path(request.output)
+    if file.header.kind == SOUND:
+        clips, files = sound.decompress_sound(Path(request.model), file, path)
+        return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
-    path = Path(request.output)
     written.check_suffix(path, codec.schema)
     x = decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
@@ -226,6 +233,9 @@ def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
     found = whole(file)
     if request.model is None:
         return found
+    if file.header.kind == SOUND:
+        sound.heard(Path(request.model), file)
+        return replace(found, decoded=True)
     codec = codec_for(Path(request.model), file.header.model_hash, file.name)
     decoded(file, codec, reporter)
     return replace(found, decoded=True)

@@ -32,7 +32,8 @@ class FitRequest:
 
     data: str = option(
         REQUIRED,
-        "a folder of pictures, a .csv, .parquet, .npz or .npy file, or a named set such as digits",
+        "a folder of pictures or of .wav files, a .csv, .parquet, .npz or .npy file, or a named "
+        "set such as digits",
         positional=True,
     )
     output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
@@ -221,7 +222,7 @@ def _report(
     folder: Path, fitted: Fitted, parts: Parts, request: FitRequest, reporter: Reporter
 ) -> FitReport:
     """Measure the model on the test part and write its page."""
-    if request.report:
+    if request.report and fitted.schema.kind != "audio":  # there are no figures of sound
         command = typed("fit", replace(request, resume=False, overwrite=False))
         title = request.title or f"What {folder.name} is worth"
         page = Page(folder, title, command, request.compare)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lowerbound.applications import rows
 from lowerbound.applications.asked import asked
+from lowerbound.applications.audio_compression import rebuild_sound
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.code_files import CodeTable, check_suffix, columns_of, read_codes
 from lowerbound.applications.columnar_files import columnar
@@ -53,7 +54,8 @@ class SampleRequest:
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
     output: str = option(
         REQUIRED,
-        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz",
+        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
+        ".npz or a folder",
         short="-o",
         metavar="OUT",
     )
@@ -210,7 +212,8 @@ class DecodeRequest:
     )
     output: str = option(
         REQUIRED,
-        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz",
+        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
+        ".npz or a folder",
         short="-o",
         metavar="OUT",
     )
@@ -261,7 +264,7 @@ class ReconstructRequest:
     output: str = option(
         REQUIRED,
         "pictures: a .png sheet (input | reconstruction | uncertainty), .npz, or a folder; "
-        "tables: .csv, .parquet or .npz",
+        "tables: .csv, .parquet or .npz; sound: .wav or a folder",
         short="-o",
         metavar="OUT",
     )
@@ -313,6 +316,9 @@ def reconstruct(
     rows.check_suffix(path, fitted.schema)
     if request.uncertainty and request.draws < 2:
         raise OptionError(f"--draws must be at least 2, not {request.draws}")
+    if fitted.schema.kind == "audio" and path.suffix.lower() != ".npz":
+        clips, kept, files = rebuild_sound(fitted, request.data, path, request.on_error)
+        return ReconstructReport(clips, kept, None, files[:8], len(files))
     dataset = open_data(request.data, fitted, on_error=request.on_error)
     made = best_guess(fitted.model, dataset, reporter)
     if request.uncertainty:

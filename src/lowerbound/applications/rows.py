@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound.applications.audio_files import check_output, write_sounds
 from lowerbound.applications.columnar_files import columnar
 from lowerbound.applications.files import replacing
 from lowerbound.data.schema import Schema
@@ -34,7 +35,9 @@ def check_suffix(path: Path, schema: Schema) -> None:
     Raises:
         OptionError: names what is written for this kind of data.
     """
-    if schema.kind == "images":
+    if schema.kind == "audio":
+        check_output(path)
+    elif schema.kind == "images":
         if path.suffix.lower() not in PICTURES:
             raise OptionError(
                 f"{path}: pictures are written as one .png sheet, as .npz, or into a folder (a "
@@ -50,7 +53,8 @@ def write_rows(
     """Write rows as the suffix of ``path`` says.
 
     Args:
-        path: .csv, .parquet or .npz for tables; .png (one sheet), .npz or a folder for pictures.
+        path: .csv, .parquet or .npz for tables; .png (one sheet), .npz or a folder for pictures;
+            .wav (end to end), .npz or a folder for sound.
         schema: the way back to the data's own units.
         x: (rows, *event) in model units.
         rounded: snap to the nearest value that the data could hold.
@@ -63,6 +67,8 @@ def write_rows(
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return write_columns(path, {"x": schema.decode(x, rounded), **extra})
+    if schema.kind == "audio":
+        return write_sounds(path, list(schema.decode(x)), schema.sample_rate or 1)
     if schema.kind != "images":
         return write_columns(path, {**columns(schema, x, rounded=rounded), **extra})
     pictures = eight_bit(x)

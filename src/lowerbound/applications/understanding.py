@@ -60,6 +60,9 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
 
 
 def _rows(schema: Schema) -> str:
+    if schema.kind == "audio":
+        seconds = schema.dimension / (schema.sample_rate or 1)
+        return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
     if schema.kind != "images":
         names = [column.name for column in schema.modeled]
         if schema.mixed:
@@ -84,6 +87,8 @@ def _told(chosen: ModelOptions, schema: Schema) -> str:
 
 
 def _why_network(schema: Schema) -> str:
+    if schema.kind == "audio":
+        return "sound goes by frames"
     if schema.mixed or schema.missing:
         return "starts as factor analysis, whatever is missing"
     if schema.kind != "images":

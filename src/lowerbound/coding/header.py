@@ -24,7 +24,9 @@ VERSION = 1
 FLAGS = 0
 """None has a meaning yet."""
 
-KINDS: Mapping[str, int] = MappingProxyType({"bits_back": 1, "vector_quantized": 3, "transform": 4})
+KINDS: Mapping[str, int] = MappingProxyType(
+    {"bits_back": 1, "vector_quantized": 3, "transform": 4, "audio": 5}
+)
 RESERVED: Mapping[str, int] = MappingProxyType(
     {
         "hyperprior": 2,

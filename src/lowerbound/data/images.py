@@ -53,7 +53,7 @@ def read_folder(
     Raises:
         DataError: no pictures there, or one is unreadable (it is named).
     """
-    root = _split_folder(folder, split)
+    root = split_folder(folder, split)
     paths = find_pictures(root)
     if not paths:
         raise DataError(f"{root} has no pictures ({', '.join(sorted(SUFFIXES))}); {_has(root)}")
@@ -266,7 +266,7 @@ def _warn_mixtures(headers: Sequence[_Header]) -> None:
         warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
 
 
-def _split_folder(folder: Path, split: str | None) -> Path:
+def split_folder(folder: Path, split: str | None) -> Path:
     """The folder of the split asked for; ``train`` where the first level is only splits."""
     inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
     if split is not None:

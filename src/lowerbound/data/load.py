@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 
 from lowerbound.data import images, raw as raw_data
 from lowerbound.data.arrays import as_array
+from lowerbound.data.audio import SUFFIX as WAV, is_audio
+from lowerbound.data.audio_rows import read_rows
 from lowerbound.data.catalog import CATALOG
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.duckdb_tables import is_address, is_relation, relation_frame
@@ -46,15 +48,15 @@ def load(
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
     Args:
-        source: a folder of pictures, a picture, a LiDAR sweep (.bin) or a folder of them, a csv,
-            parquet, npz or npy file, the name of a set in ``CATALOG`` (./name for a folder of that
-            name), the address of a table in a DuckDB database or a relation of its client, an
-            array, a tensor or a pandas frame.
+        source: a folder of pictures or of .wav files, one of either, a LiDAR sweep (.bin) or a
+            folder of them, a csv, parquet, npz or npy file, the name of a set in ``CATALOG``
+            (./name for a folder of that name), the address of a table in a DuckDB database or a
+            relation of its client, an array, a tensor or a pandas frame.
         label: a table's label column; for arrays, one value per row.
         schema: of an earlier fit; the data has to match it.
         image_size: height and width that pictures are brought to; None: the most common size.
         resize: "pad" (default), "crop", "stretch" or "tiles".
-        on_error: "skip" leaves out pictures that cannot be read, and counts them.
+        on_error: "skip" leaves out pictures and sounds that cannot be read, and counts them.
         binarize: "dynamic" (new bits at each visit), "threshold" or "none".
         missing: "model": NaN marks a missing value, and the model learns to do without; "error":
             NaN is refused. Tables and sweeps default to the first, arrays and pictures to the
@@ -66,6 +68,7 @@ def load(
         levels: number of levels of whole-number values, where their type does not tell.
         standardize: bring real columns to mean 0 and standard deviation 1.
         windows: a table's rows are points in time, and are cut so; the label's column is left out.
+            Sound is cut so too; see ``audio.usual_windows`` for how, unless it is said here.
             The schema remembers it. What is said of a column by ``kinds`` holds at each of its
             times.
         bend: bring a column that is far from normal nearer to it by a spline through its quantiles;
@@ -76,6 +79,9 @@ def load(
         OptionError: an option has an unknown value.
     """
     _check_options(resize, on_error, binarize, missing, schema)
+    if is_audio(source):
+        _check_sound(label, resize, binarize, levels, image_size)
+        return read_rows(source, schema, windows, on_error, split)
     if windows is not None:
         source, label = cut(read_series(source), windows, label), None
         kinds = at_all_times(kinds, windows)
@@ -110,6 +116,14 @@ def _check_options(
         raise OptionError(
             f"binarize={binarize!r}, but the model was fitted with {schema.binarize!r}"
         )
+
+
+def _check_sound(label: Any, *others: Any) -> None:
+    """Refuse what can be said of tables and pictures only."""
+    if label is not None:
+        raise DataError(f"only tables have columns, so there is no column {label!r} for the label")
+    if any(value not in (None, "none") for value in others):
+        raise OptionError("sound takes neither levels nor bits, and has no pictures to resize")
 
 
 def _read(
@@ -172,7 +186,7 @@ def _read_file(
         return _from_table(read_frame(path), label, schema, str(path), numbers_only)
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
-        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}, .npz or .npy"
+        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}, .npz, .npy or {WAV}"
     )
 
 

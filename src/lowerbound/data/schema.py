@@ -31,6 +31,7 @@ from lowerbound.data.columns import (
 )
 from lowerbound.data.pixels import ImageFormat
 from lowerbound.data.windows import Windows
+from lowerbound.errors import DataError
 
 Binarize = Literal["none", "dynamic", "threshold"]
 Array = np.ndarray[Any, Any]
@@ -54,7 +55,7 @@ class Schema:
     """What the data looks like.
 
     Attributes:
-        kind: "table" (columns with names), "vectors" (columns without) or "images".
+        kind: "table" (columns with names), "vectors" (columns without), "images" or "audio".
         event_shape: shape of one row in model units: (C, H, W), or (D,) without constant columns.
         columns: of a table or of vectors, in their order, constants included.
         levels: number of levels of the person's values: 256 for uint8 pictures, 2 for binary data;
@@ -69,10 +70,11 @@ class Schema:
         condition: what a conditional model is told.
         missing: whether cells may be missing: the model is then told which are, and trained to do
             without any of them.
-        windows: how a series is cut into the rows of a table; None: rows are rows.
+        windows: how a series is cut into rows; None: rows are rows.
+        sample_rate: samples of sound per second; None: it is no sound.
     """
 
-    kind: Literal["table", "images", "vectors"]
+    kind: Literal["table", "images", "vectors", "audio"]
     event_shape: tuple[int, ...]
     columns: tuple[Column, ...] = ()
     levels: int | None = None
@@ -86,6 +88,7 @@ class Schema:
     condition: Condition | None = None
     missing: bool = False
     windows: Windows | None = None
+    sample_rate: int | None = None
 
     @property
     def modeled(self) -> tuple[Column, ...]:
@@ -136,6 +139,8 @@ class Schema:
         Raises:
             DataError: width, columns, size, range or values do not fit; the message says which.
         """
+        if self.kind == "audio":
+            return pack_signals(raw, self.dimension), None
         if self.kind == "images":
             layout = self.image or ImageFormat()
             pictures = pixels.match_layout(as_array(raw), self.event_shape, layout.channels)
@@ -181,6 +186,8 @@ class Schema:
                 mean of a prediction, say) as floats.
         """
         units = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        if self.kind == "audio":
+            return units
         if self.kind == "images":
             layout = self.image or ImageFormat()
             values = pixels.unpack(units, self.levels, self.white, self.dtype, rounded)
@@ -239,6 +246,21 @@ class Schema:
         """SHA-256 of the canonical JSON."""
         text = json.dumps(self.to_mapping(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pack_signals(raw: Any, samples: int) -> Tensor:
+    """Rows of amplitudes as a tensor, (rows, samples), float32.
+
+    Raises:
+        DataError: they are not so many samples long, or no numbers.
+    """
+    values = as_array(raw)
+    if values.ndim != 2 or values.shape[1] != samples:
+        raise DataError(
+            f"the model was fitted on sound in rows of {samples:,} samples, and this is an array "
+            f"of shape {values.shape}: give .wav files, or rows of that length"
+        )
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _without_nan(values: Array, missing: bool) -> tuple[Array, Tensor | None]:

@@ -55,6 +55,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         inputs: what the encoder is fed; None: the row as it is.
         breadth: outside training, of the search for codes whose sum is near; 1: each codebook takes
             its nearest, as in training. See ``posteriors.residual.search``.
+        free: updates at first in which vectors pass as they are; the codebooks then start from
+            what the encoder has come to say, rather than from what it says untrained.
 
     Attributes:
         depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
@@ -62,6 +64,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     Sources: van den Oord et al. 2017; Zeghidour et al. 2021 for several codebooks and dropout.
     """
+
+    freed: Tensor
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         inputs: Input | None = None,
         dropout: float = 0.0,
         breadth: int = 1,
+        free: int = 0,
     ) -> None:
         super().__init__(inputs)
         self.encoder = encoder
@@ -89,7 +94,10 @@ class VectorQuantizedVariationalAutoencoder(Model):
         self.dropout = dropout
         self.breadth = breadth
         self.depth = len(quantizers)
+        self.free = free
+        self.register_buffer("freed", torch.zeros((), dtype=torch.long), persistent=free > 0)
         self._quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self._passed: list[Tensor] = []
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -121,7 +129,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
             total, rest = total + vectors, rest - vectors.detach()
         if self.training:
             self._quantized = quantized
-        emission = self.decode(self.gradient(encoded, total).flatten(2), batch.condition)
+        if self.training and self._is_free:
+            total, penalties = encoded, {}
+        else:
+            total = self.gradient(encoded, total)
+        emission = self.decode(total.flatten(2), batch.condition)
         return Trace(tuple(steps), emission.knowing(batch.missing), penalties)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -171,6 +183,9 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def after_update(self, batch: Batch) -> None:
         """Codebooks and priors learn from what the newest training pass quantized, and how."""
         quantized, self._quantized = self._quantized, []
+        if self._is_free:
+            self._pass(quantized[0][0] if quantized else None)
+            return
         for level, (vectors, z, silent) in enumerate(quantized):
             quantizer, prior = self._all()[level]
             vectors = vectors.expand(*z.shape, -1)
@@ -196,12 +211,33 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @torch.no_grad()
     def start_codes(self, batch: Batch) -> None:
-        """Start the codebooks from what the untrained encoder says of training rows."""
+        """Start the codebooks from what the untrained encoder says, unless they start later."""
+        if self.free:
+            return
         batch = batch.to(next(self.encoder.parameters()).dtype)
         most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
         rows = spread_rows(len(batch), most)
         parts = [self._numbers(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
-        rest = torch.cat(parts).flatten(0, -2)
+        self._start_from(torch.cat(parts).flatten(0, -2))
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether vectors still pass as they are."""
+        return bool(self.free) and int(self.freed) < self.free
+
+    def _pass(self, vectors: Tensor | None) -> None:
+        """Count an update in which vectors passed, and start the codebooks after the last."""
+        if vectors is not None:
+            each = vectors.flatten(0, -2)
+            kept = -(-MOST_CLUSTERED // len(each))
+            self._passed = [*self._passed, each][-kept:]
+        self.freed += 1
+        if not self._is_free and self._passed:
+            self._start_from(torch.cat(self._passed))
+            self._passed = []
+
+    def _start_from(self, rest: Tensor) -> None:
+        """Start the codebooks from vectors, (count, dim): each from what those before left over."""
         for level, (quantizer, _) in enumerate(self._all()):
             quantizer.initialize(rest)
             rest = rest if level else quantizer.within(rest)

@@ -3,6 +3,7 @@
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.convolutional import Convolutional
+from lowerbound.networks.frames import Frames
 from lowerbound.networks.inputs import Columns, Input, Masked, Role
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
@@ -17,6 +18,7 @@ __all__ = [
     "Convolutional",
     "Decoder",
     "Encoder",
+    "Frames",
     "Input",
     "Linear",
     "Masked",

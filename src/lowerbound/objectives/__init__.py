@@ -7,6 +7,7 @@ from lowerbound.objectives.factor import Factor
 from lowerbound.objectives.features import Features
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
+from lowerbound.objectives.spectral import Spectral
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Features",
     "ImportanceWeighted",
     "Objective",
+    "Spectral",
     "TargetRate",
 ]

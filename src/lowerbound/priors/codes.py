@@ -13,6 +13,7 @@ from lowerbound.reparameterization import Pushed
 
 DECAY = 0.99
 MIXED_IN = 0.01
+TALLIED = 1 << 24  # a share of one, in whole numbers
 
 
 class CodeDistribution(Pushed):
@@ -69,6 +70,14 @@ class CodePrior(nn.Module, ABC):
     def forward(self) -> CodeDistribution:
         """p(z), batch shape (1, 1)."""
 
+    def tally(self) -> Tensor:
+        """How often each code is to be expected, all places together: whole numbers, (K,) int64.
+
+        No logarithm or sum of fractions is taken, so it is the same on every machine. All are
+        expected alike unless the prior knows better.
+        """
+        return torch.ones(self.codes, dtype=torch.long)
+
     @torch.no_grad()
     def learn(self, codes: Tensor) -> None:
         """Follow an update: the codes of its rows, (rows, *shape)."""
@@ -111,6 +120,11 @@ class MarginalCodes(CodePrior):
         elsewhere = self.shares.flatten(0, -2).mean(0)
         mixed = (1 - 2 * MIXED_IN) * self.shares + MIXED_IN * (elsewhere + 1.0 / self.codes)
         return CodeDistribution(torch.log(mixed / mixed.sum(-1, keepdim=True)))
+
+    def tally(self) -> Tensor:
+        each = (self.shares.cpu().double() * TALLIED).round().long()
+        seen = each.flatten(0, -2).sum(0)
+        return 99 * seen + seen.sum() // self.codes + 1
 
     @torch.no_grad()
     def learn(self, codes: Tensor) -> None:

@@ -1,0 +1,189 @@
+r"""Clips of sound as codes in a file; what comes back is what the decoder makes of them.
+
+::
+
+    clips ──end to end──> signal ──> codes ──whole-number tables──> payload ──> codes ──> signal ──> clips
+
+Settings of the kind ``audio``, each a varint: samples per second, codebooks in the file (the
+coarsest of the model's), and frames per chunk. The first chunk holds the length of each clip as a
+varint; each other one a stack of words (``stack``) on which the codes of its frames lie, one
+codebook under the next. Symbols are the lengths as stored, and the codes, not the sound: that is
+computed from them in floating-point numbers, which may differ in the last place elsewhere.
+
+A code costs -log2 of its share in the table of its codebook, which is the model's prior over all
+places together, in whole numbers from the first step on: see ``CodePrior.tally``.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.coding import container, stack, varint
+from lowerbound.coding.container import Container
+from lowerbound.coding.lossless import model_hash
+from lowerbound.coding.sound_codes import SoundCoder
+from lowerbound.coding.stack import Array, Stack, Table
+from lowerbound.coding.whole_shares import whole_shares
+from lowerbound.errors import BitstreamError
+from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.priors.codes import CodePrior
+
+KIND = "audio"
+CHUNK_FRAMES = 1 << 15
+CODE = np.dtype("<u4")
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What a file of sound holds.
+
+    Attributes:
+        clips: amplitudes of each, (length,) float32.
+        rate: samples per second.
+    """
+
+    clips: tuple[Array, ...]
+    rate: int
+
+    @property
+    def joined(self) -> Array:
+        """All clips end to end."""
+        return np.concatenate(self.clips)
+
+
+def write_clips(
+    path: Path,
+    model: Model,
+    clips: Sequence[Array],
+    rate: int,
+    *,
+    codebooks: int | None = None,
+    chunk_frames: int = CHUNK_FRAMES,
+) -> None:
+    """Write clips, each (length,) amplitudes, as a file of codes.
+
+    Args:
+        path: where to.
+        model: fitted on sound, on the CPU.
+        clips: at least one, none of them empty.
+        rate: their samples per second.
+        codebooks: how many are used, the coarsest first; None: all.
+        chunk_frames: frames of a stream.
+
+    Raises:
+        UnsupportedError: the model does not turn sound into codes.
+        OptionError: it has not so many codebooks.
+        OSError: the file could not be written.
+    """
+    coder = SoundCoder.of(model)
+    signal = torch.from_numpy(np.concatenate(clips))
+    codes = coder.codes(signal, codebooks)
+    tables = code_tables(coder.model, codes.shape[1])
+    lengths = b"".join(varint.encode(len(clip)) for clip in clips)
+    chunks = [(lengths, zlib.crc32(lengths))]
+    for part in codes.split(chunk_frames):
+        chunks.append((encoded(part, tables), zlib.crc32(symbols(part))))
+    settings = b"".join(map(varint.encode, (rate, codes.shape[1], min(chunk_frames, len(codes)))))
+    container.write(path, KIND, model_hash(model), (len(signal), 1), settings, chunks)
+
+
+def read_clips(file: Container, model: Model) -> Decoded:
+    """What the model makes of a file's codes; nothing of them is believed unchecked.
+
+    Raises:
+        BitstreamError: it is damaged, of another kind or another model's.
+    """
+    coder = SoundCoder.of(model)
+    if file.header.kind != KIND:
+        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
+    file.expect_model(model_hash(model))
+    lengths = _read_lengths(file)
+    rate, codebooks, chunk_frames = _read_settings(file, len(coder.quantizers))
+    samples = file.header.shape[0]
+    tables = code_tables(coder.model, codebooks)
+    codes = _read_codes(file, tables, coder.frames(samples), chunk_frames)
+    signal = coder.signal(codes, samples).numpy()
+    return Decoded(tuple(np.split(signal, np.cumsum(lengths)[:-1])), rate)
+
+
+def code_tables(model: VectorQuantizedVariationalAutoencoder, codebooks: int) -> list[Table]:
+    """The table of each codebook that is used, shared by all frames."""
+    priors = [prior for prior in model.priors if isinstance(prior, CodePrior)]
+    return [Table(whole_shares(prior.tally().numpy())) for prior in priors[:codebooks]]
+
+
+def encoded(codes: Tensor, tables: Sequence[Table]) -> bytes:
+    """Codes (frames, codebooks) as a stack of words."""
+    empty = Stack(np.zeros(0, np.uint32))
+    for level, table in zip(reversed(codes.unbind(1)), reversed(tables), strict=True):
+        empty.push_table(level.numpy(), table)
+    return stack.to_bytes(empty.words())
+
+
+def decoded(payload: bytes, frames: int, tables: Sequence[Table]) -> Tensor:
+    """The codes, (frames, codebooks), of a stack of words.
+
+    Raises:
+        BitstreamError: it is no such stack.
+    """
+    words = stack.from_bytes(payload) if payload else np.zeros(0, np.uint32)
+    full = Stack(words)
+    levels = [torch.from_numpy(full.pop_table(frames, table).astype(np.int64)) for table in tables]
+    return torch.stack(levels, 1)
+
+
+def symbols(codes: Tensor) -> bytes:
+    """Codes (frames, codebooks) as the bytes that are checked: each a u32, frame by frame."""
+    return codes.numpy().astype(CODE).tobytes()
+
+
+def _read_lengths(file: Container) -> list[int]:
+    """Samples of each clip."""
+    payload = file.payload(0)
+    file.check_symbols(0, payload)
+    try:
+        lengths = varint.decode_all(payload)
+    except ValueError as error:
+        raise BitstreamError(f"{file.name} has clips whose lengths make no sense") from error
+    if sum(lengths) != file.header.shape[0] or 0 in lengths:
+        raise BitstreamError(f"{file.name} has clips that are not as long as all of them together")
+    return list(lengths)
+
+
+def _read_settings(file: Container, most: int) -> tuple[int, int, int]:
+    """Samples per second, codebooks and frames per chunk.
+
+    Raises:
+        BitstreamError: no encoder writes such.
+    """
+    try:
+        rate, codebooks, chunk_frames = varint.decode_all(file.header.settings)
+    except ValueError as error:
+        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    if not rate or not chunk_frames or not 1 <= codebooks <= most:
+        raise BitstreamError(f"{file.name} has settings that do not fit this model")
+    return rate, codebooks, chunk_frames
+
+
+def _read_codes(file: Container, tables: Sequence[Table], frames: int, chunk_frames: int) -> Tensor:
+    """All codes of a file, (frames, codebooks).
+
+    Raises:
+        BitstreamError: they are not those that were written.
+    """
+    starts = range(0, frames, chunk_frames)
+    if len(starts) != len(file.header.chunks) - 1:
+        raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
+    parts = []
+    for index, start in enumerate(starts, 1):
+        part = decoded(file.payload(index), min(chunk_frames, frames - start), tables)
+        file.check_symbols(index, symbols(part))
+        parts.append(part)
+    return torch.cat(parts)

@@ -1,0 +1,130 @@
+r"""Signals of any length to codes, one of each codebook for every frame, and back.
+
+::
+
+    signal ──analysis──> vectors ──codebooks──> codes (frames, codebooks)
+    signal <──synthesis── vectors <──sums────── codes
+
+Long signals go in parts. What a network says of a frame depends on its neighborhood only, so each
+part is given as much of what lies around it, and the answer is that for the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
+from lowerbound.posteriors.quantizer import Quantizer
+
+PART = 4096  # frames at once
+
+
+@dataclass(frozen=True, eq=False)
+class SoundCoder:
+    """A model that turns signals into codes frame by frame, and its halves."""
+
+    model: VectorQuantizedVariationalAutoencoder
+    encoder: FrameMapEncoder
+    decoder: FrameMapDecoder
+
+    @classmethod
+    def of(cls, model: Model) -> SoundCoder:
+        """The coder that a model is.
+
+        Raises:
+            UnsupportedError: it is none.
+        """
+        if isinstance(model, VectorQuantizedVariationalAutoencoder):
+            encoder, decoder = model.encoder, model.decoder
+            if isinstance(encoder, FrameMapEncoder) and isinstance(decoder, FrameMapDecoder):
+                _refuse_told(encoder)
+                return cls(model, encoder, decoder)
+        raise UnsupportedError(
+            "sound is compressed by a vq_vae model with the network 'frames': fit one of those"
+        )
+
+    @property
+    def quantizers(self) -> list[Quantizer]:
+        """The codebooks, coarse to fine."""
+        return [part for part in self.model.quantizers if isinstance(part, Quantizer)]
+
+    def frames(self, samples: int) -> int:
+        """Frames of a signal of so many samples."""
+        return self.encoder.analysis.transform.places(samples)
+
+    def levels(self, codebooks: int | None) -> int:
+        """How many codebooks are used, the coarsest first; None: all.
+
+        Raises:
+            OptionError: the model has not so many.
+        """
+        most = len(self.quantizers)
+        if codebooks is not None and not 1 <= codebooks <= most:
+            raise OptionError(
+                f"the model has {most} codebooks, so use 1 to {most}, not {codebooks}"
+            )
+        return codebooks or most
+
+    @torch.no_grad()
+    def codes(self, signal: Tensor, codebooks: int | None = None) -> Tensor:
+        """The codes of a signal, (samples,), as (frames, codebooks) int64."""
+        used = self.quantizers[: self.levels(codebooks)]
+        return torch.cat([_nearest(rest, used) for rest in self._vectors(signal)])
+
+    @torch.no_grad()
+    def signal(self, codes: Tensor, samples: int) -> Tensor:
+        """What codes (frames, codebooks) stand for, its first ``samples``, (samples,)."""
+        pairs = zip(self.quantizers, codes.unbind(1), strict=False)
+        vectors = torch.stack([quantizer.vectors(level) for quantizer, level in pairs]).sum(0)
+        hop, parts = self.encoder.analysis.transform.hop, []
+        for part in _parts(len(vectors), self.decoder.synthesis.reach):
+            made = self.decoder(vectors[part.start : part.end].reshape(1, -1)).flatten()
+            parts.append(made[part.skipped * hop :][: part.frames * hop])
+        return torch.cat(parts)[:samples]
+
+    def _vectors(self, signal: Tensor) -> Iterator[Tensor]:
+        """What the encoder says of a signal's frames, (some frames, dim) at a time."""
+        hop = self.encoder.analysis.transform.hop
+        for part in _parts(self.frames(len(signal)), self.encoder.analysis.reach):
+            vectors = self.encoder(signal[None, part.start * hop : part.end * hop])
+            yield vectors.reshape(-1, self.model.dim)[part.skipped :][: part.frames]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Frames ``start`` to ``end`` are looked at to answer for ``frames`` of them."""
+
+    start: int
+    end: int
+    skipped: int
+    frames: int
+
+
+def _parts(frames: int, reach: int) -> Iterator[_Part]:
+    for first in range(0, frames, PART):
+        last = min(first + PART, frames)
+        start = max(0, first - reach)
+        yield _Part(start, min(frames, last + reach), first - start, last - first)
+
+
+def _nearest(rest: Tensor, quantizers: list[Quantizer]) -> Tensor:
+    """Codes of vectors (frames, dim), (frames, levels): each of what those before left over."""
+    found = []
+    for quantizer in quantizers:
+        found.append(quantizer.nearest(rest))
+        rest = rest - quantizer.vectors(found[-1])
+    return torch.stack(found, 1)
+
+
+def _refuse_told(encoder: FrameMapEncoder) -> None:
+    if encoder.condition_dim:
+        raise UnsupportedError(
+            "a model that is told the class cannot compress: files do not hold classes; fit one "
+            "without --conditional"
+        )

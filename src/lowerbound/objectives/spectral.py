@@ -1,0 +1,76 @@
+"""A bound that also asks a reconstructed sound to be as loud as the sound at each pitch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.errors import OptionError
+from lowerbound.models import Model
+from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.critic import hidden_alike
+from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.log_mel import LogMel
+from lowerbound.trace import Batch
+
+if TYPE_CHECKING:
+    from lowerbound.data.dataset import Dataset
+
+USUAL_RATE = 8000  # of rows that say nothing of theirs
+
+
+@OBJECTIVES.register("spectral")
+class Spectral(ELBO):
+    r"""-ELBO + w D mean_s d_s(x, E[x | z]): loudness by pitch and time beside the bound.
+
+    d_s is the distance of log mel spectra (``log_mel``) at several lengths s of what is looked at
+    together: short ones see when, long ones which pitch. A wave that is a little late is far from
+    the wave and near to its sound; at few bits only the latter can be kept.
+
+    The bound that is reported is the ELBO, which this gives up some of. Rows are taken for signals
+    of the data's sample rate. Source: Zeghidour et al. 2021, equation 5.
+
+    Args:
+        samples: draws of z per row.
+        weight: w, in nats per feature of the data (D of them) and factor of ten of loudness.
+        scales: the lengths in samples.
+    """
+
+    def __init__(
+        self, *, samples: int = 1, weight: float = 10.0, scales: tuple[int, ...] = (128, 256, 512)
+    ) -> None:
+        super().__init__(samples=samples)
+        if weight < 0 or not scales or min(scales) < 8:
+            raise OptionError(
+                f"weight must not be negative, and scales are at least 8 samples, not {weight} and "
+                f"{list(scales)}"
+            )
+        self.share = weight
+        self.scales = tuple(scales)
+        self.hear(USUAL_RATE)
+
+    def hear(self, rate: int) -> None:
+        """Take rows for signals of that many samples per second."""
+        self.ears = nn.ModuleList(LogMel(rate, length) for length in self.scales)
+
+    def prepare(self, model: Model, dataset: Dataset) -> None:
+        """Take the data's sample rate."""
+        self.hear(dataset.schema.sample_rate or USUAL_RATE)
+        self.ears.to(next(model.parameters()).device)
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        trace = model(batch, self.choose)
+        bound = self.bound(trace, batch)
+        mean, real = trace.likelihood.mean, batch.filled
+        made = hidden_alike(mean.flatten(0, 1).to(real.dtype), batch.observed)
+        apart = self.apart(made, real.repeat(len(mean), *(1,) * (real.dim() - 1)))
+        return replace(bound, loss=bound.loss + self.share * real[0].numel() * apart)
+
+    def apart(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        """The mean distance over rows and scales."""
+        ours, theirs = ours.flatten(1), theirs.flatten(1)
+        distances = [ear.distance(ours, theirs).mean() for ear in self.ears]  # type: ignore[operator]
+        return torch.stack(distances).mean()
