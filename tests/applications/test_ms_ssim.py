@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -44,8 +42,7 @@ def test_equal_pictures_are_alike_and_noise_tells() -> None:
 def test_scales_are_as_many_as_fit() -> None:
     x = photograph()[:16, :16]
     assert 0 < ms_ssim(x, noisy(x, 10.0)) < 1
-    assert math.isnan(ms_ssim(x[:8], x[:8]))
-    assert sum(WEIGHTS) == pytest.approx(1.0)
+    assert ms_ssim(x[:8, :3], x[:8, :3]) == pytest.approx(1.0)
 
 
 def test_brightness_alone_costs_only_at_the_coarsest_scale() -> None:
@@ -54,4 +51,4 @@ def test_brightness_alone_costs_only_at_the_coarsest_scale() -> None:
     y = np.full((192, 192, 1), 120, np.uint8)
     c1 = (0.01 * 255) ** 2
     luminance = (2 * 100 * 120 + c1) / (100**2 + 120**2 + c1)
-    assert ms_ssim(x, y) == pytest.approx(luminance ** WEIGHTS[-1], rel=1e-6)
+    assert ms_ssim(x, y) == pytest.approx(luminance ** (WEIGHTS[-1] / sum(WEIGHTS)), rel=1e-6)

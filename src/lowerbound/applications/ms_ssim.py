@@ -29,14 +29,10 @@ def ms_ssim(picture: Array, back: Array) -> float:
     """From about 0 to 1, equal pictures; of two (height, width, channels) uint8.
 
     A picture that is too small for five scales has as many as fit, their weights scaled to sum to
-    1; one smaller than the window is not a number.
+    1; one smaller than the window is made as large by repeating its borders.
     """
-    x, y = (
-        torch.from_numpy(one.astype(np.float64)).movedim(-1, 0)[:, None] for one in (picture, back)
-    )
-    scales = min(len(WEIGHTS), int(math.log2(max(1, min(x.shape[2:]) / WINDOW))) + 1)
-    if min(x.shape[2:]) < WINDOW:
-        return math.nan
+    x, y = _channels(picture), _channels(back)
+    scales = min(len(WEIGHTS), int(math.log2(min(x.shape[2:]) / WINDOW)) + 1)
     weights = torch.tensor(WEIGHTS[:scales], dtype=torch.float64)
     weights = weights / weights.sum()
     total = torch.ones(len(x), dtype=torch.float64)
@@ -46,6 +42,13 @@ def ms_ssim(picture: Array, back: Array) -> float:
         total = total * values.flatten(1).mean(1).clamp_min(0.0) ** weight
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return float(total.mean())
+
+
+def _channels(picture: Array) -> Tensor:
+    """(channels, 1, height, width), no smaller than the window."""
+    around = [(0, max(0, WINDOW - side)) for side in picture.shape[:2]]
+    whole = np.pad(picture.astype(np.float64), [*around, (0, 0)], mode="edge")
+    return torch.from_numpy(whole).movedim(-1, 0)[:, None]
 
 
 def _compared(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

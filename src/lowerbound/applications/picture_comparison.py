@@ -72,7 +72,7 @@ class AtRate:
         bytes: of all files.
         bits_per_pixel: 8 bytes / pixels.
         psnr: decibels, the mean over pictures.
-        ms_ssim: how alike structure is, the mean over pictures; not a number for tiny ones.
+        ms_ssim: how alike structure is, the mean over pictures.
     """
 
     codec: str
