@@ -429,7 +429,7 @@ def _vq_vae(parts: _Parts) -> Model:
         GRADIENTS[codes.gradient],
         parts.inputs,
         codes.dropout,
-        codes.free,
+        free=codes.free,
     )
 
 
