@@ -486,8 +486,8 @@ def _vq_vae(parts: _Parts) -> Model:
         GRADIENTS[codes.gradient],
         parts.inputs,
         codes.dropout,
-        codes.breadth,
-        codes.free,
+        breadth=codes.breadth,
+        free=codes.free,
     )
 
 
