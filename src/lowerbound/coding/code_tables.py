@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.coding.stack import PRECISION
+from lowerbound.coding.whole_shares import whole_shares
 from lowerbound.errors import UnsupportedError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodeDistribution, CodePrior, UniformCodes
@@ -54,14 +56,10 @@ class TableCodes(CodePrior):
 
 @torch.no_grad()
 def whole_counts(log_probabilities: Tensor) -> Tensor:
-    """Tables (..., K) of numbers from 1 that sum to 2 ** 24 each, as near as can be."""
-    codes = log_probabilities.shape[-1]
+    """Tables (..., K) of numbers from 1 that sum to 2 ** 24 each, as near as can be, int32."""
     shares = torch.softmax(log_probabilities.double(), -1)
-    counts = 1 + torch.floor(shares * ((1 << PRECISION) - codes)).to(torch.int32)
-    over = (1 << PRECISION) - counts.sum(-1, keepdim=True)
-    order = shares.argsort(dim=-1, descending=True, stable=True)
-    ranks = torch.empty_like(order).scatter_(-1, order, torch.arange(codes).expand_as(order))
-    return counts + (ranks < over).to(torch.int32)
+    tables = [whole_shares(row.numpy()) for row in shares.reshape(-1, shares.shape[-1])]
+    return torch.from_numpy(np.stack(tables)).int().view_as(shares)
 
 
 def check_codes(model: Model) -> None:
