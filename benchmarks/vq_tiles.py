@@ -4,8 +4,9 @@ A VQ-VAE is trained on overlapping tiles of 18 Kodak photographs and their mirro
 the 2,304 tiles of the six others as one file, which is decoded again. 16 places have four codes of
 512 each: at most 576 bits. PSNR is of 8-bit colors, the mean over tiles. Other codecs code the same
 tiles: a file each, at the quality whose size is nearest (WebP also at its lowest); and one mosaic
-of all, at as many bytes, once with the tiles in a fixed random order, as unrelated pictures would lie, and once as they lie
-in the photographs, which are then whole again. ``minutes`` is processor time over two.
+of all, at as many bytes, once with the tiles in a fixed random order, as unrelated pictures would
+lie, and once as they lie in the photographs, which are then whole again. ``minutes`` is processor
+time over two.
 
     python benchmarks/vq_tiles.py --cell codes      train, write and read one file
     python benchmarks/vq_tiles.py                   all missing cells, then the result
@@ -242,8 +243,8 @@ def summarize() -> None:
     notes = (
         f"The file has {answer['bytes'] / answer['rows']:.1f} bytes per tile, header included. "
         f"Bytes per tile of the others: {sizes}; of WebP's files {WEBP_FRAME} are the frame, which "
-        f"at quality 0 leaves {webp - WEBP_FRAME:.1f}. PSNR of the squared error of all tiles together: "
-        f"{answer['psnr_of_all']:.2f} dB. {answer['encoded_per_second']:,.0f} tiles are encoded "
+        f"at quality 0 leaves {webp - WEBP_FRAME:.1f}. PSNR of the squared error of all tiles "
+        f"together: {answer['psnr_of_all']:.2f} dB. {answer['encoded_per_second']:,.0f} tiles are encoded "
         f"and {answer['decoded_per_second']:,.0f} decoded per second of processor."
     )
     write_cells(NAME, metrics(answer, answers["start"]), data, notes)
