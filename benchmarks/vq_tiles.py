@@ -240,12 +240,13 @@ def summarize() -> None:
         f"{name} {rival['bytes_per_row']:.1f}" for name, rival in answer["rivals"].items()
     )
     webp = answer["rivals"][LOWEST]["bytes_per_row"]
+    speeds = (answer["encoded_per_second"], answer["decoded_per_second"])
     notes = (
         f"The file has {answer['bytes'] / answer['rows']:.1f} bytes per tile, header included. "
         f"Bytes per tile of the others: {sizes}; of WebP's files {WEBP_FRAME} are the frame, which "
         f"at quality 0 leaves {webp - WEBP_FRAME:.1f}. PSNR of the squared error of all tiles "
-        f"together: {answer['psnr_of_all']:.2f} dB. {answer['encoded_per_second']:,.0f} tiles are encoded "
-        f"and {answer['decoded_per_second']:,.0f} decoded per second of processor."
+        f"together: {answer['psnr_of_all']:.2f} dB. {speeds[0]:,.0f} tiles are encoded and "
+        f"{speeds[1]:,.0f} decoded per second of processor."
     )
     write_cells(NAME, metrics(answer, answers["start"]), data, notes)
 
