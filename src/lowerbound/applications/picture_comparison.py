@@ -24,6 +24,7 @@ from lowerbound.applications.bd_rate import FEWEST, Curve, bd_rate
 from lowerbound.applications.codecs import Codec
 from lowerbound.applications.losses import psnr
 from lowerbound.applications.lossy_rivals import available, decode, encode, nearest
+from lowerbound.applications.ms_ssim import ms_ssim
 from lowerbound.applications.picture_files import picture_paths, pictures_codec, write_one
 from lowerbound.applications.rows import as_image, eight_bit
 from lowerbound.coding.container import open_container
@@ -50,12 +51,14 @@ class Rate:
         times: how much smaller was asked for.
         bytes: of the file.
         psnr: of what comes back, decibels.
+        ms_ssim: how alike its structure is, 1 where it is equal.
         part: what comes back, a part of it.
     """
 
     times: float
     bytes: int
     psnr: float
+    ms_ssim: float
     part: Array
 
 
@@ -69,6 +72,7 @@ class AtRate:
         bytes: of all files.
         bits_per_pixel: 8 bytes / pixels.
         psnr: decibels, the mean over pictures.
+        ms_ssim: how alike structure is, the mean over pictures.
     """
 
     codec: str
@@ -76,12 +80,13 @@ class AtRate:
     bytes: int
     bits_per_pixel: float
     psnr: float
+    ms_ssim: float
 
     def text(self) -> str:
         """A line of a table."""
         return (
             f"  {self.codec:11} {self.bytes:>12,} bytes {self.bits_per_pixel:7.3f} bits per pixel, "
-            f"PSNR {self.psnr:.2f} dB"
+            f"PSNR {self.psnr:.2f} dB, MS-SSIM {self.ms_ssim:.4f}"
         )
 
 
@@ -187,7 +192,8 @@ def _by_model(codec: Codec, picture: Array, times: float) -> tuple[int, Array]:
 
 
 def _rate(times: float, size: int, picture: Array, back: Array) -> Rate:
-    return Rate(times, size, float(psnr(picture[None], back[None])[0]), middle(back).copy())
+    decibels = float(psnr(picture[None], back[None])[0])
+    return Rate(times, size, decibels, ms_ssim(picture, back), middle(back).copy())
 
 
 def _together(found: list[dict[str, list[Rate]]], sizes: Sequence[int]) -> Iterator[AtRate]:
@@ -199,8 +205,9 @@ def _together(found: list[dict[str, list[Rate]]], sizes: Sequence[int]) -> Itera
                 continue
             rates = [rate for (rate,) in alike]
             total = sum(rate.bytes for rate in rates)
-            mean = float(np.mean([rate.psnr for rate in rates]))
-            yield AtRate(codec, times, total, 8 * total / sum(sizes), mean)
+            decibels = float(np.mean([rate.psnr for rate in rates]))
+            alikeness = float(np.mean([rate.ms_ssim for rate in rates]))
+            yield AtRate(codec, times, total, 8 * total / sum(sizes), decibels, alikeness)
 
 
 def _saved(rates: Sequence[AtRate]) -> dict[str, float]:
