@@ -208,9 +208,10 @@ def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
     entries = numbers.astype(np.int64) - coded.first
     last = 2 * REACHES[coded.table] + 1
     beyond = (entries < 0) | (entries >= last)
-    entries = np.where(beyond, last, entries)
-    for table, at in _by_table(coded.table):
-        coder.encode(entries[at].astype(np.int32), tables[table].model)
+    order, parts = _by_table(coded.table)
+    ordered = np.where(beyond, last, entries).astype(np.int32)[order]
+    for table, part in parts:
+        coder.encode(ordered[part], tables[table].model)
     far = numbers[beyond].astype(np.int64) + HALF
     if len(far):
         halves = np.concatenate([far >> HALF_BITS, far & ((1 << HALF_BITS) - 1)])
@@ -219,9 +220,10 @@ def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
 
 def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
     """The numbers that were put, int32."""
-    entries = np.empty(len(coded.table), np.int64)
-    for table, at in _by_table(coded.table):
-        entries[at] = coder.decode(tables[table].model, len(at))
+    order, parts = _by_table(coded.table)
+    found = [coder.decode(tables[table].model, part.stop - part.start) for table, part in parts]
+    entries = np.empty(len(order), np.int64)
+    entries[order] = np.concatenate([np.empty(0, np.int32), *found])
     beyond = entries > 2 * REACHES[coded.table]
     numbers = entries + coded.first
     count = int(beyond.sum())
@@ -231,12 +233,13 @@ def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
     return numbers.astype("<i4")
 
 
-def _by_table(tables: Array) -> Iterator[tuple[int, Array]]:
-    """Each table that is used, and where."""
-    order = np.argsort(tables, kind="stable")
-    used, starts = np.unique(tables[order], return_index=True)
-    for table, at in zip(used, np.split(order, starts[1:]), strict=False):  # none of no numbers
-        yield int(table), at
+def _by_table(tables: Array) -> tuple[Array, list[tuple[int, slice]]]:
+    """An order of numbers in which those of one table are together, and where each table's are."""
+    order = np.argsort(tables.astype(np.int16), kind="stable")  # by radix: much the fastest
+    ordered = tables[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
+    parts = map(slice, starts, [*starts[1:], len(order)])
+    return order, list(zip(ordered[starts].tolist(), parts, strict=True))
 
 
 def _uniform() -> Any:
