@@ -142,7 +142,10 @@ def test_an_autoencoder_codes_points_and_refuses_to_be_sampled(
     assert run("reconstruct", autoencoder, pictures, "-o", tmp_path / "r.png").code == 0
     done = run("sample", autoencoder, "-o", tmp_path / "s.png")
     assert done.code == 2
-    assert "it has no prior; models that can: hierarchical, ladder, pca, vae, vq_vae" in done.err
+    assert (
+        "it has no prior; models that can: hierarchical, ladder, pca, transform, vae, vq_vae"
+        in done.err
+    )
 
 
 def test_pca_does_all_of_it(run: Run, table: Path, pca: Path, tmp_path: Path) -> None:

@@ -300,7 +300,8 @@ def test_what_cannot_be_annealed_is_refused() -> None:
 def test_every_registered_part_is_annealed_or_says_why(parts: dict[str, Any]) -> None:
     model, data = built(parts)
     few = AnnealingOptions(temperatures=3, chains=2)
-    without = {"autoencoder": "no prior", "vq_vae": "is a discrete latent"}
+    discrete = "is a discrete latent"
+    without = {"autoencoder": "no prior", "vq_vae": discrete, "transform": discrete}
     if parts.get("model") in without:
         with pytest.raises(UnsupportedError, match=without[parts["model"]]):
             anneal(model, data.subset([1, 2]), few)
