@@ -91,7 +91,7 @@ def read_whole(path: Path, channels: int) -> Array:
         DataError: it is unreadable.
     """
     mode = "RGB" if channels > 1 else "L"
-    picture = _Attempt([path], "raise").each(lambda path: np.asarray(_load(path, mode)))[0]
+    picture = _Attempt([path], "raise").each(lambda path: np.array(_load(path, mode)))[0]
     return picture.reshape(*picture.shape[:2], channels)
 
 
