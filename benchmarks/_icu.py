@@ -31,7 +31,7 @@ def place() -> Path:
     """
     found = first_place(data_folders(), (ARCHIVE,))
     if found is None:
-        raise DataError(f"{ARCHIVE} is in no data folder; set LOWERBOUND_DATA to where it is")
+        raise DataError(f"the data set {ARCHIVE} is missing: put it into LOWERBOUND_DATA")
     return found
 
 

@@ -102,7 +102,7 @@ def place(name: str) -> Path:
     """
     found = first_place(data_folders(), (FILES[name],))
     if found is None:
-        raise DataError(f"{FILES[name]} is in no data folder; set LOWERBOUND_DATA to where it is")
+        raise DataError(f"the data set {FILES[name]} is missing: put it into LOWERBOUND_DATA")
     return found
 
 

@@ -26,6 +26,7 @@ from _record import Metric, arguments, write
 
 from lowerbound.data import file_sha256, load
 from lowerbound.data.table_files import read_frame
+from lowerbound.errors import DataError
 from lowerbound.evaluation.column_shares import column_shares
 from lowerbound.evaluation.likelihood import score
 from lowerbound.model_folder import read
@@ -116,7 +117,7 @@ def main() -> None:
     files = [ADULT, ADULT_TEST, KDD]
     missing = [name for name in files if not (data / name).is_file()]
     if missing:
-        raise SystemExit(f"put {', '.join(missing)} into the folder named by LOWERBOUND_DATA")
+        raise DataError(f"the data set {missing[0]} is missing: put it into LOWERBOUND_DATA")
     start, before = time.perf_counter(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
