@@ -109,6 +109,8 @@ def test_codecs_side_by_side(run: Run, model: Path, photos: Path, tmp_path: Path
         (("a.png", "-o", "a.lbz", "--quality", "101"), "0 to 100"),
         (("a.png", "-o", "a.lbz", "--times", "0"), "above 0"),
         (("a.png", "-o", "a.lbz", "--bytes", "60"), "at its coarsest"),
+        (("a.png", "-o", "a.lbz", "--part", "test"), "leave --part out"),
+        (("a.png", "-o", "a.lbz", "--codebooks", "2"), "models with codes"),
         (("a.png", "-o", "a.zip"), "NAME.lbz"),
         ((".", "-o", "a.lbz"), "into a folder"),
         (("none.png", "-o", "a.lbz"), "a picture or a folder of pictures"),
@@ -130,6 +132,18 @@ def test_broken_and_empty_pictures(run: Run, model: Path, tmp_path: Path) -> Non
         answer = run("compress", model, tmp_path / name, "-o", tmp_path / "x.lbz")
         assert answer.code == 2
         assert "cannot be read as a picture" in answer.err
+
+
+def test_broken_pictures_of_a_folder_are_left_out_if_asked(
+    run: Run, model: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "some")
+    (tmp_path / "some" / "0.png").write_text("no picture")
+    words = ("compress", model, tmp_path / "some", "-o", tmp_path / "files")
+    assert run(*words).code == 2
+    report = run(*words, "--on-error", "skip", "--json").object
+    assert report["pictures"] == 3
+    assert not (tmp_path / "files" / "0.lbz").exists()
 
 
 def test_other_models_have_no_rate(run: Run, tmp_path: Path, pictures: Path) -> None:

@@ -28,6 +28,7 @@ from lowerbound.applications.picture_files import (
     PicturesReport,
     compress_pictures,
     decompress_pictures,
+    refuse_parts,
 )
 from lowerbound.coding import transform
 from lowerbound.coding.container import Container, open_container
@@ -170,8 +171,15 @@ def compress(
         OptionError: the output's name makes no sense, or there are not so many codebooks.
     """
     if isinstance(fitted.model, TransformCoder):
+        refuse_parts(request.part, request.codebooks)
         return compress_pictures(
-            request.data, request.output, request.model, request, reporter, fitted
+            request.data,
+            request.output,
+            request.model,
+            request,
+            request.on_error,
+            reporter,
+            fitted,
         )
     _refuse_rate(request)
     path = Path(request.output)
@@ -208,11 +216,12 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         OptionError: the output's name makes no sense.
     """
     began = time.perf_counter()
-    if Path(request.file).is_dir() or open_container(request.file).header.kind == transform.KIND:
+    file = None if Path(request.file).is_dir() else open_container(request.file)
+    if file is None or file.header.kind == transform.KIND:
         names = decompress_pictures(request.file, request.output, request.model, reporter)
         seconds = time.perf_counter() - began
         return DecompressReport(len(names), tuple(names[:8]), len(names), seconds)
-    file, path = open_container(request.file), Path(request.output)
+    path = Path(request.output)
     if file.header.kind == SOUND:
         clips, files = sound.decompress_sound(Path(request.model), file, path)
         return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)

@@ -25,15 +25,17 @@ from lowerbound.applications.codecs import Codec
 from lowerbound.applications.losses import psnr
 from lowerbound.applications.lossy_rivals import available, decode, encode, nearest
 from lowerbound.applications.ms_ssim import ms_ssim
-from lowerbound.applications.picture_files import picture_paths, pictures_codec, write_one
-from lowerbound.applications.rows import as_image, eight_bit
-from lowerbound.coding.container import open_container
+from lowerbound.applications.picture_files import (
+    picture_paths,
+    pictures_codec,
+    readable,
+    write_one,
+)
+from lowerbound.applications.rows import as_image
 from lowerbound.coding.stack import constriction
-from lowerbound.coding.transform import read_pictures
-from lowerbound.data.images import read_whole
+from lowerbound.data.images import OnError
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.models import TransformCoder
 
 Array = np.ndarray[Any, Any]
 TIMES = (20.0, 30.0, 40.0, 50.0, 60.0)  # smaller than a byte per pixel and color
@@ -119,7 +121,12 @@ class PictureComparison(Report):
 
 
 def compare_pictures(
-    data: str, output: str | None, model: str, reporter: Reporter, fitted: Fitted
+    data: str,
+    output: str | None,
+    model: str,
+    on_error: OnError,
+    reporter: Reporter,
+    fitted: Fitted,
 ) -> PictureComparison:
     """Write pictures at several rates by the model and by other codecs.
 
@@ -134,22 +141,20 @@ def compare_pictures(
     if page is not None and page.suffix.lower() != ".html":
         raise OptionError(f"{page}: the page is written as NAME.html")
     constriction()  # named before any work is done, where it is missing
-    channels = fitted.schema.event_shape[0]
-    codec = pictures_codec(fitted, Path(model), read_whole(paths[0], channels))
+    codec: Codec | None = None
     found: list[dict[str, list[Rate]]] = []
     sizes: list[int] = []
     shown: list[tuple[str, Array]] = []
-    for done, path in enumerate(paths, 1):
-        picture = read_whole(path, channels)
+    for path, picture in readable(paths, fitted, on_error, reporter, "comparing"):
+        codec = codec or pictures_codec(fitted, Path(model), picture)
         found.append(_by_all(codec, picture))
         sizes.append(picture.shape[0] * picture.shape[1])
         if len(shown) < SHOWN:
             shown.append((path.name, middle(picture)))
-        reporter.advance("comparing", done, len(paths))
     rates = tuple(_together(found, sizes))
     if page is not None:
         durable.write_text(page, _page(shown, found))
-    return PictureComparison(len(paths), rates, _saved(rates), None if page is None else str(page))
+    return PictureComparison(len(found), rates, _saved(rates), None if page is None else str(page))
 
 
 def middle(picture: Array) -> Array:
@@ -184,11 +189,9 @@ class _Times:
 
 
 def _by_model(codec: Codec, picture: Array, times: float) -> tuple[int, Array]:
-    assert isinstance(codec.model, TransformCoder)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.lbz"
-        written = write_one(codec, picture, path, _Times(times))
-        return written.bytes, eight_bit(read_pictures(open_container(path), codec.model))[0]
+        written = write_one(codec, picture, Path(folder) / "picture.lbz", _Times(times))
+    return written.bytes, written.back
 
 
 def _rate(times: float, size: int, picture: Array, back: Array) -> Rate:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from lowerbound.coding.stack import constriction
 from lowerbound.coding.transform import encoded, read_pictures, write_encoded
 from lowerbound.data import load
 from lowerbound.data.arrays import listed
-from lowerbound.data.images import SUFFIXES, find_pictures, read_whole
+from lowerbound.data.images import SUFFIXES, OnError, find_pictures, read_whole
 from lowerbound.data.resizing import tiles_of
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
@@ -119,8 +119,38 @@ def picture_paths(data: str) -> list[Path] | None:
     return [place] if place.is_file() and place.suffix.lower() in SUFFIXES else None
 
 
+def readable(
+    paths: Sequence[Path], fitted: Fitted, on_error: OnError, reporter: Reporter, task: str
+) -> Iterator[tuple[Path, Array]]:
+    """Each picture at its own size, with the model's colors.
+
+    Raises:
+        DataError: one cannot be read, and is not to be left out; or none can.
+    """
+    some = False
+    for done, path in enumerate(paths, 1):
+        try:
+            picture = read_whole(path, fitted.schema.event_shape[0])
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            reporter.say(f"left out: {error}")
+            continue
+        some = True
+        yield path, picture
+        reporter.advance(task, done, len(paths))
+    if not some:
+        raise DataError("none of the pictures can be read")
+
+
 def compress_pictures(
-    data: str, output: str, model: str, rate: AsksForRate, reporter: Reporter, fitted: Fitted
+    data: str,
+    output: str,
+    model: str,
+    rate: AsksForRate,
+    on_error: OnError,
+    reporter: Reporter,
+    fitted: Fitted,
 ) -> PicturesReport:
     """Write a picture, or each of a folder, as a file.
 
@@ -134,23 +164,23 @@ def compress_pictures(
     paths = picture_paths(data)
     if paths is None:
         raise DataError(f"{data}: a transform coder compresses a picture or a folder of pictures")
-    targets = _targets(Path(data), paths, Path(output))
-    channels = fitted.schema.event_shape[0]
-    codec = pictures_codec(fitted, Path(model), read_whole(paths[0], channels))
-    written = []
-    for done, (path, target) in enumerate(zip(paths, targets, strict=True), 1):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        picture = read_whole(path, channels)
-        written.append(write_one(codec, picture, target, rate))
-        reporter.advance("compressing", done, len(paths))
-    qualities = sorted({quality_of(one.level) for one in written})
+    targets = dict(zip(paths, _targets(Path(data), paths, Path(output)), strict=True))
+    written: dict[Path, Written] = {}
+    codec: Codec | None = None
+    for path, picture in readable(paths, fitted, on_error, reporter, "compressing"):
+        codec = codec or pictures_codec(fitted, Path(model), picture)
+        targets[path].parent.mkdir(parents=True, exist_ok=True)
+        written[targets[path]] = write_one(codec, picture, targets[path], rate)
+    assert codec is not None
+    every = list(written.values())
+    qualities = sorted({quality_of(one.level) for one in every})
     return PicturesReport(
-        files=tuple(str(target) for target in targets[:8]),
-        pictures=len(paths),
-        bytes=sum(one.bytes for one in written),
-        raw_bytes=sum(one.numbers for one in written),
-        bits_per_pixel=8 * sum(one.bytes for one in written) / sum(one.pixels for one in written),
-        psnr=float(np.mean([one.psnr for one in written])),
+        files=tuple(map(str, written))[:8],
+        pictures=len(every),
+        bytes=sum(one.bytes for one in every),
+        raw_bytes=sum(one.numbers for one in every),
+        bits_per_pixel=8 * sum(one.bytes for one in every) / sum(one.pixels for one in every),
+        psnr=float(np.mean([one.psnr for one in every])),
         quality=tuple(qualities if len(qualities) < 2 else (qualities[0], qualities[-1])),
         codec=codec.hash.hex(),
         seconds=time.perf_counter() - began,
@@ -166,6 +196,7 @@ class Written:
     numbers: int
     pixels: int
     psnr: float
+    back: Array
 
 
 def write_one(codec: Codec, picture: Array, target: Path, rate: AsksForRate) -> Written:
@@ -181,9 +212,10 @@ def write_one(codec: Codec, picture: Array, target: Path, rate: AsksForRate) -> 
     level = level_for(rate, picture.size, lambda at: sum(len(data) for data, _ in chunks(at)))
     write_encoded(target, model, x, level, chunks(level))
     file = open_container(target)
-    back = eight_bit(read_pictures(file, model))
-    psnr = mean_psnr(picture[None], back)
-    return Written(file.size, level, picture.size, picture.shape[0] * picture.shape[1], psnr)
+    (back,) = eight_bit(read_pictures(file, model))
+    psnr = mean_psnr(picture[None], back[None])
+    pixels = picture.shape[0] * picture.shape[1]
+    return Written(file.size, level, picture.size, pixels, psnr, back)
 
 
 def pictures_codec(fitted: Fitted, folder: Path, picture: Array) -> Codec:
@@ -271,6 +303,14 @@ def check_rate(rate: AsksForRate) -> None:
         raise OptionError("times and bytes are above 0")
     if rate.quality is not None:
         level_of(rate.quality)
+
+
+def refuse_parts(part: str, codebooks: int | None) -> None:
+    """Raise OptionError where rows or codes are asked for, of which pictures in files have none."""
+    if part != "all":
+        raise OptionError("pictures of any size are compressed whole: leave --part out")
+    if codebooks is not None:
+        raise OptionError("codebooks is for models with codes, and this one has none (vq_vae has)")
 
 
 def as_row(picture: Array) -> Tensor:

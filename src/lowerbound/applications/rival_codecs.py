@@ -30,6 +30,7 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.losses import Loss
 from lowerbound.applications.lossy_rivals import lossy_rivals
 from lowerbound.applications.picture_comparison import PictureComparison, compare_pictures
+from lowerbound.applications.picture_files import refuse_parts
 from lowerbound.applications.rows import eight_bit
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import open_container
@@ -129,7 +130,10 @@ def compare(
         DataError: the data is not of the kind that the model was fitted on.
     """
     if isinstance(fitted.model, TransformCoder):
-        return compare_pictures(request.data, request.output, request.model, reporter, fitted)
+        refuse_parts(request.part, request.codebooks)
+        return compare_pictures(
+            request.data, request.output, request.model, request.on_error, reporter, fitted
+        )
     if request.output is not None:
         raise OptionError("-o is for pictures by a transform coder; other comparisons are a table")
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
