@@ -64,7 +64,7 @@ OURS, LINEAR = "lowerbound", "linear"
 CELLS: dict[str, Cell] = {
     f"fold_{fold}": Cell(
         f"photographs {fold + 1}, {fold + 5}, ... held out",
-        6,
+        8,
         model=ModelOptions(model="transform"),
         batch_size=12,
         learning_rate=1.5e-3,

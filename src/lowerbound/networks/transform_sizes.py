@@ -18,8 +18,9 @@ class TransformSizes:
 
     block: int = option(16, "pixels of a block's side; fewer where a picture has fewer")
     width: int = option(128, "channels of the prior's networks")
-    restoration: int = option(64, "channels of the network that the decoder adds to the picture")
-    depth: int = option(3, "residual blocks of that network")
+    restoration: int = option(64, "channels of the network that takes errors out of the picture")
+    depth: int = option(2, "residual blocks of that network")
+    grain: bool = option(False, "whether it may add noise, for the objective adversarial")
 
     def __post_init__(self) -> None:
         if self.block not in BLOCKS:
@@ -41,5 +42,5 @@ class TransformSizes:
         block = self.fitting(event_shape)
         return (
             BlockTransform(event_shape[0], block, kept),
-            Restoration(event_shape[0], block, self.restoration, self.depth),
+            Restoration(event_shape[0], block, self.restoration, self.depth, self.grain),
         )
