@@ -29,6 +29,7 @@ from lowerbound.data.schema import Binarize
 from lowerbound.evaluation.likelihood import data_sha256, score
 from lowerbound.evaluation.tighter import carry_over
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models import Model
 from lowerbound.training import Record, TrainingOptions
 
 IMPORTANCE_SAMPLES = 5000
@@ -139,11 +140,13 @@ def spent(folder: Path) -> Iterator[dict[str, float]]:
         kept.write_text(json.dumps(clock), encoding="utf-8")
 
 
-def fit_on(folder: Path, training: Dataset, options: FitOptions) -> tuple[Fitted, dict[str, float]]:
+def fit_on(
+    folder: Path, training: Dataset, options: FitOptions, start: Model | None = None
+) -> tuple[Fitted, dict[str, float]]:
     """Fit, from where an earlier run in ``folder`` stopped, and the seconds of all runs."""
     with spent(folder) as clock:
         resume = (folder / "checkpoint").exists()
-        fitted = fit(training, options, folder=folder, resume=resume)
+        fitted = fit(training, options, folder=folder, resume=resume, start=start)
     return fitted, clock
 
 

@@ -15,6 +15,7 @@ from lowerbound.models import Model, ProbabilisticPCA
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.reparameterization import seeded
 from lowerbound.training import History, Reporter, TrainingOptions, train
+from lowerbound.warm_start import start_from_model
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def fit(
     resume: bool = False,
     reporter: Reporter | None = None,
     publish: Callable[[Fitted], None] | None = None,
+    start: Model | None = None,
 ) -> Fitted:
     """Assemble a model for the data, start it from the data, and train it.
 
@@ -63,6 +65,7 @@ def fit(
         resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
         publish: given the model as it would be kept, before each checkpoint.
+        start: a trained model to start from, where weights agree in name and shape.
     """
     options = options or FitOptions()
     if options.model.conditional:
@@ -74,6 +77,8 @@ def fit(
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
         training, validation = held_out(dataset, options.training)
         initialize(model, training)
+        if start is not None:
+            start_from_model(model, start)
     if isinstance(model, ProbabilisticPCA):
         return Fitted(model.eval(), dataset.schema, options, History())
     schema = dataset.schema

@@ -44,6 +44,9 @@ class FitRequest:
         "an option of a part, such as network.hidden=[200,200]; repeatable",
         metavar="PART.OPTION=VALUE",
     )
+    start: str | None = option(
+        None, "model folder to start from, where weights agree in name and size", metavar="MODEL"
+    )
     test: float = option(0.1, "share of the rows that only the last numbers are taken on")
     measuring: SuiteOptions = field(default_factory=SuiteOptions)
     compare: bool = option(
@@ -197,6 +200,10 @@ def _train(
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
         reporter.say(line)
     reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
+    start = None
+    if request.start is not None:
+        start = model_folder.read(Path(request.start)).model
+        reporter.say(f"start: the weights of {request.start}, where names and sizes agree")
 
     def publish(fitted: Fitted) -> None:
         model_folder.write(folder, fitted)
@@ -211,6 +218,7 @@ def _train(
             resume=request.resume,
             reporter=reporter.training(),
             publish=publish,
+            start=start,
         )
     except Interrupted as interruption:
         raise Interrupted(f"{interruption}: {_again(request)}", interruption.history) from None

@@ -26,6 +26,8 @@ from lowerbound.applications.losses import psnr
 from lowerbound.applications.lossy_rivals import available, decode, encode, nearest
 from lowerbound.applications.ms_ssim import ms_ssim
 from lowerbound.applications.picture_files import (
+    INVENTS,
+    invents,
     picture_paths,
     pictures_codec,
     readable,
@@ -102,12 +104,14 @@ class PictureComparison(Report):
         saved: BD-rate of each codec against JPEG: how much smaller its files are at the same PSNR,
             as a share below 0.
         page: where pictures are shown side by side, if anywhere.
+        invents: the model's decoder adds texture that no file holds.
     """
 
     pictures: int
     rates: tuple[AtRate, ...]
     saved: dict[str, float]
     page: str | None = None
+    invents: bool = False
 
     def text(self) -> str:
         lines = [f"{self.pictures:,} pictures; a byte per pixel and color is 1 times"]
@@ -117,6 +121,8 @@ class PictureComparison(Report):
             lines += [rate.text() for rate in sorted(alike, key=lambda rate: -rate.psnr)]
         for codec, saved in sorted(self.saved.items(), key=lambda pair: pair[1]):
             lines.append(f"{codec}: {saved:+.1%} of {ANCHOR}'s bytes at the same PSNR (BD-rate)")
+        if self.invents:
+            lines.append(f"{OURS}: {INVENTS}")
         return "\n".join(lines if self.page is None else [*lines, f"side by side: {self.page}"])
 
 
@@ -154,7 +160,9 @@ def compare_pictures(
     rates = tuple(_together(found, sizes))
     if page is not None:
         durable.write_text(page, _page(shown, found))
-    return PictureComparison(len(found), rates, _saved(rates), None if page is None else str(page))
+    assert codec is not None
+    named = None if page is None else str(page)
+    return PictureComparison(len(found), rates, _saved(rates), named, invents(codec.model))
 
 
 def middle(picture: Array) -> Array:

@@ -35,11 +35,15 @@ from lowerbound.data.images import SUFFIXES, OnError, find_pictures, read_whole
 from lowerbound.data.resizing import tiles_of
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.models import TransformCoder
+from lowerbound.models import Model, TransformCoder
 from lowerbound.models.transform import STEPS
 
 Array = np.ndarray[Any, Any]
 USUAL_QUALITY = 50
+INVENTS = (
+    "this decoder adds texture that looks likely: it may invent detail, so do not read anything "
+    "from it"
+)
 
 
 class AsksForRate(Protocol):
@@ -72,6 +76,7 @@ class PicturesReport(Report):
         quality: of each picture, or the lowest and the highest of them.
         codec: the model's name in the files.
         seconds: it took.
+        invents: the decoder adds texture that no file holds.
     """
 
     files: tuple[str, ...]
@@ -83,15 +88,17 @@ class PicturesReport(Report):
     quality: tuple[int, ...]
     codec: str
     seconds: float
+    invents: bool = False
 
     def text(self) -> str:
         quality = " to ".join(map(str, self.quality))
+        warning = f"\n{INVENTS}" if self.invents else ""
         return (
             f"{self.pictures:,} pictures in {self.bytes:,} bytes, {self.bits_per_pixel:.3f} bits "
             f"per pixel, {self.raw_bytes / self.bytes:.1f} times smaller: "
             f"{listed(self.files, self.pictures)}\n"
             f"lossy: they come back about as they were, PSNR {self.psnr:.2f} dB, quality {quality}"
-            f"\ncodec {self.codec}, kept in the model folder"
+            f"\ncodec {self.codec}, kept in the model folder{warning}"
         )
 
 
@@ -184,6 +191,7 @@ def compress_pictures(
         quality=tuple(qualities if len(qualities) < 2 else (qualities[0], qualities[-1])),
         codec=codec.hash.hex(),
         seconds=time.perf_counter() - began,
+        invents=invents(codec.model),
     )
 
 
@@ -311,6 +319,11 @@ def refuse_parts(part: str, codebooks: int | None) -> None:
         raise OptionError("pictures of any size are compressed whole: leave --part out")
     if codebooks is not None:
         raise OptionError("codebooks is for models with codes, and this one has none (vq_vae has)")
+
+
+def invents(model: Model) -> bool:
+    """Whether what comes back holds texture that its decoder made up."""
+    return isinstance(model, TransformCoder) and model.decoder.grain is not None
 
 
 def as_row(picture: Array) -> Tensor:

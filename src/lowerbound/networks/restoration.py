@@ -16,12 +16,11 @@ Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.networks.cosines import window_cosines
 from lowerbound.networks.initialization import convolution
 from lowerbound.networks.residual import residual_blocks
 from lowerbound.reparameterization import seeded
@@ -47,12 +46,12 @@ class Restoration(nn.Module):
         self.window = min(WINDOW, block)
         self.stride = self.window // 2
         self.period = block // self.stride
-        self.grain = grain
-        self.register_buffer("cosines", _cosines(channels, self.window), persistent=False)
+        self.register_buffer("cosines", window_cosines(channels, self.window), persistent=False)
         seen = len(self.cosines)
         self.look = convolution(seen + 1 + 2 * self.period, width, (3, 3))
         self.layers = nn.Sequential(*residual_blocks(depth, width, (3, 3), "relu", False, depth))
-        self.out = convolution(width, seen * (1 + grain), (3, 3), gain=0.0)
+        self.out = convolution(width, seen, (3, 3), gain=0.0)
+        self.grain = convolution(width, seen, (3, 3), gain=0.0) if grain else None
 
     def forward(self, picture: Tensor, step: Tensor, told: Tensor) -> Tensor:
         """(rows, channels, height, width), multiples of the block.
@@ -68,10 +67,10 @@ class Restoration(nn.Module):
         rows, _, height, width = f.shape
         place = self._place(height, width).to(f).expand(rows, -1, -1, -1)
         features = torch.cat([f.abs().log1p(), told.expand(rows, 1, height, width), place], 1)
-        gains, *grain = self.out(torch.relu(self.layers(self.look(features)))).split(f.shape[1], 1)
-        change = -gains * f / (1.0 + f.abs() / 2)
-        if self.grain:
-            change = change + grain[0] * self._noise(change)
+        known = torch.relu(self.layers(self.look(features)))
+        change = -self.out(known) * f / (1.0 + f.abs() / 2)
+        if self.grain is not None:
+            change = change + self.grain(known) * self._noise(change)
         change = F.conv_transpose2d(change, self.cosines, stride=self.stride) / 4  # windows a pixel
         change = change[:, :, edge : edge + size[0], edge : edge + size[1]]
         restored: Tensor = picture + step * change
@@ -90,17 +89,3 @@ class Restoration(nn.Module):
         column = F.one_hot(torch.arange(width) % self.period, self.period).T[:, None]
         shape = (self.period, height, width)
         return torch.cat([row.expand(shape), column.expand(shape)])[None]
-
-
-def _cosines(channels: int, side: int) -> Tensor:
-    """The orthonormal cosine transform of windows, (channels * side ** 2, channels, side, side)."""
-    parts = torch.einsum("ca,hb,wd->chwabd", *map(_cosine, (channels, side, side)))
-    return parts.reshape(-1, channels, side, side).float()
-
-
-def _cosine(count: int) -> Tensor:
-    """The orthonormal cosine transform of ``count`` numbers (DCT-II), float64."""
-    place = torch.arange(count, dtype=torch.float64)
-    rows = torch.cos(math.pi * (place + 0.5) * place[:, None] / count) * math.sqrt(2 / count)
-    rows[0] /= math.sqrt(2)
-    return rows

@@ -1,4 +1,4 @@
-"""A small network that looks at rows, for objectives that compare what it sees."""
+"""Small networks that look at rows, for objectives that compare what they see."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from lowerbound.networks.cosines import window_cosines
 from lowerbound.networks.initialization import convolution, linear
 from lowerbound.networks.sizes import as_picture, kernel
 
 SLOPE = 0.2  # of the leaky rectifier for negative inputs
 GAIN = 2**0.5  # undoes it, as of a rectifier
+WINDOW = 8  # pixels of a window's side
+FAINT = 0.05  # in model units: coefficients below count by their size, others by its logarithm
 
 
 class Critic(nn.Module):
@@ -49,6 +53,36 @@ class Critic(nn.Module):
         first = self.activation(self.first(x))
         second = self.activation(self.second(first))
         return first, second, self.answer(second.flatten(1))
+
+
+class WindowCritic(nn.Module):
+    """Pictures, (rows, channels, height, width), to what each of two layers sees, and to an answer
+    for each place, (rows, places).
+
+    It is shown the logarithms of the sizes of cosine coefficients, of windows that overlap by
+    half: how much of each texture there is, which is what a decoder of the least squared error
+    leaves out. No place is told from another.
+
+    Args:
+        channels: of the pictures.
+        width: channels of both layers.
+    """
+
+    cosines: Tensor
+
+    def __init__(self, channels: int, width: int = 64) -> None:
+        super().__init__()
+        self.register_buffer("cosines", window_cosines(channels, WINDOW), persistent=False)
+        self.activation = nn.LeakyReLU(SLOPE)
+        self.first = convolution(len(self.cosines), width, (3, 3))
+        self.second = convolution(width, width, (3, 3), gain=GAIN)
+        self.answer = convolution(width, 1, (1, 1), gain=GAIN)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        sizes = F.conv2d(x, self.cosines.to(x.dtype), stride=WINDOW // 2).abs()
+        first = self.activation(self.first(torch.log1p(sizes / FAINT)))
+        second = self.activation(self.second(first))
+        return first, second, self.answer(second).flatten(1)
 
 
 def hidden_alike(made: Tensor, observed: Tensor | None) -> Tensor:

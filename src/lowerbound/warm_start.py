@@ -1,0 +1,28 @@
+"""A model that starts from the weights of another."""
+
+from __future__ import annotations
+
+import torch
+
+from lowerbound.errors import OptionError
+from lowerbound.models import Model
+
+
+@torch.no_grad()
+def start_from_model(model: Model, other: Model) -> None:
+    """Give ``model`` the weights of ``other`` where names and shapes agree; the rest stays.
+
+    Raises:
+        OptionError: no trained weight agrees.
+    """
+    theirs, own = other.state_dict(), model.state_dict()
+    alike = {
+        name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape
+    }
+    trained = {name for name, _ in model.named_parameters()}
+    if not alike & trained:
+        raise OptionError(
+            "the model to start from has no weights of the sizes of this one: fit the same kind of "
+            "model, with the same sizes"
+        )
+    model.load_state_dict({**own, **{name: theirs[name] for name in alike}})
