@@ -152,3 +152,35 @@ def test_other_models_have_no_rate(run: Run, tmp_path: Path, pictures: Path) -> 
     answer = run("compress", folder, pictures, "-o", tmp_path / "x.lbz", "--times", 5)
     assert answer.code == 2
     assert "transform coder" in answer.err
+
+
+def test_without_a_model_by_the_codec_that_comes_along(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    shutil.copy(photos / "a.png", picture)
+    report = run("compress", picture, "--quality", 60, "--json").object
+    file = tmp_path / "a.lbz"
+    assert report["files"] == [str(file)]
+    assert report["psnr"] > 30
+    assert report["bytes"] < report["raw_bytes"] / 10
+    said = run("decompress", file)  # the picture is there: it is not written over
+    assert (said.code, "is there already" in said.err) == (2, True)
+    assert run("decompress", file, "-o", tmp_path / "back.png").code == 0
+    picture.unlink()
+    assert run("decompress", file).code == 0
+    assert picture.read_bytes() == (tmp_path / "back.png").read_bytes()
+    assert run("compare", picture, "--json").object["pictures"] == 1
+
+
+def test_without_a_model_for_pictures_alone(run: Run, model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "x.csv"
+    table.write_text("a,b\n1,2\n")
+    assert "compresses a picture" in run("compress", table, "-o", tmp_path / "x.lbz").err
+    assert run("compress", model, "-o", tmp_path / "x.lbz").code == 2
+
+
+def test_flags_between_model_and_data(run: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    """argparse, left alone, takes an optional place for empty when a flag comes before it."""
+    file = tmp_path / "a.lbz"
+    assert run("compress", model, "-o", file, photos / "a.png").code == 0

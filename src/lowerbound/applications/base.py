@@ -112,15 +112,17 @@ class Application:
         Args:
             request: an instance of ``self.request``.
             reporter: hears of the progress.
-            fitted: a model that is loaded already; None reads the folder ``request.model``.
+            fitted: a model that is loaded already; None reads the folder ``request.model``, unless
+                the request names none (its ``named_model`` is None).
         """
         reporter = reporter or Silent()
         if not self.needs_model:
             return self.function(request, reporter)
-        if fitted is None:
+        folder = getattr(request, "named_model", request.model)
+        if fitted is None and folder is not None:
             from lowerbound.model_folder import read
 
-            fitted = read(request.model)
+            fitted = read(folder)
         return self.function(request, reporter, fitted)
 
 

@@ -184,9 +184,11 @@ def _damaged(path: Path) -> ModelFolderError:
 
 
 def _small(values: Tensor) -> Tensor:
-    """Whole numbers of 16 bits where that is what they are."""
+    """In 16 bits where nothing is lost by that: whole numbers, or floating-point ones."""
     if values.numel() < 2 or values.dtype is torch.bool:
         return values
     whole = values.round()
-    fits = bool((values == whole).all()) and bool((whole.abs() < WHOLE).all())
-    return whole.to(torch.int16) if fits else values
+    if bool((values == whole).all()) and bool((whole.abs() < WHOLE).all()):
+        return whole.to(torch.int16)
+    half = values.half() if values.is_floating_point() else values
+    return half if bool((half == values).all()) else values

@@ -30,6 +30,7 @@ from lowerbound.applications.picture_files import (
     decompress_pictures,
     refuse_parts,
 )
+from lowerbound.applications.shipped import PHOTOGRAPHS
 from lowerbound.coding import transform
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.lossless import Progress
@@ -52,9 +53,16 @@ FEWEST_TOLD = 20  # rows below which the start is most of a file
 class CompressRequest:
     """Rows as a small file, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
-    output: str = option(REQUIRED, "the file, NAME.lbz", short="-o", metavar="OUT")
+    model: str = option(
+        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
+    )
+    data: str = option("", "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        "",
+        "the file, NAME.lbz (default, for a photograph: beside it); a folder for a folder of them",
+        short="-o",
+        metavar="OUT",
+    )
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted"
     )
@@ -68,6 +76,11 @@ class CompressRequest:
     )
     times: float | None = option(None, "alike: how many times smaller at least", metavar="X")
     bytes: int | None = option(None, "alike: bytes of a picture's file at most", metavar="N")
+
+    @property
+    def named_model(self) -> str | None:
+        """The model folder; None: the codec that comes with the package."""
+        return named_first(self.model, self.data)[0]
 
 
 @dataclass(frozen=True)
@@ -120,12 +133,14 @@ class CompressReport(Report):
 class DecompressRequest:
     """The rows of a file, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    file: str = option(REQUIRED, "what compress wrote", positional=True, metavar="FILE")
+    model: str = option(
+        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
+    )
+    file: str = option("", "what compress wrote", positional=True, metavar="FILE")
     output: str = option(
-        REQUIRED,
+        "",
         "a folder, .png sheet or .npz for pictures; a folder or .wav for sound; .csv, .parquet or "
-        ".npz for other rows",
+        ".npz for other rows (default, for a photograph: a .png beside it)",
         short="-o",
         metavar="OUT",
     )
@@ -160,7 +175,7 @@ class VerifyRequest:
 
 
 def compress(
-    request: CompressRequest, reporter: Reporter, fitted: Fitted
+    request: CompressRequest, reporter: Reporter, fitted: Fitted | None
 ) -> CompressReport | PicturesReport | sound.SoundReport:
     """Write rows as a file that loses nothing; as one of codes or coefficients where the model has
     them.
@@ -170,24 +185,21 @@ def compress(
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: the output's name makes no sense, or there are not so many codebooks.
     """
-    if isinstance(fitted.model, TransformCoder):
+    folder, data = named_first(request.model, request.data)
+    if fitted is None or isinstance(fitted.model, TransformCoder):
         refuse_parts(request.part, request.codebooks)
-        return compress_pictures(
-            request.data,
-            request.output,
-            request.model,
-            request,
-            request.on_error,
-            reporter,
-            fitted,
-        )
+        asked = (data, request.output, folder, request, request.on_error)
+        return compress_pictures(*asked, reporter, fitted)
     _refuse_rate(request)
+    if not request.output:
+        raise OptionError("name the file with -o")
     path = Path(request.output)
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"{path}: compressed rows are written as NAME{SUFFIX}")
     if fitted.schema.kind == "audio":
-        asked = (request.codebooks, request.on_error, request.part)
-        return sound.compress_sound(fitted, request.data, path, *asked)
+        return sound.compress_sound(
+            fitted, data, path, request.codebooks, request.on_error, request.part
+        )
     began = time.perf_counter()
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
     x, kind = units(dataset), kind_of(codec.model)
@@ -216,16 +228,20 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         OptionError: the output's name makes no sense.
     """
     began = time.perf_counter()
-    file = None if Path(request.file).is_dir() else open_container(request.file)
+    named, source = named_first(request.model, request.file)
+    folder = PHOTOGRAPHS if named is None else Path(named)
+    file = None if Path(source).is_dir() else open_container(source)
     if file is None or file.header.kind == transform.KIND:
-        names = decompress_pictures(request.file, request.output, request.model, reporter)
+        names = decompress_pictures(source, request.output, folder, reporter)
         seconds = time.perf_counter() - began
         return DecompressReport(len(names), tuple(names[:8]), len(names), seconds)
+    if not request.output:
+        raise OptionError("name the output with -o")
     path = Path(request.output)
     if file.header.kind == SOUND:
-        clips, files = sound.decompress_sound(Path(request.model), file, path)
+        clips, files = sound.decompress_sound(folder, file, path)
         return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)
-    codec = codec_for(Path(request.model), file.header.model_hash, file.name)
+    codec = codec_for(folder, file.header.model_hash, file.name)
     written.check_suffix(path, codec.schema)
     x = decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
@@ -267,6 +283,11 @@ def coded_rows(
     stored = "rate" if kind.lossy else "bound"
     reporter.say(f"codec {codec.hash.hex()}: {codec.gap:.2%} of the {stored} lost to whole numbers")
     return dataset, codec
+
+
+def named_first(first: str, second: str) -> tuple[str | None, str]:
+    """The model folder, if one is named, and what it is put to: one word alone is the latter."""
+    return (first, second) if second else (None, first)
 
 
 def _refuse_rate(request: CompressRequest) -> None:

@@ -29,11 +29,11 @@ from lowerbound.applications.picture_files import (
     INVENTS,
     invents,
     picture_paths,
-    pictures_codec,
     readable,
     write_one,
 )
 from lowerbound.applications.rows import as_image
+from lowerbound.applications.shipped import picture_codec
 from lowerbound.coding.stack import constriction
 from lowerbound.data.images import OnError
 from lowerbound.errors import DataError, OptionError
@@ -129,10 +129,10 @@ class PictureComparison(Report):
 def compare_pictures(
     data: str,
     output: str | None,
-    model: str,
+    model: str | None,
     on_error: OnError,
     reporter: Reporter,
-    fitted: Fitted,
+    fitted: Fitted | None,
 ) -> PictureComparison:
     """Write pictures at several rates by the model and by other codecs.
 
@@ -151,8 +151,9 @@ def compare_pictures(
     found: list[dict[str, list[Rate]]] = []
     sizes: list[int] = []
     shown: list[tuple[str, Array]] = []
-    for path, picture in readable(paths, fitted, on_error, reporter, "comparing"):
-        codec = codec or pictures_codec(fitted, Path(model), picture)
+    channels, codec_of = picture_codec(fitted, model)
+    for path, picture in readable(paths, channels, on_error, reporter, "comparing"):
+        codec = codec_of(picture)
         found.append(_by_all(codec, picture))
         sizes.append(picture.shape[0] * picture.shape[1])
         if len(shown) < SHOWN:

@@ -22,17 +22,16 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.codecs import Codec, codec_for, codec_of
+from lowerbound.applications.codecs import Codec, codec_for
 from lowerbound.applications.compressed_files import SUFFIX
 from lowerbound.applications.losses import mean_psnr
 from lowerbound.applications.rows import eight_bit, write_picture
+from lowerbound.applications.shipped import picture_codec
 from lowerbound.coding.container import open_container
 from lowerbound.coding.stack import constriction
 from lowerbound.coding.transform import encoded, read_pictures, write_encoded
-from lowerbound.data import load
 from lowerbound.data.arrays import listed
 from lowerbound.data.images import SUFFIXES, OnError, find_pictures, read_whole
-from lowerbound.data.resizing import tiles_of
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.models import Model, TransformCoder
@@ -127,7 +126,7 @@ def picture_paths(data: str) -> list[Path] | None:
 
 
 def readable(
-    paths: Sequence[Path], fitted: Fitted, on_error: OnError, reporter: Reporter, task: str
+    paths: Sequence[Path], channels: int, on_error: OnError, reporter: Reporter, task: str
 ) -> Iterator[tuple[Path, Array]]:
     """Each picture at its own size, with the model's colors.
 
@@ -137,7 +136,7 @@ def readable(
     some = False
     for done, path in enumerate(paths, 1):
         try:
-            picture = read_whole(path, fitted.schema.event_shape[0])
+            picture = read_whole(path, channels)
         except DataError as error:
             if on_error == "raise":
                 raise
@@ -153,13 +152,13 @@ def readable(
 def compress_pictures(
     data: str,
     output: str,
-    model: str,
+    model: str | None,
     rate: AsksForRate,
     on_error: OnError,
     reporter: Reporter,
-    fitted: Fitted,
+    fitted: Fitted | None,
 ) -> PicturesReport:
-    """Write a picture, or each of a folder, as a file.
+    """Write a picture, or each of a folder, as a file; by the shipped codec without a model.
 
     Raises:
         DataError: there are none, or one cannot be read.
@@ -171,11 +170,12 @@ def compress_pictures(
     paths = picture_paths(data)
     if paths is None:
         raise DataError(f"{data}: a transform coder compresses a picture or a folder of pictures")
-    targets = dict(zip(paths, _targets(Path(data), paths, Path(output)), strict=True))
+    targets = dict(zip(paths, _targets(Path(data), paths, output), strict=True))
     written: dict[Path, Written] = {}
     codec: Codec | None = None
-    for path, picture in readable(paths, fitted, on_error, reporter, "compressing"):
-        codec = codec or pictures_codec(fitted, Path(model), picture)
+    channels, codec_of = picture_codec(fitted, model)
+    for path, picture in readable(paths, channels, on_error, reporter, "compressing"):
+        codec = codec_of(picture)
         targets[path].parent.mkdir(parents=True, exist_ok=True)
         written[targets[path]] = write_one(codec, picture, targets[path], rate)
     assert codec is not None
@@ -226,28 +226,14 @@ def write_one(codec: Codec, picture: Array, target: Path, rate: AsksForRate) -> 
     return Written(file.size, level, picture.size, pixels, psnr, back)
 
 
-def pictures_codec(fitted: Fitted, folder: Path, picture: Array) -> Codec:
-    """The codec of a transform coder.
-
-    Args:
-        fitted: the model.
-        folder: its folder.
-        picture: that is to be compressed; its tiles tell the layers' ranges where the training
-            pictures are gone.
-    """
-    _, height, width = fitted.schema.event_shape
-    tiles = tiles_of(picture, (height, width)).x
-    return codec_of(fitted, folder, load(tiles, schema=fitted.schema))
-
-
-def decompress_pictures(file: str, output: str, model: str, reporter: Reporter) -> list[str]:
+def decompress_pictures(file: str, output: str, folder: Path, reporter: Reporter) -> list[str]:
     """Write the pictures of a file, or of each in a folder, as PNG; the files' names.
 
     Raises:
         BitstreamError: one is damaged, or was compressed with another model.
         OptionError: the output's name makes no sense.
     """
-    place, out = Path(file), Path(output)
+    place, out = Path(file), _place(Path(file), output, ".png")
     found = sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place]
     if not found:
         raise DataError(f"{place} has no {SUFFIX} files")
@@ -257,7 +243,7 @@ def decompress_pictures(file: str, output: str, model: str, reporter: Reporter) 
     names: list[str] = []
     for done, path in enumerate(found, 1):
         container = open_container(path)
-        codec = codec_for(Path(model), container.header.model_hash, container.name)
+        codec = codec_for(folder, container.header.model_hash, container.name)
         assert isinstance(codec.model, TransformCoder)
         pictures = eight_bit(read_pictures(container, codec.model))
         if alone and len(pictures) > 1:
@@ -331,8 +317,9 @@ def as_row(picture: Array) -> Tensor:
     return torch.from_numpy(np.moveaxis(picture, -1, 0).copy())[None].float() / 255
 
 
-def _targets(data: Path, paths: list[Path], output: Path) -> list[Path]:
+def _targets(data: Path, paths: list[Path], named: str) -> list[Path]:
     """Where each picture's file goes."""
+    output = _place(data, named, SUFFIX)
     if not data.is_dir():
         if output.suffix.lower() != SUFFIX:
             raise OptionError(f"{output}: a compressed picture is written as NAME{SUFFIX}")
@@ -340,6 +327,17 @@ def _targets(data: Path, paths: list[Path], output: Path) -> list[Path]:
     if output.suffix:
         raise OptionError(f"{output}: the files of a folder of pictures are written into a folder")
     return list(_apart(data, paths, output))
+
+
+def _place(source: Path, named: str, suffix: str) -> Path:
+    """The output that a person named; else the source's name with another suffix, beside it."""
+    if named:
+        return Path(named)
+    beside = source.with_suffix(suffix)
+    if source.is_dir() or beside.exists():
+        why = f"{source} is a folder" if source.is_dir() else f"{beside} is there already"
+        raise OptionError(f"name the output with -o: {why}")
+    return beside
 
 
 def _apart(data: Path, paths: list[Path], output: Path) -> Iterator[Path]:

@@ -22,6 +22,7 @@ from lowerbound.applications.compression import (
     advancing,
     coded_rows,
     lost,
+    named_first,
     raw_bits,
     raw_bytes,
     units,
@@ -47,8 +48,10 @@ Array = np.ndarray[Any, Any]
 class CompareRequest:
     """What is this model worth as a codec?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    model: str = option(
+        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
+    )
+    data: str = option("", "data of the kind it was fitted on", positional=True)
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted"
     )
@@ -63,6 +66,11 @@ class CompareRequest:
         short="-o",
         metavar="OUT",
     )
+
+    @property
+    def named_model(self) -> str | None:
+        """The model folder; None: the codec that comes with the package."""
+        return named_first(self.model, self.data)[0]
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class CompareReport(Report):
 
 
 def compare(
-    request: CompareRequest, reporter: Reporter, fitted: Fitted
+    request: CompareRequest, reporter: Reporter, fitted: Fitted | None
 ) -> CompareReport | PictureComparison:
     """Size of the rows by the model and by codecs that everybody has, which lose nothing; where the
     model loses something, by codecs that do too.
@@ -129,11 +137,10 @@ def compare(
         UnsupportedError: a part of the model has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
     """
-    if isinstance(fitted.model, TransformCoder):
+    if fitted is None or isinstance(fitted.model, TransformCoder):
         refuse_parts(request.part, request.codebooks)
-        return compare_pictures(
-            request.data, request.output, request.model, request.on_error, reporter, fitted
-        )
+        folder, data = named_first(request.model, request.data)
+        return compare_pictures(data, request.output, folder, request.on_error, reporter, fitted)
     if request.output is not None:
         raise OptionError("-o is for pictures by a transform coder; other comparisons are a table")
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)

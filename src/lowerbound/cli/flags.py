@@ -35,7 +35,7 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
     """
     form = entries(application.request)
     parser = command_parser(application.name, help, form)
-    typed, extra = parser.parse_known_args(words)
+    typed, extra = _parsed(parser, form, words)
     if extra:
         raise _unexpected(parser, extra[0])
     asked = [entry for entry in form if entry.name != SEED and hasattr(typed, _key(entry))]
@@ -45,6 +45,19 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
         answers |= {entry.path: seed for entry in form if entry.name == SEED}
     typed.request = answer(application.request, answers)
     return typed
+
+
+def _parsed(
+    parser: Parser, form: Sequence[Entry], words: Sequence[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """What was typed, and what is left over.
+
+    Where a place may stay empty, flags are read first: else argparse takes it for empty as soon as
+    a flag follows the place before it.
+    """
+    if any(entry.positional and not entry.required for entry in form):
+        return parser.parse_known_intermixed_args(words)
+    return parser.parse_known_args(words)
 
 
 def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:

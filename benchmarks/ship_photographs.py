@@ -1,0 +1,165 @@
+"""The codec of photographs that comes with the package, and what it is worth on six others.
+
+Takes fold 0 of ``photographs.py``, rounds what codes nothing (the transform and the networks of
+the decoder) to 16-bit floating-point numbers, and writes the codec into the package. The result is
+of the codec as it is shipped, on the six photographs that it has not seen.
+
+    python benchmarks/ship_photographs.py
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from _cells import fit_on
+from _record import Metric, arguments, write
+from photographs import (
+    CELLS,
+    POINTS,
+    QUALITIES as RIVAL_QUALITIES,
+    RATES,
+    SIDE,
+    by,
+    error,
+    rivals,
+    split,
+    tiles,
+)
+
+from lowerbound.applications.bd_rate import Curve, bd_rate, quality_at
+from lowerbound.applications.codecs import make_codec, write_codec
+from lowerbound.applications.picture_files import level_of, write_one
+from lowerbound.applications.shipped import PHOTOGRAPHS, shipped_codec
+from lowerbound.data.download import file_sha256
+from lowerbound.data.kodak_tiles import KODAK_TILES
+from lowerbound.models import Model
+
+NAME = "ship_photographs"
+FOLD = "fold_0"
+QUALITIES = (8, 16, 25, 33, 41, 50)
+MOST_BYTES = 6_000_000
+README = """# photographs
+
+A transform coder (`lowerbound.models.TransformCoder`) in whole numbers, for `lowerbound compress
+photo.png`. Made by `benchmarks/ship_photographs.py`.
+
+Trained on tiles of {side} x {side} pixels of 24 photographs and of their mirror images: of the
+Kodak Lossless True Color Image Suite (released by Kodak for unrestricted use) numbers {train}; of
+scikit-image's `astronaut`, `coffee`, `chelsea` and `rocket` and of scikit-learn's `china.jpg` and
+`flower.jpg` (in the public domain or free to use, as their packages state). It has not seen Kodak's
+numbers {test}, on which it is scored: `benchmarks/results/{name}.json`.
+"""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A rate, as a request asks for it."""
+
+    quality: int
+    times: float | None = None
+    bytes: int | None = None
+
+
+@torch.no_grad()
+def halved(model: Model) -> None:
+    """Round to 16-bit floating-point numbers, which half the file holds."""
+    for name, value in model.state_dict().items():
+        if name.startswith(("transform.", "decoder.", "recentering.")):
+            value.copy_(value.half().float())
+
+
+def ship(seed: int) -> None:
+    """Write the codec and its description into the package."""
+    train, _ = split(seed, held_out=False)
+    rows = tiles(train)
+    fitted, _ = fit_on(Path("runs") / "photographs" / FOLD, rows, CELLS[FOLD].options())
+    halved(fitted.model)
+    codec = make_codec(fitted, rows)
+    shutil.rmtree(PHOTOGRAPHS, ignore_errors=True)
+    PHOTOGRAPHS.mkdir(parents=True)
+    write_codec(PHOTOGRAPHS, codec, fitted.options.model, "shipped")
+    numbers = range(1, 25)
+    (PHOTOGRAPHS / "README.md").write_text(
+        README.format(
+            side=SIDE,
+            train=", ".join(str(n) for n in numbers if n % 4 != 1),
+            test=", ".join(str(n) for n in numbers if n % 4 == 1),
+            name=NAME,
+        ),
+        encoding="utf-8",
+    )
+
+
+def measured(seed: int) -> list[Metric]:
+    """What the codec in the package is worth on the photographs that it has not seen."""
+    _, test = split(seed, held_out=False)
+    codec = shipped_codec()
+    points: dict[str, list[list[list[float]]]] = {"lowerbound": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for picture in test:
+            curve = []
+            for quality in QUALITIES:
+                one = write_one(codec, picture, Path(folder) / "x.lbz", Quality(quality))
+                curve.append([8 * one.bytes / one.pixels, error(picture, one.back)])
+            points["lowerbound"].append(curve)
+            for form in rivals():
+                found = [by(form, picture, quality) for quality in RIVAL_QUALITIES[form]]
+                points.setdefault(form, []).append(found)
+    curves = {form: mean_curve(np.array(found)) for form, found in points.items()}
+    ours, jpeg = curves.pop("lowerbound"), curves["JPEG"]
+    size = sum(path.stat().st_size for path in PHOTOGRAPHS.rglob("*") if path.is_file())
+    others = {form: 100 * bd_rate(c, jpeg, RATES) for form, c in curves.items() if form != "JPEG"}
+    saved = 100 * bd_rate(ours, jpeg, RATES)
+    listed = [Metric("BD-rate against JPEG", saved, "%", "lower", target=-15.0, baselines=others)]
+    for title, rate in POINTS.items():
+        at = {form: quality_at(curve, rate) for form, curve in curves.items()}
+        name = f"PSNR at {rate:.2f} bits per pixel ({title})"
+        psnr = quality_at(ours, rate)
+        listed.append(Metric(name, psnr, "dB", "higher", target=at["WebP"], baselines=at))
+    return [*listed, Metric("size in the package", size, "bytes", "lower", target=MOST_BYTES)]
+
+
+def mean_curve(points: np.ndarray) -> Curve:
+    """Means over photographs at each setting, of (photographs, settings, [rate, squared error])."""
+    psnr = 10 * np.log10(255**2 / points[..., 1].clip(1e-3))
+    return list(zip(points[..., 0].mean(0), psnr.mean(0), strict=True))
+
+
+def quick(seed: int) -> None:
+    """A file of a piece of a photograph by the codec that is there."""
+    _, test = split(0, held_out=True)
+    with tempfile.TemporaryDirectory() as folder:
+        one = write_one(shipped_codec(), test[0][:96, :128], Path(folder) / "x.lbz", Quality(50))
+    print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB, level {level_of(50)}")
+
+
+def main() -> None:
+    chosen = arguments(__doc__ or "").parse_args()
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    if chosen.quick:
+        quick(chosen.seed)
+        return
+    ship(0)
+    listed = measured(0)
+    for metric in listed:
+        print(f"{metric.name}: {metric.value:.3f} {metric.unit} {dict(metric.baselines)}")
+    place = KODAK_TILES.locate()
+    write(
+        NAME,
+        listed,
+        data=[{"file": place.name, "split": "fold 0", "sha256": file_sha256(place)}],
+        seeds=[0],
+        minutes=(time.perf_counter() - start) / 60,
+        notes="Six photographs (Kodak 1, 5, 9, 13, 17, 21); the training is that of photographs.py",
+    )
+
+
+if __name__ == "__main__":
+    main()
