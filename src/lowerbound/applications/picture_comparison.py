@@ -24,7 +24,6 @@ from lowerbound.applications.bd_rate import FEWEST, Curve, bd_rate
 from lowerbound.applications.codecs import Codec
 from lowerbound.applications.losses import psnr
 from lowerbound.applications.lossy_rivals import available, decode, encode, nearest
-from lowerbound.applications.ms_ssim import ms_ssim
 from lowerbound.applications.picture_files import (
     INVENTS,
     invents,
@@ -38,6 +37,7 @@ from lowerbound.coding.stack import constriction
 from lowerbound.data.images import OnError
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
+from lowerbound.objectives.ms_ssim import ms_ssim
 
 Array = np.ndarray[Any, Any]
 TIMES = (20.0, 30.0, 40.0, 50.0, 60.0)  # smaller than a byte per pixel and color

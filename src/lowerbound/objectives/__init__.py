@@ -8,6 +8,7 @@ from lowerbound.objectives.features import Features
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.objectives.spectral import Spectral
+from lowerbound.objectives.structural import Structural
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "ImportanceWeighted",
     "Objective",
     "Spectral",
+    "Structural",
     "TargetRate",
 ]

@@ -26,29 +26,39 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def ms_ssim(picture: Array, back: Array) -> float:
-    """From about 0 to 1, equal pictures; of two (height, width, channels) uint8.
+    """From about 0 to 1, equal pictures; of two (height, width, channels) uint8."""
+    x, y = (torch.from_numpy(p.astype(np.float64)).movedim(-1, 0)[None] for p in (picture, back))
+    return float(likeness(x, y))
+
+
+def likeness(x: Tensor, y: Tensor, least: float = 0.0) -> Tensor:
+    """MS-SSIM of pictures (rows, channels, height, width) in grey values, (rows,).
 
     A picture that is too small for five scales has as many as fit, their weights scaled to sum to
     1; one smaller than the window is made as large by repeating its borders.
+
+    Args:
+        x, y: the pictures.
+        least: that each scale's likeness is taken for; above 0 gradients stay finite.
     """
-    x, y = _channels(picture), _channels(back)
+    rows = len(x)
+    x, y = _by_channel(x), _by_channel(y)
     scales = min(len(WEIGHTS), int(math.log2(min(x.shape[2:]) / WINDOW)) + 1)
-    weights = torch.tensor(WEIGHTS[:scales], dtype=torch.float64)
-    weights = weights / weights.sum()
-    total = torch.ones(len(x), dtype=torch.float64)
+    weights = [weight / sum(WEIGHTS[:scales]) for weight in WEIGHTS[:scales]]
+    total = x.new_ones(len(x))
     for scale, weight in enumerate(weights, 1):
         luminance, contrast = _compared(x, y)
         values = contrast * luminance if scale == scales else contrast
-        total = total * values.flatten(1).mean(1).clamp_min(0.0) ** weight
+        total = total * values.flatten(1).mean(1).clamp_min(least) ** weight
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    return float(total.mean())
+    by_row: Tensor = total.unflatten(0, (rows, -1)).mean(1)
+    return by_row
 
 
-def _channels(picture: Array) -> Tensor:
-    """(channels, 1, height, width), no smaller than the window."""
-    around = [(0, max(0, WINDOW - side)) for side in picture.shape[:2]]
-    whole = np.pad(picture.astype(np.float64), [*around, (0, 0)], mode="edge")
-    return torch.from_numpy(whole).movedim(-1, 0)[:, None]
+def _by_channel(x: Tensor) -> Tensor:
+    """(rows * channels, 1, height, width), no smaller than the window."""
+    below, right = (max(0, WINDOW - side) for side in x.shape[2:])
+    return F.pad(x, (0, right, 0, below), mode="replicate").flatten(0, 1)[:, None]
 
 
 def _compared(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.applications.ms_ssim import WEIGHTS, _compared, ms_ssim
+from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.data import load
+from lowerbound.objectives import ELBO, Structural
+from lowerbound.objectives.ms_ssim import WEIGHTS, _compared, likeness, ms_ssim
+from lowerbound.reparameterization import seeded
 from tests.coding.small_transform import photograph
 
 
@@ -52,3 +56,31 @@ def test_brightness_alone_costs_only_at_the_coarsest_scale() -> None:
     c1 = (0.01 * 255) ** 2
     luminance = (2 * 100 * 120 + c1) / (100**2 + 120**2 + c1)
     assert ms_ssim(x, y) == pytest.approx(luminance ** (WEIGHTS[-1] / sum(WEIGHTS)), rel=1e-6)
+
+
+def test_rows_are_compared_apart_and_gradients_are_finite() -> None:
+    x = torch.rand(3, 2, 40, 40, dtype=torch.float64) * 255
+    y = (255 - x).requires_grad_()  # contrast is reversed: below nought
+    found = likeness(x, y, 1e-3)
+    for row in range(3):
+        alone = likeness(x[row : row + 1], y[row : row + 1], 1e-3)
+        torch.testing.assert_close(found[row : row + 1], alone)
+    found.sum().backward()
+    assert y.grad is not None
+    assert bool(y.grad.isfinite().all())
+
+
+def test_the_objective_adds_what_structure_is_lost() -> None:
+    data = load("digits", binarize="threshold")
+    with seeded(0):
+        model = assemble(data.schema, ModelOptions("vae", 4, network="mlp"))
+    batch = data.batch(torch.arange(20)).to(torch.float32)
+    with seeded(1):
+        plain = ELBO()(model, batch)
+    with seeded(1):
+        bound = Structural(weight=0.5)(model, batch)
+    with seeded(1):
+        mean = model(batch, ELBO().choose).likelihood.mean[0]
+    lost = 1 - likeness(255 * batch.filled, 255 * mean, 1e-3).mean()
+    torch.testing.assert_close(bound.value, plain.value)
+    torch.testing.assert_close(bound.loss, plain.loss + 0.5 * 64 * lost)
