@@ -13,16 +13,16 @@ def start_from_model(model: Model, other: Model) -> None:
     """Give ``model`` the weights of ``other`` where names and shapes agree; the rest stays.
 
     Raises:
-        OptionError: no trained weight agrees.
+        OptionError: fewer than half of the trained weights agree, so that it is another model.
     """
     theirs, own = other.state_dict(), model.state_dict()
     alike = {
         name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape
     }
     trained = {name for name, _ in model.named_parameters()}
-    if not alike & trained:
+    if 2 * len(alike & trained) < len(trained):
         raise OptionError(
-            "the model to start from has no weights of the sizes of this one: fit the same kind of "
-            "model, with the same sizes"
+            f"of {len(trained)} weights {len(alike & trained)} have the size of those of the model "
+            "to start from: fit the same kind of model, with the same sizes"
         )
     model.load_state_dict({**own, **{name: theirs[name] for name in alike}})
