@@ -79,8 +79,8 @@ CELLS: dict[str, Cell] = {
             model_options=RECTIFIED,
             likelihood="bernoulli",
         ),
-        # without a warm-up all but three levels of a rectified ladder fall silent
-        objective_options={"warm_up": 0.1},
+        # else the coarse levels of a rectified ladder fall silent
+        objective_options={"free_bits": 1.0},
         batch_size=128,
         learning_rate=1e-3,
         training=LADDER_TRAINING,

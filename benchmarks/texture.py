@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import json
 import tempfile
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +141,10 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
 
 
 def by(form: str, picture: Array, budget: int) -> tuple[int, Array]:
-    """The largest file of a codec that takes at most ``budget`` bytes, and what comes back."""
-    files = [encode(form, picture, quality) for quality in QUALITIES]
-    file = max((file for file in files if len(file) <= budget), key=len)
+    """The finest file of a codec that takes at most ``budget`` bytes, and what comes back."""
+    files = cache(lambda quality: encode(form, picture, quality))
+    place = bisect_right(QUALITIES, budget, key=lambda quality: len(files(quality)))
+    file = files(QUALITIES[max(0, place - 1)])
     return len(file), decode(file, picture.shape[-1])
 
 
