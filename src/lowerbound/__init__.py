@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         ConditionalVAE as ConditionalVAE,
         ProbabilisticPCA as ProbabilisticPCA,
         PyODDetector as PyODDetector,
+        SemiSupervisedVAE as SemiSupervisedVAE,
         VAEDetector as VAEDetector,
         VAEImputer as VAEImputer,
     )
@@ -33,6 +34,7 @@ _MODULE_OF = {
     "ProbabilisticPCA": "lowerbound.estimators",
     "VAEDetector": "lowerbound.estimators",
     "PyODDetector": "lowerbound.estimators",
+    "SemiSupervisedVAE": "lowerbound.estimators",
     "VAEImputer": "lowerbound.estimators",
 }
 

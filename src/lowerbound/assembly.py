@@ -25,12 +25,15 @@ from lowerbound.models import (
     LadderVariationalAutoencoder,
     Model,
     ProbabilisticPCA,
+    SemiSupervisedVariationalAutoencoder,
     TransformCoder,
     VariationalAutoencoder,
     VectorQuantizedVariationalAutoencoder,
 )
 from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Frames, Network
+from lowerbound.models.semi_supervised import Between
 from lowerbound.networks.chain import Chain
+from lowerbound.networks.classes import Classes
 from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
 from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
@@ -98,6 +101,8 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
         _check_ladder(options, network)
     if options.model == "vq_vae":
         _check_codes(options, network)
+    if options.model == "semi_supervised":
+        _check_classes(schema, options, network)
     if options.model == "transform":
         options = _checked_transform(schema, options)
     _check_missingness(schema, options, network)
@@ -179,6 +184,26 @@ def _check_codes(options: ModelOptions, network: str) -> None:
         raise OptionError(
             "the latents of a vq_vae are codes: leave prior and posterior out, and choose the "
             f"model's own prior over codes: {' or '.join(CODE_PRIORS)}"
+        )
+
+
+def _check_classes(schema: Schema, options: ModelOptions, network: str) -> None:
+    if len(schema.class_names) < 2:
+        raise OptionError(
+            "semi_supervised learns classes, and the data has labels of "
+            f"{len(schema.class_names) or 'none'}: name a label column or give y"
+        )
+    if options.conditional:
+        raise OptionError("semi_supervised infers the class: leave conditional out")
+    if network == "tabular" or options.posterior not in (AUTO, "gaussian"):
+        raise OptionError(
+            "the posteriors of semi_supervised are diagonal Gaussians: leave posterior out, and "
+            "take any network but 'tabular'"
+        )
+    if options.prior == "vamp":
+        raise OptionError(
+            "the prior vamp asks the encoder about rows without a class; choose standard_normal, "
+            "mixture or flow"
         )
 
 
@@ -447,6 +472,31 @@ class Codes:
         return self.stride
 
 
+def _semi_supervised(parts: _Parts) -> Model:
+    sizes, told = from_mapping(Classes, parts.options.model_options), len(parts.schema.class_names)
+    network, style, likelihood = parts.network, parts.latent_dim, parts.likelihood()
+    classifier = sizes.classifying(network, parts.input_shape, told)
+    owed, shape, between, below = likelihood.parameter_shape, parts.input_shape, None, 0
+    if sizes.stacked:
+        below = sizes.feature_dim or 2 * style
+        between = Between(sizes.upward(below, style, told), sizes.downward(below, style, told))
+        encoder, decoder = network.encoder(shape, 2 * below), network.decoder(below, owed)
+    else:
+        encoder = network.encoder(shape, 2 * style, told)
+        decoder = network.decoder(style, owed, told)
+    return SemiSupervisedVariationalAutoencoder(
+        classifier,
+        encoder,
+        parts.prior(style),
+        decoder,
+        likelihood,
+        parts.inputs,
+        between,
+        classes=told,
+        feature_dim=below,
+    )
+
+
 def _vq_vae(parts: _Parts) -> Model:
     own = {field.name for field in fields(Codes)}
     given = parts.options.model_options
@@ -498,6 +548,7 @@ def _transform(parts: _Parts) -> Model:
 
 
 _BUILDERS: dict[str, Callable[[_Parts], Model]] = {
+    "semi_supervised": _semi_supervised,
     "pca": _pca,
     "autoencoder": _autoencoder,
     "vae": _vae,
@@ -534,6 +585,8 @@ def initialize(model: Model, dataset: Dataset) -> None:
     if isinstance(model, VariationalAutoencoder):
         model.prior.initialize(x)
         start_from_linear(model, batch)
+    if isinstance(model, SemiSupervisedVariationalAutoencoder) and dataset.label is not None:
+        model.start_classes(dataset.label)
     if isinstance(model, VectorQuantizedVariationalAutoencoder):
         if isinstance(model.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
             decoder.start_from_patches(model.encoder, x)

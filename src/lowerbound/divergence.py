@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+)
 
 from lowerbound.reparameterization import UnitNormal, base_normal
 
@@ -27,7 +34,7 @@ def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | Non
     q_classes, p_classes = _categorical(posterior), _categorical(prior)
     if q_classes is not None and p_classes is not None:
         per_latent = _categorical_categorical(q_classes, p_classes)
-        dims = len(posterior.event_shape)
+        dims = per_latent.dim() - len(posterior.batch_shape)
         return per_latent.flatten(-dims).sum(-1) if dims else per_latent
     return None
 
@@ -63,6 +70,9 @@ def _multivariate_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:
 def _categorical(distribution: Distribution) -> Categorical | None:
     while isinstance(distribution, Independent):
         distribution = distribution.base_dist
+    if isinstance(distribution, OneHotCategorical):
+        classes: Categorical = distribution._categorical
+        return classes
     return distribution if isinstance(distribution, Categorical) else None
 
 

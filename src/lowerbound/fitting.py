@@ -15,7 +15,6 @@ from lowerbound.models import Model, ProbabilisticPCA
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.reparameterization import seeded
 from lowerbound.training import History, Reporter, TrainingOptions, train
-from lowerbound.warm_start import start_from_model
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def fit(
     resume: bool = False,
     reporter: Reporter | None = None,
     publish: Callable[[Fitted], None] | None = None,
-    start: Model | None = None,
+    start: Callable[[Model], None] | None = None,
 ) -> Fitted:
     """Assemble a model for the data, start it from the data, and train it.
 
@@ -65,7 +64,7 @@ def fit(
         resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
         publish: given the model as it would be kept, before each checkpoint.
-        start: a trained model to start from, where weights agree in name and shape.
+        start: given the model before the first update, to start parts of it from elsewhere.
     """
     options = options or FitOptions()
     if options.model.conditional:
@@ -75,10 +74,12 @@ def fit(
     with seeded(options.training.seed):
         model = assemble(dataset.schema, chosen)
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
-        training, validation = held_out(dataset, options.training)
+        training, validation = dataset, None
+        if not (objective.uses_labels and dataset.label is not None):
+            training, validation = held_out(dataset, options.training)
         initialize(model, training)
         if start is not None:
-            start_from_model(model, start)
+            start(model)
     if isinstance(model, ProbabilisticPCA):
         return Fitted(model.eval(), dataset.schema, options, History())
     schema = dataset.schema

@@ -16,7 +16,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+)
 
 from lowerbound.errors import UnsupportedError
 
@@ -213,6 +220,10 @@ def _by_inverse(
 ) -> Tensor:
     if isinstance(distribution, Independent):
         return _by_inverse(distribution.base_dist, noise, shape, level)
+    if isinstance(distribution, OneHotCategorical):
+        index = _by_inverse(distribution._categorical, noise, shape[:-1], level)
+        one_hot: Tensor = torch.nn.functional.one_hot(index, shape[-1])
+        return one_hot.to(distribution.logits.dtype)
     if isinstance(distribution, Categorical):
         eps = noise.normal(shape, distribution.logits, level)
         uniform = torch.special.ndtr(eps).unsqueeze(-1)

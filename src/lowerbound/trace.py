@@ -20,7 +20,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, OneHotCategorical
 
 from lowerbound.divergence import closed_form_kl, monte_carlo_kl
 from lowerbound.errors import UnsupportedError
@@ -309,6 +309,40 @@ class Continue:
 
     def log_weights(self, trace: Trace) -> Tensor | float:
         return self.rest.log_weights(trace)
+
+
+@dataclass(frozen=True)
+class Every:
+    """Take every class of a one-hot latent, one sample each, and let ``rest`` decide the others.
+
+    A latent that no class is needed for is decided once for all of them.
+
+    Attributes:
+        level: of the latent whose classes are enumerated.
+        rest: decides the other latents.
+    """
+
+    level: int = 0
+    rest: Choose = field(default_factory=Draw)
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        if level != self.level:
+            return self.rest(level, posterior, prior)
+        classes = proposer(posterior, prior)
+        assert isinstance(classes, OneHotCategorical)
+        logits = classes.logits
+        each = torch.eye(logits.shape[-1], dtype=logits.dtype, device=logits.device)
+        return each.unsqueeze(1).expand(-1, logits.shape[-2], -1)
+
+    def log_weights(self, trace: Trace) -> Tensor:
+        """log q(y | x) of every class, (classes, batch): they sum to one over the samples."""
+        step = trace.steps[self.level]
+        classes = proposer(step.posterior, step.prior)
+        assert isinstance(classes, OneHotCategorical)
+        logits: Tensor = classes.logits
+        return torch.log_softmax(logits, -1).squeeze(0).movedim(-1, 0)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ NAMES = {
     "hierarchical": "hierarchical VAE",
     "ladder": "ladder VAE",
     "vq_vae": "VQ-VAE",
+    "semi_supervised": "semi-supervised VAE",
     "transform": "Transform coder",
 }
 RIVALS = ("vae", "autoencoder", "pca")

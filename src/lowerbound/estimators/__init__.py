@@ -6,6 +6,7 @@ from lowerbound.estimators.detector import VAEDetector
 from lowerbound.estimators.imputer import VAEImputer
 from lowerbound.estimators.probabilistic_pca import ProbabilisticPCA
 from lowerbound.estimators.pyod import PyODDetector
+from lowerbound.estimators.semi_supervised import SemiSupervisedVAE
 from lowerbound.estimators.vae import VAE
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ConditionalVAE",
     "ProbabilisticPCA",
     "PyODDetector",
+    "SemiSupervisedVAE",
     "VAEDetector",
     "VAEImputer",
 ]

@@ -16,6 +16,7 @@ from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
 from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPCA
+from lowerbound.models.semi_supervised import Classifies, SemiSupervisedVariationalAutoencoder
 from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
@@ -23,6 +24,7 @@ from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 __all__ = [
     "MODELS",
     "Autoencoder",
+    "Classifies",
     "Decodes",
     "Encodes",
     "HasPrior",
@@ -34,6 +36,7 @@ __all__ = [
     "NoisyModel",
     "ProbabilisticPCA",
     "Quantizes",
+    "SemiSupervisedVariationalAutoencoder",
     "TransformCoder",
     "VariationalAutoencoder",
     "VectorQuantizedVariationalAutoencoder",

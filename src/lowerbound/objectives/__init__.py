@@ -7,6 +7,7 @@ from lowerbound.objectives.factor import Factor
 from lowerbound.objectives.features import Features
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
+from lowerbound.objectives.semi_supervised import SemiSupervised
 from lowerbound.objectives.spectral import Spectral
 from lowerbound.objectives.structural import Structural
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation
@@ -21,6 +22,7 @@ __all__ = [
     "Features",
     "ImportanceWeighted",
     "Objective",
+    "SemiSupervised",
     "Spectral",
     "Structural",
     "TargetRate",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,11 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         progress: share of the run that is done, 0 to 1; the loop sets it, warm-ups read it.
+        uses_labels: whether labels are learned from. Then no row is held out to stop by: labeled
+            ones are too few, and the bound of the others says nothing of the classifier.
     """
 
+    uses_labels: ClassVar[bool] = False
     progress: Tensor
 
     def __init__(self) -> None:

@@ -1,0 +1,88 @@
+"""M1 under M2: a VAE of all rows, whose encoder and decoder a stacked model takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from lowerbound.assembly import ModelOptions
+from lowerbound.data import Dataset, Schema
+from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.training import Reporter
+
+SHARED = ("encoder", "decoder", "likelihood", "inputs")
+
+
+def first_features(dataset: Dataset, options: FitOptions, reporter: Reporter | None) -> Fitted:
+    """A VAE of the rows, their labels left aside, of the networks that ``options`` name."""
+    model = options.model
+    below = model.model_options.get("feature_dim")
+    own = ModelOptions(
+        latent_dim=below,
+        network=model.network,
+        network_options=model.network_options,
+        likelihood=model.likelihood,
+        likelihood_options=model.likelihood_options,
+        posterior="gaussian",
+    )
+    training = replace(options.training, validation=0.0)
+    return fit(dataset, FitOptions(own, training=training), reporter=reporter)
+
+
+def above(first: Fitted, options: FitOptions) -> FitOptions:
+    """The options of a stacked model whose lowest latent is that of ``first``."""
+    below = first.options.model
+    stacked = {
+        **options.model.model_options,
+        "stacked": True,
+        "feature_dim": below.latent_dim,
+    }
+    model = replace(
+        options.model,
+        network=below.network,
+        network_options=below.network_options,
+        likelihood=below.likelihood,
+        likelihood_options=below.likelihood_options,
+        model_options=stacked,
+    )
+    return replace(options, model=model)
+
+
+def check_units(first: Fitted, dataset: Dataset) -> None:
+    """Refuse features of rows that were brought to other units.
+
+    Raises:
+        DataError: they were.
+        OptionError: they are no VAE with a diagonal Gaussian posterior.
+    """
+    kind, posterior = first.options.model.model, first.options.model.posterior
+    if kind != "vae" or posterior != "gaussian":
+        raise OptionError(
+            "features are a fitted VAE with posterior='gaussian', and these are a "
+            f"{kind} with {posterior!r}"
+        )
+    if _bare(first.schema) != _bare(dataset.schema):
+        raise DataError(
+            "the features were fitted on rows of another shape or in other units: fit them on the "
+            "same X, labels left out"
+        )
+
+
+def starting_from(first: Fitted) -> Callable[[Model], None]:
+    """What puts the features' networks, which are not trained further, into a stacked model."""
+
+    def start(model: Model) -> None:
+        assert isinstance(model, SemiSupervisedVariationalAutoencoder)
+        for name in SHARED:
+            part, source = getattr(model, name), getattr(first.model, name)
+            if part is not None:
+                part.load_state_dict(source.state_dict())
+                part.requires_grad_(False)
+
+    return start
+
+
+def _bare(schema: Schema) -> Schema:
+    return replace(schema, class_names=(), label_column=None)

@@ -1,0 +1,302 @@
+"""The semi-supervised variational autoencoder as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from torch.nn.functional import one_hot
+
+from lowerbound.data import Dataset, encode_labels
+from lowerbound.data.labels import UNKNOWN
+from lowerbound.errors import DataError
+from lowerbound.estimators import inputs
+from lowerbound.estimators.first_features import (
+    above,
+    check_units,
+    first_features,
+    starting_from,
+)
+from lowerbound.estimators.given_labels import given_labels
+from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.labels import class_indices, classes_from, classes_of
+from lowerbound.estimators.seeds import new_seed
+from lowerbound.estimators.trained import TrainedEstimator
+from lowerbound.estimators.vae import FEW
+from lowerbound.evaluation.classes import best_temperature, class_logits, class_probabilities
+from lowerbound.evaluation.likelihood import score
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models import SemiSupervisedVariationalAutoencoder
+from lowerbound.objectives.label_graph import label_folds
+from lowerbound.objectives.semi_supervised import require_labels
+
+Self = TypeVar("Self", bound="SemiSupervisedVAE")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
+    r"""A classifier that learns from rows of which few have a label: the class is one more latent.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(200, 4)) + 3 * (np.arange(200) % 2)[:, None]
+    >>> y = np.full(200, -1)
+    >>> y[:10] = np.arange(10) % 2  # ten labels; -1 means unlabeled
+    >>> model = SemiSupervisedVAE(latent_dim=2, epochs=60, random_state=0).fit(X, y)
+    >>> bool((model.predict(X) == np.arange(200) % 2).mean() > 0.95)
+    True
+
+    It maximizes the bound of Kingma et al. 2014 (M2), each class marginalized where it is unknown,
+    and beside it teaches the classifier q(y | x) by the labels, by a graph of neighbors and by its
+    own averaged weights; see ``lowerbound.objectives.SemiSupervised``. Scores of rows are bounds on
+    log p(x) and know nothing of the classifier's terms.
+
+    All settings that are chosen from the data are chosen by hiding some of the given labels: none
+    is needed beyond those.
+
+    Args:
+        latent_dim: numbers of the style, what the class leaves open of a row; None: from the data.
+        moves: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears leave the
+            class as it is (at most 0.2 radians, 7 % of a side, 10 % and 15 %). It helps much where
+            it holds, and hurts where left and right or upside down tell classes.
+        stacked: M1+M2: features from a VAE of all rows, and the class and the style above them.
+        features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
+            here.
+        folds: of the labeled rows, that are hidden in turn to find the temperature under which
+            probabilities are calibrated; so many more fits. 0: probabilities as they come.
+        abstain_below: probability below which ``predict`` answers that it does not know, by the
+            value that means unlabeled.
+        unlabeled_value: that in y means unlabeled; None: -1 among numbers (unless -1 and 1 are the
+            only two values), None, NaN, NA and empty text among others.
+        network: as of ``VAE``.
+        network_options: as of ``VAE``.
+        likelihood: as of ``VAE``.
+        likelihood_options: as of ``VAE``.
+        prior: p(z) of the style: "standard_normal", "mixture" or "flow".
+        prior_options: of that prior.
+        model_options: further fields of ``lowerbound.networks.classes.Classes``.
+        objective_options: of ``lowerbound.objectives.SemiSupervised``.
+        n_importance: as of ``VAE``.
+        epochs: as of ``VAE``.
+        minutes: as of ``VAE``.
+        batch_size: as of ``VAE``.
+        learning_rate: as of ``VAE``.
+        precision: as of ``VAE``.
+        compile: as of ``VAE``.
+        validation: of no effect: labeled rows are too few to hold any out.
+        patience: likewise.
+        training_options: as of ``VAE``.
+        binarize: as of ``VAE``.
+        data_options: as of ``VAE``.
+        random_state: as of ``VAE``.
+        verbose: as of ``VAE``.
+
+    Attributes: those of ``VAE``, and
+        classes_: the classes, in the order of the columns of ``predict_proba``.
+        transduction_: a class for every row of the fit: its label where there is one.
+        label_distributions_: probabilities of the classes of every row of the fit.
+    """
+
+    moves: float = 0.0
+    stacked: bool = False
+    features: Any = None
+    folds: int = 0
+    abstain_below: float = 0.0
+    unlabeled_value: Any = None
+    prior: str = "standard_normal"
+    prior_options: Mapping[str, Any] | None = None
+    model_options: Mapping[str, Any] | None = None
+    objective_options: Mapping[str, Any] | None = None
+    n_importance: int = FEW
+
+    kind: ClassVar[str] = "semi_supervised"
+
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
+        """Fit the model to X and to the labels that are known.
+
+        Args:
+            X: rows.
+            y: one label per row, some of which mean unlabeled, or the name of the column that holds
+                them; None where X is a path or the name of a data set that has classes.
+
+        Raises:
+            DataError, ValueError: no labels, labels of one class, not one for each row, or
+                measurements.
+        """
+        if y is None and not inputs.is_path(X):
+            raise DataError("SemiSupervisedVAE requires y to be passed, but the target y is None")
+        named = y is None or isinstance(y, str)
+        dataset = inputs.learn(self, X, label=y if named else None, options=self._data_options())
+        given: Array | None = None
+        if not named:
+            labels, known = given_labels(y, self.unlabeled_value)
+            dataset = _with_labels(dataset, labels, known)
+            given = labels[known]
+        require_labels(dataset)
+        self._fit(dataset)
+        if given is not None:
+            self.classes_ = classes_of(given)
+        self._transduce(dataset)
+        return self
+
+    def predict_proba(self, X: Any) -> Array:
+        """q(y | x) for each row, (rows, classes); rows sum to one."""
+        probability: Array = class_probabilities(self.model_, self._read(X)).numpy()
+        return probability
+
+    def predict(self, X: Any) -> Array:
+        """The likeliest class of each row, (rows,); unlabeled where it is not likely enough."""
+        probability = self.predict_proba(X)
+        chosen: Array = self.classes_[probability.argmax(1)]
+        unsure = probability.max(1) < self.abstain_below
+        if not unsure.any():
+            return chosen
+        unknown = self.unlabeled_value
+        if unknown is None and self.classes_.dtype.kind in "iuf":
+            unknown = -1
+        answers: Array = chosen.astype(np.result_type(chosen, np.array(unknown)))
+        answers[unsure] = unknown
+        return answers
+
+    def score_samples(self, X: Any) -> Array:
+        """A lower bound on log p(x) for each row, every class taken into account; as of ``VAE``."""
+        dataset = self._read(X)
+        with warnings.catch_warnings():
+            if self.n_importance <= FEW:
+                warnings.filterwarnings("ignore", "the median effective sample size")
+            scores = score(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+        bounds: Array = (scores.elbo if self.n_importance == 1 else scores.bound).numpy()
+        return bounds
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        y: Any = None,
+        *,
+        mean: bool = False,
+        random_state: Any = None,
+    ) -> Any:
+        """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
+
+        Args:
+            n_samples: how many.
+            y: a class for all, or one per row.
+            mean: the mean of p(x | y, z) instead of a draw from it.
+            random_state: as of ``VAE.sample``.
+
+        Raises:
+            OptionError: a class that the model has not seen; the nearest is named.
+        """
+        check_is_fitted(self)
+        told = None
+        if y is not None:
+            names = self.fitted_.schema.class_names
+            index = class_indices(y, n_samples, names)
+            told = one_hot(index, len(names)).float()
+        return self._sample(n_samples, told, mean, random_state)
+
+    @property
+    def latent_dim_(self) -> int:
+        """Numbers per code: one per class and those of the style; those of the features in M1+M2."""
+        return _model_of(self.fitted_).latent_dim
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _adopt(self: Self, fitted: Fitted) -> Self:
+        self.classes_ = classes_from(fitted.schema.class_names)
+        return super()._adopt(fitted)
+
+    def _fit(self: Self, dataset: Dataset) -> Self:
+        options, start = self._options(new_seed(self.random_state)), None
+        if self.stacked:
+            first = self._first(dataset, options)
+            options, start = above(first, options), starting_from(first)
+
+        def fitted_on(rows: Dataset) -> Fitted:
+            return fit(rows, options, reporter=self._reporter(), start=start)
+
+        fitted = fitted_on(dataset)
+        if self.folds:
+            _model_of(fitted).temperature.fill_(_temperature(dataset, self.folds, fitted_on))
+        return self._adopt(fitted)
+
+    def _first(self, dataset: Dataset, options: FitOptions) -> Fitted:
+        """The VAE that gives the features."""
+        if self.features is None:
+            return first_features(dataset, options, self._reporter())
+        check_is_fitted(self.features)
+        first: Fitted = self.features.fitted_
+        check_units(first, dataset)
+        return first
+
+    def _objective(self) -> dict[str, Any]:
+        options = {"moves": float(self.moves), **(self.objective_options or {})}
+        return {"objective": "semi_supervised", "objective_options": options}
+
+    @classmethod
+    def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
+        values = super()._parameters_of(fitted)
+        objective = dict(values["objective_options"] or {})
+        model = dict(values["model_options"] or {})
+        return {
+            **values,
+            "moves": objective.pop("moves", 0.0),
+            "stacked": model.pop("stacked", False),
+            "objective_options": objective or None,
+            "model_options": model or None,
+        }
+
+    def _transduce(self, dataset: Dataset) -> None:
+        """Set what the fit's own rows are taken for."""
+        probability = class_probabilities(self.model_, dataset)
+        assert dataset.label is not None
+        known = dataset.label >= 0
+        probability[known] = one_hot(dataset.label[known], probability.shape[1]).double()
+        self.label_distributions_ = probability.numpy()
+        self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
+
+
+def _model_of(fitted: Fitted) -> SemiSupervisedVariationalAutoencoder:
+    assert isinstance(fitted.model, SemiSupervisedVariationalAutoencoder)
+    return fitted.model
+
+
+def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:
+    """The rows with the labels that are known.
+
+    Raises:
+        DataError: there is not one for each row.
+    """
+    if len(labels) != len(dataset):
+        raise DataError(f"{len(dataset):,} rows of X but {len(labels):,} labels in y")
+    codes, names = encode_labels(labels[known])
+    label = torch.full((len(dataset),), UNKNOWN)
+    label[torch.from_numpy(known)] = codes
+    return replace(dataset, label=label, schema=replace(dataset.schema, class_names=names))
+
+
+def _temperature(dataset: Dataset, folds: int, fitted_on: Callable[[Dataset], Fitted]) -> float:
+    """That under which labels which a fit did not see are likeliest."""
+    assert dataset.label is not None
+    logits, labels = [], []
+    for hidden in label_folds(dataset.label, folds):
+        label = dataset.label.clone()
+        label[hidden] = UNKNOWN
+        found = fitted_on(replace(dataset, label=label))
+        logits.append(class_logits(found.model, dataset.subset(hidden)))
+        labels.append(dataset.label[hidden])
+    if not labels:
+        raise DataError(
+            "folds hides labels in turn, and a class has one label only: label one more row of it, "
+            "or leave folds at 0"
+        )
+    return best_temperature(torch.cat(logits), torch.cat(labels))

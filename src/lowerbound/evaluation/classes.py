@@ -1,0 +1,91 @@
+"""What a model with a class among its latents says of the classes of rows, and how far to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.evaluation.passes import batches, evaluation_mode, in_precision
+from lowerbound.models import MODELS, Model, SemiSupervisedVariationalAutoencoder
+
+ROWS = 1_024  # that are classified at once
+BINS = 15
+TEMPERATURES = torch.logspace(-1, 1, 201, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far probabilities can be trusted.
+
+    Attributes:
+        error: expected calibration error: the mean over the rows of how far accuracy lies from
+            confidence, in ``BINS`` bins of confidence (Guo et al. 2017).
+        accuracy: share of the rows whose likeliest class is theirs.
+        nats: mean -log p of the true class.
+    """
+
+    error: float
+    accuracy: float
+    nats: float
+
+
+def class_logits(model: Model, dataset: Dataset) -> Tensor:
+    """Logits of q(y | x) before the temperature, (rows, classes), float64.
+
+    Raises:
+        UnsupportedError: the model has no classes; the message names the models that have.
+    """
+    if not isinstance(model, SemiSupervisedVariationalAutoencoder):
+        able = [name for name in MODELS if hasattr(MODELS[name], "class_logits")]
+        raise UnsupportedError(
+            f"{type(model).__name__} has no classes to choose from; models that have: "
+            f"{', '.join(able)}"
+        )
+    model = in_precision(model, dataset.x.dtype)
+    with evaluation_mode(model):
+        parts = [model.class_logits(b).double().cpu() for _, b in batches(dataset, model, ROWS)]
+    return torch.cat(parts)
+
+
+def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
+    """q(y | x) of every row, (rows, classes), float64; rows sum to one."""
+    logits = class_logits(model, dataset)
+    assert isinstance(model, SemiSupervisedVariationalAutoencoder)
+    return torch.softmax(logits / model.temperature.double().cpu(), -1)
+
+
+def best_temperature(logits: Tensor, label: Tensor) -> float:
+    """The temperature under which labels that were not trained on are likeliest.
+
+    Args:
+        logits: of such rows, (rows, classes).
+        label: theirs, (rows,).
+    """
+    nats = [F.cross_entropy(logits.double() / t, label).item() for t in TEMPERATURES]
+    return float(TEMPERATURES[torch.tensor(nats).argmin()])
+
+
+def calibration(probability: Tensor, label: Tensor) -> Calibration:
+    """Of probabilities (rows, classes) of rows whose class is known, (rows,)."""
+    confidence, chosen = probability.max(1)
+    right = (chosen == label).double()
+    place = (confidence * BINS).long().clamp_max(BINS - 1)
+    gap = torch.zeros(BINS, dtype=torch.float64)
+    gap.index_add_(0, place, right - confidence.double())
+    true = probability.gather(1, label.unsqueeze(1)).clamp_min(1e-12)
+    error = float(gap.abs().sum() / len(label))
+    return Calibration(error, float(right.mean()), float(-torch.log(true).mean()))
+
+
+def information(probability: Tensor) -> Tensor:
+    r"""H(y | x) of each row in nats, (rows,): what its label is expected to tell.
+
+    The class of a row is what its label says, so the information that the label is expected to
+    bring is the entropy of q(y | x): the rows worth labeling next are those where it is largest.
+    """
+    return torch.special.entr(probability).sum(1)

@@ -1,0 +1,175 @@
+r"""Labels spread along a graph of neighbors: what near rows say of a row's class.
+
+.. math:: F \leftarrow \alpha S F + (1 - \alpha) Y, \quad S = D^{-1/2} W D^{-1/2}
+
+(Zhou et al. 2004), then scaled class by class until the classes have the shares that are expected
+of them (Sinkhorn 1967), and sharpened. How many neighbors and how sharp are chosen by hiding some
+of the labels and asking for them: no label is needed beyond those that are there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+
+ALPHA = 0.99  # of what a row hears that is its neighbors', not its own label's
+ROUNDS = 100
+BALANCING = 50
+NEIGHBORS = (5, 10, 15)
+SHARPNESS = (1.0, 2.0, 4.0, 8.0)
+FOLDS = 5
+ROWS = 1_000  # whose distances are in memory at once
+LEAST = 1e-3  # probability that a hidden label is given at least, so that one alone cannot decide
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What the graph says.
+
+    Attributes:
+        probability: of each class, (rows, classes), float32.
+        gain: nats per hidden label above what the shares of the classes say of it; NaN where there
+            were too few labels to hide any.
+        neighbors, sharpness: that were chosen.
+    """
+
+    probability: Tensor
+    gain: float
+    neighbors: int
+    sharpness: float
+
+
+def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0) -> Spread:
+    """Spread labels over the rows.
+
+    Args:
+        features: (rows, F), between which distances mean something.
+        label: class indices, (rows,), -1 where unknown.
+        prior: expected shares of the classes, (classes,).
+        seed: of the folds.
+    """
+    count = max(n for n in NEIGHBORS)
+    distance, index = nearest(features, min(count, len(features) - 1))
+    codes, shares = label.cpu().numpy(), prior.double().cpu().numpy()
+    known = np.flatnonzero(codes >= 0)
+    folds = [fold.cpu().numpy() for fold in label_folds(label, seed=seed)]
+    best, chosen = -np.inf, (min(NEIGHBORS[0], index.shape[1]), 2.0)
+    for neighbors in NEIGHBORS:
+        if neighbors > index.shape[1] or not folds:
+            continue
+        graph = _graph(distance, index, neighbors)
+        asked = [_asked(graph, codes, fold, shares) for fold in folds]
+        for sharpness in SHARPNESS:
+            found = np.concatenate([_log_probability(p, y, sharpness) for p, y in asked]).mean()
+            if found > best:
+                best, chosen = float(found), (neighbors, sharpness)
+    share = np.log(shares[codes[known]]).mean()
+    gain = best - float(share) if folds else float("nan")
+    neighbors, sharpness = chosen
+    probability = sharpened(_spread(_graph(distance, index, neighbors), codes, shares), sharpness)
+    return Spread(torch.from_numpy(probability.astype(np.float32)), gain, neighbors, sharpness)
+
+
+def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor]:
+    """The labeled rows in parts, each with about its share of every class; none where a class has
+    one row only, which cannot be hidden.
+
+    Args:
+        label: class indices, (rows,), -1 where unknown.
+        folds: how many parts, at most.
+        seed: of who goes where.
+    """
+    known = torch.nonzero(label >= 0).flatten()
+    counts = torch.bincount(label[known])
+    if len(known) < 2 or int(counts[counts > 0].min()) < 2:
+        return []
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
+    shuffled = known[order]
+    ordered = shuffled[label[shuffled].argsort(stable=True)]
+    return [part for fold in range(folds) if len(part := ordered[fold::folds])]
+
+
+@torch.no_grad()
+def nearest(features: Tensor, count: int) -> tuple[Array, Array]:
+    """Distances to the nearest other rows and which they are, (rows, count) each, nearest first."""
+    features = features.float()
+    squares = features.square().sum(1)
+    distances, indices = [], []
+    for start in range(0, len(features), ROWS):
+        part = features[start : start + ROWS]
+        apart = squares - 2 * part @ features.T + squares[start : start + ROWS].unsqueeze(1)
+        own = torch.arange(len(part))
+        apart[own, own + start] = torch.inf
+        found = apart.topk(count, 1, largest=False)
+        distances.append(found.values.clamp_min(0).sqrt())
+        indices.append(found.indices)
+    return torch.cat(distances).cpu().numpy(), torch.cat(indices).cpu().numpy()
+
+
+def balanced(votes: Array, shares: Array) -> Array:
+    """Votes as probabilities of each row whose means over the rows are the shares of the classes.
+
+    Classes of which nobody votes stay without a share.
+    """
+    floor = np.finfo(votes.dtype).tiny
+    rows = votes / np.maximum(votes.sum(1, keepdims=True), floor)
+    unheard = votes.sum(1) <= floor
+    rows[unheard] = shares
+    weight = np.ones_like(shares)
+    for _ in range(BALANCING):
+        scaled = rows * weight
+        scaled /= np.maximum(scaled.sum(1, keepdims=True), floor)
+        weight *= shares / np.maximum(scaled.mean(0), 1e-9)
+    return scaled
+
+
+def sharpened(probability: Array, power: float) -> Array:
+    """p^power, normalized again."""
+    raised = probability**power
+    answer: Array = raised / raised.sum(1, keepdims=True)
+    return answer
+
+
+def _graph(distance: Array, index: Array, neighbors: int) -> Any:
+    """S, sparse: weights fall with the distance, relative to that of the last neighbor."""
+    from scipy import sparse
+
+    near, rows = distance[:, :neighbors], len(distance)
+    scale = np.maximum(near[:, -1:], 1e-12)
+    weight = np.exp(-4 * np.square(near / scale)).astype(np.float32)
+    source = np.repeat(np.arange(rows), neighbors)
+    one_way = sparse.csr_matrix(
+        (weight.ravel(), (source, index[:, :neighbors].ravel())), shape=(rows, rows)
+    )
+    both = one_way.maximum(one_way.T)
+    root = sparse.diags(np.asarray(both.sum(1)).ravel() ** -0.5)
+    return (root @ both @ root).astype(np.float32)
+
+
+def _spread(graph: Any, codes: Array, shares: Array) -> Array:
+    """Balanced probabilities of every row, (rows, classes)."""
+    given = np.zeros((len(codes), len(shares)), np.float32)
+    known = np.flatnonzero(codes >= 0)
+    given[known, codes[known]] = 1.0
+    votes = given
+    for _ in range(ROUNDS):
+        votes = ALPHA * (graph @ votes) + (1 - ALPHA) * given
+    return balanced(votes.astype(np.float64), shares)
+
+
+def _asked(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array, Array]:
+    """Probabilities of the fold's rows, and their labels, where those were hidden."""
+    hidden = codes.copy()
+    hidden[fold] = -1
+    return _spread(graph, hidden, shares)[fold], codes[fold]
+
+
+def _log_probability(probability: Array, codes: Array, power: float) -> Array:
+    found: Array = np.log(sharpened(probability, power)[np.arange(len(codes)), codes] + LEAST)
+    return found

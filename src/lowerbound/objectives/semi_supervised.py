@@ -1,0 +1,267 @@
+"""The bound on labeled and unlabeled rows together, and the terms that teach the classifier."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lowerbound.errors import DataError, OptionError
+from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.label_graph import Spread, spread_labels
+from lowerbound.objectives.perturbation import Perturbation
+from lowerbound.trace import Batch, Every, Trace
+
+if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
+    from lowerbound.data.dataset import Dataset
+
+LABELED = 64  # labeled rows per update, besides those of the batch
+ROWS = 4_096  # that are looked at together before the first update
+DECAY = 0.995  # of the teacher's weights
+RAMP = 0.3  # share of the run over which the teacher is believed more and more
+SURE = 0.9  # probability from which the teacher is believed
+
+
+@OBJECTIVES.register("semi_supervised")
+class SemiSupervised(ELBO):
+    r"""The bound of M2, each class marginalized exactly where it is unknown (Kingma et al. 2014):
+
+    .. math::
+        L(x, y) &= \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
+            - KL(q(z \mid x, y) \,\|\, p(z)) \le \log p(x, y) \\
+        U(x) &= \sum_y q(y \mid x)\,(L(x, y) - \log q(y \mid x)) \le \log p(x)
+
+    The value of a row is L(x, y) where its class is known and U(x) elsewhere. The loss is
+
+    .. math:: -\text{mean value} + w\,(C + g\,G + c\,T)
+
+    where the classifier's terms are no part of the bound: C, the cross-entropy of the labels on
+    perturbed labeled rows; G, that of what a graph of neighbors says (``label_graph``), whose
+    weight falls to nothing over the run, since the classifier outgrows it; and T, that of what a
+    teacher says of the row itself (Tarvainen & Valpola 2017), where it is sure: the classifier's
+    own weights, averaged. G and T are taken on perturbed rows without a label. With w = 0 the loss
+    is the bound alone; with every label given it is the supervised objective.
+
+    A model that has no classes has the ELBO.
+
+    Args:
+        samples: draws of the continuous latents per row and class.
+        classifier: w, in nats of the bound per nat of cross-entropy.
+        graph: g; 0 builds no graph. It is left out, too, where hidden labels are found no better
+            than by the shares of the classes.
+        consistency: c.
+        noise: on perturbed rows, in standard deviations; see ``Perturbation``.
+        moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
+            leave the class as it is.
+    """
+
+    uses_labels: ClassVar[bool] = True
+
+    targets: Tensor | None
+    labeled_x: Tensor | None
+    labeled_observed: Tensor | None
+    labeled_label: Tensor | None
+    teacher: nn.Module | None
+
+    def __init__(
+        self,
+        *,
+        samples: int = 1,
+        classifier: float = 50.0,
+        graph: float = 1.0,
+        consistency: float = 1.0,
+        noise: float = 0.3,
+        moves: float = 0.0,
+    ) -> None:
+        super().__init__(samples=samples)
+        for name, weight in (("classifier", classifier), ("graph", graph), ("noise", noise)):
+            if weight < 0:
+                raise OptionError(f"{name} must not be negative, and is {weight}")
+        if consistency < 0 or not 0 <= moves <= 1:
+            raise OptionError(
+                f"consistency is 0 or more and moves 0 to 1, not {consistency} and {moves}"
+            )
+        self.share, self.graph, self.consistency = classifier, graph, consistency
+        self.noise, self.moves = noise, moves
+        self.spread: Spread | None = None
+        self.perturb: Perturbation | None = None
+        for name in ("targets", "labeled_x", "labeled_observed", "labeled_label"):
+            self.register_buffer(name, None, persistent=False)  # made again when a run is resumed
+        self.register_module("teacher", None)
+        self._student: list[nn.Module] = []  # in a list: it is the model's and not this one's
+
+    def prepare(self, model: Model, dataset: Dataset) -> None:
+        """Gather the labeled rows, spread their labels, and set up the teacher.
+
+        Raises:
+            DataError: no row has a label, or all labels are of one class.
+        """
+        super().prepare(model, dataset)
+        if not isinstance(model, SemiSupervisedVariationalAutoencoder):
+            return
+        label = require_labels(dataset)
+        known = torch.nonzero(label >= 0).flatten()
+        rows = dataset.batch(known)
+        self.labeled_x, self.labeled_observed = rows.x, rows.observed
+        self.labeled_label = rows.label
+        self.perturb = Perturbation(dataset.schema, _deviation(dataset), self.noise, self.moves)
+        if self.share and self.consistency:
+            self.teacher = copy.deepcopy(model.classifier).requires_grad_(False)
+            self._student = [model.classifier]
+        if self.share and self.graph and len(known) < len(dataset):
+            features = neighborhood(model, dataset)
+            self.spread = spread_labels(features, label, model.log_prior.exp())
+            if not self.spread.gain <= 0:
+                self.targets = self.spread.probability
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        if not isinstance(model, SemiSupervisedVariationalAutoencoder):
+            return super().forward(model, batch)
+        every = Every(0, self.choose)
+        trace = model(batch, every)
+        bound = self.marginalized(trace, every.log_weights(trace), batch)
+        if not (self.share and self.training and self.labeled_label is not None):
+            return bound
+        return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
+
+    def marginalized(self, trace: Trace, log_q: Tensor, batch: Batch) -> Bound:
+        """The bound of a pass through every class, whose log q(y | x) are (classes, batch)."""
+        assert batch.x is not None
+        first, *below = trace.steps
+        log_prior = first.prior.log_prob(first.z[:, :1])
+        weight, log_weight = known_or(log_q, batch.label)
+        fit = (weight * _by_class(trace.likelihood.log_prob(batch.x, batch.observed), log_q)).sum(0)
+        surprise = (weight * (log_weight - log_prior)).sum(0)
+        rates = [(weight * _by_class(step.rate(self.analytic), log_q)).sum(0) for step in below]
+        stacked = torch.stack([surprise, *rates])
+        value = fit - stacked.sum(0)
+        return Bound(value.detach(), -fit.detach(), stacked.detach(), -value.mean())
+
+    def lesson(self, model: SemiSupervisedVariationalAutoencoder, batch: Batch) -> Tensor:
+        """C + g G + c T, nats."""
+        labeled = self._labeled(batch)
+        loss = F.cross_entropy(self._seen_perturbed(model, labeled), labeled.label)
+        hidden = (
+            torch.ones(len(batch), dtype=torch.bool) if batch.label is None else batch.label < 0
+        )
+        if not (self.graph or self.consistency) or not bool(hidden.any()):
+            return loss
+        rows = batch.rows(hidden)
+        said = torch.log_softmax(self._seen_perturbed(model, rows), -1)
+        if self.targets is not None and rows.ids is not None:
+            loss = loss - self.graph * self._fading * _agreement(self.targets[rows.ids], said)
+        if self.teacher is not None:
+            loss = loss - self.consistency * self._rising * _agreement(
+                self._taught(model, rows), said
+            )
+        return loss
+
+    @torch.no_grad()
+    def after_update(self, bound: Bound) -> None:
+        """Move the teacher's weights towards the classifier's."""
+        if self.teacher is None:
+            return
+        own, student = list(self.teacher.parameters()), list(self._student[0].parameters())
+        torch._foreach_lerp_(own, student, 1 - DECAY)
+
+    @property
+    def _fading(self) -> Tensor:
+        return 1 - self.progress
+
+    @property
+    def _rising(self) -> Tensor:
+        return (self.progress / RAMP).clamp_max(1.0)
+
+    @torch.no_grad()
+    def _taught(self, model: SemiSupervisedVariationalAutoencoder, rows: Batch) -> Tensor:
+        """What the teacher says, made surer, (rows, classes); nothing where it is not sure."""
+        assert self.teacher is not None
+        probability = torch.softmax(self.teacher(model.seen(rows), None), -1)
+        sure = probability.amax(1, keepdim=True) > SURE
+        surer = probability.square()
+        return sure * surer / surer.sum(1, keepdim=True)
+
+    def _labeled(self, batch: Batch) -> Batch:
+        """Some of the labeled rows: all where they are few."""
+        assert self.labeled_x is not None and self.labeled_label is not None
+        count = len(self.labeled_label)
+        index = torch.arange(count) if count <= LABELED else torch.randperm(count)[:LABELED]
+        index = index.to(self.labeled_label.device)
+        rows = Batch(self.labeled_x, self.labeled_observed, label=self.labeled_label).rows(index)
+        assert batch.x is not None
+        return rows.to(batch.x.dtype)
+
+    def _seen_perturbed(self, model: SemiSupervisedVariationalAutoencoder, rows: Batch) -> Tensor:
+        """Logits of the rows after a perturbation, (rows, classes)."""
+        assert self.perturb is not None
+        return model.class_logits(replace(rows, x=self.perturb(rows.filled)))
+
+
+def known_or(log_q: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weights of the classes and their logarithms, (classes, batch): all on the label where it is
+    known (whose logarithm is 0 there, so that p log p is), else those of q(y | x)."""
+    if label is None:
+        return log_q.exp(), log_q
+    known = label >= 0
+    certain = F.one_hot(label.clamp_min(0), len(log_q)).T.to(log_q.dtype)
+    return torch.where(known, certain, log_q.exp()), torch.where(known, 0.0, log_q)
+
+
+def require_labels(dataset: Dataset) -> Tensor:
+    """The labels, (rows,), known to be of two classes at least.
+
+    Raises:
+        DataError: they are not; the message says what to do.
+    """
+    label = dataset.label
+    if label is None or not bool((label >= 0).any()):
+        raise DataError("no row has a label: label some rows of each class, or fit a vae")
+    found = label[label >= 0].unique().tolist()
+    if len(found) < 2:
+        name = dataset.schema.class_names[found[0]]
+        raise DataError(
+            f"all labels are of one class ({name}): a classifier needs labels of two at least"
+        )
+    return label
+
+
+@torch.no_grad()
+def neighborhood(model: SemiSupervisedVariationalAutoencoder, dataset: Dataset) -> Tensor:
+    """What distances between rows are taken of, (rows, F): the means of q(z_1 | x) in M1+M2, the
+    linear values of a table's columns, else the rows themselves."""
+    parts = []
+    linear = getattr(model.inputs, "linear", None)
+    parameter = next(model.parameters())
+    for start in range(0, len(dataset), ROWS):
+        index = torch.arange(start, min(start + ROWS, len(dataset)), device=dataset.x.device)
+        batch = dataset.batch(index).to(parameter.dtype)
+        if model.between is not None:
+            parts.append(model.encode(batch).mean.squeeze(0))
+        else:
+            seen = model.seen(batch).flatten(1)
+            parts.append(seen if linear is None else seen[:, :linear])
+    return torch.cat(parts).to(torch.float32)
+
+
+def _deviation(dataset: Dataset) -> float:
+    """Standard deviation of the values over the first rows, those without levels alone."""
+    batch = dataset.batch(torch.arange(min(ROWS, len(dataset)), device=dataset.x.device))
+    metric = dataset.schema.metric.to(batch.filled.device)
+    if not bool(metric.any()):
+        return 1.0
+    return float(batch.filled[:, metric].double().std(correction=0))
+
+
+def _by_class(values: Tensor, log_q: Tensor) -> Tensor:
+    return values.expand(len(log_q), -1)
+
+
+def _agreement(target: Tensor, said: Tensor) -> Tensor:
+    """Mean over the rows of sum_y t(y) log s(y), nats."""
+    return (target.to(said) * said).sum(1).mean()
