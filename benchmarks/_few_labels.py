@@ -85,9 +85,9 @@ def drawn(x: Any, y: Array, labels: int, draw: int) -> Rows:
     rows, test = train_test_split(index, test_size=TEST, stratify=y, random_state=draw)
     labeled = np.arange(len(rows))
     if labels < len(rows):
-        labeled = train_test_split(
-            labeled, train_size=labels, stratify=y[rows], random_state=draw
-        )[0]
+        labeled = train_test_split(labeled, train_size=labels, stratify=y[rows], random_state=draw)[
+            0
+        ]
         labeled = np.sort(_with_two_of_each(labeled, y[rows]))
     return Rows(taken(x, rows), y[rows], labeled, taken(x, test), y[test])
 

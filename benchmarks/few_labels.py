@@ -33,7 +33,11 @@ from lowerbound.evaluation.classes import calibration
 NAME = "few_labels"
 FEATURES = Path("runs") / NAME / "mnist_features.lb"
 SHARE = 0.05  # of a table's training rows that keep their label
-DIGITS: dict[str, Any] = {"moves": 1.0, "learning_rate": 2e-3, "training_options": {"updates": 1500}}
+DIGITS: dict[str, Any] = {
+    "moves": 1.0,
+    "learning_rate": 2e-3,
+    "training_options": {"updates": 1500},
+}
 TABLE: dict[str, Any] = {"learning_rate": 2e-3, "training_options": {"updates": 1000}}
 MNIST: dict[str, Any] = {
     "latent_dim": 16,

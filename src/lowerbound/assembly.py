@@ -30,8 +30,8 @@ from lowerbound.models import (
     VariationalAutoencoder,
     VectorQuantizedVariationalAutoencoder,
 )
-from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Frames, Network
 from lowerbound.models.semi_supervised import Between
+from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Frames, Network
 from lowerbound.networks.chain import Chain
 from lowerbound.networks.classes import Classes
 from lowerbound.networks.feature_maps import MapDecoder, MapEncoder

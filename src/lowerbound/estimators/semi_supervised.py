@@ -203,7 +203,7 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
 
     @property
     def latent_dim_(self) -> int:
-        """Numbers per code: one per class and those of the style; those of the features in M1+M2."""
+        """Numbers per code: one per class and those of the style; the features in M1+M2."""
         return _model_of(self.fitted_).latent_dim
 
     def __sklearn_tags__(self) -> Tags:

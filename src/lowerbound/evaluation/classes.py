@@ -1,4 +1,4 @@
-"""What a model with a class among its latents says of the classes of rows, and how far to trust it."""
+"""What a model says of the classes of rows, and how far that can be trusted."""
 
 from __future__ import annotations
 
@@ -88,4 +88,5 @@ def information(probability: Tensor) -> Tensor:
     The class of a row is what its label says, so the information that the label is expected to
     bring is the entropy of q(y | x): the rows worth labeling next are those where it is largest.
     """
-    return torch.special.entr(probability).sum(1)
+    bits: Tensor = torch.special.entr(probability)
+    return bits.sum(1)

@@ -221,5 +221,5 @@ def told(network: nn.Module, rows: Tensor, y: Tensor) -> Tensor:
     samples, batch = max(len(rows), len(y)), rows.shape[1]
     rows = rows.expand(samples, *rows.shape[1:]).flatten(0, 1)
     y = y.expand(samples, batch, -1).flatten(0, 1)
-    answer: Tensor = network(rows, y)
-    return answer.unflatten(0, (samples, batch))
+    answer: Tensor = network(rows, y).unflatten(0, (samples, batch))
+    return answer

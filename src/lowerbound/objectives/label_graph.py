@@ -126,7 +126,8 @@ def balanced(votes: Array, shares: Array) -> Array:
         scaled = rows * weight
         scaled /= np.maximum(scaled.sum(1, keepdims=True), floor)
         weight *= shares / np.maximum(scaled.mean(0), 1e-9)
-    return scaled
+    answer: Array = scaled
+    return answer
 
 
 def sharpened(probability: Array, power: float) -> Array:
@@ -160,7 +161,8 @@ def _spread(graph: Any, codes: Array, shares: Array) -> Array:
     votes = given
     for _ in range(ROUNDS):
         votes = ALPHA * (graph @ votes) + (1 - ALPHA) * given
-    return balanced(votes.astype(np.float64), shares)
+    answer: Array = balanced(votes.astype(np.float64), shares)
+    return answer
 
 
 def _asked(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array, Array]:

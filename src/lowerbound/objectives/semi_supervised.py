@@ -146,6 +146,7 @@ class SemiSupervised(ELBO):
     def lesson(self, model: SemiSupervisedVariationalAutoencoder, batch: Batch) -> Tensor:
         """C + g G + c T, nats."""
         labeled = self._labeled(batch)
+        assert labeled.label is not None
         loss = F.cross_entropy(self._seen_perturbed(model, labeled), labeled.label)
         hidden = (
             torch.ones(len(batch), dtype=torch.bool) if batch.label is None else batch.label < 0
@@ -167,8 +168,9 @@ class SemiSupervised(ELBO):
         """Move the teacher's weights towards the classifier's."""
         if self.teacher is None:
             return
-        own, student = list(self.teacher.parameters()), list(self._student[0].parameters())
-        torch._foreach_lerp_(own, student, 1 - DECAY)
+        student = self._student[0]
+        for own, other in zip(self.teacher.parameters(), student.parameters(), strict=True):
+            own.lerp_(other, 1 - DECAY)
 
     @property
     def _fading(self) -> Tensor:
@@ -189,7 +191,8 @@ class SemiSupervised(ELBO):
 
     def _labeled(self, batch: Batch) -> Batch:
         """Some of the labeled rows: all where they are few."""
-        assert self.labeled_x is not None and self.labeled_label is not None
+        assert self.labeled_x is not None
+        assert self.labeled_label is not None
         count = len(self.labeled_label)
         index = torch.arange(count) if count <= LABELED else torch.randperm(count)[:LABELED]
         index = index.to(self.labeled_label.device)
