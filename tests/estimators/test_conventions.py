@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from lowerbound import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA
+from lowerbound import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA, SemiSupervisedVAE
 from lowerbound.assembly import ModelOptions
 from lowerbound.fitting import FitOptions
 from lowerbound.training import TrainingOptions
@@ -24,6 +24,7 @@ ESTIMATORS = [
     ConditionalVAE(epochs=5),
     Autoencoder(epochs=5),
     ProbabilisticPCA(),
+    SemiSupervisedVAE(epochs=120),
 ]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 
@@ -91,6 +92,6 @@ def test_fitting_and_using_leaves_global_random_state(
     fitted: Any = clone(estimator).fit(X, np.arange(20) % 2)
     fitted.transform(X)
     fitted.reconstruct(X, return_std=True)
-    fitted.score(X)
+    fitted.score(X, np.arange(20) % 2)
     if not isinstance(estimator, Autoencoder):
         fitted.sample(3)

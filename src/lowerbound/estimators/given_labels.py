@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from lowerbound.errors import DataError
@@ -14,7 +15,7 @@ from lowerbound.estimators.labels import as_labels
 
 
 def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
-    """(labels (rows,), which are known (rows,)).
+    """(the labels that are known (known,), where they are (rows,)).
 
     Unlabeled are: the number -1 among numbers; None, NaN, pandas' NA and empty text among other
     values; with an ``unlabeled_value`` that one instead of -1.
@@ -26,23 +27,31 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
     Warns:
         UserWarning: -1 is one of two numbers, and so a class.
     """
-    labels = as_labels(y)
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    labels = _numbers_as_such(as_labels(y))
     if labels.dtype.kind in "biuf":
         known = _known_numbers(labels, unlabeled_value)
     else:
-        missing = [value is None or _blank(value) for value in labels.tolist()]
-        known = ~np.array(missing, bool)
+        known = ~np.array([_blank(value) for value in labels.tolist()], bool)
         if unlabeled_value is not None:
             known &= np.array([value != unlabeled_value for value in labels.tolist()], bool)
-    if not len(labels):
-        raise DataError("the data has 0 samples")
     if not known.any():
         raise DataError(
             f"no row has a label: all {len(labels):,} values of y mean unlabeled; label some rows "
             "of each class"
         )
-    check_classification_targets(labels[known])
-    return labels, known
+    found = _numbers_as_such(labels[known])
+    check_classification_targets(found)
+    return found, known
+
+
+def _numbers_as_such(labels: Array) -> Array:
+    """An array of objects that are all numbers as an array of numbers; any other as it is."""
+    values = labels.tolist()
+    if labels.dtype != object or not all(isinstance(value, int | float) for value in values):
+        return labels
+    return np.array(values)
 
 
 def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
@@ -70,5 +79,7 @@ def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
 
 
 def _blank(value: Any) -> bool:
-    text = value.strip() if isinstance(value, str) else str(value)
-    return text in ("", "nan", "<NA>", "NaT") if not isinstance(value, str) else text == ""
+    """Whether a label that is no number says nothing."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or str(value) in ("nan", "<NA>", "NaT")

@@ -135,9 +135,8 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
         dataset = inputs.learn(self, X, label=y if named else None, options=self._data_options())
         given: Array | None = None
         if not named:
-            labels, known = given_labels(y, self.unlabeled_value)
-            dataset = _with_labels(dataset, labels, known)
-            given = labels[known]
+            given, known = given_labels(y, self.unlabeled_value)
+            dataset = _with_labels(dataset, given, known)
         require_labels(dataset)
         self._fit(dataset)
         if given is not None:
@@ -276,9 +275,9 @@ def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:
     Raises:
         DataError: there is not one for each row.
     """
-    if len(labels) != len(dataset):
-        raise DataError(f"{len(dataset):,} rows of X but {len(labels):,} labels in y")
-    codes, names = encode_labels(labels[known])
+    if len(known) != len(dataset):
+        raise DataError(f"{len(dataset):,} rows of X but {len(known):,} labels in y")
+    codes, names = encode_labels(labels)
     label = torch.full((len(dataset),), UNKNOWN)
     label[torch.from_numpy(known)] = codes
     return replace(dataset, label=label, schema=replace(dataset.schema, class_names=names))

@@ -1,0 +1,129 @@
+"""Few labels by scikit-learn's conventions: what counts as one, and what is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound import VAE, SemiSupervisedVAE
+from lowerbound.errors import DataError, OptionError
+from lowerbound.estimators.given_labels import given_labels
+
+ROWS = 120
+TRUE = np.arange(ROWS) % 2
+X = np.random.default_rng(0).normal(size=(ROWS, 3)) + 3 * TRUE[:, None]
+FEW = np.where(np.arange(ROWS) < 10, TRUE, -1)
+
+
+def small(**changes: Any) -> SemiSupervisedVAE:
+    return SemiSupervisedVAE(latent_dim=2, epochs=40, random_state=0, **changes)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SemiSupervisedVAE:
+    return small().fit(X, FEW)
+
+
+def test_ten_labels_tell_two_clouds_apart(fitted: SemiSupervisedVAE) -> None:
+    assert (fitted.predict(X) == TRUE).mean() > 0.97
+    assert fitted.classes_.tolist() == [0, 1]
+    probability = fitted.predict_proba(X)
+    assert np.abs(probability.sum(1) - 1).max() < 1e-12
+
+
+def test_given_labels_are_kept(fitted: SemiSupervisedVAE) -> None:
+    wrong = FEW.copy()
+    wrong[:2] = 1 - TRUE[:2]
+    model = small().fit(X, wrong)
+    assert (model.transduction_[:10] == wrong[:10]).all()
+    assert (model.label_distributions_[:10] == np.eye(2)[wrong[:10]]).all()
+    assert np.abs(model.label_distributions_.sum(1) - 1).max() < 1e-12
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan, pd.NA, ""])
+def test_text_may_be_missing_in_any_way(unknown: Any, fitted: SemiSupervisedVAE) -> None:
+    y = np.array(["no", "yes"], object)[TRUE]
+    y[10:] = unknown
+    model = small().fit(X, y)
+    assert model.classes_.tolist() == ["no", "yes"]
+    # the codes are the same, so the answers are
+    assert np.array_equal(model.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_declared_value_means_unlabeled(fitted: SemiSupervisedVAE) -> None:
+    for value in (7, float("nan")):
+        y = np.where(FEW >= 0, FEW.astype(float), value)
+        model = small(unlabeled_value=value).fit(X, y)
+        assert np.array_equal(model.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_minus_one_and_one_alone_are_classes_and_the_count_is_named() -> None:
+    with pytest.warns(UserWarning, match="of 3 rows"):
+        labels, known = given_labels([1, -1, 1, -1, -1])
+    assert known.all()
+    assert labels.tolist() == [1, -1, 1, -1, -1]
+    assert given_labels([1, -1, 1], unlabeled_value=-1)[1].tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.full(ROWS, -1), "no row has a label"),
+        (np.where(FEW == 1, -1, FEW), "of one class"),
+        (FEW[:-1], "119 labels"),
+        (np.where(FEW >= 0, FEW, np.nan), "y holds NaN"),
+        (np.linspace(0.1, 0.9, ROWS), "continuous"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(y: Any, message: str) -> None:
+    with pytest.raises((DataError, ValueError), match=message):
+        small().fit(X, y)
+
+
+def test_an_unsure_answer_is_no_answer(fitted: SemiSupervisedVAE) -> None:
+    between = np.full((1, 3), 1.5)
+    least = float(fitted.predict_proba(between).max()) + 1e-6
+    fitted.abstain_below = least
+    try:
+        assert fitted.predict(between).tolist() == [-1]
+        assert fitted.predict(np.full((1, 3), 5.0)).tolist() == [1]
+    finally:
+        fitted.abstain_below = 0.0
+
+
+def test_rows_of_a_class_are_made(fitted: SemiSupervisedVAE) -> None:
+    low, high = (fitted.sample(200, y=label, random_state=0).mean() for label in (0, 1))
+    assert low < 1.0
+    assert high > 2.0
+    with pytest.raises(OptionError, match="unknown class"):
+        fitted.sample(2, y=2)
+
+
+def test_codes_hold_the_class_and_the_style(fitted: SemiSupervisedVAE) -> None:
+    codes = fitted.transform(X)
+    assert codes.shape == (ROWS, 4)
+    np.testing.assert_allclose(codes[:, :2], fitted.predict_proba(X), atol=1e-6)
+    assert fitted.inverse_transform(codes).shape == X.shape
+
+
+def test_a_saved_model_says_the_same(fitted: SemiSupervisedVAE, tmp_path: Path) -> None:
+    model = small(stacked=True, folds=2).fit(X, FEW)
+    assert float(model.model_.temperature) != 1.0
+    model.save(tmp_path / "m.lb")
+    back = SemiSupervisedVAE.load(tmp_path / "m.lb")
+    assert back.stacked
+    assert np.array_equal(back.predict_proba(X), model.predict_proba(X))
+
+
+def test_features_of_one_vae_serve_several_fits() -> None:
+    vae = VAE(3, network="mlp", posterior="gaussian", epochs=30, random_state=0).fit(X)
+    model = small(stacked=True, features=vae).fit(X, FEW)
+    for name, weight in vae.model_.encoder.state_dict().items():
+        assert (weight == model.model_.encoder.state_dict()[name]).all()
+    np.testing.assert_allclose(model.transform(X), vae.transform(X), rtol=1e-6)
+    with pytest.raises(DataError, match="in other units"):
+        small(stacked=True, features=vae).fit(2 * X, FEW)

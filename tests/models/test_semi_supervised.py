@@ -1,0 +1,275 @@
+"""The class as one more latent: against brute force, and a mixture that is solved on paper."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, Normal, OneHotCategorical, kl_divergence
+
+from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.data import Dataset, load
+from lowerbound.divergence import closed_form_kl
+from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.evaluation.likelihood import score
+from lowerbound.likelihoods import Gaussian
+from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
+from lowerbound.objectives import SemiSupervised
+from lowerbound.objectives.elbo import ELBO
+from lowerbound.priors import StandardNormal
+from lowerbound.trace import Batch, Draw, Every, Mean
+
+CLASSES, ROWS, FEATURES = 3, 24, 5
+
+
+def labeled_rows(seed: int = 0) -> Dataset:
+    """Vectors of three classes, every second one without its label."""
+    generator = torch.Generator().manual_seed(seed)
+    label = torch.arange(ROWS) % CLASSES
+    x = torch.randn(ROWS, FEATURES, generator=generator, dtype=torch.float64)
+    data = load((x + label.unsqueeze(1)).numpy()).with_labels(label.numpy())
+    hidden = torch.where(torch.arange(ROWS) % 2 == 0, data.label, -1)
+    return Dataset(data.schema, data.x, label=hidden)
+
+
+def built(stacked: bool, seed: int = 0) -> tuple[SemiSupervisedVariationalAutoencoder, Dataset]:
+    data = labeled_rows()
+    torch.manual_seed(seed)
+    options = ModelOptions(
+        model="semi_supervised",
+        latent_dim=2,
+        network="mlp",
+        network_options={"hidden": [8]},
+        model_options={"stacked": stacked, "hidden": [8], "feature_dim": 4},
+    )
+    model = assemble(data.schema, options)
+    initialize(model, data)
+    assert isinstance(model, SemiSupervisedVariationalAutoencoder)
+    return model.double(), data
+
+
+def by_hand(model: Any, x: Tensor, c: int, z: Tensor | None = None) -> Tensor:
+    """L(x, y = c) with every latent at its mean, written out from the networks alone."""
+    y = torch.eye(CLASSES, dtype=x.dtype)[c].expand(len(x), -1)
+
+    def normal(numbers: Tensor) -> Normal:
+        loc, raw = numbers.chunk(2, 1)
+        return Normal(loc, torch.exp(7 * torch.tanh(raw / 14)))
+
+    def kl(q: Normal) -> Tensor:
+        unit = Normal(torch.zeros_like(q.loc), torch.ones_like(q.loc))
+        return kl_divergence(q, unit).sum(1)
+
+    log_prior = torch.log_softmax(model.log_prior, 0)[c]  # float32 sums to one but for rounding
+    if model.between is None:
+        q = normal(model.encoder(x, y))
+        numbers = model.decoder(q.loc, y)
+        rate = kl(q)
+    else:
+        first = normal(model.encoder(x, None))
+        q = normal(model.between.encoder(first.loc, y))
+        expected = normal(model.between.decoder(q.loc, y))
+        ratio = first.log_prob(first.loc) - expected.log_prob(first.loc)
+        numbers, rate = model.decoder(first.loc, None), kl(q) + ratio.sum(1)
+    fit: Tensor = model.likelihood(numbers.unsqueeze(0)).log_prob(x).squeeze(0)
+    return fit + log_prior - rate
+
+
+def objective(**options: Any) -> SemiSupervised:
+    made = SemiSupervised(**options).double()
+    made.choose = Mean()
+    return made
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_the_bound_is_brute_force_over_the_classes(stacked: bool) -> None:
+    model, data = built(stacked)
+    batch = data.all()
+    assert batch.x is not None
+    assert data.label is not None
+    joint = torch.stack([by_hand(model, batch.x, c) for c in range(CLASSES)])
+    q = torch.softmax(model.classifier(batch.x, None), 1).T
+    unlabeled = (q * (joint - torch.log(q))).sum(0)
+    labeled = joint.gather(0, data.label.clamp_min(0).unsqueeze(0)).squeeze(0)
+    expected = torch.where(data.label >= 0, labeled, unlabeled)
+    bound = objective()(model, batch)
+    torch.testing.assert_close(bound.value, expected.detach(), rtol=1e-12, atol=1e-10)
+    torch.testing.assert_close(bound.value, -bound.distortion - bound.rates.sum(0))
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_without_the_classifiers_weight_the_loss_is_the_bound(stacked: bool) -> None:
+    model, data = built(stacked)
+    own = objective(classifier=0.0)
+    own.prepare(model, data)
+    bound = own.train()(model, data.all())
+    torch.testing.assert_close(bound.loss.detach(), -bound.value.mean())
+    assert own.teacher is None
+    assert own.targets is None
+
+
+def test_with_every_label_it_is_the_supervised_objective() -> None:
+    model, data = built(False)
+    label = torch.arange(ROWS) % CLASSES
+    data = Dataset(data.schema, data.x, label=label)
+    own = objective(noise=0.0, classifier=7.0)
+    own.prepare(model, data)
+    batch = data.all()
+    assert batch.x is not None
+    joint = torch.stack([by_hand(model, batch.x, c) for c in range(CLASSES)])
+    labeled = joint.gather(0, label.unsqueeze(0)).mean()
+    entropy = nn.functional.cross_entropy(model.classifier(batch.x, None), label)
+    loss = own.train()(model, batch).loss
+    torch.testing.assert_close(loss, 7 * entropy - labeled, rtol=1e-12, atol=1e-10)
+
+
+def test_permuted_class_codes_permute_columns_only() -> None:
+    model, data = built(False)
+    other, _ = built(False)
+    order = torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        last = other.classifier.layers[-1]
+        last.weight.copy_(last.weight[order])
+        last.bias.copy_(last.bias[order])
+        other.log_prior.copy_(other.log_prior[order])
+        for network, start in ((other.encoder, FEATURES), (other.decoder, 2)):
+            weight = network.layers[0].weight
+            weight[:, start:] = weight[:, start:][:, order]
+    renamed = torch.argsort(order)[data.label.clamp_min(0)]
+    label = torch.where(data.label >= 0, renamed, -1)
+    batch, same = data.all(), Dataset(data.schema, data.x, label=label).all()
+    values = [objective()(m, b).value for m, b in ((model, batch), (other, same))]
+    torch.testing.assert_close(values[0], values[1], rtol=1e-12, atol=1e-12)
+    columns = [m.class_posterior(batch).probs for m in (model, other)]
+    torch.testing.assert_close(columns[0][..., order], columns[1])
+
+
+class OfClass(nn.Module):
+    """Numbers that depend on the class alone."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(numbers)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        return condition @ self.numbers
+
+
+class Discriminant(nn.Module):
+    """Logits of the exact p(y | x) of Gaussians of one width around ``centers``."""
+
+    def __init__(self, centers: Tensor, scale: float, log_prior: Tensor) -> None:
+        super().__init__()
+        self.centers, self.scale, self.log_prior = centers, scale, log_prior
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        apart = (x.unsqueeze(1) - self.centers).square().sum(2)
+        return self.log_prior - apart / (2 * self.scale**2)
+
+
+def test_with_the_exact_posterior_the_bound_is_the_density_of_the_mixture() -> None:
+    centers = torch.tensor([[0.0, 0.0], [2.0, 1.0], [-1.0, 3.0]], dtype=torch.float64)
+    log_prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
+    scale = 0.8
+    likelihood = Gaussian((2,), scale="fixed", tau=scale)
+    model = SemiSupervisedVariationalAutoencoder(
+        Discriminant(centers, scale, log_prior),
+        OfClass(torch.zeros(3, 4)),
+        StandardNormal(2),
+        OfClass(centers.clone()),
+        likelihood,
+        classes=3,
+    ).double()
+    model.log_prior.copy_(log_prior)
+    x = torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    each = Normal(centers.unsqueeze(1), scale).log_prob(x).sum(2)
+    exact = torch.logsumexp(each + log_prior.unsqueeze(1), 0)
+    bound = SemiSupervised().double()(model, Batch(x))
+    torch.testing.assert_close(bound.value, exact, rtol=1e-12, atol=1e-10)
+
+
+def test_every_class_is_taken_with_its_probability() -> None:
+    model, data = built(False)
+    every = Every()
+    trace = model(data.all(), every)
+    assert trace.steps[0].z.shape == (CLASSES, ROWS, CLASSES)
+    assert trace.steps[1].z.shape == (CLASSES, ROWS, 2)
+    torch.testing.assert_close(
+        torch.logsumexp(every.log_weights(trace), 0), torch.zeros(ROWS, dtype=torch.float64)
+    )
+
+
+def test_rates_of_classes_are_those_of_their_indices() -> None:
+    q, p = torch.randn(1, 7, 4), torch.randn(1, 1, 4)
+    one_hot = closed_form_kl(OneHotCategorical(logits=q), OneHotCategorical(logits=p))
+    expected = kl_divergence(Categorical(logits=q), Categorical(logits=p))
+    assert one_hot is not None
+    torch.testing.assert_close(one_hot, expected)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_drawn_bounds_agree_with_the_marginalized_one(stacked: bool) -> None:
+    """Both are bounds of one number; with many draws of everything they meet on average."""
+    model, data = built(stacked)
+    unlabeled = Dataset(data.schema, data.x)
+    torch.manual_seed(0)
+    own = SemiSupervised(samples=1).double()
+    values = torch.stack([own(model, unlabeled.all()).value for _ in range(400)]).mean(0)
+    with torch.no_grad():
+        trace = model(unlabeled.all(), Draw(20_000))
+        likelihood = trace.likelihood.log_prob(unlabeled.all().x)
+        drawn = likelihood - sum(step.log_ratio() for step in trace.steps)
+    assert math.isclose(float(values.mean()), float(drawn.mean()), abs_tol=0.05)
+    scores = score(model, unlabeled, samples=64, seed=0)
+    assert (
+        float(scores.bound.mean())
+        > float(values.mean()) + float(unlabeled.log_jacobian(mass=False).mean()) - 0.05
+    )
+
+
+def test_a_class_that_is_asked_for_is_made() -> None:
+    model, _ = built(False)
+    told = torch.eye(CLASSES, dtype=torch.float64)
+    trace = model.imagine(Batch(condition=told), Draw(4))
+    torch.testing.assert_close(trace.steps[0].z, told.expand(4, -1, -1))
+
+
+def test_hidden_labels_are_refused_where_there_are_none() -> None:
+    model, data = built(False)
+    for label in (None, torch.full((ROWS,), -1)):
+        with pytest.raises(DataError, match="no row has a label"):
+            SemiSupervised().prepare(model, Dataset(data.schema, data.x, label=label))
+    with pytest.raises(DataError, match=r"of one class \(1\)"):
+        SemiSupervised().prepare(
+            model, Dataset(data.schema, data.x, label=torch.tensor([1, *[-1] * (ROWS - 1)]))
+        )
+
+
+def test_a_model_of_two_classes_at_least() -> None:
+    data = labeled_rows()
+    unnamed = load(data.x.numpy())
+    with pytest.raises(OptionError, match="labels of none"):
+        assemble(unnamed.schema, ModelOptions(model="semi_supervised"))
+    for wrong in ({"network": "tabular"}, {"posterior": "full"}, {"prior": "vamp"}):
+        with pytest.raises(OptionError):
+            assemble(data.schema, ModelOptions(model="semi_supervised", **wrong))
+
+
+def test_drawing_the_class_in_training_is_refused() -> None:
+    model, data = built(False)
+    with pytest.raises(UnsupportedError, match="enumerate"):
+        ELBO().double()(model, data.all())
+
+
+def test_a_model_without_classes_has_the_elbo() -> None:
+    data = labeled_rows()
+    model = assemble(data.schema, ModelOptions(latent_dim=2, network="mlp")).double()
+    assert isinstance(model, VariationalAutoencoder)
+    torch.manual_seed(3)
+    found = SemiSupervised().double()(model, data.all()).value
+    torch.manual_seed(3)
+    torch.testing.assert_close(found, ELBO().double()(model, data.all()).value)
