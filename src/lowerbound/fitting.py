@@ -59,7 +59,8 @@ def fit(
     Args:
         dataset: training data; a share of it (``options.training.validation``) is held out for
             early stopping.
-        options: defaults are chosen from the data.
+        options: defaults are chosen from the data; a model of classes is given its own objective
+            in place of the ELBO, which cannot train it.
         folder: where checkpoints go; None keeps none.
         resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
@@ -67,6 +68,8 @@ def fit(
         start: given the model before the first update, to start parts of it from elsewhere.
     """
     options = options or FitOptions()
+    if options.model.model == "semi_supervised" and options.objective == FitOptions.objective:
+        options = replace(options, objective="semi_supervised")
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
     chosen = resolve(dataset.schema, options.model)

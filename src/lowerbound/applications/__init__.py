@@ -55,6 +55,9 @@ APPLICATIONS.register("denoise")(
 APPLICATIONS.register("detect")(
     Listing("lowerbound.applications.anomaly", "find the odd rows, say how odd and why")
 )
+APPLICATIONS.register("classify")(
+    Listing("lowerbound.applications.labels", "name the classes of rows, and which to label next")
+)
 APPLICATIONS.register("compress")(
     Listing("lowerbound.applications.compression", "write rows as a small file")
 )
