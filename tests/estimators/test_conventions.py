@@ -24,7 +24,7 @@ ESTIMATORS = [
     ConditionalVAE(epochs=5),
     Autoencoder(epochs=5),
     ProbabilisticPCA(),
-    SemiSupervisedVAE(epochs=120),
+    SemiSupervisedVAE(epochs=60, learning_rate=0.01),
 ]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 

@@ -45,7 +45,6 @@ class ClassifyRequest:
     abstain: float = option(0.0, "probability below which a row is given no class")
     ask: int = option(10, "so many rows that are worth labeling next")
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
-    seed: int = option(0, "of no effect: nothing is drawn")
 
 
 @dataclass(frozen=True)

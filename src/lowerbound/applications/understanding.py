@@ -47,7 +47,7 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
         return [*lines, "      of each block of pixels; networks and likelihood are its own"]
     network = f"      network {chosen.network}"
     if asked.network == AUTO:
-        network += f" ({_why_network(schema)})"
+        network += f" ({_why_network(schema, chosen.network)})"
     likelihood = f"      likelihood {chosen.likelihood}"
     if asked.likelihood == AUTO:
         likelihood += f" ({_why_likelihood(schema, chosen.likelihood)})"
@@ -86,10 +86,10 @@ def _told(chosen: ModelOptions, schema: Schema) -> str:
     return f", told the class ({len(schema.class_names)})" if chosen.conditional else ""
 
 
-def _why_network(schema: Schema) -> str:
+def _why_network(schema: Schema, network: str) -> str:
     if schema.kind == "audio":
         return "sound goes by frames"
-    if schema.mixed or schema.missing:
+    if network == "tabular":
         return "starts as factor analysis, whatever is missing"
     if schema.kind != "images":
         return "columns have no neighbors"
