@@ -77,7 +77,12 @@ def test_every_model_on_every_kind_of_data(model: str, raw: object) -> None:
         with pytest.raises(OptionError, match="for pictures"):
             fit(load(raw), options(model=model))
         return
-    fitted = fit(load(raw), options(model=model))
+    data = load(raw)
+    if model == "semi_supervised":
+        with pytest.raises(OptionError, match="labels of none"):
+            fit(data, options(model=model))
+        data = data.with_labels([("a", "b", None)[row % 3] for row in range(len(data))])
+    fitted = fit(data, options(model=model))
     assert not fitted.model.training
     assert fitted.options.model.network in NETWORKS
 
