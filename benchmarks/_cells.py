@@ -141,7 +141,10 @@ def spent(folder: Path) -> Iterator[dict[str, float]]:
 
 
 def fit_on(
-    folder: Path, training: Dataset, options: FitOptions, start: Model | None = None
+    folder: Path,
+    training: Dataset,
+    options: FitOptions,
+    start: Callable[[Model], None] | None = None,
 ) -> tuple[Fitted, dict[str, float]]:
     """Fit, from where an earlier run in ``folder`` stopped, and the seconds of all runs."""
     with spent(folder) as clock:

@@ -21,7 +21,7 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from lowerbound.evaluation.distances import frechet_distance, kernel_distance
 from lowerbound.evaluation.estimate import Estimate
 from lowerbound.evaluation.feature_network import FeatureNetwork, fit_feature_network
 from lowerbound.fitting import Fitted, fit
+from lowerbound.warm_start import start_from_model
 
 NAME = "texture"
 FIGURE = "texture.png"
@@ -94,7 +95,9 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     folder = Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
     rows = tiles(train)
     before = plain(name, held_out, rows)
-    fitted, clock = fit_on(folder, rows, cell.options(), start=before.model)
+    fitted, clock = fit_on(
+        folder, rows, cell.options(), start=partial(start_from_model, other=before.model)
+    )
     codecs = {ADVERSARIAL: make_codec(fitted, rows), PLAINLY: make_codec(before, rows)}
     written: dict[str, list[tuple[int, Array]]] = {form: [] for form in (*codecs, *available())}
     for picture in test:
@@ -260,7 +263,9 @@ def quick(seed: int) -> None:
     rows = tiles(train[-1:]).thinned(32)
     before = fit(rows, replace(PLAIN["fold_0"], epochs=1, batch_size=8, seed=seed).options())
     options = replace(CELLS["fold_0"], epochs=1, batch_size=8, seed=seed).options()
-    codec = make_codec(fit(rows, options, start=before.model), rows)
+    codec = make_codec(
+        fit(rows, options, start=partial(start_from_model, other=before.model)), rows
+    )
     with tempfile.TemporaryDirectory() as folder:
         one = write_one(codec, test[0][:128, :128], Path(folder) / "x.lbz", _Budget(1_500))
     print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -49,6 +51,6 @@ def test_a_fit_goes_on_from_a_model() -> None:
         ModelOptions("vae", 4, network="mlp", network_options={"hidden": [16]}), training=settings
     )
     start = built(4, 16, 5)
-    found = fit(digits, options, start=start).model.state_dict()
+    found = fit(digits, options, start=partial(start_from_model, other=start)).model.state_dict()
     for name, value in start.state_dict().items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.training import Interrupted
+from lowerbound.warm_start import start_from_model
 
 NOT_REMEMBERED = ("output", "resume", "overwrite")
 
@@ -202,7 +204,7 @@ def _train(
     reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
     start = None
     if request.start is not None:
-        start = model_folder.read(Path(request.start)).model
+        start = partial(start_from_model, other=model_folder.read(Path(request.start)).model)
         reporter.say(f"start: the weights of {request.start}, where names and sizes agree")
 
     def publish(fitted: Fitted) -> None:
