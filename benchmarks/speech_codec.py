@@ -3,7 +3,8 @@
 Spoken digits at 8,000 samples per second; the 300 test clips (129 s) are joined, and every codec
 gets the same signal. Bytes are payload: packets of the codecs of telephones, the chunk of codes of
 our file. One fit serves both rates: fewer bits are fewer codebooks. Measures are defined in
-``_speech.py``; choices were made on takes 5 to 9, which are learned from for the figures.
+``lowerbound.evaluation.sound_measures``; choices were made on takes 5 to 9, which are learned from
+for the figures.
 
     python benchmarks/speech_codec.py --cell all_speakers   fit, write a file, read it, measure
     python benchmarks/speech_codec.py --list                what there is, and what is done
@@ -119,9 +120,8 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         "commit": commit(),
     }
     for telephone in TELEPHONES:
-        answer["telephones"][telephone.title] = judge.answer(
-            *telephone.payload_and_sound(judge.original)
-        )
+        call = telephone.encoded(judge.original, RATE)
+        answer["telephones"][telephone.title] = judge.answer(len(call), call.heard())
     print(json.dumps(answer, indent=1), flush=True)
     if not held_out:
         place = RESULTS / NAME / f"{name}.json"

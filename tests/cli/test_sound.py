@@ -1,13 +1,21 @@
-"""Sound from the command line: fit, compress, decompress, reconstruct, sample."""
+"""Sound from the command line: fit, compress, decompress, compare, reconstruct, sample."""
 
 from __future__ import annotations
 
+import base64
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from lowerbound.data.audio import read_clips, read_wav, write_wav
+from lowerbound.coding.container import open_container
+from lowerbound.coding.sound_codes import SoundCoder
+from lowerbound.data.audio import read_clips, read_wav, wav_file, write_wav
+from lowerbound.evaluation.sound_measures import log_mel_distance, si_sdr
+from lowerbound.model_folder import read
 from tests.cli.conftest import Run, fitted
 from tests.coding.small_sound import RATE, clips
 
@@ -79,10 +87,64 @@ def test_rows_of_sound_are_written(run: Run, model: Path, sounds: Path, tmp_path
     assert run("evaluate", model, sounds, "--samples", "2").code == 0
 
 
+def test_sound_is_compared_with_telephones(
+    run: Run, model: Path, sounds: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("av", reason="pip install 'lowerbound[sound]'")
+    page = tmp_path / "new" / "page.html"
+    report = run("compare", model, sounds, "-o", page, "--json").object
+    assert (report["clips"], report["sound_seconds"]) == (4, pytest.approx(2320 / RATE))
+    assert report["left_out"] == []
+    told = [(rate["codebooks"], rate["codec"]) for rate in report["rates"]]
+    codecs = ("lowerbound", "Opus 3k/60 ms", "AMR-NB 4.75")  # the fewest that these can
+    assert told == [(count, codec) for count in (4, 2) for codec in codecs]
+
+    fitted, original, ours = read(model), read_clips(sounds), report["rates"][0]
+    coder, signal = SoundCoder.of(fitted.model), torch.from_numpy(original.joined)
+    made = coder.signal(coder.codes(signal), len(signal)).numpy()
+    assert ours["si_sdr"] == pytest.approx(si_sdr(made, original.joined), abs=1e-3)
+    assert ours["log_mel"] == pytest.approx(log_mel_distance(made, original.joined, RATE), abs=1e-4)
+
+    text = page.read_text(encoding="utf-8")
+    sources = re.findall(r'src="([^"]*)"', text)
+    assert len(sources) == 4 * (1 + 2 + 2)  # clips x (itself, the model twice, two others)
+    first = sources[0].removeprefix("data:audio/wav;base64,")
+    assert base64.b64decode(first) == wav_file(original.samples[0], RATE)
+    assert f"<td>{ours['log_mel']:.3f}</td>" in text
+    assert not re.search(r"https?:|<link|<script", text)
+
+
+def test_payload_is_what_is_compared(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
+    """Of the file that compress writes, all but its header and four lengths, 7 bytes."""
+    assert run("compress", model, sounds, "-o", tmp_path / "x.lbz", "--codebooks", "3").code == 0
+    file = open_container(tmp_path / "x.lbz")
+    rates = run("compare", model, sounds, "--codebooks", "3", "--json").object["rates"]
+    assert {rate["codebooks"] for rate in rates} == {3}
+    ours = rates[0]
+    assert ours["bytes"] == file.size - file.overhead - 7
+    assert ours["kilobits_per_second"] == pytest.approx(ours["bytes"] * 8 / (2320 / RATE) / 1000)
+    assert ours["times_smaller"] == pytest.approx(2320 * 2 / ours["bytes"])
+
+
+def test_without_pyav_the_model_is_told_alone(
+    run: Run, model: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    found = run("compare", model, sounds)
+    assert found.code == 0
+    assert found.out.count("lowerbound  ") == 2
+    assert found.out.count("pip install 'lowerbound[sound]'") == 1
+
+
 def test_what_makes_no_sense(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
     mistakes = {
         ("compress", model, sounds, "-o", tmp_path / "x.lbz", "--part", "test"): "leave --part out",
         ("compress", model, tmp_path, "-o", tmp_path / "x.lbz"): "no .wav file and no folder",
+        ("compare", model, sounds, "--part", "test"): "leave --part out",
+        ("compare", model, sounds, "--codebooks", "9"): "the model has 4 codebooks",
+        ("compare", model, sounds, "-o", tmp_path / "x.txt"): "the page is written as NAME.html",
+        ("compare", model, tmp_path): "no .wav file and no folder",
+        ("compare", model, "digits"): "no .wav file and no folder",
         ("reconstruct", model, sounds, "-o", tmp_path / "x.png"): "sound is written as one .wav",
         ("reconstruct", model, "digits", "-o", tmp_path / "x.wav"): "no .wav file and no folder",
     }

@@ -19,6 +19,7 @@ from lowerbound.coding.sound import Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.coding.stack import constriction
 from lowerbound.data import audio
+from lowerbound.data.audio import Clips
 from lowerbound.data.images import OnError
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
@@ -74,11 +75,7 @@ def compress_sound(
         OptionError: there are not so many codebooks, or a part is asked for.
     """
     began = time.perf_counter()
-    if part != "all":
-        raise OptionError("sound is compressed clip by clip, whole: leave --part out")
-    constriction()  # named before any work is done, where it is missing
-    used = SoundCoder.of(fitted.model).levels(codebooks)
-    clips = audio.read_clips(data, fitted.schema.sample_rate, on_error)
+    clips, used = asked_clips(fitted, data, codebooks, on_error, part)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_clips(path, fitted.model, clips.samples, clips.rate, codebooks=used)
     file = open_container(path)
@@ -95,6 +92,21 @@ def compress_sound(
         codec=file.header.model_hash.hex(),
         seconds=time.perf_counter() - began,
     )
+
+
+def asked_clips(
+    fitted: Fitted, data: str, codebooks: int | None, on_error: OnError, part: str
+) -> tuple[Clips, int]:
+    """(the clips to compress, with how many codebooks).
+
+    Raises:
+        UnsupportedError, DataError, OptionError: as of ``compress_sound``.
+    """
+    if part != "all":
+        raise OptionError("sound is compressed clip by clip, whole: leave --part out")
+    constriction()  # named before any work is done, where it is missing
+    used = SoundCoder.of(fitted.model).levels(codebooks)
+    return audio.read_clips(data, fitted.schema.sample_rate, on_error), used
 
 
 def heard(model: Path, file: Container) -> Decoded:

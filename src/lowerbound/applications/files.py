@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lowerbound import durable
+from lowerbound.errors import OptionError
 
 
 @contextmanager
@@ -25,6 +26,18 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def page_path(output: str | None) -> Path | None:
+    """Where a page is to be written, if anywhere.
+
+    Raises:
+        OptionError: its name makes no sense.
+    """
+    page = None if output is None else Path(output)
+    if page is not None and page.suffix.lower() != ".html":
+        raise OptionError(f"{page}: the page is written as NAME.html")
+    return page
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
     "AVIF": {"speed": 6},
 }
 QUALITIES = range(101)  # where 0 is not known (JPEG) it means 1
+File = TypeVar("File", bound=Sized)
 
 
 def lossy_rivals(pictures: Array, target: int) -> Iterator[tuple[str, int, float, str]]:
@@ -50,13 +51,13 @@ def available() -> list[str]:
     return [form for form in FORMS if form == "JPEG" or features.check(form.lower())]
 
 
-def nearest(encode: Callable[[int], bytes], target: float) -> bytes:
+def nearest(encode: Callable[[int], File], target: float, qualities: range = QUALITIES) -> File:
     """The file whose size is nearest to ``target``, of those that ``encode`` makes by quality."""
     encode = cache(encode)
-    if len(encode(QUALITIES[0])) >= target:
-        return encode(QUALITIES[0])
-    place = bisect_left(QUALITIES, target, key=lambda quality: len(encode(quality)))
-    either = QUALITIES[max(place - 1, 0) : place + 1]
+    if len(encode(qualities[0])) >= target:
+        return encode(qualities[0])
+    place = bisect_left(qualities, target, key=lambda quality: len(encode(quality)))
+    either = qualities[max(place - 1, 0) : place + 1]
     return min(map(encode, either), key=lambda file: abs(len(file) - target))
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.bd_rate import FEWEST, Curve, bd_rate
 from lowerbound.applications.codecs import Codec
+from lowerbound.applications.files import page_path, write_text
 from lowerbound.applications.losses import psnr
 from lowerbound.applications.lossy_rivals import available, decode, encode, nearest
 from lowerbound.applications.picture_files import (
@@ -143,9 +143,7 @@ def compare_pictures(
     paths = picture_paths(data)
     if paths is None:
         raise DataError(f"{data}: a transform coder compares a picture or a folder of pictures")
-    page = None if output is None else Path(output)
-    if page is not None and page.suffix.lower() != ".html":
-        raise OptionError(f"{page}: the page is written as NAME.html")
+    page = page_path(output)
     constriction()  # named before any work is done, where it is missing
     codec: Codec | None = None
     found: list[dict[str, list[Rate]]] = []
@@ -160,7 +158,7 @@ def compare_pictures(
             shown.append((path.name, middle(picture)))
     rates = tuple(_together(found, sizes))
     if page is not None:
-        durable.write_text(page, _page(shown, found))
+        write_text(page, _page(shown, found))
     assert codec is not None
     named = None if page is None else str(page)
     return PictureComparison(len(found), rates, _saved(rates), named, invents(codec.model))

@@ -33,6 +33,7 @@ from lowerbound.applications.lossy_rivals import lossy_rivals
 from lowerbound.applications.picture_comparison import PictureComparison, compare_pictures
 from lowerbound.applications.picture_files import refuse_parts
 from lowerbound.applications.rows import eight_bit
+from lowerbound.applications.sound_comparison import SoundComparison, compare_sound
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.container import open_container
 from lowerbound.coding.row_kinds import kind_of
@@ -58,11 +59,12 @@ class CompareRequest:
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
     seed: int = option(0, "of the bits, where grey values become bits")
     codebooks: int | None = option(
-        None, "of a model with several codebooks, how many to use (default: all)"
+        None,
+        "of a model with several codebooks, how many to use (default: all; of sound also half)",
     )
     output: str | None = option(
         None,
-        "of pictures by a transform coder: a page NAME.html to look at",
+        "of pictures by a transform coder, and of sound: a page NAME.html to look at or listen to",
         short="-o",
         metavar="OUT",
     )
@@ -129,20 +131,25 @@ class CompareReport(Report):
 
 def compare(
     request: CompareRequest, reporter: Reporter, fitted: Fitted | None
-) -> CompareReport | PictureComparison:
+) -> CompareReport | PictureComparison | SoundComparison:
     """Size of the rows by the model and by codecs that everybody has, which lose nothing; where the
     model loses something, by codecs that do too.
 
     Raises:
-        UnsupportedError: a part of the model has no exact form.
+        UnsupportedError: a part of the model has no exact form, or it does not code sound.
         DataError: the data is not of the kind that the model was fitted on.
     """
+    folder, data = named_first(request.model, request.data)
     if fitted is None or isinstance(fitted.model, TransformCoder):
         refuse_parts(request.part, request.codebooks)
-        folder, data = named_first(request.model, request.data)
         return compare_pictures(data, request.output, folder, request.on_error, reporter, fitted)
+    if fitted.schema.kind == "audio":
+        asked = (data, request.output, request.codebooks, request.on_error, request.part)
+        return compare_sound(fitted, *asked, reporter)
     if request.output is not None:
-        raise OptionError("-o is for pictures by a transform coder; other comparisons are a table")
+        raise OptionError(
+            "-o is for pictures by a transform coder and for sound; other comparisons are a table"
+        )
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
     x, kind = units(dataset), kind_of(codec.model)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ Samples are amplitudes in [-1, 1], whatever the file stores. Channels are averag
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 from collections.abc import Sequence
@@ -208,9 +209,16 @@ def amplitudes(values: Array) -> Array:
 
 def write_wav(path: Path, samples: Array, rate: int) -> None:
     """Write amplitudes, (length,), as a .wav file of 16 bits; what is louder than 1 is clipped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with durable.replacing(path) as place:
+        place.write_bytes(wav_file(samples, rate))
+
+
+def wav_file(samples: Array, rate: int) -> bytes:
+    """What ``write_wav`` writes."""
     from scipy.io import wavfile
 
     whole = np.rint(np.asarray(samples, np.float64) * SIXTEEN_BIT)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with durable.replacing(path) as place:
-        wavfile.write(place, rate, whole.clip(-SIXTEEN_BIT, SIXTEEN_BIT - 1).astype(np.int16))
+    stream = io.BytesIO()
+    wavfile.write(stream, rate, whole.clip(-SIXTEEN_BIT, SIXTEEN_BIT - 1).astype(np.int16))
+    return stream.getvalue()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
@@ -51,6 +53,11 @@ class Structural(ELBO):
         bound = self.bound(trace, batch)
         mean, real = trace.likelihood.mean, batch.filled
         made = hidden_alike(mean.flatten(0, 1).to(real.dtype), batch.observed)
-        several = real.repeat(len(mean), 1, 1, 1)
-        alike = likeness(GREYS * several, GREYS * made, LEAST).mean()
+        several = real.repeat(len(mean), *(1,) * (real.dim() - 1))
+        alike = likeness(GREYS * _picture(several), GREYS * _picture(made), LEAST).mean()
         return replace(bound, loss=bound.loss + self.share * real[0].numel() * (1 - alike))
+
+
+def _picture(x: Tensor) -> Tensor:
+    """Rows as pictures; what has no sides is one line."""
+    return x if x.dim() == 4 else x.reshape(len(x), 1, 1, -1)
