@@ -294,7 +294,7 @@ def decode_rows(
     """
     stack = Stack(from_bytes(payload))
     parts: list[Tensor] = []
-    for group in reversed(list(plan.groups(rows))):
+    for group in plan.groups_back(rows):
         parts.append(pop_rows(model, group.size, stack, group.levels))
         if stack.bits < WORD * (plan.seed - 1):
             raise _another_stream()

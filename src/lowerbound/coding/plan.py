@@ -48,15 +48,26 @@ class Plan:
 
     def groups(self, rows: int) -> Iterator[Group]:
         """The groups of so many rows, in the order of pushing."""
+        for starts, levels in self._runs(rows):
+            yield from (_group(start, starts.step, levels, rows) for start in starts)
+
+    def groups_back(self, rows: int) -> Iterator[Group]:
+        """The same in the order of popping; how many rows a file claims takes no memory."""
+        for starts, levels in reversed(list(self._runs(rows))):
+            yield from (_group(start, starts.step, levels, rows) for start in reversed(starts))
+
+    def _runs(self, rows: int) -> Iterator[tuple[range, int]]:
+        """Where groups of one size begin, and their levels; a few dozen whatever the rows."""
         start = 0
         for levels, count in enumerate(self.ramp):
-            for row in range(start, min(start + count, rows)):
-                yield Group(slice(row, row + 1), levels)
+            yield range(start, min(start + count, rows)), levels
             start += count
         while start < rows:
-            size = max(1, min(start >> self.divisor, MOST_TOGETHER, rows - start))
-            yield Group(slice(start, start + size))
-            start += size
+            size = max(1, min(start >> self.divisor, MOST_TOGETHER))
+            more = rows if size == MOST_TOGETHER else (size + 1) << self.divisor
+            starts = range(start, min(more, rows), size)
+            yield starts, ALL
+            start = starts[-1] + size
 
     def beyond(self, other: Plan) -> Plan:
         """One that asks less of the stack than either: smaller groups, a longer ramp."""
@@ -67,3 +78,7 @@ class Plan:
     def to_bytes(self) -> bytes:
         """As varints."""
         return b"".join(map(varint.encode, (self.seed, self.divisor, *self.ramp)))
+
+
+def _group(start: int, size: int, levels: int, rows: int) -> Group:
+    return Group(slice(start, min(start + size, rows)), levels)
