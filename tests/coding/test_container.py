@@ -153,6 +153,7 @@ def test_the_numbers_of_kinds_stay() -> None:
         "vector_quantized": 3,
         "transform": 4,
         "audio": 5,
+        "bits_back_tiles": 6,
     }
     assert KINDS.keys().isdisjoint(RESERVED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -26,11 +27,17 @@ def model() -> Model:
     return export_integer(small_model("mlp", digits()), digits().thinned(100))
 
 
-@pytest.fixture(scope="module")
-def written(model: Model, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Three chunks of up to 8 rows."""
+SIZES = [(1, 1), (17, 31), (8, 8), (16, 24)]  # 1, 12, 1 and 6 tiles
+
+
+@pytest.fixture(scope="module", params=[[], SIZES], ids=["rows", "tiles"])
+def written(
+    model: Model, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> bytes:
+    """Three chunks of up to 8 rows; of tiles, one of sizes before."""
     path = tmp_path_factory.mktemp("files") / "x.lbz"
-    write_rows(path, model, digits().all().x[:20], chunk_rows=8)  # type: ignore[index]
+    x = digits().all().x[:20]  # type: ignore[index]
+    write_rows(path, model, x, sizes=request.param, chunk_rows=8)
     return path.read_bytes()
 
 
@@ -46,6 +53,17 @@ def test_rows_come_back(model: Model, tmp_path: Path, chunk_rows: int) -> None:
     assert len(file.header.chunks) == -(-20 // chunk_rows)
     assert torch.equal(read_rows(file, model), x)
     file.verify()
+
+
+def test_tiles_are_rows_behind_their_sizes(model: Model, tmp_path: Path) -> None:
+    x = digits().all().x[:20]  # type: ignore[index]
+    for name, sizes in (("rows", []), ("tiles", SIZES)):
+        write_rows(tmp_path / name, model, x, sizes=sizes, chunk_rows=8)
+        assert torch.equal(read_rows(open_container(tmp_path / name), model), x)
+    header, payloads = unpack((tmp_path / "tiles").read_bytes())
+    assert header.kind == "bits_back_tiles"
+    assert varint.decode_all(payloads[0]) == tuple(length for size in SIZES for length in size)
+    assert payloads[1:] == unpack((tmp_path / "rows").read_bytes())[1]
 
 
 def test_progress_counts_rows(model: Model, tmp_path: Path) -> None:
@@ -79,10 +97,14 @@ def test_noise_with_checksums_of_its_own_is_refused(model: Model, written: bytes
     header, payloads = unpack(written)
     rng = random.Random(1)
     for _ in range(20):
-        noise = [rng.randbytes(len(payload) - 1) + b"\x01" for payload in payloads]
-        chunks = [(payload, 0) for payload in noise]
+        chunks = [
+            (payload, zlib.crc32(payload))
+            if header.kind != KIND and not index
+            else (rng.randbytes(len(payload) - 1) + b"\x01", 0)
+            for index, payload in enumerate(payloads)
+        ]
         with pytest.raises(BitstreamError):
-            read(pack(KIND, header.model_hash, header.shape, header.settings, chunks), model)
+            read(pack(header.kind, header.model_hash, header.shape, header.settings, chunks), model)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +120,25 @@ def test_settings_that_make_no_sense_are_refused(
         (payload, entry.symbols_crc) for payload, entry in zip(payloads, header.chunks, strict=True)
     ]
     with pytest.raises(BitstreamError):
-        read(pack(KIND, header.model_hash, header.shape, spelled, chunks), model)
+        read(pack(header.kind, header.model_hash, header.shape, spelled, chunks), model)
+
+
+def test_rows_that_a_header_claims_take_no_memory(model: Model, written: bytes) -> None:
+    """A few bytes that promise 30 million rows, each put alone: refused at the first of them."""
+    header, payloads = unpack(written)
+    rows = 30_000_000
+    settings = b"".join(map(varint.encode, (rows, 2, 1, rows)))
+    chunks = [(payloads[-1], 0)]
+    if header.kind != KIND:
+        sizes = varint.encode(8) + varint.encode(8 * rows)
+        chunks.insert(0, (sizes, zlib.crc32(sizes)))
+    content = pack(header.kind, header.model_hash, (rows, 1, 8, 8), settings, chunks)
+    tracemalloc.start()
+    with pytest.raises(BitstreamError, match="what lies below"):
+        read(content, model)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
 
 
 def test_the_wrong_model_is_refused(written: bytes) -> None:
@@ -112,7 +152,7 @@ def test_a_shape_of_other_rows_is_refused(model: Model, written: bytes) -> None:
     chunks = [
         (payload, entry.symbols_crc) for payload, entry in zip(payloads, header.chunks, strict=True)
     ]
-    content = pack(KIND, header.model_hash, (20, 1, 8, 9), header.settings, chunks)
+    content = pack(header.kind, header.model_hash, (20, 1, 8, 9), header.settings, chunks)
     with pytest.raises(BitstreamError, match="rows of"):
         read(content, model)
 
@@ -129,5 +169,5 @@ def test_the_hash_is_of_names_types_and_values(model: Model) -> None:
 def test_symbols_are_summed_as_the_format_says(model: Model, written: bytes) -> None:
     x = digits().all().x[:8]  # type: ignore[index]
     expected = zlib.crc32(x.to(torch.int16).numpy().astype("<u2").tobytes())
-    assert unpack(written)[0].chunks[0].symbols_crc == expected
+    assert unpack(written)[0].chunks[-3].symbols_crc == expected
     assert container.MOST_SYMBOLS == 2**31

@@ -12,6 +12,7 @@ from lowerbound.coding.plan import ALL, MOST_TOGETHER, Plan
 @pytest.mark.parametrize("plan", [Plan(2, 1), Plan(2, 4), Plan(5, 1, (2, 0, 3))])
 def test_groups_follow_the_plan(plan: Plan, rows: int) -> None:
     found = list(plan.groups(rows))
+    assert list(plan.groups_back(rows)) == found[::-1]
     starts = [group.rows.start for group in found]
     assert starts == [0, *(group.rows.stop for group in found)][:-1]
     assert found[-1].rows.stop == rows

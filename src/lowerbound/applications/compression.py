@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from lowerbound.applications import audio_compression as sound, rows as written
+from lowerbound.applications import audio_compression as sound, rows as written, tiled_pictures
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_of
 from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
@@ -31,7 +31,7 @@ from lowerbound.applications.picture_files import (
     refuse_parts,
 )
 from lowerbound.applications.shipped import PHOTOGRAPHS
-from lowerbound.coding import transform
+from lowerbound.coding import picture_tiles, transform
 from lowerbound.coding.container import Container, open_container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.row_kinds import kind_of
@@ -176,7 +176,7 @@ class VerifyRequest:
 
 def compress(
     request: CompressRequest, reporter: Reporter, fitted: Fitted | None
-) -> CompressReport | PicturesReport | sound.SoundReport:
+) -> CompressReport | PicturesReport | tiled_pictures.TiledReport | sound.SoundReport:
     """Write rows as a file that loses nothing; as one of codes or coefficients where the model has
     them.
 
@@ -200,6 +200,11 @@ def compress(
         return sound.compress_sound(
             fitted, data, path, request.codebooks, request.on_error, request.part
         )
+    pictures = tiled_pictures.own_sizes(fitted, data, request.part)
+    if pictures is not None:
+        refuse_parts(request.part, request.codebooks)
+        place = Path(request.model)
+        return tiled_pictures.compress(fitted, place, pictures, path, request.on_error, reporter)
     began = time.perf_counter()
     dataset, codec = coded_rows(fitted, request, request.seed, reporter)
     x, kind = units(dataset), kind_of(codec.model)
@@ -242,10 +247,13 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         clips, files = sound.decompress_sound(folder, file, path)
         return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)
     codec = codec_for(folder, file.header.model_hash, file.name)
+    if file.header.kind == picture_tiles.KIND:
+        files = tiled_pictures.decompress(file, codec, path, advancing(reporter, "decompressing"))
+        return DecompressReport(len(files), files[:8], len(files), time.perf_counter() - began)
     written.check_suffix(path, codec.schema)
     x = decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
-    return DecompressReport(len(x), tuple(files[:8]), len(files), time.perf_counter() - began)
+    return DecompressReport(len(x), files[:8], len(files), time.perf_counter() - began)
 
 
 def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:

@@ -1,19 +1,21 @@
 """Rows in a file and back: streams of bits-back coding in a container.
 
 Settings of the kind ``bits_back``, each a varint: rows per chunk, and the plan's numbers. Chunks
-hold so many rows each, the last what is left.
+hold so many rows each, the last what is left. Rows that are tiles of pictures have a kind of their
+own, the same but for a chunk before: see ``lowerbound.coding.picture_tiles``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lowerbound.coding import container, varint
+from lowerbound.coding import container, picture_tiles, varint
 from lowerbound.coding.bits_back import (
     LEAST_SEED,
     Stream,
@@ -23,6 +25,7 @@ from lowerbound.coding.bits_back import (
 )
 from lowerbound.coding.container import Container
 from lowerbound.coding.header import HASH_BYTES
+from lowerbound.coding.picture_tiles import Size
 from lowerbound.coding.plan import MOST_DIVISOR, Plan
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
@@ -48,6 +51,7 @@ def write_rows(
     model: Model,
     x: Tensor,
     *,
+    sizes: Sequence[Size] = (),
     chunk_rows: int = CHUNK_ROWS,
     progress: Progress | None = None,
 ) -> None:
@@ -57,6 +61,7 @@ def write_rows(
         path: where to.
         model: in whole numbers.
         x: the rows, on the likelihood's levels.
+        sizes: of the pictures whose tiles the rows are; none: rows are rows.
         chunk_rows: rows of a stream, which pays for one start.
         progress: hears of rows done, and of all.
 
@@ -67,16 +72,23 @@ def write_rows(
     streams = _streams(model, x, chunk_rows, progress)
     settings = varint.encode(min(chunk_rows, len(x))) + streams[0].plan.to_bytes()
     chunks = [(stream.payload, stream.checksum) for stream in streams]
-    container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
+    if sizes:
+        listed = picture_tiles.pack_sizes(sizes)
+        chunks.insert(0, (listed, zlib.crc32(listed)))
+    kind = picture_tiles.KIND if sizes else KIND
+    container.write(path, kind, model_hash(model), tuple(x.shape), settings, chunks)
 
 
 def read_rows(file: Container, model: Model, progress: Progress | None = None) -> Tensor:
     """The rows of a file, (rows, *event), model units; nothing of them is believed unchecked.
 
+    Of pictures of any size they are the tiles.
+
     Raises:
         BitstreamError: it is damaged, of another kind or another model's.
     """
-    if file.header.kind != KIND:
+    tiled = file.header.kind == picture_tiles.KIND
+    if not tiled and file.header.kind != KIND:
         raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
     file.expect_model(model_hash(model))
     rows, *event = file.header.shape
@@ -84,9 +96,12 @@ def read_rows(file: Container, model: Model, progress: Progress | None = None) -
         raise BitstreamError(
             f"{file.name} claims rows of {event} numbers, which this model has not"
         )
-    chunk_rows, plan = _read_settings(file)
+    if tiled:
+        picture_tiles.read_sizes(file)
+    first = int(tiled)
+    chunk_rows, plan = _read_settings(file, first)
     parts = []
-    for index, start in enumerate(range(0, rows, chunk_rows)):
+    for index, start in enumerate(range(0, rows, chunk_rows), first):
         count = min(chunk_rows, rows - start)
         told = _told(progress, start, rows)
         part = decode_rows(model, file.payload(index), count, plan, told=told)
@@ -118,8 +133,8 @@ def _told(progress: Progress | None, before: int, rows: int) -> Callable[[int, i
     return lambda done, bits: progress(before + done, rows)
 
 
-def _read_settings(file: Container) -> tuple[int, Plan]:
-    """Rows per chunk and the plan.
+def _read_settings(file: Container, first: int) -> tuple[int, Plan]:
+    """Rows per chunk and the plan; streams begin with the chunk ``first``.
 
     Raises:
         BitstreamError: they make no sense, or do not fit the chunks.
@@ -128,10 +143,10 @@ def _read_settings(file: Container) -> tuple[int, Plan]:
         chunk_rows, seed, divisor, *ramp = varint.decode_all(file.header.settings)
     except ValueError as error:
         raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
-    rows = file.header.shape[0]
+    rows, streams = file.header.shape[0], file.header.chunks[first:]
     chunks = -(-rows // chunk_rows) if chunk_rows else 0
-    if chunks != len(file.header.chunks) or seed < LEAST_SEED or divisor > MOST_DIVISOR:
+    if chunks != len(streams) or seed < LEAST_SEED or divisor > MOST_DIVISOR:
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
-    if seed * 4 > max(entry.length for entry in file.header.chunks) or sum(ramp) > chunk_rows:
+    if seed * 4 > max(entry.length for entry in streams) or sum(ramp) > chunk_rows:
         raise BitstreamError(f"{file.name} claims to begin with more than it holds")
     return chunk_rows, Plan(seed, divisor, tuple(ramp))

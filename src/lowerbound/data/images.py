@@ -91,8 +91,26 @@ def read_whole(path: Path, channels: int) -> Array:
         DataError: it is unreadable.
     """
     mode = "RGB" if channels > 1 else "L"
-    picture = _Attempt([path], "raise").each(lambda path: np.array(_load(path, mode)))[0]
+    attempt = _Attempt([path], "raise")
+    attempt.each(_header)
+    picture = attempt.each(lambda path: np.array(_load(path, mode)))[0]
     return picture.reshape(*picture.shape[:2], channels)
+
+
+class Looks(NamedTuple):
+    """What the headers of picture files say."""
+
+    sizes: list[tuple[int, int]]  # (height, width), upright
+    notes: list[str]  # what 8-bit numbers of so many colors do not hold of them
+
+
+def look_at(paths: Sequence[Path], channels: int) -> Looks:
+    """The pictures at these paths, their pixels unread; those that cannot be read are left out."""
+    try:
+        headers = list(_Attempt(paths, "skip").each(_header).values())
+    except DataError:  # whoever reads them says why
+        return Looks([], [])
+    return Looks([header.size for header in headers], _losses(headers, channels > 1))
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -255,15 +273,24 @@ def _load(path: Path, mode: str) -> Image:
 
 def _warn_mixtures(headers: Sequence[_Header]) -> None:
     colored = sum(header.colored for header in headers)
-    notes = []
+    notes = _losses(headers, colored=True)
     if 0 < colored < len(headers):
-        notes.append(f"{len(headers) - colored} of {len(headers)} are grey and become color")
+        notes.insert(0, f"{len(headers) - colored} of {len(headers)} are grey and become color")
+    if notes:
+        warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
+
+
+def _losses(headers: Sequence[_Header], colored: bool) -> list[str]:
+    """What is lost of pictures as 8-bit greys or colors."""
+    notes = []
+    bright = 0 if colored else sum(header.colored for header in headers)
+    if bright:
+        notes.append(f"{bright} of {len(headers)} are in color and become grey")
     if any(header.transparent for header in headers):
         notes.append("transparent ones are laid on white")
     if any(header.deep for header in headers):
         notes.append("16-bit greys keep their upper 8 bits")
-    if notes:
-        warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
+    return notes
 
 
 def split_folder(folder: Path, split: str | None) -> Path:

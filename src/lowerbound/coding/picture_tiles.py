@@ -1,0 +1,77 @@
+"""Pictures of any size as tiles of one, and the sizes that tell how to put them together again.
+
+::
+
+    pictures ──cut──> tiles of the model's size ──lossless──> file ──> tiles ──joined──> pictures
+
+What a tile at the right or below has too much is a repetition of the picture's border, cut off
+again. Of the kind ``bits_back_tiles`` the first chunk holds (height, width) of each picture as
+varints, its symbols are the same bytes; rows are the tiles, picture by picture, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lowerbound.coding import varint
+from lowerbound.coding.container import Container
+from lowerbound.coding.stack import Array
+from lowerbound.errors import BitstreamError
+
+KIND = "bits_back_tiles"
+Size = tuple[int, int]  # (height, width)
+
+
+def tiles_in(size: Size, side: Size) -> int:
+    """How many tiles of ``side`` cover a picture of ``size``."""
+    return -(-size[0] // side[0]) * -(-size[1] // side[1])
+
+
+def cut(picture: Array, side: Size) -> Array:
+    """The tiles of a picture (height, width, channels), (n, *side, channels)."""
+    around = [(0, -length % part) for length, part in zip(picture.shape, side, strict=False)]
+    whole = np.pad(picture, [*around, (0, 0)], mode="edge")
+    down, across = (length // part for length, part in zip(whole.shape, side, strict=False))
+    parts = whole.reshape(down, side[0], across, side[1], -1).swapaxes(1, 2)
+    return parts.reshape(down * across, *side, -1)
+
+
+def joined(tiles: Array, size: Size) -> Array:
+    """The picture of a size, (*size, channels), that was cut into these tiles."""
+    _, high, wide, channels = tiles.shape
+    down, across = -(-size[0] // high), -(-size[1] // wide)
+    parts = tiles.reshape(down, across, high, wide, channels).swapaxes(1, 2)
+    return parts.reshape(down * high, across * wide, channels)[: size[0], : size[1]]
+
+
+def pack_sizes(sizes: Sequence[Size]) -> bytes:
+    """Sizes of pictures as varints."""
+    return b"".join(varint.encode(length) for size in sizes for length in size)
+
+
+def read_sizes(file: Container) -> list[Size]:
+    """(height, width) of each picture of a file.
+
+    No more is believed of them than that their tiles are as many as the header says, so that no
+    picture is larger than its tiles.
+
+    Raises:
+        BitstreamError: they are damaged, or do not fit the tiles.
+    """
+    rows, *event = file.header.shape
+    if len(event) != 3 or file.header.chunks[0].length > 2 * varint.LONGEST * rows:
+        raise BitstreamError(f"{file.name} claims more pictures than it has tiles")
+    payload = file.payload(0)
+    file.check_symbols(0, payload)
+    try:
+        numbers = varint.decode_all(payload)
+    except ValueError as error:
+        raise BitstreamError(f"{file.name} has pictures whose sizes make no sense") from error
+    if len(numbers) % 2 or 0 in numbers:
+        raise BitstreamError(f"{file.name} has pictures whose sizes make no sense")
+    sizes = list(zip(numbers[::2], numbers[1::2], strict=True))
+    if sum(tiles_in(size, (event[1], event[2])) for size in sizes) != rows:
+        raise BitstreamError(f"{file.name} has pictures whose sizes do not fit its {rows:,} tiles")
+    return sizes
