@@ -124,9 +124,9 @@ def test_settings_that_make_no_sense_are_refused(
 
 
 def test_rows_that_a_header_claims_take_no_memory(model: Model, written: bytes) -> None:
-    """A few bytes that promise 30 million rows, each put alone: refused at the first of them."""
+    """A few bytes that promise 300,000 rows, each put alone: refused at the first of them."""
     header, payloads = unpack(written)
-    rows = 30_000_000
+    rows = 300_000
     settings = b"".join(map(varint.encode, (rows, 2, 1, rows)))
     chunks = [(payloads[-1], 0)]
     if header.kind != KIND:
