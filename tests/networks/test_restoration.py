@@ -7,7 +7,7 @@ from lowerbound.networks.restoration import Restoration
 from lowerbound.reparameterization import seeded
 
 
-def built(channels=3, block=16, grain=False):
+def built(channels=3, block=16, grain=0.0):
     with seeded(0):
         return Restoration(channels, block, width=8, depth=1, grain=grain)
 
@@ -60,11 +60,42 @@ def test_errors_are_taken_out_where_gains_are_learned():
 
 
 def test_grain_is_the_same_for_every_row_and_every_time_outside_training():
-    network = built(grain=True).eval()
-    torch.nn.init.constant_(network.grain.bias, 0.5)
+    network = built(grain=0.5).eval()
     picture = (50 * torch.randn(1, 3, 32, 32)).expand(2, -1, -1, -1)
     once, again = network(picture, *told(2)), network(picture, *told(2))
     assert torch.equal(once, again)
     assert torch.equal(once[0], once[1])
     network.train()
     assert not torch.equal(network(picture, *told(2)), network(picture, *told(2)))
+
+
+def test_the_size_of_what_is_missing_is_learned():
+    """White noise of 0.4 steps in pictures that are zero: h is 0.4, and the grain that is drawn
+    in its place has its energy."""
+    network = built(1, 8, grain=1.0)
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam([*network.grain.parameters()], 3e-2)
+    picture = torch.zeros(4, 1, 32, 32)
+    for _ in range(120):
+        real = 4.0 * torch.randn(4, 1, 32, 32)
+        loss = -network.missing(picture, *told(4), real).mean() / 1024
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        _, known = network._seen(picture, *told(4))
+        assert float(network._log_missing(known).exp()[:, :, 1:-1, 1:-1].mean()) == pytest.approx(
+            0.4, rel=0.05
+        )
+        drawn = network(picture, *told(4))
+    assert float(drawn[:, :, 8:-8, 8:-8].std()) == pytest.approx(4.0, rel=0.1)
+
+
+def test_how_well_it_is_known_is_a_normal_density():
+    network = built(1, 8, grain=1.0)
+    picture, real = torch.zeros(2, 1, 16, 16), 5 * torch.randn(2, 1, 16, 16)
+    found = network.missing(picture, *told(2), real)
+    scale = torch.tensor(-1.5).exp()
+    density = torch.distributions.Normal(0.0, scale).log_prob(network._windows(real / 10.0))
+    constant = -0.5 * torch.log(torch.tensor(2 * torch.pi)) * density[0].numel()
+    assert torch.allclose(found, density.flatten(1).sum(1) - constant, rtol=1e-4)

@@ -166,7 +166,7 @@ class TransformCoder(Model):
             return self.imagine(batch, choose)
         x = batch.filled
         known = self.begin(self._levels(len(x)), x.shape[2:])
-        return self._pass(known, choose, x.shape[2:], self.wanted(x, known))
+        return self._pass(known, choose, x.shape[2:], x)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         """A pass that sees no data."""
@@ -248,17 +248,27 @@ class TransformCoder(Model):
 
     def pictures(self, known: Known, size: Sequence[int]) -> Tensor:
         """What numbers say of pictures of a size, (rows, channels, *size), model units."""
-        parts = (known.values, known.locations, known.log_scales)
-        values = self.recentering(*(torch.cat(part, 1) for part in parts))
-        rough = self.transform.inverse(values * known.step)
-        restored: Tensor = self.decoder(rough, known.step, self._log(known.level))
+        restored: Tensor = self.decoder(self._rough(known), known.step, self._log(known.level))
         return (restored[:, :, : size[0], : size[1]] + MIDDLE) / GREYS
 
+    def _rough(self, known: Known) -> Tensor:
+        """The transform's pictures, grey values around zero."""
+        parts = (known.values, known.locations, known.log_scales)
+        values = self.recentering(*(torch.cat(part, 1) for part in parts))
+        return self.transform.inverse(values * known.step)
+
+    def _grain(self, known: Known, x: Tensor) -> dict[str, Tensor]:
+        """What the decoder's grain is to learn from, (1, rows)."""
+        told = (known.step, self._log(known.level))
+        missing = self.decoder.missing(self._rough(known).detach(), *told, self.padded(x))
+        return {"grain": -missing[None]}
+
     def _pass(
-        self, known: Known, choose: Choose, size: Sequence[int], wanted: Tensor | None = None
+        self, known: Known, choose: Choose, size: Sequence[int], x: Tensor | None = None
     ) -> Trace:
         steps: list[Step] = []
         rows, scale = len(known), known.step / (math.sqrt(12.0) * GREYS)
+        wanted = None if x is None else self.wanted(x, known)
         for index in range(self.turns):
             expected = _by_sample(self.expected(known, index), rows)
             posterior = None
@@ -270,7 +280,9 @@ class TransformCoder(Model):
                 known, expected = known.repeated(len(z)), expected.expand(z.shape[:2])
             known = self.settle(known, index, z, expected)
         mean = self.pictures(known, size).unflatten(0, (-1, rows))
-        return Trace(tuple(steps), GaussianEmission(mean, scale[None]))
+        learns = self.training and self.decoder.grain is not None
+        penalties = self._grain(known, x) if learns and x is not None else {}
+        return Trace(tuple(steps), GaussianEmission(mean, scale[None]), penalties)
 
     def _seen(self, known: Known, group: Group, scale: Tensor) -> Tensor:
         """All coefficients up to a group's end, in units that its scale sets."""

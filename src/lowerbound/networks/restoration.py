@@ -26,6 +26,7 @@ from lowerbound.networks.residual import residual_blocks
 from lowerbound.reparameterization import seeded
 
 WINDOW = 8
+LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
 
 
 class Restoration(nn.Module):
@@ -36,12 +37,12 @@ class Restoration(nn.Module):
         block: pixels of a block's side, a power of two.
         width: channels inside.
         depth: residual blocks.
-        grain: whether it may add noise, of sizes that it learns.
+        grain: s, above 0 with a network for h.
     """
 
     cosines: Tensor
 
-    def __init__(self, channels: int, block: int, width: int, depth: int, grain: bool) -> None:
+    def __init__(self, channels: int, block: int, width: int, depth: int, grain: float) -> None:
         super().__init__()
         self.window = min(WINDOW, block)
         self.stride = self.window // 2
@@ -51,6 +52,7 @@ class Restoration(nn.Module):
         self.look = convolution(seen + 1 + 2 * self.period, width, (3, 3))
         self.layers = nn.Sequential(*residual_blocks(depth, width, (3, 3), "relu", False, depth))
         self.out = convolution(width, seen, (3, 3), gain=0.0)
+        self.share = grain
         self.grain = convolution(width, seen, (3, 3), gain=0.0) if grain else None
 
     def forward(self, picture: Tensor, step: Tensor, told: Tensor) -> Tensor:
@@ -61,20 +63,54 @@ class Restoration(nn.Module):
             step: size of the coefficients' steps, (rows, 1, 1, 1).
             told: its logarithm in some unit, alike.
         """
-        size, edge = picture.shape[2:], self.stride
-        framed = F.pad(picture, (edge,) * 4, mode="replicate")
-        f = F.conv2d(framed, self.cosines, stride=self.stride) / step
+        f, known = self._seen(picture, step, told)
+        change = -self.out(known) * f / (1.0 + f.abs() / 2)
+        if self.grain is not None:
+            change = change + 2 * self.share * self._log_missing(known).exp() * self._noise(change)
+        restored: Tensor = picture + step * self._joined(change)
+        return restored
+
+    def missing(self, picture: Tensor, step: Tensor, told: Tensor, real: Tensor) -> Tensor:
+        r"""How well h is known, log N(f(x) - f' ; 0, h^2) up to a constant, (rows,); grain alone
+        learns from it.
+
+        Args:
+            picture, step, told: as for ``forward``.
+            real: what the picture was made of, as large.
+        """
+        assert self.grain is not None
+        with torch.no_grad():
+            f, known = self._seen(picture, step, told)
+            change = -self.out(known) * f / (1.0 + f.abs() / 2)
+            left = self._windows((real - picture) / step - self._joined(change))
+        log_missing = self._log_missing(known)
+        terms = -0.5 * (left / log_missing.exp()).square() - log_missing
+        return terms.flatten(1).sum(1)
+
+    def _log_missing(self, known: Tensor) -> Tensor:
+        """log h, within bounds."""
+        assert self.grain is not None
+        return (self.grain(known) + USUAL).clamp(LEAST, MOST)
+
+    def _windows(self, picture: Tensor) -> Tensor:
+        """Cosine coefficients of the windows, (rows, coefficients, h, w)."""
+        framed = F.pad(picture, (self.stride,) * 4, mode="replicate")
+        return F.conv2d(framed, self.cosines, stride=self.stride)
+
+    def _joined(self, coefficients: Tensor) -> Tensor:
+        """The mean of the windows over each pixel."""
+        edge = self.stride
+        whole = F.conv_transpose2d(coefficients, self.cosines, stride=edge) / 4
+        return whole[:, :, edge:-edge, edge:-edge]
+
+    def _seen(self, picture: Tensor, step: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients in steps, and what the network knows of each window."""
+        f = self._windows(picture) / step
         rows, _, height, width = f.shape
         place = self._place(height, width).to(f).expand(rows, -1, -1, -1)
         features = torch.cat([f.abs().log1p(), told.expand(rows, 1, height, width), place], 1)
-        known = torch.relu(self.layers(self.look(features)))
-        change = -self.out(known) * f / (1.0 + f.abs() / 2)
-        if self.grain is not None:
-            change = change + self.grain(known) * self._noise(change)
-        change = F.conv_transpose2d(change, self.cosines, stride=self.stride) / 4  # windows a pixel
-        change = change[:, :, edge : edge + size[0], edge : edge + size[1]]
-        restored: Tensor = picture + step * change
-        return restored
+        known: Tensor = torch.relu(self.layers(self.look(features)))
+        return f, known
 
     def _noise(self, like: Tensor) -> Tensor:
         """Standard normal; outside training always the same, for each row."""

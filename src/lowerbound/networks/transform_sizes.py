@@ -20,13 +20,15 @@ class TransformSizes:
     width: int = option(128, "channels of the prior's networks")
     restoration: int = option(64, "channels of the network that takes errors out of the picture")
     depth: int = option(2, "residual blocks of that network")
-    grain: bool = option(False, "whether it may add noise, for the objective adversarial")
+    grain: float = option(0.0, "share of the missing texture that is drawn anew, 0 to 1")
 
     def __post_init__(self) -> None:
         if self.block not in BLOCKS:
             raise OptionError(f"block is one of {', '.join(map(str, BLOCKS))}, not {self.block}")
         if min(self.width, self.restoration, self.depth) < 1:
             raise OptionError("width, restoration and depth are at least 1")
+        if not 0 <= self.grain <= 1:
+            raise OptionError(f"grain is a share, 0 to 1, not {self.grain}")
 
     def fitting(self, event_shape: tuple[int, ...]) -> int:
         """A block that the picture is as large as."""
