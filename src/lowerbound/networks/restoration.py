@@ -90,7 +90,8 @@ class Restoration(nn.Module):
     def _log_missing(self, known: Tensor) -> Tensor:
         """log h, within bounds."""
         assert self.grain is not None
-        return (self.grain(known) + USUAL).clamp(LEAST, MOST)
+        found: Tensor = self.grain(known) + USUAL
+        return found.clamp(LEAST, MOST)
 
     def _windows(self, picture: Tensor) -> Tensor:
         """Cosine coefficients of the windows, (rows, coefficients, h, w)."""
