@@ -58,7 +58,12 @@ CORNER, SHOWN = (330, 330), 150
 
 CELLS: dict[str, Cell] = {
     name: replace(
-        cell, epochs=1, learning_rate=1e-3, model=replace(cell.model, model_options=SETTINGS)
+        cell,
+        epochs=1,
+        learning_rate=2e-3,
+        model=replace(cell.model, model_options=SETTINGS),
+        # of so few updates a longer average would still hold the start
+        training={**cell.training, "weight_average": 0.95},
     )
     for name, cell in PLAIN.items()
 }
