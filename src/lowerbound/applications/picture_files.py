@@ -97,7 +97,7 @@ class PicturesReport(Report):
             f"per pixel, {self.raw_bytes / self.bytes:.1f} times smaller: "
             f"{listed(self.files, self.pictures)}\n"
             f"lossy: they come back about as they were, PSNR {self.psnr:.2f} dB, quality {quality}"
-            f"\ncodec {self.codec}, kept in the model folder{warning}"
+            f"\ncodec {self.codec}{warning}"
         )
 
 
