@@ -58,7 +58,9 @@ def test_many_codes_are_decoded_in_pieces() -> None:
 
 
 def test_a_model_without_a_prior_says_what_to_do() -> None:
-    with pytest.raises(UnsupportedError, match=r"cannot be sampled.*pca, transform, vae"):
+    with pytest.raises(
+        UnsupportedError, match=r"cannot be sampled.*pca, semi_supervised, transform, vae"
+    ):
         sample_prior(linear_autoencoder(5, 2), 3)
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.critic import hidden_alike
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.ms_ssim import likeness
 from lowerbound.trace import Batch
-
-if TYPE_CHECKING:
-    from lowerbound.data.dataset import Dataset
 
 GREYS = 255.0
 LEAST = 1e-3
@@ -28,6 +24,7 @@ class Structural(ELBO):
 
     Contrast and what varies together are compared in small windows, from coarse to fine
     (``ms_ssim``), so that faint texture counts beside strong edges; squared error hardly sees it.
+    A row that is no picture is looked at as one line.
 
     The bound that is reported is the ELBO, which this gives up some of. Source: Wang, Simoncelli &
     Bovik 2003; as a loss of a codec, Balle et al. 2018.
@@ -42,11 +39,6 @@ class Structural(ELBO):
         if weight < 0:
             raise OptionError(f"weight must not be negative, not {weight}")
         self.share = weight
-
-    def prepare(self, model: Model, dataset: Dataset) -> None:
-        """Refuse what is no picture."""
-        if len(dataset.schema.event_shape) != 3:
-            raise DataError("the objective structural is for pictures")
 
     def forward(self, model: Model, batch: Batch) -> Bound:
         trace = model(batch, self.choose)
