@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _record import RESULTS, Metric, arguments, commit, write
+from _record import RESULTS, Metric, arguments, commit, keep_answer, write
 
 from lowerbound.assembly import ModelOptions
 from lowerbound.config import to_mapping
@@ -189,9 +189,7 @@ def run_cell(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         answer["bits_per_dimension"] = scores.bits_per_dimension().mean
     print(json.dumps({k: v for k, v in answer.items() if k != "curve"}), flush=True)
     if not held_out:
-        place = RESULTS / benchmark / f"{name}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        keep_answer(benchmark, name, answer)
         np.save(folder / "bound.npy", bound.numpy())
     return answer
 

@@ -90,6 +90,13 @@ def write(
     print(f"wrote benchmarks/results/{name}.json")
 
 
+def keep_answer(benchmark: str, part: str, answer: Mapping[str, Any]) -> None:
+    """Write what one part of a long benchmark found, ``results/BENCHMARK/PART.json``."""
+    place = RESULTS / benchmark / f"{part}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+
+
 def commit() -> str:
     """The commit that was measured, with a mark where the tree had changes."""
     answer = subprocess.run(

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from _few_labels import TABLES, Rows, baselines, digits, mnist, small_table
-from _record import RESULTS, Metric, arguments, commit, write
+from _record import RESULTS, Metric, arguments, commit, keep_answer, write
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
@@ -169,9 +169,7 @@ def run(group: str, draws: int) -> None:
         minutes = round((time.process_time() - began) / 120, 2)
         answers[str(draw)] = {**answer, "minutes": minutes, "commit": commit()}
         print(f"{group}, draw {draw}: {json.dumps(answers[str(draw)])}", flush=True)
-        place = RESULTS / NAME / f"{group}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
+        keep_answer(NAME, group, answers)
 
 
 TITLES = {

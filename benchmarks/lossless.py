@@ -33,7 +33,7 @@ from _cells import (
     parts,
     write_cells,
 )
-from _record import RESULTS, Metric, commit
+from _record import Metric, commit, keep_answer
 
 from lowerbound.applications.codecs import bits_of, make_codec
 from lowerbound.applications.rival_codecs import rivals
@@ -148,9 +148,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     }
     print(json.dumps(answer), flush=True)
     if not held_out:
-        place = RESULTS / NAME / f"{name}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        keep_answer(NAME, name, answer)
     return answer
 
 

@@ -13,7 +13,6 @@ same files decoded without the networks of the decoder. ``minutes`` is processor
 from __future__ import annotations
 
 import io
-import json
 import math
 import tempfile
 import time
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
-from _record import RESULTS, Metric, commit
+from _record import Metric, commit, keep_answer
 from PIL import Image, features
 
 from lowerbound.applications.bd_rate import Curve, bd_rate, quality_at
@@ -139,9 +138,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     for title, curve in curves([answer]).items():
         print(title, [(round(rate, 3), round(psnr, 2)) for rate, psnr in curve], flush=True)
     if not held_out:
-        place = RESULTS / NAME / f"{name}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        keep_answer(NAME, name, answer)
     return answer
 
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
-from _record import RESULTS, Metric, commit
+from _record import Metric, commit, keep_answer
 from _speech import (
     CHOICE_TAKES,
     RATE,
@@ -124,9 +124,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         answer["telephones"][telephone.title] = judge.answer(len(call), call.heard())
     print(json.dumps(answer, indent=1), flush=True)
     if not held_out:
-        place = RESULTS / NAME / f"{name}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        keep_answer(NAME, name, answer)
     return answer
 
 

@@ -1,9 +1,9 @@
 """Photographs at x50 by a decoder with grain: distances of texture at equal bytes.
 
 Each fold's transform coder (``photographs.py``) is trained on, its decoder now with grain: noise as
-large as it expects what is missing to be. Six photographs that neither has seen are written by
-both, by JPEG, WebP and AVIF, each at the finest setting whose file takes at most 0.48 bits per
-pixel.
+large as it expects what is missing to be, times a share that was chosen on training photographs.
+Six photographs that neither has seen are written by both, by JPEG, WebP and AVIF, each at the
+finest setting whose file takes at most 0.48 bits per pixel.
 
 Fréchet's and the kernel distance are between features of patches: of the originals where a
 checkerboard of patches is black, of what came back where it is white, so that no patch is compared
@@ -17,7 +17,6 @@ the notes). ``minutes`` is processor time over two, beside those of ``photograph
 
 from __future__ import annotations
 
-import json
 import tempfile
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ import numpy as np
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _pictures import keep
-from _record import RESULTS, Metric, commit
+from _record import Metric, commit, keep_answer
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
@@ -60,7 +59,7 @@ CELLS: dict[str, Cell] = {
     name: replace(
         cell,
         epochs=1,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         model=replace(cell.model, model_options=SETTINGS),
         # of so few updates a longer average would still hold the start
         training={**cell.training, "weight_average": 0.95},
@@ -133,9 +132,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
             flush=True,
         )
     if not held_out:
-        place = RESULTS / NAME / f"{name}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        keep_answer(NAME, name, answer)
     return answer
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from _cells import Answer, Cell, done, drive, fit_on, parts, write_cells
-from _record import RESULTS, Metric, commit
+from _record import Metric, commit, keep_answer
 from torch import Tensor
 
 from lowerbound.applications.codecs import Codec, make_codec
@@ -127,9 +127,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     }
     print(json.dumps(answer), flush=True)
     if not held_out:
-        place = RESULTS / NAME / f"{name}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(answer) + "\n", encoding="utf-8")
+        keep_answer(NAME, name, answer)
     return answer
 
 

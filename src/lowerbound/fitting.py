@@ -11,7 +11,7 @@ from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.models import Model, ProbabilisticPCA
+from lowerbound.models import MODELS, Model, ProbabilisticPCA
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.reparameterization import seeded
 from lowerbound.training import History, Reporter, TrainingOptions, train
@@ -59,8 +59,8 @@ def fit(
     Args:
         dataset: training data; a share of it (``options.training.validation``) is held out for
             early stopping.
-        options: defaults are chosen from the data; a model of classes is given its own objective
-            in place of the ELBO, which cannot train it.
+        options: defaults are chosen from the data; a model that the ELBO cannot train is given
+            its own objective in its place.
         folder: where checkpoints go; None keeps none.
         resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
@@ -68,8 +68,8 @@ def fit(
         start: given the model before the first update, to start parts of it from elsewhere.
     """
     options = options or FitOptions()
-    if options.model.model == "semi_supervised" and options.objective == FitOptions.objective:
-        options = replace(options, objective="semi_supervised")
+    if options.objective == FitOptions.objective:
+        options = replace(options, objective=MODELS[options.model.model].objective)
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
     chosen = resolve(dataset.schema, options.model)

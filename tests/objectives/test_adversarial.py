@@ -11,7 +11,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Adversarial, Features
 from lowerbound.objectives.adversarial import _told_apart
-from lowerbound.objectives.critic import Critic, seen_apart
+from lowerbound.objectives.critic import Critic, WindowCritic, seen_apart
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch
 
@@ -60,6 +60,54 @@ def test_model_and_critic_see_their_own_loss_alone(digits: Dataset) -> None:
         (bound.loss + 64 * taken).backward()
     for found, parameter in zip(of_model, model.parameters(), strict=True):
         torch.testing.assert_close(found, parameter.grad)
+
+
+def test_textures_are_judged_of_reconstructions_alone() -> None:
+    """A critic of windows on a transform coder: it learns from its own side alone, and what the
+    decoder takes out learns from being told apart."""
+    with seeded(0):
+        pictures = torch.randint(0, 256, (12, 16, 16, 3), dtype=torch.uint8)
+        data = load(pictures.numpy())
+        model = assemble(data.schema, ModelOptions("transform"))
+    initialize(model, data)
+    objective = Adversarial(critic="windows", dreams=False)
+    objective.prepare(model, data)
+    assert isinstance(objective.critic, WindowCritic)
+    batch = batch_of(data, 4)
+    with seeded(1):
+        objective(model, batch).loss.backward()
+    assert float(model.decoder.out.weight.grad.abs().max()) > 0
+    critic = [p.grad.clone() for p in objective.critic.parameters()]
+    objective.zero_grad()
+    with seeded(1), torch.no_grad():
+        again = model(batch, objective.choose).likelihood.mean.flatten(0, 1)
+    _told_apart(objective.critic, batch.filled, again, None).backward()
+    for found, parameter in zip(critic, objective.critic.parameters(), strict=True):
+        torch.testing.assert_close(found, parameter.grad)
+
+
+def test_windows_are_of_pictures_alone() -> None:
+    rows = load(torch.randn(40, 5).numpy())
+    model = built(rows)
+    with pytest.raises(OptionError, match="for pictures of 8 pixels"):
+        Adversarial(critic="windows").prepare(model, rows)
+    with pytest.raises(OptionError, match="rows or windows, not edges"):
+        Adversarial(critic="edges")
+
+
+def test_a_critic_of_textures_tells_blur_from_noise() -> None:
+    """Of pictures of equal means and other textures, told by windows wherever they lie."""
+    with seeded(0):
+        critic = WindowCritic(3, 8)
+        optimizer = torch.optim.Adam(critic.parameters(), 1e-2)
+        for _ in range(40):
+            real = 0.5 + 0.1 * torch.randn(4, 3, 24, 24)
+            blurred = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
+            loss = _told_apart(critic, real, blurred, None)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert loss.item() < 0.1
 
 
 def test_value_stays_the_elbo(digits: Dataset) -> None:

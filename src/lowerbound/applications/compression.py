@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lowerbound.applications import audio_compression as sound, rows as written, tiled_pictures
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_of
+from lowerbound.applications.codecs import Codec, bits_of, codec_for, codec_line, codec_of
 from lowerbound.applications.compressed_files import SUFFIX, FileReport, whole
 from lowerbound.applications.evaluate import AsksForPart, measured, measured_parts
 from lowerbound.applications.form import REQUIRED
@@ -116,8 +116,7 @@ class CompressReport(Report):
         lines = [
             f"{self.rows:,} rows in {self.bytes:,} bytes, {self.bits_per_dimension:.4f} bits per "
             f"dimension, {self.raw_bytes / self.bytes:.1f} times smaller: {self.file}",
-            f"codec {self.codec}, kept in the model folder; whole numbers cost {self.gap:.2%} of "
-            f"the {'rate' if self.loss else 'bound'}",
+            codec_line(self.codec, self.gap, "rate" if self.loss else "bound"),
         ]
         if self.loss is not None:
             lines.insert(1, f"lossy: rows come back about as they were, {self.loss.text()}")

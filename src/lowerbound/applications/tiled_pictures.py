@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.codecs import Codec, codec_of
+from lowerbound.applications.codecs import Codec, codec_line, codec_of
 from lowerbound.applications.picture_files import picture_paths, readable
 from lowerbound.applications.rows import write_picture
 from lowerbound.coding import lossless
@@ -73,8 +73,7 @@ class TiledReport(Report):
             f"{self.pictures:,} pictures, {self.tiles:,} tiles, in {self.bytes:,} bytes, "
             f"{self.bits_per_dimension:.4f} bits per dimension, "
             f"{self.raw_bytes / self.bytes:.1f} times smaller: {self.file}",
-            f"codec {self.codec}, kept in the model folder; whole numbers cost {self.gap:.2%} of "
-            "the bound",
+            codec_line(self.codec, self.gap, "bound"),
         ]
         if self.notes:
             lines.append(f"lost before that, when they were read: {'; '.join(self.notes)}")

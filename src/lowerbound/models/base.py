@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -24,7 +24,12 @@ class Model(nn.Module, ABC):
     Args:
         inputs: what the encoder is fed of a row and of which cells were seen; None: the row as it
             is.
+
+    Attributes:
+        objective: what trains it where nobody names another.
     """
+
+    objective: ClassVar[str] = "elbo"
 
     def __init__(self, inputs: Input | None = None) -> None:
         super().__init__()

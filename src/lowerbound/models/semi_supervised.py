@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
         temperature: q(y | x) is the softmax of the logits over it.
     """
 
+    objective: ClassVar[str] = "semi_supervised"
     log_prior: Tensor
     temperature: Tensor
 

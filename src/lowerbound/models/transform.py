@@ -248,7 +248,11 @@ class TransformCoder(Model):
 
     def pictures(self, known: Known, size: Sequence[int]) -> Tensor:
         """What numbers say of pictures of a size, (rows, channels, *size), model units."""
-        restored: Tensor = self.decoder(self._rough(known), known.step, self._log(known.level))
+        return self._restored(self._rough(known), known, size)
+
+    def _restored(self, rough: Tensor, known: Known, size: Sequence[int]) -> Tensor:
+        """Pictures of a size, model units."""
+        restored: Tensor = self.decoder(rough, known.step, self._log(known.level))
         return (restored[:, :, : size[0], : size[1]] + MIDDLE) / GREYS
 
     def _rough(self, known: Known) -> Tensor:
@@ -257,10 +261,10 @@ class TransformCoder(Model):
         values = self.recentering(*(torch.cat(part, 1) for part in parts))
         return self.transform.inverse(values * known.step)
 
-    def _grain(self, known: Known, x: Tensor) -> dict[str, Tensor]:
+    def _grain(self, rough: Tensor, known: Known, x: Tensor) -> dict[str, Tensor]:
         """What the decoder's grain is to learn from, (1, rows)."""
         told = (known.step, self._log(known.level))
-        missing = self.decoder.missing(self._rough(known).detach(), *told, self.padded(x))
+        missing = self.decoder.missing(rough.detach(), *told, self.padded(x))
         return {"grain": -missing[None]}
 
     def _pass(
@@ -279,9 +283,10 @@ class TransformCoder(Model):
             if len(z) * rows > len(known):
                 known, expected = known.repeated(len(z)), expected.expand(z.shape[:2])
             known = self.settle(known, index, z, expected)
-        mean = self.pictures(known, size).unflatten(0, (-1, rows))
+        rough = self._rough(known)
+        mean = self._restored(rough, known, size).unflatten(0, (-1, rows))
         learns = self.training and self.decoder.grain is not None
-        penalties = self._grain(known, x) if learns and x is not None else {}
+        penalties = self._grain(rough, known, x) if learns and x is not None else {}
         return Trace(tuple(steps), GaussianEmission(mean, scale[None]), penalties)
 
     def _seen(self, known: Known, group: Group, scale: Tensor) -> Tensor:

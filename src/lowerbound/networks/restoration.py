@@ -9,7 +9,7 @@ much of each is error:
 A Wiener filter with learned gains: gains need no sign, so that they are learned within minutes,
 where a network that answers with the error itself has learned next to nothing. The second term is
 grain, for decoders that are judged by their looks: to expect the least squared error is to leave
-out the texture that nobody can know.
+out the texture that nobody can know. Training leaves it out: h learns from what is missing alone.
 
 Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 (Wiener gains).
 """
@@ -64,9 +64,9 @@ class Restoration(nn.Module):
             told: its logarithm in some unit, alike.
         """
         f, known = self._seen(picture, step, told)
-        change = -self.out(known) * f / (1.0 + f.abs() / 2)
-        if self.grain is not None:
-            change = change + 2 * self.share * self._log_missing(known).exp() * self._noise(change)
+        change = self._taken(f, known)
+        if self.grain is not None and not self.training:
+            change = change + 2 * self.share * self._log_missing(known).exp() * noise(change)
         restored: Tensor = picture + step * self._joined(change)
         return restored
 
@@ -81,11 +81,15 @@ class Restoration(nn.Module):
         assert self.grain is not None
         with torch.no_grad():
             f, known = self._seen(picture, step, told)
-            change = -self.out(known) * f / (1.0 + f.abs() / 2)
-            left = self._windows((real - picture) / step - self._joined(change))
+            left = self._windows((real - picture) / step - self._joined(self._taken(f, known)))
         log_missing = self._log_missing(known)
         terms = -0.5 * (left / log_missing.exp()).square() - log_missing
         return terms.flatten(1).sum(1)
+
+    def _taken(self, f: Tensor, known: Tensor) -> Tensor:
+        """What the gains change of the coefficients."""
+        change: Tensor = -self.out(known) * f / (1.0 + f.abs() / 2)
+        return change
 
     def _log_missing(self, known: Tensor) -> Tensor:
         """log h, within bounds."""
@@ -113,16 +117,15 @@ class Restoration(nn.Module):
         known: Tensor = torch.relu(self.layers(self.look(features)))
         return f, known
 
-    def _noise(self, like: Tensor) -> Tensor:
-        """Standard normal; outside training always the same, for each row."""
-        if self.training:
-            return torch.randn_like(like)
-        with seeded(0):
-            return torch.randn(1, *like.shape[1:]).to(like)
-
     def _place(self, height: int, width: int) -> Tensor:
         """Where in its block each window begins, one-hot by row and by column."""
         row = F.one_hot(torch.arange(height) % self.period, self.period).T[:, :, None]
         column = F.one_hot(torch.arange(width) % self.period, self.period).T[:, None]
         shape = (self.period, height, width)
         return torch.cat([row.expand(shape), column.expand(shape)])[None]
+
+
+def noise(like: Tensor) -> Tensor:
+    """Standard normal, always the same for each row: a file comes back the same each time."""
+    with seeded(0):
+        return torch.randn(1, *like.shape[1:]).to(like)
