@@ -72,7 +72,7 @@ CELLS: dict[str, Cell] = {
     ),
     "ladder": Cell(
         "bits, convolutional ladder of 7 levels",
-        45,
+        80,
         model=ModelOptions(
             model="ladder",
             network="convolutional",
