@@ -189,9 +189,10 @@ def _check_codes(options: ModelOptions, network: str) -> None:
 
 def _check_classes(schema: Schema, options: ModelOptions, network: str) -> None:
     if len(schema.class_names) < 2:
+        found = f"one class ({schema.class_names[0]})" if schema.class_names else "none"
         raise OptionError(
-            "semi_supervised learns classes, and the data has labels of "
-            f"{len(schema.class_names) or 'none'}: name a label column or give y"
+            f"semi_supervised learns two classes or more, and the data has labels of {found}: name "
+            "a label column, give y, or sort pictures into a folder per class"
         )
     if options.conditional:
         raise OptionError("semi_supervised infers the class: leave conditional out")

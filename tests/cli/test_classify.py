@@ -1,7 +1,8 @@
-"""Classes on the command line: a table whose blanks are unlabeled."""
+"""Classes on the command line: of a table with blanks, of a folder with unlabeled pictures."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,45 @@ def test_what_cannot_be_classified(run: Run, table: Path, tmp_path: Path) -> Non
     done = run("classify", tmp_path / "v.lb", table)
     assert done.code == 2
     assert "has no classes to choose from; models that have: semi_supervised" in done.err
+
+
+@pytest.fixture
+def sorted_few(pictures: Path, tmp_path: Path) -> Path:
+    """Five pictures of each class in its folder, the other fifty unlabeled."""
+    root = tmp_path / "few"
+    for name in ("above", "below"):
+        for index, picture in enumerate(sorted((pictures / name).iterdir())):
+            place = root / (name if index < 5 else "unlabeled")
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(picture, place)
+    return root
+
+
+def test_a_folder_per_class_beside_an_unlabeled_one(
+    run: Run, sorted_few: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.lb"
+    words = ("--model", "semi_supervised", "--epochs", 60, "--test", 0)
+    done = run("fit", sorted_few, "-o", model, *words)
+    assert done.code == 0
+    assert "2 classes: above, below; 50 rows without a label" in done.err + done.out
+    plain, out = sorted_few / "unlabeled", tmp_path / "out.csv"
+    assert run("classify", model, plain, "-o", out).code == 0
+    written = pd.read_csv(out)
+    # the second class has the odd numbers
+    odd = written["name"].str.removesuffix(".png").astype(int) % 2 == 1
+    assert len(written) == 50
+    assert (written["class"].eq("below") == odd).mean() > 0.9
+
+
+def test_folders_that_teach_no_classes(run: Run, sorted_few: Path, tmp_path: Path) -> None:
+    shutil.rmtree(sorted_few / "below")
+    words = ("-o", tmp_path / "m.lb", "--model", "semi_supervised")
+    done = run("fit", sorted_few, *words)
+    assert done.code == 2
+    assert "labels of one class (above)" in done.err
+    done = run("fit", sorted_few / "unlabeled", *words)
+    assert "labels of none" in done.err
+    done = run("fit", sorted_few, "-o", tmp_path / "c.lb", "--conditional")
+    assert done.code == 2
+    assert "fit the model semi_supervised, which infers it" in done.err

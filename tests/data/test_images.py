@@ -55,6 +55,26 @@ def test_a_single_subfolder_is_no_class(tmp_path: Path) -> None:
     assert load(tmp_path).label is None
 
 
+@pytest.mark.parametrize("name", ["unlabeled", "unlabelled"])
+def test_a_subfolder_of_unlabeled_pictures_is_no_class(tmp_path: Path, name: str) -> None:
+    for picture in ("cat/1.png", "dog/1.png", f"{name}/1.png", f"{name}/deeper/2.png"):
+        write(tmp_path / picture, grey())
+    dataset = load(tmp_path)
+    assert dataset.schema.class_names == ("cat", "dog")
+    assert dataset.label is not None
+    assert dataset.label.tolist() == [0, 1, -1, -1]
+    again = load(tmp_path, schema=dataset.schema)
+    assert again.label is not None
+    assert again.label.tolist() == [0, 1, -1, -1]
+
+
+def test_one_class_beside_unlabeled_pictures_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "unlabeled/1.png", grey())
+    assert load(tmp_path).label is None
+    write(tmp_path / "cat/1.png", grey())
+    assert load(tmp_path).schema.class_names == ("cat",)
+
+
 def test_parts_are_told_from_classes(tmp_path: Path) -> None:
     for name in ("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/2.png"):
         write(tmp_path / name, grey())

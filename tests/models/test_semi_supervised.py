@@ -252,7 +252,7 @@ def test_hidden_labels_are_refused_where_there_are_none() -> None:
 def test_a_model_of_two_classes_at_least() -> None:
     data = labeled_rows()
     unnamed = load(data.x.numpy())
-    with pytest.raises(OptionError, match="labels of none"):
+    with pytest.raises(OptionError, match="labels of none: name"):
         assemble(unnamed.schema, ModelOptions(model="semi_supervised"))
     for wrong in ({"network": "tabular"}, {"posterior": "full"}, {"prior": "vamp"}):
         with pytest.raises(OptionError):

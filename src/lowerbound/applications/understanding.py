@@ -15,7 +15,9 @@ def about_data(dataset: Dataset) -> list[str]:
     if schema.class_names:
         column = f" in column {schema.label_column!r}" if schema.label_column else ""
         count = len(schema.class_names)
-        lines.append(f"      {count} classes{column}: {listed(schema.class_names)}")
+        told = f"{count} classes{column}: {listed(schema.class_names)}"
+        hidden = 0 if dataset.label is None else int((dataset.label < 0).sum())
+        lines.append(f"      {told}{f'; {hidden:,} rows without a label' if hidden else ''}")
     if schema.mixed:
         lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]
     if dataset.observed is not None:

@@ -189,7 +189,10 @@ class Dataset:
             raise DataError("a model conditioned on the class needs labels, and the data has none")
         unknown = torch.nonzero(self.label < 0).flatten().tolist()
         if unknown:
-            raise DataError(f"no class is known for rows {listed(unknown)}, counted from 0")
+            raise DataError(
+                f"no class is known for rows {listed(unknown)}, counted from 0: leave them out, or "
+                "fit the model semi_supervised, which infers it"
+            )
         told = Condition("label", len(self.schema.class_names))
         return replace(self, schema=replace(self.schema, condition=told), condition=None)
 

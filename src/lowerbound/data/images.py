@@ -24,6 +24,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
 SPLITS = ("train", "validation", "val", "valid", "test")
+UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are no class
 OnError = Literal["raise", "skip"]
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
@@ -43,7 +44,8 @@ def read_folder(
     applied, 16-bit greys lose their lower byte. Where all pictures are grey, so is the data.
 
     Args:
-        folder: searched recursively; the first level of subfolders names the classes.
+        folder: searched recursively; the first level of subfolders names the classes, except one
+            called unlabeled, whose pictures have none.
         size: (height, width); None: the most common one.
         channels: 1 or 3; None: found from the pictures.
         resize: how a picture of another size is brought to it.
@@ -59,15 +61,24 @@ def read_folder(
         raise DataError(f"{root} has no pictures ({', '.join(sorted(SUFFIXES))}); {_has(root)}")
     found = read_pictures([root / path for path in paths], size, channels, resize, on_error)
     x, names = found.x, [paths[i] for i in found.files]
-    classes = [name.parts[0] if len(name.parts) > 1 else None for name in names]
     return RawData(
         x,
-        labels=classes if len({c for c in classes if c}) > 1 else None,
+        labels=_classes(names),
         channels="squeezed" if x.ndim == 3 else "last",
         resize=resize,
         ids=tuple(name.as_posix() + at for name, at in zip(names, found.places, strict=True)),
         source=str(root),
     )
+
+
+def _classes(names: Sequence[Path]) -> list[str | None] | None:
+    """The class of each picture, None where it has none; None for all where there are no classes:
+    a single subfolder is one only beside an unlabeled one."""
+    folders = [name.parts[0] if len(name.parts) > 1 else None for name in names]
+    classes = [None if folder in UNLABELED else folder for folder in folders]
+    found = set(classes) - {None}
+    told = len(found) > 1 or (len(found) == 1 and not set(folders).isdisjoint(UNLABELED))
+    return classes if told else None
 
 
 def read_file(
