@@ -25,9 +25,9 @@ import torch
 from lowerbound.applications.sound_rivals import amr, opus
 from lowerbound.data.audio import Clips, amplitudes
 from lowerbound.data.download import data_folders
+from lowerbound.data.log_mel import LogMel
 from lowerbound.errors import DataError
 from lowerbound.evaluation.sound_measures import log_mel_distance, si_sdr
-from lowerbound.objectives.log_mel import LogMel
 
 Array = np.ndarray[Any, Any]
 RATE = 8000

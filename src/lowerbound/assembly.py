@@ -192,7 +192,8 @@ def _check_classes(schema: Schema, options: ModelOptions, network: str) -> None:
         found = f"one class ({schema.class_names[0]})" if schema.class_names else "none"
         raise OptionError(
             f"semi_supervised learns two classes or more, and the data has labels of {found}: name "
-            "a label column, give y, or sort pictures into a folder per class"
+            "a label column, give y, or sort pictures into a folder per class (sound too, and name "
+            "--spectrograms)"
         )
     if options.conditional:
         raise OptionError("semi_supervised infers the class: leave conditional out")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.data.log_mel import LogMel
 from lowerbound.evaluation.sound_measures import Array, log_mel_distance, si_sdr
-from lowerbound.objectives.log_mel import LogMel
 
 TURNS = 2 * np.pi * np.arange(8000) / 8000
 TONE, OTHER = np.sin(400 * TURNS), np.sin(700 * TURNS)  # orthogonal, without a mean

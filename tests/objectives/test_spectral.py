@@ -8,10 +8,10 @@ import torch
 
 from lowerbound.assembly import ModelOptions, assemble
 from lowerbound.data.audio_rows import learned
+from lowerbound.data.log_mel import LogMel, mel_triangles
 from lowerbound.data.windows import Windows
 from lowerbound.errors import OptionError
 from lowerbound.objectives import ELBO, Spectral
-from lowerbound.objectives.log_mel import LogMel, mel_triangles
 from lowerbound.trace import Batch
 
 

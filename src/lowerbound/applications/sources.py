@@ -62,6 +62,9 @@ class ReadingOptions:
     )
     standardize: bool = option(True, "leave real columns in their own units")
     window: int = option(0, "rows are points in time: model windows of so many")
+    spectrograms: bool = option(
+        False, "clips of sound as pictures of what is heard when; folders are classes"
+    )
     stride: int = option(1, "points from the start of one window to that of the next")
 
     @property
@@ -126,6 +129,7 @@ def read_parts(
         kinds="real" if numbers_only else column_hints(options),
         windows=options.windows,
         bend=bend,
+        spectrograms=options.spectrograms,
     )
     return apart(source, dataset, test, seed, options.on_error)
 

@@ -71,6 +71,9 @@ def _rows(schema: Schema) -> str:
             return f"rows of {len(names)} columns"
         return f"rows of {len(names)} columns of {_values(schema)} ({listed(names)})"
     channels, height, width = schema.event_shape
+    if schema.clip_length is not None:
+        seconds = schema.clip_length / (schema.sample_rate or 1)
+        return f"spectrograms of {seconds:.2g} s of sound, {height} pitches at {width} times"
     color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
     return f"{color} pictures, {width}x{height} pixels, {_values(schema)}"
 

@@ -63,7 +63,7 @@ def read_folder(
     x, names = found.x, [paths[i] for i in found.files]
     return RawData(
         x,
-        labels=_classes(names),
+        labels=classes_of(names),
         channels="squeezed" if x.ndim == 3 else "last",
         resize=resize,
         ids=tuple(name.as_posix() + at for name, at in zip(names, found.places, strict=True)),
@@ -71,9 +71,9 @@ def read_folder(
     )
 
 
-def _classes(names: Sequence[Path]) -> list[str | None] | None:
-    """The class of each picture, None where it has none; None for all where there are no classes:
-    a single subfolder is one only beside an unlabeled one."""
+def classes_of(names: Sequence[Path]) -> list[str | None] | None:
+    """The class of each file by the first level of its path, None where it has none; None for all
+    where there are no classes: a single subfolder is one only beside an unlabeled one."""
     folders = [name.parts[0] if len(name.parts) > 1 else None for name in names]
     classes = [None if folder in UNLABELED else folder for folder in folders]
     found = set(classes) - {None}

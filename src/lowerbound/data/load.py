@@ -20,6 +20,7 @@ from lowerbound.data.range_images import is_sweeps, read_sweeps
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.series import at_all_times, cut, has_windows, read_series
+from lowerbound.data.spectrograms import read_spectrograms
 from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
 from lowerbound.data.tables import from_frame
 from lowerbound.data.windows import Windows
@@ -44,6 +45,7 @@ def load(
     standardize: bool = True,
     windows: Windows | None = None,
     bend: bool = True,
+    spectrograms: bool = False,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
@@ -73,12 +75,18 @@ def load(
             times.
         bend: bring a column that is far from normal nearer to it by a spline through its quantiles;
             False where the values that are missing would not lie on it.
+        spectrograms: each clip of sound is a picture, ``image_size`` large, instead of being cut
+            into rows; subfolders then name classes. The schema remembers it.
 
     Raises:
         DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
         OptionError: an option has an unknown value.
     """
     _check_options(resize, on_error, binarize, missing, schema)
+    if spectrograms and not is_audio(source):
+        raise OptionError(f"spectrograms are of sound, and {source} is no {WAV} file or folder")
+    if is_audio(source) and (spectrograms or (schema is not None and schema.clip_length)):
+        return _heard(source, label, schema, image_size, on_error, binarize, split)
     if is_audio(source):
         _check_sound(label, resize, binarize, levels, image_size)
         return read_rows(source, schema, windows, on_error, split)
@@ -94,6 +102,26 @@ def load(
     missing = missing or ("model" if gaps else "error")
     fitted = raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds, bend)
     return replace(fitted, schema=replace(fitted.schema, windows=windows))
+
+
+def _heard(
+    source: Any,
+    label: Any,
+    schema: Schema | None,
+    image_size: int | tuple[int, int] | None,
+    on_error: images.OnError,
+    binarize: Binarize | None,
+    split: str | None,
+) -> Dataset:
+    """Clips as pictures."""
+    size, _, _ = _picture_shape(schema, image_size, None)
+    found, rate, length = read_spectrograms(source, schema, size, on_error, split)
+    found = _labeled(found, label)
+    if schema is not None:
+        return raw_data.encode(found, schema)
+    fitted = raw_data.fit(found, binarize or "none")
+    heard = replace(fitted.schema, sample_rate=rate, clip_length=length)
+    return replace(fitted, schema=heard)
 
 
 def _check_options(

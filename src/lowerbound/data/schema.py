@@ -72,6 +72,7 @@ class Schema:
             without any of them.
         windows: how a series is cut into rows; None: rows are rows.
         sample_rate: samples of sound per second; None: it is no sound.
+        clip_length: samples of a clip that a picture of it shows; None: rows are no such pictures.
     """
 
     kind: Literal["table", "images", "vectors", "audio"]
@@ -89,6 +90,7 @@ class Schema:
     missing: bool = False
     windows: Windows | None = None
     sample_rate: int | None = None
+    clip_length: int | None = None
 
     @property
     def modeled(self) -> tuple[Column, ...]:

@@ -1,6 +1,6 @@
 r"""How far what is heard of a signal is from the signal: as ears have it, and as a wave.
 
-- Log-mel L1, d of ``lowerbound.objectives.log_mel``: the mean distance of log10 magnitudes in 40
+- Log-mel L1, d of ``lowerbound.data.log_mel``: the mean distance of log10 magnitudes in 40
   mel bands; 0.05 is 1 dB. Spectra are of 32 ms every 10 ms, or of 256 samples every 80 where that
   is longer (below 8,000 samples per second).
 - Scale-invariant signal-to-distortion ratio in decibels, of signals less their means, scale left
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.objectives.log_mel import LogMel
+from lowerbound.data.log_mel import LogMel
 
 Array = np.ndarray[Any, Any]
 BANDS = 40

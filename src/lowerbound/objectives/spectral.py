@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from lowerbound.data.log_mel import LogMel
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.critic import hidden_alike
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.objectives.log_mel import LogMel
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:
