@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from _mixed_tables import table
+from _speech import Said, spoken
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
@@ -18,10 +20,17 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 
+from lowerbound.data.audio import Clips
+from lowerbound.data.download import data_folders
+from lowerbound.data.spectrograms import SHOWN, SIZE, spectrogram
+from lowerbound.errors import DataError
+
 Array = np.ndarray[Any, Any]
 
 TEST = 0.3
 TABLE_ROWS = 3_000  # of a table at most, a fixed random sample
+XRAYS = "pneumoniamnist_rebuilt.npz"
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 TABLES = ("breast_cancer", "wine", "german", "credit")
 
 
@@ -79,6 +88,47 @@ def mnist(labels: int, draw: int, train: tuple[Array, Array], test: tuple[Array,
     return Rows(x, y, np.sort(np.concatenate(each)), *test)
 
 
+def pneumonia(share: float, draw: int) -> Rows:
+    """Chest X-rays of 28 x 28, their own test part; a share of the others labeled."""
+    place = next((p for folder in data_folders() if (p := folder / XRAYS).exists()), None)
+    if place is None:
+        raise DataError(f"the data set pneumonia is missing: no {XRAYS}")
+    parts = np.load(place)
+    x = np.concatenate([parts["train_images"], parts["val_images"]])
+    y = np.concatenate([parts["train_labels"], parts["val_labels"]]).ravel()
+    labeled = some(y, round(share * len(y)), draw)
+    return Rows(x, y, labeled, parts["test_images"], parts["test_labels"].ravel())
+
+
+def spoken_digits(share: float, draw: int) -> Rows:
+    """Spectrograms of the digits of four speakers, a share labeled; tested on the two others."""
+    pairs = list(combinations(SPEAKERS, 2))
+    unheard = pairs[np.random.default_rng(draw).integers(len(pairs))]
+    heard = spoken(lambda said: said.speaker not in unheard)
+    test = spoken(lambda said: said.speaker in unheard)
+    length = round(float(np.quantile(heard.lengths, SHOWN)))
+    y = np.array([Said.of(name).digit for name in heard.names])
+    return Rows(
+        spectrograms(heard, length),
+        y,
+        some(y, round(share * len(y)), draw),
+        spectrograms(test, length),
+        np.array([Said.of(name).digit for name in test.names]),
+    )
+
+
+def spectrograms(clips: Clips, length: int) -> Array:
+    """Of each clip one, as ``load(folder, spectrograms=True)`` makes them."""
+    return np.stack([spectrogram(clip, clips.rate, length, SIZE) for clip in clips.samples])
+
+
+def some(y: Array, count: int, draw: int) -> Array:
+    """So many rows, stratified."""
+    index = np.arange(len(y))
+    found, _ = train_test_split(index, train_size=count, stratify=y, random_state=draw)
+    return np.sort(found)
+
+
 def drawn(x: Any, y: Array, labels: int, draw: int) -> Rows:
     """Both parts and the labeled rows, stratified, by the number of the draw."""
     index = np.arange(len(y))
@@ -108,12 +158,12 @@ def taken(x: Any, rows: Array) -> Any:
 
 
 def baselines(rows: Rows) -> dict[str, float]:
-    """Test accuracy of scikit-learn's, on pictures divided by 16 and on standardized tables."""
+    """Test accuracy of scikit-learn's, on pictures from 0 to 1 and on standardized tables."""
     if hasattr(rows.x, "iloc"):
         prepare = _columns(rows.x).fit(rows.x)
         x, test = prepare.transform(rows.x), prepare.transform(rows.test_x)
     else:
-        x, test = (part.reshape(len(part), -1) / 16 for part in (rows.x, rows.test_x))
+        x, test = (part.reshape(len(part), -1) / rows.x.max() for part in (rows.x, rows.test_x))
     known, y = x[rows.labeled], rows.y[rows.labeled]
     svc = {"C": 10, "probability": True, "random_state": 0}
     found = {

@@ -95,3 +95,12 @@ def test_levels_stay_levels_and_numbers_get_noise() -> None:
     assert 0.05 < share < 0.2  # a fifth is swapped, a third of that for the same level
     deviation = (changed - x)[:, 1 - place].std()
     assert 0.3 < deviation < 0.5
+
+
+def test_what_a_line_tells_apart_gains_nothing_by_a_graph() -> None:
+    """The classes differ along the shortest axis, which distances do not see and a line does."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 3, generator=generator) * torch.tensor([0.1, 5.0, 5.0])
+    label = (x[:, 0] > 0).long()
+    few = torch.where(torch.arange(200) < 40, label, -1)
+    assert spread_labels(x, few, torch.full((2,), 0.5)).gain < 0

@@ -34,8 +34,8 @@ class Spread:
 
     Attributes:
         probability: of each class, (rows, classes), float32.
-        gain: nats per hidden label above what the shares of the classes say of it; NaN where there
-            were too few labels to hide any.
+        gain: nats per hidden label above what is said of it without the graph, by the shares of
+            the classes or by a linear classifier; NaN where there were too few labels to hide any.
         neighbors, sharpness: that were chosen.
     """
 
@@ -69,8 +69,10 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
             found = np.concatenate([_log_probability(p, y, sharpness) for p, y in asked]).mean()
             if found > best:
                 best, chosen = float(found), (neighbors, sharpness)
-    share = np.log(shares[codes[known]]).mean()
-    gain = best - float(share) if folds else float("nan")
+    gain = float("nan")
+    if folds:
+        share = float(np.log(shares[codes[known]]).mean())
+        gain = best - max(share, _linearly(features, codes, folds))
     neighbors, sharpness = chosen
     probability = sharpened(_spread(_graph(distance, index, neighbors), codes, shares), sharpness)
     return Spread(torch.from_numpy(probability.astype(np.float32)), gain, neighbors, sharpness)
@@ -170,6 +172,25 @@ def _asked(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array,
     hidden = codes.copy()
     hidden[fold] = -1
     return _spread(graph, hidden, shares)[fold], codes[fold]
+
+
+def _linearly(features: Tensor, codes: Array, folds: list[Array]) -> float:
+    """Nats per hidden label by logistic regression on those that are not hidden."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    known = np.flatnonzero(codes >= 0)
+    x = features[torch.from_numpy(known)].double().cpu().numpy()
+    found = []
+    for fold in folds:
+        hidden = np.isin(known, fold)
+        learner = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
+        learner.fit(x[~hidden], codes[known[~hidden]])
+        probability = np.zeros((int(hidden.sum()), int(codes.max()) + 1))
+        probability[:, learner.classes_] = learner.predict_proba(x[hidden])
+        found.append(_log_probability(probability, codes[known[hidden]], 1.0))
+    return float(np.concatenate(found).mean())
 
 
 def _log_probability(probability: Array, codes: Array, power: float) -> Array:

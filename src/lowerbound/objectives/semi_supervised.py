@@ -54,7 +54,7 @@ class SemiSupervised(ELBO):
         samples: draws of the continuous latents per row and class.
         classifier: w, in nats of the bound per nat of cross-entropy.
         graph: g; 0 builds no graph. It is left out, too, where hidden labels are found no better
-            than by the shares of the classes.
+            than by the shares of the classes or by a linear classifier.
         consistency: c.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
         moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
