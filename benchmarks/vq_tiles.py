@@ -165,7 +165,7 @@ def pooled(decibels: np.ndarray[Any, Any]) -> float:
 
 def used(file: Container, model: VectorQuantizedVariationalAutoencoder) -> Answer:
     """Which share of each codebook the file has, and its perplexity."""
-    by_level = read_codes(file, model).unbind(1)
+    by_level = read_codes(file, model).chunk(len(model.quantizers), 1)
     uses = [CodebookUse(torch.bincount(codes.flatten(), minlength=CODES)) for codes in by_level]
     return {
         "codes_used": [use.used for use in uses],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
+
+from torch import nn
 
 from lowerbound.config import construct, from_mapping, option
 from lowerbound.data.columns import named
@@ -38,6 +40,7 @@ from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
 from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.ladder import Ladder
+from lowerbound.networks.map_stack import MapStack
 from lowerbound.networks.patch_paths import PatchEncoder
 from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.networks.tabular import Tabular
@@ -417,6 +420,9 @@ class Codes:
     prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
     gradient: str = option("straight_through", "past quantization: " + ", ".join(GRADIENTS))
     stride: int = option(4, "how many times smaller than a picture its map of codes is, per side")
+    maps: int = option(
+        1, "maps of a picture, each half as high and wide as the next; 2: two levels, VQ-VAE-2"
+    )
     dropout: float = option(
         0.0, "share of training rows that use only their first codebooks, as many as is drawn"
     )
@@ -435,6 +441,8 @@ class Codes:
     )
 
     def __post_init__(self) -> None:
+        if self.maps < 1:
+            raise OptionError(f"maps is a number of maps of codes, at least 1, not {self.maps}")
         if self.breadth < 1:
             raise OptionError(f"breadth is a number of sums, at least 1, not {self.breadth}")
         if self.slots is not None and self.slots < 1:
@@ -443,8 +451,8 @@ class Codes:
             raise OptionError(f"free is a number of updates, not {self.free}")
         if not 0.0 <= self.dropout <= 1.0:
             raise OptionError(f"dropout is a share of the rows, 0 to 1, not {self.dropout}")
-        if self.dropout and self.quantizer != "residual":
-            raise OptionError("dropout leaves out codebooks: it takes quantizer=residual")
+        if self.dropout and self.quantizer != "residual" and self.maps == 1:
+            raise OptionError("dropout leaves out codebooks: it takes quantizer=residual, or maps")
         if self.gradient == "rotation" and self.quantizer in ("fsq", "lfq"):
             raise OptionError(
                 "gradient=rotation is for learned codebooks; a grid and signs have vectors of no "
@@ -465,6 +473,8 @@ class Codes:
         """
         if not self.linear:
             return 0
+        if self.maps > 1:
+            raise OptionError("linear=true is for one map of codes: leave maps out")
         located = isinstance(likelihood, (LocationScale, DiscretizedLogistic))
         if not pictures or not located or inputs is not None:
             raise OptionError(
@@ -499,47 +509,83 @@ def _semi_supervised(parts: _Parts) -> Model:
     )
 
 
+@dataclass(frozen=True)
+class _CodeNetworks:
+    """The networks of a model whose latent is codes.
+
+    Attributes:
+        encoder, decoder: between rows and the vectors of all places.
+        shapes: places of each map, coarse to fine.
+        between: from each map to the next.
+    """
+
+    encoder: Encoder
+    decoder: Decoder
+    shapes: tuple[tuple[int, ...], ...]
+    between: Sequence[nn.Module] = ()
+
+
 def _vq_vae(parts: _Parts) -> Model:
     own = {field.name for field in fields(Codes)}
     given = parts.options.model_options
     codes = from_mapping(Codes, {name: given[name] for name in given if name in own})
     rest = {name: given[name] for name in given if name not in own}
-    dim, likelihood = parts.latent_dim, parts.likelihood()
-    quantizers = construct(QUANTIZERS[codes.quantizer], dim, options=rest)
-    if isinstance(parts.network, Convolutional):
-        network, told = parts.network, parts.condition_dim
-        levels = reductions(as_picture(parts.input_shape).size, codes.stride, network.width)
-        shape: tuple[int, ...] = levels[-1].size
-        owed, picture = likelihood.parameter_shape, parts.input_shape
-        patch = codes.patch_of(likelihood, parts.inputs)
-        encoder: Encoder = (
-            PatchEncoder(picture, patch, dim, told)
-            if patch
-            else MapEncoder(network, picture, levels, dim, told)
-        )
-        decoder: Decoder = MapDecoder(network, dim, owed, levels, told, picture, patch)
-    elif isinstance(parts.network, Frames):
-        network_of_frames, told = parts.network, parts.condition_dim
-        shape = (network_of_frames.transform.places(parts.schema.dimension),)
-        encoder = FrameMapEncoder(network_of_frames, dim, told)
-        decoder = FrameMapDecoder(network_of_frames, dim, likelihood.parameter_shape, told)
-    else:
-        codes.patch_of(likelihood, parts.inputs, pictures=False)
-        shape = (codes.slots_of(parts.schema.dimension),)
-        encoder = parts.encoder(shape[0] * dim)
-        decoder = parts.decoder(likelihood, shape[0] * dim)
+    likelihood, kind = parts.likelihood(), QUANTIZERS[codes.quantizer]
+    books = [construct(kind, parts.latent_dim, options=rest) for _ in range(codes.maps)]
+    networks = _code_networks(parts, codes, likelihood)
+    priors = [
+        CODE_PRIORS[codes.prior](shape, quantizer.codes)
+        for shape, quantizers in zip(networks.shapes, books, strict=True)
+        for quantizer in quantizers
+    ]
     return VectorQuantizedVariationalAutoencoder(
-        encoder,
-        quantizers,
-        [CODE_PRIORS[codes.prior](shape, quantizer.codes) for quantizer in quantizers],
-        decoder,
+        networks.encoder,
+        [quantizer for quantizers in books for quantizer in quantizers],
+        priors,
+        networks.decoder,
         likelihood,
-        shape,
         GRADIENTS[codes.gradient],
         parts.inputs,
         codes.dropout,
         breadth=codes.breadth,
         free=codes.free,
+        between=networks.between,
+    )
+
+
+def _code_networks(parts: _Parts, codes: Codes, likelihood: Likelihood) -> _CodeNetworks:
+    if isinstance(parts.network, Convolutional):
+        return _map_networks(parts, parts.network, codes, likelihood)
+    if codes.maps > 1:
+        raise OptionError("maps are of pictures: they take the network 'convolutional'")
+    dim, owed, told = parts.latent_dim, likelihood.parameter_shape, parts.condition_dim
+    if isinstance(parts.network, Frames):
+        shape = (parts.network.transform.places(parts.schema.dimension),)
+        encoder = FrameMapEncoder(parts.network, dim, told)
+        return _CodeNetworks(encoder, FrameMapDecoder(parts.network, dim, owed, told), (shape,))
+    codes.patch_of(likelihood, parts.inputs, pictures=False)
+    slots = codes.slots_of(parts.schema.dimension)
+    decoder = parts.decoder(likelihood, slots * dim)
+    return _CodeNetworks(parts.encoder(slots * dim), decoder, ((slots,),))
+
+
+def _map_networks(
+    parts: _Parts, network: Convolutional, codes: Codes, likelihood: Likelihood
+) -> _CodeNetworks:
+    picture, owed = parts.input_shape, likelihood.parameter_shape
+    dim, told = parts.latent_dim, parts.condition_dim
+    levels = reductions(as_picture(picture).size, codes.stride, network.width)
+    patch = codes.patch_of(likelihood, parts.inputs)
+    if codes.maps > 1:
+        stack = MapStack(network, levels, codes.maps, dim)
+        encoder, decoder = stack.encoder(picture, told), stack.decoder(owed, told)
+        return _CodeNetworks(encoder, decoder, stack.shapes, stack.between())
+    return _CodeNetworks(
+        PatchEncoder(picture, patch, dim, told)
+        if patch
+        else MapEncoder(network, picture, levels, dim, told),
+        MapDecoder(network, dim, owed, levels, told, picture, patch),
+        (levels[-1].size,),
     )
 
 

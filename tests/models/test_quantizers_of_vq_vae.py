@@ -65,7 +65,7 @@ def test_the_bound_is_honest(name: str, network: str, prior: str) -> None:
     likelihood = model.decode(model.vectors(codes)).log_prob(batch.x)[0]
     cost = sum(p().log_prob(z)[0] for p, z in zip(model.priors, codes, strict=True))
     torch.testing.assert_close(bound.value, (likelihood + cost).detach())
-    even = math.prod(model.code_shape) * math.log(model.codebook_sizes[0])
+    even = math.prod(model.code_shapes[0]) * math.log(model.codebook_sizes[0])
     assert bound.rates.shape == (len(model.quantizers), 6)
     torch.testing.assert_close(bound.rates, torch.full_like(bound.rates, even))
     assert model.code(trace).dtype == torch.float64
@@ -91,7 +91,7 @@ def test_an_update_compiles_into_one_graph_and_is_learned_from(name: str, networ
     assert bool(encoder.grad.any())
     model.after_update(batch)
     uses = [int(quantizer.use.sum()) for quantizer in model.quantizers]
-    assert uses == [6 * math.prod(model.code_shape)] * len(model.quantizers)
+    assert uses == [6 * math.prod(model.code_shapes[0])] * len(model.quantizers)
     assert len(model.readings()["perplexity"]) == len(model.quantizers)
 
 

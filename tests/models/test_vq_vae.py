@@ -57,7 +57,7 @@ def test_shapes(network: str, shape: tuple[int, ...]) -> None:
     (step,) = trace.steps
     assert step.z.shape == (3, 6, *shape)
     assert step.z.dtype == torch.long
-    assert model.code_shape == shape
+    assert model.code_shapes == (shape,)
     assert model.latent_dim == math.prod(shape) * 3
     assert trace.likelihood.mean.shape[-3:] == (1, 8, 8)
     assert model.encode(batch).mean.shape == (1, 6, model.latent_dim)
@@ -90,7 +90,7 @@ def test_the_bound_is_log_p_of_x_less_log_k_for_each_code(network: str) -> None:
     bound = ELBO()(model, batch)
     vectors = model.quantizers[0].vectors(model(batch).steps[0].z)
     likelihood = model.decode(vectors.flatten(2)).log_prob(batch.x)[0]
-    cost = math.prod(model.code_shape) * math.log(CODES)
+    cost = math.prod(model.code_shapes[0]) * math.log(CODES)
     torch.testing.assert_close(bound.value, likelihood.detach() - cost)
     torch.testing.assert_close(bound.rates, torch.full((1, 6), cost, dtype=torch.float64))
     penalty = model(batch).penalties["quantizer 0"].mean()

@@ -85,7 +85,7 @@ def read_rows(
 
 
 def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) -> Tensor:
-    """The codes of a file, (rows, codebooks, places); nothing of them is believed unchecked.
+    """The codes of a file, (rows, all places); nothing of them is believed unchecked.
 
     Raises:
         BitstreamError: it is damaged, of another kind or another model's.
@@ -118,16 +118,16 @@ def quantized(
     codebooks: int,
     progress: Progress | None = None,
 ) -> Tensor:
-    """The codes of rows from the first codebooks, (rows, codebooks, places), int64.
+    """The codes of rows from the first codebooks, (rows, all places), int64.
 
-    Passes are of one size, whoever asks.
+    Codebook by codebook, place by place, as in a file. Passes are of one size, whoever asks.
     """
     parts: list[Tensor] = []
     model = copy.copy(model)
     model.depth = codebooks
     for start in range(0, len(x), PASS_ROWS):
         found = model.quantize(Batch(x[start : start + PASS_ROWS]))
-        parts.append(torch.stack(found, 1).flatten(2))
+        parts.append(torch.cat([codes.flatten(1) for codes in found], 1))
         if progress is not None:
             progress(min(start + PASS_ROWS, len(x)), len(x))
     return torch.cat(parts)
@@ -135,9 +135,11 @@ def quantized(
 
 @torch.no_grad()
 def reconstructed(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> Tensor:
-    """The likelihood's mean for codes (rows, codebooks, places), (rows, *event)."""
-    by_level = codes.unflatten(2, model.code_shape).movedim(1, 0).unsqueeze(1)
-    mean: Tensor = model.decode(model.vectors(list(by_level))).mean[0]
+    """The likelihood's mean for codes (rows, all places) of the first codebooks, (rows, *event)."""
+    by_level = [
+        part.unflatten(1, prior.shape).unsqueeze(0) for part, prior in _by_codebook(model, codes)
+    ]
+    mean: Tensor = model.decode(model.vectors(by_level)).mean[0]
     return mean
 
 
@@ -147,20 +149,19 @@ def symbols(codes: Tensor) -> bytes:
 
 
 def bits_of(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> float:
-    """-log2 of what the tables say of codes (rows, codebooks, places), summed up."""
+    """-log2 of what the tables say of codes (rows, all places), summed up."""
     logs = [
-        _counts(model, level).double().log2().gather(1, codes[:, level].T).sum()
-        for level in range(codes.shape[1])
+        prior.tables.double().log2().gather(1, part.T).sum()
+        for part, prior in _by_codebook(model, codes)
     ]
     return PRECISION * codes.numel() - float(torch.stack(logs).sum())
 
 
 class _Coder:
-    """Codes (rows, codebooks, places) to bytes and back, a column for each place of a codebook."""
+    """Codes (rows, all places) to bytes and back, a column for each place of a codebook."""
 
     def __init__(self, model: VectorQuantizedVariationalAutoencoder, levels: int) -> None:
-        self.levels = levels
-        self.counts = [_counts(model, level) for level in range(levels)]
+        self.counts = [prior.tables for prior in _priors(model)[:levels]]
         self.bits = _even_bits(self.counts)
         self.tables = [] if self.bits else list(_tables(self.counts))
 
@@ -171,7 +172,7 @@ class _Coder:
         return float((PRECISION - most.double().log2()).sum())
 
     def encode(self, codes: Tensor) -> bytes:
-        columns: list[Array] = list(codes.flatten(1).T.numpy())
+        columns: list[Array] = list(codes.T.numpy())
         if self.bits:
             return code_bits.encode(columns, self.bits)
         return code_ranges.encode(columns, self.tables)
@@ -181,15 +182,26 @@ class _Coder:
             columns = code_bits.decode(payload, rows, sum(map(len, self.counts)), self.bits)
         else:
             columns = code_ranges.decode(payload, rows, self.tables)
-        codes: Tensor = torch.from_numpy(np.stack(columns, 1).astype(np.int64))
-        return codes.reshape(rows, self.levels, -1)
+        return torch.from_numpy(np.stack(columns, 1).astype(np.int64))
 
 
-def _counts(model: VectorQuantizedVariationalAutoencoder, level: int) -> Tensor:
-    """The whole numbers of a codebook, (places, K)."""
-    prior = model.priors[level]
-    assert isinstance(prior, TableCodes), "the model is not in whole numbers"
-    return prior.tables
+def _priors(model: VectorQuantizedVariationalAutoencoder) -> list[TableCodes]:
+    """What is expected of each codebook, in whole numbers."""
+    priors = [prior for prior in model.priors if isinstance(prior, TableCodes)]
+    assert len(priors) == len(model.priors), "the model is not in whole numbers"
+    return priors
+
+
+def _by_codebook(
+    model: VectorQuantizedVariationalAutoencoder, codes: Tensor
+) -> Iterator[tuple[Tensor, TableCodes]]:
+    """Codes (rows, all places) of the first codebooks, (rows, places) each, and their priors."""
+    start = 0
+    for prior in _priors(model):
+        if start < codes.shape[1]:
+            end = start + len(prior.tables)
+            yield codes[:, start:end], prior
+            start = end
 
 
 def _even_bits(counts: Sequence[Tensor]) -> int:

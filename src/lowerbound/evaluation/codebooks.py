@@ -30,15 +30,15 @@ def codebook_use(
     Raises:
         UnsupportedError: the model has no codebook.
     """
-    sizes = require(model, Quantizes, "say how its codes are used").codebook_sizes  # type: ignore[type-abstract]
+    quantizes = require(model, Quantizes, "say how its codes are used")  # type: ignore[type-abstract]
     rows = quantized_rows(model, dataset, memory=memory)
-    books = rows.unflatten(1, (len(sizes), -1)).unbind(1)
-    counts = [torch.bincount(z.flatten(), minlength=k) for z, k in zip(books, sizes, strict=True)]
+    books = zip(_by_codebook(quantizes, rows), quantizes.codebook_sizes, strict=True)
+    counts = [torch.bincount(codes.flatten(), minlength=size) for codes, size in books]
     return tuple(map(CodebookUse, counts))
 
 
 def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Tensor:
-    """The codes of all rows, (rows, codebooks * places), int64: codebook after codebook.
+    """The codes of all rows, (rows, all places), int64: codebook after codebook.
 
     Raises:
         UnsupportedError: the model has no codebook.
@@ -56,7 +56,7 @@ def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> T
 
 def numbers_of(model: Quantizes) -> int:
     """How many codes a row has in all."""
-    return len(model.codebook_sizes) * math.prod(model.code_shape)
+    return sum(map(math.prod, model.code_shapes))
 
 
 def vectors_of(model: Quantizes, rows: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def vectors_of(model: Quantizes, rows: Tensor) -> Tensor:
     Raises:
         DataError: a number is no code.
     """
-    books = rows.unflatten(1, (len(model.codebook_sizes), *model.code_shape)).unbind(1)
+    books = _by_codebook(model, rows)
     for codes, size in zip(books, model.codebook_sizes, strict=True):
         wrong = (codes != codes.round()) | (codes < 0) | (codes >= size)
         if bool(wrong.any()):
@@ -75,3 +75,9 @@ def vectors_of(model: Quantizes, rows: Tensor) -> Tensor:
             )
     with torch.no_grad():
         return model.vectors([codes.long().unsqueeze(0) for codes in books])[0]
+
+
+def _by_codebook(model: Quantizes, rows: Tensor) -> list[Tensor]:
+    """Codes (rows, all places) of each codebook, (rows, *its places)."""
+    parts = rows.split([math.prod(shape) for shape in model.code_shapes], 1)
+    return [part.unflatten(1, shape) for part, shape in zip(parts, model.code_shapes, strict=True)]

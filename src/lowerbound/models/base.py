@@ -121,17 +121,19 @@ class Mixes(Protocol):
 class Quantizes(Protocol):
     """A model whose latents are codes, of one codebook or of several, coarse to fine."""
 
-    code_shape: tuple[int, ...]
+    @property
+    def code_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Places of each codebook."""
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """K of each codebook."""
 
     def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The codes of rows from each codebook, (batch, *code_shape), int64."""
+        """The codes of rows from each codebook, (batch, *its places), int64."""
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
-        """Codes (samples, batch, *code_shape) as ``decode`` takes them."""
+        """Codes (samples, batch, *places) of each as ``decode`` takes them."""
 
 
 Power = TypeVar("Power")

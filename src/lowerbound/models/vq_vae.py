@@ -1,4 +1,4 @@
-"""The vector-quantized variational autoencoder: the latent is a map of codes."""
+"""The vector-quantized variational autoencoder: the latent is a map of codes, or several."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from torch.nn import Parameter
 from lowerbound.data.dataset import spread_rows
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.code_map import CodebookPass, CodeMap
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.point import Point
-from lowerbound.posteriors.quantized import Quantized
 from lowerbound.posteriors.quantizer import Quantizer
-from lowerbound.posteriors.residual import search
 from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
 from lowerbound.priors.codes import CodePrior
@@ -37,18 +36,22 @@ class VectorQuantizedVariationalAutoencoder(Model):
     uniform one log K nats each. Of the gradient, the decoder's is handed on to the encoder past the
     quantization; the codebook is a moving average, and learns in ``after_update``.
 
-    A Step's z are codes, (samples, batch, *code_shape), int64; with several codebooks there is a
-    Step for each, and each quantizes what those before it left over. The code that ``encode``
+    A Step's z are codes, (samples, batch, *shape of its map), int64; with several codebooks there
+    is a Step for each, and each quantizes what those before it left over. The code that ``encode``
     answers and ``decode`` takes are the vectors that the codes stand for, added up and side by
     side: vectors between codes are decoded as they are.
 
+    There may be several maps, coarse to fine, each with as many codebooks. A finer one is quantized
+    when the code of the one above is known, and the decoder sees them all:
+
+    .. math:: k^1 = k(e^1(x)), \quad k^2 = k(e^2(x) + h(c_{k^1})), \quad p(x \mid c_{k^1}, c_{k^2})
+
     Args:
-        encoder: (rows, *inputs.shape), condition -> (rows, places * dim).
-        quantizers: the codebooks, coarse to fine.
+        encoder: (rows, *inputs.shape), condition -> (rows, places * dim), map after map.
+        quantizers: the codebooks, coarse to fine, those of the coarsest map first.
         priors: p(z) of each.
         decoder: (rows, places * dim), condition -> (rows, *likelihood.parameter_shape).
         likelihood: those numbers -> p(x | z).
-        code_shape: places of the latent: (slots,), or (height, width).
         gradient: past the quantization.
         dropout: share of training rows that say only their first codebooks, as many as is drawn;
             see ``depth``.
@@ -57,12 +60,15 @@ class VectorQuantizedVariationalAutoencoder(Model):
             its nearest, as in training. See ``posteriors.residual.search``.
         free: updates at first in which vectors pass as they are; the codebooks then start from
             what the encoder has come to say, rather than from what it says untrained.
+        between: h, from each map but the finest to what it adds to what is quantized in the next,
+            (rows, places * dim) each way; none for a single map.
 
     Attributes:
         depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
             and a model that was trained with ``dropout`` is made for that.
 
-    Sources: van den Oord et al. 2017; Zeghidour et al. 2021 for several codebooks and dropout.
+    Sources: van den Oord et al. 2017; Razavi et al. 2019 for two maps; Zeghidour et al. 2021 for
+    several codebooks and dropout.
     """
 
     freed: Tensor
@@ -74,72 +80,69 @@ class VectorQuantizedVariationalAutoencoder(Model):
         priors: Sequence[CodePrior],
         decoder: nn.Module,
         likelihood: Likelihood,
-        code_shape: tuple[int, ...],
         gradient: Gradient = straight_through,
         inputs: Input | None = None,
         dropout: float = 0.0,
         breadth: int = 1,
         free: int = 0,
+        between: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__(inputs)
         self.encoder = encoder
+        self.between = nn.ModuleList(between)
         self.quantizers = nn.ModuleList(quantizers)
         self.priors = nn.ModuleList(priors)
         self.decoder = decoder
         self.likelihood = likelihood
-        self.code_shape = code_shape
         self.gradient = gradient
         self.dim = quantizers[0].dim
-        self.latent_dim = math.prod(code_shape) * self.dim
         self.dropout = dropout
         self.breadth = breadth
         self.depth = len(quantizers)
         self.free = free
+        self.latent_dim = self.dim * sum(math.prod(each.shape) for each in self._maps())
         self.register_buffer("freed", torch.zeros((), dtype=torch.long), persistent=free > 0)
-        self._quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
-        self._passed: list[Tensor] = []
+        self._quantized: list[CodebookPass] = []
+        self._passed: list[list[Tensor]] = [[] for _ in self._maps()]
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """K of each codebook that is used."""
-        return tuple(quantizer.codes for quantizer, _ in self._levels())
+        return tuple(quantizer.codes for quantizer, _ in self._used())
+
+    @property
+    def code_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Places of each codebook that is used."""
+        return tuple(prior.shape for _, prior in self._used())
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:
             return self.imagine(batch, choose)
-        encoded = self._encoded(batch).unsqueeze(0)
-        rest, total = encoded, torch.zeros_like(encoded)
-        said = self._said(encoded)
-        steps: list[Step] = []
-        penalties: dict[str, Tensor] = {}
-        quantized: list[tuple[Tensor, Tensor, Tensor | None]] = []
-        levels = self._levels()
-        for level, (quantizer, prior) in enumerate(levels):
-            expected, silent = prior(), None if said is None else said <= level
-            nearest = self._nearest(rest, [quantizer for quantizer, _ in levels[level:]])
-            posterior = Quantized(nearest, silent, expected)
-            z = choose(level, posterior, expected)
-            steps.append(Step(z, posterior, expected))
-            vectors = quantizer.vectors(z)
-            penalty = quantizer.penalty(rest, vectors)
-            if penalty is not None:
-                penalties[f"quantizer {level}"] = _where_said(penalty, silent).flatten(2).sum(-1)
-            vectors = _where_said(vectors, silent)
-            quantized.append((rest.detach(), z, silent))
-            total, rest = total + vectors, rest - vectors.detach()
+        told = self._numbers(batch)
+        said = self._said(told[0])
+        free, breadth = self.training and self._is_free, 1 if self.training else self.breadth
+        levels: list[CodebookPass] = []
+        totals: list[Tensor] = []
+        for index, each in enumerate(self._maps(len(self._used()))):
+            encoded = self._all()[each.first][0].within(self._in_context(index, told, totals))
+            total, found = each.quantize(encoded, choose, said, breadth)
+            levels += found
+            totals.append(encoded if free else self.gradient(encoded, total))
         if self.training:
-            self._quantized = quantized
-        if self.training and self._is_free:
-            total, penalties = encoded, {}
-        else:
-            total = self.gradient(encoded, total)
-        emission = self.decode(total.flatten(2), batch.condition)
-        return Trace(tuple(steps), emission.knowing(batch.missing), penalties)
+            self._quantized = levels
+        penalties = {
+            f"quantizer {level}": found.penalty
+            for level, found in enumerate(levels)
+            if found.penalty is not None and not free
+        }
+        emission = self.decode(_side_by_side(totals), batch.condition)
+        steps = tuple(level.step for level in levels)
+        return Trace(steps, emission.knowing(batch.missing), penalties)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         """A pass that sees no data."""
         steps: list[Step] = []
-        for level, (_, prior) in enumerate(self._levels()):
+        for level, (_, prior) in enumerate(self._used()):
             expected = prior().expand(torch.Size((1, len(batch))))
             steps.append(Step(choose(level, None, expected), None, expected))
         emission = self.decode(self.vectors([step.z for step in steps]), batch.condition)
@@ -159,14 +162,21 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return self.vectors([step.z for step in trace.steps])
 
     def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The codes of rows from each codebook that is used, (batch, *code_shape), int64."""
+        """The codes of rows from each codebook that is used, (batch, *shape of its map), int64."""
         return tuple(step.z[0] for step in self(batch, Mean()).steps)
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
-        """What codes (samples, batch, *code_shape) stand for together, side by side."""
-        pairs = zip(self._all(), codes, strict=False)
-        summands = [quantizer.vectors(z) for (quantizer, _), z in pairs]
-        return torch.stack(summands).sum(0).flatten(2)
+        """What codes (samples, batch, *shape of the map) stand for together, side by side.
+
+        Those of the first codebooks will do: a map without codes is zero.
+        """
+        totals: list[Tensor] = []
+        for each in self._maps(len(codes)):
+            if each.quantizers:
+                totals.append(each.vectors(codes[each.first :]))
+            else:
+                totals.append(totals[0].new_zeros(*totals[0].shape[:2], *each.shape, self.dim))
+        return _side_by_side(totals)
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         generative = (self.priors, self.decoder, self.likelihood)
@@ -174,6 +184,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
             "inference": [
                 *self.input_parameters(),
                 *self.encoder.parameters(),
+                *self.between.parameters(),
                 *self.quantizers.parameters(),
             ],
             "generative": [value for part in generative for value in part.parameters()],
@@ -182,13 +193,13 @@ class VectorQuantizedVariationalAutoencoder(Model):
     @torch.no_grad()
     def after_update(self, batch: Batch) -> None:
         """Codebooks and priors learn from what the newest training pass quantized, and how."""
-        quantized, self._quantized = self._quantized, []
+        levels, self._quantized = self._quantized, []
         if self._is_free:
-            self._pass(quantized[0][0] if quantized else None)
+            self._pass(levels)
             return
-        for level, (vectors, z, silent) in enumerate(quantized):
-            quantizer, prior = self._all()[level]
-            vectors = vectors.expand(*z.shape, -1)
+        for (quantizer, prior), level in zip(self._all(), levels, strict=False):
+            z, silent = level.step.z, level.silent
+            vectors = level.vectors.expand(*z.shape, -1)
             if silent is not None:
                 vectors, z = vectors[:, ~silent], z[:, ~silent]
             prior.learn(z.flatten(0, 1))
@@ -215,47 +226,58 @@ class VectorQuantizedVariationalAutoencoder(Model):
         if self.free:
             return
         batch = batch.to(next(self.encoder.parameters()).dtype)
-        most = max(1, MOST_CLUSTERED // math.prod(self.code_shape))
+        maps = self._maps()
+        most = max(1, MOST_CLUSTERED // math.prod(maps[-1].shape))
         rows = spread_rows(len(batch), most)
         parts = [self._numbers(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
-        self._start_from(torch.cat(parts).flatten(0, -2))
+        told = [torch.cat(found, 1) for found in zip(*parts, strict=True)]
+        totals: list[Tensor] = []
+        for index, each in enumerate(maps):
+            totals.append(each.start(self._in_context(index, told, totals)))
 
     @property
     def _is_free(self) -> bool:
         """Whether vectors still pass as they are."""
         return bool(self.free) and int(self.freed) < self.free
 
-    def _pass(self, vectors: Tensor | None) -> None:
+    def _pass(self, levels: Sequence[CodebookPass]) -> None:
         """Count an update in which vectors passed, and start the codebooks after the last."""
-        if vectors is not None:
-            each = vectors.flatten(0, -2)
-            kept = -(-MOST_CLUSTERED // len(each))
-            self._passed = [*self._passed, each][-kept:]
+        for index, each in enumerate(self._maps()):
+            passed = self._passed[index]
+            if levels:
+                vectors = levels[each.first].vectors.flatten(0, -2)
+                kept = math.ceil(MOST_CLUSTERED / len(vectors))
+                passed = [*passed, vectors][-kept:]
+            last = self.freed + 1 >= self.free
+            if last and passed:
+                each.start(torch.cat(passed))
+            self._passed[index] = [] if last else passed
         self.freed += 1
-        if not self._is_free and self._passed:
-            self._start_from(torch.cat(self._passed))
-            self._passed = []
-
-    def _start_from(self, rest: Tensor) -> None:
-        """Start the codebooks from vectors, (count, dim): each from what those before left over."""
-        for level, (quantizer, _) in enumerate(self._all()):
-            quantizer.initialize(rest)
-            rest = rest if level else quantizer.within(rest)
-            rest = rest - quantizer.vectors(quantizer.nearest(rest))
 
     def _all(self) -> list[tuple[Quantizer, CodePrior]]:
         return list(zip(self.quantizers, self.priors, strict=True))  # type: ignore[arg-type]
 
-    def _levels(self) -> list[tuple[Quantizer, CodePrior]]:
-        """Those that are used."""
+    def _used(self) -> list[tuple[Quantizer, CodePrior]]:
+        """The codebooks that are used, and their priors."""
         return self._all()[: len(self.quantizers) if self.training else self.depth]
 
-    def _nearest(self, rest: Tensor, quantizers: Sequence[Quantizer]) -> Tensor:
-        """The codes from the first of ``quantizers``, the others still to come."""
-        if self.training or self.breadth == 1 or len(quantizers) == 1:
-            return quantizers[0].nearest(rest)
-        codes, *_ = search(quantizers, rest.detach().flatten(0, -2), self.breadth)
-        return codes.reshape(rest.shape[:-1])
+    def _maps(self, used: int | None = None) -> list[CodeMap]:
+        """Coarse to fine, with those of the first ``used`` codebooks that each has; None: all."""
+        end, each = len(self.quantizers), len(self.quantizers) // (len(self.between) + 1)
+        found = []
+        for first in range(0, end, each):
+            pairs = self._all()[first : min(first + each, end if used is None else used)]
+            quantizers, priors = [book for book, _ in pairs], [prior for _, prior in pairs]
+            found.append(CodeMap(self._all()[first][1].shape, first, quantizers, priors))
+        return found
+
+    def _in_context(self, index: int, told: Sequence[Tensor], above: Sequence[Tensor]) -> Tensor:
+        """What the encoder says of a map, (1 | samples, rows, *shape, dim), moved by the code of
+        the one above."""
+        if not index:
+            return told[0]
+        moved = fold(self.between[index - 1], above[-1].flatten(2))
+        return told[index] + moved.reshape(*moved.shape[:2], *told[index].shape[2:])
 
     def _said(self, encoded: Tensor) -> Tensor | None:
         """How many codebooks each training row uses, (rows,); None: all do all."""
@@ -265,22 +287,16 @@ class VectorQuantizedVariationalAutoencoder(Model):
         count = torch.randint(1, levels + 1, (rows,), device=encoded.device)
         return count.masked_fill(torch.rand(rows, device=encoded.device) >= self.dropout, levels)
 
-    def _encoded(self, batch: Batch) -> Tensor:
-        """What is quantized, (batch, *code_shape, dim)."""
-        first, _ = self._all()[0]
-        return first.within(self._numbers(batch))
-
-    def _numbers(self, batch: Batch) -> Tensor:
-        """What the encoder says, (batch, *code_shape, dim)."""
+    def _numbers(self, batch: Batch) -> list[Tensor]:
+        """What the encoder says of each map, (1, batch, *shape, dim)."""
         numbers: Tensor = self.encoder(self.seen(batch), batch.condition)
         if numbers.dtype == torch.bfloat16:
             numbers = numbers.float()
-        vectors: Tensor = numbers.unflatten(1, (*self.code_shape, self.dim))
-        return vectors
+        shapes = [(*each.shape, self.dim) for each in self._maps()]
+        parts = numbers.unsqueeze(0).split([math.prod(shape) for shape in shapes], 2)
+        return [part.unflatten(2, shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def _where_said(values: Tensor, silent: Tensor | None) -> Tensor:
-    """Values (samples, rows, ...), zero in silent rows, (rows,)."""
-    if silent is None:
-        return values
-    return values.masked_fill(silent.reshape(1, -1, *(1,) * (values.dim() - 2)), 0.0)
+def _side_by_side(totals: Sequence[Tensor]) -> Tensor:
+    """Vectors of all maps, (samples, rows, *shape, dim) each, as (samples, rows, latent_dim)."""
+    return torch.cat([total.flatten(2) for total in totals], 2)

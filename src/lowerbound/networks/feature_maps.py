@@ -55,11 +55,15 @@ class MapEncoder(Encoder):
         self.layers = nn.Sequential(*layers, heads)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return by_pixel(self.layers(self.stemmed(x, condition)))
+
+    def stemmed(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Features of the finest level, (rows, channels, height, width)."""
         check_condition(condition, self.condition_dim)
-        features = self.stem(channels_last(x.reshape(len(x), *self.picture)))
+        features: Tensor = self.stem(channels_last(x.reshape(len(x), *self.picture)))
         if self.told is not None and condition is not None:
             features = features + self.told(condition.to(x.dtype))[:, :, None, None]
-        return by_pixel(self.layers(features))
+        return features
 
 
 class MapDecoder(Decoder):
@@ -98,17 +102,21 @@ class MapDecoder(Decoder):
         self.bias = nn.Parameter(torch.zeros(picture))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        check_condition(condition, self.condition_dim)
         places = z.unflatten(1, (*self.coarsest.size, self.numbers)).permute(0, 3, 1, 2)
-        features = self.stem(places)
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(z.dtype))[:, :, None, None]
-        picture: Tensor = self.layers(features) + self.bias
+        picture: Tensor = self.layers(self.stemmed(places, condition)) + self.bias
         if self.linear is not None:
             location = self.linear(places)
             owed_besides = picture.shape[1] - location.shape[1]
             picture = picture + F.pad(location, (0, 0, 0, 0, 0, owed_besides))
         return picture.reshape(len(z), *self.parameter_shape)
+
+    def stemmed(self, places: Tensor, condition: Tensor | None) -> Tensor:
+        """Features of a map, (rows, numbers, height, width)."""
+        check_condition(condition, self.condition_dim)
+        features: Tensor = self.stem(places)
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(places.dtype))[:, :, None, None]
+        return features
 
     @property
     def output_bias(self) -> nn.Parameter:

@@ -100,6 +100,13 @@ def reductions(
     return _levels(sizes, 32 if channels is None else channels)
 
 
+def halved(level: Level) -> Level:
+    """The next coarser one, with twice as many channels, up to 256."""
+    size = (math.ceil(level.size[0] / 2), math.ceil(level.size[1] / 2))
+    stride = (_step(level.size[0], size[0]), _step(level.size[1], size[1]))
+    return Level(size, stride, _doubled(level.channels, 1))
+
+
 def kernel(size: tuple[int, int]) -> tuple[int, int]:
     """Three per axis; one along an axis of a single pixel, where more would see only padding."""
     return (3 if size[0] > 1 else 1, 3 if size[1] > 1 else 1)
