@@ -565,8 +565,8 @@ def _code_networks(parts: _Parts, codes: Codes, likelihood: Likelihood) -> _Code
         return _CodeNetworks(encoder, FrameMapDecoder(parts.network, dim, owed, told), (shape,))
     codes.patch_of(likelihood, parts.inputs, pictures=False)
     slots = codes.slots_of(parts.schema.dimension)
-    decoder = parts.decoder(likelihood, slots * dim)
-    return _CodeNetworks(parts.encoder(slots * dim), decoder, ((slots,),))
+    numbers = slots * dim
+    return _CodeNetworks(parts.encoder(numbers), parts.decoder(likelihood, numbers), ((slots,),))
 
 
 def _map_networks(
