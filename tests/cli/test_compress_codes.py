@@ -18,11 +18,18 @@ CODES = (
     *("--set", "model.prior=marginal"),
     *("--set", "model.breadth=4"),
 )
+MAPS = (
+    *("--model", "vq_vae", "--network", "convolutional", "--set", "network.width=8"),
+    *("--set", "model.maps=2", "--set", "model.stride=2", "--set", "model.codes=16"),
+    *("--latent-dim", "3", "--set", "model.prior=marginal"),
+)
 
 
-@pytest.fixture(scope="module")
-def model(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fitted(pictures, tmp_path_factory.mktemp("models") / "codes", *CODES)
+@pytest.fixture(scope="module", params=[CODES, MAPS], ids=["two codebooks", "two maps"])
+def model(
+    request: pytest.FixtureRequest, pictures: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return fitted(pictures, tmp_path_factory.mktemp("models") / "codes", *request.param)
 
 
 @pytest.fixture

@@ -65,14 +65,14 @@ def without_onednn() -> Iterator[None]:
 
 
 def small_codes(
-    rows: Dataset, seed: int = 0, **chosen: Any
+    rows: Dataset, seed: int = 0, network: str = "mlp", **chosen: Any
 ) -> VectorQuantizedVariationalAutoencoder:
     """A model of codes started from rows and then shaken, its prior far from even if it can be."""
     with seeded(seed):
         made = ModelOptions(
             model="vq_vae",
-            network="mlp",
-            network_options={"hidden": [24]},
+            network=network,
+            network_options={"hidden": [24]} if network == "mlp" else {"width": 6},
             latent_dim=3,
             model_options={"codes": 16, **chosen},
         )

@@ -36,6 +36,7 @@ pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 
 Coded = VectorQuantizedVariationalAutoencoder
 RESIDUAL = {"quantizer": "residual", "quantizers": 3, "prior": "marginal", "breadth": 4}
+MAPS = {"maps": 2, "stride": 2, "prior": "marginal"}
 ROWS = 20
 
 
@@ -129,6 +130,68 @@ def test_64_even_codes_of_512_take_72_bytes(tmp_path: Path) -> None:
         file = open_container(tmp_path / "x.lbz")
         assert file.size - file.overhead <= 72
         assert torch.equal(read_codes(file, model), quantized(model, row[None], 1))
+
+
+@pytest.fixture(scope="module")
+def two_maps() -> Coded:
+    """Of 2 x 2 places and of 4 x 4."""
+    return export_codes(small_codes(digits(grey=True), network="convolutional", **MAPS))
+
+
+@pytest.mark.parametrize("rows", [1, ROWS])
+def test_maps_of_differing_sizes_come_back(
+    two_maps: Coded, x: torch.Tensor, tmp_path: Path, rows: int
+) -> None:
+    write_rows(tmp_path / "x.lbz", two_maps, x[:rows], chunk_rows=8)
+    file = open_container(tmp_path / "x.lbz")
+    coarse, fine = two_maps.quantize(Batch(x[:rows]))
+    codes = read_codes(file, two_maps)
+    assert torch.equal(codes, torch.cat((coarse.reshape(rows, 4), fine.reshape(rows, 16)), 1))
+    assert file.header.chunks[0].symbols_crc == zlib.crc32(symbols(codes[:8]))
+    expected = two_maps(Batch(x[:rows]), Mean()).likelihood.mean[0]
+    torch.testing.assert_close(read_rows(file, two_maps), expected)
+    bits, payload = bits_of(two_maps, codes), 8 * (file.size - file.overhead)
+    assert bits <= payload + 64
+    assert payload <= bits + 64 * len(file.header.chunks)
+    assert bits == pytest.approx(float(cost(two_maps, (coarse, fine))), rel=1e-5)
+    file.verify()
+
+
+def cost(model: Coded, codes: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Bits of codes as the priors of the maps say."""
+    each = [prior().log_prob(z[None]).sum() for prior, z in zip(model.priors, codes, strict=True)]
+    return -torch.stack(each).sum() / np.log(2)
+
+
+def test_even_codes_of_two_maps_take_their_bits(x: torch.Tensor, tmp_path: Path) -> None:
+    """4 + 16 codes of 16 in 10 bytes, those of the coarse map alone in 2."""
+    even = {**MAPS, "prior": "uniform"}
+    model = export_codes(small_codes(digits(grey=True), network="convolutional", **even))
+    for codebooks, size in ((2, 10), (1, 2)):
+        write_rows(tmp_path / "x.lbz", model, x[:1], codebooks=codebooks)
+        file = open_container(tmp_path / "x.lbz")
+        assert file.size - file.overhead == size
+        shallow = export_codes(model)
+        shallow.depth = codebooks
+        expected = shallow(Batch(x[:1]), Mean()).likelihood.mean[0]
+        torch.testing.assert_close(read_rows(file, model), expected)
+
+
+def test_damaged_files_of_two_maps_are_refused(
+    model: Coded, two_maps: Coded, x: torch.Tensor, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "x.lbz", two_maps, x[:3])
+    content = (tmp_path / "x.lbz").read_bytes()
+    for place in range(0, 8 * len(content), 3):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        with pytest.raises(BitstreamError):
+            read(bytes(damaged), two_maps)
+    for length in range(len(content)):
+        with pytest.raises(BitstreamError):
+            read(content[:length], two_maps)
+    with pytest.raises(BitstreamError, match="decode it with the model that encoded it"):
+        read(content, model)
 
 
 def test_progress_counts_rows(model: Coded, x: torch.Tensor, tmp_path: Path) -> None:

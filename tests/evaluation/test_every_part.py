@@ -36,7 +36,14 @@ PARTS: list[dict[str, Any]] = [
     *({"likelihood": name} for name in LIKELIHOODS),
     *({"network": name} for name in NETWORKS),
     *({"model": name} for name in MODELS),
+    {"model": "vq_vae", "network": "convolutional", "model_options": {"maps": 2}},
 ]
+
+
+def named(parts: dict[str, Any]) -> str:
+    """What a test of these parts is called."""
+    return "-".join(str(word) for pair in parts.items() for word in pair)
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")
 
@@ -66,7 +73,7 @@ def built(parts: dict[str, Any]) -> tuple[Model, Dataset]:
     return model.eval(), data
 
 
-@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "-".join(map(str, *parts.items())))
+@pytest.mark.parametrize("parts", PARTS, ids=named)
 def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
     model, data = built(parts)
     training, held_out = data.split(0.3, 0)
@@ -97,7 +104,7 @@ def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
 BOUNDED = [parts for parts in PARTS if parts.get("model") != "autoencoder"]
 
 
-@pytest.mark.parametrize("parts", BOUNDED, ids=lambda parts: "-".join(map(str, *parts.items())))
+@pytest.mark.parametrize("parts", BOUNDED, ids=named)
 def test_no_row_depends_on_its_neighbors(parts: dict[str, Any]) -> None:
     model, data = built(parts)
     together = score(model, data.subset(range(9)), samples=3)
