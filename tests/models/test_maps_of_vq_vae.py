@@ -21,7 +21,7 @@ from lowerbound.fitting import FitOptions, fit
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.networks.map_stack import StackEncoder
 from lowerbound.objectives import ELBO
-from lowerbound.posteriors import Codebook
+from lowerbound.posteriors import Codebook, Quantizer
 from lowerbound.priors.codes import MarginalCodes
 from lowerbound.trace import Batch, Draw, Given, Mean
 from lowerbound.training import TrainingOptions, train
@@ -163,6 +163,25 @@ def test_codes_decode_to_the_reconstruction() -> None:
     for again in (model(batch, Given(codes)), model.imagine(batch, Given(codes))):
         torch.testing.assert_close(again.likelihood.mean, trace.likelihood.mean)
     assert [use.counts.sum() for use in codebook_use(model, data)] == [64 * 4, 64 * 16]
+
+
+@torch.no_grad()
+def test_the_encoder_says_the_coarse_map_first() -> None:
+    """A bright corner changes what is said of all four coarse places, and of near fine ones."""
+    model, data = small()
+    x = batch_of(data, 1).x
+    assert x is not None
+    bright = x.clone()
+    bright[..., 0, 0] += 9
+    before, after = (torch.cat(told(model, Batch(picture)), 1)[0] for picture in (x, bright))
+    changed = (before != after).any(1)
+    assert changed[:4].all()
+    assert changed[4]
+    assert not changed[-1]
+    assert isinstance(model.encoder, StackEncoder)
+    for value in model.encoder.heads.parameters():
+        value.zero_()
+    assert not torch.cat(told(model, Batch(x)), 1)[0, :4].any()
 
 
 def test_the_decoder_hears_each_map() -> None:
@@ -329,8 +348,12 @@ def test_every_quantizer_on_each_map(chosen: dict[str, Any]) -> None:
     model, data = small(**chosen)
     each = len(model.quantizers) // 2
     batch = batch_of(data)
-    loss = ELBO()(model.train(), batch).loss
-    loss.backward()
+    first = model.quantizers[0]
+    assert isinstance(first, Quantizer)
+    with torch.no_grad():
+        nearest = first.nearest(first.within(told(model, batch)[0]))
+        assert torch.equal(model.train().quantize(batch)[0].flatten(1), nearest)
+    ELBO()(model, batch).loss.backward()
     model.after_update(batch)
     places = [math.prod(shape) for shape in model.code_shapes]
     assert [int(book.use.sum()) for book in model.quantizers] == [6 * n for n in places]  # type: ignore[operator, union-attr]
@@ -362,12 +385,17 @@ def test_half_precision_networks_quantize_in_full() -> None:
     torch.testing.assert_close(bound.value, ELBO()(model, batch).value, rtol=0.02, atol=0)
 
 
-def test_the_class_can_be_told() -> None:
+@torch.no_grad()
+def test_encoder_and_decoder_are_told_the_class() -> None:
     model, data = small(conditional=True)
     batch = batch_of(data)
     assert batch.condition is not None
-    other = Batch(batch.x, condition=batch.condition.flip(1))
-    assert not torch.equal(model(batch).likelihood.mean, model(other).likelihood.mean)
+    other = batch.condition.flip(1)
+    said, otherwise = (model.encoder(batch.x, condition) for condition in (batch.condition, other))
+    assert not torch.equal(said[:, : 4 * DIM], otherwise[:, : 4 * DIM])
+    z = said[None]
+    assert not torch.equal(model.decode(z, batch.condition).mean, model.decode(z, other).mean)
+    assert model.imagine(Batch(condition=other)).likelihood.mean.shape == (1, 6, 1, 8, 8)
 
 
 def test_a_folder_gives_the_same_model_back(tmp_path: Path) -> None:
