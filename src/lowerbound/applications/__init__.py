@@ -44,7 +44,10 @@ APPLICATIONS.register("arithmetic")(
     Listing("lowerbound.applications.arithmetic", "reckon with codes: A - B + C")
 )
 APPLICATIONS.register("mix")(
-    Listing("lowerbound.applications.mixing", "coarse levels of some rows, fine levels of others")
+    Listing(
+        "lowerbound.applications.mixing",
+        "coarse levels of some rows, fine levels of others; the style of rows in every class",
+    )
 )
 APPLICATIONS.register("impute")(
     Listing("lowerbound.applications.imputation", "fill missing cells, in-paint hidden pixels")

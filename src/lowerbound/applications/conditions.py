@@ -10,6 +10,7 @@ from torch import Tensor
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting import Fitted
+from lowerbound.models import Classifies
 
 
 def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
@@ -20,6 +21,8 @@ def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
     """
     names = fitted.schema.class_names
     if not fitted.options.model.conditional:
+        if label is not None and isinstance(fitted.model, Classifies):
+            raise OptionError("the codes hold the class already: leave --label out")
         if label is not None:
             raise OptionError(
                 "this model is not told the class; fit one with --conditional to ask for a label"
@@ -27,7 +30,19 @@ def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
         return None
     if label is None:
         raise OptionError(f"this model needs to be told the class; one of: {', '.join(names)}")
-    return torch.nn.functional.one_hot(label, len(names)).to(torch.get_default_dtype())
+    return _one_hot(label, len(names))
+
+
+def asked_class(fitted: Fitted, label: Tensor | None) -> Tensor | None:
+    """The same for rows to be made, which a model that has the class among its latents makes of
+    the classes asked for, or by p(y)."""
+    if not isinstance(fitted.model, Classifies):
+        return one_hot(fitted, label)
+    return None if label is None else _one_hot(label, fitted.model.classes)
+
+
+def _one_hot(label: Tensor, classes: int) -> Tensor:
+    return torch.nn.functional.one_hot(label, classes).to(torch.get_default_dtype())
 
 
 def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:

@@ -24,7 +24,7 @@ from lowerbound.applications.audio_compression import rebuild_sound
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.code_files import CodeTable, check_suffix, columns_of, read_codes
 from lowerbound.applications.columnar_files import columnar
-from lowerbound.applications.conditions import label_indices, label_names, one_hot
+from lowerbound.applications.conditions import asked_class, label_indices, label_names, one_hot
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.sentences import about_explained
 from lowerbound.applications.sources import open_data
@@ -66,7 +66,11 @@ class SampleRequest:
         "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
         "repeat it for the levels of a hierarchy, the coarsest first",
     )
-    label: str = option("", "class of the rows, for a conditional model (default: all in turn)")
+    label: str = option(
+        "",
+        "class of the rows, for a conditional model (default: all in turn) and for one that infers "
+        "it (default: drawn)",
+    )
     seed: int = option(0, "of the draws")
 
 
@@ -106,7 +110,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     path = Path(request.output)
     rows.check_suffix(path, fitted.schema)
     label = _asked_labels(fitted, request.label, request.number)
-    told = one_hot(fitted, label)
+    told = asked_class(fitted, label)
     made = sample_prior(
         fitted.model,
         request.number,
@@ -119,7 +123,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
 
 
 def _asked_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
-    """The class of each row: the one asked for, else all in turn."""
+    """The class of each row: the one asked for, else all in turn where the model is told it."""
     if label:
         return label_indices(fitted, [label]).expand(number)
     if not fitted.options.model.conditional:

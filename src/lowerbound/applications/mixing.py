@@ -1,8 +1,9 @@
-"""The coarse latents of some rows with the fine ones of others, as a matrix."""
+"""The coarse latents of some rows with the fine ones of others, as a matrix; where there are
+classes, those with the styles of rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,15 +11,16 @@ import torch
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.picked_rows import picked_rows, row_name
-from lowerbound.applications.sources import open_data
+from lowerbound.applications.sources import open_data, open_untold, told
 from lowerbound.applications.strips import Strip, check_strip_suffix, write_strip
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.acceptance import real_rows
+from lowerbound.evaluation.analogies import in_every_class
 from lowerbound.evaluation.mixing import coarse_levels, mix_rows
 from lowerbound.fitting import Fitted
-from lowerbound.models import Mixes, require
+from lowerbound.models import Classifies, Mixes, require
 
 FIRST = 6  # rows of each kind unless they are chosen
 
@@ -39,7 +41,10 @@ class MixRequest:
         "", f"rows that give the coarse levels (default: the first {FIRST})", metavar="I,J,..."
     )
     fine: str = option(
-        "", f"rows that give the fine levels (default: the next {FIRST})", metavar="K,L,..."
+        "",
+        f"rows that give the fine levels (default: the next {FIRST}), or the style, where the "
+        f"model has classes (default: the first {FIRST})",
+        metavar="K,L,...",
     )
     cut: int = option(
         0, "levels taken from the coarse rows (default: all but a style, else the coarsest)"
@@ -71,16 +76,39 @@ class MixReport(Report):
         )
 
 
-def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport:
-    """Write decoder means of every pair of a coarse and a fine row.
+@dataclass(frozen=True)
+class AnalogiesReport(Report):
+    """The styles of rows were given to every class.
+
+    Attributes:
+        rows: that gave the styles.
+        classes: that they were given to.
+        files: where it is.
+    """
+
+    rows: tuple[str, ...]
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def text(self) -> str:
+        return (
+            f"{len(self.rows)} by {len(self.classes)} analogies, the style of the row at the left "
+            f"in the class on top: {self.files[0]}"
+        )
+
+
+def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | AnalogiesReport:
+    """Write decoder means of every pair of a coarse and a fine row, or of a row and a class.
 
     Raises:
-        UnsupportedError: the model has no levels that can be mixed.
+        UnsupportedError: the model has neither levels that can be mixed nor classes.
         OptionError: rows out of range, or a cut that leaves nothing to one of the two.
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
     check_strip_suffix(path, fitted.schema)
+    if not isinstance(fitted.model, Mixes) and _has_classes(fitted):
+        return _analogies(request, path, fitted)
     model = require(fitted.model, Mixes, "mix styles")  # type: ignore[type-abstract]
     data = open_data(request.data, fitted)
     coarse = _chosen(request.coarse, data, "--coarse", 0)
@@ -96,6 +124,28 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport:
         strip = _with_sources(strip, a, b)
     files = write_strip(path, fitted.schema, strip)
     return MixReport(names[0], names[1], cut, len(model.latent_shapes), files[:8])
+
+
+def _has_classes(fitted: Fitted) -> bool:
+    return isinstance(fitted.model, Classifies) or fitted.options.model.conditional
+
+
+def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesReport:
+    """The style of each row in every class."""
+    if request.coarse or request.cut:
+        raise OptionError(
+            "--coarse and --cut are for models of levels; this one has classes, and all of them "
+            "are shown: choose the rows whose style they get by --fine"
+        )
+    data = open_untold(request.data, fitted)
+    picked = _chosen(request.fine, data, "--fine", 0)
+    rows, classes = told(data.subset(picked), fitted), fitted.schema.class_names
+    names = tuple(row_name(data, row) for row in picked)
+    strip = Strip(in_every_class(fitted.model, rows, len(classes)), names, classes, "row", "class")
+    if fitted.schema.kind == "images":
+        strip = replace(strip, before=real_rows(rows), before_name="style")
+    files = write_strip(path, fitted.schema, strip)
+    return AnalogiesReport(names, classes, files[:8])
 
 
 def _chosen(text: str, data: Dataset, flag: str, after: int) -> list[int]:

@@ -1,0 +1,67 @@
+"""Few labels: the class is one more latent, and the style is the other.
+
+    y ~ p(y)    z ~ p(z)    x ~ p(x | y, z)        (Kingma et al. 2014)
+
+Sixty digits have a label, the other 1,737 have none. Where the class is known, the bound is on
+log p(x, y); elsewhere every class is taken into account with its probability q(y | x), and the
+bound is on log p(x). So all rows teach what digits look like, and few teach what they are called.
+
+The same model makes analogies: the style of a digit, asked for under its own class, in every class.
+Nobody said which digits are written alike.
+
+    python examples/15_few_labels.py [--quick]
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import torch
+from _figures import plt, quick, save, show_sheet
+
+from lowerbound import SemiSupervisedVAE
+from lowerbound.data import load
+from lowerbound.evaluation.analogies import in_every_class
+
+LABELS, CLASSES = 60, 10
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", UserWarning)
+    short = quick(__doc__)
+    digits = load("digits")
+    x, y = digits.schema.decode(digits.all().x), digits.label.numpy()
+    few = np.where(np.arange(len(y)) < LABELS, y, -1)
+    model = SemiSupervisedVAE(
+        latent_dim=8,
+        moves=1.0,
+        epochs=20 if short else None,
+        data_options={"levels": 17},
+        random_state=0,
+    ).fit(x, few)
+
+    unlabeled = few < 0
+    right = model.predict(x)[unlabeled] == y[unlabeled]
+    print(f"{LABELS} labels, {unlabeled.sum():,} digits without: {right.mean():.1%} named right")
+
+    hidden = np.flatnonzero(unlabeled & (y == 3))
+    by_ink = hidden[x[hidden].sum((1, 2)).argsort()]
+    rows = by_ink[[0, len(by_ink) // 3, 2 * len(by_ink) // 3, -1]]  # from light to bold
+    untold = replace(digits, label=None).subset(torch.from_numpy(rows))
+    made = in_every_class(model.model_, untold, CLASSES)
+    named = model.predict(model.fitted_.schema.decode(made.flatten(0, 1))).reshape(
+        len(rows), CLASSES
+    )
+    share = (named == np.arange(CLASSES)).mean()
+    print(f"analogies: the model itself takes {share:.0%} for the class they were made in")
+
+    sheet = torch.cat([untold.all().x.unsqueeze(1), made], 1).flatten(0, 2).numpy()
+    figure, axes = plt.subplots(figsize=(6.6, 2.6))
+    show_sheet(axes, 16 * sheet, across=11, title="The style of a three, in every class")
+    save(figure, "few_labels.png")
+
+
+if __name__ == "__main__":
+    main()
