@@ -506,6 +506,7 @@ def _semi_supervised(parts: _Parts) -> Model:
         between,
         classes=told,
         feature_dim=below,
+        class_prior=sizes.prior(parts.schema.class_names),
     )
 
 

@@ -95,6 +95,20 @@ def test_an_unsure_answer_is_no_answer(fitted: SemiSupervisedVAE) -> None:
         fitted.abstain_below = 0.0
 
 
+def test_shares_that_labels_do_not_tell(tmp_path: Path) -> None:
+    for said in ({0: 0.9, 1.0: 0.1}, [0.9, 0.1]):
+        model = SemiSupervisedVAE(2, epochs=1, random_state=0, class_prior=said).fit(X, FEW)
+        assert model.model_.log_prior.exp().tolist() == pytest.approx([0.9, 0.1])
+    made = model.sample(2_000, random_state=0)
+    assert np.isfinite(made).all()
+    model.save(tmp_path / "m.lb")
+    back = SemiSupervisedVAE.load(tmp_path / "m.lb")
+    assert list(back.class_prior) == [0.9, 0.1]
+    assert back.model_.log_prior.exp().tolist() == pytest.approx([0.9, 0.1])
+    with pytest.raises(OptionError, match="unknown class in class_prior '2'"):
+        small(class_prior={0: 0.9, 2: 0.1}).fit(X, FEW)
+
+
 def test_rows_of_a_class_are_made(fitted: SemiSupervisedVAE) -> None:
     low, high = (fitted.sample(200, y=label, random_state=0).mean() for label in (0, 1))
     assert low < 1.0

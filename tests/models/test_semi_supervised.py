@@ -17,8 +17,9 @@ from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
-from lowerbound.objectives import SemiSupervised
+from lowerbound.objectives import SemiSupervised, semi_supervised as module
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.label_graph import spread_labels
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Every, Mean
 
@@ -190,6 +191,71 @@ def test_with_the_exact_posterior_the_bound_is_the_density_of_the_mixture() -> N
     exact = torch.logsumexp(each + log_prior.unsqueeze(1), 0)
     bound = SemiSupervised().double()(model, Batch(x))
     torch.testing.assert_close(bound.value, exact, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("uniform", [1 / 3, 1 / 3, 1 / 3]),
+        ((0.5, 0.3, 0.2), [0.5, 0.3, 0.2]),
+        ({"2": 0.2, "0": 0.5, "1": 0.3}, [0.5, 0.3, 0.2]),
+        ((0.333, 0.333, 0.333), [1 / 3, 1 / 3, 1 / 3]),
+        (None, [5 / 15, 5 / 15, 5 / 15]),  # four of each have a label, and one more is counted
+    ],
+)
+def test_a_class_prior_is_what_was_said(said: Any, expected: list[float]) -> None:
+    data = labeled_rows()
+    options = ModelOptions(model="semi_supervised", model_options={"class_prior": said})
+    model: Any = assemble(data.schema, options)
+    initialize(model, data)
+    torch.testing.assert_close(model.class_prior().probs.flatten(), torch.tensor(expected))
+
+
+def of_prior(prior: Any, data: Dataset) -> Any:
+    options = ModelOptions(model="semi_supervised", model_options={"class_prior": prior})
+    torch.manual_seed(0)
+    model = assemble(data.schema, options)
+    initialize(model, data)
+    return model.double()
+
+
+def test_the_bound_and_the_graph_go_by_the_same_class_prior(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, said = labeled_rows(), torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    by_hand, by_labels = (of_prior(prior, data) for prior in (said.tolist(), None))
+    values = [objective()(model, data.all()).value for model in (by_hand, by_labels)]
+    assert data.label is not None
+    known = data.label >= 0
+    expected = (said * CLASSES).log()[data.label[known]]
+    torch.testing.assert_close((values[0] - values[1])[known], expected, rtol=1e-6, atol=1e-6)
+    asked: list[Tensor] = []
+
+    def spread(features: Tensor, label: Tensor, shares: Tensor) -> Any:
+        asked.append(shares)
+        return spread_labels(features, label, shares)
+
+    monkeypatch.setattr(module, "spread_labels", spread)
+    objective().prepare(by_hand, data)
+    torch.testing.assert_close(asked[0], said, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("even", "unknown class_prior 'even'"),
+        ((0.5, 0.5), "has 2 probabilities, and there are 3 classes: 0, 1, 2"),
+        ((0.5, 0.6, -0.1), "one positive probability for each class, and they sum to one"),
+        ((0.5, 0.5, 0.5), "and they sum to one, not 0.5, 0.5, 0.5"),
+        ({"0": 0.5, "1": 0.5}, "leaves out the class 2"),
+        ({"0": 0.5, "1": 0.4, "9": 0.1}, "unknown class in class_prior '9'"),
+        (3, "class_prior"),
+    ],
+)
+def test_what_is_no_class_prior(said: Any, message: str) -> None:
+    options = ModelOptions(model="semi_supervised", model_options={"class_prior": said})
+    with pytest.raises(OptionError, match=message):
+        assemble(labeled_rows().schema, options)
 
 
 def test_every_class_is_taken_with_its_probability() -> None:

@@ -40,8 +40,10 @@ def class_indices(y: Any, rows: int, names: Sequence[str]) -> Tensor:
         DataError: not one class per row.
         OptionError: a class that is not among ``names``; the nearest is suggested.
     """
-    one_for_all = np.isscalar(y) or (isinstance(y, tuple) and _text(y) in names)
-    wanted = [_text(y)] * rows if one_for_all else [_text(value) for value in as_labels(y)]
+    one_for_all = np.isscalar(y) or (isinstance(y, tuple) and class_name(y) in names)
+    wanted = (
+        [class_name(y)] * rows if one_for_all else [class_name(value) for value in as_labels(y)]
+    )
     if len(wanted) != rows:
         raise DataError(f"{rows} rows but {len(wanted)} classes in y")
     position = {name: index for index, name in enumerate(names)}
@@ -74,7 +76,7 @@ def _objects(values: list[Any]) -> Array:
     return array
 
 
-def _text(value: Any) -> str:
+def class_name(value: Any) -> str:
     """A class as its name: 7, 7.0, "7" and numpy's 7 are one class."""
     if isinstance(value, np.generic):
         value = value.item()

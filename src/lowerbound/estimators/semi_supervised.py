@@ -26,7 +26,7 @@ from lowerbound.estimators.first_features import (
 )
 from lowerbound.estimators.given_labels import given_labels
 from lowerbound.estimators.inputs import Array
-from lowerbound.estimators.labels import class_indices, classes_from, classes_of
+from lowerbound.estimators.labels import class_indices, class_name, classes_from, classes_of
 from lowerbound.estimators.seeds import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.estimators.vae import FEW
@@ -78,6 +78,9 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
         network_options: as of ``VAE``.
         likelihood: as of ``VAE``.
         likelihood_options: as of ``VAE``.
+        class_prior: p(y), where labels were not picked at random: "uniform", or the probability of
+            each class, in the order of ``classes_`` or by class; None: the shares among the labels,
+            one more of each counted.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
         model_options: further fields of ``lowerbound.networks.classes.Classes``.
@@ -109,6 +112,7 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
     folds: int = 0
     abstain_below: float = 0.0
     unlabeled_value: Any = None
+    class_prior: Any = None
     prior: str = "standard_normal"
     prior_options: Mapping[str, Any] | None = None
     model_options: Mapping[str, Any] | None = None
@@ -237,6 +241,13 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
         check_units(first, dataset)
         return first
 
+    def _options(self, seed: int) -> FitOptions:
+        options = super()._options(seed)
+        if self.class_prior is None:
+            return options
+        said = {**options.model.model_options, "class_prior": _said(self.class_prior)}
+        return replace(options, model=replace(options.model, model_options=said))
+
     def _objective(self) -> dict[str, Any]:
         options = {"moves": float(self.moves), **(self.objective_options or {})}
         return {"objective": "semi_supervised", "objective_options": options}
@@ -250,6 +261,7 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
             **values,
             "moves": objective.pop("moves", 0.0),
             "stacked": model.pop("stacked", False),
+            "class_prior": model.pop("class_prior", None),
             "objective_options": objective or None,
             "model_options": model or None,
         }
@@ -267,6 +279,15 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
 def _model_of(fitted: Fitted) -> SemiSupervisedVariationalAutoencoder:
     assert isinstance(fitted.model, SemiSupervisedVariationalAutoencoder)
     return fitted.model
+
+
+def _said(class_prior: Any) -> Any:
+    """A prior over classes as options have it: classes by their names."""
+    if isinstance(class_prior, str):
+        return class_prior
+    if isinstance(class_prior, Mapping):
+        return {class_name(value): float(share) for value, share in class_prior.items()}
+    return tuple(float(share) for share in class_prior)
 
 
 def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:

@@ -66,6 +66,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
         inputs: what encoder and classifier are fed; None: the row as it is.
         between: makes it M1+M2.
         classes: how many.
+        class_prior: p(y), where it is known; None: to be taken from the labels.
 
     Attributes:
         latent_dim: numbers of a code: one per class and those of the style; those of z_1 in M1+M2.
@@ -88,6 +89,7 @@ class SemiSupervisedVariationalAutoencoder(Model):
         *,
         classes: int,
         feature_dim: int = 0,
+        class_prior: Sequence[float] | None = None,
     ) -> None:
         super().__init__(inputs)
         self.classifier = classifier
@@ -99,7 +101,9 @@ class SemiSupervisedVariationalAutoencoder(Model):
         self.classes = classes
         self.heads = GaussianHeads()
         self.latent_dim = feature_dim if between is not None else classes + prior.latent_dim
-        self.register_buffer("log_prior", torch.full((classes,), 1 / classes).log())
+        self.prior_is_known = class_prior is not None
+        shares = (1 / classes,) * classes if class_prior is None else tuple(class_prior)
+        self.register_buffer("log_prior", torch.tensor(shares).log())
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -174,7 +178,10 @@ class SemiSupervisedVariationalAutoencoder(Model):
 
     @torch.no_grad()
     def start_classes(self, label: Tensor) -> None:
-        """Take p(y) from the labels that are known, one more of each class counted (Laplace)."""
+        """Take p(y), unless it was given, from the labels that are known, one more of each class
+        counted (Laplace)."""
+        if self.prior_is_known:
+            return
         counts = torch.bincount(label[label >= 0], minlength=self.classes) + 1.0
         self.log_prior.copy_(torch.log(counts / counts.sum()))
 
