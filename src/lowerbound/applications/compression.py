@@ -154,15 +154,18 @@ class DecompressReport(Report):
         files: where they are; the first few where there are many.
         files_written: how many files there are.
         seconds: it took.
+        of: what a row is to the person.
     """
 
     rows: int
     files: tuple[str, ...]
     files_written: int
     seconds: float
+    of: str = "row"
 
     def text(self) -> str:
-        return f"{self.rows:,} rows: {listed(self.files, self.files_written)}"
+        several = "" if self.rows == 1 else "s"
+        return f"{self.rows:,} {self.of}{several}: {listed(self.files, self.files_written)}"
 
 
 @dataclass(frozen=True)
@@ -238,17 +241,19 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
     if file is None or file.header.kind == transform.KIND:
         names = decompress_pictures(source, request.output, folder, reporter)
         seconds = time.perf_counter() - began
-        return DecompressReport(len(names), tuple(names[:8]), len(names), seconds)
+        return DecompressReport(len(names), tuple(names[:8]), len(names), seconds, "picture")
     if not request.output:
         raise OptionError("name the output with -o")
     path = Path(request.output)
     if file.header.kind == SOUND:
         clips, files = sound.decompress_sound(folder, file, path)
-        return DecompressReport(clips, files[:8], len(files), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return DecompressReport(clips, files[:8], len(files), seconds, "clip")
     codec = codec_for(folder, file.header.model_hash, file.name)
     if file.header.kind == picture_tiles.KIND:
         files = tiled_pictures.decompress(file, codec, path, advancing(reporter, "decompressing"))
-        return DecompressReport(len(files), files[:8], len(files), time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return DecompressReport(len(files), files[:8], len(files), seconds, "picture")
     written.check_suffix(path, codec.schema)
     x = decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
