@@ -4,7 +4,8 @@ r"""Labels spread along a graph of neighbors: what near rows say of a row's clas
 
 (Zhou et al. 2004), then scaled class by class until the classes have the shares that are expected
 of them (Sinkhorn 1967), and sharpened. How many neighbors and how sharp are chosen by hiding some
-of the labels and asking for them: no label is needed beyond those that are there.
+of the labels and asking for them: no label is needed beyond those that are there. So is whether
+there is a graph at all: it has to say more of hidden labels than a line does, beyond doubt.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Spread:
     Attributes:
         probability: of each class, (rows, classes), float32.
         gain: nats per hidden label above what is said of it without the graph, by the shares of
-            the classes or by a linear classifier; NaN where there were too few labels to hide any.
+            the classes or by a linear classifier, less their standard error; NaN where there were
+            too few labels to hide any.
         neighbors, sharpness: that were chosen.
     """
 
@@ -59,20 +61,23 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
     codes, shares = label.cpu().numpy(), prior.double().cpu().numpy()
     known = np.flatnonzero(codes >= 0)
     folds = [fold.cpu().numpy() for fold in label_folds(label, seed=seed)]
-    best, chosen = -np.inf, (min(NEIGHBORS[0], index.shape[1]), 2.0)
+    best = np.full(len(known), -np.inf)
+    chosen = (min(NEIGHBORS[0], index.shape[1]), 2.0)
     for neighbors in NEIGHBORS:
         if neighbors > index.shape[1] or not folds:
             continue
         graph = _graph(distance, index, neighbors)
         asked = [_asked(graph, codes, fold, shares) for fold in folds]
         for sharpness in SHARPNESS:
-            found = np.concatenate([_log_probability(p, y, sharpness) for p, y in asked]).mean()
-            if found > best:
-                best, chosen = float(found), (neighbors, sharpness)
+            found = np.concatenate([_log_probability(p, y, sharpness) for p, y in asked])
+            if found.mean() > best.mean():
+                best, chosen = found, (neighbors, sharpness)
     gain = float("nan")
     if folds:
-        share = float(np.log(shares[codes[known]]).mean())
-        gain = best - max(share, _linearly(features, codes, folds))
+        share = np.log(shares[codes[np.concatenate(folds)]])
+        line = _linearly(features, codes, folds)
+        above = best - max(share, line, key=lambda said: float(said.mean()))
+        gain = float(above.mean() - above.std(ddof=1) / len(above) ** 0.5)
     neighbors, sharpness = chosen
     probability = sharpened(_spread(_graph(distance, index, neighbors), codes, shares), sharpness)
     return Spread(torch.from_numpy(probability.astype(np.float32)), gain, neighbors, sharpness)
@@ -174,8 +179,8 @@ def _asked(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array,
     return _spread(graph, hidden, shares)[fold], codes[fold]
 
 
-def _linearly(features: Tensor, codes: Array, folds: list[Array]) -> float:
-    """Nats per hidden label by logistic regression on those that are not hidden."""
+def _linearly(features: Tensor, codes: Array, folds: list[Array]) -> Array:
+    """Log-probability of each hidden label by logistic regression on those that are not hidden."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -184,13 +189,15 @@ def _linearly(features: Tensor, codes: Array, folds: list[Array]) -> float:
     x = features[torch.from_numpy(known)].double().cpu().numpy()
     found = []
     for fold in folds:
-        hidden = np.isin(known, fold)
+        hidden = np.searchsorted(known, fold)
+        seen = np.setdiff1d(np.arange(len(known)), hidden)
         learner = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
-        learner.fit(x[~hidden], codes[known[~hidden]])
-        probability = np.zeros((int(hidden.sum()), int(codes.max()) + 1))
+        learner.fit(x[seen], codes[known[seen]])
+        probability = np.zeros((len(fold), int(codes.max()) + 1))
         probability[:, learner.classes_] = learner.predict_proba(x[hidden])
-        found.append(_log_probability(probability, codes[known[hidden]], 1.0))
-    return float(np.concatenate(found).mean())
+        found.append(_log_probability(probability, codes[fold], 1.0))
+    answer: Array = np.concatenate(found)
+    return answer
 
 
 def _log_probability(probability: Array, codes: Array, power: float) -> Array:

@@ -53,8 +53,9 @@ class SemiSupervised(ELBO):
     Args:
         samples: draws of the continuous latents per row and class.
         classifier: w, in nats of the bound per nat of cross-entropy.
-        graph: g; 0 builds no graph. It is left out, too, where hidden labels are found no better
-            than by the shares of the classes or by a linear classifier.
+        graph: g; 0 builds no graph. It is left out, too, where hidden labels are not found better,
+            by more than a standard error, than by the shares of the classes and by a linear
+            classifier.
         consistency: c.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
         moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
