@@ -82,6 +82,10 @@ def test_every_model_on_every_kind_of_data(model: str, raw: object) -> None:
         with pytest.raises(OptionError, match="labels of none"):
             fit(data, options(model=model))
         data = data.with_labels([("a", "b", None)[row % 3] for row in range(len(data))])
+    if model == "semi_supervised_regression":
+        with pytest.raises(OptionError, match="the data has none"):
+            fit(data, options(model=model))
+        data = data.with_measurements([(0.5, 2, None)[row % 3] for row in range(len(data))])
     fitted = fit(data, options(model=model))
     assert not fitted.model.training
     assert fitted.options.model.network in NETWORKS

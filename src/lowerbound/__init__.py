@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         ConditionalVAE as ConditionalVAE,
         ProbabilisticPCA as ProbabilisticPCA,
         PyODDetector as PyODDetector,
+        SemiSupervisedRegressor as SemiSupervisedRegressor,
         SemiSupervisedVAE as SemiSupervisedVAE,
         VAEDetector as VAEDetector,
         VAEImputer as VAEImputer,
@@ -35,6 +36,7 @@ _MODULE_OF = {
     "VAEDetector": "lowerbound.estimators",
     "PyODDetector": "lowerbound.estimators",
     "SemiSupervisedVAE": "lowerbound.estimators",
+    "SemiSupervisedRegressor": "lowerbound.estimators",
     "VAEImputer": "lowerbound.estimators",
 }
 

@@ -27,20 +27,23 @@ from lowerbound.models import (
     LadderVariationalAutoencoder,
     Model,
     ProbabilisticPCA,
+    SemiSupervisedRegression,
     SemiSupervisedVariationalAutoencoder,
     TransformCoder,
     VariationalAutoencoder,
     VectorQuantizedVariationalAutoencoder,
 )
-from lowerbound.models.semi_supervised import Between
+from lowerbound.models.labeled import Between
 from lowerbound.networks import NETWORKS, Convolutional, Decoder, Encoder, Frames, Network
 from lowerbound.networks.chain import Chain
 from lowerbound.networks.classes import Classes
 from lowerbound.networks.feature_maps import MapDecoder, MapEncoder
 from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
+from lowerbound.networks.labels import Labels
 from lowerbound.networks.ladder import Ladder
 from lowerbound.networks.map_stack import MapStack
+from lowerbound.networks.measurements import Measurements
 from lowerbound.networks.patch_paths import PatchEncoder
 from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.networks.tabular import Tabular
@@ -52,6 +55,8 @@ from lowerbound.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.trace import Batch
 
 AUTO = "auto"
+MEASURED = "semi_supervised_regression"  # the model whose label is a measurement
+LABELED = ("semi_supervised", MEASURED)  # models of which the label is a latent
 INITIAL_ROWS = 10_000
 MOST_INITIAL = 2**26  # numbers of these rows together
 MOST_FACTORS = 32  # latent numbers of a table unless given
@@ -105,7 +110,14 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     if options.model == "vq_vae":
         _check_codes(options, network)
     if options.model == "semi_supervised":
-        _check_classes(schema, options, network)
+        _check_classes(schema)
+    if options.model == MEASURED and schema.measurement is None:
+        raise OptionError(
+            f"{MEASURED} learns a measurement, and the data has none: name a label column that "
+            "holds numbers, or give y"
+        )
+    if options.model in LABELED:
+        _check_label(options, network)
     if options.model == "transform":
         options = _checked_transform(schema, options)
     _check_missingness(schema, options, network)
@@ -190,7 +202,7 @@ def _check_codes(options: ModelOptions, network: str) -> None:
         )
 
 
-def _check_classes(schema: Schema, options: ModelOptions, network: str) -> None:
+def _check_classes(schema: Schema) -> None:
     if len(schema.class_names) < 2:
         found = f"one class ({schema.class_names[0]})" if schema.class_names else "none"
         raise OptionError(
@@ -198,16 +210,19 @@ def _check_classes(schema: Schema, options: ModelOptions, network: str) -> None:
             "a label column, give y, or sort pictures into a folder per class (sound too, and name "
             "--spectrograms)"
         )
+
+
+def _check_label(options: ModelOptions, network: str) -> None:
     if options.conditional:
-        raise OptionError("semi_supervised infers the class: leave conditional out")
+        raise OptionError(f"{options.model} infers the label: leave conditional out")
     if network == "tabular" or options.posterior not in (AUTO, "gaussian"):
         raise OptionError(
-            "the posteriors of semi_supervised are diagonal Gaussians: leave posterior out, and "
+            f"the posteriors of {options.model} are diagonal Gaussians: leave posterior out, and "
             "take any network but 'tabular'"
         )
     if options.prior == "vamp":
         raise OptionError(
-            "the prior vamp asks the encoder about rows without a class; choose standard_normal, "
+            "the prior vamp asks the encoder about rows without a label; choose standard_normal, "
             "mixture or flow"
         )
 
@@ -273,6 +288,11 @@ def default_likelihood(schema: Schema) -> str:
 def of_numbers_only(options: ModelOptions) -> bool:
     """Whether the model takes every column for a real number, so that a table is read as such."""
     return options.model == "pca" or options.likelihood not in (AUTO, "mixed")
+
+
+def measures(options: ModelOptions) -> bool:
+    """Whether the label is a number to be predicted, so that it is read as such."""
+    return options.model == MEASURED
 
 
 def bends(options: ModelOptions) -> bool:
@@ -486,28 +506,43 @@ class Codes:
 
 def _semi_supervised(parts: _Parts) -> Model:
     sizes, told = from_mapping(Classes, parts.options.model_options), len(parts.schema.class_names)
+    classifier = sizes.classifying(parts.network, parts.input_shape, told)
+    return SemiSupervisedVariationalAutoencoder(
+        classifier,
+        *_around_label(parts, sizes, told),
+        classes=told,
+        feature_dim=_feature_dim(parts, sizes),
+        class_prior=sizes.prior(parts.schema.class_names),
+    )
+
+
+def _semi_supervised_regression(parts: _Parts) -> Model:
+    sizes = from_mapping(Measurements, parts.options.model_options)
+    regressor = sizes.regressing(parts.network, parts.input_shape)
+    around, below = _around_label(parts, sizes, 1), _feature_dim(parts, sizes)
+    return SemiSupervisedRegression(regressor, *around, feature_dim=below)
+
+
+def _around_label(
+    parts: _Parts, sizes: Labels, told: int
+) -> tuple[Encoder, Prior, Decoder, Likelihood, Input | None, Between | None]:
+    """Encoder, prior, decoder, likelihood, inputs, and the networks between the latents of M1+M2,
+    of a model whose label has so many numbers."""
     network, style, likelihood = parts.network, parts.latent_dim, parts.likelihood()
-    classifier = sizes.classifying(network, parts.input_shape, told)
-    owed, shape, between, below = likelihood.parameter_shape, parts.input_shape, None, 0
+    owed, shape, below = likelihood.parameter_shape, parts.input_shape, _feature_dim(parts, sizes)
+    between = None
     if sizes.stacked:
-        below = sizes.feature_dim or 2 * style
         between = Between(sizes.upward(below, style, told), sizes.downward(below, style, told))
         encoder, decoder = network.encoder(shape, 2 * below), network.decoder(below, owed)
     else:
         encoder = network.encoder(shape, 2 * style, told)
         decoder = network.decoder(style, owed, told)
-    return SemiSupervisedVariationalAutoencoder(
-        classifier,
-        encoder,
-        parts.prior(style),
-        decoder,
-        likelihood,
-        parts.inputs,
-        between,
-        classes=told,
-        feature_dim=below,
-        class_prior=sizes.prior(parts.schema.class_names),
-    )
+    return encoder, parts.prior(style), decoder, likelihood, parts.inputs, between
+
+
+def _feature_dim(parts: _Parts, sizes: Labels) -> int:
+    """Numbers of z_1; 0 where there is none."""
+    return (sizes.feature_dim or 2 * parts.latent_dim) if sizes.stacked else 0
 
 
 @dataclass(frozen=True)
@@ -598,6 +633,7 @@ def _transform(parts: _Parts) -> Model:
 
 _BUILDERS: dict[str, Callable[[_Parts], Model]] = {
     "semi_supervised": _semi_supervised,
+    "semi_supervised_regression": _semi_supervised_regression,
     "pca": _pca,
     "autoencoder": _autoencoder,
     "vae": _vae,

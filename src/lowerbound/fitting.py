@@ -78,7 +78,8 @@ def fit(
         model = assemble(dataset.schema, chosen)
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
         training, validation = dataset, None
-        if not (objective.uses_labels and dataset.label is not None):
+        labeled = dataset.label is not None or dataset.target is not None
+        if not (objective.uses_labels and labeled):
             training, validation = held_out(dataset, options.training)
         initialize(model, training)
         if start is not None:

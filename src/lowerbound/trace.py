@@ -38,6 +38,7 @@ class Batch:
             nothing of it.
         condition: what the model is told, (batch, *condition): a class as one-hot, an embedding.
         label: class indices, (batch,), -1 where unknown.
+        target: labels that are measurements, standardized, (batch,), NaN where unknown.
         resets: (batch, time), True where a sequence starts anew.
         state: an earlier Trace's state, to continue from.
         ids: row numbers in the data set, (batch,).
@@ -48,6 +49,7 @@ class Batch:
     withheld: Tensor | None = None
     condition: Tensor | None = None
     label: Tensor | None = None
+    target: Tensor | None = None
     resets: Tensor | None = None
     state: Tensor | None = None
     ids: Tensor | None = None

@@ -143,8 +143,8 @@ def test_an_autoencoder_codes_points_and_refuses_to_be_sampled(
     done = run("sample", autoencoder, "-o", tmp_path / "s.png")
     assert done.code == 2
     assert (
-        "it has no prior; models that can: hierarchical, ladder, pca, semi_supervised, transform, "
-        "vae, vq_vae" in done.err
+        "it has no prior; models that can: hierarchical, ladder, pca, semi_supervised, "
+        "semi_supervised_regression, transform, vae, vq_vae" in done.err
     )
 
 

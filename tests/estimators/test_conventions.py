@@ -12,7 +12,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from lowerbound import VAE, Autoencoder, ConditionalVAE, ProbabilisticPCA, SemiSupervisedVAE
+from lowerbound import (
+    VAE,
+    Autoencoder,
+    ConditionalVAE,
+    ProbabilisticPCA,
+    SemiSupervisedRegressor,
+    SemiSupervisedVAE,
+)
 from lowerbound.assembly import ModelOptions
 from lowerbound.fitting import FitOptions
 from lowerbound.training import TrainingOptions
@@ -25,6 +32,7 @@ ESTIMATORS = [
     Autoencoder(epochs=5),
     ProbabilisticPCA(),
     SemiSupervisedVAE(epochs=60, learning_rate=0.01),
+    SemiSupervisedRegressor(epochs=60, learning_rate=0.01),
 ]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 

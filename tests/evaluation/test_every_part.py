@@ -48,13 +48,15 @@ def named(parts: dict[str, Any]) -> str:
 pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")
 
 
-def rows_for(likelihood: str) -> Dataset:
-    """Digits as the likelihood takes them; a table for the one of tables."""
+def rows_for(likelihood: str, model: str) -> Dataset:
+    """Digits as likelihood and model take them; a table for the likelihood of tables."""
     if likelihood == "mixed":
         return load(mixed_frame(60), kinds=KINDS)
     digits = load("digits").thinned(60)
     if likelihood == "bernoulli":
         return replace(digits, schema=replace(digits.schema, binarize="dynamic"))
+    if model == "semi_supervised_regression":
+        return digits.with_measurements(digits.label)
     if likelihood == "continuous_bernoulli":
         return replace(
             digits, x=digits.x / 16, schema=replace(digits.schema, levels=None, white=1.0)
@@ -63,7 +65,7 @@ def rows_for(likelihood: str) -> Dataset:
 
 
 def built(parts: dict[str, Any]) -> tuple[Model, Dataset]:
-    data = rows_for(parts.get("likelihood", ""))
+    data = rows_for(parts.get("likelihood", ""), parts.get("model", ""))
     torch.manual_seed(0)
     model = assemble(data.schema, ModelOptions(**{"latent_dim": 3, "network": "mlp", **parts}))
     try:
@@ -90,6 +92,7 @@ def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
         "vq_vae",
         "transform",
         "semi_supervised",
+        "semi_supervised_regression",
     ):  # no one prior over the code
         assert isinstance(latents.agreement, Skipped)
     else:

@@ -23,6 +23,7 @@ NAMES = {
     "ladder": "ladder VAE",
     "vq_vae": "VQ-VAE",
     "semi_supervised": "semi-supervised VAE",
+    "semi_supervised_regression": "semi-supervised regression",
     "transform": "Transform coder",
 }
 RIVALS = ("vae", "autoencoder", "pca")

@@ -17,7 +17,7 @@ from lowerbound.applications.measuring import Page, measure_all, measure_likelih
 from lowerbound.applications.settings import with_settings
 from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
 from lowerbound.applications.understanding import about_data, about_model
-from lowerbound.assembly import bends, of_numbers_only, resolve
+from lowerbound.assembly import bends, measures, of_numbers_only, resolve
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.evaluation.suites import SuiteOptions
@@ -119,6 +119,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         options.training.seed,
         of_numbers_only(options.model),
         bends(options.model),
+        measures(options.model),
     )
     if finished:
         reporter.say(f"{folder} is finished: its training has nothing left to do")

@@ -35,7 +35,11 @@ WITH_PARTS = (
 class ReadingOptions:
     """What a person may have to say about data that no model has seen."""
 
-    label: str | None = option(None, "a table's column that holds the class", metavar="COLUMN")
+    label: str | None = option(
+        None,
+        "a table's column that holds the class, or the number to predict",
+        metavar="COLUMN",
+    )
     binarize: Literal["none", "dynamic", "threshold"] = option(
         "none", "make grey values bits: new ones at each visit, or above a half"
     )
@@ -99,6 +103,7 @@ def read_parts(
     seed: int,
     numbers_only: bool = False,
     bend: bool = True,
+    measured: bool = False,
 ) -> Parts:
     """Read ``source`` and set a test part aside: the published one where there is one.
 
@@ -107,6 +112,7 @@ def read_parts(
         options: what is to be known about it.
         numbers_only: take a table's columns for real numbers, for models of nothing else.
         bend: whether columns may be bent to normal by their quantiles.
+        measured: whether the label is a number to be predicted.
         test: share of the rows that is held out where no test part is published; 0: none.
         seed: of the rows that are held out.
 
@@ -130,6 +136,7 @@ def read_parts(
         windows=options.windows,
         bend=bend,
         spectrograms=options.spectrograms,
+        measured=measured,
     )
     return apart(source, dataset, test, seed, options.on_error)
 

@@ -19,6 +19,7 @@ from lowerbound.data.binarization import (
     threshold_bits,
 )
 from lowerbound.data.labels import encode_labels
+from lowerbound.data.measurements import encode_measurements
 from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
@@ -36,6 +37,8 @@ class Dataset:
             model units in float32 or float64.
         observed: like x, False where a value is missing.
         label: (rows,) long, index into ``schema.class_names``; -1 where unknown.
+        target: (rows,) the label where it is a measurement, standardized as ``schema.measurement``
+            says, float64; NaN where unknown.
         condition: (rows, size) numbers that a conditional model is told.
         ids: a name per row, such as its file.
         source: where the rows came from, for reports.
@@ -48,6 +51,7 @@ class Dataset:
     x: Tensor
     observed: Tensor | None = None
     label: Tensor | None = None
+    target: Tensor | None = None
     condition: Tensor | None = None
     ids: tuple[str, ...] | None = None
     source: str = ""
@@ -55,7 +59,7 @@ class Dataset:
     factor_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("observed", "label", "condition", "ids", "factors"):
+        for name in ("observed", "label", "target", "condition", "ids", "factors"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self.x):
                 raise DataError(f"{len(self.x)} rows of data but {len(value)} of {name}")
@@ -86,6 +90,7 @@ class Dataset:
             observed=_gather(self.observed, indices),
             condition=condition,
             label=label,
+            target=_gather(self.target, indices),
             ids=indices,
         )
 
@@ -102,6 +107,7 @@ class Dataset:
             x=self.x.index_select(0, rows),
             observed=_gather(self.observed, rows),
             label=_gather(self.label, rows),
+            target=_gather(self.target, rows),
             condition=_gather(self.condition, rows),
             ids=ids,
             factors=_gather(self.factors, rows),
@@ -178,6 +184,16 @@ class Dataset:
         """
         label, names = encode_labels(values)
         return replace(self, label=label, schema=replace(self.schema, class_names=names))
+
+    def with_measurements(self, values: Any) -> Dataset:
+        """The same rows with these labels, which are numbers, NaN where unknown.
+
+        Raises:
+            DataError: their number is not that of the rows, or nothing can be learned from them.
+        """
+        target, measurement = encode_measurements(values)
+        schema = replace(self.schema, measurement=measurement, class_names=())
+        return replace(self, label=None, target=target, schema=schema)
 
     def conditioned_on_label(self) -> Dataset:
         """The same rows for a conditional model p(x | y): each batch carries its class as one-hot.

@@ -73,7 +73,8 @@ def _name(value: Any) -> str:
     if isinstance(value, float) and np.isfinite(value):
         if not value.is_integer():
             raise DataError(
-                f"the label holds measurements such as {value:g}, not classes; keep it as a column"
+                f"the label holds measurements such as {value:g}, not classes; keep it as a "
+                "column, or fit semi_supervised_regression"
             )
         value = int(value)
     text = str(value)

@@ -46,6 +46,7 @@ def load(
     windows: Windows | None = None,
     bend: bool = True,
     spectrograms: bool = False,
+    measured: bool = False,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
@@ -77,6 +78,7 @@ def load(
             False where the values that are missing would not lie on it.
         spectrograms: each clip of sound is a picture, ``image_size`` large, instead of being cut
             into rows; subfolders then name classes. The schema remembers it.
+        measured: the label is a number to be predicted, and no class.
 
     Raises:
         DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
@@ -100,7 +102,9 @@ def load(
         return raw_data.encode(found, schema)
     gaps = found.missing or (hasattr(found.x, "columns") and kinds != "real")
     missing = missing or ("model" if gaps else "error")
-    fitted = raw_data.fit(found, binarize or "none", standardize, missing == "model", kinds, bend)
+    fitted = raw_data.fit(
+        found, binarize or "none", standardize, missing == "model", kinds, bend, measured
+    )
     return replace(fitted, schema=replace(fitted.schema, windows=windows))
 
 

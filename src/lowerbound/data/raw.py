@@ -17,6 +17,7 @@ from lowerbound.data.column_kinds import Hint, check_hints, numpy_name, understo
 from lowerbound.data.columns import check_variation, frame_numbers, named, real_columns
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
+from lowerbound.data.measurements import encode_measurements
 from lowerbound.data.pixels import (
     Channels,
     ImageFormat,
@@ -75,6 +76,7 @@ def fit(
     missing: bool = False,
     kinds: Kinds = "real",
     bend: bool = True,
+    measured: bool = False,
 ) -> Dataset:
     """Learn a schema from the rows and encode them by it.
 
@@ -86,11 +88,17 @@ def fit(
         kinds: of a frame's columns: "real" takes all for real numbers, "infer" finds each from its
             values; a mapping says some by name, and the others are found.
         bend: whether such columns may have a spline to normal scores.
+        measured: whether labels are numbers to be predicted, and no classes.
 
     Raises:
         DataError: the rows cannot be modeled; the message says why.
     """
-    label, names = (None, ()) if raw.labels is None else encode_labels(raw.labels, raw.class_names)
+    names: tuple[str, ...] = ()
+    label, target, measurement = None, None, None
+    if raw.labels is not None and measured:
+        target, measurement = encode_measurements(raw.labels)
+    elif raw.labels is not None:
+        label, names = encode_labels(raw.labels, raw.class_names)
     if hasattr(raw.x, "columns"):
         pixels_in_columns = raw.levels is not None or binarize != "none"
         if kinds == "real" or pixels_in_columns:
@@ -105,8 +113,14 @@ def fit(
             schema = _image_schema(raw, missing)
         else:
             schema = _vector_schema(raw, binarize, standardize, missing)
-    schema = replace(schema, class_names=names, binarize=_needed(binarize, schema), missing=missing)
-    return _dataset(raw, schema, label)
+    schema = replace(
+        schema,
+        class_names=names,
+        measurement=measurement,
+        binarize=_needed(binarize, schema),
+        missing=missing,
+    )
+    return _dataset(raw, schema, label, target)
 
 
 def encode(raw: RawData, schema: Schema) -> Dataset:
@@ -115,13 +129,15 @@ def encode(raw: RawData, schema: Schema) -> Dataset:
     Raises:
         DataError: they do not fit it; the message says where.
     """
-    label = None
-    if raw.labels is not None:
+    label, target = None, None
+    if raw.labels is not None and schema.measurement is not None:
+        target, _ = encode_measurements(raw.labels, schema.measurement)
+    elif raw.labels is not None:
         label, _ = encode_labels(raw.labels, schema.class_names)
-    return _dataset(raw, schema, label)
+    return _dataset(raw, schema, label, target)
 
 
-def _dataset(raw: RawData, schema: Schema, label: Tensor | None) -> Dataset:
+def _dataset(raw: RawData, schema: Schema, label: Tensor | None, target: Tensor | None) -> Dataset:
     packed, observed = schema.pack(raw.x)
     factors = None if raw.factors is None else torch.as_tensor(raw.factors, dtype=torch.long)
     return Dataset(
@@ -129,6 +145,7 @@ def _dataset(raw: RawData, schema: Schema, label: Tensor | None) -> Dataset:
         packed,
         observed=observed,
         label=label,
+        target=target,
         ids=raw.ids,
         source=raw.source,
         factors=factors,

@@ -29,6 +29,7 @@ from lowerbound.data.columns import (
     modeled_values,
     table_values,
 )
+from lowerbound.data.measurements import Measurement
 from lowerbound.data.pixels import ImageFormat
 from lowerbound.data.windows import Windows
 from lowerbound.errors import DataError
@@ -65,6 +66,7 @@ class Schema:
         binarize: whether grey values become bits, and when.
         image: layout of pictures.
         class_names: names of the label's values, in the order of their indices.
+        measurement: of a label that is a number; None: it is a class, or there is none.
         label_column: name of the label's column in a table.
         left_out: names of table columns that were seen and not used.
         condition: what a conditional model is told.
@@ -91,6 +93,7 @@ class Schema:
     windows: Windows | None = None
     sample_rate: int | None = None
     clip_length: int | None = None
+    measurement: Measurement | None = None
 
     @property
     def modeled(self) -> tuple[Column, ...]:

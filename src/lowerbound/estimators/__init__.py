@@ -7,6 +7,7 @@ from lowerbound.estimators.imputer import VAEImputer
 from lowerbound.estimators.probabilistic_pca import ProbabilisticPCA
 from lowerbound.estimators.pyod import PyODDetector
 from lowerbound.estimators.semi_supervised import SemiSupervisedVAE
+from lowerbound.estimators.semi_supervised_regression import SemiSupervisedRegressor
 from lowerbound.estimators.vae import VAE
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ConditionalVAE",
     "ProbabilisticPCA",
     "PyODDetector",
+    "SemiSupervisedRegressor",
     "SemiSupervisedVAE",
     "VAEDetector",
     "VAEImputer",

@@ -9,7 +9,8 @@ from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset, Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.models import Model
+from lowerbound.models.labeled import LabeledVariationalAutoencoder
 from lowerbound.training import Reporter
 
 SHARED = ("encoder", "decoder", "likelihood", "inputs")
@@ -74,7 +75,7 @@ def starting_from(first: Fitted) -> Callable[[Model], None]:
     """What puts the features' networks, which are not trained further, into a stacked model."""
 
     def start(model: Model) -> None:
-        assert isinstance(model, SemiSupervisedVariationalAutoencoder)
+        assert isinstance(model, LabeledVariationalAutoencoder)
         for name in SHARED:
             part, source = getattr(model, name), getattr(first.model, name)
             if part is not None:
@@ -85,4 +86,4 @@ def starting_from(first: Fitted) -> Callable[[Model], None]:
 
 
 def _bare(schema: Schema) -> Schema:
-    return replace(schema, class_names=(), label_column=None)
+    return replace(schema, class_names=(), label_column=None, measurement=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
@@ -10,7 +9,6 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import one_hot
 
@@ -18,21 +16,12 @@ from lowerbound.data import Dataset, encode_labels
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import DataError
 from lowerbound.estimators import inputs
-from lowerbound.estimators.first_features import (
-    above,
-    check_units,
-    first_features,
-    starting_from,
-)
 from lowerbound.estimators.given_labels import given_labels
 from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.estimators.labels import class_indices, class_name, classes_from, classes_of
-from lowerbound.estimators.seeds import new_seed
-from lowerbound.estimators.trained import TrainedEstimator
-from lowerbound.estimators.vae import FEW
 from lowerbound.evaluation.classes import best_temperature, class_logits, class_probabilities
-from lowerbound.evaluation.likelihood import score
-from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.models import SemiSupervisedVariationalAutoencoder
 from lowerbound.objectives.label_graph import label_folds
 from lowerbound.objectives.semi_supervised import require_labels
@@ -41,7 +30,7 @@ Self = TypeVar("Self", bound="SemiSupervisedVAE")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
+class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
     r"""A classifier that learns from rows of which few have a label: the class is one more latent.
 
     >>> import numpy as np
@@ -106,18 +95,10 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
         label_distributions_: probabilities of the classes of every row of the fit.
     """
 
-    moves: float = 0.0
-    stacked: bool = False
-    features: Any = None
     folds: int = 0
     abstain_below: float = 0.0
     unlabeled_value: Any = None
     class_prior: Any = None
-    prior: str = "standard_normal"
-    prior_options: Mapping[str, Any] | None = None
-    model_options: Mapping[str, Any] | None = None
-    objective_options: Mapping[str, Any] | None = None
-    n_importance: int = FEW
 
     kind: ClassVar[str] = "semi_supervised"
 
@@ -167,16 +148,6 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
         answers[unsure] = unknown
         return answers
 
-    def score_samples(self, X: Any) -> Array:
-        """A lower bound on log p(x) for each row, every class taken into account; as of ``VAE``."""
-        dataset = self._read(X)
-        with warnings.catch_warnings():
-            if self.n_importance <= FEW:
-                warnings.filterwarnings("ignore", "the median effective sample size")
-            scores = score(self.model_, dataset, samples=self.n_importance, seed=self._seed)
-        bounds: Array = (scores.elbo if self.n_importance == 1 else scores.bound).numpy()
-        return bounds
-
     def sample(
         self,
         n_samples: int = 1,
@@ -204,42 +175,16 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
             told = one_hot(index, len(names)).float()
         return self._sample(n_samples, told, mean, random_state)
 
-    @property
-    def latent_dim_(self) -> int:
-        """Numbers per code: one per class and those of the style; the features in M1+M2."""
-        return _model_of(self.fitted_).latent_dim
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
-
     def _adopt(self: Self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)
         return super()._adopt(fitted)
 
     def _fit(self: Self, dataset: Dataset) -> Self:
-        options, start = self._options(new_seed(self.random_state)), None
-        if self.stacked:
-            first = self._first(dataset, options)
-            options, start = above(first, options), starting_from(first)
-
-        def fitted_on(rows: Dataset) -> Fitted:
-            return fit(rows, options, reporter=self._reporter(), start=start)
-
+        fitted_on = self._fits(dataset)
         fitted = fitted_on(dataset)
         if self.folds:
             _model_of(fitted).temperature.fill_(_temperature(dataset, self.folds, fitted_on))
         return self._adopt(fitted)
-
-    def _first(self, dataset: Dataset, options: FitOptions) -> Fitted:
-        """The VAE that gives the features."""
-        if self.features is None:
-            return first_features(dataset, options, self._reporter())
-        check_is_fitted(self.features)
-        first: Fitted = self.features.fitted_
-        check_units(first, dataset)
-        return first
 
     def _options(self, seed: int) -> FitOptions:
         options = super()._options(seed)
@@ -248,23 +193,12 @@ class SemiSupervisedVAE(ClassifierMixin, TrainedEstimator):
         said = {**options.model.model_options, "class_prior": _said(self.class_prior)}
         return replace(options, model=replace(options.model, model_options=said))
 
-    def _objective(self) -> dict[str, Any]:
-        options = {"moves": float(self.moves), **(self.objective_options or {})}
-        return {"objective": "semi_supervised", "objective_options": options}
-
     @classmethod
     def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
         values = super()._parameters_of(fitted)
-        objective = dict(values["objective_options"] or {})
         model = dict(values["model_options"] or {})
-        return {
-            **values,
-            "moves": objective.pop("moves", 0.0),
-            "stacked": model.pop("stacked", False),
-            "class_prior": model.pop("class_prior", None),
-            "objective_options": objective or None,
-            "model_options": model or None,
-        }
+        prior = model.pop("class_prior", None)
+        return {**values, "class_prior": prior, "model_options": model or None}
 
     def _transduce(self, dataset: Dataset) -> None:
         """Set what the fit's own rows are taken for."""

@@ -17,6 +17,7 @@ from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPCA
 from lowerbound.models.semi_supervised import Classifies, SemiSupervisedVariationalAutoencoder
+from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
 from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
@@ -36,6 +37,7 @@ __all__ = [
     "NoisyModel",
     "ProbabilisticPCA",
     "Quantizes",
+    "SemiSupervisedRegression",
     "SemiSupervisedVariationalAutoencoder",
     "TransformCoder",
     "VariationalAutoencoder",

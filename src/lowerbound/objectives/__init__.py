@@ -8,6 +8,7 @@ from lowerbound.objectives.features import Features
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.objectives.semi_supervised import SemiSupervised
+from lowerbound.objectives.semi_supervised_regression import TaughtRegression
 from lowerbound.objectives.spectral import Spectral
 from lowerbound.objectives.structural import Structural
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation
@@ -26,4 +27,5 @@ __all__ = [
     "Spectral",
     "Structural",
     "TargetRate",
+    "TaughtRegression",
 ]

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
 from lowerbound.objectives.base import OBJECTIVES, Bound
-from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.label_graph import Spread, spread_labels
-from lowerbound.objectives.perturbation import Perturbation
+from lowerbound.objectives.taught import ROWS, Taught
 from lowerbound.trace import Batch, Every, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
 
-LABELED = 64  # labeled rows per update, besides those of the batch
-ROWS = 4_096  # that are looked at together before the first update
-DECAY = 0.995  # of the teacher's weights
-RAMP = 0.3  # share of the run over which the teacher is believed more and more
 SURE = 0.9  # probability from which the teacher is believed
 
 
 @OBJECTIVES.register("semi_supervised")
-class SemiSupervised(ELBO):
+class SemiSupervised(Taught):
     r"""The bound of M2, each class marginalized exactly where it is unknown (Kingma et al. 2014):
 
     .. math::
@@ -62,13 +56,7 @@ class SemiSupervised(ELBO):
             leave the class as it is.
     """
 
-    uses_labels: ClassVar[bool] = True
-
     targets: Tensor | None
-    labeled_x: Tensor | None
-    labeled_observed: Tensor | None
-    labeled_label: Tensor | None
-    teacher: nn.Module | None
 
     def __init__(
         self,
@@ -80,22 +68,13 @@ class SemiSupervised(ELBO):
         noise: float = 0.3,
         moves: float = 0.0,
     ) -> None:
-        super().__init__(samples=samples)
-        for name, weight in (("classifier", classifier), ("graph", graph), ("noise", noise)):
+        super().__init__(samples, classifier, consistency, noise, moves)
+        for name, weight in (("classifier", classifier), ("graph", graph)):
             if weight < 0:
                 raise OptionError(f"{name} must not be negative, and is {weight}")
-        if consistency < 0 or not 0 <= moves <= 1:
-            raise OptionError(
-                f"consistency is 0 or more and moves 0 to 1, not {consistency} and {moves}"
-            )
-        self.share, self.graph, self.consistency = classifier, graph, consistency
-        self.noise, self.moves = noise, moves
+        self.graph = graph
         self.spread: Spread | None = None
-        self.perturb: Perturbation | None = None
-        for name in ("targets", "labeled_x", "labeled_observed", "labeled_label"):
-            self.register_buffer(name, None, persistent=False)  # made again when a run is resumed
-        self.register_module("teacher", None)
-        self._student: list[nn.Module] = []  # in a list: it is the model's and not this one's
+        self.register_buffer("targets", None, persistent=False)  # made again by ``prepare``
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
         """Gather the labeled rows, spread their labels, and set up the teacher.
@@ -108,13 +87,7 @@ class SemiSupervised(ELBO):
             return
         label = require_labels(dataset)
         known = torch.nonzero(label >= 0).flatten()
-        rows = dataset.batch(known)
-        self.labeled_x, self.labeled_observed = rows.x, rows.observed
-        self.labeled_label = rows.label
-        self.perturb = Perturbation(dataset.schema, _deviation(dataset), self.noise, self.moves)
-        if self.share and self.consistency:
-            self.teacher = copy.deepcopy(model.classifier).requires_grad_(False)
-            self._student = [model.classifier]
+        self.gather(model, dataset, known, label[known])
         if self.share and self.graph and len(known) < len(dataset):
             features = neighborhood(model, dataset)
             self.spread = spread_labels(features, label, model.log_prior.exp())
@@ -146,9 +119,8 @@ class SemiSupervised(ELBO):
 
     def lesson(self, model: SemiSupervisedVariationalAutoencoder, batch: Batch) -> Tensor:
         """C + g G + c T, nats."""
-        labeled = self._labeled(batch)
-        assert labeled.label is not None
-        loss = F.cross_entropy(self._seen_perturbed(model, labeled), labeled.label)
+        rows, label = self.labeled(batch)
+        loss = F.cross_entropy(self._seen_perturbed(model, rows), label)
         hidden = (
             torch.ones(len(batch), dtype=torch.bool) if batch.label is None else batch.label < 0
         )
@@ -157,29 +129,12 @@ class SemiSupervised(ELBO):
         rows = batch.rows(hidden)
         said = torch.log_softmax(self._seen_perturbed(model, rows), -1)
         if self.targets is not None and rows.ids is not None:
-            loss = loss - self.graph * self._fading * _agreement(self.targets[rows.ids], said)
+            loss = loss - self.graph * self.fading * _agreement(self.targets[rows.ids], said)
         if self.teacher is not None:
-            loss = loss - self.consistency * self._rising * _agreement(
+            loss = loss - self.consistency * self.rising * _agreement(
                 self._taught(model, rows), said
             )
         return loss
-
-    @torch.no_grad()
-    def after_update(self, bound: Bound) -> None:
-        """Move the teacher's weights towards the classifier's."""
-        if self.teacher is None:
-            return
-        student = self._student[0]
-        for own, other in zip(self.teacher.parameters(), student.parameters(), strict=True):
-            own.lerp_(other, 1 - DECAY)
-
-    @property
-    def _fading(self) -> Tensor:
-        return 1 - self.progress
-
-    @property
-    def _rising(self) -> Tensor:
-        return (self.progress / RAMP).clamp_max(1.0)
 
     @torch.no_grad()
     def _taught(self, model: SemiSupervisedVariationalAutoencoder, rows: Batch) -> Tensor:
@@ -190,21 +145,9 @@ class SemiSupervised(ELBO):
         surer = probability.square()
         return sure * surer / surer.sum(1, keepdim=True)
 
-    def _labeled(self, batch: Batch) -> Batch:
-        """Some of the labeled rows: all where they are few."""
-        assert self.labeled_x is not None
-        assert self.labeled_label is not None
-        count = len(self.labeled_label)
-        index = torch.arange(count) if count <= LABELED else torch.randperm(count)[:LABELED]
-        index = index.to(self.labeled_label.device)
-        rows = Batch(self.labeled_x, self.labeled_observed, label=self.labeled_label).rows(index)
-        assert batch.x is not None
-        return rows.to(batch.x.dtype)
-
     def _seen_perturbed(self, model: SemiSupervisedVariationalAutoencoder, rows: Batch) -> Tensor:
         """Logits of the rows after a perturbation, (rows, classes)."""
-        assert self.perturb is not None
-        return model.class_logits(replace(rows, x=self.perturb(rows.filled)))
+        return model.class_logits(self.perturbed(rows))
 
 
 def known_or(log_q: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -251,15 +194,6 @@ def neighborhood(model: SemiSupervisedVariationalAutoencoder, dataset: Dataset) 
             seen = model.seen(batch).flatten(1)
             parts.append(seen if linear is None else seen[:, :linear])
     return torch.cat(parts).to(torch.float32)
-
-
-def _deviation(dataset: Dataset) -> float:
-    """Standard deviation of the values over the first rows, those without levels alone."""
-    batch = dataset.batch(torch.arange(min(ROWS, len(dataset)), device=dataset.x.device))
-    metric = dataset.schema.metric.to(batch.filled.device)
-    if not bool(metric.any()):
-        return 1.0
-    return float(batch.filled[:, metric].double().std(correction=0))
 
 
 def _by_class(values: Tensor, log_q: Tensor) -> Tensor:

@@ -1,0 +1,106 @@
+"""What the estimators share that learn from rows of which few have a label."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from lowerbound.data import Dataset
+from lowerbound.estimators.first_features import (
+    above,
+    check_units,
+    first_features,
+    starting_from,
+)
+from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.seeds import new_seed
+from lowerbound.estimators.trained import TrainedEstimator
+from lowerbound.estimators.vae import FEW
+from lowerbound.evaluation.likelihood import score
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models.labeled import LabeledVariationalAutoencoder
+
+Self = TypeVar("Self", bound="LabeledEstimator")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class LabeledEstimator(TrainedEstimator):
+    """An estimator of a model with the label among its latents; an objective of the model's name
+    teaches it."""
+
+    moves: float = 0.0
+    stacked: bool = False
+    features: Any = None
+    prior: str = "standard_normal"
+    prior_options: Mapping[str, Any] | None = None
+    model_options: Mapping[str, Any] | None = None
+    objective_options: Mapping[str, Any] | None = None
+    n_importance: int = FEW
+
+    def score_samples(self, X: Any) -> Array:
+        """A lower bound on log p(x) for each row, whatever its label; as of ``VAE``."""
+        dataset = self._read(X)
+        with warnings.catch_warnings():
+            if self.n_importance <= FEW:
+                warnings.filterwarnings("ignore", "the median effective sample size")
+            scores = score(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+        bounds: Array = (scores.elbo if self.n_importance == 1 else scores.bound).numpy()
+        return bounds
+
+    @property
+    def latent_dim_(self) -> int:
+        """Numbers per code: those of the label and of the style; the features in M1+M2."""
+        model = self.model_
+        assert isinstance(model, LabeledVariationalAutoencoder)
+        return model.latent_dim
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _fit(self: Self, dataset: Dataset) -> Self:
+        return self._adopt(self._fits(dataset)(dataset))
+
+    def _fits(self, dataset: Dataset) -> Callable[[Dataset], Fitted]:
+        """What fits the model to rows, with features of ``dataset`` in M1+M2."""
+        options, start = self._options(new_seed(self.random_state)), None
+        if self.stacked:
+            first = self._first(dataset, options)
+            options, start = above(first, options), starting_from(first)
+
+        def fitted_on(rows: Dataset) -> Fitted:
+            return fit(rows, options, reporter=self._reporter(), start=start)
+
+        return fitted_on
+
+    def _first(self, dataset: Dataset, options: FitOptions) -> Fitted:
+        """The VAE that gives the features."""
+        if self.features is None:
+            return first_features(dataset, options, self._reporter())
+        check_is_fitted(self.features)
+        first: Fitted = self.features.fitted_
+        check_units(first, dataset)
+        return first
+
+    def _objective(self) -> dict[str, Any]:
+        options = {"moves": float(self.moves), **(self.objective_options or {})}
+        return {"objective": self.kind, "objective_options": options}
+
+    @classmethod
+    def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
+        values = super()._parameters_of(fitted)
+        objective = dict(values["objective_options"] or {})
+        model = dict(values["model_options"] or {})
+        return {
+            **values,
+            "moves": objective.pop("moves", 0.0),
+            "stacked": model.pop("stacked", False),
+            "objective_options": objective or None,
+            "model_options": model or None,
+        }

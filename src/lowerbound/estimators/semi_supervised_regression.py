@@ -1,0 +1,169 @@
+"""The semi-supervised variational autoencoder of measurements as a scikit-learn regressor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from lowerbound.assembly import MEASURED
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError
+from lowerbound.estimators import inputs
+from lowerbound.estimators.labeled import LabeledEstimator
+from lowerbound.estimators.labels import as_labels
+from lowerbound.evaluation.measurements import predictions
+
+Self = TypeVar("Self", bound="SemiSupervisedRegressor")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
+    r"""A regressor that learns from rows of which few have a label: it is one more latent.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> price = rng.normal(size=300)
+    >>> X = price[:, None] * [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=(300, 3))
+    >>> y = np.where(np.arange(300) < 20, price, np.nan)  # twenty labels; NaN means unlabeled
+    >>> model = SemiSupervisedRegressor(latent_dim=2, epochs=300, learning_rate=0.01)
+    >>> model = model.set_params(random_state=0).fit(X, y)
+    >>> bool(model.score(X[20:], price[20:]) > 0.8)
+    True
+
+    It maximizes the bound of Kingma et al. 2014 (M2) with y ~ N(mean, variance) of the labels in
+    place of a class: given where it is known, drawn from the Gaussian q(y | x) elsewhere. Beside it
+    q(y | x) is taught by the labels and by its own averaged weights; see
+    ``lowerbound.objectives.TaughtRegression``. Scores of rows are bounds on log p(x).
+
+    Args:
+        latent_dim: numbers of the style, what the label leaves open of a row; None: from the data.
+        moves: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears leave the
+            label as it is.
+        stacked: M1+M2: features from a VAE of all rows, and the label and the style above them.
+        features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
+            here.
+        network: as of ``VAE``.
+        network_options: as of ``VAE``.
+        likelihood: as of ``VAE``.
+        likelihood_options: as of ``VAE``.
+        prior: p(z) of the style: "standard_normal", "mixture" or "flow".
+        prior_options: of that prior.
+        model_options: further fields of ``lowerbound.networks.measurements.Measurements``.
+        objective_options: of ``lowerbound.objectives.TaughtRegression``.
+        n_importance: as of ``VAE``.
+        epochs: as of ``VAE``.
+        minutes: as of ``VAE``.
+        batch_size: as of ``VAE``.
+        learning_rate: as of ``VAE``.
+        precision: as of ``VAE``.
+        compile: as of ``VAE``.
+        validation: of no effect: labeled rows are too few to hold any out.
+        patience: likewise.
+        training_options: as of ``VAE``.
+        binarize: as of ``VAE``.
+        data_options: as of ``VAE``.
+        random_state: as of ``VAE``.
+        verbose: as of ``VAE``.
+
+    Attributes: those of ``VAE``.
+    """
+
+    kind: ClassVar[str] = MEASURED
+
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
+        """Fit the model to X and to the labels that are known.
+
+        Args:
+            X: rows.
+            y: one number per row, NaN or None where unlabeled, or the name of the column that holds
+                them.
+
+        Raises:
+            DataError, ValueError: no labels, one number for all, not one for each row, or text.
+        """
+        if y is None:
+            raise DataError(
+                "SemiSupervisedRegressor requires y to be passed, but the target y is None"
+            )
+        named = isinstance(y, str)
+        options = {**self._data_options(), "measured": named}
+        if not named and "kinds" not in (self.data_options or {}) and _is_matrix(X):
+            options["kinds"] = "real"
+        dataset = inputs.learn(self, X, label=y if named else None, options=options)
+        return self._fit(dataset if named else _with_measurements(dataset, y))
+
+    def predict(self, X: Any, *, return_std: bool = False) -> Any:
+        """The mean of q(y | x) of each row, (rows,).
+
+        Args:
+            X: rows.
+            return_std: also its standard deviation.
+
+        Returns:
+            Numbers in the units of the labels, or (numbers, standard deviations).
+        """
+        mean, deviation = (part.numpy() for part in predictions(self.model_, self._read(X)))
+        return (mean, deviation) if return_std else mean
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        y: Any = None,
+        *,
+        mean: bool = False,
+        random_state: Any = None,
+    ) -> Any:
+        """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
+
+        Args:
+            n_samples: how many.
+            y: a number for all, or one per row.
+            mean: the mean of p(x | y, z) instead of a draw from it.
+            random_state: as of ``VAE.sample``.
+
+        Raises:
+            DataError: not one number for each row, or one that is not finite.
+        """
+        check_is_fitted(self)
+        told = None if y is None else self._told(y, n_samples)
+        return self._sample(n_samples, told, mean, random_state)
+
+    def _told(self, y: Any, rows: int) -> torch.Tensor:
+        """Labels as the model sees them, (rows, 1)."""
+        values = np.asarray(y, float)
+        if values.shape not in ((), (rows,)):
+            raise DataError(f"{rows} rows but labels of shape {values.shape}")
+        if not np.isfinite(values).all():
+            raise DataError("rows are made of labels that are finite, and y holds NaN or infinity")
+        measurement = self.fitted_.schema.measurement
+        assert measurement is not None
+        wanted = torch.from_numpy(np.broadcast_to(values, (rows,)).copy())
+        return measurement.standardized(wanted).float().unsqueeze(1)
+
+
+def _is_matrix(X: Any) -> bool:
+    """Whether a frame holds nothing but floating-point numbers: it is then read as a matrix, and
+    predictions do not depend on its columns having names."""
+    if not inputs.is_frame(X):
+        return False
+    return all(np.dtype("f8") == kind for kind in X.dtypes) and not X.isna().to_numpy().any()
+
+
+def _with_measurements(dataset: Dataset, y: Any) -> Dataset:
+    """The rows with their labels.
+
+    Raises:
+        DataError: there is not one for each row, or they are no numbers.
+    """
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    labels = as_labels(y)
+    if len(labels) != len(dataset):
+        raise DataError(f"{len(dataset):,} rows of X but {len(labels):,} labels in y")
+    return dataset.with_measurements(labels)

@@ -1,0 +1,204 @@
+"""The label of a row as one more latent: what a class and a measurement have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import Parameter
+
+from lowerbound.likelihoods import Likelihood
+from lowerbound.models.base import DRAW, Model
+from lowerbound.networks.inputs import Input
+from lowerbound.posteriors.gaussian import GaussianHeads
+from lowerbound.posteriors.point import Point
+from lowerbound.priors import Prior
+from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
+
+
+class Between(nn.Module):
+    """The two networks between z_1 and, above it, the style and the label (M2 over M1's latents).
+
+    Args:
+        encoder: (rows, d_1), label -> two heads of the style.
+        decoder: (rows, latent_dim), label -> (rows, 2 d_1), two heads of z_1.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+
+class LabeledVariationalAutoencoder(Model):
+    r"""y ~ p(y), z ~ p(z), x ~ p(x | y, z), with q(y | x) q(z | x, y): M2 of Kingma et al. 2014.
+
+    Latents in generative order: the label y; the style z; and, where there is a ``between``, z_1,
+    from which alone x is made (M1+M2):
+
+    .. math:: p(x \mid z_1)\, p(z_1 \mid y, z)\, p(y)\, p(z), \quad
+        q(y \mid x)\, q(z_1 \mid x)\, q(z \mid z_1, y)
+
+    A pass decides y as any other latent and never looks at a batch's label: who knows the label of
+    a row, or enumerates the classes, says so by ``choose``. A condition given to ``imagine`` is the
+    label of the rows to make.
+
+    Args:
+        encoder: (rows, *inputs.shape), label -> two heads of z; with ``between``: no label, z_1.
+        prior: p(z).
+        decoder: (rows, latent_dim), label -> the likelihood's numbers; with ``between``: of z_1.
+        likelihood: those numbers -> p(x | ...).
+        inputs: what encoder and labeler are fed; None: the row as it is.
+        between: makes it M1+M2.
+        label_dim: numbers of a label.
+        feature_dim: those of z_1.
+
+    Attributes:
+        latent_dim: numbers of a code: those of the label and of the style; those of z_1 in M1+M2.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        prior: Prior,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        inputs: Input | None = None,
+        between: Between | None = None,
+        *,
+        label_dim: int,
+        feature_dim: int = 0,
+    ) -> None:
+        super().__init__(inputs)
+        self.encoder = encoder
+        self.prior = prior
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.between = between
+        self.label_dim = label_dim
+        self.heads = GaussianHeads()
+        self.latent_dim = feature_dim if between is not None else label_dim + prior.latent_dim
+
+    @property
+    @abstractmethod
+    def labeler(self) -> nn.Module:
+        """The network of q(y | x)."""
+
+    @abstractmethod
+    def label_posterior(self, batch: Batch) -> Distribution:
+        """q(y | x), batch shape (1, batch)."""
+
+    @abstractmethod
+    def label_prior(self) -> Distribution:
+        """p(y), batch shape (1, 1)."""
+
+    @abstractmethod
+    def certain(self, label: Tensor) -> Distribution:
+        """All probability at these labels, (batch, label_dim); batch shape (1, batch)."""
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        posterior, prior = self.label_posterior(batch), self.label_prior()
+        y = choose(0, posterior, prior)
+        first = Step(y, posterior, prior)
+        if self.between is not None:
+            return self._stacked(batch, first, choose)
+        numbers = told(self.encoder, self.seen(batch).unsqueeze(0), y)
+        style = self._style(self.heads(numbers), choose)
+        emission = self._emission(style.z, y).knowing(batch.missing)
+        return Trace((first, style), emission)
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data; ``batch.condition`` says the label, where it is given."""
+        rows = torch.Size((1, len(batch)))
+        if batch.condition is None:
+            prior = self.label_prior().expand(rows)
+        else:
+            prior = self.certain(batch.condition)
+        y = choose(0, None, prior)
+        style = choose(1, None, self.style_prior().expand(rows))
+        steps = (Step(y, None, prior), Step(style, None, self.style_prior()))
+        if self.between is None:
+            return Trace(steps, self._emission(style, y))
+        expected = self.heads(told(self.between.decoder, style, y))
+        z = choose(2, None, expected)
+        return Trace((*steps, Step(z, None, expected)), self.decode(z))
+
+    def style_prior(self) -> Distribution:
+        """p(z), batch shape (1, 1)."""
+        distribution: Distribution = self.prior(None)
+        return distribution
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The code as one point: the mean of the label beside that of the style; the Gaussian
+        q(z_1 | x) in M1+M2; batch shape (1, batch)."""
+        if self.between is not None:
+            return self._features(batch)
+        return Point(self.code(self(batch, Mean())))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | code) for codes (samples, batch, latent_dim)."""
+        if self.between is None:
+            y, style = z.split([self.label_dim, self.latent_dim - self.label_dim], -1)
+            return self._emission(style, y)
+        emission: Emission = self.likelihood(fold(self.decoder, z))
+        return emission
+
+    def code(self, trace: Trace) -> Tensor:
+        """What x is made of, (samples, batch, latent_dim)."""
+        if self.between is not None:
+            return trace.steps[-1].z
+        y, style = (step.z for step in trace.steps)
+        samples = max(len(y), len(style))
+        return torch.cat([part.expand(samples, -1, -1) for part in (y, style)], -1)
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        inference, generative = [self.labeler, self.encoder], [self.prior, self.decoder]
+        if self.between is not None:
+            inference.append(self.between.encoder)
+            generative.append(self.between.decoder)
+        generative.append(self.likelihood)
+        return {
+            "inference": [
+                *self.input_parameters(),
+                *(value for part in inference for value in part.parameters()),
+            ],
+            "generative": [value for part in generative for value in part.parameters()],
+        }
+
+    def _stacked(self, batch: Batch, first: Step, choose: Choose) -> Trace:
+        """The latents below the label where x is made of z_1 alone."""
+        assert self.between is not None
+        features = self._features(batch)
+        z = choose(2, features, None)
+        style = self._style(self.heads(told(self.between.encoder, z, first.z)), choose)
+        expected = self.heads(told(self.between.decoder, style.z, first.z))
+        emission = self.decode(z).knowing(batch.missing)
+        return Trace((first, style, Step(z, features, expected, closed=False)), emission)
+
+    def _features(self, batch: Batch) -> Distribution:
+        """q(z_1 | x), batch shape (1, batch)."""
+        distribution: Distribution = self.heads(self.encoder(self.seen(batch), None).unsqueeze(0))
+        return distribution
+
+    def _style(self, posterior: Distribution, choose: Choose) -> Step:
+        prior = self.style_prior()
+        return Step(choose(1, posterior, prior), posterior, prior)
+
+    def _emission(self, style: Tensor, y: Tensor) -> Emission:
+        emission: Emission = self.likelihood(told(self.decoder, style, y))
+        return emission
+
+
+def told(network: nn.Module, rows: Tensor, y: Tensor) -> Tensor:
+    """What ``network`` answers for each sample of ``rows``, (samples | 1, batch, ...), told the
+    label y, (samples | 1, batch, label_dim)."""
+    samples, batch = max(len(rows), len(y)), rows.shape[1]
+    rows = rows.expand(samples, *rows.shape[1:]).flatten(0, 1)
+    y = y.expand(samples, batch, -1).flatten(0, 1)
+    answer: Tensor = network(rows, y).unflatten(0, (samples, batch))
+    return answer

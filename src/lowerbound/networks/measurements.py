@@ -1,0 +1,29 @@
+"""What a model with a measurement among its latents is made of, besides encoder and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lowerbound.config import option
+from lowerbound.networks.base import Encoder, Network
+from lowerbound.networks.labels import Labels, refuse_tabular
+
+
+@dataclass(frozen=True)
+class Measurements(Labels):
+    """The regressor, besides what any label has."""
+
+    regressor: str | None = option(
+        None, "network of q(y | x): strided convolutions of pictures, else the encoder's"
+    )
+    regressor_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_tabular(self.regressor, "regressor")
+
+    def regressing(self, network: Network, shape: tuple[int, ...]) -> Encoder:
+        """Rows of that shape to two heads of q(y | x), where ``network`` is the model's."""
+        return self.labeling(network, shape, 2, self.regressor, self.regressor_options)

@@ -1,0 +1,140 @@
+"""The bound on rows of which some have a measurement, and the terms that teach the regressor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.divergence import closed_form_kl
+from lowerbound.errors import DataError, OptionError
+from lowerbound.models import Model, SemiSupervisedRegression
+from lowerbound.objectives.base import OBJECTIVES, Bound, over_samples
+from lowerbound.objectives.taught import Taught
+from lowerbound.trace import Batch, Choose, Trace
+
+if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
+    from lowerbound.data.dataset import Dataset
+
+
+@OBJECTIVES.register("semi_supervised_regression")
+class TaughtRegression(Taught):
+    r"""The bound of M2 with a measurement for a label, drawn from q(y | x) where it is unknown:
+
+    .. math::
+        L(x, y) &= \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
+            - KL(q(z \mid x, y) \,\|\, p(z)) \le \log p(x, y) \\
+        U(x) &= \mathbb{E}_{q(y \mid x)}[L(x, y) - \log p(y)] - KL(q(y \mid x) \,\|\, p(y))
+            \le \log p(x)
+
+    The value of a row is L(x, y) where its label is known, y in units of its own spread, and U(x)
+    elsewhere. The loss is
+
+    .. math:: -\text{mean value} + w\,(C + c\,T)
+
+    where the regressor's terms are no part of the bound: C, -log q(y | x) of the labels on
+    perturbed labeled rows; and T, the KL from what a teacher says of a row without a label to what
+    the regressor says of it perturbed (Tarvainen & Valpola 2017). With w = 0 the loss is the bound
+    alone; with every label given it is the supervised objective.
+
+    A model without such a label has the ELBO.
+
+    Args:
+        samples: draws of the latents per row.
+        regressor: w, in nats of the bound per nat of -log q(y | x).
+        consistency: c.
+        noise: on perturbed rows, in standard deviations; see ``Perturbation``.
+        moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
+            leave the label as it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        samples: int = 1,
+        regressor: float = 50.0,
+        consistency: float = 1.0,
+        noise: float = 0.3,
+        moves: float = 0.0,
+    ) -> None:
+        super().__init__(samples, regressor, consistency, noise, moves)
+        if regressor < 0:
+            raise OptionError(f"regressor must not be negative, and is {regressor}")
+
+    def prepare(self, model: Model, dataset: Dataset) -> None:
+        """Gather the labeled rows, and set up the teacher.
+
+        Raises:
+            DataError: no row has a label.
+        """
+        super().prepare(model, dataset)
+        if not isinstance(model, SemiSupervisedRegression):
+            return
+        target = dataset.target
+        if target is None or bool(target.isnan().all()):
+            raise DataError("no row has a label: label some rows, or fit a vae")
+        known = torch.nonzero(~target.isnan()).flatten()
+        self.gather(model, dataset, known, target[known])
+
+    def forward(self, model: Model, batch: Batch) -> Bound:
+        if not isinstance(model, SemiSupervisedRegression):
+            return super().forward(model, batch)
+        bound = self.bound(model(batch, Known(batch.target, self.choose)), batch)
+        if not (self.share and self.training and self.labeled_label is not None):
+            return bound
+        return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
+
+    def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As of ``ELBO``; the rate of a label that is known is -log p(y)."""
+        likelihood, rates = super().split(trace, batch)
+        if batch.target is None:
+            return likelihood, rates
+        first = trace.steps[0]
+        surprise = -over_samples(first.prior.log_prob(first.z)).expand(len(batch))
+        of_label = torch.where(batch.target.isnan(), rates[0], surprise)
+        return likelihood, torch.cat([of_label.unsqueeze(0), rates[1:]])
+
+    def lesson(self, model: SemiSupervisedRegression, batch: Batch) -> Tensor:
+        """C + c T, nats."""
+        labeled, target = self.labeled(batch)
+        said = model.label_posterior(self.perturbed(labeled))
+        loss = -said.log_prob(target.reshape(1, -1, 1).to(said.mean)).mean()
+        if self.teacher is None or batch.target is None:
+            return loss
+        hidden = batch.target.isnan()
+        if not bool(hidden.any()):
+            return loss
+        rows = batch.rows(hidden)
+        with torch.no_grad():
+            taught = model.of_heads(self.teacher(model.seen(rows), None))
+        apart = closed_form_kl(taught, model.label_posterior(self.perturbed(rows)))
+        assert apart is not None
+        return loss + self.consistency * self.rising * apart.mean()
+
+
+@dataclass(frozen=True)
+class Known:
+    """Take the label, the first latent, where it is known; ``rest`` decides everything else.
+
+    Attributes:
+        target: (batch,), NaN where unknown; None: known nowhere.
+        rest: of the choices.
+    """
+
+    target: Tensor | None
+    rest: Choose
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        z = self.rest(level, posterior, prior)
+        if level or self.target is None:
+            return z
+        given = self.target.to(z).reshape(1, -1, 1)
+        return torch.where(given.isnan(), z, given)
+
+    def log_weights(self, trace: Trace) -> Tensor | float:
+        return self.rest.log_weights(trace)
