@@ -53,7 +53,7 @@ RATE = 0.48
 SIDE, LEARNED = 16, 1500
 GRAIN, PLAINLY = "lowerbound with grain", "lowerbound"
 SETTINGS = {"grain": 0.75}
-CORNER, SHOWN = (330, 330), 150
+CORNER, SHOWN = (330, 330), 120
 
 CELLS: dict[str, Cell] = {
     name: replace(
@@ -247,7 +247,7 @@ def figure(real: Array, backs: Mapping[str, Array]) -> None:
         axis.imshow(picture[top : top + SHOWN, left : left + SHOWN])
         axis.set_title(title, fontsize=8)
         axis.set(xticks=[], yticks=[])
-    keep(canvas, FIGURE, dpi=85)
+    keep(canvas, FIGURE, dpi=72)
 
 
 def quick(seed: int) -> None:

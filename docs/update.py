@@ -79,7 +79,7 @@ def keep(source: Path, target: Path) -> None:
     with Image.open(source) as picture:
         size = (WIDTH, round(picture.height * WIDTH / picture.width))
         small = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    small.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1).save(target, optimize=True)
+    small.quantize(64, Image.Quantize.MAXCOVERAGE, kmeans=1).save(target, optimize=True)
 
 
 def section(output: str, title: str | None) -> str:
