@@ -40,7 +40,7 @@ from lowerbound.data import load
 from lowerbound.evaluation.classes import calibration
 
 NAME = "few_labels"
-FEATURES = Path("runs") / NAME / "mnist_features.lb"
+FEATURES = Path("runs") / NAME / "mnist_bits.lb"
 SHARE = 0.05  # of the training rows of tables, X-rays and sounds that keep their label
 SURE = 0.9  # probability from which self-training believes
 DIGITS: dict[str, Any] = {
@@ -142,7 +142,8 @@ def accuracy(model: SemiSupervisedVAE, rows: Rows) -> float:
 
 def on_mnist(labels: int, draw: int) -> Answer:
     rows = mnist(labels, draw, pictures("train"), pictures("test"))
-    return judged(fitted(rows, draw, {**MNIST, "features": mnist_features()}), rows)
+    settings = {**MNIST, "binarize": "dynamic", "features": mnist_features()}
+    return judged(fitted(rows, draw, settings), rows)
 
 
 def on_mnist_by_m2(labels: int, draw: int) -> Answer:
@@ -167,7 +168,8 @@ def mnist_features() -> VAE:
             50,
             network="mlp",
             network_options={"hidden": [500, 500]},
-            likelihood="continuous_bernoulli",
+            likelihood="bernoulli",
+            binarize="dynamic",  # of grey values, neighbors have the same class much less often
             posterior="gaussian",
             epochs=15,
             batch_size=256,
