@@ -29,7 +29,7 @@ from lowerbound.models.base import DRAW
 from lowerbound.reparameterization import diagonal_normal
 from lowerbound.trace import Batch, Choose, Given, Step, Trace
 from tests.evaluation.small_models import binary_vae, bits, linear_autoencoder, vectors
-from tests.evaluation.test_every_part import PARTS, built
+from tests.evaluation.test_every_part import PARTS, built, named
 from tests.evaluation.test_likelihood import BoundedNormal
 from tests.oracles import linear_gaussian as oracle
 
@@ -296,7 +296,7 @@ def test_what_cannot_be_annealed_is_refused() -> None:
         anneal(model, ROWS, FEW)
 
 
-@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "-".join(map(str, *parts.items())))
+@pytest.mark.parametrize("parts", PARTS, ids=named)
 def test_every_registered_part_is_annealed_or_says_why(parts: dict[str, Any]) -> None:
     model, data = built(parts)
     few = AnnealingOptions(temperatures=3, chains=2)

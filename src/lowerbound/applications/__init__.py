@@ -46,7 +46,7 @@ APPLICATIONS.register("arithmetic")(
 APPLICATIONS.register("mix")(
     Listing(
         "lowerbound.applications.mixing",
-        "coarse levels of some rows, fine levels of others; the style of rows in every class",
+        "coarse levels or style of some rows, fine levels or class of others",
     )
 )
 APPLICATIONS.register("impute")(
