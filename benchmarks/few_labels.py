@@ -60,14 +60,13 @@ MNIST: dict[str, Any] = {
     "model_options": {"width": 16},
     "training_options": {"updates": 3000},
 }
-XRAYS: dict[str, Any] = {
+SMALL_PICTURES: dict[str, Any] = {
     **MNIST,
     "network": "mlp",
     "network_options": {"hidden": [500, 500]},
     "likelihood": "continuous_bernoulli",
     "training_options": {"updates": 800},
 }
-SPOKEN = XRAYS
 # plain M2: no graph, no teacher, no moves of the pictures, a perceptron over the row
 M2: dict[str, Any] = {
     "latent_dim": 32,
@@ -112,8 +111,7 @@ def on_table(name: str, draw: int) -> Answer:
 
 def on_pictures(kind: str, draw: int) -> Answer:
     """Beside the same classifier taught by the labeled rows alone, and by its own answers too."""
-    source, settings = PICTURES[kind]
-    rows = source(SHARE, draw)
+    rows, settings = PICTURES[kind](SHARE, draw), SMALL_PICTURES
     supervised = {**settings, "stacked": False}  # which the classifier does not see
     alone = SemiSupervisedVAE(random_state=draw, **supervised)
     alone.fit(rows.labeled_x, rows.y[rows.labeled])
@@ -184,9 +182,9 @@ def mnist_features() -> VAE:
     return VAE.load(FEATURES)
 
 
-PICTURES: dict[str, tuple[Callable[[float, int], Rows], dict[str, Any]]] = {
-    "pneumonia": (pneumonia, XRAYS),
-    "spoken": (spoken_digits, SPOKEN),
+PICTURES: dict[str, Callable[[float, int], Rows]] = {
+    "pneumonia": pneumonia,
+    "spoken": spoken_digits,
 }
 GROUPS: dict[str, tuple[Callable[[Any, int], Answer], Any, int]] = {
     "digits_62": (on_digits, 62, 10),

@@ -104,3 +104,9 @@ def test_what_a_line_tells_apart_gains_nothing_by_a_graph() -> None:
     label = (x[:, 0] > 0).long()
     few = torch.where(torch.arange(200) < 40, label, -1)
     assert spread_labels(x, few, torch.full((2,), 0.5)).gain < 0
+
+
+def test_rows_too_few_for_a_graph_gain_nothing() -> None:
+    x = torch.tensor([[0.0], [0.1], [5.0], [5.1], [0.2]])
+    found = spread_labels(x, torch.tensor([0, 0, 1, 1, -1]), torch.full((2,), 0.5))
+    assert found.gain < 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -235,29 +236,31 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         OptionError: the output's name makes no sense.
     """
     began = time.perf_counter()
+
+    def written_to(files: Sequence[str], count: int, of: str) -> DecompressReport:
+        seconds = time.perf_counter() - began
+        return DecompressReport(count, tuple(files[:8]), len(files), seconds, of)
+
     named, source = named_first(request.model, request.file)
     folder = PHOTOGRAPHS if named is None else Path(named)
     file = None if Path(source).is_dir() else open_container(source)
     if file is None or file.header.kind == transform.KIND:
         names = decompress_pictures(source, request.output, folder, reporter)
-        seconds = time.perf_counter() - began
-        return DecompressReport(len(names), tuple(names[:8]), len(names), seconds, "picture")
+        return written_to(names, len(names), "picture")
     if not request.output:
         raise OptionError("name the output with -o")
     path = Path(request.output)
     if file.header.kind == SOUND:
         clips, files = sound.decompress_sound(folder, file, path)
-        seconds = time.perf_counter() - began
-        return DecompressReport(clips, files[:8], len(files), seconds, "clip")
+        return written_to(files, clips, "clip")
     codec = codec_for(folder, file.header.model_hash, file.name)
     if file.header.kind == picture_tiles.KIND:
         files = tiled_pictures.decompress(file, codec, path, advancing(reporter, "decompressing"))
-        seconds = time.perf_counter() - began
-        return DecompressReport(len(files), files[:8], len(files), seconds, "picture")
+        return written_to(files, len(files), "picture")
     written.check_suffix(path, codec.schema)
     x = decoded(file, codec, reporter)
     files = written.write_rows(path, codec.schema, x, rounded=True)
-    return DecompressReport(len(x), files[:8], len(files), time.perf_counter() - began)
+    return written_to(files, len(x), "row")
 
 
 def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:

@@ -144,8 +144,15 @@ def compare(
         refuse_parts(request.part, request.codebooks)
         return compare_pictures(data, request.output, folder, request.on_error, reporter, fitted)
     if fitted.schema.kind == "audio":
-        asked = (data, request.output, request.codebooks, request.on_error, request.part)
-        return compare_sound(fitted, *asked, reporter)
+        return compare_sound(
+            fitted,
+            data,
+            request.output,
+            request.codebooks,
+            request.on_error,
+            request.part,
+            reporter,
+        )
     if request.output is not None:
         raise OptionError(
             "-o is for pictures by a transform coder and for sound; other comparisons are a table"

@@ -13,6 +13,7 @@ A model of such pictures hears what is said and by whom, and cannot be turned ba
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -84,12 +85,16 @@ def spectrogram(samples: Array, rate: int, length: int, size: tuple[int, int]) -
     bands, times = size
     seen = max(64, round(SECONDS_SEEN * rate))
     hop = max(1, -(-length // times))
-    ear = LogMel(rate, seen, hop, bands)
-    loudness = ear(torch.from_numpy(centered(samples, hop * times))[None])[0, :, :times]
+    loudness = _ear(rate, seen, hop, bands)(torch.from_numpy(centered(samples, hop * times))[None])[
+        0, :, :times
+    ]
     loudest = loudness.max().clamp_min(math.log10(FLOOR) + DECADES)
     bright = (1 + (loudness - loudest) / DECADES).clamp(0, 1)
     picture: Array = (WHITE * bright).round().to(torch.uint8).flip(0).numpy()
     return picture
+
+
+_ear = lru_cache(maxsize=1)(LogMel)  # its triangles are the same for every clip
 
 
 def centered(samples: Array, length: int) -> Array:

@@ -51,14 +51,11 @@ class MapStack:
     numbers: int
 
     def __post_init__(self) -> None:
-        level = self.levels[-1]
-        for _ in range(self.maps - 1):
-            if max(level.size) == 1:
-                raise OptionError(
-                    f"maps={self.maps} is too many for this picture: a map of one place cannot be "
-                    "halved; take fewer, or a smaller stride"
-                )
-            level = halved(level)
+        if any(max(level.size) == 1 for level in self.resolutions[1:]):
+            raise OptionError(
+                f"maps={self.maps} is too many for this picture: a map of one place cannot be "
+                "halved; take fewer, or a smaller stride"
+            )
 
     @property
     def resolutions(self) -> tuple[Level, ...]:

@@ -61,7 +61,7 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
     codes, shares = label.cpu().numpy(), prior.double().cpu().numpy()
     known = np.flatnonzero(codes >= 0)
     folds = [fold.cpu().numpy() for fold in label_folds(label, seed=seed)]
-    best = np.full(len(known), -np.inf)
+    best = np.full(len(known), np.log(LEAST))
     chosen = (min(NEIGHBORS[0], index.shape[1]), 2.0)
     for neighbors in NEIGHBORS:
         if neighbors > index.shape[1] or not folds:
