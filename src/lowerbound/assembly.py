@@ -51,6 +51,7 @@ from lowerbound.networks.transform_sizes import TransformSizes
 from lowerbound.posteriors import GRADIENTS, POSTERIORS, QUANTIZERS, Posterior
 from lowerbound.posteriors.finite_scalar import LEVELS
 from lowerbound.priors import CODE_PRIORS, PRIORS, Prior
+from lowerbound.ridge_start import start_from_ridge
 from lowerbound.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.trace import Batch
 
@@ -518,7 +519,8 @@ def _semi_supervised(parts: _Parts) -> Model:
 
 def _semi_supervised_regression(parts: _Parts) -> Model:
     sizes = from_mapping(Measurements, parts.options.model_options)
-    regressor = sizes.regressing(parts.network, parts.input_shape)
+    linear = getattr(parts.inputs, "linear", math.prod(parts.input_shape))
+    regressor = sizes.regressing(parts.network, parts.input_shape, linear)
     around, below = _around_label(parts, sizes, 1), _feature_dim(parts, sizes)
     return SemiSupervisedRegression(regressor, *around, feature_dim=below)
 
@@ -672,6 +674,8 @@ def initialize(model: Model, dataset: Dataset) -> None:
         start_from_linear(model, batch)
     if isinstance(model, SemiSupervisedVariationalAutoencoder) and dataset.label is not None:
         model.start_classes(dataset.label)
+    if isinstance(model, SemiSupervisedRegression):
+        start_from_ridge(model, dataset)
     if isinstance(model, VectorQuantizedVariationalAutoencoder):
         if isinstance(model.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
             decoder.start_from_patches(model.encoder, x)

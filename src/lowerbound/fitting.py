@@ -11,10 +11,20 @@ from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.models import MODELS, Model, ProbabilisticPCA
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.classes import hidden_label_temperature
+from lowerbound.models import (
+    MODELS,
+    Model,
+    ProbabilisticPCA,
+    SemiSupervisedVariationalAutoencoder,
+)
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.reparameterization import seeded
-from lowerbound.training import History, Reporter, TrainingOptions, train
+from lowerbound.training import History, Interrupted, Reporter, TrainingOptions, train
+
+FOLDS = 5
+FOLDED = 1_000  # labels at most that are hidden in turn without being asked
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,11 @@ class FitOptions:
     objective: str = option("elbo", "what training maximizes", choices=OBJECTIVES)
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingOptions = field(default_factory=TrainingOptions)
+    folds: int | None = option(
+        None,
+        "so many more fits, labels hidden in turn, calibrate the probabilities of classes; 5 for "
+        "tables of at most 1,000 labels and no limit of minutes, else none, unless given",
+    )
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,9 @@ def fit(
         reporter: shows progress.
         publish: given the model as it would be kept, before each checkpoint.
         start: given the model before the first update, to start parts of it from elsewhere.
+
+    Raises:
+        OptionError: folds of a model without classes, or of a class with one label.
     """
     options = options or FitOptions()
     if options.objective == FitOptions.objective:
@@ -87,6 +105,7 @@ def fit(
     if isinstance(model, ProbabilisticPCA):
         return Fitted(model.eval(), dataset.schema, options, History())
     schema = dataset.schema
+    temperature = _temperature(dataset, options, reporter, start)
 
     def so_far(history: History) -> None:
         if publish is not None:
@@ -103,7 +122,49 @@ def fit(
         reporter=reporter,
         publish=so_far,
     )
+    if isinstance(model, SemiSupervisedVariationalAutoencoder) and temperature is not None:
+        model.temperature.fill_(temperature)
     return Fitted(model.eval(), schema, options, history)
+
+
+def _temperature(
+    dataset: Dataset,
+    options: FitOptions,
+    reporter: Reporter | None,
+    start: Callable[[Model], None] | None,
+) -> float | None:
+    """That of the probabilities of classes, by further fits; None leaves them as they come."""
+    name = options.model.model
+    if not issubclass(MODELS[name], SemiSupervisedVariationalAutoencoder):
+        if options.folds:
+            raise OptionError(f"folds calibrates probabilities of classes, and {name} has none")
+        return None
+    folds = _usual_folds(dataset, options) if options.folds is None else options.folds
+    if not folds or dataset.label is None:
+        return None
+    plain = replace(options, folds=0)
+    if reporter is not None:
+        reporter.message(f"calibration: {folds} fits first, labels hidden in turn; folds=0: none")
+
+    def fitted_on(rows: Dataset) -> Model:
+        return fit(rows, plain, reporter=reporter, start=start).model
+
+    try:
+        found = hidden_label_temperature(dataset, folds, fitted_on)
+    except Interrupted:
+        raise KeyboardInterrupt("interrupted in calibration, before anything was kept") from None
+    if found is None and options.folds:
+        raise OptionError(
+            "folds hides labels in turn, and a class has one label only: label one more row of it, "
+            "or leave folds at 0"
+        )
+    return found
+
+
+def _usual_folds(dataset: Dataset, options: FitOptions) -> int:
+    labels = 0 if dataset.label is None else int((dataset.label >= 0).sum())
+    quick = dataset.schema.kind != "images" and options.training.minutes is None
+    return FOLDS if quick and 0 < labels <= FOLDED else 0
 
 
 def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:

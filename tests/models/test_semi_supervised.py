@@ -112,8 +112,9 @@ def test_without_the_classifiers_weight_the_loss_is_the_bound(stacked: bool) -> 
     assert own.targets is None
 
 
-def test_with_every_label_it_is_the_supervised_objective() -> None:
-    model, data = built(False)
+@pytest.mark.parametrize("stacked", [False, True])
+def test_with_every_label_it_is_the_supervised_objective(stacked: bool) -> None:
+    model, data = built(stacked)
     label = torch.arange(ROWS) % CLASSES
     data = Dataset(data.schema, data.x, label=label)
     own = objective(noise=0.0, classifier=7.0)
@@ -123,8 +124,11 @@ def test_with_every_label_it_is_the_supervised_objective() -> None:
     joint = torch.stack([by_hand(model, batch.x, c) for c in range(CLASSES)])
     labeled = joint.gather(0, label.unsqueeze(0)).mean()
     entropy = nn.functional.cross_entropy(model.classifier(batch.x, None), label)
+    decoded: list[int] = []
+    model.decoder.register_forward_hook(lambda _, rows, __: decoded.append(len(rows[0])))
     loss = own.train()(model, batch).loss
     torch.testing.assert_close(loss, 7 * entropy - labeled, rtol=1e-12, atol=1e-10)
+    assert decoded == [ROWS]  # no class but the one that is known
 
 
 def test_permuted_class_codes_permute_columns_only() -> None:

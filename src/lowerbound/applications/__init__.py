@@ -61,6 +61,9 @@ APPLICATIONS.register("detect")(
 APPLICATIONS.register("classify")(
     Listing("lowerbound.applications.labels", "name the classes of rows, and which to label next")
 )
+APPLICATIONS.register("predict")(
+    Listing("lowerbound.applications.predictions", "predict a measurement of every row")
+)
 APPLICATIONS.register("compress")(
     Listing("lowerbound.applications.compression", "write rows as a small file")
 )

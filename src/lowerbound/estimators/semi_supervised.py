@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -20,10 +20,8 @@ from lowerbound.estimators.given_labels import given_labels
 from lowerbound.estimators.inputs import Array
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.estimators.labels import class_indices, class_name, classes_from, classes_of
-from lowerbound.evaluation.classes import best_temperature, class_logits, class_probabilities
+from lowerbound.evaluation.classes import class_probabilities
 from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.models import SemiSupervisedVariationalAutoencoder
-from lowerbound.objectives.label_graph import label_folds
 from lowerbound.objectives.semi_supervised import require_labels
 
 Self = TypeVar("Self", bound="SemiSupervisedVAE")
@@ -58,7 +56,8 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
             here.
         folds: of the labeled rows, that are hidden in turn to find the temperature under which
-            probabilities are calibrated; so many more fits. 0: probabilities as they come.
+            probabilities are calibrated; so many more fits. 0: probabilities as they come; None: 5
+            for rows of columns with at most 1,000 labels, unless ``minutes`` are given, else 0.
         abstain_below: probability below which ``predict`` answers that it does not know, by the
             value that means unlabeled.
         unlabeled_value: that in y means unlabeled; None: -1 among numbers (unless -1 and 1 are the
@@ -95,7 +94,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         label_distributions_: probabilities of the classes of every row of the fit.
     """
 
-    folds: int = 0
+    folds: int | None = FitOptions.folds
     abstain_below: float = 0.0
     unlabeled_value: Any = None
     class_prior: Any = None
@@ -179,15 +178,8 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         self.classes_ = classes_from(fitted.schema.class_names)
         return super()._adopt(fitted)
 
-    def _fit(self: Self, dataset: Dataset) -> Self:
-        fitted_on = self._fits(dataset)
-        fitted = fitted_on(dataset)
-        if self.folds:
-            _model_of(fitted).temperature.fill_(_temperature(dataset, self.folds, fitted_on))
-        return self._adopt(fitted)
-
     def _options(self, seed: int) -> FitOptions:
-        options = super()._options(seed)
+        options = replace(super()._options(seed), folds=self.folds)
         if self.class_prior is None:
             return options
         said = {**options.model.model_options, "class_prior": _said(self.class_prior)}
@@ -208,11 +200,6 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         probability[known] = one_hot(dataset.label[known], probability.shape[1]).double()
         self.label_distributions_ = probability.numpy()
         self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
-
-
-def _model_of(fitted: Fitted) -> SemiSupervisedVariationalAutoencoder:
-    assert isinstance(fitted.model, SemiSupervisedVariationalAutoencoder)
-    return fitted.model
 
 
 def _said(class_prior: Any) -> Any:
@@ -236,21 +223,3 @@ def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:
     label = torch.full((len(dataset),), UNKNOWN)
     label[torch.from_numpy(known)] = codes
     return replace(dataset, label=label, schema=replace(dataset.schema, class_names=names))
-
-
-def _temperature(dataset: Dataset, folds: int, fitted_on: Callable[[Dataset], Fitted]) -> float:
-    """That under which labels which a fit did not see are likeliest."""
-    assert dataset.label is not None
-    logits, labels = [], []
-    for hidden in label_folds(dataset.label, folds):
-        label = dataset.label.clone()
-        label[hidden] = UNKNOWN
-        found = fitted_on(replace(dataset, label=label))
-        logits.append(class_logits(found.model, dataset.subset(hidden)))
-        labels.append(dataset.label[hidden])
-    if not labels:
-        raise DataError(
-            "folds hides labels in turn, and a class has one label only: label one more row of it, "
-            "or leave folds at 0"
-        )
-    return best_temperature(torch.cat(logits), torch.cat(labels))

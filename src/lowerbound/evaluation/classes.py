@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.passes import batches, evaluation_mode, in_precision
 from lowerbound.models import MODELS, Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.objectives.label_graph import label_folds
 
 ROWS = 1_024  # that are classified at once
 BINS = 15
@@ -68,6 +71,30 @@ def best_temperature(logits: Tensor, label: Tensor) -> float:
     """
     nats = [F.cross_entropy(logits.double() / t, label).item() for t in TEMPERATURES]
     return float(TEMPERATURES[torch.tensor(nats).argmin()])
+
+
+def hidden_label_temperature(
+    dataset: Dataset, folds: int, fitted_on: Callable[[Dataset], Model]
+) -> float | None:
+    """The temperature under which labels that a fit did not see are likeliest.
+
+    Args:
+        dataset: rows, some of which have a label.
+        folds: in so many parts labels are hidden, one part at a time.
+        fitted_on: rows to a model of them.
+
+    Returns:
+        None where a class has one label only, which cannot be hidden.
+    """
+    assert dataset.label is not None
+    logits, labels = [], []
+    for hidden in label_folds(dataset.label, folds):
+        label = dataset.label.clone()
+        label[hidden] = UNKNOWN
+        model = fitted_on(replace(dataset, label=label))
+        logits.append(class_logits(model, dataset.subset(hidden)))
+        labels.append(dataset.label[hidden])
+    return best_temperature(torch.cat(logits), torch.cat(labels).cpu()) if labels else None
 
 
 def calibration(probability: Tensor, label: Tensor) -> Calibration:

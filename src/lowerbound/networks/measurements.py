@@ -9,6 +9,7 @@ from typing import Any
 from lowerbound.config import option
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.networks.labels import Labels, refuse_tabular
+from lowerbound.networks.lined import Lined
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,14 @@ class Measurements(Labels):
         None, "network of q(y | x): strided convolutions of pictures, else the encoder's"
     )
     regressor_options: Mapping[str, Any] = field(default_factory=dict)
+    line: bool = option(True, "of rows of numbers: ridge regression beside the regressor")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_tabular(self.regressor, "regressor")
 
-    def regressing(self, network: Network, shape: tuple[int, ...]) -> Encoder:
-        """Rows of that shape to two heads of q(y | x), where ``network`` is the model's."""
-        return self.labeling(network, shape, 2, self.regressor, self.regressor_options)
+    def regressing(self, network: Network, shape: tuple[int, ...], linear: int) -> Encoder:
+        """Rows of that shape to two heads of q(y | x), where ``network`` is the model's and the
+        first ``linear`` numbers of a row without further axes are a line's to take."""
+        bent = self.labeling(network, shape, 2, self.regressor, self.regressor_options)
+        return Lined(bent, linear) if self.line and len(shape) == 1 else bent

@@ -13,7 +13,7 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.label_graph import Spread, spread_labels
-from lowerbound.objectives.taught import ROWS, Taught
+from lowerbound.objectives.taught import ROWS, Known, Taught, surprise
 from lowerbound.trace import Batch, Every, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
@@ -97,12 +97,26 @@ class SemiSupervised(Taught):
     def forward(self, model: Model, batch: Batch) -> Bound:
         if not isinstance(model, SemiSupervisedVariationalAutoencoder):
             return super().forward(model, batch)
-        every = Every(0, self.choose)
-        trace = model(batch, every)
-        bound = self.marginalized(trace, every.log_weights(trace), batch)
+        if batch.label is not None and bool((batch.label >= 0).all()):
+            bound = self.supervised(model, batch)
+        else:
+            every = Every(0, self.choose)
+            trace = model(batch, every)
+            bound = self.marginalized(trace, every.log_weights(trace), batch)
         if not (self.share and self.training and self.labeled_label is not None):
             return bound
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
+
+    def supervised(self, model: SemiSupervisedVariationalAutoencoder, batch: Batch) -> Bound:
+        """The bound of rows whose classes are all known: no other class is looked at."""
+        assert batch.label is not None
+        assert batch.x is not None
+        one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
+        trace = model(batch, Known(one_hot, self.choose))
+        fit, rates = self.split(trace, batch)
+        rates = torch.cat([surprise(trace, len(batch)).unsqueeze(0), rates[1:]])
+        value = fit - rates.sum(0)
+        return Bound(value.detach(), -fit.detach(), rates.detach(), -value.mean())
 
     def marginalized(self, trace: Trace, log_q: Tensor, batch: Batch) -> Bound:
         """The bound of a pass through every class, whose log q(y | x) are (classes, batch)."""
@@ -111,9 +125,9 @@ class SemiSupervised(Taught):
         log_prior = first.prior.log_prob(first.z[:, :1])
         weight, log_weight = known_or(log_q, batch.label)
         fit = (weight * _by_class(trace.likelihood.log_prob(batch.x, batch.observed), log_q)).sum(0)
-        surprise = (weight * (log_weight - log_prior)).sum(0)
+        of_label = (weight * (log_weight - log_prior)).sum(0)
         rates = [(weight * _by_class(step.rate(self.analytic), log_q)).sum(0) for step in below]
-        stacked = torch.stack([surprise, *rates])
+        stacked = torch.stack([of_label, *rates])
         value = fit - stacked.sum(0)
         return Bound(value.detach(), -fit.detach(), stacked.detach(), -value.mean())
 

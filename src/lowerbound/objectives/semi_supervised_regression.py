@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from lowerbound.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, SemiSupervisedRegression
-from lowerbound.objectives.base import OBJECTIVES, Bound, over_samples
-from lowerbound.objectives.taught import Taught
-from lowerbound.trace import Batch, Choose, Trace
+from lowerbound.objectives.base import OBJECTIVES, Bound
+from lowerbound.objectives.taught import Known, Taught, surprise
+from lowerbound.trace import Batch, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
@@ -82,7 +81,8 @@ class TaughtRegression(Taught):
     def forward(self, model: Model, batch: Batch) -> Bound:
         if not isinstance(model, SemiSupervisedRegression):
             return super().forward(model, batch)
-        bound = self.bound(model(batch, Known(batch.target, self.choose)), batch)
+        known = None if batch.target is None else batch.target.unsqueeze(1)
+        bound = self.bound(model(batch, Known(known, self.choose)), batch)
         if not (self.share and self.training and self.labeled_label is not None):
             return bound
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
@@ -92,9 +92,7 @@ class TaughtRegression(Taught):
         likelihood, rates = super().split(trace, batch)
         if batch.target is None:
             return likelihood, rates
-        first = trace.steps[0]
-        surprise = -over_samples(first.prior.log_prob(first.z)).expand(len(batch))
-        of_label = torch.where(batch.target.isnan(), rates[0], surprise)
+        of_label = torch.where(batch.target.isnan(), rates[0], surprise(trace, len(batch)))
         return likelihood, torch.cat([of_label.unsqueeze(0), rates[1:]])
 
     def lesson(self, model: SemiSupervisedRegression, batch: Batch) -> Tensor:
@@ -113,28 +111,3 @@ class TaughtRegression(Taught):
         apart = closed_form_kl(taught, model.label_posterior(self.perturbed(rows)))
         assert apart is not None
         return loss + self.consistency * self.rising * apart.mean()
-
-
-@dataclass(frozen=True)
-class Known:
-    """Take the label, the first latent, where it is known; ``rest`` decides everything else.
-
-    Attributes:
-        target: (batch,), NaN where unknown; None: known nowhere.
-        rest: of the choices.
-    """
-
-    target: Tensor | None
-    rest: Choose
-
-    def __call__(
-        self, level: int, posterior: Distribution | None, prior: Distribution | None
-    ) -> Tensor:
-        z = self.rest(level, posterior, prior)
-        if level or self.target is None:
-            return z
-        given = self.target.to(z).reshape(1, -1, 1)
-        return torch.where(given.isnan(), z, given)
-
-    def log_weights(self, trace: Trace) -> Tensor | float:
-        return self.rest.log_weights(trace)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from lowerbound.errors import OptionError
 from lowerbound.models.labeled import LabeledVariationalAutoencoder
-from lowerbound.objectives.base import Bound
+from lowerbound.objectives.base import Bound, over_samples
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.perturbation import Perturbation
-from lowerbound.trace import Batch
+from lowerbound.trace import Batch, Choose, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
@@ -112,6 +113,39 @@ class Taught(ELBO):
         """The rows after a perturbation."""
         assert self.perturb is not None
         return replace(rows, x=self.perturb(rows.filled))
+
+
+@dataclass(frozen=True)
+class Known:
+    """Take the label, the first latent, where it is known; ``rest`` decides everything else.
+
+    Attributes:
+        label: (batch, label_dim), NaN where unknown; None: known nowhere.
+        rest: of the choices.
+    """
+
+    label: Tensor | None
+    rest: Choose
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        if level or self.label is None:
+            return self.rest(level, posterior, prior)
+        given = self.label.unsqueeze(0)
+        if not bool(given.isnan().any()):
+            return given
+        z = self.rest(level, posterior, prior)
+        return torch.where(given.isnan(), z, given.to(z))
+
+    def log_weights(self, trace: Trace) -> Tensor | float:
+        return self.rest.log_weights(trace)
+
+
+def surprise(trace: Trace, rows: int) -> Tensor:
+    """-log p(y) of the label that a pass took, (rows,)."""
+    first = trace.steps[0]
+    return -over_samples(first.prior.log_prob(first.z)).expand(rows)
 
 
 def _deviation(dataset: Dataset) -> float:
