@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 
 LABELED = 64  # labeled rows per update, besides those of the batch
 ROWS = 4_096  # that are looked at together before the first update
-DECAY = 0.995  # of the teacher's weights
+MEMORY = 1 / 15  # of the run that the teacher's weights are an average over
 RAMP = 0.3  # share of the run over which the teacher is believed more and more
 
 
@@ -39,6 +39,7 @@ class Taught(ELBO):
 
     uses_labels: ClassVar[bool] = True
 
+    averaged: Tensor
     labeled_x: Tensor | None
     labeled_observed: Tensor | None
     labeled_label: Tensor | None
@@ -60,6 +61,7 @@ class Taught(ELBO):
         for name in ("labeled_x", "labeled_observed", "labeled_label"):
             self.register_buffer(name, None, persistent=False)  # made again when a run is resumed
         self.register_module("teacher", None)
+        self.register_buffer("averaged", torch.zeros(()))  # share of the run that the teacher saw
         self._student: list[nn.Module] = []  # in a list: it is the model's and not this one's
 
     def gather(
@@ -84,9 +86,11 @@ class Taught(ELBO):
         """Move the teacher's weights towards those it is an average of."""
         if self.teacher is None:
             return
+        weight = ((self.progress - self.averaged) / MEMORY).clamp(0.0, 1.0)
+        self.averaged.copy_(self.progress)
         student = self._student[0]
         for own, other in zip(self.teacher.parameters(), student.parameters(), strict=True):
-            own.lerp_(other, 1 - DECAY)
+            own.lerp_(other, weight.to(own))
 
     @property
     def fading(self) -> Tensor:
