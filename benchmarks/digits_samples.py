@@ -24,7 +24,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import load
 from lowerbound.evaluation.acceptance import Acceptance, Judge, fit_judge
 from lowerbound.evaluation.codes import encode_rows
@@ -32,6 +31,7 @@ from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.likelihood import data_sha256
 from lowerbound.evaluation.samples import sample_mixture, sample_prior, sample_white_codes
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 SAMPLES = 10_000

@@ -15,7 +15,6 @@ import time
 import torch
 from _record import Metric, arguments, write
 
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import load
 from lowerbound.evaluation.acceptance import fit_judge
 from lowerbound.evaluation.codes import encode_rows
@@ -23,6 +22,7 @@ from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.likelihood import data_sha256
 from lowerbound.evaluation.path_figures import PathFigures, compare_paths, surroundings
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 LATENT = 16

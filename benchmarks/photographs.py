@@ -31,7 +31,6 @@ from lowerbound.applications.bd_rate import Curve, bd_rate, quality_at
 from lowerbound.applications.codecs import Codec, make_codec
 from lowerbound.applications.picture_files import as_row
 from lowerbound.applications.rows import eight_bit
-from lowerbound.assembly import ModelOptions
 from lowerbound.coding import transform
 from lowerbound.coding.container import open_container
 from lowerbound.data import Dataset, load
@@ -40,6 +39,7 @@ from lowerbound.data.kodak_tiles import KODAK_TILES
 from lowerbound.data.published import member_names, read_members
 from lowerbound.data.resizing import tiles_of
 from lowerbound.fitting import fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import TransformCoder
 
 NAME = "photographs"

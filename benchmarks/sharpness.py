@@ -31,7 +31,7 @@ from _record import Metric, arguments, write
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.likelihood import data_sha256, score
@@ -39,6 +39,8 @@ from lowerbound.evaluation.sample_quality import MEAN, Quality
 from lowerbound.evaluation.samples import sample_prior
 from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
 from lowerbound.fitting import FitOptions
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives.critic import Critic
 from lowerbound.reparameterization import seeded

@@ -34,7 +34,6 @@ from _speech import (
     spoken,
 )
 
-from lowerbound.assembly import ModelOptions
 from lowerbound.coding.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
 from lowerbound.data import Dataset
@@ -42,6 +41,7 @@ from lowerbound.data.audio import Clips, usual_windows
 from lowerbound.data.audio_rows import learned, rows_of
 from lowerbound.data.download import file_sha256
 from lowerbound.fitting import Fitted, fit
+from lowerbound.model_options import ModelOptions
 
 NAME = "speech_codec"
 CODEBOOKS = {"x30": 8, "x50": 5}  # of 1,024 codes each, 50 times per second

@@ -22,12 +22,12 @@ import warnings
 import torch
 from _figures import plt, quick, save, show_sheet
 
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.acceptance import fit_judge
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.samples import sample_prior
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Imagines
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Continue, Draw, Mean

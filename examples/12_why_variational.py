@@ -26,10 +26,12 @@ import torch
 from _figures import plt, quick, save
 from torch import Tensor
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.hamiltonian import Target, Transition
 from lowerbound.evaluation.likelihood import score
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Imagines, Model
 from lowerbound.objectives import ELBO
 from lowerbound.reparameterization import seeded

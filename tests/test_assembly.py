@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, LowerboundError, OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.initialization import initialize
 from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import MODELS
 from lowerbound.networks import NETWORKS
 from lowerbound.objectives import OBJECTIVES

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.column_shares import column_shares
 from lowerbound.evaluation.imputation import impute
 from lowerbound.evaluation.likelihood import score
 from lowerbound.factor_analysis import chosen_ridge, fit_factor_analysis
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from tests.tables import KINDS, mixed_frame
 

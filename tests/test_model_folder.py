@@ -19,12 +19,13 @@ import pytest
 import torch
 
 from lowerbound import durable, model_folder
-from lowerbound.assembly import ModelOptions, assemble, resolve
+from lowerbound.assembly import assemble
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
 from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.model_card import model_card
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import History, Record, TrainingOptions

@@ -7,10 +7,11 @@ from functools import partial
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.data import load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.reparameterization import seeded
 from lowerbound.training import TrainingOptions

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
+from lowerbound.assembly import assemble
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.classes import hidden_label_temperature
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import (
     MODELS,
     Model,

@@ -7,9 +7,9 @@ import pytest
 
 from lowerbound.applications.base import Silent
 from lowerbound.applications.comparison import flat, side_by_side
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

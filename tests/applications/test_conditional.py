@@ -9,10 +9,10 @@ import pytest
 
 from lowerbound.applications import load
 from lowerbound.applications.fit import FitReport, FitRequest
-from lowerbound.assembly import ModelOptions
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.fitting import FitOptions
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

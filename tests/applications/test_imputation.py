@@ -13,10 +13,10 @@ from lowerbound.applications.base import Silent
 from lowerbound.applications.imputation import ImputeReport, ImputeRequest, impute
 from lowerbound.applications.incomplete import open_incomplete
 from lowerbound.applications.masks import read_mask
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import Schema, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 

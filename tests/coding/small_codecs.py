@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import MarginalCodes
 from lowerbound.reparameterization import seeded

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data.audio import Clips
 from lowerbound.data.audio_rows import learned, rows_of
 from lowerbound.data.windows import Windows
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.reparameterization import seeded
 

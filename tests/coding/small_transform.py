@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from sklearn.datasets import load_sample_images
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.data.resizing import tiles_of
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import TransformCoder
 from lowerbound.reparameterization import seeded
 

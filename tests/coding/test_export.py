@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.coding.export import bare, check_exact, export_integer, used_latents
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.likelihood import score
+from lowerbound.model_options import ModelOptions
 from lowerbound.trace import Batch
 from tests.coding.small_codecs import KINDS, RECTIFIED, digits, small_model
 

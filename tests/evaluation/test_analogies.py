@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.analogies import in_every_class
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Mean

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.classes import (
@@ -16,6 +16,7 @@ from lowerbound.evaluation.classes import (
     class_probabilities,
     information,
 )
+from lowerbound.model_options import ModelOptions
 
 
 def drawn(rows: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:

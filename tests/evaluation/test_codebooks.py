@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from lowerbound.applications.sentences import about_latents
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.codebooks import codebook_use
 from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.suites import SuiteOptions, latent_suite
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors.codebook_use import CodebookUse

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.column_shares import DRAWS, column_shares
 from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.estimate import Skipped
@@ -22,7 +22,9 @@ from lowerbound.evaluation.suites import (
     likelihood_suite,
     sample_suite,
 )
+from lowerbound.initialization import initialize
 from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import MODELS, Model
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS

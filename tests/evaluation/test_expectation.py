@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
+from lowerbound.assembly import assemble
 from lowerbound.data import Column, load
 from lowerbound.evaluation.expectation import ByColumn, Curve, InUnits, expectation
 from lowerbound.evaluation.resampling import Antithetic, Resampled
+from lowerbound.initialization import initialize
 from lowerbound.keyed_noise import row_keys
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import VariationalAutoencoder
 from tests.evaluation.incomplete_rows import every_kind
 

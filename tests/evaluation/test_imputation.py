@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.data.tables import to_frame
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.imputation import impute
 from lowerbound.evaluation.imputed_quantiles import imputed_quantiles, quantiles
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks.tabular import TabularEncoder
 from lowerbound.training import TrainingOptions

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.estimate import Estimate
 from lowerbound.evaluation.likelihood import score
@@ -25,6 +25,7 @@ from lowerbound.evaluation.passes import (
     keyed_draw,
 )
 from lowerbound.evaluation.scores import Scores, marginal_difference
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import ProbabilisticPCA, VariationalAutoencoder
 from lowerbound.trace import Batch
 from tests.evaluation.small_models import (

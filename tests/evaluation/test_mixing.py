@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.mixing import coarse_levels, mix_rows
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import LadderVariationalAutoencoder
 from lowerbound.reparameterization import seeded
 from lowerbound.trace import Given, Mean

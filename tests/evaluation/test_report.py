@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.cells import Cell, minus
@@ -21,6 +21,8 @@ from lowerbound.evaluation.report import Report, write_report
 from lowerbound.evaluation.subjects import Subject, examine
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.evaluation.worth import _ranked, notes, worth
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from tests.evaluation.small_models import vectors
 
 QUICK = SuiteOptions(samples=5, rows=60, agreement_rows=80, gap_rows=3, draws=40)

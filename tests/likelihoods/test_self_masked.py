@@ -13,7 +13,7 @@ from scipy.special import log_ndtr, logsumexp
 from torch import Tensor
 
 from lowerbound import model_folder
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.evaluation.expectation import expectation
@@ -21,7 +21,9 @@ from lowerbound.evaluation.imputation import impute
 from lowerbound.evaluation.likelihood import score
 from lowerbound.factor_analysis import FactorAnalysis
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.initialization import initialize
 from lowerbound.likelihoods import Gaussian, LevelsLikelihood, Mixed, SelfMaskedEmission
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES

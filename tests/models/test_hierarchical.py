@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import Gaussian
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Encodes, HasPrior, HierarchicalVariationalAutoencoder, Imagines
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import GaussianPosterior

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import load
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import LadderVariationalAutoencoder
 from lowerbound.networks.ladder import resolutions, spread_latents
 from lowerbound.networks.sizes import Picture

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from lowerbound import model_folder
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.codebooks import codebook_use, quantized_rows, vectors_of
 from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.networks.map_stack import StackEncoder
 from lowerbound.objectives import ELBO

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.codebooks import codebook_use, quantized_rows, vectors_of
@@ -17,6 +17,8 @@ from lowerbound.evaluation.estimate import Skipped
 from lowerbound.evaluation.likelihood import score
 from lowerbound.evaluation.suites import SuiteOptions, latent_suite, sample_suite
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import QUANTIZERS

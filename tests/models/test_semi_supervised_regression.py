@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.likelihood import score
+from lowerbound.initialization import initialize
 from lowerbound.likelihoods import Gaussian
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import SemiSupervisedRegression
 from lowerbound.objectives import TaughtRegression
 from lowerbound.objectives.taught import MEMORY

@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy.stats import logistic
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.coding.logistic_tables import counts_of, reach_of
 from lowerbound.data import load
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.likelihood import score
+from lowerbound.model_options import ModelOptions
 from lowerbound.models.transform import DISTORTION, nearest_worth
 from lowerbound.networks.block_transform import BlockTransform
 from lowerbound.networks.checkerboard import groups_of, places

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from lowerbound import model_folder
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.annealing import anneal
 from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.objectives import ELBO, OBJECTIVES, Factor, ImportanceWeighted, TargetRate
 from lowerbound.posteriors import Codebook

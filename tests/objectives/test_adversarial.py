@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Adversarial, Features
 from lowerbound.objectives.adversarial import _told_apart

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble, initialize, resolve
+from lowerbound.assembly import assemble
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.column_shares import column_shares
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.initialization import initialize
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Bound, TargetRate
 from lowerbound.objectives.balance import LEAST_NATS

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.data import load
+from lowerbound.model_options import ModelOptions
 from lowerbound.objectives import ELBO, Structural
 from lowerbound.objectives.ms_ssim import WEIGHTS, _compared, likeness, ms_ssim
 from lowerbound.reparameterization import seeded

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.data.audio_rows import learned
 from lowerbound.data.log_mel import LogMel, mel_triangles
 from lowerbound.data.windows import Windows
 from lowerbound.errors import OptionError
+from lowerbound.model_options import ModelOptions
 from lowerbound.objectives import ELBO, Spectral
 from lowerbound.trace import Batch
 

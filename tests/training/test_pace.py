@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.assembly import ModelOptions, assemble, resolve
+from lowerbound.assembly import assemble
 from lowerbound.data import load
+from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO
 from lowerbound.training import TrainingOptions

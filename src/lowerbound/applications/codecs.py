@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lowerbound import durable
 from lowerbound.applications.normal_rows import fitted_on
-from lowerbound.assembly import ModelOptions, assemble
+from lowerbound.assembly import assemble
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.row_kinds import kind_of
 from lowerbound.config import from_mapping, to_mapping
@@ -30,6 +30,7 @@ from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
 from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import Fitted
 from lowerbound.manifest import WEIGHTS, hashes
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.reparameterization import seeded
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lowerbound.applications.base import Reporter
-from lowerbound.assembly import AUTO
 from lowerbound.data import Dataset
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import AUTO
 from lowerbound.self_masking import AT_RANDOM
 
 NAMES = {

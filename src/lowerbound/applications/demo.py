@@ -16,11 +16,11 @@ from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.comparison import NAMES, RIVALS
 from lowerbound.applications.fit import FitReport, FitRequest, fit
-from lowerbound.assembly import ModelOptions
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.fitting import FitOptions
+from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 DATA = "digits"

@@ -17,11 +17,11 @@ from lowerbound.applications.measuring import Page, measure_all, measure_likelih
 from lowerbound.applications.settings import with_settings
 from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
 from lowerbound.applications.understanding import about_data, about_model
-from lowerbound.assembly import bends, measures, of_numbers_only, resolve
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.evaluation.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
+from lowerbound.model_options import bends, measures, of_numbers_only, resolve
 from lowerbound.training import Interrupted
 from lowerbound.warm_start import start_from_model
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lowerbound.assembly import AUTO, ModelOptions
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
+from lowerbound.model_options import AUTO, ModelOptions
 from lowerbound.self_masking import AT_RANDOM, WARNING
 
 

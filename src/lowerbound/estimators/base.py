@@ -17,7 +17,6 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound import model_folder
-from lowerbound.assembly import AUTO, ModelOptions, of_numbers_only
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.estimators import inputs
@@ -28,6 +27,7 @@ from lowerbound.evaluation.passes import in_precision
 from lowerbound.evaluation.reconstruction import reconstruct
 from lowerbound.evaluation.samples import decode_codes, sample_prior
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import AUTO, ModelOptions, of_numbers_only
 from lowerbound.models import Model
 from lowerbound.training import History, Reporter
 

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.detector_file import DetectorState, read_state, write_state
 from lowerbound.applications.normal_rows import seen_and_fresh, usual_shares
-from lowerbound.assembly import AUTO
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.estimators import inputs
@@ -32,6 +31,7 @@ from lowerbound.evaluation.anomaly import (
 from lowerbound.evaluation.conformal import Calibration, check_rate, rows_needed
 from lowerbound.evaluation.explanation import Shares, shares
 from lowerbound.fitting import Fitted, fit
+from lowerbound.model_options import AUTO
 
 Self = TypeVar("Self", bound="VAEDetector")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from lowerbound.assembly import ModelOptions
 from lowerbound.data import Dataset, Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.models.labeled import LabeledVariationalAutoencoder
 from lowerbound.training import Reporter

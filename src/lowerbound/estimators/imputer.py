@@ -15,7 +15,6 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from lowerbound import model_folder
-from lowerbound.assembly import AUTO
 from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.data.columns import named
@@ -28,6 +27,7 @@ from lowerbound.estimators.seeds import new_seed
 from lowerbound.evaluation.imputation import SAMPLES, impute
 from lowerbound.evaluation.imputed_quantiles import DRAWS, imputed_quantiles
 from lowerbound.fitting import Fitted, fit
+from lowerbound.model_options import AUTO
 from lowerbound.models import Model
 from lowerbound.self_masking import AT_RANDOM
 from lowerbound.training import History, TrainingOptions, reporter_for

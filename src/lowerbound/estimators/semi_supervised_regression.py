@@ -11,13 +11,13 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.assembly import MEASURED
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
 from lowerbound.estimators import inputs
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.estimators.labels import as_labels
 from lowerbound.evaluation.measurements import predictions
+from lowerbound.model_options import MEASURED
 
 Self = TypeVar("Self", bound="SemiSupervisedRegressor")
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lowerbound.assembly import AUTO, ModelOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.model_options import AUTO, ModelOptions
 from lowerbound.training import Reporter, TrainingOptions, reporter_for
 
 
