@@ -98,15 +98,16 @@ def keep_answer(benchmark: str, part: str, answer: Mapping[str, Any]) -> None:
 
 
 def commit() -> str:
-    """The commit that was measured, with a mark where the tree had changes."""
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip() or "unknown"
+    """The commit that was measured, with a mark where anything but results had changed."""
+    answer = _git("describe", "--always")
+    changed = _git("diff", "HEAD", "--name-only", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    return (answer + ("-dirty" if changed else "")) or "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git answers; nothing where there is none."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def machine() -> dict[str, Any]:
