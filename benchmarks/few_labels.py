@@ -70,6 +70,7 @@ SMALL_PICTURES: dict[str, Any] = {
     "network": "mlp",
     "network_options": {"hidden": [500, 500]},
     "likelihood": "continuous_bernoulli",
+    "objective_options": {"sure": 0.7},
     "training_options": {"updates": 800},
 }
 # M2 alone: no graph and no teacher
@@ -84,7 +85,7 @@ M2: dict[str, Any] = {
     "precision": "float32",
     "compile": "off",
     "objective_options": {"graph": 0.0, "consistency": 0.0},
-    "training_options": {"updates": 3000},
+    "training_options": {"updates": 1500},
 }
 Answer = dict[str, Any]
 

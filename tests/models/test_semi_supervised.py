@@ -133,6 +133,26 @@ def test_with_every_label_it_is_the_supervised_objective(stacked: bool) -> None:
     assert decoded == [ROWS]  # no class but the one that is known
 
 
+def test_the_teacher_is_believed_where_it_is_sure() -> None:
+    model, data = built(False)
+    batch = data.all()
+    assert batch.x is not None
+    hidden = batch.rows(data.label < 0)
+    with torch.no_grad():
+        said = torch.softmax(model.classifier(hidden.filled, None), 1)
+    surest = said.amax(1)
+    sure = surest.sort().values[len(surest) // 2].item()
+    own = objective(sure=sure, graph=0.0)
+    own.prepare(model, data)
+    taught = own._taught(model, hidden)
+    expected = said.square() / said.square().sum(1, keepdim=True)
+    expected[surest <= sure] = 0.0
+    torch.testing.assert_close(taught, expected)
+    for wrong in (-0.1, 1.0):
+        with pytest.raises(OptionError, match="a probability below 1"):
+            objective(sure=wrong)
+
+
 def test_permuted_class_codes_permute_columns_only() -> None:
     model, data = built(False)
     other, _ = built(False)

@@ -19,8 +19,6 @@ from lowerbound.trace import Batch, Every, Trace
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
 
-SURE = 0.9  # probability from which the teacher is believed
-
 
 @OBJECTIVES.register("semi_supervised")
 class SemiSupervised(Taught):
@@ -51,6 +49,7 @@ class SemiSupervised(Taught):
             by more than a standard error, than by the shares of the classes and by a linear
             classifier.
         consistency: c.
+        sure: probability of its likeliest class from which the teacher is believed of a row.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
         moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
             leave the class as it is.
@@ -65,14 +64,18 @@ class SemiSupervised(Taught):
         classifier: float = 50.0,
         graph: float = 1.0,
         consistency: float = 1.0,
+        sure: float = 0.9,
         noise: float = 0.3,
         moves: float = 0.0,
     ) -> None:
         super().__init__(samples, classifier, consistency, noise, moves)
+        if not 0 <= sure < 1:
+            raise OptionError(f"sure is a probability below 1, not {sure}")
         for name, weight in (("classifier", classifier), ("graph", graph)):
             if weight < 0:
                 raise OptionError(f"{name} must not be negative, and is {weight}")
         self.graph = graph
+        self.sure = sure
         self.spread: Spread | None = None
         self.register_buffer("targets", None, persistent=False)  # made again by ``prepare``
 
@@ -155,7 +158,7 @@ class SemiSupervised(Taught):
         """What the teacher says, made surer, (rows, classes); nothing where it is not sure."""
         assert self.teacher is not None
         probability = torch.softmax(self.teacher(model.seen(rows), None), -1)
-        sure = probability.amax(1, keepdim=True) > SURE
+        sure = probability.amax(1, keepdim=True) > self.sure
         surer = probability.square()
         return sure * surer / surer.sum(1, keepdim=True)
 
