@@ -23,7 +23,14 @@ from lowerbound.models import (
 )
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.reparameterization import seeded
-from lowerbound.training import History, Interrupted, Reporter, TrainingOptions, train
+from lowerbound.training import (
+    History,
+    Interrupted,
+    Reporter,
+    SilentReporter,
+    TrainingOptions,
+    train,
+)
 
 FOLDS = 5
 FOLDED = 1_000  # labels at most that are hidden in turn without being asked
@@ -144,22 +151,21 @@ def _temperature(
     folds = _usual_folds(dataset, options) if options.folds is None else options.folds
     if not folds or dataset.label is None:
         return None
-    plain = replace(options, folds=0)
-    if reporter is not None:
-        reporter.message(f"calibration: {folds} fits first, labels hidden in turn; folds=0: none")
+    plain, say = replace(options, folds=0), (reporter or SilentReporter()).message
 
     def fitted_on(rows: Dataset) -> Model:
+        say("calibration: a fit with some of the labels hidden; folds=0 leaves these out")
         return fit(rows, plain, reporter=reporter, start=start).model
 
     try:
         found = hidden_label_temperature(dataset, folds, fitted_on)
     except Interrupted:
         raise KeyboardInterrupt("interrupted in calibration, before anything was kept") from None
-    if found is None and options.folds:
-        raise OptionError(
-            "folds hides labels in turn, and a class has one label only: label one more row of it, "
-            "or leave folds at 0"
-        )
+    if found is None:
+        why = "a class has one label only, which cannot be hidden: label one more row of it"
+        if options.folds:
+            raise OptionError(f"folds hides labels in turn; {why}, or leave folds at 0")
+        say(f"no calibration: {why}")
     return found
 
 

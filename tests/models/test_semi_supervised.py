@@ -133,6 +133,18 @@ def test_with_every_label_it_is_the_supervised_objective(stacked: bool) -> None:
     assert decoded == [ROWS]  # no class but the one that is known
 
 
+def test_a_graph_of_which_nothing_can_be_asked_is_left_out() -> None:
+    model, data = built(False)
+    assert data.label is not None
+    first = int(torch.nonzero(data.label == 2)[0])
+    label = torch.where((data.label == 2) & (torch.arange(ROWS) != first), -1, data.label)
+    own = objective()
+    own.prepare(model, Dataset(data.schema, data.x, label=label))
+    assert own.targets is None
+    assert own.spread is not None
+    assert math.isnan(own.spread.gain)
+
+
 def test_the_teacher_is_believed_where_it_is_sure() -> None:
     model, data = built(False)
     batch = data.all()

@@ -47,7 +47,7 @@ class SemiSupervised(Taught):
         classifier: w, in nats of the bound per nat of cross-entropy.
         graph: g; 0 builds no graph. It is left out, too, where hidden labels are not found better,
             by more than a standard error, than by the shares of the classes and by a linear
-            classifier.
+            classifier, or a class has one label only, which cannot be hidden.
         consistency: c.
         sure: probability of its likeliest class from which the teacher is believed of a row.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
@@ -94,7 +94,7 @@ class SemiSupervised(Taught):
         if self.share and self.graph and len(known) < len(dataset):
             features = neighborhood(model, dataset)
             self.spread = spread_labels(features, label, model.log_prior.exp())
-            if not self.spread.gain <= 0:
+            if self.spread.gain > 0:  # not where nothing could be asked, either
                 self.targets = self.spread.probability
 
     def forward(self, model: Model, batch: Batch) -> Bound:
