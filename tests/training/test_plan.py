@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.objectives import ELBO
+from lowerbound.objectives import ELBO, SemiSupervised
 from lowerbound.training import arithmetic, plan as planning
 from lowerbound.training.engine import Update
 from lowerbound.training.plan import Plan, decide, sentence
@@ -52,6 +52,14 @@ def test_longer_runs_are_worth_more_preparation(
 ) -> None:
     plan = plan_of(updates=None, minutes=minutes, **AUTO)
     assert (plan.precision, plan.compiled) == (precision, compiled)
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize(("asked", "compiled"), [("auto", False), ("on", True)])
+def test_updates_of_changing_shapes_are_compiled_if_asked_for(asked: str, compiled: bool) -> None:
+    told = options(updates=None, minutes=60.0, precision="auto", compile=asked)
+    plan = decide(vae(), SemiSupervised(), grey_rows(), None, told)
+    assert (plan.precision, plan.compiled) == ("bf16", compiled)
 
 
 @pytest.mark.usefixtures("able")

@@ -42,9 +42,12 @@ class Objective(nn.Module, ABC):
         progress: share of the run that is done, 0 to 1; the loop sets it, warm-ups read it.
         uses_labels: whether labels are learned from. Then no row is held out to stop by: labeled
             ones are too few, and the bound of the others says nothing of the classifier.
+        steady: whether each update does the same with the same shapes; else it is compiled only
+            where that is asked for, since every other shape compiles anew.
     """
 
     uses_labels: ClassVar[bool] = False
+    steady: ClassVar[bool] = True
     progress: Tensor
 
     def __init__(self) -> None:

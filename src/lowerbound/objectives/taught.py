@@ -38,6 +38,7 @@ class Taught(ELBO):
     """
 
     uses_labels: ClassVar[bool] = True
+    steady: ClassVar[bool] = False  # each batch has its own number of rows without a label
 
     averaged: Tensor
     labeled_x: Tensor | None

@@ -159,12 +159,17 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
 
 
 def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[bool, str]:
-    """(whether to compile, what stands against it): it pays in bf16 where the run is long."""
+    """(whether to compile, what stands against it): it pays in bf16 where the run is long and each
+    update like the last."""
     if options.compile == "off":
         return False, ""
     if options.compile == "auto":
         pays = precision == "bf16" and work.device.type == "cpu" and arithmetic.native_bf16()
-        if not pays or work.seconds / BF16_SPEED * COMPILE_GAIN < COMPILE_SECONDS:
+        if (
+            not pays
+            or not work.update.objective.steady
+            or work.seconds / BF16_SPEED * COMPILE_GAIN < COMPILE_SECONDS
+        ):
             return False, ""
     if work.device.type == "cpu" and arithmetic.compiler() is None:
         return False, "no C++ compiler was found"
