@@ -194,8 +194,8 @@ PICTURES: dict[str, Callable[[float, int], Rows]] = {
 }
 GROUPS: dict[str, tuple[Callable[[Any, int], Answer], Any, int]] = {
     "digits_62": (on_digits, 62, 10),
-    "digits_251": (on_digits, 251, 10),
-    "digits_1257": (on_digits, 1257, 10),
+    "digits_251": (on_digits, 251, 5),
+    "digits_1257": (on_digits, 1257, 5),
     **{f"table_{name}": (on_table, name, 5) for name in TABLES},
     **{name: (on_pictures, name, 5) for name in PICTURES},
     "mnist_100": (on_mnist, 100, 5),
