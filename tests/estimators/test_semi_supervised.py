@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from lowerbound import VAE, SemiSupervisedVAE
+from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError
 from lowerbound.estimators.given_labels import given_labels
+from lowerbound.fitting import FitOptions, fit
 
 ROWS = 120
 TRUE = np.arange(ROWS) % 2
@@ -20,7 +22,7 @@ FEW = np.where(np.arange(ROWS) < 10, TRUE, -1)
 
 
 def small(**changes: Any) -> SemiSupervisedVAE:
-    return SemiSupervisedVAE(latent_dim=2, epochs=40, random_state=0, **changes)
+    return SemiSupervisedVAE(latent_dim=2, epochs=40, random_state=0, **{"folds": 0, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,24 @@ def test_a_saved_model_says_the_same(fitted: SemiSupervisedVAE, tmp_path: Path) 
     back = SemiSupervisedVAE.load(tmp_path / "m.lb")
     assert back.stacked
     assert np.array_equal(back.predict_proba(X), model.predict_proba(X))
+
+
+def test_probabilities_of_columns_are_calibrated_unless_time_is_short(
+    fitted: SemiSupervisedVAE,
+) -> None:
+    assert float(fitted.model_.temperature) == 1.0
+    usual = small(folds=None).fit(X, FEW)
+    assert float(usual.model_.temperature) != 1.0
+    assert (usual.predict(X) == fitted.predict(X)).all()
+    logits = [np.log(model.predict_proba(X)) @ [-1, 1] for model in (fitted, usual)]
+    np.testing.assert_allclose(logits[0] / float(usual.model_.temperature), logits[1], rtol=1e-4)
+    for quick in (small(folds=None, minutes=1e-3), small(folds=None)):
+        y = FEW if quick.minutes else np.where(np.arange(ROWS) < 3, TRUE, -1)  # a class of one
+        assert float(quick.fit(X, y).model_.temperature) == 1.0
+    with pytest.raises(OptionError, match="cannot be hidden"):
+        small(folds=2).fit(X, np.where(np.arange(ROWS) < 3, TRUE, -1))
+    with pytest.raises(OptionError, match="vae has none"):
+        fit(load(X), FitOptions(folds=2))
 
 
 def test_features_of_one_vae_serve_several_fits() -> None:
