@@ -13,6 +13,7 @@ import numpy as np
 
 from lowerbound.applications.base import jsonable
 from lowerbound.applications.files import replacing
+from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 
 Array = np.ndarray[Any, Any]
@@ -127,6 +128,12 @@ def check_suffix(path: Path) -> None:
     *others, last = SCORES
     if path.suffix.lower() not in SCORES:
         raise OptionError(f"{path}: scores are written as {', '.join(others)} or {last}")
+
+
+def numbered(dataset: Dataset) -> dict[str, Any]:
+    """The columns that say which row is which: its number and, of files, the name."""
+    rows: dict[str, Any] = {"row": np.arange(len(dataset))}
+    return rows if dataset.ids is None else {**rows, "name": list(dataset.ids)}
 
 
 @contextmanager

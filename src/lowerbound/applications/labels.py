@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.columnar_files import check_suffix, columnar
+from lowerbound.applications.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.sources import open_untold
 from lowerbound.config import option
@@ -150,11 +149,9 @@ def _named(probability: Tensor, names: tuple[str, ...], least: float) -> list[st
 def _columns(
     dataset: Dataset, names: tuple[str, ...], probability: Tensor, chosen: list[str], told: Tensor
 ) -> dict[str, Any]:
-    rows: dict[str, Any] = {"row": np.arange(len(dataset))}
-    if dataset.ids is not None:
-        rows["name"] = list(dataset.ids)
     each = {f"p({name})": probability[:, index].numpy() for index, name in enumerate(names)}
     sure = probability.amax(1).numpy()
+    rows = numbered(dataset)
     return {**rows, "class": chosen, "probability": sure, "information": told.numpy(), **each}
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from torch import Tensor
+from typing import Literal
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.columnar_files import check_suffix, columnar
+from lowerbound.applications.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.sources import open_untold
 from lowerbound.config import option
-from lowerbound.data import Dataset
 from lowerbound.evaluation.measurements import BAND, Judged, judged, predictions
 from lowerbound.fitting import Fitted
 
@@ -87,9 +83,16 @@ def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> Pred
     dataset = open_untold(request.data, fitted, request.on_error)
     mean, deviation = predictions(fitted.model, dataset)
     if request.output:
+        half = BAND * deviation
+        found = {
+            "prediction": mean,
+            "deviation": deviation,
+            "low": mean - half,
+            "high": mean + half,
+        }
         with columnar(Path(request.output)) as file:
-            file.add(_columns(dataset, mean, deviation))
-    labeled, found = judged(mean, deviation, dataset)
+            file.add({**numbered(dataset), **{key: said.numpy() for key, said in found.items()}})
+    labeled, near = judged(mean, deviation, dataset)
     return PredictReport(
         rows=len(dataset),
         mean=float(mean.mean()),
@@ -97,20 +100,6 @@ def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> Pred
         highest=float(mean.max()),
         deviation=float(deviation.median()),
         labeled=labeled,
-        judged=found,
+        judged=near,
         file=request.output,
     )
-
-
-def _columns(dataset: Dataset, mean: Tensor, deviation: Tensor) -> dict[str, Any]:
-    rows: dict[str, Any] = {"row": np.arange(len(dataset))}
-    if dataset.ids is not None:
-        rows["name"] = list(dataset.ids)
-    half = BAND * deviation
-    return {
-        **rows,
-        "prediction": mean.numpy(),
-        "deviation": deviation.numpy(),
-        "low": (mean - half).numpy(),
-        "high": (mean + half).numpy(),
-    }
