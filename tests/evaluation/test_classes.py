@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 
 from lowerbound.assembly import assemble
 from lowerbound.data import load
@@ -45,6 +46,19 @@ def test_the_error_is_the_gap_by_hand() -> None:
 def test_the_temperature_that_was_put_in_is_found() -> None:
     logits, label = drawn()
     assert math.isclose(best_temperature(3 * logits, label), 3, rel_tol=0.05)
+
+
+def test_few_labels_hardly_change_the_temperature() -> None:
+    logits, label = drawn(3)
+    found = [best_temperature(3 * logits.repeat(n, 1), label.repeat(n)) for n in (1, 10, 1_000)]
+    assert abs(math.log(found[0])) < abs(math.log(found[1])) < abs(math.log(found[2]))
+
+    def unlikely(log_t: float) -> float:
+        scaled = torch.log_softmax(3 * logits / math.exp(log_t), 1)
+        return -float(scaled.gather(1, label.unsqueeze(1)).sum()) + log_t**2 / (2 * 0.5**2)
+
+    by_scipy = minimize_scalar(unlikely, bounds=(-2, 3), method="bounded").x
+    assert math.log(found[0]) == pytest.approx(by_scipy, abs=0.012)  # half a step of the grid
 
 
 def test_the_information_of_a_label_is_the_entropy_of_the_class() -> None:

@@ -18,7 +18,8 @@ from lowerbound.objectives.label_graph import label_folds
 
 ROWS = 1_024  # that are classified at once
 BINS = 15
-TEMPERATURES = torch.logspace(-1, 1, 201, dtype=torch.float64)
+TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
+LIKELY = 0.5  # standard deviation of log T before any label is asked
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,19 @@ def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
 
 
 def best_temperature(logits: Tensor, label: Tensor) -> float:
-    """The temperature under which labels that were not trained on are likeliest.
+    r"""The likeliest temperature, given labels that were not trained on.
+
+    .. math:: T = \arg\max_T\; \sum_n \log p_T(y_n) - (\log T)^2 / (2 \cdot 0.5^2)
+
+    Before any label is asked log T is about 0, which few labels hardly change.
 
     Args:
         logits: of such rows, (rows, classes).
         label: theirs, (rows,).
     """
-    nats = [F.cross_entropy(logits.double() / t, label).item() for t in TEMPERATURES]
-    return float(TEMPERATURES[torch.tensor(nats).argmin()])
+    nats = [F.cross_entropy(logits.double() / t, label, reduction="sum") for t in TEMPERATURES]
+    unlikely = (TEMPERATURES.log() / LIKELY).square() / 2
+    return float(TEMPERATURES[(torch.stack(nats) + unlikely).argmin()])
 
 
 def hidden_label_temperature(
