@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lowerbound.assembly import assemble
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
@@ -47,7 +49,8 @@ class FitOptions:
     folds: int | None = option(
         None,
         "so many more fits, labels hidden in turn, calibrate the probabilities of classes; 5 for "
-        "tables of at most 1,000 labels and no limit of minutes, else none, unless given",
+        "tables of 5 labels of each class at least, 1,000 at most and no limit of minutes, else "
+        "none, unless given",
     )
 
 
@@ -170,9 +173,12 @@ def _temperature(
 
 
 def _usual_folds(dataset: Dataset, options: FitOptions) -> int:
-    labels = 0 if dataset.label is None else int((dataset.label >= 0).sum())
-    quick = dataset.schema.kind != "images" and options.training.minutes is None
-    return FOLDS if quick and 0 < labels <= FOLDED else 0
+    """Labels in such parts where fits are quick and each part has one of every class."""
+    if dataset.label is None or dataset.schema.kind == "images" or options.training.minutes:
+        return 0
+    counts = torch.bincount(dataset.label[dataset.label >= 0])
+    enough = len(counts) > 0 and int(counts.min()) >= FOLDS
+    return FOLDS if enough and int(counts.sum()) <= FOLDED else 0
 
 
 def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:

@@ -145,7 +145,7 @@ def test_probabilities_of_columns_are_calibrated_unless_time_is_short(
     logits = [np.log(model.predict_proba(X)) @ [-1, 1] for model in (fitted, usual)]
     np.testing.assert_allclose(logits[0] / float(usual.model_.temperature), logits[1], rtol=1e-4)
     for quick in (small(folds=None, minutes=1e-3), small(folds=None)):
-        y = FEW if quick.minutes else np.where(np.arange(ROWS) < 3, TRUE, -1)  # a class of one
+        y = FEW if quick.minutes else np.where(np.arange(ROWS) < 9, TRUE, -1)  # four of one class
         assert float(quick.fit(X, y).model_.temperature) == 1.0
     with pytest.raises(OptionError, match="cannot be hidden"):
         small(folds=2).fit(X, np.where(np.arange(ROWS) < 3, TRUE, -1))

@@ -57,7 +57,8 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
             here.
         folds: of the labeled rows, that are hidden in turn to find the temperature under which
             probabilities are calibrated; so many more fits. 0: probabilities as they come; None: 5
-            for rows of columns with at most 1,000 labels, unless ``minutes`` are given, else 0.
+            for rows of columns with five labels of each class at least and 1,000 at most, unless
+            ``minutes`` are given, else 0.
         abstain_below: probability below which ``predict`` answers that it does not know, by the
             value that means unlabeled.
         unlabeled_value: that in y means unlabeled; None: -1 among numbers (unless -1 and 1 are the
