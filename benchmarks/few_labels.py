@@ -73,6 +73,7 @@ SMALL_PICTURES: dict[str, Any] = {
     "objective_options": {"sure": 0.7},
     "training_options": {"updates": 800},
 }
+LONGER: dict[str, dict[str, Any]] = {"pneumonia": {"training_options": {"updates": 2000}}}
 # M2 alone: no graph and no teacher
 M2: dict[str, Any] = {
     "latent_dim": 32,
@@ -117,7 +118,7 @@ def on_table(name: str, draw: int) -> Answer:
 
 def on_pictures(kind: str, draw: int) -> Answer:
     """Beside the same classifier taught by the labeled rows alone, and by its own answers too."""
-    rows, settings = PICTURES[kind](SHARE, draw), SMALL_PICTURES
+    rows, settings = PICTURES[kind](SHARE, draw), {**SMALL_PICTURES, **LONGER.get(kind, {})}
     supervised = {**settings, "stacked": False}  # which the classifier does not see
     alone = SemiSupervisedVAE(random_state=draw, **supervised)
     alone.fit(rows.labeled_x, rows.y[rows.labeled])
