@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lowerbound.assembly import assemble
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
@@ -24,6 +22,7 @@ from lowerbound.models import (
     SemiSupervisedVariationalAutoencoder,
 )
 from lowerbound.objectives import OBJECTIVES
+from lowerbound.objectives.label_graph import FOLDS, fewest_labels
 from lowerbound.reparameterization import seeded
 from lowerbound.training import (
     History,
@@ -34,7 +33,6 @@ from lowerbound.training import (
     train,
 )
 
-FOLDS = 5
 FOLDED = 1_000  # labels at most that are hidden in turn without being asked
 
 
@@ -176,9 +174,8 @@ def _usual_folds(dataset: Dataset, options: FitOptions) -> int:
     """Labels in such parts where fits are quick and each part has one of every class."""
     if dataset.label is None or dataset.schema.kind == "images" or options.training.minutes:
         return 0
-    counts = torch.bincount(dataset.label[dataset.label >= 0])
-    enough = len(counts) > 0 and int(counts.min()) >= FOLDS
-    return FOLDS if enough and int(counts.sum()) <= FOLDED else 0
+    few = int((dataset.label >= 0).sum()) <= FOLDED
+    return FOLDS if few and fewest_labels(dataset.label) >= FOLDS else 0
 
 
 def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:

@@ -36,8 +36,8 @@ class Spread:
     Attributes:
         probability: of each class, (rows, classes), float32.
         gain: nats per hidden label above what is said of it without the graph, by the shares of
-            the classes or by a linear classifier, less their standard error; NaN where there were
-            too few labels to hide any.
+            the classes or by a linear classifier, less their standard error; NaN where a class has
+            too few labels for one in each fold: then the answer says little of the graph of all.
         neighbors, sharpness: that were chosen.
     """
 
@@ -73,7 +73,7 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
             if found.mean() > best.mean():
                 best, chosen = found, (neighbors, sharpness)
     gain = float("nan")
-    if folds:
+    if fewest_labels(label) >= FOLDS:
         share = np.log(shares[codes[np.concatenate(folds)]])
         line = _linearly(features, codes, folds)
         above = best - max(share, line, key=lambda said: float(said.mean()))
@@ -92,14 +92,20 @@ def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor
         folds: how many parts, at most.
         seed: of who goes where.
     """
-    known = torch.nonzero(label >= 0).flatten()
-    counts = torch.bincount(label[known])
-    if len(known) < 2 or int(counts[counts > 0].min()) < 2:
+    if fewest_labels(label) < 2:
         return []
+    known = torch.nonzero(label >= 0).flatten()
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
     shuffled = known[order]
     ordered = shuffled[label[shuffled].argsort(stable=True)]
     return [part for fold in range(folds) if len(part := ordered[fold::folds])]
+
+
+def fewest_labels(label: Tensor) -> int:
+    """Of the classes that have labels, the number of the one with the fewest; 0 without any."""
+    counts = torch.bincount(label[label >= 0])
+    counts = counts[counts > 0]
+    return int(counts.min()) if len(counts) else 0
 
 
 @torch.no_grad()

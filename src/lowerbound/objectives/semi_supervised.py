@@ -47,7 +47,7 @@ class SemiSupervised(Taught):
         classifier: w, in nats of the bound per nat of cross-entropy.
         graph: g; 0 builds no graph. It is left out, too, where hidden labels are not found better,
             by more than a standard error, than by the shares of the classes and by a linear
-            classifier, or a class has one label only, which cannot be hidden.
+            classifier, or a class has fewer than five labels to hide.
         consistency: c.
         sure: probability of its likeliest class from which the teacher is believed of a row.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
