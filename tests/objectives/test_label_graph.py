@@ -50,15 +50,15 @@ def test_balanced_votes_have_the_shares_of_the_classes() -> None:
     np.testing.assert_allclose(found.mean(0), shares, atol=2e-3)
 
 
-def test_clouds_are_told_apart_by_nine_labels_and_noise_gains_nothing() -> None:
+def test_clouds_are_told_apart_by_fifteen_labels_and_noise_gains_nothing() -> None:
     x, label = blobs()
-    few = torch.where(torch.arange(90) < 9, label, -1)
+    few = torch.where(torch.arange(90) < 15, label, -1)
     prior = torch.full((3,), 1 / 3)
     found = spread_labels(x, few, prior)
     assert (found.probability.argmax(1) == label).float().mean() > 0.9
-    assert found.gain > 0.3
+    assert found.gain > 0.1  # above a line, which tells clouds apart too
     random = torch.randn(90, 2, generator=torch.Generator().manual_seed(1))
-    assert spread_labels(random, few, prior).gain < 0.3
+    assert spread_labels(random, few, prior).gain < 0
 
 
 def test_folds_hide_each_label_once_and_never_a_class_of_one() -> None:
@@ -106,7 +106,7 @@ def test_what_a_line_tells_apart_gains_nothing_by_a_graph() -> None:
     assert spread_labels(x, few, torch.full((2,), 0.5)).gain < 0
 
 
-def test_rows_too_few_for_a_graph_gain_nothing() -> None:
+def test_of_labels_too_few_to_hide_nothing_is_said() -> None:
     x = torch.tensor([[0.0], [0.1], [5.0], [5.1], [0.2]])
     found = spread_labels(x, torch.tensor([0, 0, 1, 1, -1]), torch.full((2,), 0.5))
-    assert found.gain < 0
+    assert np.isnan(found.gain)
