@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from _few_labels import (
     TABLES,
+    XRAYS,
     Rows,
     baselines,
     digits,
@@ -294,11 +295,18 @@ def summarize() -> None:
     write(
         NAME,
         metrics,
-        data=[{"file": "mnist.npz, scikit-learn's sets, uci_german, credit_default", "split": "-"}],
+        data=[
+            {
+                "file": "mnist.npz, scikit-learn's sets, uci_german, credit_default, "
+                f"{XRAYS}, the spoken digits",
+                "split": "-",
+            }
+        ],
         seeds=sorted({int(draw) for found in answers.values() for draw in found}),
         minutes=sum(a["minutes"] for found in answers.values() for a in found.values()),
         notes="Spreads are standard deviations over draws. Minutes a draw, processor time over "
-        f"two: {'; '.join(each)}. Expected calibration error, no folds: {'; '.join(errors)}. "
+        f"two: {'; '.join(each)}. Expected calibration error, folds on tables "
+        f"with five labels of each class: {'; '.join(errors)}. "
         f"Groups with draws missing: {', '.join(missing) or 'none'}.",
         extra={"answers": answers},
     )

@@ -4,7 +4,7 @@
 the rule of the line looked at diabetes with 44 labels and at Friedman's functions with 60 and 200,
 on draws 0 to 3; the draws reported start at 100.
 
-    python benchmarks/few_measurements.py            about ten processor minutes
+    python benchmarks/few_measurements.py            about five processor minutes
 """
 
 from __future__ import annotations

@@ -163,16 +163,17 @@ def _temperature(
     except Interrupted:
         raise KeyboardInterrupt("interrupted in calibration, before anything was kept") from None
     if found is None:
-        why = "a class has one label only, which cannot be hidden: label one more row of it"
-        if options.folds:
-            raise OptionError(f"folds hides labels in turn; {why}, or leave folds at 0")
-        say(f"no calibration: {why}")
+        raise OptionError(
+            "folds hides labels in turn; a class has one label only, which cannot be hidden: label "
+            "one more row of it, or leave folds at 0"
+        )
     return found
 
 
 def _usual_folds(dataset: Dataset, options: FitOptions) -> int:
     """Labels in such parts where fits are quick and each part has one of every class."""
-    if dataset.label is None or dataset.schema.kind == "images" or options.training.minutes:
+    quick = dataset.schema.kind in ("table", "vectors") and options.training.minutes is None
+    if dataset.label is None or not quick:
         return 0
     few = int((dataset.label >= 0).sum()) <= FOLDED
     return FOLDS if few and fewest_labels(dataset.label) >= FOLDS else 0
