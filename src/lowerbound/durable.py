@@ -22,6 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     block fails, the temporary file is removed and ``path`` is as it was.
     """
     temporary = path.with_name(f".{path.name}.part")
+    temporary.unlink(missing_ok=True)  # it may be a link, and writing would follow it
     try:
         yield temporary
         sync(temporary)

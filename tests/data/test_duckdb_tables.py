@@ -124,6 +124,35 @@ def test_what_the_database_cannot_answer_is_one_sentence(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("database_too", [True, False])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1 AS a) TO '{folder}/stolen.csv'",
+        "SELECT 1 AS a; COPY (SELECT 1 AS a) TO '{folder}/stolen.csv'",
+        "EXPORT DATABASE '{folder}/stolen'",
+        "ATTACH '{folder}/stolen.db'; CREATE TABLE stolen.t AS SELECT 1 AS a",
+        "SET enable_external_access = true",
+        "SELECT * FROM 'https://127.0.0.1:9/rows.csv'",
+        "INSTALL httpfs",
+    ],
+)
+def test_a_query_only_reads(query: str, database_too: bool, database: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    file = database if database_too else ""
+    with pytest.raises(DataError):
+        load(f"duckdb:{file}?query={query.format(folder=tmp_path)}")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_query_of_a_database_reads_no_other_file(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("a\n1\n2\n")
+    query = f"query=SELECT * FROM '{tmp_path}/other.csv'"
+    with pytest.raises(DataError, match="Permission Error: Cannot access file"):
+        load(f"duckdb:{database}?{query}")
+    assert len(load(f"duckdb:?{query}")) == 2
+
+
 def test_a_database_that_is_none_is_refused(tmp_path: Path, database: Path) -> None:
     with pytest.raises(DataError, match="there is no database"):
         load(f"duckdb:{tmp_path / 'none.db'}")

@@ -12,7 +12,7 @@ from typing import Any
 from lowerbound import model_folder
 from lowerbound.applications import home
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, typed
+from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.measuring import Page, measure_all, measure_likelihood
 from lowerbound.applications.settings import with_settings
 from lowerbound.applications.sources import Parts, ReadingOptions, read_parts
@@ -163,7 +163,8 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
     """The request that started the run in ``folder``; data and place as they are asked for now.
 
     Raises:
-        OptionError: something that was asked for now differs from then.
+        OptionError: something that was asked for now differs from then, or a request that no fit
+            of this user on this machine recorded names a file that is not named now.
     """
     then = home.remembered(folder)
     if then is None:
@@ -177,7 +178,24 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
             f"the run in {folder} was started with other options ({', '.join(differing)}): resume "
             "it without them, or start anew with --overwrite"
         )
+    if home.recorded(folder) is None:
+        _refuse_files(folder, before, request)
     return before
+
+
+def _refuse_files(folder: Path, before: FitRequest, now: FitRequest) -> None:
+    """A folder from elsewhere does not say which files are opened or written.
+
+    Raises:
+        OptionError: its request names one that ``now`` does not.
+    """
+    for entry in entries(FitRequest):
+        value = entry.of(before)
+        if entry.names_file and value not in (entry.default, entry.of(now)):
+            raise OptionError(
+                f"the run in {folder} used {entry.flag} {value}, and no fit of yours on this "
+                f"machine recorded it: give {entry.flag} again to resume the run"
+            )
 
 
 def _differences(

@@ -77,6 +77,17 @@ class Entry:
         """Whether there is no default."""
         return self.default is dataclasses.MISSING
 
+    @property
+    def names_file(self) -> bool:
+        """Whether the answer is the name of a file or a folder."""
+        return self.metavar in ("FILE", "FOLDER", "MODEL")
+
+    def of(self, request: Any) -> Any:
+        """The answer in ``request``."""
+        for name in self.path:
+            request = getattr(request, name)
+        return request
+
     def parse(self, text: str) -> Any:
         """The answer that ``text`` means.
 
@@ -128,9 +139,7 @@ def typed(name: str, request: Any) -> str:
     """The command that makes ``request``: every answer that is not the default's."""
     words = ["lowerbound", name]
     for entry in entries(type(request)):
-        value = request
-        for part in entry.path:
-            value = getattr(value, part)
+        value = entry.of(request)
         if value != entry.default:
             words += _words(entry, value)
     return shlex.join(words)

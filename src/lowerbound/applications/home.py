@@ -1,14 +1,22 @@
-"""The folder that a fit lives in: what is there already, and how the fit was asked for."""
+"""The folder that a fit lives in: what is there already, and how the fit was asked for.
+
+The request in a folder names data, and nothing in the folder proves who wrote it. So a fit also
+leaves a record outside, in a folder of the user's. The record's name is a hash of the request and
+of the model's options and schema, and only a request with a record may say which files are opened.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from lowerbound.errors import ModelFolderError
-from lowerbound.manifest import CHECKPOINT, MANIFEST, METRICS
+from lowerbound.manifest import CHECKPOINT, CONFIG, MANIFEST, METRICS, SCHEMA, hashes
 
 REQUEST = "request.json"
 State = Literal["absent", "unfinished", "finished"]
@@ -46,16 +54,47 @@ def ending(folder: Path) -> str:
 
 
 def remember(folder: Path, request: Mapping[str, Any]) -> None:
-    """Keep how the fit was asked for, so that it can be resumed without typing it again."""
+    """Keep how the fit was asked for, so that it can be resumed without typing it again.
+
+    A record of it is kept for this user, unless no file can be written there.
+    """
     from lowerbound.applications.files import write_text
 
-    write_text(folder / REQUEST, json.dumps(request, indent=1))
+    text = json.dumps(request, indent=1)
+    write_text(folder / REQUEST, text)
+    with suppress(OSError):
+        write_text(_record(folder, text), "")
 
 
 def remembered(folder: Path) -> dict[str, Any] | None:
-    """How the fit in ``folder`` was asked for; None where that is not known."""
+    """How the fit in ``folder`` was asked for; None where that is not known.
+
+    Anyone may have written it: files that it names are opened only where it is ``recorded``.
+    """
     try:
         request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return request if isinstance(request, dict) else None
+
+
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """The same, where a fit of this user on this machine wrote it; None otherwise."""
+    try:
+        text = (folder / REQUEST).read_text(encoding="utf-8")
+        return json.loads(text) if _record(folder, text).is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _record(folder: Path, request: str) -> Path:
+    """The record of a request: under $XDG_STATE_HOME/lowerbound, else ~/.local/state/lowerbound.
+
+    Raises:
+        ModelFolderError: there is no model in ``folder``.
+    """
+    files = hashes(folder)
+    content = json.dumps([request, files[CONFIG], files[SCHEMA]])
+    base = os.environ.get("XDG_STATE_HOME")
+    states = Path(base) if base else Path.home() / ".local" / "state"
+    return states / "lowerbound" / "fits" / hashlib.sha256(content.encode()).hexdigest()

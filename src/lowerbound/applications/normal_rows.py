@@ -11,9 +11,9 @@ from pathlib import Path
 
 from lowerbound.applications import home
 from lowerbound.applications.detector_file import NAME, read_state
-from lowerbound.applications.sources import apart, open_untold, told
+from lowerbound.applications.sources import apart, is_there, open_untold, told
 from lowerbound.data import Dataset
-from lowerbound.errors import DataError, LowerboundError
+from lowerbound.errors import DataError
 from lowerbound.evaluation.anomaly import (
     MOST_REFERENCES,
     SAMPLES,
@@ -120,8 +120,8 @@ def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> Norm
     if given is None:
         if known is None:
             raise DataError(
-                f"{folder} does not say which rows it was fitted on, or they are gone: give normal "
-                "rows that it was not fitted on with --calibrate"
+                f"the rows that {folder} was fitted on have moved, or no fit of yours on this "
+                "machine recorded them: give normal rows that it was not fitted on with --calibrate"
             )
         return known
     if known is None:
@@ -134,16 +134,21 @@ def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> Norm
 
 
 def fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
-    """The rows that the model in a folder was fitted on, and those set aside; None if not known."""
-    asked = home.remembered(Path(folder))
-    if asked is None or not asked.get("data"):
+    """The rows that the model in a folder was fitted on, and those set aside.
+
+    None where they have moved, or where no fit of this user on this machine recorded them: a
+    folder from elsewhere does not say which data is opened.
+
+    Raises:
+        DataError: they are there and cannot be read, or are other data by now.
+    """
+    request = home.recorded(Path(folder))
+    if request is None or not is_there(request["data"]):
         return None
+    source, on_error = request["data"], request["reading"]["on_error"]
     options = fitted.options.training
-    try:
-        dataset = open_untold(asked["data"], fitted)
-        parts = apart(asked["data"], dataset, asked.get("test", 0.0), options.seed, "raise")
-    except LowerboundError:  # moved, or another file by now
-        return None
+    dataset = open_untold(source, fitted, on_error)
+    parts = apart(source, dataset, request["test"], options.seed, on_error)
     seen, fresh = seen_and_fresh(told(parts.training, fitted), options)
     aside = None if parts.test is None else told(parts.test, fitted)
     return NormalRows(seen, fresh, aside, parts.protocol)

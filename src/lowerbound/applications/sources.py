@@ -13,6 +13,7 @@ import numpy as np
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, load
 from lowerbound.data.column_kinds import Hint
+from lowerbound.data.duckdb_tables import Address, is_address
 from lowerbound.data.raw import Kinds
 from lowerbound.data.table_files import is_table
 from lowerbound.data.windows import Windows
@@ -217,6 +218,14 @@ def publishes_test(source: str) -> bool:
         return False
     with np.load(path, allow_pickle=False) as arrays:
         return any("test" in name.split("_") for name in arrays.files)
+
+
+def is_there(source: str) -> bool:
+    """Whether ``source`` is the name of a set, or a file, folder or database that exists."""
+    if source in CATALOG:
+        return True
+    file = Address.read(source).file if is_address(source) else source
+    return not file or Path(file).expanduser().exists()
 
 
 def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:

@@ -4,6 +4,9 @@ An address is ``duckdb:FILE?table=NAME`` or ``duckdb:FILE?query=SQL``; without e
 table of the file. What follows ``=`` is taken as it is, to the end. ``duckdb:///FILE`` is the same
 (and ``duckdb:////FILE`` from the root), as in SQLAlchemy's URLs. Without a FILE the query runs in a
 database in memory, and can name CSV and Parquet files, ``*`` and all.
+
+A query only reads. The database FILE is opened read-only and no other file with it; a query without
+a FILE is a SELECT and reads files of this machine. Nothing is fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -109,12 +112,8 @@ def _relation(source: str) -> Iterator[Any]:
     address = Address.read(source)
     if address.file and not Path(address.file).expanduser().is_file():
         raise DataError(f"{source}: there is no database {address.file!r}")
-    duckdb = _library()
     with _said(source):
-        if address.file:
-            connection = duckdb.connect(str(Path(address.file).expanduser()), read_only=True)
-        else:
-            connection = duckdb.connect()
+        connection = _database(address.file) if address.file else _memory(address.query)
     try:
         with _said(source):
             if address.query:
@@ -126,6 +125,29 @@ def _relation(source: str) -> Iterator[Any]:
         yield relation
     finally:
         connection.close()
+
+
+def _database(file: str) -> Any:
+    """A connection to a database, which opens no other file."""
+    closed = {"enable_external_access": "false", "lock_configuration": "true"}
+    return _library().connect(str(Path(file).expanduser()), read_only=True, config=closed)
+
+
+def _memory(query: str) -> Any:
+    """A connection to an empty database, which reads the files of this machine for ``query``.
+
+    Raises:
+        DataError: the query does more than select: access to files allows writing them too.
+    """
+    duckdb = _library()
+    connection = duckdb.connect()
+    statements = connection.extract_statements(query)
+    if any(statement.type != duckdb.StatementType.SELECT for statement in statements):
+        raise DataError(f"{PREFIX}?query={query}: a query without a database is a SELECT")
+    connection.execute(f"SET allowed_directories = ['{Path.cwd().anchor}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def _only_table(connection: Any, source: str) -> str:

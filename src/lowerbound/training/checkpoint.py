@@ -83,7 +83,7 @@ def load(folder: Path) -> Checkpoint | None:
     if not (home / STATE).exists():
         return None
     values = _read_state(home)
-    path = home / str(values.pop("tensors", ""))
+    path = home / Path(str(values.pop("tensors", ""))).name
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != values.pop("sha256", None):
         raise _damaged(path)
