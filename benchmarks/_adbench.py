@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lowerbound.data.download import data_folders
-from lowerbound.data.published import first_place
+from lowerbound.data.catalog.download import data_folders
+from lowerbound.data.catalog.published import first_place
 from lowerbound.errors import DataError
 
 ARCHIVE = "adbench_classical.tar"

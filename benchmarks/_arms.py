@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.data import Dataset, load
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.likelihoods import Bernoulli
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
-from lowerbound.reparameterization import seeded
 from lowerbound.training import TrainingOptions, train
 
 LATENT = 16

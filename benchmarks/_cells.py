@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from _record import RESULTS, Metric, arguments, commit, keep_answer, write
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
-from lowerbound.data.kodak_tiles import KODAK_TILES
+from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.schema import Binarize
-from lowerbound.evaluation.likelihood import data_sha256, score
-from lowerbound.evaluation.tighter import carry_over
+from lowerbound.evaluation.likelihood.tighter import carry_over
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.likelihood import data_sha256, score
 from lowerbound.models import Model
 from lowerbound.training import Record, TrainingOptions
 

@@ -20,9 +20,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 
-from lowerbound.data.audio import Clips
-from lowerbound.data.download import data_folders
-from lowerbound.data.spectrograms import SHOWN, SIZE, spectrogram
+from lowerbound.data.audio.clips import Clips
+from lowerbound.data.audio.spectrograms import SHOWN, SIZE, spectrogram
+from lowerbound.data.catalog.download import data_folders
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

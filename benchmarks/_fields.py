@@ -18,9 +18,9 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lowerbound.data.download import data_folders
-from lowerbound.data.published import first_place
-from lowerbound.data.windows import Windows
+from lowerbound.data.catalog.download import data_folders
+from lowerbound.data.catalog.published import first_place
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -28,9 +28,9 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
-from lowerbound.data.download import data_folders, file_sha256
-from lowerbound.data.published import first_place
-from lowerbound.evaluation.conformal import rows_needed
+from lowerbound.data.catalog.download import data_folders, file_sha256
+from lowerbound.data.catalog.published import first_place
+from lowerbound.inference.anomaly.conformal import rows_needed
 
 NAME = "anomaly"
 RUNS = Path("runs") / NAME

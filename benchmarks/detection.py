@@ -29,8 +29,8 @@ from _record import Metric, arguments, write
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lowerbound import VAEDetector
-from lowerbound.data.download import data_folders, file_sha256
-from lowerbound.data.published import first_place
+from lowerbound.data.catalog.download import data_folders, file_sha256
+from lowerbound.data.catalog.published import first_place
 
 NAME = "detection"
 RUNS = Path("runs") / NAME

@@ -24,14 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
-from lowerbound.evaluation.acceptance import Acceptance, Judge, fit_judge
-from lowerbound.evaluation.codes import encode_rows
-from lowerbound.evaluation.estimate import Skipped
-from lowerbound.evaluation.likelihood import data_sha256
-from lowerbound.evaluation.samples import sample_mixture, sample_prior, sample_white_codes
+from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier, fit_judge
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.samples import sample_mixture, sample_prior, sample_white_codes
 from lowerbound.training import TrainingOptions
 
 SAMPLES = 10_000
@@ -47,7 +47,7 @@ class Verdicts:
     standard_normal: Acceptance
     autoencoder: Acceptance
     mixture: Acceptance
-    judge: Judge
+    judge: RealismClassifier
     second: tuple[float, float]
 
 

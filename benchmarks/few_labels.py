@@ -38,7 +38,7 @@ from _record import RESULTS, Metric, arguments, commit, keep_answer, write
 
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
-from lowerbound.evaluation.classes import calibration
+from lowerbound.inference.classes import calibration
 
 NAME = "few_labels"
 FEATURES = Path("runs") / NAME / "mnist_bits.lb"

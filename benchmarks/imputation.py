@@ -24,7 +24,7 @@ from sklearn import datasets
 
 from lowerbound import VAEImputer
 from lowerbound.data import load
-from lowerbound.evaluation.likelihood import data_sha256
+from lowerbound.inference.likelihood import data_sha256
 
 OURS, KNOWN, EITHER = "VAE", "VAE, told high", "VAE, told high or low"
 BARS = {"breast_cancer": 0.479, "wine": 0.798, "diabetes": 0.799, "digits": 0.781}

@@ -15,14 +15,14 @@ import time
 import torch
 from _record import Metric, arguments, write
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
-from lowerbound.evaluation.acceptance import fit_judge
-from lowerbound.evaluation.codes import encode_rows
-from lowerbound.evaluation.estimate import Skipped
-from lowerbound.evaluation.likelihood import data_sha256
-from lowerbound.evaluation.path_figures import PathFigures, compare_paths, surroundings
+from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, surroundings
+from lowerbound.evaluation.samples.acceptance import fit_judge
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.likelihood import data_sha256
 from lowerbound.training import TrainingOptions
 
 LATENT = 16

@@ -35,15 +35,15 @@ from _cells import (
 )
 from _record import Metric, commit, keep_answer
 
-from lowerbound.applications.codecs import bits_of, make_codec
-from lowerbound.applications.rival_codecs import rivals
+from lowerbound.applications.compression.codecs import bits_of, make_codec
+from lowerbound.applications.compression.rival_codecs import rivals
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.bits_back import levels_of
-from lowerbound.coding.container import open_container
+from lowerbound.coding.files.container import open_container
 from lowerbound.coding.lossless import read_rows, write_rows
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.likelihood import data_sha256, score
 from lowerbound.fitting import fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.likelihood import data_sha256, score
 
 NAME = "lossless"
 RECTIFIED = {"activation": "relu"}

@@ -16,12 +16,12 @@ from _record import Metric, arguments, write
 from torch import nn
 
 from lowerbound.data import Dataset
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.likelihoods import Bernoulli
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
-from lowerbound.reparameterization import seeded
 from lowerbound.training import train
 
 LATENT, SIZE = 16, 2048

@@ -25,7 +25,7 @@ from _mixed_imputers import CHAINED, IMPUTERS, OURS
 from _mixed_tables import FILES, MECHANISMS, Array, Table, place, table
 from _record import Metric, arguments, write
 
-from lowerbound.data.download import file_sha256
+from lowerbound.data.catalog.download import file_sha256
 
 NAME = "mixed_imputation"
 RUNS = Path("runs") / NAME

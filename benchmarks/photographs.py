@@ -27,19 +27,19 @@ from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _record import Metric, commit, keep_answer
 from PIL import Image, features
 
-from lowerbound.applications.bd_rate import Curve, bd_rate, quality_at
-from lowerbound.applications.codecs import Codec, make_codec
-from lowerbound.applications.picture_files import as_row
-from lowerbound.applications.rows import eight_bit
+from lowerbound.applications.compression.bd_rate import Curve, bd_rate, quality_at
+from lowerbound.applications.compression.codecs import Codec, make_codec
+from lowerbound.applications.compression.pictures import as_row
+from lowerbound.applications.io.rows import eight_bit
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding import transform
-from lowerbound.coding.container import open_container
+from lowerbound.coding.files.container import open_container
 from lowerbound.data import Dataset, load
-from lowerbound.data.download import file_sha256
-from lowerbound.data.kodak_tiles import KODAK_TILES
-from lowerbound.data.published import member_names, read_members
-from lowerbound.data.resizing import tiles_of
+from lowerbound.data.catalog.download import file_sha256
+from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
+from lowerbound.data.catalog.published import member_names, read_members
+from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.fitting import fit
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import TransformCoder
 
 NAME = "photographs"

@@ -24,9 +24,9 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 
 from lowerbound import VAE
-from lowerbound.applications.grids import grid
+from lowerbound.applications.io.grids import grid
 from lowerbound.data import load, provenance
-from lowerbound.evaluation.imputation import impute
+from lowerbound.inference.restoration.imputation import impute
 
 Array = np.ndarray[Any, Any]
 

@@ -31,19 +31,19 @@ from _record import Metric, arguments, write
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions, resolve
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.estimate import Skipped
-from lowerbound.evaluation.likelihood import data_sha256, score
-from lowerbound.evaluation.sample_quality import MEAN, Quality
-from lowerbound.evaluation.samples import sample_prior
-from lowerbound.evaluation.yardstick import Yardstick, fit_yardstick
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.evaluation.samples.quality import MEAN, Quality
+from lowerbound.evaluation.samples.reference import Yardstick, fit_yardstick
 from lowerbound.fitting import FitOptions
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions, resolve
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.likelihood import data_sha256, score
+from lowerbound.inference.samples import sample_prior
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives.critic import Critic
-from lowerbound.reparameterization import seeded
 from lowerbound.training import TrainingOptions
 
 NAME = "sharpness"

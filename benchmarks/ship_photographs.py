@@ -32,12 +32,12 @@ from photographs import (
     tiles,
 )
 
-from lowerbound.applications.bd_rate import Curve, bd_rate, quality_at
-from lowerbound.applications.codecs import make_codec, write_codec
-from lowerbound.applications.picture_files import level_of, write_one
-from lowerbound.applications.shipped import PHOTOGRAPHS, shipped_codec
-from lowerbound.data.download import file_sha256
-from lowerbound.data.kodak_tiles import KODAK_TILES
+from lowerbound.applications.compression.bd_rate import Curve, bd_rate, quality_at
+from lowerbound.applications.compression.codecs import make_codec, write_codec
+from lowerbound.applications.compression.pictures import level_of, write_one
+from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped_codec
+from lowerbound.data.catalog.download import file_sha256
+from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.models import Model
 
 NAME = "ship_photographs"

@@ -3,7 +3,7 @@
 Spoken digits at 8,000 samples per second; the 300 test clips (129 s) are joined, and every codec
 gets the same signal. Bytes are payload: packets of the codecs of telephones, the chunk of codes of
 our file. One fit serves both rates: fewer bits are fewer codebooks. Measures are defined in
-``lowerbound.evaluation.sound_measures``; choices were made on takes 5 to 9, which are learned from
+``lowerbound.evaluation.samples.sound``; choices were made on takes 5 to 9, which are learned from
 for the figures.
 
     python benchmarks/speech_codec.py --cell all_speakers   fit, write a file, read it, measure
@@ -34,14 +34,14 @@ from _speech import (
     spoken,
 )
 
-from lowerbound.coding.container import open_container
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
 from lowerbound.data import Dataset
-from lowerbound.data.audio import Clips, usual_windows
-from lowerbound.data.audio_rows import learned, rows_of
-from lowerbound.data.download import file_sha256
+from lowerbound.data.audio.clips import Clips, usual_windows
+from lowerbound.data.audio.rows import learned, rows_of
+from lowerbound.data.catalog.download import file_sha256
 from lowerbound.fitting import Fitted, fit
-from lowerbound.model_options import ModelOptions
 
 NAME = "speech_codec"
 CODEBOOKS = {"x30": 8, "x50": 5}  # of 1,024 codes each, 50 times per second

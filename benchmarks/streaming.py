@@ -27,10 +27,10 @@ FLAT = 1.10
 AT_ONCE = """
 import sys
 from pathlib import Path
-from lowerbound.applications.normal_rows import normal_of
+from lowerbound.applications.anomaly.normal_rows import normal_of
 from lowerbound.data import load
-from lowerbound.evaluation.anomaly import look
-from lowerbound.model_folder import read
+from lowerbound.inference.anomaly.scores import look
+from lowerbound.model_folder.folder import read
 
 fitted = read(sys.argv[1])
 normal = normal_of(fitted, sys.argv[1], None, "combined")

@@ -25,11 +25,11 @@ from typing import Any
 from _record import Metric, arguments, write
 
 from lowerbound.data import file_sha256, load
-from lowerbound.data.table_files import read_frame
+from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError
-from lowerbound.evaluation.column_shares import column_shares
-from lowerbound.evaluation.likelihood import score
-from lowerbound.model_folder import read
+from lowerbound.evaluation.likelihood.column_shares import column_shares
+from lowerbound.inference.likelihood import score
+from lowerbound.model_folder.folder import read
 
 ADULT, ADULT_TEST = "uci_adult-train.csv.xz", "uci_adult-test.csv.xz"
 KDD, NORMAL = "kddcup.data_10_percent.gz", "normal."

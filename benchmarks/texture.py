@@ -34,18 +34,18 @@ from _record import Metric, commit, keep_answer
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
-from lowerbound.applications.codecs import make_codec
-from lowerbound.applications.losses import mean_psnr
-from lowerbound.applications.lossy_rivals import QUALITIES, available, decode, encode
-from lowerbound.applications.picture_files import write_one
+from lowerbound.applications.compression.codecs import make_codec
+from lowerbound.applications.compression.losses import mean_psnr
+from lowerbound.applications.compression.lossy_rivals import QUALITIES, available, decode, encode
+from lowerbound.applications.compression.pictures import write_one
+from lowerbound.assembly.warm_start import start_from_model
 from lowerbound.data import load
-from lowerbound.data.download import file_sha256
-from lowerbound.data.kodak_tiles import KODAK_TILES
-from lowerbound.evaluation.distances import frechet_distance, kernel_distance
-from lowerbound.evaluation.estimate import Estimate
-from lowerbound.evaluation.feature_network import FeatureNetwork, fit_feature_network
+from lowerbound.data.catalog.download import file_sha256
+from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
+from lowerbound.evaluation.samples.distances import frechet_distance, kernel_distance
+from lowerbound.evaluation.samples.feature_network import FeatureNetwork, fit_feature_network
 from lowerbound.fitting import Fitted, fit
-from lowerbound.warm_start import start_from_model
+from lowerbound.inference.estimate import Estimate
 
 NAME = "texture"
 FIGURE = "texture.png"

@@ -34,9 +34,9 @@ from _arms import (
 from _record import Metric, arguments, write
 
 from lowerbound.data import Dataset
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.objectives import ELBO
-from lowerbound.reparameterization import seeded
 from lowerbound.training import train
 
 

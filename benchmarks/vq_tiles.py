@@ -29,16 +29,16 @@ from _cells import Answer, Cell, done, drive, fit_on, parts, write_cells
 from _record import Metric, commit, keep_answer
 from torch import Tensor
 
-from lowerbound.applications.codecs import Codec, make_codec
-from lowerbound.applications.losses import psnr
-from lowerbound.applications.lossy_rivals import decode, encode, lossy_rivals
-from lowerbound.applications.rows import eight_bit
-from lowerbound.coding.container import Container, open_container
+from lowerbound.applications.compression.codecs import Codec, make_codec
+from lowerbound.applications.compression.losses import psnr
+from lowerbound.applications.compression.lossy_rivals import decode, encode, lossy_rivals
+from lowerbound.applications.io.rows import eight_bit
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.vector_quantized import bits_of, read_codes, read_rows, write_rows
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.likelihood import data_sha256
 from lowerbound.fitting import fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.likelihood import data_sha256
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.posteriors.codebook_use import CodebookUse
 

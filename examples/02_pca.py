@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 
 from lowerbound import ProbabilisticPCA
 from lowerbound.data import flat_sheet, load, rolled_sheet
-from lowerbound.reparameterization import seeded
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.trace import Batch, Draw
 
 DIMENSIONS = (1, 2, 3, 4, 5)

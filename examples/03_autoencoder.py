@@ -32,9 +32,9 @@ from sklearn.decomposition import PCA
 from lowerbound import Autoencoder
 from lowerbound.data import load, rolled_sheet
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.acceptance import fit_judge
-from lowerbound.evaluation.codes import encode_rows
-from lowerbound.evaluation.samples import decode_codes, sample_mixture, sample_white_codes
+from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.samples import decode_codes, sample_mixture, sample_white_codes
 
 
 def sheet(rows: int, epochs: int) -> dict[str, list[float]]:

@@ -31,14 +31,14 @@ from _figures import BLUE, GREY, ORANGE, plt, quick, save, show_sheet
 
 from lowerbound import VAE
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.acceptance import fit_judge
-from lowerbound.evaluation.aggregate import prior_agreement
-from lowerbound.evaluation.codes import encode_rows
-from lowerbound.evaluation.latents import units
-from lowerbound.evaluation.likelihood import score
-from lowerbound.evaluation.samples import sample_prior
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.evaluation.latents.aggregate import prior_agreement
+from lowerbound.evaluation.latents.units import units
+from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.samples import sample_prior
 from lowerbound.objectives import ELBO
-from lowerbound.reparameterization import seeded
 
 LATENT = 8
 

@@ -29,15 +29,15 @@ from matplotlib import colormaps
 
 from lowerbound import VAE, Autoencoder, ProbabilisticPCA
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.aggregate import prior_agreement
-from lowerbound.evaluation.codes import Codes, encode_rows
-from lowerbound.evaluation.features import feature_quality
-from lowerbound.evaluation.samples import decode_codes
+from lowerbound.evaluation.latents.aggregate import prior_agreement
+from lowerbound.evaluation.latents.features import feature_quality
+from lowerbound.inference.codes import EncodedRows, encode_rows
+from lowerbound.inference.samples import decode_codes
 
 SIDE = 13
 
 
-def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) -> Codes:
+def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) -> EncodedRows:
     """Print what the map is worth; the codes of unseen rows."""
     agreement = prior_agreement(model, train)
     codes = encode_rows(model, test)
@@ -51,7 +51,7 @@ def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) ->
     return codes
 
 
-def scatter(axes: plt.Axes, name: str, codes: Codes, label: np.ndarray) -> None:
+def scatter(axes: plt.Axes, name: str, codes: EncodedRows, label: np.ndarray) -> None:
     from matplotlib.patches import Ellipse
 
     colors = colormaps["tab10"](label)

@@ -23,7 +23,7 @@ from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE, ConditionalVAE
 from lowerbound.data import load
-from lowerbound.evaluation.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_judge
 
 
 def main() -> None:

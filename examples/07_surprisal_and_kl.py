@@ -23,8 +23,8 @@ import torch
 from _figures import BLUE, GREEN, GREY, ORANGE, plt, quick, save
 from torch.distributions import Normal
 
-from lowerbound.divergence import closed_form_kl, monte_carlo_kl
-from lowerbound.reparameterization import diagonal_normal, draw, seeded
+from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
+from lowerbound.distributions.reparameterization import diagonal_normal, draw, seeded
 
 NATS_PER_BIT = math.log(2)
 

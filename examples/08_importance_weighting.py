@@ -25,14 +25,14 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.likelihood import score
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks import Linear
 from lowerbound.objectives import ImportanceWeighted
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch
 
 FEATURES, LATENT, SIGMA = 6, 2, 0.7

@@ -31,15 +31,20 @@ import torch
 from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE, Autoencoder
-from lowerbound.applications.animations import write_animation
+from lowerbound.applications.io.animations import write_animation
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.acceptance import Judge, fit_judge
-from lowerbound.evaluation.attribute_effects import measure_effects
-from lowerbound.evaluation.attributes import Attribute, attribute, class_attributes, combined
-from lowerbound.evaluation.codes import encode_rows
-from lowerbound.evaluation.path_figures import PathFigures, compare_paths, surroundings
-from lowerbound.evaluation.paths import PATHS
-from lowerbound.evaluation.samples import decode_codes
+from lowerbound.evaluation.latents.attribute_effects import measure_effects
+from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, surroundings
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.latent_space.attributes import (
+    Attribute,
+    attribute,
+    class_attributes,
+    combined,
+)
+from lowerbound.inference.latent_space.paths import PATHS
+from lowerbound.inference.samples import decode_codes
 
 LATENT = 8
 STEPS = 9
@@ -47,7 +52,12 @@ STRENGTHS = (0.5, 1.0, 1.5)
 
 
 def ways(
-    name: str, model: torch.nn.Module, train: Dataset, test: Dataset, judge: Judge, pairs: int
+    name: str,
+    model: torch.nn.Module,
+    train: Dataset,
+    test: Dataset,
+    judge: RealismClassifier,
+    pairs: int,
 ) -> dict[str, PathFigures]:
     """Print what each kind of path is worth over random pairs of unseen digits."""
     around = surroundings(model, encode_rows(model, train).mean)
@@ -103,7 +113,10 @@ def directions(model: torch.nn.Module, train: Dataset) -> dict[str, Attribute]:
 
 
 def effects(
-    model: torch.nn.Module, found: dict[str, Attribute], threes: torch.Tensor, judge: Judge
+    model: torch.nn.Module,
+    found: dict[str, Attribute],
+    threes: torch.Tensor,
+    judge: RealismClassifier,
 ) -> None:
     """Print what each direction does to unseen threes."""
     print(f"Making an eight of {len(threes)} unseen threes, by class distances")

@@ -22,14 +22,14 @@ import warnings
 import torch
 from _figures import plt, quick, save, show_sheet
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.acceptance import fit_judge
-from lowerbound.evaluation.likelihood import score
-from lowerbound.evaluation.samples import sample_prior
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.evaluation.samples.acceptance import fit_judge
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.samples import sample_prior
 from lowerbound.models import Imagines
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Continue, Draw, Mean
 from lowerbound.training import TrainingOptions
 

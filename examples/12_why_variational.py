@@ -26,15 +26,15 @@ import torch
 from _figures import plt, quick, save
 from torch import Tensor
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.hamiltonian import Target, Transition
-from lowerbound.evaluation.likelihood import score
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.inference.annealing.hamiltonian import Target, Transition
+from lowerbound.inference.likelihood import score
 from lowerbound.models import Imagines, Model
 from lowerbound.objectives import ELBO
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Draw, Given
 
 BATCH, STEP_SIZE = 50, 3e-3

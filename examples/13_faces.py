@@ -26,11 +26,11 @@ import torch
 from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE
-from lowerbound.applications.animations import write_animation
-from lowerbound.evaluation.attributes import Attribute, attribute
-from lowerbound.evaluation.path_figures import surroundings
-from lowerbound.evaluation.paths import PATHS
-from lowerbound.evaluation.samples import decode_codes
+from lowerbound.applications.io.animations import write_animation
+from lowerbound.evaluation.latents.path_figures import surroundings
+from lowerbound.inference.latent_space.attributes import Attribute, attribute
+from lowerbound.inference.latent_space.paths import PATHS
+from lowerbound.inference.samples import decode_codes
 
 try:
     from skimage.data import lfw_subset

@@ -19,13 +19,13 @@ import math
 import torch
 from _figures import plt, quick, save, show_sheet
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
-from lowerbound.evaluation.codebooks import codebook_use
-from lowerbound.evaluation.likelihood import score
-from lowerbound.evaluation.reconstruction import reconstruction_error
-from lowerbound.evaluation.samples import sample_prior
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.codebooks import codebook_use
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.reconstruction import reconstruction_error
+from lowerbound.inference.samples import sample_prior
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.trace import Mean
 from lowerbound.training import TrainingOptions

@@ -23,7 +23,7 @@ from _figures import plt, quick, save, show_sheet
 
 from lowerbound import SemiSupervisedVAE
 from lowerbound.data import load
-from lowerbound.evaluation.analogies import in_every_class
+from lowerbound.inference.latent_space.analogies import in_every_class
 
 LABELS, CLASSES = 60, 10
 

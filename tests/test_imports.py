@@ -38,7 +38,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_a_compressed_file_is_looked_at_without_anything_heavy() -> None:
-    assert imported_by("import lowerbound.coding.container").isdisjoint(HEAVY)
+    assert imported_by("import lowerbound.coding.files.container").isdisjoint(HEAVY)
 
 
 def test_training_does_not_import_the_compiler_unless_it_compiles() -> None:

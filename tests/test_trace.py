@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from lowerbound.distributions.reparameterization import TorchNoise, diagonal_normal
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import BernoulliEmission, GaussianEmission
-from lowerbound.reparameterization import TorchNoise, diagonal_normal
 from lowerbound.trace import (
     Batch,
     Draw,

@@ -7,29 +7,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions, resolve
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.classes import hidden_label_temperature
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions, resolve
+from lowerbound.inference.classes import hidden_label_temperature
 from lowerbound.models import (
     MODELS,
     Model,
-    ProbabilisticPCA,
+    ProbabilisticPrincipalComponents,
     SemiSupervisedVariationalAutoencoder,
 )
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.objectives.label_graph import FOLDS, fewest_labels
-from lowerbound.reparameterization import seeded
 from lowerbound.training import (
     History,
     Interrupted,
-    Reporter,
     SilentReporter,
     TrainingOptions,
+    TrainingReporter,
     train,
 )
 
@@ -75,7 +75,7 @@ def fit(
     *,
     folder: Path | None = None,
     resume: bool = False,
-    reporter: Reporter | None = None,
+    reporter: TrainingReporter | None = None,
     publish: Callable[[Fitted], None] | None = None,
     start: Callable[[Model], None] | None = None,
 ) -> Fitted:
@@ -112,7 +112,7 @@ def fit(
         initialize(model, training)
         if start is not None:
             start(model)
-    if isinstance(model, ProbabilisticPCA):
+    if isinstance(model, ProbabilisticPrincipalComponents):
         return Fitted(model.eval(), dataset.schema, options, History())
     schema = dataset.schema
     temperature = _temperature(dataset, options, reporter, start)
@@ -140,7 +140,7 @@ def fit(
 def _temperature(
     dataset: Dataset,
     options: FitOptions,
-    reporter: Reporter | None,
+    reporter: TrainingReporter | None,
     start: Callable[[Model], None] | None,
 ) -> float | None:
     """That of the probabilities of classes, by further fits; None leaves them as they come."""

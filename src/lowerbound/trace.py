@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, OneHotCategorical
 
-from lowerbound.divergence import closed_form_kl, monte_carlo_kl
+from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
+from lowerbound.distributions.reparameterization import NoiseSource, ScaledNoise, Size, draw
 from lowerbound.errors import UnsupportedError
-from lowerbound.reparameterization import Noise, ScaledNoise, Size, draw
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class Draw:
     """
 
     samples: int = 1
-    noise: Noise | None = None
+    noise: NoiseSource | None = None
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None

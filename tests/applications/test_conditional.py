@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lowerbound.applications import load
-from lowerbound.applications.fit import FitReport, FitRequest
+from lowerbound.applications.fit.fit import FitReport, FitRequest
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.suites import SuiteOptions
+from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions
-from lowerbound.model_options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

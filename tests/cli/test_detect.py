@@ -11,9 +11,9 @@ import pytest
 
 from lowerbound.cli import main
 from lowerbound.data import load
-from lowerbound.data.windows import Windows
-from lowerbound.evaluation.likelihood import score
-from lowerbound.model_folder import read
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.inference.likelihood import score
+from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run
 
 

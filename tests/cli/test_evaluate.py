@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from lowerbound.data import load
-from lowerbound.evaluation.likelihood import score
-from lowerbound.model_folder import read
+from lowerbound.inference.likelihood import score
+from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowerbound.model_folder import read
+from lowerbound.model_folder.folder import read
 from tests.cli.conftest import QUICK, Run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lowerbound.model_folder import read
+from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run
 
 

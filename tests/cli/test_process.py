@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from lowerbound.model_folder import read
+from lowerbound.model_folder.folder import read
 from tests.cli.conftest import QUICK, Run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

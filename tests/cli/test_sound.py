@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding.container import open_container
+from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.data.audio import read_clips, read_wav, wav_file, write_wav
-from lowerbound.evaluation.sound_measures import log_mel_distance, si_sdr
-from lowerbound.model_folder import read
+from lowerbound.data.audio.clips import read_clips, read_wav, wav_file, write_wav
+from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
+from lowerbound.model_folder.folder import read
 from tests.cli.conftest import Run, fitted
 from tests.coding.small_sound import RATE, clips
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from lowerbound.cli import main
-from lowerbound.data import table_chunks
-from lowerbound.evaluation import anomaly
+from lowerbound.data.tables import chunks as table_chunks
+from lowerbound.inference.anomaly import scores as anomaly
 from tests.cli.conftest import QUICK, Run
 
 ROWS = 30  # of a chunk, so that the 80 people come in three

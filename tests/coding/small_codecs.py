@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import MarginalCodes
-from lowerbound.reparameterization import seeded
 
 RECTIFIED = {"activation": "relu"}
 KINDS: Mapping[str, dict[str, Any]] = {

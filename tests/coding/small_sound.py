@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.assembly import assemble
-from lowerbound.data.audio import Clips
-from lowerbound.data.audio_rows import learned, rows_of
-from lowerbound.data.windows import Windows
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.data.audio.clips import Clips
+from lowerbound.data.audio.rows import learned, rows_of
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
-from lowerbound.reparameterization import seeded
 
 RATE, HOP = 200, 8
 

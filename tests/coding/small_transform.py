@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from sklearn.datasets import load_sample_images
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
-from lowerbound.data.resizing import tiles_of
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.data.pictures.resizing import tiles_of
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import TransformCoder
-from lowerbound.reparameterization import seeded
 
 SMALL = {"block": 8, "width": 16, "restoration": 8, "depth": 1}
 

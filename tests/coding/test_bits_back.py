@@ -17,9 +17,9 @@ from lowerbound.coding.bits_back import (
     pop_rows,
     push_rows,
 )
-from lowerbound.coding.export import export_integer
-from lowerbound.coding.plan import Plan
+from lowerbound.coding.plan import StackPlan
 from lowerbound.coding.stack import Stack, from_bytes, seed_words, to_bytes
+from lowerbound.coding.whole_numbers.export import export_integer
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
 from lowerbound.trace import Batch
@@ -93,7 +93,7 @@ def test_few_rows_pay_for_few_latents() -> None:
 
 def test_a_plan_that_asks_too_much_is_followed_by_one_that_serves() -> None:
     model, x = exported("ladder")
-    stream = encode_rows(model, x[:60], Plan(2, 1))
+    stream = encode_rows(model, x[:60], StackPlan(2, 1))
     assert stream.plan.seed > 2
     assert stream.plan.divisor > 1
     assert sum(stream.plan.ramp) > 0
@@ -119,7 +119,7 @@ def test_another_model_or_plan_is_noticed() -> None:
             model,
             stream.payload,
             20,
-            Plan(stream.plan.seed + 1, stream.plan.divisor, stream.plan.ramp),
+            StackPlan(stream.plan.seed + 1, stream.plan.divisor, stream.plan.ramp),
         )
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 
 from lowerbound.coding import code_ranges
 from lowerbound.coding.code_tables import whole_counts
-from lowerbound.coding.stack import PRECISION, Array, Table
+from lowerbound.coding.stack import PRECISION, Array, CodingTable
 from lowerbound.errors import BitstreamError
 
 
@@ -28,7 +28,7 @@ def drawn(rows: int, places: int, codes: int, seed: int = 0) -> tuple[list[Array
 @pytest.mark.parametrize("places", [1, 16])
 def test_bits_are_those_of_the_tables(rows: int, places: int) -> None:
     columns, counts = drawn(rows, places, 40)
-    tables = [Table(count) for count in counts]
+    tables = [CodingTable(count) for count in counts]
     payload = code_ranges.encode(columns, tables)
     found = code_ranges.decode(payload, rows, tables)
     assert all(map(np.array_equal, found, columns))
@@ -41,7 +41,7 @@ def test_bits_are_those_of_the_tables(rows: int, places: int) -> None:
 
 def test_bytes_that_name_no_codes_are_refused() -> None:
     columns, counts = drawn(300, 3, 40)
-    tables = [Table(count) for count in counts]
+    tables = [CodingTable(count) for count in counts]
     payload = bytearray(code_ranges.encode(columns, tables))
     refused = 0
     for place in range(0, len(payload), 5):

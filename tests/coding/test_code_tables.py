@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.code_tables import TableCodes, check_codes, export_codes, whole_counts
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.stack import PRECISION
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.priors.codes import MarginalCodes, UniformCodes
 from tests.coding.small_codecs import digits, small_codes, small_model

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowerbound.coding import container, varint
-from lowerbound.coding.container import open_container, pack, unpack
-from lowerbound.coding.export import export_integer
+from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.lossless import KIND, model_hash, read_rows, write_rows
+from lowerbound.coding.whole_numbers.export import export_integer
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
 from tests.coding.small_codecs import digits, small_model

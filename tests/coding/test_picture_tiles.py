@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from lowerbound.coding import varint
-from lowerbound.coding.container import open_container, pack
+from lowerbound.coding.files import varint
+from lowerbound.coding.files.container import open_container, pack
 from lowerbound.coding.picture_tiles import (
     KIND,
     Size,

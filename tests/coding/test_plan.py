@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.coding import varint
-from lowerbound.coding.plan import ALL, MOST_TOGETHER, Plan
+from lowerbound.coding.files import varint
+from lowerbound.coding.plan import ALL, MOST_TOGETHER, StackPlan
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 1000])
-@pytest.mark.parametrize("plan", [Plan(2, 1), Plan(2, 4), Plan(5, 1, (2, 0, 3))])
-def test_groups_follow_the_plan(plan: Plan, rows: int) -> None:
+@pytest.mark.parametrize("plan", [StackPlan(2, 1), StackPlan(2, 4), StackPlan(5, 1, (2, 0, 3))])
+def test_groups_follow_the_plan(plan: StackPlan, rows: int) -> None:
     found = list(plan.groups(rows))
     assert list(plan.groups_back(rows)) == found[::-1]
     starts = [group.rows.start for group in found]
@@ -24,13 +24,13 @@ def test_groups_follow_the_plan(plan: Plan, rows: int) -> None:
 
 
 def test_the_ramp_counts_rows_by_levels() -> None:
-    levels = [group.levels for group in Plan(2, 1, (2, 0, 3)).groups(6)]
+    levels = [group.levels for group in StackPlan(2, 1, (2, 0, 3)).groups(6)]
     assert levels == [0, 0, 2, 2, 2, ALL]
 
 
 def test_a_plan_is_written_as_varints() -> None:
-    assert varint.decode_all(Plan(300, 1, (2, 0, 3)).to_bytes()) == (300, 1, 2, 0, 3)
+    assert varint.decode_all(StackPlan(300, 1, (2, 0, 3)).to_bytes()) == (300, 1, 2, 0, 3)
 
 
 def test_a_plan_beyond_two_asks_less_than_both() -> None:
-    assert Plan(2, 3, (4, 0, 1)).beyond(Plan(7, 1, (1, 5))) == Plan(8, 4, (4, 5, 1))
+    assert StackPlan(2, 3, (4, 0, 1)).beyond(StackPlan(7, 1, (1, 5))) == StackPlan(8, 4, (4, 5, 1))

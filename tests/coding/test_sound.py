@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding import container, varint
-from lowerbound.coding.container import open_container, pack, unpack
+from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.sound import (
     KIND,
     Decoded,
@@ -23,7 +23,7 @@ from lowerbound.coding.sound import (
     write_clips,
 )
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.coding.whole_shares import whole_shares
+from lowerbound.coding.whole_numbers.shares import whole_shares
 from lowerbound.errors import BitstreamError
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from tests.coding.small_sound import RATE, clips, sound_model

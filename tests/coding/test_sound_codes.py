@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding import sound_codes
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.data.audio_rows import learned
-from lowerbound.data.windows import Windows
+from lowerbound.data.audio.rows import learned
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.model_options import ModelOptions
 from lowerbound.trace import Batch, Mean
 from tests.coding.small_sound import HOP, RATE, clips, sound_model
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding import varint
-from lowerbound.coding.container import open_container, pack, unpack
+from lowerbound.coding.files import varint
+from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.transform import (
     KIND,
@@ -148,7 +148,7 @@ def test_another_process_reads_the_same(model: TransformCoder, tmp_path: Path) -
         "import sys, torch; from pathlib import Path\n"
         "from tests.coding.small_transform import *\n"
         "from lowerbound.coding.transform import *\n"
-        "from lowerbound.coding.container import open_container\n"
+        "from lowerbound.coding.files.container import open_container\n"
         "torch.set_num_threads(2); model = bare_transform(small_coder())\n"
         f"model.load_state_dict(torch.load({str(tmp_path / 'model.pt')!r}))\n"
         f"read_pictures(open_container({str(tmp_path / 'x.lbz')!r}), model)\n"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.coding import varint
 from lowerbound.coding.code_tables import export_codes
-from lowerbound.coding.container import open_container, pack, unpack
+from lowerbound.coding.files import varint
+from lowerbound.coding.files.container import open_container, pack, unpack
 from lowerbound.coding.vector_quantized import (
     KIND,
     bits_of,

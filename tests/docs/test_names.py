@@ -17,7 +17,7 @@ from lowerbound import data
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.form import entries
 from lowerbound.data import CATALOG
-from lowerbound.evaluation.measures import MEASURES
+from lowerbound.evaluation.report.measures import MEASURES
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models import MODELS
 from lowerbound.networks import ACTIVATIONS, NETWORKS
@@ -26,7 +26,7 @@ from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from lowerbound.registry import Registry
 from lowerbound.training import TrainingOptions
-from lowerbound.training.pace import LARGE_TABLE, OF_LARGE_TABLES, USUAL
+from lowerbound.training.settings.update_size import LARGE_TABLE, OF_LARGE_TABLES, USUAL
 from tests.docs.pages import DOCS, PAGES, blocks, code_words, name_of, prose, section, sections
 
 PAGE_OF: dict[str, tuple[Registry[Any], str]] = {

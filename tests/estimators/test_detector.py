@@ -15,8 +15,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lowerbound import VAE, PyODDetector, VAEDetector
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.evaluation.anomaly import OF_PICTURES
-from lowerbound.evaluation.conformal import Calibration
+from lowerbound.inference.anomaly.conformal import ConformalCalibration
+from lowerbound.inference.anomaly.scores import OF_PICTURES
 from tests.estimators.conftest import rows
 
 Array = np.ndarray[Any, Any]
@@ -194,5 +194,5 @@ def test_pyods_conventions() -> None:
 
 
 def test_calibration_is_of_rows_that_were_not_fitted_on(detector: VAEDetector) -> None:
-    assert isinstance(detector.calibration_, Calibration)
+    assert isinstance(detector.calibration_, ConformalCalibration)
     assert len(detector.calibration_) == 80

@@ -12,7 +12,7 @@ import pytest
 from lowerbound import VAE, SemiSupervisedVAE
 from lowerbound.data import load
 from lowerbound.errors import DataError, OptionError
-from lowerbound.estimators.given_labels import given_labels
+from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.fitting import FitOptions, fit
 
 ROWS = 120

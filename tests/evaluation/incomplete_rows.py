@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.classical.factor_analysis import FactorAnalysis
 from lowerbound.data import Column, Dataset, Schema
-from lowerbound.factor_analysis import FactorAnalysis
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 

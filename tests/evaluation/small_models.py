@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lowerbound.data import Column, Dataset, Schema
 from lowerbound.likelihoods import Bernoulli, Gaussian
-from lowerbound.models import Autoencoder, VariationalAutoencoder
+from lowerbound.models import DeterministicAutoencoder, VariationalAutoencoder
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
 from tests.oracles.linear_gaussian import Affine
@@ -77,10 +77,10 @@ def binary_vae(
     )
 
 
-def linear_autoencoder(features: int, latent: int, seed: int = 0) -> Autoencoder:
+def linear_autoencoder(features: int, latent: int, seed: int = 0) -> DeterministicAutoencoder:
     """Random linear maps there and back."""
     torch.manual_seed(seed)
-    return Autoencoder(
+    return DeterministicAutoencoder(
         Affine(features, latent),
         Affine(latent, features),
         Gaussian((features,), scale="fixed", tau=0.5),

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
-from lowerbound.evaluation.estimate import Skipped
-from lowerbound.evaluation.likelihood import score
-from lowerbound.evaluation.scores import Scores
-from lowerbound.evaluation.suites import (
+from lowerbound.evaluation.report.suites import (
     SuiteOptions,
     latent_suite,
     likelihood_suite,
     sample_suite,
 )
-from lowerbound.initialization import initialize
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.scores import Scores
 from lowerbound.likelihoods import LIKELIHOODS
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import MODELS, Model
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS

@@ -13,10 +13,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from lowerbound.evaluation import figures
-from lowerbound.evaluation.figures.maps import principal_plane
-from lowerbound.evaluation.figures.style import PALETTE, mosaic, number, short
-from lowerbound.evaluation.figures.tables import _correlation
+from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.figures.maps import principal_plane
+from lowerbound.evaluation.report.figures.style import PALETTE, mosaic, number, short
+from lowerbound.evaluation.report.figures.tables import _correlation
 
 RNG = np.random.default_rng(0)
 TICKS = np.stack([np.linspace(-2, 2, 5), np.linspace(-1, 1, 5)])
@@ -26,10 +26,10 @@ def pictures(count: int, channels: int = 1, side: int = 20) -> Any:
     return RNG.uniform(0, 1, (count, channels, side, side))
 
 
-def curve(name: str, rate: float = 3.0, epochs: int = 30) -> figures.Curve:
+def curve(name: str, rate: float = 3.0, epochs: int = 30) -> figures.TrainingCurve:
     epoch = np.arange(1.0, epochs + 1)
     validation = np.where(epoch % 2 == 0, -100 / epoch, np.nan)
-    return figures.Curve(name, epoch, -90 / epoch, validation, 90 / epoch, 0 * epoch + rate)
+    return figures.TrainingCurve(name, epoch, -90 / epoch, validation, 90 / epoch, 0 * epoch + rate)
 
 
 def latent_map(name: str, dims: int, width: float = 0.2) -> figures.LatentMap:

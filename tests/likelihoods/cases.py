@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.data.column import CONTINUOUS, LEVELED, Column, Kind
+from lowerbound.data.columns.column import CONTINUOUS, LEVELED, Column, Kind
 from lowerbound.errors import DataError
 from lowerbound.likelihoods import LIKELIHOODS, LevelsLikelihood, Likelihood, Mixed
 

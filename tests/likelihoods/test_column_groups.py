@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from lowerbound.data.column import ATOM, LOWEST, Column, Kind
+from lowerbound.data.columns.column import ATOM, LOWEST, Column, Kind
 from lowerbound.likelihoods import Gaussian
 from lowerbound.likelihoods.columns import (
     AtomEmission,

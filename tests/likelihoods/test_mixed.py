@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from lowerbound.data.column import ATOM, Column
+from lowerbound.data.columns.column import ATOM, Column
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.likelihoods import Bernoulli, Mixed

@@ -16,7 +16,7 @@ from lowerbound.likelihoods import (
     GaussianEmission,
     LaplaceEmission,
 )
-from lowerbound.likelihoods.noisy import Noise, noisy
+from lowerbound.likelihoods.noisy import NoiseModel, noisy
 from lowerbound.trace import Emission
 
 TAU = 0.3
@@ -38,7 +38,7 @@ def emissions() -> dict[str, tuple[Emission, Tensor]]:
     }
 
 
-def brute_force(emission: Emission, values: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+def brute_force(emission: Emission, values: Tensor, noise: NoiseModel) -> tuple[Tensor, Tensor]:
     """(log p(y | z), E[x | y, z]) of each cell, by summing over the values of x."""
     width = float(GRID[1] - GRID[0]) if len(values) == len(GRID) else 1.0
     total, first = torch.zeros(2, 1, 5).double(), torch.zeros(2, 1, 5).double()
@@ -60,7 +60,7 @@ def brute_force(emission: Emission, values: Tensor, noise: Noise) -> tuple[Tenso
 @pytest.mark.parametrize("name", ["gaussian", "bernoulli", "levels"])
 def test_densities_and_means_are_integrals_over_x(name: str, outliers: float) -> None:
     emission, values = emissions()[name]
-    noise = Noise(torch.tensor(TAU, dtype=torch.float64), outliers, span=2.5)
+    noise = NoiseModel(torch.tensor(TAU, dtype=torch.float64), outliers, span=2.5)
     found = noisy(emission, noise)
     log_density, mean = brute_force(emission, values, noise)
     torch.testing.assert_close(found.terms(Y), log_density, atol=1e-6, rtol=0)
@@ -72,7 +72,7 @@ def test_densities_and_means_are_integrals_over_x(name: str, outliers: float) ->
 def test_draws_have_that_mean(name: str, outliers: float) -> None:
     torch.manual_seed(0)
     emission, _ = emissions()[name]
-    found = noisy(emission, Noise(torch.tensor(TAU, dtype=torch.float64), outliers))
+    found = noisy(emission, NoiseModel(torch.tensor(TAU, dtype=torch.float64), outliers))
     draws = torch.stack([found.restored_draw(Y) for _ in range(4000)])
     error = (draws.mean(0) - found.restored(Y)).abs()
     assert bool((error < 5 * draws.std(0) / math.sqrt(4000) + 5 / 4000).all())
@@ -80,7 +80,7 @@ def test_draws_have_that_mean(name: str, outliers: float) -> None:
 
 def test_hidden_cells_say_nothing() -> None:
     emission, _ = emissions()["gaussian"]
-    found = noisy(emission, Noise(torch.tensor(TAU, dtype=torch.float64), 0.1))
+    found = noisy(emission, NoiseModel(torch.tensor(TAU, dtype=torch.float64), 0.1))
     observed = torch.tensor([[True, False, True, True, False]])
     y = torch.where(observed, Y, math.nan)
     terms = found.terms(y, observed)
@@ -91,7 +91,7 @@ def test_hidden_cells_say_nothing() -> None:
 
 def test_an_outlier_leaves_the_mean_where_it_is() -> None:
     emission, _ = emissions()["gaussian"]
-    noise = Noise(torch.tensor(TAU, dtype=torch.float64), 0.05, span=100.0)
+    noise = NoiseModel(torch.tensor(TAU, dtype=torch.float64), 0.05, span=100.0)
     far = torch.full_like(Y, 40.0)
     torch.testing.assert_close(noisy(emission, noise).restored(far), emission.mean)
 
@@ -99,20 +99,20 @@ def test_an_outlier_leaves_the_mean_where_it_is() -> None:
 def test_other_likelihoods_are_refused() -> None:
     emission = LaplaceEmission(LOC, torch.tensor(1.0, dtype=torch.float64))
     with pytest.raises(UnsupportedError, match="Laplace is not known here; fit the model again"):
-        noisy(emission, Noise(torch.tensor(1.0)))
+        noisy(emission, NoiseModel(torch.tensor(1.0)))
 
 
 def test_a_coarser_sum_is_nearly_the_same() -> None:
     clean = DiscretizedLogisticEmission(LOC, torch.tensor(0.05, dtype=torch.float64), 256)
     tau = torch.tensor(0.2, dtype=torch.float64)
-    exact, coarse = noisy(clean, Noise(tau)), noisy(clean, Noise(tau, exact=False))
+    exact, coarse = noisy(clean, NoiseModel(tau)), noisy(clean, NoiseModel(tau, exact=False))
     assert coarse.noise.levels == 21
     y = Y.clamp(-0.2, 1.2)  # farther out both are next to impossible
     torch.testing.assert_close(coarse.terms(y), exact.terms(y), atol=0.05, rtol=0)
 
 
 def test_no_noise_gives_the_rows_back() -> None:
-    nothing = Noise(torch.tensor(0.0, dtype=torch.float64))
+    nothing = NoiseModel(torch.tensor(0.0, dtype=torch.float64))
     gaussian = GaussianEmission(LOC, torch.tensor(0.5, dtype=torch.float64))
     assert noisy(gaussian, nothing).restored(Y).equal(Y.expand(2, 1, 5))
     levels = DiscretizedLogisticEmission(LOC, torch.tensor(0.2, dtype=torch.float64), 17)

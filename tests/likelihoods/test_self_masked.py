@@ -12,27 +12,27 @@ import torch
 from scipy.special import log_ndtr, logsumexp
 from torch import Tensor
 
-from lowerbound import model_folder
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.classical.factor_analysis import FactorAnalysis
+from lowerbound.classical.self_masking import MISSINGNESS, SelfMasking
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.evaluation.expectation import expectation
-from lowerbound.evaluation.imputation import impute
-from lowerbound.evaluation.likelihood import score
-from lowerbound.factor_analysis import FactorAnalysis
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.initialization import initialize
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.restoration.expectation import expectation
+from lowerbound.inference.restoration.imputation import impute
 from lowerbound.likelihoods import Gaussian, LevelsLikelihood, Mixed, SelfMaskedEmission
-from lowerbound.model_options import ModelOptions
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES
-from lowerbound.self_masking import MISSINGNESS, SelfMasking
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import TrainingOptions
 from lowerbound.training.masking import hide
+from tests.classical.test_self_masked_factors import curves_of, masked_rows
 from tests.evaluation.incomplete_rows import dataset_of, factors
-from tests.test_self_masked_factors import curves_of, masked_rows
 
 HIGH = "self_masking_high"
 FEATURES, MASKED, ROWS = 6, 3, 40

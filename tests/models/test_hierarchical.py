@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import Gaussian
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import Encodes, HasPrior, HierarchicalVariationalAutoencoder, Imagines
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Draw, Given, Mean
 
 LOG_TWO_PI = math.log(2 * math.pi)

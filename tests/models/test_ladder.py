@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import LadderVariationalAutoencoder
-from lowerbound.networks.ladder import resolutions, spread_latents
+from lowerbound.networks.pictures.ladder import resolutions, spread_latents
 from lowerbound.networks.sizes import Picture
 from lowerbound.objectives import OBJECTIVES
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Draw, Given, Mean
 
 PICTURES = torch.rand(6, 1, 12, 10, generator=torch.Generator().manual_seed(0)).round()

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound import model_folder
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.codebooks import codebook_use, quantized_rows, vectors_of
-from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.codebooks import codebook_use, quantized_rows, vectors_of
+from lowerbound.inference.likelihood import score
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
-from lowerbound.networks.map_stack import StackEncoder
+from lowerbound.networks.pictures.map_stack import StackEncoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import Codebook, Quantizer
 from lowerbound.priors.codes import MarginalCodes

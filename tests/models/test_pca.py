@@ -10,13 +10,17 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from lowerbound.distributions.reparameterization import base_normal, seeded
 from lowerbound.errors import DataError
 from lowerbound.likelihoods import Gaussian
-from lowerbound.models import Autoencoder, ProbabilisticPCA, VariationalAutoencoder
+from lowerbound.models import (
+    DeterministicAutoencoder,
+    ProbabilisticPrincipalComponents,
+    VariationalAutoencoder,
+)
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
-from lowerbound.reparameterization import base_normal, seeded
 from lowerbound.trace import Batch, Draw, Trace
 from tests.oracles.linear_gaussian import Affine
 
@@ -29,11 +33,11 @@ def standardized(load: object) -> Tensor:
 @pytest.mark.parametrize("latent_dim", [1, 3, 12])
 def test_marginal_likelihood_agrees_with_scikit_learn(latent_dim: int) -> None:
     x = standardized(load_breast_cancer)
-    exact = ProbabilisticPCA((30,), latent_dim).fit(x).log_marginal(x)
+    exact = ProbabilisticPrincipalComponents((30,), latent_dim).fit(x).log_marginal(x)
     # scikit-learn divides the covariance by N - 1: the same data scaled by sqrt((N - 1) / N)
     shrunk = (x * np.sqrt((len(x) - 1) / len(x))).numpy()
     theirs = PCA(latent_dim).fit(shrunk)
-    ours = ProbabilisticPCA((30,), latent_dim)
+    ours = ProbabilisticPrincipalComponents((30,), latent_dim)
     ours.weight, ours.offset, ours.variance = _from_scikit_learn(theirs)
     assert ours.log_marginal(torch.as_tensor(shrunk)).numpy() == pytest.approx(
         theirs.score_samples(shrunk), rel=1e-9
@@ -50,7 +54,7 @@ def _from_scikit_learn(pca: PCA) -> tuple[Tensor, Tensor, Tensor]:
 
 def test_every_importance_weight_is_the_marginal() -> None:
     x = standardized(load_iris)
-    model = ProbabilisticPCA((4,), 2).fit(x)
+    model = ProbabilisticPrincipalComponents((4,), 2).fit(x)
     with seeded(0):
         weights = model(Batch(x), Draw(3)).log_weights(x)
     assert (weights - model.log_marginal(x)).abs().max() < 1e-9
@@ -58,7 +62,7 @@ def test_every_importance_weight_is_the_marginal() -> None:
 
 def test_subspace_is_that_of_pca() -> None:
     x = standardized(load_iris)
-    ours = ProbabilisticPCA((4,), 2).fit(x).weight
+    ours = ProbabilisticPrincipalComponents((4,), 2).fit(x).weight
     theirs = torch.as_tensor(PCA(2).fit(x.numpy()).components_).T
     assert spans_the_same(ours, theirs) > 1 - 1e-10
 
@@ -72,14 +76,14 @@ def spans_the_same(a: Tensor, b: Tensor) -> float:
 def test_fewer_rows_than_features() -> None:
     with seeded(0):
         x = torch.randn(5, 20, dtype=torch.float64)
-    assert torch.isfinite(ProbabilisticPCA((20,), 3).fit(x).log_marginal(x)).all()
+    assert torch.isfinite(ProbabilisticPrincipalComponents((20,), 3).fit(x).log_marginal(x)).all()
 
 
 def test_bad_sizes_are_named() -> None:
     with pytest.raises(DataError, match="below the number of features"):
-        ProbabilisticPCA((3,), 3).fit(torch.zeros(10, 3))
+        ProbabilisticPrincipalComponents((3,), 3).fit(torch.zeros(10, 3))
     with pytest.raises(DataError, match="at least 2 rows"):
-        ProbabilisticPCA((3,), 1).fit(torch.zeros(1, 3))
+        ProbabilisticPrincipalComponents((3,), 1).fit(torch.zeros(1, 3))
 
 
 class SigmaPoints:
@@ -127,7 +131,7 @@ def minimize(model: torch.nn.Module, loss: object, steps: int = 60) -> None:
 
 def test_linear_vae_reaches_the_optimum_of_probabilistic_pca() -> None:
     x = standardized(load_iris)
-    exact = float(ProbabilisticPCA((4,), 2).fit(x).log_marginal(x).mean())
+    exact = float(ProbabilisticPrincipalComponents((4,), 2).fit(x).log_marginal(x).mean())
     model, objective = linear_vae(4, 2), ELBO()
     objective.choose = SigmaPoints()
     minimize(model, lambda: objective(model, Batch(x)).loss)
@@ -139,7 +143,7 @@ def test_linear_vae_reaches_the_optimum_of_probabilistic_pca() -> None:
 def test_linear_autoencoder_spans_the_subspace_of_pca() -> None:
     x = standardized(load_iris)
     with seeded(2):
-        model = Autoencoder(
+        model = DeterministicAutoencoder(
             Affine(4, 2), Affine(2, 4), Gaussian((4,), scale="fixed"), latent_dim=2
         ).double()
     objective = ELBO()
@@ -151,7 +155,7 @@ def test_linear_autoencoder_spans_the_subspace_of_pca() -> None:
 def test_posterior_is_the_exact_one() -> None:
     """KL(q || exact) = 0: Bayes' rule by the joint Gaussian of (z, x)."""
     x = standardized(load_iris)[:7]
-    model = ProbabilisticPCA((4,), 2).fit(standardized(load_iris))
+    model = ProbabilisticPrincipalComponents((4,), 2).fit(standardized(load_iris))
     weight, noise = model.weight, model.variance * torch.eye(4, dtype=torch.float64)
     marginal = weight @ weight.T + noise
     gain = weight.T @ torch.linalg.inv(marginal)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.codebooks import codebook_use, quantized_rows, vectors_of
-from lowerbound.evaluation.estimate import Skipped
-from lowerbound.evaluation.likelihood import score
-from lowerbound.evaluation.suites import SuiteOptions, latent_suite, sample_suite
+from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite, sample_suite
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.codebooks import codebook_use, quantized_rows, vectors_of
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.likelihood import score
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import QUANTIZERS

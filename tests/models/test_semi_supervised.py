@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Normal, OneHotCategorical, kl_divergence
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
-from lowerbound.divergence import closed_form_kl
+from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.evaluation.likelihood import score
-from lowerbound.initialization import initialize
+from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
 from lowerbound.objectives import SemiSupervised, semi_supervised as module
 from lowerbound.objectives.elbo import ELBO

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.likelihood import score
-from lowerbound.initialization import initialize
+from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import SemiSupervisedRegression
 from lowerbound.objectives import TaughtRegression
-from lowerbound.objectives.taught import MEMORY
+from lowerbound.objectives.mean_teacher import MEMORY
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
 

@@ -7,17 +7,22 @@ import pytest
 import torch
 from scipy.stats import logistic
 
-from lowerbound.assembly import assemble
-from lowerbound.coding.logistic_tables import counts_of, reach_of
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.coding.whole_numbers.logistic_tables import counts_of, reach_of
 from lowerbound.data import load
+from lowerbound.distributions.rounded_logistic import (
+    LEAST_LOG_SCALE,
+    PLACES,
+    STRIDE,
+    RoundedLogistic,
+)
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.likelihood import score
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.likelihood import score
 from lowerbound.models.transform import DISTORTION, nearest_worth
-from lowerbound.networks.block_transform import BlockTransform
-from lowerbound.networks.checkerboard import groups_of, places
+from lowerbound.networks.transform.block_transform import BlockTransform
+from lowerbound.networks.transform.checkerboard import groups_of, places
 from lowerbound.objectives import ELBO
-from lowerbound.priors.rounded_logistic import LEAST_LOG_SCALE, PLACES, STRIDE, RoundedLogistic
 from lowerbound.trace import Batch, Draw, Given, Mean
 from tests.coding.small_transform import cutout, small_coder, tiles
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from lowerbound import model_folder
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.evaluation.annealing import anneal
-from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.annealing.annealing import anneal
+from lowerbound.inference.likelihood import score
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.objectives import ELBO, OBJECTIVES, Factor, ImportanceWeighted, TargetRate
 from lowerbound.posteriors import Codebook

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.data.column import ATOM, Column
+from lowerbound.data.columns.column import ATOM, Column
 from lowerbound.networks import Columns, Masked, Role
 
 COLUMNS = [

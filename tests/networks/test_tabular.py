@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowerbound.classical.factor_analysis import FactorAnalysis
+from lowerbound.distributions.reparameterization import diagonal_normal, draw
+from lowerbound.distributions.triangular import count
 from lowerbound.errors import OptionError
-from lowerbound.factor_analysis import FactorAnalysis
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.networks import Tabular, TabularDecoder, TabularEncoder
 from lowerbound.posteriors import FullGaussianPosterior
-from lowerbound.reparameterization import diagonal_normal, draw
-from lowerbound.triangular import count
 
 FEATURES, EMBEDDED = 12, 5
 

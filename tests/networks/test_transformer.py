@@ -10,7 +10,7 @@ from torch import nn
 
 from lowerbound.networks import Transformer
 from lowerbound.networks.attention import SPELLED_OUT, Attention, TransformerBlock, attend
-from lowerbound.networks.patches import Patches
+from lowerbound.networks.pictures.patches import Patches
 from lowerbound.networks.sizes import Picture, attention_heads, patch_side, token_width
 
 PICTURES = [Picture(1, 8, 8), Picture(3, 7, 5), Picture(2, 1, 9), Picture(1, 33, 17)]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
-from lowerbound.objectives import ELBO, Adversarial, Features
+from lowerbound.objectives import ELBO, Adversarial, FeatureMatching
 from lowerbound.objectives.adversarial import _told_apart
 from lowerbound.objectives.critic import Critic, WindowCritic, seen_apart
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch
 
 
@@ -116,7 +116,7 @@ def test_value_stays_the_elbo(digits: Dataset) -> None:
     model, batch = built(digits), batch_of(digits)
     with seeded(1):
         expected = ELBO()(model, batch)
-    for objective in (Features(), Adversarial()):
+    for objective in (FeatureMatching(), Adversarial()):
         with seeded(1):
             found = objective(model, batch)
         torch.testing.assert_close(found.value, expected.value)
@@ -126,7 +126,7 @@ def test_value_stays_the_elbo(digits: Dataset) -> None:
 def test_weight_nought_is_the_elbo(digits: Dataset) -> None:
     model, batch = built(digits), batch_of(digits)
     with seeded(1):
-        found = Features(weight=0.0)(model, batch)
+        found = FeatureMatching(weight=0.0)(model, batch)
     with seeded(1):
         expected = ELBO()(model, batch)
     torch.testing.assert_close(found.loss, expected.loss)
@@ -135,7 +135,7 @@ def test_weight_nought_is_the_elbo(digits: Dataset) -> None:
 @pytest.mark.parametrize("labelled", [True, False])
 def test_the_network_that_looks_has_learned(digits: Dataset, labelled: bool) -> None:
     data = digits if labelled else Dataset(digits.schema, digits.x)
-    objective = Features()
+    objective = FeatureMatching()
     objective.prepare(built(digits), data)
     critic = objective.critic
     assert critic is not None
@@ -163,6 +163,6 @@ def test_refusals(digits: Dataset) -> None:
     with pytest.raises(UnsupportedError, match="Autoencoder"):
         Adversarial().prepare(built(digits, "autoencoder"), digits)
     with pytest.raises(OptionError):
-        Features(weight=-1.0)
+        FeatureMatching(weight=-1.0)
     with pytest.raises(OptionError):
         Adversarial(width=0)

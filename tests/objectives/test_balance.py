@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.initialization import initialize
+from lowerbound.assembly.options import ModelOptions, resolve
 from lowerbound.data import Dataset, load
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.evaluation.column_shares import column_shares
+from lowerbound.evaluation.likelihood.column_shares import column_shares
 from lowerbound.fitting import FitOptions, fit
-from lowerbound.initialization import initialize
-from lowerbound.model_options import ModelOptions, resolve
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Bound, TargetRate
 from lowerbound.objectives.balance import LEAST_NATS
-from lowerbound.reparameterization import seeded
 from lowerbound.training import TrainingOptions
 from tests.tables import mixed_frame
 

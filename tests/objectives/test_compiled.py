@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.objectives import ELBO, ImportanceWeighted, Objective
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch
 from tests.oracles import linear_gaussian as oracle
 

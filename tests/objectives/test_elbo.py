@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, OneHotCategorical
 
+from lowerbound.distributions.reparameterization import diagonal_normal, seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.models.base import DRAW
 from lowerbound.objectives import ELBO, OBJECTIVES, Bound, ImportanceWeighted, TargetRate
-from lowerbound.reparameterization import diagonal_normal, seeded
 from lowerbound.trace import Batch, Choose, Step, Trace
 from tests.oracles import linear_gaussian as oracle
 

@@ -7,8 +7,8 @@ import torch
 
 from lowerbound.data import load
 from lowerbound.objectives import label_graph
+from lowerbound.objectives.augmentation import Perturbation, moved
 from lowerbound.objectives.label_graph import balanced, label_folds, nearest, spread_labels
-from lowerbound.objectives.perturbation import Perturbation, moved
 
 
 def blobs(rows: int = 90, apart: float = 4.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
-from lowerbound.model_options import ModelOptions
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.objectives import ELBO, Structural
 from lowerbound.objectives.ms_ssim import WEIGHTS, _compared, likeness, ms_ssim
-from lowerbound.reparameterization import seeded
 from tests.coding.small_transform import photograph
 
 

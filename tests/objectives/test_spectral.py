@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly import assemble
-from lowerbound.data.audio_rows import learned
-from lowerbound.data.log_mel import LogMel, mel_triangles
-from lowerbound.data.windows import Windows
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.data.audio.log_mel import LogMel, mel_triangles
+from lowerbound.data.audio.rows import learned
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError
-from lowerbound.model_options import ModelOptions
 from lowerbound.objectives import ELBO, Spectral
 from lowerbound.trace import Batch
 

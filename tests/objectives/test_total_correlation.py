@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from lowerbound.distributions.reparameterization import UnitNormal, diagonal_normal, seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.objectives import ELBO, BetaTotalCorrelation, Factor, Objective
 from lowerbound.objectives.factor import shuffled
 from lowerbound.objectives.total_correlation import Estimator, decompose, log_densities
-from lowerbound.reparameterization import UnitNormal, diagonal_normal, seeded
 from lowerbound.trace import Batch, Step
 from lowerbound.training import train
 from lowerbound.training.engine import Engine, Update

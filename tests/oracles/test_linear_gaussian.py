@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.objectives import ELBO, ImportanceWeighted
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Draw
 from tests.oracles import linear_gaussian as oracle
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.config import construct
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.reparameterization import draw, frozen
 from lowerbound.errors import OptionError
-from lowerbound.keyed_noise import KeyedNoise, row_keys
 from lowerbound.posteriors import POSTERIORS, Posterior
-from lowerbound.reparameterization import draw, frozen
 
 FORMS: dict[str, list[dict[str, object]]] = {"flow": [{}, {"bins": 5, "context": 2}]}
 CASES = [(name, options) for name in POSTERIORS for options in FORMS.get(name, [{}])]

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from lowerbound.divergence import closed_form_kl
+from lowerbound.distributions.divergence import closed_form_kl
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw, frozen
+from lowerbound.distributions.triangular import pack
 from lowerbound.errors import OptionError, UnsupportedError
-from lowerbound.keyed_noise import KeyedNoise, row_keys
 from lowerbound.posteriors import FlowPosterior, FullGaussianPosterior, GaussianPosterior, Point
-from lowerbound.reparameterization import base_normal, diagonal_normal, draw, frozen
-from lowerbound.triangular import pack
 
 
 def test_gaussian_heads_are_mean_and_log_variance() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.config import construct
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.posteriors import (
     GRADIENTS,
@@ -23,7 +24,6 @@ from lowerbound.posteriors import (
     residual,
 )
 from lowerbound.posteriors.residual import residual_quantizer, search
-from lowerbound.reparameterization import seeded
 
 FORMS: dict[str, tuple[int, dict[str, Any]]] = {
     "vq": (3, {"codes": 16}),

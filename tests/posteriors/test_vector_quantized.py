@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.config import construct
+from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import OptionError
 from lowerbound.posteriors import GRADIENTS, QUANTIZERS, Codebook, Quantized
 from lowerbound.posteriors.vector_quantized import SMOOTHING, clusters
-from lowerbound.reparameterization import draw, seeded
 
 
 def two_codes(**options: object) -> Codebook:

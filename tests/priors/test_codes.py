@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from lowerbound.keyed_noise import KeyedNoise
+from lowerbound.distributions.keyed_noise import KeyedNoise
+from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.priors import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.codes import DECAY, MIXED_IN
-from lowerbound.reparameterization import draw, seeded
 
 SHAPE, CODES = (2, 3), 5
 

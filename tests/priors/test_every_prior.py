@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.config import construct
-from lowerbound.divergence import monte_carlo_kl
+from lowerbound.distributions.divergence import monte_carlo_kl
+from lowerbound.distributions.keyed_noise import KeyedNoise
+from lowerbound.distributions.reparameterization import TorchNoise, diagonal_normal, draw
 from lowerbound.errors import OptionError
-from lowerbound.keyed_noise import KeyedNoise
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import PRIORS, Prior
-from lowerbound.reparameterization import TorchNoise, diagonal_normal, draw
 
 EVENT = (3,)
 FORMS: dict[str, list[dict[str, object]]] = {

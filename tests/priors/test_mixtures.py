@@ -12,10 +12,10 @@ from scipy import stats
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
+from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.posteriors import FlowPosterior, GaussianPosterior
 from lowerbound.priors import GaussianMixture, MixturePrior, VampPrior
-from lowerbound.reparameterization import draw
 
 NDArray = np.ndarray[Any, Any]
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.likelihoods import Bernoulli, Gaussian
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal
-from lowerbound.reparameterization import seeded
 from lowerbound.training import TrainingOptions
 
 FEATURES = 12

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import TrainingError
-from lowerbound.models import Model, ProbabilisticPCA
+from lowerbound.models import Model, ProbabilisticPrincipalComponents
 from lowerbound.objectives import ELBO, Bound, TargetRate
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch
 from lowerbound.training.engine import Engine, Update
 from tests.training.cases import FEATURES, assert_same_weights, options, vae, weights
@@ -164,7 +164,7 @@ def test_bf16_is_for_arithmetic_only() -> None:
 
 def test_a_model_without_parameters_cannot_be_trained() -> None:
     with pytest.raises(TrainingError, match="ProbabilisticPCA has no parameters"):
-        Engine(Update(ProbabilisticPCA((FEATURES,), 2), ELBO()), options())
+        Engine(Update(ProbabilisticPrincipalComponents((FEATURES,), 2), ELBO()), options())
 
 
 def test_where_compilation_fails_training_goes_on_as_if_never_tried(

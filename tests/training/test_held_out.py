@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.evaluation.likelihood import score
+from lowerbound.inference.likelihood import score
 from lowerbound.objectives import ELBO, ImportanceWeighted
 from lowerbound.training.held_out import HeldOut, evaluating, updates_between
 from tests.training.cases import grey_rows, real_rows, vae

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lowerbound.data.columns import Column
+from lowerbound.data.columns.matrix import Column
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, TrainingError
 from lowerbound.objectives import ELBO, ImportanceWeighted, TargetRate

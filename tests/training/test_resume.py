@@ -267,7 +267,7 @@ def test_a_damaged_checkpoint_is_an_error_and_no_silent_start(tmp_path: Path) ->
 def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at the clock, and so a checkpoint, after every update."""
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0.0)
-    monkeypatch.setattr("lowerbound.training.saving.SHARE_OF_TIME", 1e9)
+    monkeypatch.setattr("lowerbound.training.checkpoints.saving.SHARE_OF_TIME", 1e9)
 
 
 @pytest.mark.usefixtures("busy")

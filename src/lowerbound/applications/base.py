@@ -25,7 +25,7 @@ from lowerbound.registry import Registry
 
 if TYPE_CHECKING:
     from lowerbound.fitting import Fitted
-    from lowerbound.training.progress import Reporter as TrainingReporter
+    from lowerbound.training.progress.reporter import TrainingReporter as TrainingReporter
 
 
 class Reporter(Protocol):
@@ -49,7 +49,7 @@ class Silent:
     def advance(self, task: str, done: int, total: int) -> None: ...
 
     def training(self) -> TrainingReporter:
-        from lowerbound.training.progress import SilentReporter
+        from lowerbound.training.progress.reporter import SilentReporter
 
         return SilentReporter()
 
@@ -120,7 +120,7 @@ class Application:
             return self.function(request, reporter)
         folder = getattr(request, "named_model", request.model)
         if fitted is None and folder is not None:
-            from lowerbound.model_folder import read
+            from lowerbound.model_folder.folder import read
 
             fitted = read(folder)
         return self.function(request, reporter, fitted)

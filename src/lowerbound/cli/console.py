@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from lowerbound.training.progress import Reporter
+    from lowerbound.training.progress.reporter import TrainingReporter
 
 LINE_EVERY = 10.0  # seconds between two plain lines of one task
 
@@ -55,9 +55,9 @@ class Console:
         if self.verbose:
             self.say(sentence)
 
-    def training(self) -> Reporter:
+    def training(self) -> TrainingReporter:
         """Who is told of a training run: a bar on a terminal, else lines."""
-        from lowerbound.training.progress import reporter_for
+        from lowerbound.training.progress.reporter import reporter_for
 
         return reporter_for(sys.stderr)
 

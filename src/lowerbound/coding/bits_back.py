@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.coding.emissions import CodedEmission
-from lowerbound.coding.grid_normal import GridNormal, Order
-from lowerbound.coding.plan import ALL, MOST_DIVISOR, Plan
+from lowerbound.coding.plan import ALL, MOST_DIVISOR, StackPlan
 from lowerbound.coding.stack import WORD, Array, Stack, from_bytes, seed_words, to_bytes
+from lowerbound.coding.whole_numbers.emissions import CodedEmission
+from lowerbound.coding.whole_numbers.grid_normal import GridNormal, Order
 from lowerbound.errors import BitstreamError, UnsupportedError
 from lowerbound.models import HierarchicalVariationalAutoencoder, Model
 from lowerbound.trace import Batch, Emission, Trace, proposer
@@ -41,7 +41,7 @@ MARGIN = 1.25  # what the next row may take, of what the first takes
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
 Told = Callable[[int, int], None]
-Planner = Callable[[Model, Tensor, float], Plan]
+Planner = Callable[[Model, Tensor, float], StackPlan]
 
 
 class Underflow(Exception):
@@ -188,14 +188,14 @@ class Stream:
 
     payload: bytes
     checksum: int
-    plan: Plan
+    plan: StackPlan
 
     def __len__(self) -> int:
         return len(self.payload)
 
 
 def encode_rows(
-    model: Model, x: Tensor, plan: Plan | None = None, told: Told | None = None
+    model: Model, x: Tensor, plan: StackPlan | None = None, told: Told | None = None
 ) -> Stream:
     """Rows in model units, (rows, *event), as one stream.
 
@@ -215,7 +215,7 @@ def encode_rows(
 
 
 def _encoded(
-    model: Model, x: Tensor, planned: Planner, plan: Plan | None, told: Told | None
+    model: Model, x: Tensor, planned: Planner, plan: StackPlan | None, told: Told | None
 ) -> Stream:
     """By ``plan``, or by the first that is found to serve, each less daring than the one before."""
     for tries in range(1, MOST_DIVISOR):
@@ -230,7 +230,7 @@ def _encoded(
     raise UnsupportedError("the latents of this model take far more bits than its rows have")
 
 
-def first_plan(model: Model, x: Tensor, margin: float) -> Plan:
+def first_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
     """How many rows do with how few levels, so that none is lent more than lies there.
 
     A chain's rows always have all levels.
@@ -251,12 +251,12 @@ def first_plan(model: Model, x: Tensor, margin: float) -> Plan:
         row += 1
     while ramp and not ramp[-1]:
         ramp.pop()
-    return Plan(LEAST_SEED, 1, tuple(ramp))
+    return StackPlan(LEAST_SEED, 1, tuple(ramp))
 
 
-def paying_plan(model: Model, x: Tensor, margin: float) -> Plan:
+def paying_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
     """All rows with all levels; the seed lends the first its latents' bits."""
-    return Plan(LEAST_SEED + 1 + int(max(lent_bits(model, x[:1])) * margin) // WORD, 1)
+    return StackPlan(LEAST_SEED + 1 + int(max(lent_bits(model, x[:1])) * margin) // WORD, 1)
 
 
 @torch.no_grad()
@@ -275,7 +275,7 @@ def lent_bits(model: Model, x: Tensor) -> list[int]:
     return found
 
 
-def _pushed(model: Model, x: Tensor, plan: Plan, told: Told | None) -> bytes:
+def _pushed(model: Model, x: Tensor, plan: StackPlan, told: Told | None) -> bytes:
     stack = Stack(seed_words(plan.seed))
     for group in plan.groups(len(x)):
         push_rows(model, Batch(x[group.rows]), stack, group.levels)
@@ -285,7 +285,7 @@ def _pushed(model: Model, x: Tensor, plan: Plan, told: Told | None) -> bytes:
 
 
 def decode_rows(
-    model: Model, payload: bytes, rows: int, plan: Plan, told: Told | None = None
+    model: Model, payload: bytes, rows: int, plan: StackPlan, told: Told | None = None
 ) -> Tensor:
     """The rows of a stream, (rows, *event), model units.
 

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lowerbound.coding.stack import Array, Table, constriction
+from lowerbound.coding.stack import Array, CodingTable, constriction
 from lowerbound.errors import BitstreamError
 
 WORD_BYTES = 4
 SPARE = 2 * WORD_BYTES  # zeros that the coder may look at beyond the end
 
 
-def encode(columns: Sequence[Array], tables: Sequence[Table]) -> bytes:
+def encode(columns: Sequence[Array], tables: Sequence[CodingTable]) -> bytes:
     """The bytes of codes, one column of rows after another.
 
     Args:
@@ -32,7 +32,7 @@ def encode(columns: Sequence[Array], tables: Sequence[Table]) -> bytes:
     return _shortened(whole, columns, tables)
 
 
-def decode(payload: bytes, rows: int, tables: Sequence[Table]) -> list[Array]:
+def decode(payload: bytes, rows: int, tables: Sequence[CodingTable]) -> list[Array]:
     """The columns that were encoded, each (rows,).
 
     Raises:
@@ -46,7 +46,7 @@ def decode(payload: bytes, rows: int, tables: Sequence[Table]) -> list[Array]:
         raise BitstreamError("the stream names no codes of this model") from error
 
 
-def _shortened(whole: bytes, columns: Sequence[Array], tables: Sequence[Table]) -> bytes:
+def _shortened(whole: bytes, columns: Sequence[Array], tables: Sequence[CodingTable]) -> bytes:
     """As few of the first bytes as decode to the same: the coder's last words are generous."""
     for length in range(len(whole) - 1, max(-1, len(whole) - SPARE - 1), -1):
         if not _names(whole[:length], columns, tables):
@@ -54,7 +54,7 @@ def _shortened(whole: bytes, columns: Sequence[Array], tables: Sequence[Table]) 
     return whole[:-SPARE]
 
 
-def _names(payload: bytes, columns: Sequence[Array], tables: Sequence[Table]) -> bool:
+def _names(payload: bytes, columns: Sequence[Array], tables: Sequence[CodingTable]) -> bool:
     try:
         found = decode(payload, len(columns[0]), tables)
     except BitstreamError:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.coding.stack import PRECISION
-from lowerbound.coding.whole_shares import whole_shares
+from lowerbound.coding.whole_numbers.shares import whole_shares
 from lowerbound.errors import UnsupportedError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodeDistribution, CodePrior, UniformCodes

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.coding import container, picture_tiles, varint
+from lowerbound.coding import picture_tiles
 from lowerbound.coding.bits_back import (
     LEAST_SEED,
     Stream,
@@ -23,10 +23,11 @@ from lowerbound.coding.bits_back import (
     encode_rows,
     symbols,
 )
-from lowerbound.coding.container import Container
-from lowerbound.coding.header import HASH_BYTES
+from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.container import Container
+from lowerbound.coding.files.header import HASH_BYTES
 from lowerbound.coding.picture_tiles import Size
-from lowerbound.coding.plan import MOST_DIVISOR, Plan
+from lowerbound.coding.plan import MOST_DIVISOR, StackPlan
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model
 
@@ -112,7 +113,7 @@ def read_rows(file: Container, model: Model, progress: Progress | None = None) -
 
 def _streams(model: Model, x: Tensor, chunk_rows: int, progress: Progress | None) -> list[Stream]:
     """One per chunk, all by the same plan: that of the most needy."""
-    plan: Plan | None = None
+    plan: StackPlan | None = None
     while True:
         found = []
         for start in range(0, len(x), chunk_rows):
@@ -133,7 +134,7 @@ def _told(progress: Progress | None, before: int, rows: int) -> Callable[[int, i
     return lambda done, bits: progress(before + done, rows)
 
 
-def _read_settings(file: Container, first: int) -> tuple[int, Plan]:
+def _read_settings(file: Container, first: int) -> tuple[int, StackPlan]:
     """Rows per chunk and the plan; streams begin with the chunk ``first``.
 
     Raises:
@@ -149,4 +150,4 @@ def _read_settings(file: Container, first: int) -> tuple[int, Plan]:
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
     if seed * 4 > max(entry.length for entry in streams) or sum(ramp) > chunk_rows:
         raise BitstreamError(f"{file.name} claims to begin with more than it holds")
-    return chunk_rows, Plan(seed, divisor, tuple(ramp))
+    return chunk_rows, StackPlan(seed, divisor, tuple(ramp))

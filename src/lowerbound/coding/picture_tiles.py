@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lowerbound.coding import varint
-from lowerbound.coding.container import Container
+from lowerbound.coding.files import varint
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.stack import Array
 from lowerbound.errors import BitstreamError
 

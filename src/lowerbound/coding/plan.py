@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from lowerbound.coding import varint
+from lowerbound.coding.files import varint
 
 MOST_TOGETHER = 64  # rows of a group
 MOST_DIVISOR = 12  # as a power of two
@@ -20,7 +20,7 @@ ALL = 1 << 30  # levels
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """Rows that are pushed together, and how many levels of latents they have, the coarsest."""
 
     rows: slice
@@ -33,7 +33,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """What a decoder is told beside the payload.
 
     Attributes:
@@ -46,12 +46,12 @@ class Plan:
     divisor: int
     ramp: tuple[int, ...] = ()
 
-    def groups(self, rows: int) -> Iterator[Group]:
+    def groups(self, rows: int) -> Iterator[RowGroup]:
         """The groups of so many rows, in the order of pushing."""
         for starts, levels in self._runs(rows):
             yield from (_group(start, starts.step, levels, rows) for start in starts)
 
-    def groups_back(self, rows: int) -> Iterator[Group]:
+    def groups_back(self, rows: int) -> Iterator[RowGroup]:
         """The same in the order of popping; how many rows a file claims takes no memory."""
         for starts, levels in reversed(list(self._runs(rows))):
             yield from (_group(start, starts.step, levels, rows) for start in reversed(starts))
@@ -69,16 +69,16 @@ class Plan:
             yield starts, ALL
             start = starts[-1] + size
 
-    def beyond(self, other: Plan) -> Plan:
+    def beyond(self, other: StackPlan) -> StackPlan:
         """One that asks less of the stack than either: smaller groups, a longer ramp."""
         ramp = tuple(max(pair) for pair in zip_longest(self.ramp, other.ramp, fillvalue=0))
         seed, divisor = max(self.seed, other.seed), max(self.divisor, other.divisor)
-        return Plan(seed + 1, divisor + 1, ramp)
+        return StackPlan(seed + 1, divisor + 1, ramp)
 
     def to_bytes(self) -> bytes:
         """As varints."""
         return b"".join(map(varint.encode, (self.seed, self.divisor, *self.ramp)))
 
 
-def _group(start: int, size: int, levels: int, rows: int) -> Group:
-    return Group(slice(start, min(start + size, rows)), levels)
+def _group(start: int, size: int, levels: int, rows: int) -> RowGroup:
+    return RowGroup(slice(start, min(start + size, rows)), levels)

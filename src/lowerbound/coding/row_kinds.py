@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound.coding import code_tables, export, lossless, transform, vector_quantized
-from lowerbound.coding.container import Container
+from lowerbound.coding import code_tables, lossless, transform, vector_quantized
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
+from lowerbound.coding.whole_numbers import export
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.models import Model, TransformCoder, VectorQuantizedVariationalAutoencoder

@@ -25,12 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding import container, stack, varint
-from lowerbound.coding.container import Container
+from lowerbound.coding import stack
+from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.coding.stack import Array, Stack, Table
-from lowerbound.coding.whole_shares import whole_shares
+from lowerbound.coding.stack import Array, CodingTable, Stack
+from lowerbound.coding.whole_numbers.shares import whole_shares
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
 from lowerbound.priors.codes import CodePrior
@@ -113,13 +114,13 @@ def read_clips(file: Container, model: Model) -> Decoded:
     return Decoded(tuple(np.split(signal, np.cumsum(lengths)[:-1])), rate)
 
 
-def code_tables(model: VectorQuantizedVariationalAutoencoder, codebooks: int) -> list[Table]:
+def code_tables(model: VectorQuantizedVariationalAutoencoder, codebooks: int) -> list[CodingTable]:
     """The table of each codebook that is used, shared by all frames."""
     priors = [prior for prior in model.priors if isinstance(prior, CodePrior)]
-    return [Table(whole_shares(prior.tally().numpy())) for prior in priors[:codebooks]]
+    return [CodingTable(whole_shares(prior.tally().numpy())) for prior in priors[:codebooks]]
 
 
-def encoded(codes: Tensor, tables: Sequence[Table]) -> bytes:
+def encoded(codes: Tensor, tables: Sequence[CodingTable]) -> bytes:
     """Codes (frames, codebooks) as a stack of words."""
     empty = Stack(np.zeros(0, np.uint32))
     for level, table in zip(reversed(codes.unbind(1)), reversed(tables), strict=True):
@@ -127,7 +128,7 @@ def encoded(codes: Tensor, tables: Sequence[Table]) -> bytes:
     return stack.to_bytes(empty.words())
 
 
-def decoded(payload: bytes, frames: int, tables: Sequence[Table]) -> Tensor:
+def decoded(payload: bytes, frames: int, tables: Sequence[CodingTable]) -> Tensor:
     """The codes, (frames, codebooks), of a stack of words.
 
     Raises:
@@ -172,7 +173,9 @@ def _read_settings(file: Container, most: int) -> tuple[int, int, int]:
     return rate, codebooks, chunk_frames
 
 
-def _read_codes(file: Container, tables: Sequence[Table], frames: int, chunk_frames: int) -> Tensor:
+def _read_codes(
+    file: Container, tables: Sequence[CodingTable], frames: int, chunk_frames: int
+) -> Tensor:
     """All codes of a file, (frames, codebooks).
 
     Raises:

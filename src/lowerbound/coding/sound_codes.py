@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
-from lowerbound.networks.frame_maps import FrameMapDecoder, FrameMapEncoder
+from lowerbound.networks.signals.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.posteriors.quantizer import Quantizer
 
 PART = 4096  # frames at once
@@ -97,7 +97,7 @@ class SoundCoder:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SoundPart:
     """Frames ``start`` to ``end`` are looked at to answer for ``frames`` of them."""
 
     start: int
@@ -106,11 +106,11 @@ class _Part:
     frames: int
 
 
-def _parts(frames: int, reach: int) -> Iterator[_Part]:
+def _parts(frames: int, reach: int) -> Iterator[_SoundPart]:
     for first in range(0, frames, PART):
         last = min(first + PART, frames)
         start = max(0, first - reach)
-        yield _Part(start, min(frames, last + reach), first - start, last - first)
+        yield _SoundPart(start, min(frames, last + reach), first - start, last - first)
 
 
 def _nearest(rest: Tensor, quantizers: list[Quantizer]) -> Tensor:

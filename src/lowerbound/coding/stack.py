@@ -19,7 +19,7 @@ PRECISION = 24  # bits of a probability inside the coder
 WORD = 32
 
 
-class Table:
+class CodingTable:
     """A distribution over 0 .. n - 1 that many values share.
 
     Args:
@@ -55,11 +55,11 @@ class Stack:
         words: Array = self._coder.get_compressed()
         return words
 
-    def push_table(self, values: Array, table: Table) -> None:
+    def push_table(self, values: Array, table: CodingTable) -> None:
         """Values 0 .. n - 1 under one distribution."""
         self._coder.encode_reverse(values.astype(np.int32), table.model)
 
-    def pop_table(self, count: int, table: Table) -> Array:
+    def pop_table(self, count: int, table: CodingTable) -> Array:
         """As many values as were pushed."""
         values: Array = self._coder.decode(table.model, count)
         return values

@@ -1,9 +1,10 @@
 """Pictures in a file and back: the rounded coefficients of a transform coder, range coded.
 
 Only what the prior's networks say decides about bits. They run in whole numbers
-(``lowerbound.coding.exact_layers``), and what they say picks one of the tables that are stored with
-the model. The transform and what the decoder adds stay in floating-point numbers: one finds the
-numbers before any is coded, the other starts once all are known, so checksums are of the numbers.
+(``lowerbound.coding.whole_numbers.exact_layers``), and what they say picks one of the tables that
+are stored with the model. The transform and what the decoder adds stay in floating-point numbers:
+one finds the numbers before any is coded, the other starts once all are known, so checksums are of
+the numbers.
 
 Settings of the kind ``transform``, each a varint: the level of the step, and pixels of a tile's
 side. A picture larger than a tile is cut, row by row; each tile of each picture is a chunk.
@@ -23,16 +24,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding import container, varint
-from lowerbound.coding.container import Container
-from lowerbound.coding.layer_ranges import exact_layers_in, ranges_in
-from lowerbound.coding.logistic_tables import REACHES, Coded, Tables, all_counts, coded_by
+from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress, model_hash
 from lowerbound.coding.stack import Array, constriction
+from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
+from lowerbound.coding.whole_numbers.logistic_tables import (
+    REACHES,
+    Coded,
+    Tables,
+    all_counts,
+    coded_by,
+)
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import BitstreamError, UnsupportedError
 from lowerbound.models import Model, TransformCoder
-from lowerbound.models.transform import STEPS, Known
+from lowerbound.models.transform import STEPS, KnownCoefficients
 from lowerbound.trace import Batch, Mean
 
 KIND = "transform"
@@ -187,7 +194,7 @@ def _decode_tile(
     size: tuple[int, int],
     level: int,
     tables: Tables,
-) -> tuple[Known, bytes]:
+) -> tuple[KnownCoefficients, bytes]:
     if len(payload) % 4:
         raise BitstreamError("the stream is no row of 32-bit words")
     coder = constriction().stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype("u4"))

@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding import code_bits, code_ranges, container, varint
+from lowerbound.coding import code_bits, code_ranges
 from lowerbound.coding.code_tables import TableCodes
-from lowerbound.coding.container import Container
+from lowerbound.coding.files import container, varint
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import CHUNK_ROWS, Progress, model_hash
-from lowerbound.coding.stack import PRECISION, Array, Table
+from lowerbound.coding.stack import PRECISION, Array, CodingTable
 from lowerbound.errors import BitstreamError, OptionError
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.trace import Batch
@@ -211,13 +212,13 @@ def _even_bits(counts: Sequence[Tensor]) -> int:
     return PRECISION + 1 - first.bit_length() if even else 0
 
 
-def _tables(counts: Sequence[Tensor]) -> Iterator[Table]:
+def _tables(counts: Sequence[Tensor]) -> Iterator[CodingTable]:
     """One for each place of each codebook; places that share theirs share it here too."""
     for level in counts:
-        made: dict[int, Table] = {}
+        made: dict[int, CodingTable] = {}
         for place in level:
             if place.data_ptr() not in made:
-                made[place.data_ptr()] = Table(place.numpy())
+                made[place.data_ptr()] = CodingTable(place.numpy())
             yield made[place.data_ptr()]
 
 

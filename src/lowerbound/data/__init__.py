@@ -8,17 +8,17 @@
 
 from __future__ import annotations
 
-from lowerbound.data.catalog import CATALOG, provenance
-from lowerbound.data.column import Column
+from lowerbound.data.catalog.download import cache_folder, file_sha256
+from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
+from lowerbound.data.catalog.names import CATALOG, provenance
+from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, require_binary
-from lowerbound.data.download import cache_folder, file_sha256
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.load import load
-from lowerbound.data.manifolds import flat_sheet, rolled_sheet
-from lowerbound.data.pixels import ImageFormat
+from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Condition, Schema
-from lowerbound.data.tables import to_frame
+from lowerbound.data.tables.frames import to_frame
 
 __all__ = [
     "CATALOG",

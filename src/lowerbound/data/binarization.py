@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 
 BITS_SEED = 0  # of the bits that are scored where nothing else is said
 _LEVEL = -1  # latents use the levels 0, 1, ...: their noise is apart from that of the bits

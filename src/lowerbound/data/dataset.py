@@ -19,7 +19,7 @@ from lowerbound.data.binarization import (
     threshold_bits,
 )
 from lowerbound.data.labels import encode_labels
-from lowerbound.data.measurements import encode_measurements
+from lowerbound.data.regression_targets import encode_measurements
 from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch

@@ -7,23 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lowerbound.data import images, raw as raw_data
+from lowerbound.data import raw as raw_data
 from lowerbound.data.arrays import as_array
-from lowerbound.data.audio import SUFFIX as WAV, is_audio
-from lowerbound.data.audio_rows import read_rows
-from lowerbound.data.catalog import CATALOG
+from lowerbound.data.audio.clips import SUFFIX as WAV, is_audio
+from lowerbound.data.audio.rows import read_rows
+from lowerbound.data.audio.spectrograms import read_spectrograms
+from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.duckdb_tables import is_address, is_relation, relation_frame
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pixels import Resize
-from lowerbound.data.range_images import is_sweeps, read_sweeps
+from lowerbound.data.pictures import folders as images
+from lowerbound.data.pictures.pixels import Resize
+from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Schema
-from lowerbound.data.series import at_all_times, cut, has_windows, read_series
-from lowerbound.data.spectrograms import read_spectrograms
-from lowerbound.data.table_files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
-from lowerbound.data.tables import from_frame
-from lowerbound.data.windows import Windows
+from lowerbound.data.sequences.series import at_all_times, cut, has_windows, read_series
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.duckdb import is_address, is_relation, relation_frame
+from lowerbound.data.tables.files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
+from lowerbound.data.tables.frames import from_frame
 from lowerbound.errors import DataError, OptionError, unknown
 
 Missing = Literal["error", "model"]

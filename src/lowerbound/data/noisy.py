@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array, check_finite_rows
-from lowerbound.data.columns import modeled_values, table_values
+from lowerbound.data.columns.matrix import modeled_values, table_values
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
-from lowerbound.data.pixels import ImageFormat, match_layout
+from lowerbound.data.pictures.pixels import ImageFormat, match_layout
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import as_array
-from lowerbound.data.column import Column
-from lowerbound.data.column_kinds import Hint, check_hints, numpy_name, understood
-from lowerbound.data.columns import check_variation, frame_numbers, named, real_columns
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import Hint, check_hints, numpy_name, understood
+from lowerbound.data.columns.matrix import check_variation, frame_numbers, named, real_columns
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
-from lowerbound.data.measurements import encode_measurements
-from lowerbound.data.pixels import (
+from lowerbound.data.pictures.pixels import (
     Channels,
     ImageFormat,
     Resize,
@@ -27,6 +26,7 @@ from lowerbound.data.pixels import (
     find_levels,
     is_whole,
 )
+from lowerbound.data.regression_targets import encode_measurements
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.errors import DataError
 

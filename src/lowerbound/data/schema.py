@@ -18,20 +18,20 @@ import torch
 from torch import Tensor
 
 from lowerbound import config
-from lowerbound.data import pixels
 from lowerbound.data.arrays import as_array
 from lowerbound.data.binarization import threshold_bits
-from lowerbound.data.column import Column
-from lowerbound.data.columns import (
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.matrix import (
     decode_columns,
     encode_columns,
     log_slopes,
     modeled_values,
     table_values,
 )
-from lowerbound.data.measurements import Measurement
-from lowerbound.data.pixels import ImageFormat
-from lowerbound.data.windows import Windows
+from lowerbound.data.pictures import pixels
+from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.data.regression_targets import Measurement
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
 Binarize = Literal["none", "dynamic", "threshold"]

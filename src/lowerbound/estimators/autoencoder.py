@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lowerbound.estimators.trained import TrainedEstimator
-from lowerbound.evaluation.reconstruction import reconstruction_error
+from lowerbound.inference.reconstruction import reconstruction_error
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

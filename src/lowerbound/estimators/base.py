@@ -16,20 +16,20 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound import model_folder
+from lowerbound.assembly.options import AUTO, ModelOptions, of_numbers_only
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, ModelFolderError
-from lowerbound.estimators import inputs
-from lowerbound.estimators.inputs import Array
-from lowerbound.estimators.seeds import new_seed
-from lowerbound.evaluation.codes import encode_rows
-from lowerbound.evaluation.passes import in_precision
-from lowerbound.evaluation.reconstruction import reconstruct
-from lowerbound.evaluation.samples import decode_codes, sample_prior
+from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.rows import Array
+from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_options import AUTO, ModelOptions, of_numbers_only
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.passes import in_precision
+from lowerbound.inference.reconstruction import reconstruct
+from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
-from lowerbound.training import History, Reporter
+from lowerbound.training import History, TrainingReporter
 
 Self = TypeVar("Self", bound="LatentVariableEstimator")
 DRAWS = 32  # of each row's latent, for its uncertainty
@@ -175,7 +175,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _options(self, seed: int) -> FitOptions:
         """What to fit."""
 
-    def _reporter(self) -> Reporter | None:
+    def _reporter(self) -> TrainingReporter | None:
         """Who shows the progress."""
         return None
 

@@ -11,16 +11,16 @@ from scipy.special import logsumexp
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.applications.conditions import one_hot
+from lowerbound.applications.io.conditions import one_hot
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
-from lowerbound.estimators import inputs
 from lowerbound.estimators.base import means
-from lowerbound.estimators.inputs import Array
-from lowerbound.estimators.labels import as_labels, class_indices, classes_from, classes_of
+from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.labels import as_labels, class_indices, classes_from, classes_of
+from lowerbound.estimators.inputs.rows import Array
 from lowerbound.estimators.vae import VAE
-from lowerbound.evaluation.passes import in_precision
 from lowerbound.fitting import Fitted
+from lowerbound.inference.passes import in_precision
 
 Self = TypeVar("Self", bound="ConditionalVAE")
 

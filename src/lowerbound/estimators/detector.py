@@ -12,26 +12,26 @@ import numpy as np
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.applications.detector_file import DetectorState, read_state, write_state
-from lowerbound.applications.normal_rows import seen_and_fresh, usual_shares
+from lowerbound.applications.anomaly.detector_file import DetectorState, read_state, write_state
+from lowerbound.applications.anomaly.normal_rows import seen_and_fresh, usual_shares
+from lowerbound.assembly.options import AUTO
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
-from lowerbound.estimators import inputs
-from lowerbound.estimators.detector_columns import learn_columns
-from lowerbound.estimators.inputs import Array
-from lowerbound.estimators.seeds import new_seed
+from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.detector_columns import learn_columns
+from lowerbound.estimators.inputs.rows import Array
+from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.estimators.vae import VAE
-from lowerbound.evaluation.anomaly import (
-    Looks,
+from lowerbound.fitting import Fitted, fit
+from lowerbound.inference.anomaly.conformal import ConformalCalibration, check_rate, rows_needed
+from lowerbound.inference.anomaly.explanation import Shares, shares
+from lowerbound.inference.anomaly.scores import (
+    RawScores,
     Reference,
     check_score,
     combination,
     look,
 )
-from lowerbound.evaluation.conformal import Calibration, check_rate, rows_needed
-from lowerbound.evaluation.explanation import Shares, shares
-from lowerbound.fitting import Fitted, fit
-from lowerbound.model_options import AUTO
 
 Self = TypeVar("Self", bound="VAEDetector")
 
@@ -52,8 +52,8 @@ class VAEDetector(OutlierMixin, VAE):
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
 
-    r = -log p, p the share of normal rows that score as high (``lowerbound.evaluation.anomaly``);
-    the first term alone for pictures.
+    r = -log p, p the share of normal rows that score as high
+    (``lowerbound.inference.anomaly.scores``); the first term alone for pictures.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
@@ -105,7 +105,7 @@ class VAEDetector(OutlierMixin, VAE):
         self._adopt(fitted)
         self._refer(normal)
         rows = dataset if apart is None else apart
-        self.calibration_ = Calibration.of(self._anomalies(rows))
+        self.calibration_ = ConformalCalibration.of(self._anomalies(rows))
         if apart is None:
             share = self._share if self._share is not None else self.false_alarm_rate
             self.offset_ = -float(np.quantile(self.calibration_.scores, 1 - share))
@@ -283,7 +283,7 @@ class VAEDetector(OutlierMixin, VAE):
             return dataset
         return learn_columns(self, X, self._data_options())
 
-    def _look(self, dataset: Dataset) -> Looks:
+    def _look(self, dataset: Dataset) -> RawScores:
         return look(self.model_, dataset, samples=self.n_importance, seed=self._seed)
 
     def _shares(self, dataset: Dataset) -> Shares:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.model_options import ModelOptions
 from lowerbound.models import Model
 from lowerbound.models.labeled import LabeledVariationalAutoencoder
-from lowerbound.training import Reporter
+from lowerbound.training import TrainingReporter
 
 SHARED = ("encoder", "decoder", "likelihood", "inputs")
 
 
-def first_features(dataset: Dataset, options: FitOptions, reporter: Reporter | None) -> Fitted:
+def first_features(
+    dataset: Dataset, options: FitOptions, reporter: TrainingReporter | None
+) -> Fitted:
     """A VAE of the rows, their labels left aside, of the networks that ``options`` name."""
     model = options.model
     below = model.model_options.get("feature_dim")

@@ -14,22 +14,22 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from lowerbound import model_folder
+from lowerbound.assembly.options import AUTO
+from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.data import load
-from lowerbound.data.columns import named
+from lowerbound.data.columns.matrix import named
 from lowerbound.errors import DataError, OptionError, unknown
-from lowerbound.estimators import incomplete
 from lowerbound.estimators.imputer_fit import fit_options
-from lowerbound.estimators.incomplete import Rows
-from lowerbound.estimators.inputs import Array, as_numbers, describe, is_frame, with_text_names
-from lowerbound.estimators.seeds import new_seed
-from lowerbound.evaluation.imputation import SAMPLES, impute
-from lowerbound.evaluation.imputed_quantiles import DRAWS, imputed_quantiles
+from lowerbound.estimators.inputs import incomplete
+from lowerbound.estimators.inputs.incomplete import Rows
+from lowerbound.estimators.inputs.rows import Array, as_numbers, describe, is_frame, with_text_names
+from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.fitting import Fitted, fit
-from lowerbound.model_options import AUTO
+from lowerbound.inference.restoration.imputation import SAMPLES, impute
+from lowerbound.inference.restoration.imputed_quantiles import DRAWS, imputed_quantiles
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
-from lowerbound.self_masking import AT_RANDOM
 from lowerbound.training import History, TrainingOptions, reporter_for
 
 Self = TypeVar("Self", bound="VAEImputer")

@@ -17,12 +17,12 @@ from lowerbound.estimators.first_features import (
     first_features,
     starting_from,
 )
-from lowerbound.estimators.inputs import Array
-from lowerbound.estimators.seeds import new_seed
+from lowerbound.estimators.inputs.rows import Array
+from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.estimators.vae import FEW
-from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.likelihood import score
 from lowerbound.models.labeled import LabeledVariationalAutoencoder
 
 Self = TypeVar("Self", bound="LabeledEstimator")

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset
-from lowerbound.estimators import inputs
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
-from lowerbound.estimators.inputs import Array
-from lowerbound.evaluation.likelihood import score
+from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.rows import Array
 from lowerbound.fitting import FitOptions
-from lowerbound.model_options import ModelOptions
-from lowerbound.models import ProbabilisticPCA as Model
+from lowerbound.inference.likelihood import score
+from lowerbound.models import ProbabilisticPrincipalComponents as Model
 from lowerbound.training import TrainingOptions
 
 

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.estimators.detector import VAEDetector
-from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.inputs.rows import Array
 
 Self = TypeVar("Self", bound="PyODDetector")
 

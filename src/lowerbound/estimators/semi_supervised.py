@@ -15,13 +15,13 @@ from torch.nn.functional import one_hot
 from lowerbound.data import Dataset, encode_labels
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import DataError
-from lowerbound.estimators import inputs
-from lowerbound.estimators.given_labels import given_labels
-from lowerbound.estimators.inputs import Array
+from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.given_labels import given_labels
+from lowerbound.estimators.inputs.labels import class_indices, class_name, classes_from, classes_of
+from lowerbound.estimators.inputs.rows import Array
 from lowerbound.estimators.labeled import LabeledEstimator
-from lowerbound.estimators.labels import class_indices, class_name, classes_from, classes_of
-from lowerbound.evaluation.classes import class_probabilities
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.inference.classes import class_probabilities
 from lowerbound.objectives.semi_supervised import require_labels
 
 Self = TypeVar("Self", bound="SemiSupervisedVAE")
@@ -72,7 +72,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
             one more of each counted.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
-        model_options: further fields of ``lowerbound.networks.classes.Classes``.
+        model_options: further fields of ``lowerbound.networks.labels.classes.Classes``.
         objective_options: of ``lowerbound.objectives.SemiSupervised``.
         n_importance: as of ``VAE``.
         epochs: as of ``VAE``.

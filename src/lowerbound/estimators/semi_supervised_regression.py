@@ -11,13 +11,13 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.assembly.options import MEASURED
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
-from lowerbound.estimators import inputs
+from lowerbound.estimators.inputs import rows as inputs
+from lowerbound.estimators.inputs.labels import as_labels
 from lowerbound.estimators.labeled import LabeledEstimator
-from lowerbound.estimators.labels import as_labels
-from lowerbound.evaluation.measurements import predictions
-from lowerbound.model_options import MEASURED
+from lowerbound.inference.regression import predictions
 
 Self = TypeVar("Self", bound="SemiSupervisedRegressor")
 
@@ -54,7 +54,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         likelihood_options: as of ``VAE``.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
-        model_options: further fields of ``lowerbound.networks.measurements.Measurements``.
+        model_options: further fields of ``lowerbound.networks.labels.regression.Measurements``.
         objective_options: of ``lowerbound.objectives.TaughtRegression``.
         n_importance: as of ``VAE``.
         epochs: as of ``VAE``.

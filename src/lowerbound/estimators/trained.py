@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lowerbound.assembly.options import AUTO, ModelOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.model_options import AUTO, ModelOptions
-from lowerbound.training import Reporter, TrainingOptions, reporter_for
+from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -53,7 +53,7 @@ class TrainedEstimator(LatentVariableEstimator):
         """The fields of FitOptions that say what is optimized."""
         return {}
 
-    def _reporter(self) -> Reporter | None:
+    def _reporter(self) -> TrainingReporter | None:
         return reporter_for() if self.verbose else None
 
     @classmethod

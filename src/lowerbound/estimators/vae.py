@@ -10,18 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.applications.noise import found_noise, without_noise
+from lowerbound.applications.restoration.noise import found_noise, without_noise
+from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
-from lowerbound.estimators.inputs import Array
-from lowerbound.estimators.seeds import new_seed
+from lowerbound.estimators.inputs.rows import Array
+from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
-from lowerbound.evaluation.denoising import CHAINS, denoise
-from lowerbound.evaluation.likelihood import score
 from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.model_options import ModelOptions
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.restoration.denoising import CHAINS, denoise
 
 FEW = 16  # importance samples: a bound from so few claims no tightness, so none is warned about
 

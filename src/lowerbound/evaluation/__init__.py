@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
-from lowerbound.evaluation.amortization import amortization_gap
-from lowerbound.evaluation.estimate import Estimate, Skipped
-from lowerbound.evaluation.likelihood import score
-from lowerbound.evaluation.report import Report, write_report
-from lowerbound.evaluation.scores import Scores, Summary, marginal_difference
-from lowerbound.evaluation.subjects import Subject
-from lowerbound.evaluation.suites import (
+from lowerbound.evaluation.likelihood.amortization import amortization_gap
+from lowerbound.evaluation.report.page import ReportPage, write_report
+from lowerbound.evaluation.report.subjects import Subject
+from lowerbound.evaluation.report.suites import (
     SuiteOptions,
     latent_suite,
     likelihood_suite,
     sample_suite,
 )
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.scores import Scores, Summary, marginal_difference
 
 __all__ = [
     "Estimate",
-    "Report",
+    "ReportPage",
     "Scores",
     "Skipped",
     "Subject",

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.registry import Registry
-from lowerbound.self_masking import AT_RANDOM
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:  # names for annotations: numpy and pandas need not wait for them
@@ -28,7 +28,8 @@ class Likelihood(nn.Module, ABC):
 
     Attributes:
         mass: True for a probability mass (bits per dimension make sense), False for a density.
-        missingness: how cells come to be missing, one of ``lowerbound.self_masking.MISSINGNESS``.
+        missingness: how cells come to be missing, one of
+        ``lowerbound.classical.self_masking.MISSINGNESS``.
         curves: that explain missing cells by what they hold; None where they are missing at random.
     """
 
@@ -64,7 +65,7 @@ class Likelihood(nn.Module, ABC):
         """Model that cells are missing because of what they hold, from now on.
 
         Args:
-            missingness: one of ``lowerbound.self_masking.DIRECTIONS``.
+            missingness: one of ``lowerbound.classical.self_masking.DIRECTIONS``.
 
         Raises:
             UnsupportedError: this likelihood has no such form; the message names those that have.

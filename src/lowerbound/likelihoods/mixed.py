@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from lowerbound.classical.self_masking import SelfMasking
 from lowerbound.config import construct
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.atom import AtomColumns
 from lowerbound.likelihoods.columns.continuous import ContinuousColumns
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.columns.grouping import group_columns
-from lowerbound.self_masking import SelfMasking
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:

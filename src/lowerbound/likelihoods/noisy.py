@@ -31,7 +31,7 @@ KNOWN = ("gaussian", "bernoulli", "discretized_logistic")
 
 
 @dataclass(frozen=True, eq=False)
-class Noise:
+class NoiseModel:
     """What was added to each cell.
 
     Attributes:
@@ -63,7 +63,7 @@ class NoisyEmission(Emission):
         noise: what is added to x.
     """
 
-    def __init__(self, clean: Emission, noise: Noise) -> None:
+    def __init__(self, clean: Emission, noise: NoiseModel) -> None:
         self.clean, self.noise = clean, noise
         super().__init__(clean.batch_shape, clean.event_shape, validate_args=False)
 
@@ -136,7 +136,7 @@ class NoisyGaussian(NoisyEmission):
         g = \sigma^2 / (\sigma^2 + \tau^2), \quad Var(x \mid y, z) = g \tau^2
     """
 
-    def __init__(self, clean: GaussianEmission, noise: Noise) -> None:
+    def __init__(self, clean: GaussianEmission, noise: NoiseModel) -> None:
         super().__init__(clean, noise)
         self.loc = clean.loc
         self.scale = torch.sqrt(clean.scale.square() + noise.scale.square())
@@ -163,7 +163,7 @@ class NoisyLevels(NoisyEmission):
         levels: how many there are, or fewer that a coarser sum is taken over.
     """
 
-    def __init__(self, clean: Emission, noise: Noise, levels: int) -> None:
+    def __init__(self, clean: Emission, noise: NoiseModel, levels: int) -> None:
         super().__init__(clean, noise)
         self.levels = levels
         self.summed = clean
@@ -194,7 +194,7 @@ class NoisyLevels(NoisyEmission):
         return self.summed.terms(values) + error
 
 
-def noisy(clean: Emission, noise: Noise) -> NoisyEmission:
+def noisy(clean: Emission, noise: NoiseModel) -> NoisyEmission:
     """p(y | z) of noisy rows.
 
     Raises:

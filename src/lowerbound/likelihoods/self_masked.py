@@ -5,7 +5,7 @@ r"""Gaussian cells that are missing because of what they hold: p(x_o, s | z), s 
     + \log \Phi(-w_j (x_j - b_j)) \right]
     + \sum_{j \in m} \log \Phi\left( \frac{w_j (\mu_j - b_j)}{\sqrt{1 + w_j^2 \sigma_j^2}} \right)
 
-The missing value is integrated out exactly (:mod:`lowerbound.self_masking`).
+The missing value is integrated out exactly (:mod:`lowerbound.classical.self_masking`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
 from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
-from lowerbound.self_masking import DIRECTIONS, SelfMasking
 from lowerbound.trace import Emission, masked_terms
 
 LEAST_SLOPE = 1e-3
@@ -97,7 +97,7 @@ class Curves(nn.Module):
 
     Args:
         columns: how many.
-        missingness: one of ``lowerbound.self_masking.DIRECTIONS``.
+        missingness: one of ``lowerbound.classical.self_masking.DIRECTIONS``.
     """
 
     applies: Tensor

@@ -1,6 +1,6 @@
 """Models: how prior, posterior and likelihood are put together."""
 
-from lowerbound.models.autoencoder import Autoencoder
+from lowerbound.models.autoencoder import DeterministicAutoencoder
 from lowerbound.models.base import (
     MODELS,
     Decodes,
@@ -15,7 +15,7 @@ from lowerbound.models.base import (
 from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
 from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
-from lowerbound.models.pca import ProbabilisticPCA
+from lowerbound.models.pca import ProbabilisticPrincipalComponents
 from lowerbound.models.semi_supervised import Classifies, SemiSupervisedVariationalAutoencoder
 from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
 from lowerbound.models.transform import TransformCoder
@@ -24,9 +24,9 @@ from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 
 __all__ = [
     "MODELS",
-    "Autoencoder",
     "Classifies",
     "Decodes",
+    "DeterministicAutoencoder",
     "Encodes",
     "HasPrior",
     "HierarchicalVariationalAutoencoder",
@@ -35,7 +35,7 @@ __all__ = [
     "Mixes",
     "Model",
     "NoisyModel",
-    "ProbabilisticPCA",
+    "ProbabilisticPrincipalComponents",
     "Quantizes",
     "SemiSupervisedRegression",
     "SemiSupervisedVariationalAutoencoder",

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.distributions.point import Point
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Imagines, Model, require
 from lowerbound.networks.inputs import Input
-from lowerbound.posteriors.point import Point
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
 
 
 @MODELS.register("autoencoder")
-class Autoencoder(Model):
+class DeterministicAutoencoder(Model):
     r"""z = f(x), x' = g(z): minimizes -log p(x | z = f(x)) and nothing else.
 
     Squared error is the Gaussian likelihood with fixed sigma, absolute error the Laplace, both with

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.distributions.point import Point
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, Model
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors.gaussian import GaussianHeads
-from lowerbound.posteriors.point import Point
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 
-class Between(nn.Module):
+class StackedNetworks(nn.Module):
     """The two networks between z_1 and, above it, the style and the label (M2 over M1's latents).
 
     Args:
@@ -67,7 +67,7 @@ class LabeledVariationalAutoencoder(Model):
         decoder: nn.Module,
         likelihood: Likelihood,
         inputs: Input | None = None,
-        between: Between | None = None,
+        between: StackedNetworks | None = None,
         *,
         label_dim: int,
         feature_dim: int = 0,

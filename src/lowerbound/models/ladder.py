@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.distributions.point import Point
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.networks.inputs import Input
-from lowerbound.networks.ladder import BottomUp, LadderShape, TopDown
+from lowerbound.networks.pictures.ladder import BottomUp, LadderShape, TopDown
 from lowerbound.posteriors.gaussian import GaussianHeads
-from lowerbound.posteriors.point import Point
 from lowerbound.trace import Batch, Choose, Continue, Emission, Given, Mean, Step, Trace
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn import Parameter
 
-from lowerbound.likelihoods.noisy import Noise, noisy
+from lowerbound.likelihoods.noisy import NoiseModel, noisy
 from lowerbound.models.base import DRAW, Model
 from lowerbound.trace import Batch, Choose, Trace
 
@@ -26,7 +26,7 @@ class NoisyModel(Model):
             (batch, *event); None: those rows.
     """
 
-    def __init__(self, clean: Model, noise: Noise, shown: Tensor | None = None) -> None:
+    def __init__(self, clean: Model, noise: NoiseModel, shown: Tensor | None = None) -> None:
         super().__init__()
         self.clean, self.noise, self.shown = clean, noise, shown
 

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import Parameter
 
+from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
-from lowerbound.reparameterization import diagonal_normal
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace
 
 
 @MODELS.register("pca")
-class ProbabilisticPCA(Model):
+class ProbabilisticPrincipalComponents(Model):
     r"""z ~ N(0, I), x | z ~ N(W z + mu, sigma^2 I), solved in closed form.
 
     .. math::
@@ -48,7 +48,7 @@ class ProbabilisticPCA(Model):
         self.register_buffer("variance", torch.ones((), dtype=torch.float64))
 
     @torch.no_grad()
-    def fit(self, x: Tensor, floor: float = 1e-8) -> ProbabilisticPCA:
+    def fit(self, x: Tensor, floor: float = 1e-8) -> ProbabilisticPrincipalComponents:
         """Set W, mu and sigma^2 to their maximum-likelihood values.
 
         Args:

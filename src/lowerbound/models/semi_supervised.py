@@ -11,7 +11,7 @@ from torch.distributions import OneHotCategorical
 
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
-from lowerbound.models.labeled import Between, LabeledVariationalAutoencoder
+from lowerbound.models.labeled import LabeledVariationalAutoencoder, StackedNetworks
 from lowerbound.networks.inputs import Input
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch
@@ -55,7 +55,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         decoder: nn.Module,
         likelihood: Likelihood,
         inputs: Input | None = None,
-        between: Between | None = None,
+        between: StackedNetworks | None = None,
         *,
         classes: int,
         feature_dim: int = 0,

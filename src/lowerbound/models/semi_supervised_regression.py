@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.distributions.point import Point
+from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
-from lowerbound.models.labeled import Between, LabeledVariationalAutoencoder
+from lowerbound.models.labeled import LabeledVariationalAutoencoder, StackedNetworks
 from lowerbound.networks.inputs import Input
-from lowerbound.posteriors.point import Point
 from lowerbound.priors import Prior
-from lowerbound.reparameterization import diagonal_normal
 from lowerbound.trace import Batch
 
 
@@ -39,7 +39,7 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
         decoder: nn.Module,
         likelihood: Likelihood,
         inputs: Input | None = None,
-        between: Between | None = None,
+        between: StackedNetworks | None = None,
         *,
         feature_dim: int = 0,
     ) -> None:

@@ -11,16 +11,22 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter, functional as F
 
+from lowerbound.distributions.point import Point
+from lowerbound.distributions.quantized import Quantized
+from lowerbound.distributions.rounded_logistic import RoundedLogistic
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
-from lowerbound.networks.block_transform import BlockTransform
-from lowerbound.networks.checkerboard import TURNS, Group, GroupContext, groups_of, places
-from lowerbound.networks.restoration import Restoration
-from lowerbound.networks.rounding import Recentering
-from lowerbound.posteriors.point import Point
-from lowerbound.posteriors.quantized import Quantized
-from lowerbound.priors.rounded_logistic import RoundedLogistic
+from lowerbound.networks.transform.block_transform import BlockTransform
+from lowerbound.networks.transform.checkerboard import (
+    TURNS,
+    CoefficientGroup,
+    GroupContext,
+    groups_of,
+    places,
+)
+from lowerbound.networks.transform.restoration import Restoration
+from lowerbound.networks.transform.rounding import Recentering
 from lowerbound.trace import Batch, Choose, Given, Mean, Step, Trace
 
 GREYS = 255.0
@@ -34,7 +40,7 @@ DISTORTION = 6.0  # nats per squared step: 1 / (2 / 12)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownCoefficients:
     """A pass so far.
 
     Attributes:
@@ -57,7 +63,9 @@ class Known:
     def __len__(self) -> int:
         return len(self.level)
 
-    def settled(self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic) -> Known:
+    def settled(
+        self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic
+    ) -> KnownCoefficients:
         """With the blocks ``at`` of the next group, or of the newest in its second turn."""
 
         def more(groups: tuple[Tensor, ...], new: Tensor) -> tuple[Tensor, ...]:
@@ -74,7 +82,7 @@ class Known:
             log_scales=more(self.log_scales, expected.log_scale),
         )
 
-    def repeated(self, times: int) -> Known:
+    def repeated(self, times: int) -> KnownCoefficients:
         """The same for each of several draws."""
 
         def again(x: Tensor) -> Tensor:
@@ -83,7 +91,7 @@ class Known:
         def all_again(groups: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             return tuple(map(again, groups))
 
-        return Known(
+        return KnownCoefficients(
             again(self.level),
             again(self.step),
             self.blocks,
@@ -205,17 +213,17 @@ class TransformCoder(Model):
         """Steps of a trace."""
         return TURNS * len(self.groups)
 
-    def begin(self, level: Tensor, size: Sequence[int]) -> Known:
+    def begin(self, level: Tensor, size: Sequence[int]) -> KnownCoefficients:
         """A pass over pictures (height, width) of which nothing is known yet."""
         level = level.to(self.steps.device)
-        return Known(level, self.steps[level][:, None, None, None], self._blocks(*size))
+        return KnownCoefficients(level, self.steps[level][:, None, None, None], self._blocks(*size))
 
-    def wanted(self, x: Tensor, known: Known) -> Tensor:
+    def wanted(self, x: Tensor, known: KnownCoefficients) -> Tensor:
         """Coefficients of rows in steps, not rounded, (rows, coefficients, *blocks)."""
         found: Tensor = self.transform(self.padded(x)) / known.step
         return found
 
-    def expected(self, known: Known, index: int) -> RoundedLogistic:
+    def expected(self, known: KnownCoefficients, index: int) -> RoundedLogistic:
         """p of the group and turn ``index``, (1, rows, group, blocks of the turn)."""
         number, turn = divmod(index, TURNS)
         group, context = self.groups[number], self.contexts[number]
@@ -241,34 +249,36 @@ class TransformCoder(Model):
         at = places(height, width, turn)
         return nearest_worth(wanted[:, slice(*self.groups[number])].flatten(2)[..., at], expected)
 
-    def settle(self, known: Known, index: int, z: Tensor, expected: RoundedLogistic) -> Known:
+    def settle(
+        self, known: KnownCoefficients, index: int, z: Tensor, expected: RoundedLogistic
+    ) -> KnownCoefficients:
         """With the numbers of a group and turn, (1 | samples, rows, group, blocks)."""
         turn = index % TURNS
         return known.settled(turn, places(*known.blocks, turn), z, expected)
 
-    def pictures(self, known: Known, size: Sequence[int]) -> Tensor:
+    def pictures(self, known: KnownCoefficients, size: Sequence[int]) -> Tensor:
         """What numbers say of pictures of a size, (rows, channels, *size), model units."""
         return self._restored(self._rough(known), known, size)
 
-    def _restored(self, rough: Tensor, known: Known, size: Sequence[int]) -> Tensor:
+    def _restored(self, rough: Tensor, known: KnownCoefficients, size: Sequence[int]) -> Tensor:
         """Pictures of a size, model units."""
         restored: Tensor = self.decoder(rough, known.step, self._log(known.level))
         return (restored[:, :, : size[0], : size[1]] + MIDDLE) / GREYS
 
-    def _rough(self, known: Known) -> Tensor:
+    def _rough(self, known: KnownCoefficients) -> Tensor:
         """The transform's pictures, grey values around zero."""
         parts = (known.values, known.locations, known.log_scales)
         values = self.recentering(*(torch.cat(part, 1) for part in parts))
         return self.transform.inverse(values * known.step)
 
-    def _grain(self, rough: Tensor, known: Known, x: Tensor) -> dict[str, Tensor]:
+    def _grain(self, rough: Tensor, known: KnownCoefficients, x: Tensor) -> dict[str, Tensor]:
         """What the decoder's grain is to learn from, (1, rows)."""
         told = (known.step, self._log(known.level))
         missing = self.decoder.missing(rough.detach(), *told, self.padded(x))
         return {"grain": -missing[None]}
 
     def _pass(
-        self, known: Known, choose: Choose, size: Sequence[int], x: Tensor | None = None
+        self, known: KnownCoefficients, choose: Choose, size: Sequence[int], x: Tensor | None = None
     ) -> Trace:
         steps: list[Step] = []
         rows, scale = len(known), known.step / (math.sqrt(12.0) * GREYS)
@@ -289,7 +299,7 @@ class TransformCoder(Model):
         penalties = self._grain(rough, known, x) if learns and x is not None else {}
         return Trace(tuple(steps), GaussianEmission(mean, scale[None]), penalties)
 
-    def _seen(self, known: Known, group: Group, scale: Tensor) -> Tensor:
+    def _seen(self, known: KnownCoefficients, group: CoefficientGroup, scale: Tensor) -> Tensor:
         """All coefficients up to a group's end, in units that its scale sets."""
         have = sum(part.shape[1] for part in known.values)
         empty = scale.new_zeros(len(known), group.stop - have, *known.blocks)

@@ -11,12 +11,12 @@ from torch.distributions import Distribution
 from torch.nn import Parameter
 
 from lowerbound.data.dataset import spread_rows
+from lowerbound.distributions.point import Point
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.models.code_map import CodebookPass, CodeMap
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors.codebook_use import CodebookUse
-from lowerbound.posteriors.point import Point
 from lowerbound.posteriors.quantizer import Quantizer
 from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED

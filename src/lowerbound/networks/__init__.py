@@ -2,11 +2,11 @@
 
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
-from lowerbound.networks.convolutional import Convolutional
-from lowerbound.networks.frames import Frames
 from lowerbound.networks.inputs import Columns, Input, Masked, Role
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
+from lowerbound.networks.pictures.convolutional import Convolutional
+from lowerbound.networks.signals.frames import Frames
 from lowerbound.networks.tabular import Tabular, TabularDecoder, TabularEncoder
 from lowerbound.networks.transformer import Transformer
 

@@ -18,7 +18,7 @@ from enum import Enum
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data.column import Column, Kind, is_atom
+from lowerbound.data.columns.column import Column, Kind, is_atom
 
 MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
 

@@ -8,7 +8,7 @@ r"""Networks that start as factor analysis: exact for every pattern of missing c
               └─ residual(z) ───────────────────────────────┴─> numbers owed to the likelihood
 
 Both residual networks end in zeros at the start, so the first update begins at the solution of
-:mod:`lowerbound.factor_analysis`, and training can only add to it.
+:mod:`lowerbound.classical.factor_analysis`, and training can only add to it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lowerbound.classical.factor_analysis import FactorAnalysis
+from lowerbound.classical.self_masked_factors import posterior_sites
+from lowerbound.classical.self_masking import SelfMasking
+from lowerbound.distributions.triangular import dim_of, inverse_factor, pack
 from lowerbound.errors import OptionError
-from lowerbound.factor_analysis import FactorAnalysis
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, beside
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.mlp import DenseNetwork, dense_layers
 from lowerbound.networks.sizes import hidden_widths
-from lowerbound.self_masked_factors import posterior_sites
-from lowerbound.self_masking import SelfMasking
-from lowerbound.triangular import dim_of, inverse_factor, pack
 
 ROUNDS = 5  # of expectation propagation; what they lack the residual network learns
 MAX_STRETCH = 3.0
@@ -107,11 +107,12 @@ class TabularEncoder(Encoder):
     .. math::
         \mu = m + L a, \quad L_q = L \operatorname{diag}(e^s), \quad s = 3 \tanh(h / 3)
 
-    with m and L L^T = A^{-1} exact (:class:`~lowerbound.factor_analysis.FactorAnalysis`), and a, h
-    from a perceptron of values, mask, m, embeddings and condition; packed by
-    :func:`lowerbound.triangular.pack`. Where cells are missing because of what they hold, m and L
-    are those of :mod:`lowerbound.self_masked_factors` instead, which are exact but for the shape of
-    the missing cells' terms.
+    with m and L L^T = A^{-1} exact
+    (:class:`~lowerbound.classical.factor_analysis.FactorAnalysis`), and a, h from a perceptron of
+    values, mask, m, embeddings and condition; packed by
+    :func:`lowerbound.distributions.triangular.pack`. Where cells are missing because of what they
+    hold, m and L are those of :mod:`lowerbound.classical.self_masked_factors` instead, which are
+    exact but for the shape of the missing cells' terms.
 
     Args:
         linear: F, how many of the features are values; as many more are their mask.

@@ -20,7 +20,7 @@ from lowerbound.networks.base import (
     check_condition,
 )
 from lowerbound.networks.initialization import QUIET, linear
-from lowerbound.networks.patches import Patches
+from lowerbound.networks.pictures.patches import Patches
 from lowerbound.networks.sizes import attention_heads, token_width
 
 

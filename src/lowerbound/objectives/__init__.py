@@ -4,7 +4,7 @@ from lowerbound.objectives.adversarial import Adversarial
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.factor import Factor
-from lowerbound.objectives.features import Features
+from lowerbound.objectives.features import FeatureMatching
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.objectives.semi_supervised import SemiSupervised
@@ -20,7 +20,7 @@ __all__ = [
     "BetaTotalCorrelation",
     "Bound",
     "Factor",
-    "Features",
+    "FeatureMatching",
     "ImportanceWeighted",
     "Objective",
     "SemiSupervised",

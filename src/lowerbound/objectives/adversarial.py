@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models import Imagines, Model, require
 from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
 from lowerbound.objectives.critic import WINDOW, Critic, WindowCritic, hidden_alike, seen_apart
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:

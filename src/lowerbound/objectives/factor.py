@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.critic import Critic, hidden_alike, seen_apart
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.reparameterization import seeded
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TURNS = 4
 
 
 @OBJECTIVES.register("features")
-class Features(ELBO):
+class FeatureMatching(ELBO):
     r"""-ELBO + w D s(x, E[x | z]): a feature-space ("perceptual") loss beside the bound.
 
     s compares, layer by layer, what a convolutional network sees of a row and of its

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch._compile import _disable_dynamo  # torch.compiler.disable imports the compiler at once
 from torch.distributions import Distribution
 
+from lowerbound.distributions.reparameterization import frozen
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, stacked_rates
 from lowerbound.objectives.elbo import refuse_biased_draws
-from lowerbound.reparameterization import frozen
 from lowerbound.trace import Batch, Draw, Trace
 
 Gradient = Literal["plain", "stl", "dreg"]

@@ -13,7 +13,7 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.label_graph import Spread, spread_labels
-from lowerbound.objectives.taught import ROWS, Known, Taught, surprise
+from lowerbound.objectives.mean_teacher import ROWS, KnownLabels, MeanTeacher, surprise
 from lowerbound.trace import Batch, Every, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 
 
 @OBJECTIVES.register("semi_supervised")
-class SemiSupervised(Taught):
+class SemiSupervised(MeanTeacher):
     r"""The bound of M2, each class marginalized exactly where it is unknown (Kingma et al. 2014):
 
     .. math::
@@ -115,7 +115,7 @@ class SemiSupervised(Taught):
         assert batch.label is not None
         assert batch.x is not None
         one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
-        trace = model(batch, Known(one_hot, self.choose))
+        trace = model(batch, KnownLabels(one_hot, self.choose))
         fit, rates = self.split(trace, batch)
         rates = torch.cat([surprise(trace, len(batch)).unsqueeze(0), rates[1:]])
         value = fit - rates.sum(0)

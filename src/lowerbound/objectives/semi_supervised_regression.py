@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lowerbound.divergence import closed_form_kl
+from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, SemiSupervisedRegression
 from lowerbound.objectives.base import OBJECTIVES, Bound
-from lowerbound.objectives.taught import Known, Taught, surprise
+from lowerbound.objectives.mean_teacher import KnownLabels, MeanTeacher, surprise
 from lowerbound.trace import Batch, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 
 
 @OBJECTIVES.register("semi_supervised_regression")
-class TaughtRegression(Taught):
+class TaughtRegression(MeanTeacher):
     r"""The bound of M2 with a measurement for a label, drawn from q(y | x) where it is unknown:
 
     .. math::
@@ -82,7 +82,7 @@ class TaughtRegression(Taught):
         if not isinstance(model, SemiSupervisedRegression):
             return super().forward(model, batch)
         known = None if batch.target is None else batch.target.unsqueeze(1)
-        bound = self.bound(model(batch, Known(known, self.choose)), batch)
+        bound = self.bound(model(batch, KnownLabels(known, self.choose)), batch)
         if not (self.share and self.training and self.labeled_label is not None):
             return bound
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data.log_mel import LogMel
+from lowerbound.data.audio.log_mel import LogMel
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal
 
+from lowerbound.distributions.reparameterization import base_normal
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.reparameterization import base_normal
 from lowerbound.trace import Batch, Step, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

@@ -1,13 +1,13 @@
 """q(z | x): the encoder's answer, a cloud and not a point."""
 
+from lowerbound.distributions.point import Point
+from lowerbound.distributions.quantized import Quantized
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.posteriors.finite_scalar import FiniteScalar
 from lowerbound.posteriors.flow import FlowPosterior
 from lowerbound.posteriors.full import FullGaussianPosterior
 from lowerbound.posteriors.gaussian import GaussianPosterior
 from lowerbound.posteriors.lookup_free import LookupFree
-from lowerbound.posteriors.point import Point
-from lowerbound.posteriors.quantized import Quantized
 from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 from lowerbound.posteriors.residual import residual_quantizer
 from lowerbound.posteriors.straight_through import GRADIENTS

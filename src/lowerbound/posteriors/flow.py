@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lowerbound.distributions.normalizing_flow import FlowDistribution, NormalizingFlow
 from lowerbound.errors import OptionError
-from lowerbound.normalizing_flow import FlowDistribution, NormalizingFlow
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.posteriors.gaussian import gaussian_heads
 

@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from lowerbound.distributions.triangular import count, unpack
 from lowerbound.posteriors.base import POSTERIORS, Posterior
-from lowerbound.triangular import count, unpack
 
 
 @POSTERIORS.register("full")
 class FullGaussianPosterior(Posterior):
     r"""q(z | x) = N(mu(x), L(x) L(x)^T), L lower triangular with a positive diagonal.
 
-    The encoder owes d + d (d + 1) / 2 numbers, laid out as in :mod:`lowerbound.triangular`, whose
-    ``pack`` is the inverse. It can be exact where latents are correlated given x: cells are
-    missing, or the decoder's columns are not orthogonal.
+    The encoder owes d + d (d + 1) / 2 numbers, laid out as in
+    :mod:`lowerbound.distributions.triangular`, whose ``pack`` is the inverse. It can be exact
+    where latents are correlated given x: cells are missing, or the decoder's columns are not
+    orthogonal.
 
     Source: Kingma & Welling 2019, section 2.5.1.
     """

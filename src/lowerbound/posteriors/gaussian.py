@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.posteriors.base import POSTERIORS, Posterior
-from lowerbound.reparameterization import diagonal_normal
 
 MAX_LOG_VARIANCE = 14.0
 

@@ -1,9 +1,9 @@
 """p(z): what a latent looks like before any data."""
 
+from lowerbound.distributions.gaussian_mixture import GaussianMixture
 from lowerbound.priors.base import PRIORS, Density, Encode, Prior
 from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.flow import FlowPrior
-from lowerbound.priors.gaussian_mixture import GaussianMixture
 from lowerbound.priors.mixture import MixturePrior
 from lowerbound.priors.standard_normal import StandardNormal
 from lowerbound.priors.vamp import VampPrior

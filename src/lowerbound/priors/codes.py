@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from lowerbound.distributions.reparameterization import Pushed
 from lowerbound.registry import Registry
-from lowerbound.reparameterization import Pushed
 
 DECAY = 0.99
 MIXED_IN = 0.01

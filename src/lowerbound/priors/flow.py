@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowerbound.normalizing_flow import FlowDistribution, Kind, NormalizingFlow
+from lowerbound.distributions.normalizing_flow import FlowDistribution, Kind, NormalizingFlow
 from lowerbound.priors.base import PRIORS, Encode, Prior
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.distributions.gaussian_mixture import GaussianMixture
 from lowerbound.errors import OptionError
 from lowerbound.priors.base import PRIORS, Encode, Prior
-from lowerbound.priors.gaussian_mixture import GaussianMixture
 
 START_SPREAD = 0.5  # standard deviation of the components' centers; the mixture as a whole has 1
 SCALE_FLOOR = 1e-2

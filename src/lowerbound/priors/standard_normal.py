@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
+from lowerbound.distributions.reparameterization import UnitNormal
 from lowerbound.priors.base import PRIORS, Encode, Prior
-from lowerbound.reparameterization import UnitNormal
 
 
 @PRIORS.register("standard_normal")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowerbound.distributions.gaussian_mixture import GaussianMixture
+from lowerbound.distributions.reparameterization import base_normal
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.priors.base import PRIORS, Encode, Prior
-from lowerbound.priors.gaussian_mixture import GaussianMixture
-from lowerbound.reparameterization import base_normal
 
 START_NOISE = 0.01
 

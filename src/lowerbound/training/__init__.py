@@ -1,16 +1,16 @@
 """The loop, the schedules and the checkpoints."""
 
-from lowerbound.training.history import History, Record
 from lowerbound.training.interruption import Interrupted
 from lowerbound.training.loop import train
-from lowerbound.training.options import TrainingOptions
-from lowerbound.training.progress import (
+from lowerbound.training.progress.history import History, Record
+from lowerbound.training.progress.reporter import (
     LineReporter,
     Progress,
-    Reporter,
     SilentReporter,
+    TrainingReporter,
     reporter_for,
 )
+from lowerbound.training.settings.options import TrainingOptions
 
 __all__ = [
     "History",
@@ -18,9 +18,9 @@ __all__ = [
     "LineReporter",
     "Progress",
     "Record",
-    "Reporter",
     "SilentReporter",
     "TrainingOptions",
+    "TrainingReporter",
     "reporter_for",
     "train",
 ]

@@ -16,7 +16,7 @@ from lowerbound.models import Model
 from lowerbound.objectives import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
-from lowerbound.training.options import TrainingOptions
+from lowerbound.training.settings.options import TrainingOptions
 
 _NUMBERS = count()
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.reparameterization import NoiseSource, seeded
 from lowerbound.models import Model
 from lowerbound.models.base import DRAW
 from lowerbound.objectives import Objective
 from lowerbound.objectives.importance_weighted import ReweightedDraw
-from lowerbound.reparameterization import Noise, seeded
 from lowerbound.trace import Batch, Choose, Draw
 from lowerbound.training.feed import Feed
 
@@ -126,7 +126,7 @@ def keyed_draws(model: Model, keys: Tensor) -> Iterator[None]:
         hook.remove()
 
 
-def with_noise(choose: Choose, noise: Noise) -> Choose:
+def with_noise(choose: Choose, noise: NoiseSource) -> Choose:
     """The same draws from another source; a choice that draws nothing stays as it is."""
     draws = choose.draw if isinstance(choose, ReweightedDraw) else choose
     return replace(draws, noise=noise) if isinstance(draws, Draw) else choose

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lowerbound.training.history import History
+from lowerbound.training.progress.history import History
 
 
 class Interrupted(KeyboardInterrupt):

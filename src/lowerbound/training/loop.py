@@ -11,21 +11,21 @@ from pathlib import Path
 import torch
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, TrainingError
 from lowerbound.models import Model
 from lowerbound.objectives import Objective
-from lowerbound.reparameterization import seeded
-from lowerbound.training.checkpoint import FOLDER, Checkpoint
-from lowerbound.training.history import History
-from lowerbound.training.identity import identity
+from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
+from lowerbound.training.checkpoints.identity import identity
+from lowerbound.training.checkpoints.randomness import stream_seed
+from lowerbound.training.checkpoints.saving import Keeper, Publish, plan_of, reason
 from lowerbound.training.interruption import Interrupted, listening
-from lowerbound.training.memory import kept_memory
-from lowerbound.training.options import TrainingOptions
-from lowerbound.training.plan import decide, sentence
-from lowerbound.training.progress import Reporter, SilentReporter
-from lowerbound.training.randomness import stream_seed
-from lowerbound.training.run import Run
-from lowerbound.training.saving import Keeper, Publish, plan_of, reason
+from lowerbound.training.progress.history import History
+from lowerbound.training.progress.reporter import SilentReporter, TrainingReporter
+from lowerbound.training.run import TrainingRun
+from lowerbound.training.settings.memory import kept_memory
+from lowerbound.training.settings.options import TrainingOptions
+from lowerbound.training.settings.plan import decide, sentence
 
 SECONDS_BETWEEN_REPORTS = 0.25
 MOST_SKIPPED_IN_A_ROW = 50
@@ -40,7 +40,7 @@ def train(
     validation: Dataset | None = None,
     folder: Path | None = None,
     resume: bool = False,
-    reporter: Reporter | None = None,
+    reporter: TrainingReporter | None = None,
     publish: Publish | None = None,
 ) -> History:
     """Train ``model`` in place; in the end it holds the weights to keep, in evaluation mode.
@@ -83,7 +83,7 @@ def train(
         objective.prepare(model, dataset)
         parts = (model, objective, dataset, validation, options)
         plan = decide(*parts) if checkpoint is None else plan_of(checkpoint)
-        run = Run(*parts, plan, reporter.message)
+        run = TrainingRun(*parts, plan, reporter.message)
         reporter.message(sentence(plan, options, len(dataset), len(validation or ())))
         if checkpoint is not None:
             run.restore(checkpoint)
@@ -93,7 +93,7 @@ def train(
         return run.history()
 
 
-def _go(run: Run, keeper: Keeper | None, reporter: Reporter) -> None:
+def _go(run: TrainingRun, keeper: Keeper | None, reporter: TrainingReporter) -> None:
     """Update until the budget is used up, patience runs out, or a signal comes."""
     run.begin()
     next_report = 0.0
@@ -118,7 +118,7 @@ def _go(run: Run, keeper: Keeper | None, reporter: Reporter) -> None:
         raise Interrupted(words, run.history())
 
 
-def _finished_before(model: Model, checkpoint: Checkpoint, reporter: Reporter) -> History:
+def _finished_before(model: Model, checkpoint: Checkpoint, reporter: TrainingReporter) -> History:
     """A run that was over already gives its weights and its history."""
     model.load_state_dict(checkpoint.part("model"))
     model.eval()
@@ -127,7 +127,7 @@ def _finished_before(model: Model, checkpoint: Checkpoint, reporter: Reporter) -
     return history
 
 
-def _interrupted(run: Run, keeper: Keeper | None) -> Interrupted:
+def _interrupted(run: TrainingRun, keeper: Keeper | None) -> Interrupted:
     """Save, give the model the weights to keep, and say how to go on."""
     at = f"training was interrupted at update {run.updates:,}"
     if keeper is None:
@@ -142,7 +142,7 @@ def _interrupted(run: Run, keeper: Keeper | None) -> Interrupted:
     return Interrupted(words, replace(run.history(), ended="interrupted"))
 
 
-def _hopeless(run: Run) -> TrainingError:
+def _hopeless(run: TrainingRun) -> TrainingError:
     return TrainingError(
         f"loss or gradient was not finite in the last {run.skipped_in_a_row} updates (up to update "
         f"{run.updates:,}, step size {run.learning_rate:.2g}): lower learning_rate, set "
@@ -152,7 +152,7 @@ def _hopeless(run: Run) -> TrainingError:
 
 
 @contextmanager
-def _shown(reporter: Reporter) -> Iterator[None]:
+def _shown(reporter: TrainingReporter) -> Iterator[None]:
     reporter.start()
     try:
         yield

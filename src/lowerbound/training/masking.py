@@ -12,7 +12,7 @@ import torch
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.trace import Batch
-from lowerbound.training.options import TrainingOptions
+from lowerbound.training.settings.options import TrainingOptions
 
 SHARE = 0.5
 """Of the visits to a row: at these, some of its cells are hidden."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowerbound.training.randomness import stream_seed
+from lowerbound.training.checkpoints.randomness import stream_seed
 
 
 class DataOrder:

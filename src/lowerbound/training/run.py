@@ -12,26 +12,26 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.models import Model
 from lowerbound.objectives import Bound, Objective
 from lowerbound.training.averaging import WeightAverage
-from lowerbound.training.best import Best
-from lowerbound.training.checkpoint import Checkpoint, joined
+from lowerbound.training.checkpoints.best import Best
+from lowerbound.training.checkpoints.checkpoint import Checkpoint, joined
+from lowerbound.training.checkpoints.randomness import generator, noise_state, set_noise_state
 from lowerbound.training.engine import Engine, Update
 from lowerbound.training.feed import Feed
 from lowerbound.training.held_out import HeldOut, evaluating
-from lowerbound.training.history import Ended, History, Record
 from lowerbound.training.masking import masking
-from lowerbound.training.meter import Meter
-from lowerbound.training.options import TrainingOptions
 from lowerbound.training.order import DataOrder
-from lowerbound.training.plan import Plan
-from lowerbound.training.progress import Progress
-from lowerbound.training.randomness import generator, noise_state, set_noise_state
-from lowerbound.training.schedule import Schedule
-from lowerbound.training.units import own_units
+from lowerbound.training.progress.history import Ended, History, Record
+from lowerbound.training.progress.meter import Meter
+from lowerbound.training.progress.reporter import Progress
+from lowerbound.training.settings.options import TrainingOptions
+from lowerbound.training.settings.plan import TrainingPlan
+from lowerbound.training.settings.schedule import Schedule
+from lowerbound.training.settings.units import own_units
 
 FEWEST_VALIDATION_ROWS = 256
 
 
-class Run:
+class TrainingRun:
     """Model, optimizer, averages, data order and records, moved one update at a time.
 
     Args:
@@ -57,7 +57,7 @@ class Run:
         dataset: Dataset,
         validation: Dataset | None,
         options: TrainingOptions,
-        plan: Plan,
+        plan: TrainingPlan,
         say: Callable[[str], None],
     ) -> None:
         update = Update(model, objective)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.data.column import ATOM, HIGHEST, LOWEST, Column, is_atom
+from lowerbound.data.columns.column import ATOM, HIGHEST, LOWEST, Column, is_atom
 from lowerbound.likelihoods.columns.continuous import ColumnScale
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.columns.group import (
     ColumnGroup,
     DiscreteEmission,

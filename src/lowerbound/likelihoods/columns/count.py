@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Gamma
 from torch.nn import functional as F
 
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.columns.group import ColumnGroup, whole_numbers
 from lowerbound.trace import Emission, masked_terms

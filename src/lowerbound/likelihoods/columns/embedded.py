@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.columns.categorical import (
     CategoricalColumnsEmission,
     log_frequencies,

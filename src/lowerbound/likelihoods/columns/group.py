@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import Likelihood
 from lowerbound.trace import Emission

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.columns.atom import AtomColumns
 from lowerbound.likelihoods.columns.binary import BinaryColumns

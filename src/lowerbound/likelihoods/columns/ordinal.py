@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data.column import Column
+from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.columns.cut_points import CutPoints
 from lowerbound.likelihoods.columns.group import (

@@ -1,0 +1,1 @@
+"""Odd rows found and explained."""

@@ -1,0 +1,180 @@
+r"""Find the rows that a fitted model takes for odd, say how odd, and say why.
+
+.. math::
+    s(x) = \sum_c -\log p_c, \qquad
+    p(x) = \frac{1 + \#\{i : s_i \ge s(x)\}}{n + 1}, \qquad
+    \text{an anomaly where } p(x) \le \alpha
+
+s_i of n normal rows that nothing was fitted on, so that a share alpha of normal rows is called an
+anomaly, whatever the model.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lowerbound.applications.anomaly.labels import KnownAnomalies
+from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
+from lowerbound.applications.anomaly.report import DetectReport, Verdict
+from lowerbound.applications.anomaly.row_judge import RowScorer, Tally
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.columnar_files import check_suffix, columnar
+from lowerbound.applications.io.requested_rows import asked
+from lowerbound.applications.io.sources import open_data
+from lowerbound.config import option
+from lowerbound.data import Dataset
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.anomaly.conformal import check_rate, rows_needed
+
+Array = np.ndarray[Any, Any]
+
+ALPHA = 0.01  # unless the person or the number of calibration rows says otherwise
+
+
+@dataclass(frozen=True)
+class DetectRequest:
+    """Which of these rows are odd?"""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        "", "scores of every row, .csv, .parquet or .json", short="-o", metavar="OUT"
+    )
+    calibrate: str = option(
+        "",
+        "normal rows that the model was not fitted on (default: those set aside when it was)",
+        metavar="ROWS",
+    )
+    alpha: float | None = option(
+        None,
+        "share of normal rows that may be called anomalies (default: 0.01, or the least there)",
+    )
+    score: Literal["combined", "bound", "reconstruction", "latent"] = option(
+        "combined", "what makes a row odd"
+    )
+    explain: int = option(5, "the oddest rows, with their most surprising features")
+    label: str = option("", "a table's column that says which rows are anomalies", metavar="COLUMN")
+    normal: str = option(
+        "", "the label of normal rows (default: 0, or the most common one)", metavar="VALUE"
+    )
+    window: int = option(
+        0, "rows are points in time: score windows of so many (default: as the model was fitted)"
+    )
+    reduce: Literal["mean", "max"] = option("mean", "of a point's windows, the point's score")
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    seed: int = option(0, "of the draws")
+
+
+def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> DetectReport:
+    """Score every row, judge it by rows that nothing was fitted on, and explain the oddest.
+
+    Raises:
+        DataError: the data is not of the kind that the model was fitted on, or there are too few
+            normal rows for so low a rate.
+        UnsupportedError: the score is the bound of a model that has none.
+        OptionError: an output of unknown format, or a rate that is none.
+    """
+    _check(request)
+    windows = _windows(request, fitted)
+    chunks = asked(
+        request.data,
+        fitted,
+        column=request.label,
+        windows=windows,
+        on_error=request.on_error,
+    )
+    first = next(chunks)  # what is wrong with the data is said before any work
+    reporter.say("learning what normal rows score")
+    given = _calibrating(request, fitted, windows)
+    normal = normal_of(fitted, request.model, given, request.score, request.seed)
+    normal.reference.check(request.score)
+    path = Path(request.output)
+    judge = RowScorer(
+        fitted,
+        normal,
+        _verdict_of(request, normal),
+        score=request.score,
+        reduce=request.reduce,
+        explain=max(request.explain, 0),
+        seed=request.seed,
+        beside=path if request.output else None,
+    )
+    tally = Tally(KnownAnomalies(request.label, request.normal))
+    with columnar(path) if request.output else nullcontext() as file:
+        for rows in chain([first], chunks):
+            judged = judge.judged(rows, reporter)
+            tally.add(rows, judged, judge.explained(rows, judged, tally.oddest))
+            if file is not None:
+                file.add(judge.columns(rows, judged))
+    return DetectReport(
+        model=request.model,
+        data=request.data,
+        rows=tally.rows,
+        score=request.score,
+        verdict=judge.verdict,
+        found=None if judge.verdict is None else tally.found,
+        oddest=tuple(tally.oddest),
+        ranking=tally.ranking(),
+        normal=normal.told,
+        files=(request.output, *tally.files) if request.output else (),
+    )
+
+
+def _check(request: DetectRequest) -> None:
+    if request.alpha is not None:
+        check_rate(request.alpha)
+    if request.output:
+        check_suffix(Path(request.output))
+
+
+def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
+    """Windows as they were asked for, one beginning at every point; None: as the model was fitted.
+
+    Raises:
+        OptionError: it was fitted on windows of another length.
+    """
+    fitted_on = fitted.schema.windows
+    if fitted_on is not None and request.window not in (0, fitted_on.length):
+        raise OptionError(
+            f"the model was fitted on windows of {fitted_on.length} points, not {request.window}: "
+            "leave --window out"
+        )
+    return Windows(request.window) if request.window else None
+
+
+def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None) -> Dataset | None:
+    """The normal rows that the person gives, all of them; None where there are none."""
+    if not request.calibrate:
+        return None
+    if windows is None and fitted.schema.windows is None:
+        return open_data(request.calibrate, fitted, on_error=request.on_error)
+    (rows,) = asked(request.calibrate, fitted, windows=windows)
+    return rows.rows
+
+
+def _verdict_of(request: DetectRequest, normal: Normal) -> Verdict | None:
+    """Where the line is drawn; None without rows to draw it by.
+
+    Raises:
+        DataError: a rate was asked for that the calibration rows are too few for.
+    """
+    if normal.calibration is None:
+        if request.alpha is not None:
+            raise DataError(
+                f"--alpha {request.alpha:g} takes at least {rows_needed(request.alpha):,} normal "
+                "rows that nothing was fitted on, and there are none: give them with --calibrate"
+            )
+        return None
+    least = 1 / (len(normal.calibration) + 1)
+    alpha = max(ALPHA, least) if request.alpha is None else request.alpha
+    threshold = normal.calibration.threshold(alpha)
+    return Verdict(alpha, threshold, len(normal.calibration), normal.calibration.band(alpha))

@@ -1,0 +1,105 @@
+"""What a detector knows beside its model, as one safetensors file in the model folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from lowerbound import durable
+from lowerbound.errors import ModelFolderError
+from lowerbound.inference.anomaly.conformal import ConformalCalibration
+from lowerbound.inference.anomaly.explanation import Shares
+from lowerbound.inference.anomaly.scores import Reference
+from lowerbound.inference.anomaly.tails import UpperTail
+
+NAME = "detector.safetensors"
+FORMAT = 1
+Array = np.ndarray[Any, Any]
+
+_OF_TAIL = ("values", "surprise")
+_OF_REFERENCE = ("places", "shift", "scale", "directions")
+
+
+@dataclass(frozen=True)
+class DetectorState:
+    """All that scoring, judging and explaining a row takes, beside the model.
+
+    Attributes:
+        reference: what normal rows score and where they lie.
+        calibration: scores that the threshold is taken from.
+        usual: the average shares of a row.
+        offset: minus the threshold.
+    """
+
+    reference: Reference
+    calibration: ConformalCalibration
+    usual: Shares
+    offset: float
+
+
+def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any]) -> None:
+    """Write the file into a model folder, whole or not at all."""
+    reference = state.reference
+    arrays = {name: getattr(reference, name) for name in _OF_REFERENCE}
+    arrays |= {"calibration": state.calibration.scores}
+    arrays |= {"usual": state.usual.features.numpy(), "usual_rate": state.usual.rate.numpy()}
+    numbers = {}
+    for name, tail in reference.tails.items():
+        arrays |= {f"{name}.{field}": getattr(tail, field) for field in _OF_TAIL}
+        numbers[name] = [tail.center, tail.spread, tail.excess]
+    said = {
+        "format": FORMAT,
+        "offset": state.offset,
+        "neighbors": reference.neighbors,
+        "combined": reference.combined,
+        "tails": numbers,
+        "parameters": dict(parameters),
+    }
+    whole = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
+    with durable.replacing(folder / NAME) as place:
+        place.write_bytes(save(whole, metadata={"detector": json.dumps(said)}))
+
+
+def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
+    """What ``write_state`` wrote: the state, and the detector's parameters.
+
+    Raises:
+        ModelFolderError: there is no such file, or it cannot be read.
+    """
+    path = folder / NAME
+    if not path.exists():
+        raise ModelFolderError(
+            f"{folder} holds a model and no detector: use VAE.load, or lowerbound detect, which "
+            "takes any model"
+        )
+    try:
+        with safe_open(path, framework="np") as file:
+            said = json.loads(file.metadata()["detector"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _state(said, arrays), said["parameters"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelFolderError(
+            f"{path} is damaged, or was written by another version: {error}; fit the detector again"
+        ) from error
+
+
+def _state(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> DetectorState:
+    tails = {
+        name: UpperTail(arrays[f"{name}.values"], arrays[f"{name}.surprise"], *numbers)
+        for name, numbers in said["tails"].items()
+    }
+    fields = {name: arrays[name] for name in _OF_REFERENCE}
+    combined = tuple(said["combined"])
+    reference = Reference(tails=tails, neighbors=said["neighbors"], combined=combined, **fields)
+    usual = Shares(torch.from_numpy(arrays["usual"]), torch.from_numpy(arrays["usual_rate"]))
+    return DetectorState(
+        reference, ConformalCalibration(arrays["calibration"]), usual, said["offset"]
+    )

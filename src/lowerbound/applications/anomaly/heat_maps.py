@@ -1,0 +1,55 @@
+"""Odd pictures beside what the model makes of them, and where they are odd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.grids import grid
+from lowerbound.applications.io.rows import eight_bit
+
+Array = np.ndarray[Any, Any]
+
+COLORS = "magma"
+LEAST_SIDE = 112  # pixels: smaller pictures are enlarged
+
+
+def write_heat_maps(
+    path: Path, pictures: Tensor, rebuilt: Tensor, nats: Tensor, names: Sequence[str]
+) -> tuple[str, ...]:
+    """One sheet, a line for each picture: the picture, its reconstruction, its nats in excess.
+
+    Args:
+        path: of a .png.
+        pictures, rebuilt: (rows, C, H, W) in [0, 1].
+        nats: (rows, H, W) in excess of what is usual; one scale for all of them.
+        names: a word for each line.
+    """
+    lines = list(
+        zip(_colored(eight_bit(pictures)), _colored(eight_bit(rebuilt)), heat(nats), strict=True)
+    )
+    sheet = grid(lines, ("picture", "rebuilt", "odd"), names, least_side=LEAST_SIDE)
+    with replacing(path) as place:
+        sheet.save(place, format="PNG")
+    return (str(path),)
+
+
+def heat(nats: Tensor) -> Array:
+    """(rows, H, W) as colors, (rows, H, W, 3) uint8: dark is usual, bright is the oddest of all."""
+    from matplotlib import colormaps
+
+    highest = float(torch.quantile(nats.flatten().double(), 0.999).clamp_min(1e-12))
+    share = (nats.double() / highest).clamp(0, 1).numpy()
+    colors: Array = np.rint(colormaps[COLORS](share)[..., :3] * 255).astype(np.uint8)
+    return colors
+
+
+def _colored(pictures: Array) -> Array:
+    """(rows, H, W, C) as RGB, so that lines of a sheet are of one kind."""
+    return pictures[..., :3] if pictures.shape[-1] >= 3 else pictures[..., :1].repeat(3, -1)

@@ -1,0 +1,131 @@
+"""Which rows a person knows to be anomalies, and how well scores rank them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError, unknown
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well scores rank known anomalies.
+
+    Attributes:
+        anomalies: how many there are.
+        auroc: chance that an anomaly scores above a normal row; 0.5 is none.
+        average_precision: precision averaged over the anomalies; by chance their share.
+    """
+
+    anomalies: int
+    auroc: float
+    average_precision: float
+
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"{self.anomalies:,} known anomalies: AUROC {self.auroc:.4f}, average precision "
+            f"{self.average_precision:.4f}"
+        )
+
+
+class KnownAnomalies:
+    """What a person knows of rows, taken in chunk by chunk: a label of each and no row.
+
+    Args:
+        column: whose values are given; "": the rows' own classes are meant.
+        normal: the label of normal rows; "": 0 where that is one, else the most common one.
+    """
+
+    def __init__(self, column: str, normal: str) -> None:
+        self.column, self.normal = column, normal
+        self._index: dict[str, int] = {}
+        self._codes: list[Array] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is known."""
+        return bool(self.column or self.normal)
+
+    def add(self, values: Any, rows: Dataset) -> None:
+        """Take in the column's values, a pandas series, or the classes of some rows.
+
+        Raises:
+            DataError: the rows have no classes.
+            OptionError: none of them is called like the normal one.
+        """
+        if self.column:
+            said = values.map(_name).to_numpy().astype(str)
+            names, places = np.unique(said, return_inverse=True)
+        else:
+            anomalies = truth_of_classes(rows, self.normal)
+            names, places = np.array([self.normal, ""]), anomalies.astype(int)
+        codes = [self._index.setdefault(str(name), len(self._index)) for name in names]
+        self._codes.append(np.array(codes, dtype=np.int32)[places])
+
+    def anomalies(self) -> Array:
+        """Which of all rows are anomalies, (rows,).
+
+        Raises:
+            DataError: the column has one value only.
+            OptionError: none of its values is called like the normal one.
+        """
+        codes = np.concatenate(self._codes)
+        names = list(self._index)
+        if self.column and len(names) < 2:
+            raise DataError(
+                f"column {self.column!r} has one value only, so it tells no anomalies apart"
+            )
+        if self.column and self.normal and self.normal not in names:
+            raise unknown(f"value of column {self.column!r}:", self.normal, names)
+        counts = np.bincount(codes, minlength=len(names))
+        common = min(names, key=lambda name: (-counts[self._index[name]], name))
+        usual = self.normal or ("0" if "0" in names else common)
+        return np.asarray(codes != self._index[usual])
+
+
+def truth_of_classes(rows: Dataset, normal: str) -> Array:
+    """True where a row's own class is another than ``normal``, (rows,).
+
+    Raises:
+        DataError: the rows have no classes.
+        OptionError: none of them is called so.
+    """
+    if rows.label is None:
+        raise DataError("these rows have no classes: say which column has them with --label")
+    names = rows.schema.class_names
+    if normal not in names:
+        raise unknown("class", normal, names)
+    return np.asarray((rows.label != names.index(normal)).numpy())
+
+
+def ranking_of(truth: Array, scores: Array) -> Ranking:
+    """How well ``scores`` rank ``truth``.
+
+    Raises:
+        DataError: their numbers differ, or all rows are of one kind.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    if len(truth) != len(scores):
+        raise DataError(f"{len(truth):,} labels for {len(scores):,} rows")
+    if truth.all() or not truth.any():
+        raise DataError("all rows are of one kind, so there is nothing to rank: leave --label out")
+    return Ranking(
+        int(truth.sum()),
+        float(roc_auc_score(truth, scores)),
+        float(average_precision_score(truth, scores)),
+    )
+
+
+def _name(value: Any) -> str:
+    """Numbers that are whole without a fraction, booleans as 0 and 1, so that 0.0 is 0."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,154 @@
+"""What a fitted model is told of normal rows before it judges others.
+
+Three sources, the first that is there: rows that the person gives, what a detector kept beside its
+model, and the rows that were fitted on, with those that were set aside then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowerbound.applications.anomaly.detector_file import NAME, read_state
+from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io.sources import apart, is_there, open_untold, told
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError
+from lowerbound.fitting import Fitted, held_out
+from lowerbound.inference.anomaly.conformal import ConformalCalibration
+from lowerbound.inference.anomaly.explanation import Shares, shares
+from lowerbound.inference.anomaly.scores import (
+    MOST_REFERENCES,
+    SAMPLES,
+    Reference,
+    combination,
+    look,
+)
+from lowerbound.models import Model
+from lowerbound.training import TrainingOptions
+
+FEWEST_FRESH = 20  # rows held out for early stopping that say where the tails of scores begin
+USUAL_ROWS = 1_000  # that say what is usual of a feature
+
+
+@dataclass(frozen=True)
+class Normal:
+    """What normal rows look like to a model.
+
+    Attributes:
+        reference: what they score and where they lie.
+        calibration: scores of rows that nothing was fitted on; None where there are none.
+        usual: the average shares of a row.
+        told: where that is from, in words.
+    """
+
+    reference: Reference
+    calibration: ConformalCalibration | None
+    usual: Shares
+    told: str
+
+
+@dataclass(frozen=True)
+class NormalRows:
+    """Rows that are taken for normal.
+
+    Attributes:
+        seen: to compare with.
+        fresh: that the model was not trained on, for the tails of scores; None: those of ``seen``.
+        apart: that nothing was fitted or chosen on, for p-values; None where there are none.
+        told: where they are from, in words.
+    """
+
+    seen: Dataset
+    fresh: Dataset | None
+    apart: Dataset | None
+    told: str
+
+
+def normal_of(
+    fitted: Fitted, folder: str, given: Dataset | None, kind: str, seed: int = 0
+) -> Normal:
+    """What normal rows look like to a fitted model.
+
+    Args:
+        fitted: the model.
+        folder: its folder, which may hold a detector, and says what was fitted on.
+        given: normal rows that the model was not fitted on, from the person.
+        kind: of the score that is calibrated.
+        seed: of the draws.
+
+    Raises:
+        DataError: no normal rows are known; the message says how to give some.
+    """
+    if given is None and (Path(folder) / NAME).exists():
+        state, parameters = read_state(Path(folder))
+        same = parameters["criterion"] == kind
+        calibration = state.calibration if same else None
+        return Normal(state.reference, calibration, state.usual, "the detector's own rows")
+    rows = _rows(fitted, folder, given, seed)
+    seen = look(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
+    fresh = None if rows.fresh is None else look(fitted.model, rows.fresh, seed=seed)
+    reference = Reference.of(seen, fresh, combined=combination(rows.seen))
+    calibration = None
+    if rows.apart is not None:
+        scores = reference.scores(look(fitted.model, rows.apart, seed=seed), kind)
+        calibration = ConformalCalibration.of(scores)
+    usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
+    return Normal(reference, calibration, usual, rows.told)
+
+
+def seen_and_fresh(fitted_on: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
+    """The rows that a fit trained on, and those that it held out; None where those are too few.
+
+    Args:
+        fitted_on: the very rows of the fit: the same split is made again.
+        options: of its training.
+    """
+    seen, fresh = held_out(fitted_on, options)
+    if fresh is None or len(fresh) < FEWEST_FRESH:
+        return fitted_on, None
+    return seen, fresh
+
+
+def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:
+    """What each feature costs on average, from some of the rows."""
+    return shares(model, rows.thinned(USUAL_ROWS), samples=samples, seed=seed).mean()
+
+
+def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> NormalRows:
+    known = fitted_on(fitted, folder)
+    if given is None:
+        if known is None:
+            raise DataError(
+                f"the rows that {folder} was fitted on have moved, or no fit of yours on this "
+                "machine recorded them: give normal rows that it was not fitted on with --calibrate"
+            )
+        return known
+    if known is None:
+        if len(given) < 4:
+            raise DataError(f"--calibrate has {len(given)} rows, and it takes at least 4")
+        seen, calibrating = given.split(0.5, seed)
+        where = f"{len(given):,} rows of --calibrate, half to compare with"
+        return NormalRows(seen, None, calibrating, where)
+    return NormalRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
+
+
+def fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
+    """The rows that the model in a folder was fitted on, and those set aside.
+
+    None where they have moved, or where no fit of this user on this machine recorded them: a
+    folder from elsewhere does not say which data is opened.
+
+    Raises:
+        DataError: they are there and cannot be read, or are other data by now.
+    """
+    request = home.recorded(Path(folder))
+    if request is None or not is_there(request["data"]):
+        return None
+    source, on_error = request["data"], request["reading"]["on_error"]
+    options = fitted.options.training
+    dataset = open_untold(source, fitted, on_error)
+    parts = apart(source, dataset, request["test"], options.seed, on_error)
+    seen, fresh = seen_and_fresh(told(parts.training, fitted), options)
+    aside = None if parts.test is None else told(parts.test, fitted)
+    return NormalRows(seen, fresh, aside, parts.protocol)

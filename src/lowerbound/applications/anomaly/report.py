@@ -1,0 +1,104 @@
+"""What came of looking for odd rows: the verdict, the oddest rows, and how well they are ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lowerbound.applications.anomaly.labels import Ranking
+from lowerbound.applications.base import Report
+
+
+@dataclass(frozen=True)
+class Odd:
+    """One of the oddest rows.
+
+    Attributes:
+        row: its number from 0, or its name.
+        score: higher is odder.
+        p_value: None where nothing was calibrated.
+        features: nats above the usual, the most surprising first; "rate" is what the code costs.
+        values: what the row has there, in its own units.
+    """
+
+    row: str
+    score: float
+    p_value: float | None
+    features: Mapping[str, float]
+    values: Mapping[str, Any]
+
+    def text(self) -> str:
+        rarity = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+        words = [
+            f"{name}{f' = {self.values[name]}' if name in self.values else ''} ({nats:+.1f} nats)"
+            for name, nats in self.features.items()
+        ]
+        return f"row {self.row}: score {self.score:.2f}{rarity}: {', '.join(words)}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where the line between normal and odd is drawn.
+
+    Attributes:
+        alpha: share of normal rows that may lie above it.
+        threshold: the score above which a row is an anomaly.
+        rows: calibration rows that it is from.
+        band: between which the share of normal rows above it lies with probability 0.95.
+    """
+
+    alpha: float
+    threshold: float
+    rows: int
+    band: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class DetectReport(Report):
+    """Rows were scored.
+
+    Attributes:
+        model, data: what was asked about.
+        rows: how many were scored.
+        score: which.
+        verdict: where the line is drawn; None without rows that nothing was fitted on.
+        found: anomalies; None without a verdict.
+        oddest: the oddest rows, explained.
+        ranking: how well the scores rank known anomalies; None where none are known.
+        normal: where normal rows were taken from.
+        files: what was written.
+    """
+
+    model: str
+    data: str
+    rows: int
+    score: str
+    verdict: Verdict | None
+    found: int | None
+    oddest: tuple[Odd, ...]
+    ranking: Ranking | None
+    normal: str
+    files: tuple[str, ...]
+
+    def text(self) -> str:
+        lines = [self._verdict()]
+        lines += [] if self.ranking is None else [self.ranking.text()]
+        lines += [f"  {odd.text()}" for odd in self.oddest]
+        lines += [f"wrote {file}" for file in self.files]
+        return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        line = self.verdict
+        if line is None or self.found is None:
+            return (
+                f"{self.rows:,} rows scored by {self.score}, compared with {self.normal}; no "
+                "p-values without normal rows that nothing was fitted on: give some with "
+                "--calibrate"
+            )
+        low, high = line.band
+        return (
+            f"{self.found:,} of {self.rows:,} rows are anomalies by {self.score}: score above "
+            f"{line.threshold:.4g}, which {line.alpha:.2g} of normal rows reach ({low:.2%} to "
+            f"{high:.2%}, by {line.rows:,} calibration rows; {self.normal})"
+        )

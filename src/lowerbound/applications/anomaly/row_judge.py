@@ -1,0 +1,182 @@
+"""Rows judged chunk by chunk: scores, p-values, and why the oddest of all are odd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowerbound.applications.anomaly.heat_maps import write_heat_maps
+from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
+from lowerbound.applications.anomaly.normal_rows import Normal
+from lowerbound.applications.anomaly.report import Odd, Verdict
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.io.features import feature_names, feature_values
+from lowerbound.applications.io.requested_rows import Asked
+from lowerbound.data.sequences.windows import Reduction
+from lowerbound.fitting import Fitted
+from lowerbound.inference.anomaly.explanation import Shares, shares
+from lowerbound.inference.anomaly.scores import RawScores, look
+
+Array = np.ndarray[Any, Any]
+
+RATE = "rate"
+NAMED = 3  # features that are named of a row
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredRows:
+    """What is said of some rows.
+
+    Attributes:
+        looks, components: of the rows, or windows.
+        scores, p_values, alarms: of the rows, or points; p-values where they are known.
+    """
+
+    looks: RawScores
+    components: Mapping[str, Array]
+    scores: Array
+    p_values: Array | None
+    alarms: Array
+
+
+@dataclass(frozen=True, eq=False)
+class RowScorer:
+    """All that scoring and explaining a row takes.
+
+    Attributes:
+        fitted: the model.
+        normal: what normal rows look like to it.
+        verdict: where the line is drawn; None where nobody knows.
+        score: which makes a row odd.
+        reduce: scores of windows to those of their points.
+        explain: how many of the oddest rows are explained.
+        seed: of the draws.
+        beside: the file of scores, beside which pictures are written; None: nothing is written.
+    """
+
+    fitted: Fitted
+    normal: Normal
+    verdict: Verdict | None
+    score: str
+    reduce: Reduction
+    explain: int
+    seed: int
+    beside: Path | None
+
+    def judged(self, asked: Asked, reporter: Reporter) -> ScoredRows:
+        """Score some rows."""
+
+        def progress(done: int, rows: int) -> None:
+            reporter.advance("scoring", asked.first + done * asked.points // rows, asked.total)
+
+        looks = look(self.fitted.model, asked.rows, seed=self.seed, progress=progress)
+        components = self.normal.reference.components(looks)
+        scores = asked.of_points(components[self.score], self.reduce)
+        threshold = np.inf if self.verdict is None else self.verdict.threshold
+        return ScoredRows(looks, components, scores, self._p_values(scores), scores > threshold)
+
+    def columns(self, asked: Asked, judged: ScoredRows) -> dict[str, Array]:
+        """Columns of the file of scores: one value per row or point, in the order of the data."""
+        named: dict[str, Any] = {"row": asked.names, "score": judged.scores}
+        if judged.p_values is not None:
+            named |= {"p_value": judged.p_values, "anomaly": judged.alarms.astype(int)}
+        for name, values in judged.components.items():
+            named[name] = asked.of_points(values, self.reduce)
+        return named
+
+    def explained(self, asked: Asked, judged: ScoredRows, known: Sequence[Odd]) -> Explained:
+        """The oddest of these rows and of those known so far, and why; pictures are drawn."""
+        most = self.explain
+        scores = judged.components[self.score]
+        index = np.argsort(-scores, kind="stable")[:most]
+        if len(known) == most and most:
+            index = index[scores[index] > known[-1].score]
+        if not len(index):
+            return Explained(list(known))
+        chosen = asked.rows.subset(index.copy())
+        excess = shares(self.fitted.model, chosen, seed=self.seed).above(self.normal.usual)
+        names, values = feature_names(chosen), feature_values(chosen)
+        p_values = self._p_values(scores[index])
+        odd = [
+            Odd(
+                row=asked.name(int(row)),
+                score=float(scores[row]),
+                p_value=None if p_values is None else float(p_values[place]),
+                **_most_surprising(names, values, excess, place),
+            )
+            for place, row in enumerate(index)
+        ]
+        oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
+        return Explained(oddest, self._pictures(asked, judged, index, excess))
+
+    def _p_values(self, scores: Array) -> Array | None:
+        calibration = self.normal.calibration
+        return None if calibration is None else calibration.p_values(scores)
+
+    def _pictures(
+        self, asked: Asked, judged: ScoredRows, index: Array, excess: Shares
+    ) -> tuple[str, ...]:
+        """The oddest pictures with their heat maps, beside the scores."""
+        schema = asked.rows.schema
+        if schema.kind != "images" or self.beside is None:
+            return ()
+        pictures = asked.rows.batch(torch.from_numpy(index.copy())).filled
+        rebuilt = torch.from_numpy(judged.looks.place[index]).reshape(pictures.shape)
+        names = [asked.name(int(row)) for row in index]
+        sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")
+        return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The oddest rows so far, the oddest first, and the pictures of them that were written."""
+
+    oddest: list[Odd]
+    files: tuple[str, ...] = ()
+
+
+class Tally:
+    """What is kept of rows that have gone by."""
+
+    def __init__(self, known: KnownAnomalies) -> None:
+        self.rows, self.found = 0, 0
+        self.oddest: list[Odd] = []
+        self.files: tuple[str, ...] = ()
+        self._known = known
+        self._scores: list[Array] = []
+
+    def add(self, asked: Asked, judged: ScoredRows, explained: Explained) -> None:
+        self.rows += asked.points
+        self.found += int(judged.alarms.sum())
+        self.oddest = explained.oddest
+        self.files += explained.files
+        if self._known.wanted:
+            self._known.add(asked.apart, asked.rows)
+            self._scores.append(judged.scores)
+
+    def ranking(self) -> Ranking | None:
+        """How well the scores rank the anomalies that the person knows of."""
+        if not self._known.wanted:
+            return None
+        return ranking_of(self._known.anomalies(), np.concatenate(self._scores))
+
+
+def _most_surprising(
+    names: Sequence[str], values: Mapping[str, Sequence[Any]], excess: Shares, place: int
+) -> dict[str, Any]:
+    """The features that cost most above the usual, the code among them."""
+    each = excess.features[place].flatten().tolist()
+    if len(each) != len(names):  # one number for all the colors of a pixel
+        names = [f"value {number}" for number in range(len(each))]
+    nats = {**dict(zip(names, each, strict=True)), RATE: float(excess.rate[place])}
+    first = sorted(nats, key=lambda name: -nats[name])[:NAMED]
+    first = [name for name in first if nats[name] > 0] or first[:1]
+    return {
+        "features": {name: nats[name] for name in first},
+        "values": {name: str(values[name][place]) for name in first if name in values},
+    }

@@ -1,0 +1,1 @@
+"""Rows, pictures and sound as small files."""

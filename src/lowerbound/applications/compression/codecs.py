@@ -1,0 +1,200 @@
+"""A fitted model's codecs: the model in whole numbers, kept in its folder for as long as files may
+need it.
+
+::
+
+    MODEL/codecs/1f0c…9a.safetensors     named by its hash, which files of data carry
+
+A model that is fitted again gets another codec beside the old one, so that what was compressed
+before still decompresses. Each holds all that it takes: tensors, options and schema.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowerbound import durable
+from lowerbound.applications.anomaly.normal_rows import fitted_on
+from lowerbound.assembly.build import assemble
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.coding.lossless import model_hash
+from lowerbound.coding.row_kinds import kind_of
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data import Dataset, Schema
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.likelihood import score
+from lowerbound.model_folder.manifest import WEIGHTS, hashes
+from lowerbound.models import Model
+
+FOLDER = "codecs"
+BOUND_ROWS = 1000
+FEWEST_ROWS, BOUND_NUMBERS = 20, 2**22  # of large rows fewer, at least so many
+WHOLE = 2**15
+
+
+@dataclass(frozen=True, eq=False)
+class Codec:
+    """A model in whole numbers.
+
+    Attributes:
+        model: the model.
+        schema: of the rows that it codes.
+        hash: which files carry.
+        bound: of the fitted model on some rows, nats per row; where codes are what is stored, of
+            their part of it, the rate.
+        exported: that of ``model`` on the same.
+    """
+
+    model: Model
+    schema: Schema
+    hash: bytes
+    bound: float
+    exported: float
+
+    @property
+    def gap(self) -> float:
+        """By how much whole numbers are worse, as a share of the bound."""
+        return self.exported / self.bound - 1
+
+
+def codec_of(fitted: Fitted, folder: Path, rows: Dataset) -> Codec:
+    """The codec of the model in a folder; made, and written there, where there is none yet.
+
+    Args:
+        fitted: the model.
+        folder: its folder.
+        rows: that are to be compressed; ranges are read from them where those that were fitted on
+            are gone.
+
+    Raises:
+        UnsupportedError: a part of the model has no exact form.
+    """
+    weights = hashes(folder)[WEIGHTS]
+    for path in sorted((folder / FOLDER).glob("*.safetensors")):
+        if _facts(path).get("weights") == weights:
+            return read_codec(path)
+    made = make_codec(fitted, _calibration(fitted, folder, rows))
+    write_codec(folder, made, fitted.options.model, weights)
+    return made
+
+
+def codec_for(folder: Path, hash: bytes, file: str) -> Codec:
+    """The codec that a file was compressed with.
+
+    Raises:
+        BitstreamError: the folder has it not.
+    """
+    path = folder / FOLDER / f"{hash.hex()}.safetensors"
+    if not path.exists():
+        raise BitstreamError(
+            f"{file} was compressed with the codec {hash.hex()}, and {folder} has none of that "
+            "name; give the model folder that it was compressed with"
+        )
+    return read_codec(path)
+
+
+def make_codec(fitted: Fitted, rows: Dataset, seed: int = 0) -> Codec:
+    """A codec of a fitted model; ``rows``, bits where it codes bits, tell the layers' ranges."""
+    exported = kind_of(fitted.model).export(fitted.model, rows, seed)
+    few = rows.thinned(min(BOUND_ROWS, max(FEWEST_ROWS, BOUND_NUMBERS // rows.schema.dimension)))
+    bound, after = (_stored(model, few, seed) for model in (fitted.model, exported))
+    return Codec(exported, rows.schema, model_hash(exported), bound, after)
+
+
+def write_codec(folder: Path, codec: Codec, options: ModelOptions, weights: str) -> None:
+    """Write a codec into a model folder."""
+    facts = {
+        "options": to_mapping(options),
+        "schema": codec.schema.to_mapping(),
+        "weights": weights,
+        "bound": codec.bound,
+        "exported": codec.exported,
+    }
+    path = folder / FOLDER / f"{codec.hash.hex()}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    tensors = {name: _small(value) for name, value in codec.model.state_dict().items()}
+    durable.write_tensors(path, tensors, {"codec": json.dumps(facts)})
+
+
+def read_codec(path: Path) -> Codec:
+    """The codec in a file.
+
+    Raises:
+        ModelFolderError: it is damaged.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        facts = _facts(path)
+        schema = Schema.from_mapping(facts["schema"])
+        with seeded(0):
+            form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
+            model = kind_of(form).bare(form)
+        model.load_state_dict(load_file(path))
+        codec = Codec(model, schema, model_hash(model), facts["bound"], facts["exported"])
+    except (KeyError, TypeError, RuntimeError, LowerboundError) as error:
+        raise _damaged(path) from error
+    if codec.hash.hex() != path.stem:
+        raise _damaged(path)
+    return codec
+
+
+def bits_of(dataset: Dataset, seed: int = 0) -> Dataset:
+    """The rows that are coded: bits, drawn by seed and content, where the model is one of bits."""
+    return dataset if dataset.schema.binarize == "none" else dataset.binarized(seed)
+
+
+def _stored(model: Model, rows: Dataset, seed: int) -> float:
+    """The part of the bound that becomes bytes, nats per row."""
+    scores = score(model, rows, samples=1, seed=seed)
+    stored = -scores.rates.sum(0) if kind_of(model).lossy else scores.elbo
+    return float(stored.double().mean())
+
+
+def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
+    """The rows that were fitted on, where they are still there."""
+    known = fitted_on(fitted, str(folder))
+    return rows if known is None else bits_of(known.seen)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What a codec's file says beside its tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            found = json.loads((file.metadata() or {})["codec"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise _damaged(path) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _damaged(path: Path) -> ModelFolderError:
+    return ModelFolderError(
+        f"{path} is damaged, and what was compressed with it needs it: copy it again from where it "
+        "is whole"
+    )
+
+
+def _small(values: Tensor) -> Tensor:
+    """In 16 bits where nothing is lost by that: whole numbers, or floating-point ones."""
+    if values.numel() < 2 or values.dtype is torch.bool:
+        return values
+    whole = values.round()
+    if bool((values == whole).all()) and bool((whole.abs() < WHOLE).all()):
+        return whole.to(torch.int16)
+    half = values.half() if values.is_floating_point() else values
+    return half if bool((half == values).all()) else values
+
+
+def codec_line(name: str, gap: float, of: str) -> str:
+    """Which codec wrote a file, and what whole numbers cost of its bound or its rate."""
+    return f"codec {name}, kept in the model folder; whole numbers cost {gap:.2%} of the {of}"

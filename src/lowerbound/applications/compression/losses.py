@@ -1,0 +1,57 @@
+r"""What a lossy file loses.
+
+.. math:: \text{PSNR} = 10 \log_{10} \frac{255^2}{\text{mean squared error of a picture's levels}}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.applications.io.rows import eight_bit
+
+Array = np.ndarray[Any, Any]
+MOST = 99.0  # dB: what counts for a picture that came back as it was
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Rows beside what came back.
+
+    Attributes:
+        psnr: decibels at 0 to 255, the mean over pictures; None where rows are no pictures.
+        kept: share of the variance of the numbers, 1 where nothing is lost.
+    """
+
+    psnr: float | None
+    kept: float
+
+    def text(self) -> str:
+        if self.psnr is not None:
+            return f"PSNR {self.psnr:.2f} dB"
+        return f"{self.kept:.2%} of the variance kept"
+
+
+def loss_of(x: Tensor, back: Tensor, pictures: bool) -> Loss:
+    """The loss of rows (rows, *event) in model units."""
+    error = (x - back).double().square().mean()
+    spread = (x - x.mean(0)).double().square().mean()
+    kept = 1.0 - float(error / spread) if spread > 0 else float(error == 0)
+    return Loss(mean_psnr(eight_bit(x), eight_bit(back)) if pictures else None, kept)
+
+
+def mean_psnr(pictures: Array, back: Array) -> float:
+    """Decibels of pictures (rows, H, W, C) uint8, the mean over rows."""
+    return float(psnr(pictures, back).mean())
+
+
+def psnr(pictures: Array, back: Array) -> Array:
+    """Decibels of each of the pictures (rows, H, W, C) uint8."""
+    differences = torch.from_numpy(pictures).double() - torch.from_numpy(back).double()
+    errors = differences.square().flatten(1).mean(1).clamp_min(255.0**2 / 10 ** (MOST / 10))
+    found: Array = (10 * torch.log10(255.0**2 / errors)).numpy()
+    return found

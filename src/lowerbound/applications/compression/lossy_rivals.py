@@ -1,0 +1,105 @@
+"""The same pictures by lossy codecs that everybody has, at about as many bytes.
+
+Each codec is asked twice: for a file of each picture, where its header and its start weigh most,
+and for one mosaic of all pictures, where it may also use what neighbors have in common.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sized
+from functools import cache
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lowerbound.applications.compression.losses import mean_psnr
+
+Array = np.ndarray[Any, Any]
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "JPEG": {"optimize": True},
+    "WebP": {"method": 6},
+    "AVIF": {"speed": 6},
+}
+QUALITIES = range(101)  # where 0 is not known (JPEG) it means 1
+File = TypeVar("File", bound=Sized)
+
+
+def lossy_rivals(pictures: Array, target: int) -> Iterator[tuple[str, int, float, str]]:
+    """(codec, bytes, PSNR, how) of all pictures at the quality nearest to ``target`` bytes.
+
+    Args:
+        pictures: (rows, H, W, 1 or 3), uint8.
+        target: bytes of all of them.
+    """
+    whole = mosaic(pictures)
+    for form in available():
+        files = [nearest(_encoder(form, picture), target / len(pictures)) for picture in pictures]
+        back = np.stack([decode(file, pictures.shape[-1]) for file in files])
+        yield form, sum(map(len, files)), mean_psnr(pictures, back), "a file each"
+        file = nearest(_encoder(form, whole), target)
+        back = cut(decode(file, pictures.shape[-1]), pictures.shape)
+        yield form, len(file), mean_psnr(pictures, back), "one mosaic"
+
+
+def available() -> list[str]:
+    """The codecs that this Pillow has."""
+    from PIL import features
+
+    return [form for form in FORMS if form == "JPEG" or features.check(form.lower())]
+
+
+def nearest(encode: Callable[[int], File], target: float, qualities: range = QUALITIES) -> File:
+    """The file whose size is nearest to ``target``, of those that ``encode`` makes by quality."""
+    encode = cache(encode)
+    if len(encode(qualities[0])) >= target:
+        return encode(qualities[0])
+    place = bisect_left(qualities, target, key=lambda quality: len(encode(quality)))
+    either = qualities[max(place - 1, 0) : place + 1]
+    return min(map(encode, either), key=lambda file: abs(len(file) - target))
+
+
+def encode(form: str, picture: Array, quality: int) -> bytes:
+    """A picture (H, W, 1 or 3) as a file."""
+    from PIL import Image
+
+    shown = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    if form != "JPEG":
+        shown = shown.convert("RGB")
+    stream = io.BytesIO()
+    shown.save(stream, form, quality=max(quality, form == "JPEG"), **FORMS[form])
+    return stream.getvalue()
+
+
+def decode(file: bytes, channels: int) -> Array:
+    """The picture in a file, (H, W, channels) uint8."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(file)) as found:
+        picture = np.asarray(found.convert("L" if channels == 1 else "RGB"))
+    return picture.reshape(*picture.shape[:2], channels)
+
+
+def mosaic(pictures: Array) -> Array:
+    """Pictures (rows, H, W, C) side by side in about a square, row by row; black where none is."""
+    rows, height, width, channels = pictures.shape
+    across = math.ceil(math.sqrt(rows))
+    down = math.ceil(rows / across)
+    places = np.zeros((down * across, height, width, channels), pictures.dtype)
+    places[:rows] = pictures
+    grid = places.reshape(down, across, height, width, channels)
+    return grid.swapaxes(1, 2).reshape(down * height, across * width, channels)
+
+
+def cut(whole: Array, shape: tuple[int, ...]) -> Array:
+    """The pictures of a mosaic, of that shape (rows, H, W, C)."""
+    rows, height, width, channels = shape
+    down, across = whole.shape[0] // height, whole.shape[1] // width
+    grid = whole.reshape(down, height, across, width, channels).swapaxes(1, 2)
+    return grid.reshape(-1, height, width, channels)[:rows]
+
+
+def _encoder(form: str, picture: Array) -> Callable[[int], bytes]:
+    return lambda quality: encode(form, picture, quality)

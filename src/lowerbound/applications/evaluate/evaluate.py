@@ -1,0 +1,288 @@
+"""How good a model is on data: its likelihood, its latents, its samples; alone or beside others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from lowerbound.applications.base import Report, Reporter, jsonable
+from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io.files import write_text
+from lowerbound.applications.io.rows import write_columns
+from lowerbound.applications.io.sentences import (
+    about_difference,
+    about_latents,
+    about_likelihood,
+    about_samples,
+)
+from lowerbound.applications.io.sources import DataParts, OnError, apart, open_untold, told
+from lowerbound.config import option
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError, UnsupportedError
+from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
+from lowerbound.evaluation.report.suites import (
+    LikelihoodFindings,
+    SuiteOptions,
+    latent_suite,
+    likelihood_suite,
+    sample_suite,
+    sample_yardstick,
+)
+from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.fitting import Fitted
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.scores import Scores
+from lowerbound.model_folder import folder as model_folder
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """How good is this model on this data?"""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    suite: Literal["likelihood", "latents", "samples", "all"] = option(
+        "likelihood", "what is measured"
+    )
+    part: Literal["all", "test"] = option(
+        "all", "all rows, or those that were set aside when the model was fitted to this data"
+    )
+    compare: tuple[str, ...] = option(
+        (), "another model folder: the difference on the same rows; repeatable", metavar="MODEL"
+    )
+    at_least: float | None = option(
+        None, "nats per row that the bound must reach; exit code 1 where it does not"
+    )
+    output: str = option("", "folder for findings.json and scores.csv", short="-o", metavar="OUT")
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    measuring: SuiteOptions = field(default_factory=SuiteOptions)
+
+
+@dataclass(frozen=True)
+class EvaluateReport(Report):
+    """A model was measured.
+
+    Attributes:
+        model: its folder.
+        rows: rows of the part that was measured on.
+        part: "all" or "test".
+        findings: what was found, by suite.
+        differences: this model's bound minus another's, by the other's folder.
+        reached: whether the bound reached what was asked for; None where nothing was.
+        files: what was written.
+        lines: what to read.
+    """
+
+    model: str
+    rows: int
+    part: str
+    findings: Mapping[str, Any]
+    differences: Mapping[str, Any]
+    reached: bool | None
+    files: tuple[str, ...]
+    lines: tuple[str, ...]
+
+    def text(self) -> str:
+        return "\n".join((*self.lines, *(f"wrote {file}" for file in self.files)))
+
+    @property
+    def passed(self) -> bool:
+        return self.reached is not False
+
+
+def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> EvaluateReport:
+    """Measure a model on data.
+
+    Raises:
+        DataError: the data is not of the kind that the model was fitted on, or has no test part.
+        UnsupportedError: a bound is asked for that the model does not have.
+    """
+    parts = measured_parts(request, fitted)
+    if request.part == "all" and _fitted_to(request):
+        reporter.say(
+            "note: the model was fitted to rows of this data; --part test takes only those that "
+            "were set aside"
+        )
+    rows = told(measured(parts), fitted)
+    sight = _Sight()
+    if request.suite in ("likelihood", "all"):
+        _see_likelihood(request, reporter, fitted, rows, sight)
+    if request.suite != "likelihood":
+        _see_latents_and_samples(request, reporter, fitted, parts, sight)
+    if request.output:
+        path = Path(request.output) / "findings.json"
+        write_text(path, json.dumps(sight.findings, indent=1, allow_nan=False))
+        sight.files.append(str(path))
+    return EvaluateReport(
+        request.model,
+        len(rows),
+        request.part,
+        sight.findings,
+        sight.differences,
+        sight.reached,
+        tuple(sight.files),
+        (f"{len(rows):,} rows ({parts.protocol}):", *(f"  {line}" for line in sight.lines)),
+    )
+
+
+@dataclass
+class _Sight:
+    """What has been seen so far."""
+
+    findings: dict[str, Any] = field(default_factory=dict)
+    differences: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    reached: bool | None = None
+
+
+class AsksForPart(Protocol):
+    """A request for rows of some data, or for those of them that a model's fit set aside."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def part(self) -> Literal["all", "test"]: ...
+
+    @property
+    def on_error(self) -> OnError: ...
+
+
+def measured_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
+    """The rows asked for as the test part, and the others; all of them where no part is asked for.
+
+    Args:
+        request: says which rows, and by whose fit they were set aside.
+        fitted: whose schema the rows are read by.
+    """
+    dataset = open_untold(request.data, fitted, request.on_error)
+    if request.part == "all":
+        return DataParts(dataset, None, "all there are")
+    asked = home.remembered(Path(request.model))
+    if asked is None:
+        raise DataError(
+            f"{request.model} does not say which rows were set aside when it was fitted, so there "
+            "is no --part test"
+        )
+    seed = asked["fitting"]["training"]["seed"]
+    parts = apart(request.data, dataset, asked["test"], seed, request.on_error)
+    if parts.test is None:
+        raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
+    return parts
+
+
+def measured(parts: DataParts) -> Dataset:
+    """The rows asked for."""
+    return parts.training if parts.test is None else parts.test
+
+
+def _fitted_to(request: EvaluateRequest) -> bool:
+    asked = home.remembered(Path(request.model))
+    return asked is not None and asked.get("data") == request.data
+
+
+def _see_likelihood(
+    request: EvaluateRequest, reporter: Reporter, fitted: Fitted, rows: Dataset, sight: _Sight
+) -> None:
+    found = _likelihood(request, reporter, fitted, rows)
+    if isinstance(found.scores, Scores) and found.scores.protocol.rows < len(rows):
+        sight.lines.append(f"{found.scores.protocol.rows:,} of them, evenly spread (--rows 0: all)")
+    sight.findings |= jsonable(found.to_mapping())
+    sight.lines += about_likelihood(found)
+    if isinstance(found.scores, Scores):
+        sight.lines.append(about_protocol(found.scores.protocol))
+    leaderboard = found.leaderboard()
+    if isinstance(leaderboard, Leaderboard):
+        sight.findings["leaderboard"] = jsonable(leaderboard)
+        sight.lines += about_leaderboard(leaderboard)
+    for other in request.compare:
+        difference = _difference(request, reporter, found, other)
+        sight.differences[other] = jsonable(difference)
+        sight.lines.append(about_difference(other, difference))
+    if request.at_least is not None:
+        bound = float(_scores(found).bound.mean())
+        sight.reached = bound >= request.at_least
+        verdict = "reached" if sight.reached else "not reached"
+        sight.lines.append(f"at least {request.at_least:g} nats per row: {verdict}")
+    if request.output and isinstance(found.scores, Scores):
+        scored = rows.thinned(request.measuring.rows)
+        sight.files += write_scores(Path(request.output) / "scores.csv", found.scores, scored)
+
+
+def _likelihood(
+    request: EvaluateRequest, reporter: Reporter, fitted: Fitted, rows: Dataset
+) -> LikelihoodFindings:
+    def progress(done: int, total: int) -> None:
+        reporter.advance("scoring", done, total)
+
+    options = request.measuring
+    return likelihood_suite(fitted.model, rows, options, split=request.part, progress=progress)
+
+
+def _difference(
+    request: EvaluateRequest, reporter: Reporter, found: LikelihoodFindings, other: str
+) -> Estimate:
+    """This model's bound minus another's, paired over the same rows."""
+    rival = model_folder.read(Path(other))
+    rows = told(measured(measured_parts(request, rival)), rival)
+    mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
+    if mine.mass != its.mass:
+        raise UnsupportedError(
+            f"{request.model} and {other} cannot be compared: one gives a probability mass, the "
+            "other a density, and their nats are of different kinds"
+        )
+    return Estimate.of(mine.bound - its.bound)
+
+
+def _scores(found: LikelihoodFindings) -> Scores:
+    if isinstance(found.scores, Skipped):
+        raise UnsupportedError(found.scores.reason)
+    return found.scores
+
+
+def _see_latents_and_samples(
+    request: EvaluateRequest, reporter: Reporter, fitted: Fitted, parts: DataParts, sight: _Sight
+) -> None:
+    """Where no part was set aside, half of the rows stand in for those that were fitted to."""
+    options = request.measuring
+    if parts.test is None:
+        first, second = parts.training.split(0.5, options.seed)
+    else:
+        first, second = parts.training, parts.test
+    first, second = told(first, fitted), told(second, fitted)
+    if request.suite in ("latents", "all"):
+        reporter.say("looking at the latents")
+        latents = latent_suite(fitted.model, first, second, options)
+        sight.findings |= jsonable(latents.to_mapping())
+        sight.lines += about_latents(latents)
+    if request.suite in ("samples", "all"):
+        reporter.say("drawing samples and measuring them")
+        judge = fit_judge(first, second, seed=options.seed)
+        yardstick = sample_yardstick(first, second, options)
+        samples = sample_suite(fitted.model, first, judge, options, yardstick=yardstick)
+        sight.findings |= jsonable(samples.to_mapping())
+        sight.lines += about_samples(samples)
+
+
+def write_scores(path: Path, scores: Scores, rows: Dataset) -> tuple[str, ...]:
+    """One line per row, in the order of the data."""
+    named: dict[str, Any] = {} if rows.ids is None else {"id": list(rows.ids)}
+    named |= {
+        "elbo": scores.elbo,
+        "bound": scores.bound,
+        "distortion": scores.distortion,
+        "rate": scores.rates.sum(0),
+        "effective_sample_size": scores.effective_sample_size,
+    }
+    if scores.pareto_k is not None:
+        named["pareto_k"] = scores.pareto_k
+    return write_columns(path, named)

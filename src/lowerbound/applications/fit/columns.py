@@ -1,0 +1,107 @@
+"""What a table's columns hold, printed, and written as a file that a person can correct."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.files import write_text
+from lowerbound.config import option
+from lowerbound.data import Dataset, load
+from lowerbound.data.arrays import listed
+from lowerbound.data.columns.column import Column
+from lowerbound.errors import DataError
+
+MOST_LEVELS = 100  # of a column that are written for the person to reorder
+
+
+@dataclass(frozen=True)
+class SchemaRequest:
+    """What is in this table?"""
+
+    data: str = option(REQUIRED, "a .csv or .parquet file", positional=True)
+    output: str | None = option(None, "JSON file to correct", short="-o", metavar="FILE")
+    label: str | None = option(None, "the column that holds the class", metavar="COLUMN")
+
+
+@dataclass(frozen=True)
+class SchemaReport(Report):
+    """What a table holds.
+
+    Attributes:
+        data: the table.
+        rows: how many.
+        columns: by name, what each holds: its kind, the share of its cells that is missing, and
+            its levels, bounds or atom where it has them.
+        left_out: columns that name rows, and are not modeled.
+        output: the file written; empty where none was asked for.
+    """
+
+    data: str
+    rows: int
+    columns: Mapping[str, Mapping[str, Any]]
+    left_out: tuple[str, ...]
+    output: str
+
+    def text(self) -> str:
+        width = max(map(len, self.columns), default=0)
+        lines = [f"{self.data}: {self.rows:,} rows"]
+        lines += [f"  {name:{width}}  {_described(said)}" for name, said in self.columns.items()]
+        if self.output:
+            lines.append(f"correct {self.output} and give it to lowerbound fit --columns")
+        return "\n".join(lines)
+
+
+def schema(request: SchemaRequest, reporter: Reporter) -> SchemaReport:
+    """Say what each column of a table holds.
+
+    Raises:
+        DataError: it is no table, or cannot be read.
+    """
+    dataset = load(request.data, label=request.label)
+    if dataset.schema.kind != "table":
+        raise DataError(f"{request.data} is no table: only tables have columns of several kinds")
+    columns = {column.name: _said(column, dataset) for column in dataset.schema.columns}
+    columns |= {name: {"kind": "identifier"} for name in dataset.schema.left_out}
+    if request.output is not None:
+        text = json.dumps({"columns": columns}, indent=2, ensure_ascii=False)
+        write_text(Path(request.output), text + "\n")
+    return SchemaReport(
+        data=request.data,
+        rows=len(dataset),
+        columns=columns,
+        left_out=dataset.schema.left_out,
+        output=request.output or "",
+    )
+
+
+def _said(column: Column, dataset: Dataset) -> dict[str, Any]:
+    said: dict[str, Any] = {"kind": column.kind}
+    if column.modeled and dataset.observed is not None:
+        place = dataset.schema.modeled.index(column)
+        gone = 1 - float(dataset.observed[:, place].double().mean())
+        said |= {"missing": round(gone, 4)} if gone else {}
+    if 0 < len(column.levels) <= MOST_LEVELS:
+        said["levels"] = list(column.levels)
+    for name in ("low", "high", "atom"):
+        value = getattr(column, name)
+        said |= {} if value is None else {name: value}
+    return said
+
+
+def _described(said: Mapping[str, Any]) -> str:
+    words = [f"{said['kind']:12}"]
+    if "levels" in said:
+        words.append(f"{len(said['levels'])} levels: {listed(said['levels'])}")
+    if "atom" in said:
+        words.append(f"{said['atom']:g} apart")
+    if "low" in said:
+        words.append(f"between {said['low']:g} and {said['high']:g}")
+    if "missing" in said:
+        words.append(f"{said['missing']:.1%} missing")
+    return " ".join(words).rstrip()

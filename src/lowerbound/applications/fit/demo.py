@@ -1,0 +1,171 @@
+"""The whole tour on scikit-learn's handwritten digits: nothing to download, nothing to choose."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.fit.comparison import NAMES, RIVALS
+from lowerbound.applications.fit.fit import FitReport, FitRequest, fit
+from lowerbound.applications.io import fit_folder as home
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.config import option
+from lowerbound.errors import ModelFolderError
+from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.fitting import FitOptions
+from lowerbound.training import TrainingOptions
+
+DATA = "digits"
+MODEL = ModelOptions(latent_dim=16, prior="vamp")
+SETTINGS = ("prior.components=200",)
+"""A learned prior: of its samples a classifier accepts nine in ten, of N(0, I)'s two in three."""
+MEASURING = SuiteOptions()
+TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """Show me."""
+
+    output: str = option("digits.lb", "model folder to write", short="-o", metavar="MODEL")
+    minutes: float | None = option(None, "training time of each model (default: until it is done)")
+    seed: int = option(0, "of everything that is drawn")
+
+
+TOLD = """
+Three models have learned {training_rows:,} handwritten digits, {units} numbers for each.
+On {test_rows} digits that none of them has seen:
+
+  {made} of the digits that the VAE makes up pass for real
+  {guessed} of those of an autoencoder with the same decoder do
+
+  A classifier judges, and must be as sure as it is of 95 % of real digits. The VAE
+  knows where its codes make sense; the autoencoder was never told. A mixture fitted
+  to its codes afterwards brings it to {modeled:.0%}.
+
+  {bound:.1f} ± {error:.1f} nats is the VAE's lower bound on log p(x): the higher, the better.
+  {bits:.2f} bits would store a pixel that way; 17 levels of grey take {level_bits:.2f} as they are.
+
+  {active} of the {units} numbers of a code are in use. A linear classifier reads the digit
+  off the VAE's codes in {probe:.0%} of the cases, off PCA's in {pca_probe:.0%}; no model was told.
+
+Look at it:
+  {page}
+
+Go on:
+  lowerbound sample {model} -n 100 -o new_digits.png
+  lowerbound reconstruct {model} digits -o reconstructed.png --uncertainty
+  lowerbound encode {model} digits -o codes.csv
+  lowerbound info {model}
+  lowerbound fit YOUR_DATA -o MODEL     (a folder of pictures, or a table)"""
+
+
+@dataclass(frozen=True)
+class DemoReport(Report):
+    """The tour is over.
+
+    Attributes:
+        fit: what was fitted and how good it is.
+    """
+
+    fit: FitReport
+
+    def text(self) -> str:
+        """What happened, what the numbers mean, and what to try next."""
+        found = {one["name"]: one for one in self.fit.findings}
+        vae, autoencoder, pca = (found[NAMES[kind]] for kind in RIVALS)
+        (made,) = _accepted(vae)
+        guessed, modeled = _accepted(autoencoder)
+        scores = vae["likelihood"]
+        return TOLD.format(
+            training_rows=self.fit.training_rows,
+            test_rows=self.fit.test_rows,
+            made=_bar(made),
+            guessed=_bar(guessed),
+            modeled=modeled,
+            bound=scores["bound"]["mean"],
+            error=scores["bound"]["standard_error"],
+            bits=scores["bits_per_dimension"]["mean"],
+            level_bits=math.log2(17),
+            active=vae["units"]["active"],
+            units=vae["units"]["of"],
+            probe=vae["features"]["probe"]["mean"],
+            pca_probe=pca["features"]["probe"]["mean"],
+            page=Path(self.fit.page).resolve().as_uri(),
+            model=shlex.quote(self.fit.model),
+        )
+
+
+def _accepted(found: Mapping[str, Any]) -> list[float]:
+    """The rates of all ways in which a model was sampled, its own way first."""
+    return [float(verdict["rate"]["mean"]) for verdict in found["accepted"].values()]
+
+
+def _bar(share: float) -> str:
+    """A share as a bar of twenty and per cent."""
+    full = round(20 * share)
+    return f"{'█' * full}{'░' * (20 - full)} {share:4.0%}"
+
+
+def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
+    """Fit digits by a VAE, an autoencoder and PCA; measure them; write model folder and page.
+
+    Raises:
+        ModelFolderError: the folder holds something that is not from this tour.
+    """
+    refuse_other_folder(Path(request.output))
+    training = TrainingOptions(minutes=request.minutes, seed=request.seed, threads=1)
+    asked = FitRequest(
+        DATA,
+        request.output,
+        fitting=FitOptions(MODEL, training=training),
+        set=SETTINGS,
+        test=0.2,
+        title=TITLE,
+        measuring=replace(MEASURING, seed=request.seed),
+        compare=True,
+        overwrite=True,
+    )
+    with one_thread():
+        return DemoReport(fit(asked, reporter))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, arithmetic keeps to one thread.
+
+    Work as small as this gains next to nothing from a second one, and on a busy machine threads
+    that wait for each other make minutes of seconds.
+    """
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """The tour may replace what an earlier one left, and nothing else.
+
+    Raises:
+        ModelFolderError: another model is there, or other files.
+    """
+    if home.state_of(folder) == "absent":
+        return
+    before = home.remembered(folder)
+    if before is None or before.get("data") != DATA or not before.get("compare"):
+        raise ModelFolderError(
+            f"{folder} holds a model that is not from this tour: choose another name with -o"
+        )

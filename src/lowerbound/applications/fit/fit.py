@@ -1,0 +1,277 @@
+"""Fit a model to a person's data: read, say what was understood, train, score, write the folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
+from lowerbound.applications.fit.settings import with_settings
+from lowerbound.applications.fit.understanding import about_data, about_model
+from lowerbound.applications.form import REQUIRED, entries, typed
+from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
+from lowerbound.assembly.options import bends, measures, of_numbers_only, resolve
+from lowerbound.assembly.warm_start import start_from_model
+from lowerbound.config import from_mapping, option, to_mapping
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.training import Interrupted
+
+NOT_REMEMBERED = ("output", "resume", "overwrite")
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """A model of this data, please."""
+
+    data: str = option(
+        REQUIRED,
+        "a folder of pictures or of .wav files, a .csv, .parquet, .npz or .npy file, or a named "
+        "set such as digits",
+        positional=True,
+    )
+    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
+    fitting: FitOptions = field(default_factory=FitOptions)
+    set: tuple[str, ...] = option(
+        (),
+        "an option of a part, such as network.hidden=[200,200]; repeatable",
+        metavar="PART.OPTION=VALUE",
+    )
+    start: str | None = option(
+        None, "model folder to start from, where weights agree in name and size", metavar="MODEL"
+    )
+    test: float = option(0.1, "share of the rows that only the last numbers are taken on")
+    measuring: SuiteOptions = field(default_factory=SuiteOptions)
+    compare: bool = option(
+        False, "also fit PCA and an autoencoder of the same network, and show them beside it"
+    )
+    report: bool = option(True, "numbers only: no figures, no report.html")
+    title: str = option("", "of the report (default: the folder's name)")
+    resume: bool = option(False, "go on with the run that was interrupted in this folder")
+    overwrite: bool = option(False, "replace the model in this folder")
+
+
+@dataclass(frozen=True)
+class FitReport(Report):
+    """A model was fitted.
+
+    Attributes:
+        model: its folder.
+        kind: vae, autoencoder or pca.
+        latent_dim: numbers that a row is shrunk to.
+        network, likelihood: chosen or asked for.
+        training_rows, test_rows: rows of either part.
+        protocol: how the test part came about.
+        ended: how training ended; empty for a model solved in closed form.
+        updates, seconds: of training.
+        findings: everything measured on the test part, one for each model; the first is this one.
+        page: the report to open; empty where none was wanted.
+        lines: what to read.
+    """
+
+    model: str
+    kind: str
+    latent_dim: int
+    network: str
+    likelihood: str
+    training_rows: int
+    test_rows: int
+    protocol: str
+    ended: str
+    updates: int
+    seconds: float
+    findings: tuple[Mapping[str, Any], ...]
+    page: str
+    lines: tuple[str, ...]
+
+    def text(self) -> str:
+        written = [f"model:  {self.model}", *([f"report: {self.page}"] if self.page else [])]
+        return "\n".join((*self.lines, *written))
+
+
+def fit(request: FitRequest, reporter: Reporter) -> FitReport:
+    """Fit a model and write its folder.
+
+    Raises:
+        DataError: the data cannot be read or cannot be modeled.
+        OptionError: an option makes no sense, or differs from those of the run to be resumed.
+        ModelFolderError: the folder holds something else, or a model that is not to be replaced.
+        Interrupted: Ctrl-C; the message says what is saved and how to go on.
+    """
+    folder = Path(request.output)
+    finished = check_folder(folder, request)
+    if request.resume:
+        request = resumed(folder, request)
+    options = with_settings(request.fitting, request.set)
+    parts = read_parts(
+        request.data,
+        request.reading,
+        request.test,
+        options.training.seed,
+        of_numbers_only(options.model),
+        bends(options.model),
+        measures(options.model),
+    )
+    if finished:
+        reporter.say(f"{folder} is finished: its training has nothing left to do")
+        fitted = model_folder.read(folder)
+    else:
+        fitted = _train(folder, request, options, parts, reporter)
+    try:
+        return _report(folder, fitted, parts, request, reporter)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the model in {folder} is saved, and its numbers are had by: "
+            f"{_again(request)}"
+        ) from None
+
+
+def _again(request: FitRequest) -> str:
+    """The command that goes on."""
+    return shlex.join(["lowerbound", "fit", request.data, "-o", request.output, "--resume"])
+
+
+def check_folder(folder: Path, request: FitRequest) -> bool:
+    """Whether ``folder`` holds a finished run that is to be resumed, so that its report is left.
+
+    Raises:
+        ModelFolderError: what is there may not be written over, or there is nothing to resume.
+    """
+    state = home.state_of(folder)
+    if state == "absent":
+        if request.resume:
+            raise ModelFolderError(f"{folder} does not exist: start without --resume")
+        return False
+    finished = state == "finished"
+    if not request.resume and not request.overwrite:
+        way = "--overwrite replaces it" if finished else "--resume goes on, --overwrite starts anew"
+        what = "a model" if finished else "an unfinished run"
+        raise ModelFolderError(f"{folder} holds {what} already: {way}")
+    return finished and not request.overwrite
+
+
+def resumed(folder: Path, request: FitRequest) -> FitRequest:
+    """The request that started the run in ``folder``; data and place as they are asked for now.
+
+    Raises:
+        OptionError: something that was asked for now differs from then, or a request that no fit
+            of this user on this machine recorded names a file that is not named now.
+    """
+    then = home.remembered(folder)
+    if then is None:
+        return request
+    before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
+    before = replace(before, resume=True)
+    default = FitRequest(request.data, request.output, resume=True)
+    differing = _differences(to_mapping(before), to_mapping(request), to_mapping(default))
+    if differing:
+        raise OptionError(
+            f"the run in {folder} was started with other options ({', '.join(differing)}): resume "
+            "it without them, or start anew with --overwrite"
+        )
+    if home.recorded(folder) is None:
+        _refuse_files(folder, before, request)
+    return before
+
+
+def _refuse_files(folder: Path, before: FitRequest, now: FitRequest) -> None:
+    """A folder from elsewhere does not say which files are opened or written.
+
+    Raises:
+        OptionError: its request names one that ``now`` does not.
+    """
+    for entry in entries(FitRequest):
+        value = entry.of(before)
+        if entry.names_file and value not in (entry.default, entry.of(now)):
+            raise OptionError(
+                f"the run in {folder} used {entry.flag} {value}, and no fit of yours on this "
+                f"machine recorded it: give {entry.flag} again to resume the run"
+            )
+
+
+def _differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], default: Mapping[str, Any]
+) -> list[str]:
+    """Names of what is asked for now, is no default, and was not so then."""
+    names: list[str] = []
+    for name, value in now.items():
+        if isinstance(value, Mapping) and isinstance(default[name], Mapping):
+            names += _differences(then[name], value, default[name])
+        elif value not in (default[name], then[name]):
+            names.append(f"--{name.replace('_', '-')}")
+    return names
+
+
+def _train(
+    folder: Path, request: FitRequest, options: FitOptions, parts: DataParts, reporter: Reporter
+) -> Fitted:
+    """Say what is going to be fitted, fit it, and write the folder at every checkpoint."""
+    training = parts.training
+    told = training.conditioned_on_label() if options.model.conditional else training
+    chosen = resolve(told.schema, options.model)
+    for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
+        reporter.say(line)
+    reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
+    start = None
+    if request.start is not None:
+        start = partial(start_from_model, other=model_folder.read(Path(request.start)).model)
+        reporter.say(f"start: the weights of {request.start}, where names and sizes agree")
+
+    def publish(fitted: Fitted) -> None:
+        model_folder.write(folder, fitted)
+        asked = to_mapping(request)
+        home.remember(folder, {k: v for k, v in asked.items() if k not in NOT_REMEMBERED})
+
+    try:
+        fitted = fit_model(
+            training,
+            options,
+            folder=folder,
+            resume=request.resume,
+            reporter=reporter.training(),
+            publish=publish,
+            start=start,
+        )
+    except Interrupted as interruption:
+        raise Interrupted(f"{interruption}: {_again(request)}", interruption.history) from None
+    publish(fitted)
+    return fitted
+
+
+def _report(
+    folder: Path, fitted: Fitted, parts: DataParts, request: FitRequest, reporter: Reporter
+) -> FitReport:
+    """Measure the model on the test part and write its page."""
+    if request.report and fitted.schema.kind != "audio":  # there are no figures of sound
+        command = typed("fit", replace(request, resume=False, overwrite=False))
+        title = request.title or f"What {folder.name} is worth"
+        page = Page(folder, title, command, request.compare)
+        measured = measure_all(fitted, parts, request.measuring, page, reporter)
+    else:
+        measured = measure_likelihood(fitted, parts, request.measuring, reporter)
+    chosen, last = fitted.options.model, fitted.history.last
+    return FitReport(
+        model=str(folder),
+        kind=chosen.model,
+        latent_dim=int(chosen.latent_dim or 0),
+        network=chosen.network,
+        likelihood=chosen.likelihood,
+        training_rows=len(parts.training),
+        test_rows=0 if parts.test is None else len(parts.test),
+        protocol=parts.protocol,
+        ended=fitted.history.ended,
+        updates=last.updates if last else 0,
+        seconds=last.seconds if last else 0.0,
+        findings=measured.findings,
+        page=measured.page,
+        lines=measured.lines,
+    )

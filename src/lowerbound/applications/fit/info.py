@@ -1,0 +1,166 @@
+"""What a model folder holds, read without loading the model; every hash is verified on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io.compressed_files import SUFFIX, whole
+from lowerbound.coding.files.container import open_container
+from lowerbound.config import option
+from lowerbound.errors import ModelFolderError
+from lowerbound.model_folder.manifest import CONFIG, FILES, METRICS, SCHEMA, WEIGHTS, hashes, verify
+
+SHOWN = 12  # names of columns or classes
+
+
+@dataclass(frozen=True)
+class InfoRequest:
+    """What is in this folder?"""
+
+    model: str = option(
+        REQUIRED, "model folder, or a file that compress wrote", positional=True, metavar="MODEL"
+    )
+
+
+@dataclass(frozen=True)
+class InfoReport(Report):
+    """What a model folder holds.
+
+    Attributes:
+        model: the folder.
+        kind: vae, autoencoder or pca.
+        options: how it was fitted, every default resolved.
+        data: the schema.
+        weights: numbers in the model.
+        bytes: size of the weights' file.
+        ended: how training ended; empty where there was none.
+        epochs, updates, seconds: of training.
+        bound: on the rows held out for early stopping, nats per row; None where there were none.
+        sha256: of each hashed file, verified.
+    """
+
+    model: str
+    kind: str
+    options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    weights: int
+    bytes: int
+    ended: str
+    epochs: float
+    updates: int
+    seconds: float
+    bound: float | None
+    sha256: Mapping[str, str]
+
+    def text(self) -> str:
+        return "\n".join(f"{name:10} {value}" for name, value in self._lines())
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        model = self.options["model"]
+        told = ", told the class" if model["conditional"] else ""
+        yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{told}"
+        yield "data", about_schema(self.data)
+        if self.kind != "pca":
+            yield "network", _part(model, "network")
+            yield "likelihood", _part(model, "likelihood")
+        if self.kind == "vae":
+            yield "prior", _part(model, "prior")
+            yield "posterior", _part(model, "posterior")
+        yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
+        if self.ended:
+            yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
+            yield "ended", self.ended
+        if self.bound is not None:
+            yield "bound", f"{self.bound:.2f} nats per row, on the rows held out for early stopping"
+        yield "verified", ", ".join(self.sha256)
+
+    def _time(self) -> str:
+        return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.1f} min"
+
+
+def info(request: InfoRequest, reporter: Reporter) -> Report:
+    """Say what a model folder or a compressed file holds.
+
+    Raises:
+        ModelFolderError: there is none, or a file is missing, truncated or altered.
+        BitstreamError: the compressed file is damaged.
+    """
+    folder = Path(request.model)
+    if folder.suffix.lower() == SUFFIX and folder.is_file():
+        return whole(open_container(folder))
+    content = verify(folder)
+    options, schema = json.loads(content[CONFIG]), json.loads(content[SCHEMA])
+    records, end = _training(folder)
+    last = records[-1] if records else {}
+    kept = [record["validation"] for record in records if record["updates"] == end.get("best")]
+    return InfoReport(
+        model=request.model,
+        kind=options["model"]["model"],
+        options=options,
+        data=schema,
+        weights=_count(content[WEIGHTS], folder),
+        bytes=len(content[WEIGHTS]),
+        ended=home.ending(folder),
+        epochs=last.get("epoch", 0.0),
+        updates=last.get("updates", 0),
+        seconds=last.get("seconds", 0.0),
+        bound=kept[-1] if kept else None,
+        sha256={name: hashes(folder)[name] for name in FILES},
+    )
+
+
+def about_schema(schema: Mapping[str, Any]) -> str:
+    """What the data looks like, in one line."""
+    values = "real numbers" if schema["levels"] is None else f"{schema['levels']} levels"
+    if schema["kind"] == "images":
+        channels, height, width = schema["event_shape"]
+        text = f"pictures, {width}x{height}x{channels}, {values}"
+    else:
+        names = [column["name"] for column in schema["columns"]]
+        kinds = {column["kind"] for column in schema["columns"]} - {"constant"}
+        of = f" of {values}" if kinds == {"real"} else ""
+        text = f"{schema['kind']}, {len(names)} columns{of}: {_listed(names)}"
+    if schema["binarize"] != "none":
+        text += f", made bits ({schema['binarize']})"
+    if schema["class_names"]:
+        text += f"; classes {_listed(schema['class_names'])}"
+    return text
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _part(model: Mapping[str, Any], name: str) -> str:
+    chosen = model[f"{name}_options"]
+    said = ", ".join(f"{key} {value}" for key, value in chosen.items())
+    return f"{model[name]} ({said})" if said else str(model[name])
+
+
+def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The records of training and its last line; nothing where the file is gone or damaged."""
+    try:
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+        *records, end = [json.loads(line) for line in lines]
+    except (OSError, ValueError):
+        return [], {}
+    return records, end
+
+
+def _count(weights: bytes, folder: Path) -> int:
+    """How many numbers a safetensors file holds; its header is JSON behind a 64-bit length."""
+    try:
+        length = int.from_bytes(weights[:8], "little")
+        header = json.loads(weights[8 : 8 + length])
+        return sum(prod(entry["shape"]) for name, entry in header.items() if name[:2] != "__")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{folder / WEIGHTS} is no safetensors file; refit") from error

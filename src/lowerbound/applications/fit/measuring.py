@@ -1,0 +1,108 @@
+"""Numbers and page of a model that has just been fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Reporter, jsonable
+from lowerbound.applications.fit.comparison import NAMES, flat, side_by_side
+from lowerbound.applications.io.sentences import about, about_likelihood
+from lowerbound.applications.io.sources import DataParts, told
+from lowerbound.data import Dataset
+from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.subjects import Subject
+from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
+from lowerbound.fitting import Fitted
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report that is to be written.
+
+    Attributes:
+        folder: where to.
+        title: of the page.
+        command: what to type to get it again.
+        compare: whether PCA and an autoencoder are fitted and shown too.
+    """
+
+    folder: Path
+    title: str
+    command: str
+    compare: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        findings: JSON values, one mapping for each model; this model's is under its name.
+        lines: what to read.
+        page: the report; empty where none was wanted.
+    """
+
+    findings: tuple[Mapping[str, Any], ...]
+    lines: tuple[str, ...]
+    page: str
+
+
+def measure_all(
+    fitted: Fitted, parts: DataParts, options: SuiteOptions, page: Page, reporter: Reporter
+) -> Measured:
+    """All suites, for this model and its rivals, and the page with the figures."""
+    contenders = {NAMES[fitted.options.model.model]: fitted}
+    planar: Mapping[str, Fitted] = {}
+    if page.compare:
+        contenders = side_by_side(fitted, parts.training, reporter)
+        planar = flat(fitted, parts.training, reporter)
+    test = _test(fitted, parts)
+    reporter.say(f"measuring on {len(test):,} rows and drawing the figures")
+    written = write_report(
+        page.folder,
+        _subjects(contenders),
+        told(parts.training, fitted),
+        test,
+        planar=_subjects(planar),
+        title=page.title,
+        command=page.command,
+        options=options,
+    )
+    found = next(one for one in written.findings if one.subject.model is fitted.model)
+    return Measured(
+        tuple(jsonable(one.to_mapping()) for one in written.findings),
+        _lines(parts, about(found)),
+        str(written.page),
+    )
+
+
+def measure_likelihood(
+    fitted: Fitted, parts: DataParts, options: SuiteOptions, reporter: Reporter
+) -> Measured:
+    """The bound alone: no figures, no page."""
+
+    def progress(done: int, total: int) -> None:
+        reporter.advance("scoring", done, total)
+
+    quick = replace(options, gap_rows=0)
+    found = likelihood_suite(fitted.model, _test(fitted, parts), quick, progress=progress)
+    name = NAMES[fitted.options.model.model]
+    mapping = {"name": name, **jsonable(found.to_mapping())}
+    return Measured((mapping,), _lines(parts, about_likelihood(found)), "")
+
+
+def _test(fitted: Fitted, parts: DataParts) -> Dataset:
+    """The test part; without one, the rows that were fitted to."""
+    return told(parts.training if parts.test is None else parts.test, fitted)
+
+
+def _lines(parts: DataParts, sentences: list[str]) -> tuple[str, ...]:
+    where = parts.protocol if parts.test is not None else "the rows it was fitted to"
+    return (f"on {where}:", *(f"  {sentence}" for sentence in sentences))
+
+
+def _subjects(fitted: Mapping[str, Fitted]) -> list[Subject]:
+    return [Subject(name, one.model, one.history) for name, one in fitted.items()]

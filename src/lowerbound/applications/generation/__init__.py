@@ -1,0 +1,1 @@
+"""Prior to likelihood, and through the posterior."""

@@ -1,0 +1,416 @@
+r"""Prior to likelihood, and through the posterior: sample, encode, decode, reconstruct.
+
+.. math::
+    \text{sample: } z \sim p(z),\; x \sim p(x \mid z) \qquad
+    \text{encode: } x \mapsto q(z \mid x) \qquad
+    \text{decode: } z \mapsto p(x \mid z)
+
+What is read and written is in the data's own units.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.compression.sound import rebuild_sound
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io import rows
+from lowerbound.applications.io.code_files import CodeTable, check_suffix, columns_of, read_codes
+from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.conditions import asked_class, label_indices, label_names, one_hot
+from lowerbound.applications.io.requested_rows import asked
+from lowerbound.applications.io.sentences import about_explained
+from lowerbound.applications.io.sources import open_data
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.passes import batches, evaluation_mode
+from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
+from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.models import Decodes, Model, Quantizes, require
+from lowerbound.trace import Mean
+
+TRIPLES = 32  # rows on a sheet of reconstructions
+ROWS_AT_ONCE = 512
+
+# sample -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """New rows, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
+        ".npz or a folder",
+        short="-o",
+        metavar="OUT",
+    )
+    number: int = option(64, "how many", short="-n")
+    mean: bool = option(False, "the decoder's mean instead of a draw from p(x | z)")
+    temperature: tuple[float, ...] = option(
+        (),
+        "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
+        "repeat it for the levels of a hierarchy, the coarsest first",
+    )
+    label: str = option(
+        "",
+        "class of the rows, for a conditional model (default: all in turn) and for one that infers "
+        "it (default: drawn)",
+    )
+    seed: int = option(0, "of the draws")
+
+
+@dataclass(frozen=True)
+class RowsReport(Report):
+    """Rows were written.
+
+    Attributes:
+        what: "samples", "decoded rows", ...
+        rows: how many.
+        mean: whether they are the decoder's means rather than draws from p(x | z).
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    what: str
+    rows: int
+    mean: bool
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        kind = "decoder means" if self.mean else "draws from p(x | z)"
+        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
+        return f"{self.rows:,} {self.what} ({kind}): {self.files[0]}{more}"
+
+
+def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
+    """Draw z from the prior and x from p(x | z).
+
+    Raises:
+        UnsupportedError: the model has no prior.
+        OptionError: fewer than one row, an unknown class, or an output of unknown format.
+    """
+    if request.number < 1:
+        raise OptionError(f"-n must be at least 1, not {request.number}")
+    path = Path(request.output)
+    rows.check_suffix(path, fitted.schema)
+    label = _asked_labels(fitted, request.label, request.number)
+    told = asked_class(fitted, label)
+    made = sample_prior(
+        fitted.model,
+        request.number,
+        seed=request.seed,
+        condition=told,
+        temperature=request.temperature or 1.0,
+    )
+    x = made.mean if request.mean else made.x
+    return _written("samples", path, fitted, x, label, mean=request.mean)
+
+
+def _asked_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
+    """The class of each row: the one asked for, else all in turn where the model is told it."""
+    if label:
+        return label_indices(fitted, [label]).expand(number)
+    if not fitted.options.model.conditional:
+        return None
+    return torch.arange(number) % len(fitted.schema.class_names)
+
+
+def _written(
+    what: str, path: Path, fitted: Fitted, x: Tensor, label: Tensor | None, *, mean: bool
+) -> RowsReport:
+    schema = fitted.schema
+    extra = {}
+    if label is not None:
+        extra[schema.label_column or "label"] = [schema.class_names[i] for i in label.tolist()]
+    files = rows.write_rows(path, schema, x, rounded=not mean, extra=extra)
+    return RowsReport(what, len(x), mean, files[:8], len(files))
+
+
+# encode -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EncodeRequest:
+    """Codes of data, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(REQUIRED, "codes as .csv, .parquet or .npz", short="-o", metavar="CODES")
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+
+
+@dataclass(frozen=True)
+class EncodeReport(Report):
+    """Codes were written.
+
+    Attributes:
+        rows: how many.
+        latent_dim: numbers in a code.
+        cloud: whether each code has a standard deviation.
+        files: where they are.
+    """
+
+    rows: int
+    latent_dim: int
+    cloud: bool
+    files: tuple[str, ...]
+
+    def text(self) -> str:
+        clouds = ", each with its standard deviation" if self.cloud else ""
+        return f"{self.rows:,} codes of {self.latent_dim} numbers{clouds}: {self.files[0]}"
+
+
+def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> EncodeReport:
+    """Write the posterior's mean and standard deviation of every row, or its codes, whole numbers.
+
+    Raises:
+        DataError: the data is not of the kind that the model was fitted on.
+    """
+    path = Path(request.output)
+    check_suffix(path)
+    count = 0
+    with columnar(path) as file:
+        for part in asked(request.data, fitted, on_error=request.on_error):
+            codes = _coded(fitted, part.rows)
+            file.add(columns_of(codes, path))
+            count += len(codes.z)
+            reporter.advance("encoding", count, part.total)
+    return EncodeReport(count, codes.z.shape[1], codes.std is not None, (request.output,))
+
+
+def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
+    if isinstance(fitted.model, Quantizes):
+        z = quantized_rows(fitted.model, dataset)
+        return CodeTable(z, None, label_names(dataset), dataset.ids)
+    codes = encode_rows(fitted.model, dataset)
+    std = codes.deviation.float() if bool(codes.deviation.any()) else None
+    return CodeTable(codes.mean.float(), std, label_names(dataset), dataset.ids)
+
+
+# decode -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """Data of codes, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    codes: str = option(
+        REQUIRED, "codes as encode writes them, or any table of as many numbers", positional=True
+    )
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
+        ".npz or a folder",
+        short="-o",
+        metavar="OUT",
+    )
+    draw: bool = option(False, "a draw from p(x | z) instead of its mean")
+    label: str = option("", "class of the rows, for a conditional model (default: the codes')")
+    seed: int = option(0, "of the draws")
+
+
+def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
+    """Write the decoder's answer to codes.
+
+    Raises:
+        DataError: the codes cannot be read or have another length.
+    """
+    model = require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    path = Path(request.output)
+    rows.check_suffix(path, fitted.schema)
+    if isinstance(model, Quantizes):
+        codes = read_codes(Path(request.codes), numbers_of(model))
+        z = vectors_of(model, codes.z)
+    else:
+        codes = read_codes(Path(request.codes), model.latent_dim)
+        z = codes.z
+    label = _labels_of(fitted, codes, request.label)
+    told = one_hot(fitted, label)
+    made = decode_codes(fitted.model, z, seed=request.seed, condition=told)
+    x = made.x if request.draw else made.mean
+    return _written("decoded rows", path, fitted, x, label, mean=not request.draw)
+
+
+def _labels_of(fitted: Fitted, codes: CodeTable, label: str) -> Tensor | None:
+    if label:
+        return label_indices(fitted, [label]).expand(len(codes.z))
+    if not fitted.options.model.conditional or codes.label is None:
+        return None
+    return label_indices(fitted, codes.label)
+
+
+# reconstruct --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReconstructRequest:
+    """What does the model make of these rows?"""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet (input | reconstruction | uncertainty), .npz, or a folder; "
+        "tables: .csv, .parquet or .npz; sound: .wav or a folder",
+        short="-o",
+        metavar="OUT",
+    )
+    uncertainty: bool = option(False, "also the standard deviation of every value")
+    draws: int = option(64, "codes of each row that the uncertainty is taken over")
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    seed: int = option(0, "of the draws")
+
+
+@dataclass(frozen=True)
+class ReconstructReport(Report):
+    """Reconstructions were written.
+
+    Attributes:
+        rows: how many.
+        explained: 1 - squared error / variance, over all values in model units: 1 is perfect, 0 no
+            better than the means of the values; not a number for rows that do not vary.
+        uncertainty: mean standard deviation over that of the values; None where not asked for.
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    rows: int
+    explained: float
+    uncertainty: float | None
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        facts = [f"{self.rows:,} rows"]
+        if math.isfinite(self.explained):
+            facts.append(about_explained(self.explained))
+        if self.uncertainty is not None and math.isfinite(self.uncertainty):
+            facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
+        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
+        return f"{', '.join(facts)}: {self.files[0]}{more}"
+
+
+def reconstruct(
+    request: ReconstructRequest, reporter: Reporter, fitted: Fitted
+) -> ReconstructReport:
+    """Write what the model makes of every row, and how sure it is of every value.
+
+    Raises:
+        DataError: the data is not of the kind that the model was fitted on.
+        OptionError: fewer than two draws for an uncertainty.
+    """
+    path = Path(request.output)
+    rows.check_suffix(path, fitted.schema)
+    if request.uncertainty and request.draws < 2:
+        raise OptionError(f"--draws must be at least 2, not {request.draws}")
+    if fitted.schema.kind == "audio" and path.suffix.lower() != ".npz":
+        clips, kept, files = rebuild_sound(fitted, request.data, path, request.on_error)
+        return ReconstructReport(clips, kept, None, files[:8], len(files))
+    dataset = open_data(request.data, fitted, on_error=request.on_error)
+    made = best_guess(fitted.model, dataset, reporter)
+    if request.uncertainty:
+        reporter.say(f"uncertainty from {request.draws} codes of each row")
+        answer = predict(fitted.model, dataset, samples=request.draws, seed=request.seed)
+        made = replace(made, std=answer.deviation)
+    files = write_reconstruction(path, fitted.schema, made, dataset.ids)
+    return ReconstructReport(len(dataset), made.explained, made.relative_std, files[:8], len(files))
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructedRows:
+    """Rows beside what the model makes of them, in model units, (rows, *event) each.
+
+    Attributes:
+        x: what went in.
+        mean: the decoder's best guess at the mean code.
+        cells: observed ones that have a distance, (rows | 1, *event).
+        std: standard deviation of x' given x; None where not asked for.
+    """
+
+    x: Tensor
+    mean: Tensor
+    cells: Tensor
+    std: Tensor | None = None
+
+    @property
+    def explained(self) -> float:
+        """1 - squared error / squared distance from the mean row, over ``cells``."""
+        error = torch.where(self.cells, (self.x - self.mean).double(), 0.0).square().sum()
+        return float(1 - error / squared_distance(self.x, self.cells))
+
+    @property
+    def relative_std(self) -> float | None:
+        """Mean standard deviation over that of the values around their mean row."""
+        if self.std is None:
+            return None
+        count = self.cells.expand(self.x.shape).sum()
+        mean = torch.where(self.cells, self.std.double(), 0.0).sum() / count
+        return float(mean / (squared_distance(self.x, self.cells) / count).sqrt())
+
+
+def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> ReconstructedRows:
+    """Encode each row to its mean code and decode that."""
+    inputs, means = [], []
+    for part, batch in batches(dataset, model, ROWS_AT_ONCE):
+        with evaluation_mode(model):
+            answer = model(batch, Mean()).likelihood.mean
+        inputs.append(batch.filled.cpu())
+        means.append(answer[0].cpu())
+        reporter.advance("reconstructing", part.stop, len(dataset))
+    return ReconstructedRows(torch.cat(inputs), torch.cat(means), dataset.comparable.cpu())
+
+
+def write_reconstruction(
+    path: Path, schema: Schema, made: ReconstructedRows, ids: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Write reconstructions as the suffix of ``path`` says; the files written."""
+    mean = schema.decode(made.mean, rounded=False)
+    std = None if made.std is None else schema.decode(made.mean + made.std, rounded=False) - mean
+    if path.suffix.lower() == ".npz":
+        arrays = {"x": schema.decode(made.x, rounded=False), "reconstruction": mean}
+        return rows.write_columns(path, arrays | ({} if std is None else {"std": std}))
+    if schema.kind != "images":
+        named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
+        named |= rows.columns(schema, made.mean, rounded=False)
+        if std is not None:
+            named |= {
+                f"{column.name}_std": std[:, i]
+                for i, column in enumerate(schema.columns)
+                if not column.levels and column.kind != "mixed"
+            }
+        return rows.write_columns(path, named)
+    beside = _beside(made)
+    if path.suffix:
+        return rows.write_picture(path, beside)
+    files = list(rows.write_picture(path / "sheet.png", beside))
+    for index, picture in enumerate(rows.eight_bit(made.mean)):
+        files += rows.write_picture(path / f"{index:05d}.png", picture)
+    return tuple(files)
+
+
+def _beside(made: ReconstructedRows) -> rows.Array:
+    """One sheet: input, reconstruction, and uncertainty with its largest value white, in turn."""
+    parts = [made.x[:TRIPLES], made.mean[:TRIPLES]]
+    if made.std is not None:
+        parts.append(made.std[:TRIPLES] / made.std[:TRIPLES].max())
+    pictures = [rows.eight_bit(part) for part in parts]
+    in_turn = [picture for together in zip(*pictures, strict=True) for picture in together]
+    groups = min(4, math.ceil(math.sqrt(len(pictures[0]))))
+    return rows.sheet(in_turn, across=groups * len(parts))

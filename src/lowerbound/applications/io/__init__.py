@@ -1,0 +1,1 @@
+"""What all applications read and write."""

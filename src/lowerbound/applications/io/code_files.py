@@ -1,0 +1,122 @@
+"""Latent codes in files: columns z1, z2, ... and z1_std, ... for how sure the encoder is."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.applications.io.rows import TABLES
+from lowerbound.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMED = re.compile(r"z(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class CodeTable:
+    """Codes of rows and what goes with them in a file.
+
+    Attributes:
+        z: posterior means, (rows, latent_dim); or the whole numbers of discrete latents.
+        std: posterior standard deviations, (rows, latent_dim); None where a code is a point.
+        label: the class of each row, by name; None where unknown.
+        ids: what each row is called, such as its file.
+    """
+
+    z: Tensor
+    std: Tensor | None = None
+    label: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = None
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that says no format of ours.
+
+    Raises:
+        OptionError: names the formats.
+    """
+    if path.suffix.lower() not in TABLES:
+        raise OptionError(f"{path}: codes are kept as {', '.join(TABLES[:-1])} or {TABLES[-1]}")
+
+
+def columns_of(codes: CodeTable, path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """What a file holds of each row: a code is one array in .npz, else one column a number."""
+    named = {"id": codes.ids, "label": codes.label, "z": codes.z, "z_std": codes.std}
+    columns = {name: np.asarray(values) for name, values in named.items() if values is not None}
+    if path.suffix.lower() == ".npz":
+        return columns
+    wide = {name: columns.pop(name) for name in ("z", "z_std") if name in columns}
+    for name, values in wide.items():
+        end = name.removeprefix("z")
+        columns |= {f"z{i + 1}{end}": column for i, column in enumerate(values.T)}
+    return columns
+
+
+def read_codes(path: Path, latent_dim: int) -> CodeTable:
+    """Read what ``write_codes`` wrote, or any table of ``latent_dim`` columns of numbers.
+
+    Raises:
+        OptionError: the suffix says no format of ours.
+        DataError: the file is missing, or its codes have another length or are not finite.
+    """
+    check_suffix(path)
+    if not path.is_file():
+        raise DataError(f"{path} is no file: give the codes that lowerbound encode wrote")
+    z, label, ids = _read_arrays(path) if path.suffix.lower() == ".npz" else _read_frame(path)
+    if z.ndim != 2 or z.shape[1] != latent_dim:
+        found = f"{z.shape[1]} numbers" if z.ndim == 2 else f"shape {z.shape}"
+        raise DataError(f"{path}: each code needs {latent_dim} numbers, and these have {found}")
+    if not len(z):
+        raise DataError(f"{path} holds no codes")
+    bad = np.flatnonzero(~np.isfinite(z).all(1))
+    if len(bad):
+        raise DataError(f"{path}: the code in row {bad[0]}, counted from 0, is not finite")
+    return CodeTable(torch.from_numpy(z.astype(np.float32)), label=label, ids=ids)
+
+
+Parts = tuple[np.ndarray[Any, Any], tuple[str, ...] | None, tuple[str, ...] | None]
+
+
+def _read_arrays(path: Path) -> Parts:
+    try:
+        # numpy leaves a file open that it cannot make sense of
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            named = {name: file[name] for name in file.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as .npz: {error}") from error
+    key = "z" if "z" in named else next(iter(named), None)
+    if key is None:
+        raise DataError(f"{path} holds no array")
+    return named[key], _texts(named.get("label")), _texts(named.get("id"))
+
+
+def _read_frame(path: Path) -> Parts:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as error:  # pandas' and arrow's own errors are ValueErrors
+        raise DataError(f"{path} cannot be read: {error}") from error
+    named = [name for name in map(str, frame.columns) if NAMED.fullmatch(name)]
+    named.sort(key=lambda name: int(name[1:]))
+    numbers = frame[named] if named else frame.select_dtypes("number")
+    label, ids = (_column(frame, name) for name in ("label", "id"))
+    return numbers.to_numpy(dtype=np.float64), label, ids
+
+
+def _column(frame: pd.DataFrame, name: str) -> tuple[str, ...] | None:
+    return _texts(frame[name].to_numpy()) if name in frame else None
+
+
+def _texts(values: np.ndarray[Any, Any] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(str(value) for value in values.tolist())

@@ -1,0 +1,150 @@
+"""Files of columns that are written chunk by chunk, and are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from lowerbound.applications.base import jsonable
+from lowerbound.applications.io.files import replacing
+from lowerbound.data import Dataset
+from lowerbound.errors import OptionError
+
+Array = np.ndarray[Any, Any]
+Columns = Mapping[str, Any]
+
+
+class Columnar(ABC):
+    """A table that is being written; the columns are those of the first chunk."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    @abstractmethod
+    def add(self, columns: Columns) -> None:
+        """Append rows, one value of each column for each."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class _Csv(Columnar):
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self._file: IO[str] = place.open("w", encoding="utf-8", newline="")
+        self._bare = True
+
+    def add(self, columns: Columns) -> None:
+        import pandas as pd
+
+        pd.DataFrame(dict(columns)).to_csv(self._file, index=False, header=self._bare)
+        self._bare = False
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Json(Columnar):
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self._file: IO[str] = place.open("w", encoding="utf-8")
+        self._before = "["
+
+    def add(self, columns: Columns) -> None:
+        lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
+        for line in zip(*lists.values(), strict=True):
+            record = jsonable(dict(zip(lists, line, strict=True)))
+            self._file.write(self._before + json.dumps(record, allow_nan=False))
+            self._before = ", "
+
+    def close(self) -> None:
+        self._file.write("[]" if self._before == "[" else "]")
+        self._file.close()
+
+
+class _Parquet(Columnar):
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self._writer: Any = None
+
+    def add(self, columns: Columns) -> None:
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        frame = pd.DataFrame(dict(columns))
+        if self._writer is None:
+            schema = pa.Schema.from_pandas(frame, preserve_index=False)
+            self._writer = pq.ParquetWriter(self.place, schema)
+        table = pa.Table.from_pandas(frame, self._writer.schema, preserve_index=False)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Npz(Columnar):
+    """Arrays, which have to wait for their last row."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self._parts: list[Columns] = []
+
+    def add(self, columns: Columns) -> None:
+        self._parts.append(columns)
+
+    def close(self) -> None:
+        names = self._parts[0] if self._parts else ()
+        arrays: dict[str, Any] = {
+            name: np.concatenate([np.asarray(part[name]) for part in self._parts]) for name in names
+        }
+        with self.place.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+
+_KINDS: Mapping[str, type[Columnar]] = {
+    ".csv": _Csv,
+    ".parquet": _Parquet,
+    ".json": _Json,
+    ".npz": _Npz,
+}
+SCORES = (".csv", ".parquet", ".json")
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse an output name that says nothing we write, before any work is done.
+
+    Raises:
+        OptionError: names what is written.
+    """
+    *others, last = SCORES
+    if path.suffix.lower() not in SCORES:
+        raise OptionError(f"{path}: scores are written as {', '.join(others)} or {last}")
+
+
+def numbered(dataset: Dataset) -> dict[str, Any]:
+    """The columns that say which row is which: its number and, of files, the name."""
+    rows: dict[str, Any] = {"row": np.arange(len(dataset))}
+    return rows if dataset.ids is None else {**rows, "name": list(dataset.ids)}
+
+
+@contextmanager
+def columnar(path: Path) -> Iterator[Columnar]:
+    """A .csv, .parquet, .json or .npz file to add rows to, at ``path`` when the block ends well.
+
+    An interruption leaves what was at ``path`` before.
+    """
+    with replacing(path) as place:
+        file = _KINDS[path.suffix.lower()](place)
+        try:
+            yield file
+        finally:
+            file.close()

@@ -1,0 +1,74 @@
+"""Data with the labels that a person names: its own, or another column of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from lowerbound.applications.io.sources import open_data, told
+from lowerbound.data import load
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import encode_labels
+from lowerbound.data.tables.files import (
+    CSV_SUFFIXES,
+    PARQUET_SUFFIXES,
+    is_table,
+    read_frame,
+    table_suffix,
+)
+from lowerbound.errors import DataError, unknown
+from lowerbound.fitting import Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Labeled:
+    """Rows as a model sees them, and a label that it need not know of.
+
+    Attributes:
+        dataset: the rows, told their class where the model is conditional.
+        label: class indices, (rows,), -1 where unknown; None: no labels.
+        names: of the classes, in the order of their indices.
+    """
+
+    dataset: Dataset
+    label: Tensor | None
+    names: tuple[str, ...]
+
+    def as_dataset(self) -> Dataset:
+        """The rows with this label, for a classifier."""
+        schema = replace(self.dataset.schema, class_names=self.names, condition=None)
+        return replace(self.dataset, label=self.label, schema=schema)
+
+
+def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
+    """Data of the kind that a model was fitted on, labeled by ``column`` where one is named.
+
+    The column may be one that the model was not fitted on, one that it models, or the label that it
+    knows.
+
+    Raises:
+        DataError: as ``open_data``; or a column is named and the data is no table, or has no such
+            column; or its values are measurements.
+        OptionError: there is no column of that name; the nearest is suggested.
+    """
+    if not column or column == fitted.schema.label_column:
+        dataset = open_data(source, fitted)
+        return Labeled(dataset, dataset.label, fitted.schema.class_names)
+    if not is_table(source):
+        if table_suffix(Path(source)) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
+            raise DataError(f"there is no file {source!r}")
+        raise DataError(
+            f"only tables have columns, so {source} has no column {column!r}; the classes of "
+            "pictures are the names of their folders"
+        )
+    frame = read_frame(source)
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    if column not in frame:
+        raise unknown("column", column, frame.columns)
+    label, names = encode_labels(frame[column])
+    kept = {one.name for one in fitted.schema.columns} | {fitted.schema.label_column}
+    features = frame if column in kept else frame.drop(columns=[column])
+    dataset = load(features, schema=replace(fitted.schema, condition=None))
+    return Labeled(told(replace(dataset, source=source), fitted), label, names)

@@ -1,0 +1,92 @@
+"""Which cells of pictures or arrays are hidden: black pixels of a picture, or booleans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data import Schema
+from lowerbound.data.npz import read_npz
+from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
+    """Where cells are hidden, (rows, *event).
+
+    Args:
+        path: .npy or .npz of booleans, True where hidden, of one row or of all; or a picture whose
+            black pixels are hidden, or a folder with one for each picture, in their order.
+        schema: of the model.
+        rows: how many there are.
+
+    Raises:
+        DataError: it cannot be read, or does not fit the rows.
+    """
+    if path.is_dir():
+        hidden = np.stack([_black(path / file, schema) for file in find_pictures(path)])
+    elif path.suffix.lower() in SUFFIXES:
+        hidden = _black(path, schema)
+    else:
+        hidden = _booleans(path)
+    return torch.from_numpy(_as_event(hidden, path, schema, rows))
+
+
+def _booleans(path: Path) -> Array:
+    if path.suffix.lower() not in (".npy", ".npz") or not path.exists():
+        raise DataError(
+            f"there is no mask {path}: give a picture whose black pixels are hidden, a folder of "
+            "them, or a .npy or .npz file of booleans"
+        )
+    values: Array = read_npz(path).x
+    if not np.isin(values, (0, 1)).all():
+        raise DataError(f"{path} holds other values than True (hidden) and False")
+    hidden: Array = values.astype(bool)
+    return hidden
+
+
+def _black(path: Path, schema: Schema) -> Array:
+    """(H, W), True at black pixels."""
+    from PIL import Image
+
+    if schema.kind != "images":
+        raise DataError(f"{path} is a picture, and the data is not; give a .npy file of booleans")
+    try:
+        with Image.open(path) as picture:
+            black: Array = np.asarray(picture.convert("L")) == 0
+            return black
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _as_event(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:
+    """One row's mask, or one for each row, in the layout of the event."""
+    if schema.kind != "images":
+        if hidden.shape[-1:] == (len(schema.columns),):
+            hidden = hidden[..., [column.modeled for column in schema.columns]]
+        return _for_rows(hidden, path, schema, rows)
+    channels, height, width = schema.event_shape
+    if hidden.shape[-2:] == (height, width) and hidden.ndim < 4:
+        hidden = hidden[..., None, :, :]  # a pixel is hidden in all its colors
+    elif hidden.shape[-3:-1] == (height, width):
+        hidden = np.moveaxis(hidden, -1, -3)
+    if hidden.shape[-3:] in ((1, height, width), (channels, height, width)):
+        hidden = np.broadcast_to(hidden, (*hidden.shape[:-3], *schema.event_shape))
+    return _for_rows(hidden, path, schema, rows)
+
+
+def _for_rows(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:
+    if hidden.shape == schema.event_shape:
+        hidden = hidden[None]
+    if hidden.shape[1:] != schema.event_shape or len(hidden) not in (1, rows):
+        raise DataError(
+            f"{path}: a mask of shape {hidden.shape} fits neither one row of shape "
+            f"{schema.event_shape} nor {rows:,} of them"
+        )
+    return np.array(np.broadcast_to(hidden, (rows, *schema.event_shape)))

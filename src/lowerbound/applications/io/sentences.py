@@ -1,0 +1,188 @@
+"""What was found out about a model, in the few sentences that a person should read."""
+
+from __future__ import annotations
+
+import math
+
+from lowerbound.applications.io.quality_lines import about_quality
+from lowerbound.data.arrays import listed
+from lowerbound.evaluation.latents.units import Units
+from lowerbound.evaluation.likelihood.column_shares import ColumnShares
+from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
+from lowerbound.evaluation.report.subjects import Findings
+from lowerbound.evaluation.report.suites import (
+    NOT_ASKED_FOR,
+    LatentFindings,
+    LikelihoodFindings,
+    SampleFindings,
+)
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.scores import Scores
+
+SURE = 1.96  # standard errors that leave chance one case in twenty
+
+
+def about(found: Findings) -> list[str]:
+    """All of it."""
+    return [
+        *about_likelihood(found.likelihood),
+        *about_latents(found.latents),
+        *about_samples(found.samples),
+    ]
+
+
+def about_likelihood(found: LikelihoodFindings) -> list[str]:
+    """The bound with its error and what it is made of; and how well rows are reconstructed."""
+    explained = about_explained(found.error.explained)
+    if isinstance(found.scores, Skipped):
+        return [f"no likelihood: {found.scores.reason}", explained]
+    return [*_bounds(found.scores), *_tightened(found), explained, *_columns(found.columns)]
+
+
+def _columns(found: ColumnShares | Skipped) -> list[str]:
+    """The columns that the code tells most of, and those that it ignores."""
+    if isinstance(found, Skipped) or len(found.names) < 2:
+        return []
+    order = sorted(zip(found.gains, found.names, strict=True), reverse=True)
+    told = [f"{name} {gain:.2f}" for gain, name in order[:5] if name not in found.ignored]
+    lines = [f"nats that the code tells of a column above its marginal: {', '.join(told)}"]
+    if found.ignored:
+        lines.append(f"columns that the code ignores: {listed(found.ignored)}")
+    return lines if told else lines[1:]
+
+
+def about_explained(share: float) -> str:
+    """How much of the variance reconstructions keep."""
+    if math.isnan(share):
+        return "no column has distances between its values, so no variance is explained"
+    if share < 0:
+        return f"reconstructions are worse than the mean row: {1 - share:.1f} times its error"
+    return f"reconstructions keep {share:.1%} of the variance"
+
+
+def _bounds(scores: Scores) -> list[str]:
+    of = "log p(x | y)" if scores.protocol.conditional else "log p(x)"
+    lines = [
+        f"{of} is at least {Estimate.of(scores.bound)} nats per row "
+        f"(L_{scores.samples}; ELBO {Estimate.of(scores.elbo)})"
+    ]
+    if scores.log_marginal is not None:
+        lines.append(f"{of} is known exactly: {Estimate.of(scores.log_marginal)} nats per row")
+    if scores.mass:  # of a density bits would mean nothing; the report says why
+        lines.append(f"that is at most {scores.bits_per_dimension().mean:.3f} bits per dimension")
+    rate, distortion = Estimate.of(scores.rates.sum(0)), Estimate.of(scores.distortion)
+    lines.append(f"codes cost {rate} nats (rate) and leave {distortion} nats (distortion)")
+    if len(scores.rates) > 1:
+        levels = ", ".join(f"{float(rate.mean()):.2f}" for rate in scores.rates)
+        lines.append(f"rate of each level, the coarsest first: {levels} nats")
+    lines.append(_weights(scores))
+    lines += [f"beware: {warning}" for warning in scores.warnings()]
+    return lines
+
+
+def _weights(scores: Scores) -> str:
+    """How many draws count, and how heavy the tail of their weights is."""
+    median = float(scores.effective_sample_size.median())
+    line = f"effective sample size: {median:.1f} of {scores.samples} in the median row"
+    if scores.pareto_k is None:
+        return line
+    return f"{line}; Pareto k {float(scores.pareto_k.median()):.2f}"
+
+
+def _tightened(found: LikelihoodFindings) -> list[str]:
+    """The dear looks at some of the rows, where they were asked for."""
+    lines = []
+    if isinstance(found.tighter, Carried):
+        tight = found.tighter
+        lines.append(
+            f"L_{tight.samples:,} is {tight.bound} nats per row: {tight.difference} above, "
+            f"measured on {tight.rows:,} of the rows"
+        )
+    if isinstance(found.annealed, CrossCheck):
+        lines += _annealed(found.annealed)
+    elif found.annealed != NOT_ASKED_FOR:
+        lines.append(f"no annealing: {found.annealed.reason}")
+    return lines
+
+
+def _annealed(check: CrossCheck) -> list[str]:
+    slowly = f"{check.options.temperatures:,} temperatures, {check.options.chains} chains"
+    return [
+        f"annealed importance sampling of {check.rows:,} rows ({slowly}): at least {check.bound} "
+        f"nats per row, {check.gain} above the bound of the same rows",
+        f"on as many rows that the model made itself its two bounds are {check.gap} nats apart",
+    ]
+
+
+def about_latents(found: LatentFindings) -> list[str]:
+    """Active units, agreement with the prior, and what the codes tell of the classes."""
+    lines = []
+    if isinstance(found.units, Units):
+        lines.append(f"{found.units.count} of {len(found.units.rate)} latent units are active")
+    if not isinstance(found.agreement, Skipped):
+        lines.append(f"{found.agreement.hole_rate:.1%} of prior draws fall into holes (ideal: 1%)")
+    if not isinstance(found.codebooks, Skipped):
+        lines += [
+            f"codebook {level}: {use.used:.1%} of {len(use.counts):,} codes are used, as evenly as "
+            f"{use.perplexity:.1f} codes used alike ({use.entropy:.2f} nats per code)"
+            for level, use in enumerate(found.codebooks)
+        ]
+    if not isinstance(found.features, Skipped):
+        features = found.features
+        lines.append(
+            f"a linear classifier on the codes is right for {features.probe.mean:.1%} of the rows "
+            f"(always the most frequent class: {features.chance:.1%})"
+        )
+    return [*lines, *_about_information(found), *_about_factors(found)]
+
+
+def _about_information(found: LatentFindings) -> list[str]:
+    """What codes tell of rows, and how far all codes together are from the prior."""
+    agreement = found.agreement
+    if isinstance(agreement, Skipped):
+        return []
+    low, high = agreement.mutual_information_low, agreement.mutual_information_high
+    if low is None or high is None:  # codes are points: they would tell infinitely much
+        return []
+    least, most = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
+    return [
+        f"all codes together are {least:.2f} to {most:.2f} nats from the prior (KL)",
+        f"a code tells {low:.2f} to {high:.2f} nats about its row (mutual information)",
+    ]
+
+
+def _about_factors(found: LatentFindings) -> list[str]:
+    known = found.disentanglement
+    if isinstance(known, Skipped):
+        return [f"no disentanglement: {known.reason}"]
+    gaps = ", ".join(f"{n} {gap:.2f}" for n, gap in zip(known.names, known.gaps, strict=True))
+    return [
+        f"known factors: MIG {known.mig:.3f} ({gaps}); SAP {known.sap:.3f}",
+        f"DCI by random forests: disentanglement {known.disentanglement:.3f}, completeness "
+        f"{known.completeness:.3f}, informativeness {known.informativeness:.1%} (chance: "
+        f"{known.chance:.1%})",
+    ]
+
+
+def about_samples(found: SampleFindings) -> list[str]:
+    """How many samples a classifier accepts, and how near they are to real rows."""
+    return [*_about_acceptance(found), *about_quality(found.quality)]
+
+
+def _about_acceptance(found: SampleFindings) -> list[str]:
+    if isinstance(found.acceptance, Skipped):
+        return [f"no verdict on samples: {found.acceptance.reason}"]
+    return [
+        f"a classifier accepts {verdict.rate.mean:.1%} of {verdict.count:,} samples ({way}); "
+        f"rarest class {verdict.least_share:.1%} of them"
+        for way, verdict in found.acceptance.items()
+    ]
+
+
+def about_difference(other: str, difference: Estimate) -> str:
+    """A paired difference of bounds, and whether it is more than chance."""
+    error = difference.standard_error or 0.0
+    if abs(difference.mean) <= SURE * error:
+        return f"cannot be told apart from {other}: difference {difference} nats per row"
+    side = "above" if difference.mean > 0 else "below"
+    return f"{Estimate(abs(difference.mean), error)} nats per row {side} {other}"

@@ -1,0 +1,1 @@
+"""Classes and numbers predicted from few labels."""

@@ -1,0 +1,185 @@
+"""Classes of rows by a model that learned from few labels, and which rows to label next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
+from lowerbound.applications.io.sources import open_untold
+from lowerbound.config import option
+from lowerbound.data import Dataset
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.classes import (
+    BINS,
+    ClassCalibration,
+    calibration,
+    class_probabilities,
+    information,
+)
+
+UNSURE = ""  # what a row is called that is given no class
+
+
+@dataclass(frozen=True)
+class ClassifyRequest:
+    """Name the classes, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        "",
+        "every row's class, its probability, those of all classes and what its label would tell: "
+        ".csv, .parquet or .json",
+        short="-o",
+        metavar="OUT",
+    )
+    abstain: float = option(0.0, "probability below which a row is given no class")
+    ask: int = option(10, "so many rows that are worth labeling next")
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row whose label is worth having.
+
+    Attributes:
+        row: its number, from 0.
+        name: of its file, where it has one.
+        guess: its likeliest class.
+        probability: of that.
+        information: nats that the label is expected to tell: the entropy of q(y | x).
+    """
+
+    row: int
+    name: str
+    guess: str
+    probability: float
+    information: float
+
+
+@dataclass(frozen=True)
+class ClassifyReport(Report):
+    """Rows were classified.
+
+    Attributes:
+        rows: how many.
+        counts: of each class among them.
+        unsure: rows that were given no class.
+        questions: the rows worth labeling next, most telling first.
+        labeled: rows that brought a label of one of the model's classes along.
+        judged: how right and how sure the model is of those; None: there are none.
+        file: where the answers are; "" nowhere.
+    """
+
+    rows: int
+    counts: Mapping[str, int]
+    unsure: int
+    questions: tuple[Question, ...]
+    labeled: int
+    judged: ClassCalibration | None
+    file: str
+
+    def text(self) -> str:
+        counts = ", ".join(f"{name}: {count:,}" for name, count in self.counts.items())
+        lines = [f"{self.rows:,} rows: {counts}" + (f": {self.file}" if self.file else "")]
+        if self.unsure:
+            lines.append(f"  {self.unsure:,} are too unsure to be given a class")
+        if self.judged is not None:
+            lines.append(
+                f"  of {self.labeled:,} rows whose label is known {self.judged.accuracy:.1%} are "
+                f"right; expected calibration error {self.judged.error:.3f} in {BINS} bins"
+            )
+        if self.questions:
+            lines.append("worth labeling next, by the nats that a label is expected to tell:")
+        for asked in self.questions:
+            name = f" ({asked.name})" if asked.name else ""
+            lines.append(
+                f"  row {asked.row}{name}: {asked.information:.2f}, now {asked.guess} with "
+                f"{asked.probability:.0%}"
+            )
+        return "\n".join(lines)
+
+
+def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> ClassifyReport:
+    """q(y | x) of every row.
+
+    Raises:
+        UnsupportedError: the model has no classes.
+        DataError: the data is not of the kind that the model was fitted on.
+        OptionError: the output's name or a number makes no sense.
+    """
+    if not 0 <= request.abstain <= 1 or request.ask < 0:
+        raise OptionError("--abstain is a probability, 0 to 1, and --ask 0 or more")
+    if request.output:
+        check_suffix(Path(request.output))
+    dataset = open_untold(request.data, fitted, request.on_error)
+    probability = class_probabilities(fitted.model, dataset)
+    chosen = _named(probability, fitted.schema.class_names, request.abstain)
+    told = information(probability)
+    if request.output:
+        with columnar(Path(request.output)) as file:
+            file.add(_columns(dataset, fitted.schema.class_names, probability, chosen, told))
+    labeled, judged = _judged(probability, dataset)
+    return ClassifyReport(
+        rows=len(dataset),
+        counts={name: chosen.count(name) for name in fitted.schema.class_names},
+        unsure=chosen.count(UNSURE),
+        questions=_questions(dataset, fitted.schema.class_names, probability, told, request.ask),
+        labeled=labeled,
+        judged=judged,
+        file=request.output,
+    )
+
+
+def _named(probability: Tensor, names: tuple[str, ...], least: float) -> list[str]:
+    """The likeliest class of each row by name, or ``UNSURE``."""
+    sure, index = probability.max(1)
+    pairs = zip(sure.tolist(), index.tolist(), strict=True)
+    return [names[place] if value >= least else UNSURE for value, place in pairs]
+
+
+def _columns(
+    dataset: Dataset, names: tuple[str, ...], probability: Tensor, chosen: list[str], told: Tensor
+) -> dict[str, Any]:
+    each = {f"p({name})": probability[:, index].numpy() for index, name in enumerate(names)}
+    sure = probability.amax(1).numpy()
+    rows = numbered(dataset)
+    return {**rows, "class": chosen, "probability": sure, "information": told.numpy(), **each}
+
+
+def _questions(
+    dataset: Dataset, names: tuple[str, ...], probability: Tensor, told: Tensor, count: int
+) -> tuple[Question, ...]:
+    """The rows without a label whose label would tell most."""
+    asked = told.clone()
+    if dataset.label is not None:
+        asked[dataset.label >= 0] = -1.0
+    order = asked.argsort(descending=True, stable=True)[:count].tolist()
+    sure, index = probability.max(1)
+    return tuple(
+        Question(
+            row,
+            "" if dataset.ids is None else dataset.ids[row],
+            names[int(index[row])],
+            float(sure[row]),
+            float(told[row]),
+        )
+        for row in order
+        if asked[row] >= 0
+    )
+
+
+def _judged(probability: Tensor, dataset: Dataset) -> tuple[int, ClassCalibration | None]:
+    """How many rows have a label, and how right the model is of them."""
+    if dataset.label is None or not bool((dataset.label >= 0).any()):
+        return 0, None
+    known = dataset.label >= 0
+    return int(known.sum()), calibration(probability[known], dataset.label[known])

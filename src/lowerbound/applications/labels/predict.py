@@ -1,0 +1,105 @@
+"""Measurements of rows by a model that learned from few of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
+from lowerbound.applications.io.sources import open_untold
+from lowerbound.config import option
+from lowerbound.fitting import Fitted
+from lowerbound.inference.regression import BAND, RegressionQuality, judged, predictions
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """Name the measurements, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        "",
+        "every row's prediction, its standard deviation and the band of 95 %: .csv, .parquet or "
+        ".json",
+        short="-o",
+        metavar="OUT",
+    )
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+
+
+@dataclass(frozen=True)
+class PredictReport(Report):
+    """Measurements were predicted.
+
+    Attributes:
+        rows: how many.
+        mean, lowest, highest: of the predictions.
+        deviation: the median standard deviation.
+        labeled: rows that brought their measurement along.
+        judged: how near the predictions of those are; None: there are none.
+        file: where the answers are; "" nowhere.
+    """
+
+    rows: int
+    mean: float
+    lowest: float
+    highest: float
+    deviation: float
+    labeled: int
+    judged: RegressionQuality | None
+    file: str
+
+    def text(self) -> str:
+        lines = [
+            f"{self.rows:,} rows: {self.mean:.4g} on average, from {self.lowest:.4g} to "
+            f"{self.highest:.4g}, give or take {self.deviation:.2g}"
+            + (f": {self.file}" if self.file else "")
+        ]
+        if self.judged is not None:
+            explained = "" if math.isnan(self.judged.r2) else f"R2 {self.judged.r2:.3f}, "
+            lines.append(
+                f"  of {self.labeled:,} rows whose measurement is known: {explained}root mean "
+                f"square error {self.judged.rmse:.4g}; the band of 95 % holds "
+                f"{self.judged.covered:.0%}"
+            )
+        return "\n".join(lines)
+
+
+def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> PredictReport:
+    """Mean and standard deviation of q(y | x) of every row.
+
+    Raises:
+        UnsupportedError: the model has no measurement.
+        DataError: the data is not of the kind that the model was fitted on.
+        OptionError: the output's name makes no sense.
+    """
+    if request.output:
+        check_suffix(Path(request.output))
+    dataset = open_untold(request.data, fitted, request.on_error)
+    mean, deviation = predictions(fitted.model, dataset)
+    if request.output:
+        half = BAND * deviation
+        found = {
+            "prediction": mean,
+            "deviation": deviation,
+            "low": mean - half,
+            "high": mean + half,
+        }
+        with columnar(Path(request.output)) as file:
+            file.add({**numbered(dataset), **{key: said.numpy() for key, said in found.items()}})
+    labeled, near = judged(mean, deviation, dataset)
+    return PredictReport(
+        rows=len(dataset),
+        mean=float(mean.mean()),
+        lowest=float(mean.min()),
+        highest=float(mean.max()),
+        deviation=float(deviation.median()),
+        labeled=labeled,
+        judged=near,
+        file=request.output,
+    )

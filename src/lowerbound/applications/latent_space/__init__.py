@@ -1,0 +1,1 @@
+"""Paths, attributes, arithmetic and mixing of codes."""

@@ -1,0 +1,204 @@
+r"""Reckoning with codes: what C would be with what A has and B has not.
+
+.. math:: z = z_A - z_B + z_C, \qquad x = \operatorname{E} p(x \mid z)
+
+Each term is a row or ``mean(NAME)``, the mean code of a class. One plus must remain, so that the
+answer is a code and not a difference of codes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.animations import ANIMATIONS
+from lowerbound.applications.io.conditions import label_indices, one_hot
+from lowerbound.applications.io.label_columns import Labeled, open_labeled
+from lowerbound.applications.io.picked_rows import picked_row, row_name
+from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.config import option
+from lowerbound.errors import OptionError, unknown
+from lowerbound.fitting import Fitted
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.latent_space.attributes import known_classes
+from lowerbound.inference.samples import decode_codes
+from lowerbound.models import Decodes, Encodes, require
+
+FORM = "as in '12 - 40 + 7' or '12 - mean(3) + mean(8)'"
+TERM = re.compile(r"\s*([+\-−])\s*(mean\(([^)]*)\)|\d+(?![\w.])|[^\s+−]+)\s*")
+
+
+@dataclass(frozen=True)
+class ArithmeticRequest:
+    """A - B + C, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    sum: str = option(
+        REQUIRED,
+        "rows from 0 or by name, and mean(CLASS): '12 - 40 + 7', '12 - mean(3) + mean(8)'",
+        positional=True,
+        metavar="SUM",
+    )
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet, .npz or a folder; tables: .csv, .parquet or .npz",
+        short="-o",
+        metavar="OUT",
+    )
+    label: str = option("", "a table's column that mean(CLASS) goes by", metavar="COLUMN")
+    told: str = option("", "class of the answer, for a conditional model", metavar="CLASS")
+
+
+@dataclass(frozen=True)
+class ArithmeticReport(Report):
+    """The answer was written.
+
+    Attributes:
+        sum: what was reckoned.
+        nearest: the row whose code is nearest to the answer's, rows of the sum left out.
+        nearest_class: its class, where it is known.
+        distance: between the two codes.
+        files: where the answer is; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    sum: str
+    nearest: str
+    nearest_class: str
+    distance: float
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
+        known = f" (class {self.nearest_class})" if self.nearest_class else ""
+        lines = [f"{self.sum}: {self.files[0]}{more}"]
+        if self.nearest:
+            lines.append(f"  the nearest code is that of {self.nearest}{known}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """One term of a sum.
+
+    Attributes:
+        sign: 1 or -1.
+        name: as it is shown.
+        rows: whose mean code it is.
+    """
+
+    sign: int
+    name: str
+    rows: Tensor
+
+
+def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -> ArithmeticReport:
+    """Write what is decoded from a sum of codes, beside what its terms decode to.
+
+    Raises:
+        UnsupportedError: the model has no encoder or no decoder.
+        OptionError: a sum that cannot be read, or rows or classes that are not there.
+        DataError: the data is not of the kind that the model was fitted on.
+    """
+    path = Path(request.output)
+    check_strip_suffix(path, fitted.schema)
+    if path.suffix.lower() in ANIMATIONS:
+        raise OptionError(f"{path}: one answer is no animation; write a .png sheet")
+    require(fitted.model, Encodes, "encode")  # type: ignore[type-abstract]
+    require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    data = open_labeled(request.data, fitted, request.label)
+    terms = read_sum(request.sum, data)
+    reporter.say(f"encoding {len(data.dataset):,} rows")
+    codes = encode_rows(fitted.model, data.dataset).mean
+    means = torch.stack([codes[term.rows].mean(0) for term in terms])
+    signs = torch.tensor([term.sign for term in terms], dtype=means.dtype)
+    z = torch.cat([means, (signs @ means).unsqueeze(0)])
+    x = decode_codes(fitted.model, z, condition=_conditions(fitted, data, terms, request.told)).mean
+    names = (*map(_shown, terms), "= answer")
+    strip = Strip(x.unsqueeze(0), ("",), names, "", "term")
+    files = write_strip(path, fitted.schema, strip)
+    return _report(request.sum, terms, z[-1], codes, data, files)
+
+
+def read_sum(text: str, data: Labeled) -> list[Term]:
+    """The terms of a sum.
+
+    Raises:
+        OptionError: it cannot be read, has rows or classes that are not there, or its signs do not
+            leave one plus.
+        DataError: a class is named and the data has no labels.
+    """
+    rest = text.strip()
+    rest = rest if rest[:1] in "+-−" and rest else f"+{rest}"
+    terms = []
+    while rest:
+        match = TERM.match(rest)
+        if match is None:
+            raise OptionError(f"SUM cannot be read at {rest!r}; write it {FORM}")
+        terms.append(_term(-1 if match[1] in "-−" else 1, match[2], match[3], data))
+        rest = rest[match.end() :]
+    if sum(term.sign for term in terms) != 1:
+        raise OptionError(
+            f"SUM: {text!r} leaves {sum(t.sign for t in terms)} rows and must leave one, {FORM}"
+        )
+    return terms
+
+
+def _term(sign: int, word: str, name: str | None, data: Labeled) -> Term:
+    if name is None:
+        row = picked_row(word, data.dataset, "SUM")
+        return Term(sign, row_name(data.dataset, row), torch.tensor([row]))
+    known = known_classes(data.label, data.names)
+    if name.strip() not in known:
+        raise unknown("class", name.strip(), known)
+    assert data.label is not None
+    rows = torch.nonzero(data.label == known[name.strip()]).flatten()
+    return Term(sign, f"mean({name.strip()})", rows)
+
+
+def _shown(term: Term) -> str:
+    return f"{'+' if term.sign > 0 else '-'} {term.name}"
+
+
+def _conditions(fitted: Fitted, data: Labeled, terms: list[Term], told: str) -> Tensor | None:
+    """What a conditional model is told of each term, its own class, and of the answer."""
+    if told:
+        return one_hot(fitted, label_indices(fitted, [told]).expand(len(terms) + 1))
+    label = data.dataset.label
+    if not fitted.options.model.conditional or label is None:
+        return None
+    own = torch.stack([label[term.rows].mode().values for term in terms])
+    if len(own.unique()) > 1:
+        raise OptionError(
+            "the terms are of several classes, and a conditional model is told one: choose it with "
+            "--told"
+        )
+    return one_hot(fitted, torch.cat([own, own[:1]]))
+
+
+def _report(
+    text: str, terms: list[Term], z: Tensor, codes: Tensor, data: Labeled, files: tuple[str, ...]
+) -> ArithmeticReport:
+    distance = (codes - z).norm(dim=1)
+    single = [term.rows for term in terms if len(term.rows) == 1]
+    if single:
+        distance[torch.cat(single)] = torch.inf
+    row = int(distance.argmin())
+    found = bool(distance[row].isfinite())
+    known = data.label is not None and int(data.label[row]) >= 0 and found
+    return ArithmeticReport(
+        text,
+        row_name(data.dataset, row) if found else "",
+        data.names[int(data.label[row])] if known and data.label is not None else "",
+        float(distance[row]),
+        files[:8],
+        len(files),
+    )

@@ -1,0 +1,171 @@
+"""Where attribute vectors come from: the classes of the data, or one set with and one without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.io.label_columns import Labeled
+from lowerbound.applications.io.sources import open_data
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import unknown
+from lowerbound.evaluation.latents.attribute_effects import Effect, measure_effects
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
+from lowerbound.fitting import Fitted
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.latent_space.attributes import (
+    Attribute,
+    attribute,
+    class_attribute,
+    combined,
+    known_classes,
+)
+from lowerbound.models import Model
+
+UNSEEN = 0.2  # share of the rows that nothing is learned from
+MOST_ROWS = 500  # that an effect is measured on
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """An attribute, and what its effect can be measured by.
+
+    Attributes:
+        attribute: the direction.
+        rows: rows of the data that lack it and that it was not learned from, as far as there are.
+        judge: a classifier of the attribute, or why there is none.
+        wanted: +1 for a class index that is added, -1 for one that is taken away.
+        others: a classifier of other classes, where the first knows none.
+    """
+
+    attribute: Attribute
+    rows: Tensor
+    judge: RealismClassifier | Skipped
+    wanted: Mapping[int, float]
+    others: RealismClassifier | None = None
+
+    def effects(
+        self, model: Model, z: Tensor, strengths: Sequence[float], condition: Tensor | None
+    ) -> tuple[Effect, ...] | Skipped:
+        """The effect of each strength on rows with codes z; or why it cannot be measured."""
+        if isinstance(self.judge, Skipped):
+            return self.judge
+        step = (model, z, self.attribute, strengths)
+        found = measure_effects(*step, self.judge, self.wanted, condition)
+        if self.others is None:
+            return found
+        off = measure_effects(*step, self.others, {}, condition)
+        return tuple(
+            replace(one, off_target=two.off_target) for one, two in zip(found, off, strict=True)
+        )
+
+
+def from_classes(
+    data: Labeled, codes: Tensor, weights: Mapping[str, float], method: str, seed: int
+) -> list[Learned]:
+    """The classes that are named, added up; every class for itself where none is named.
+
+    Vectors and classifier are learned from four fifths of the rows.
+
+    Args:
+        data: labeled rows.
+        codes: theirs, (rows, latent_dim).
+        weights: +1 for a class to add, -1 for one to take away.
+        method: a name in ``METHODS``.
+        seed: of the part that is kept apart.
+
+    Raises:
+        DataError: no labels, or one class only.
+        OptionError: an unknown class; the nearest is suggested.
+    """
+    known = known_classes(data.label, data.names)
+    for name in weights:
+        if name not in known:
+            raise unknown("attribute", name, known)
+    assert data.label is not None
+    seen, unseen = apart(len(codes), seed)
+    rows = data.as_dataset()
+    judge = fit_judge(rows.subset(seen), rows.subset(unseen), seed=seed)
+    asked = [weights] if weights else [{name: 1.0} for name in known]
+    found = []
+    for signs in asked:
+        parts = {
+            name: class_attribute(name, codes[seen], data.label[seen], data.names, method)
+            for name in signs
+        }
+        wanted = {known[name]: sign for name, sign in signs.items()}
+        lacking = lacking_rows(data.label, unseen, wanted)
+        found.append(Learned(combined(signs, parts), lacking, judge, wanted))
+    return found
+
+
+def lacking_rows(label: Tensor, unseen: Tensor, wanted: Mapping[int, float]) -> Tensor:
+    """Unseen rows that an edit makes sense for: of the classes taken away, else not of those added.
+
+    Where there are none, all unseen rows.
+    """
+    added = torch.tensor([index for index, sign in wanted.items() if sign > 0], dtype=torch.long)
+    taken = torch.tensor([index for index, sign in wanted.items() if sign < 0], dtype=torch.long)
+    own = label[unseen]
+    fit = torch.isin(own, taken) if len(taken) else ~torch.isin(own, added)
+    rows = unseen[fit] if bool(fit.any()) else unseen
+    return rows[:MOST_ROWS]
+
+
+def from_sets(
+    fitted: Fitted,
+    data: Labeled,
+    sources: tuple[str, str],
+    method: str,
+    seed: int,
+    reporter: Reporter,
+) -> Learned:
+    """An attribute from data that has it and data that has not; tried on the rows of ``data``.
+
+    Raises:
+        DataError: one of the two cannot be read, or is not of the model's kind.
+    """
+    sets = [open_data(source, fitted) for source in sources]
+    reporter.say(f"encoding {len(sets[0]):,} rows with it and {len(sets[1]):,} without")
+    codes = torch.cat([encode_rows(fitted.model, one).mean for one in sets])
+    has = torch.arange(len(codes)) < len(sets[0])
+    name = Path(sources[0]).name
+    both = _joined(sets, has)
+    seen, unseen = apart(len(both), seed)
+    judge = fit_judge(both.subset(seen), both.subset(unseen), seed=seed)
+    return Learned(
+        attribute(name, codes, has, method),
+        torch.arange(min(len(data.dataset), MOST_ROWS)),
+        judge,
+        {1: 1.0},
+        _judge_of_classes(data, seed),
+    )
+
+
+def apart(rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """(rows to learn from, rows kept apart), in order, drawn by ``seed``."""
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    count = max(1, round(UNSEEN * rows))
+    return order[count:].sort().values, order[:count].sort().values
+
+
+def _joined(sets: Sequence[Dataset], has: Tensor) -> Dataset:
+    """Both sets, labeled by whether they have it."""
+    schema = replace(sets[0].schema, class_names=("without", "with"), condition=None)
+    return Dataset(schema, torch.cat([one.x for one in sets]), label=has.long())
+
+
+def _judge_of_classes(data: Labeled, seed: int) -> RealismClassifier | None:
+    """A classifier of what the rows are otherwise, where that is known."""
+    if data.label is None:
+        return None
+    rows = data.as_dataset()
+    seen, unseen = apart(len(rows), seed)
+    judge = fit_judge(rows.subset(seen), rows.subset(unseen), seed=seed)
+    return None if isinstance(judge, Skipped) else judge

@@ -1,0 +1,241 @@
+r"""Add a smile, subtract the glasses: attribute vectors from labels, tried on rows.
+
+.. math:: x_s = \operatorname{E} p\bigl(x \mid z + s\,(v_{\text{smile}} - v_{\text{glasses}})\bigr)
+
+What the vectors are is in ``lowerbound.inference.latent_space.attributes``, what else they change
+in ``lowerbound.evaluation.latents.attribute_effects``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.conditions import one_hot
+from lowerbound.applications.io.label_columns import Labeled, open_labeled
+from lowerbound.applications.io.picked_rows import picked_rows, row_name
+from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.latent_space.attribute_sources import Learned, from_classes, from_sets
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.latents.attribute_effects import Effect
+from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.fitting import Fitted
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.latent_space.attributes import METHODS
+from lowerbound.inference.samples import decode_codes
+from lowerbound.models import Decodes, Encodes, require
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class AttributesRequest:
+    """These rows with a smile, please, and without glasses."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        REQUIRED,
+        "pictures: .png, .gif, .webp, .mp4, .webm, .npz, or a folder; "
+        "tables: .csv, .parquet or .npz",
+        short="-o",
+        metavar="OUT",
+    )
+    label: str = option(
+        "", "a table's column that holds the classes (default: the data's label)", metavar="COLUMN"
+    )
+    add: tuple[str, ...] = option((), "a class to go toward; repeatable", metavar="NAME")
+    subtract: tuple[str, ...] = option((), "a class to go away from; repeatable", metavar="NAME")
+    with_: str = option("", "instead: data that has the attribute", metavar="DATA")
+    without: str = option("", "and data that has not", metavar="DATA")
+    method: str = option("mean", "difference of means, or normal of a regression", choices=METHODS)
+    strength: float = option(2.0, "how far at most, in distances between the classes")
+    frames: int = option(5, "strengths, from 0 up")
+    rows: str = option(
+        "", "rows to change, from 0 or by name (default: some that lack it)", metavar="I,J,..."
+    )
+    fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
+    seed: int = option(0, "of the rows that vectors are learned from and effects measured on")
+
+
+@dataclass(frozen=True)
+class AttributeFound:
+    """One direction and what it does.
+
+    Attributes:
+        name: what is added and subtracted.
+        having: rows that it was learned from and that have it; the fewest where there are several.
+        lacking: rows that have not.
+        effects: of each strength above 0, on rows that it was not learned from.
+        reason: why there are none.
+    """
+
+    name: str
+    having: int
+    lacking: int
+    effects: tuple[Effect, ...]
+    reason: str
+
+    def text(self) -> str:
+        """The effect of one class distance, or of the strength next to it."""
+        learned = f"{self.name}: from {self.having:,} rows with it and {self.lacking:,} without"
+        if not self.effects:
+            return f"{learned}; effect not measured: {self.reason}"
+        effect = min(self.effects, key=lambda one: abs(abs(one.strength) - 1))
+        parts = [f"{learned}; at strength {effect.strength:g}"]
+        if effect.target is not None:
+            parts.append(f"target {effect.target.mean:+.2f}".replace("-", "−"))
+        if effect.off_target is not None:
+            parts.append(f"each other class {effect.off_target.mean:.3f} off")
+        return f"{', '.join(parts)} ({effect.rows:,} rows)"
+
+
+@dataclass(frozen=True)
+class AttributesReport(Report):
+    """A strip was written.
+
+    Attributes:
+        attributes: the directions; one, or all classes where none was named.
+        examples: the rows that were changed.
+        strengths: how far.
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    attributes: tuple[AttributeFound, ...]
+    examples: tuple[str, ...]
+    strengths: tuple[float, ...]
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
+        lines = [
+            f"{_rows(self.examples)} at {len(self.strengths)} strengths: {self.files[0]}{more}"
+        ]
+        return "\n".join([*lines, *(f"  {one.text()}" for one in self.attributes)])
+
+
+def _rows(examples: tuple[str, ...]) -> str:
+    return examples[0] if len(examples) == 1 else f"{len(examples):,} rows"
+
+
+def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -> AttributesReport:
+    """Write rows with attributes added and taken away, and say what else that changed.
+
+    Raises:
+        UnsupportedError: the model has no encoder or no decoder.
+        DataError: no labels, or one class only; or the data is not of the kind that the model was
+            fitted on.
+        OptionError: an unknown attribute (the nearest is suggested), or rows that are not there.
+    """
+    path = Path(request.output)
+    check_strip_suffix(path, fitted.schema)
+    require(fitted.model, Encodes, "encode")  # type: ignore[type-abstract]
+    require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    _check(request)
+    data = open_labeled(request.data, fitted, request.label)
+    reporter.say(f"encoding {len(data.dataset):,} rows")
+    codes = encode_rows(fitted.model, data.dataset).mean
+    learned = _learned(request, reporter, fitted, data, codes)
+    strengths = torch.linspace(0, request.strength, request.frames, dtype=torch.float64).tolist()
+    found = []
+    for done, one in enumerate(learned):
+        found.append(_measured(fitted, data, codes, one, strengths[1:]))
+        reporter.advance("measuring effects", done + 1, len(learned))
+    examples = _examples(request, data, learned)
+    strip = _strip(fitted, data, codes, learned, examples, strengths)
+    files = write_strip(path, fitted.schema, strip, request.fps)
+    names = tuple(row_name(data.dataset, row) for row in examples)
+    return AttributesReport(tuple(found), names, tuple(strengths), files[:8], len(files))
+
+
+def _check(request: AttributesRequest) -> None:
+    if request.frames < 2:
+        raise OptionError(f"--frames must be at least 2, not {request.frames}")
+    if bool(request.with_) != bool(request.without):
+        raise OptionError("--with and --without go together: a direction needs both")
+    named = {*request.add, *request.subtract}
+    if request.with_ and (named or request.label):
+        raise OptionError(
+            "give either --with and --without, or classes by --label, --add and --subtract"
+        )
+    if twice := set(request.add) & set(request.subtract):
+        raise OptionError(f"{min(twice)!r} is both added and subtracted")
+
+
+def _learned(
+    request: AttributesRequest,
+    reporter: Reporter,
+    fitted: Fitted,
+    data: Labeled,
+    codes: Tensor,
+) -> list[Learned]:
+    if request.with_:
+        two = (request.with_, request.without)
+        return [from_sets(fitted, data, two, request.method, request.seed, reporter)]
+    weights = dict.fromkeys(request.add, 1.0) | dict.fromkeys(request.subtract, -1.0)
+    return from_classes(data, codes, weights, request.method, request.seed)
+
+
+def _measured(
+    fitted: Fitted, data: Labeled, codes: Tensor, one: Learned, strengths: list[float]
+) -> AttributeFound:
+    attribute = one.attribute
+    told = _told(fitted, data, one.rows)
+    effects = one.effects(fitted.model, codes[one.rows], strengths, told)
+    reason = effects.reason if isinstance(effects, Skipped) else ""
+    measured = () if isinstance(effects, Skipped) else effects
+    return AttributeFound(attribute.name, attribute.having, attribute.lacking, measured, reason)
+
+
+def _examples(request: AttributesRequest, data: Labeled, learned: list[Learned]) -> list[int]:
+    """The rows to change: of one attribute several, of all attributes the same one."""
+    rows: list[int] = learned[0].rows[:EXAMPLES].tolist()
+    if request.rows:
+        rows = picked_rows(request.rows, data.dataset)
+    return rows if len(learned) == 1 else rows[:1]
+
+
+def _strip(
+    fitted: Fitted,
+    data: Labeled,
+    codes: Tensor,
+    learned: list[Learned],
+    examples: list[int],
+    strengths: list[float],
+) -> Strip:
+    """Lines are examples of one attribute, or one example and every attribute."""
+    pairs = [(row, one) for row in examples for one in learned]
+    if len(learned) == 1:
+        key, names = "example", tuple(row_name(data.dataset, row) for row in examples)
+    else:
+        key, names = "attribute", tuple(one.attribute.name for one in learned)
+    rows = torch.tensor([row for row, _ in pairs])
+    z = torch.stack(
+        [
+            torch.cat([one.attribute.added(codes[row : row + 1], s) for s in strengths])
+            for row, one in pairs
+        ]
+    )
+    told = _told(fitted, data, rows.repeat_interleave(len(strengths)))
+    x = decode_codes(fitted.model, z.flatten(0, 1), condition=told).mean
+    real = real_rows(data.dataset.subset(rows)).cpu()
+    return Strip(
+        x.unflatten(0, z.shape[:2]), names, tuple(strengths), key, "strength", real, None, "input"
+    )
+
+
+def _told(fitted: Fitted, data: Labeled, rows: Tensor) -> Tensor | None:
+    """What a conditional model is told of these rows: their own class, which does not change."""
+    if not fitted.options.model.conditional or data.dataset.label is None:
+        return None
+    return one_hot(fitted, data.dataset.label[rows])

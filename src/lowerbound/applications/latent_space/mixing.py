@@ -1,0 +1,172 @@
+"""The coarse latents of some rows with the fine ones of others, as a matrix; where there are
+classes, those with the styles of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.picked_rows import picked_rows, row_name
+from lowerbound.applications.io.sources import open_data, open_untold, told
+from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.fitting import Fitted
+from lowerbound.inference.latent_space.analogies import in_every_class
+from lowerbound.inference.latent_space.mixing import coarse_levels, mix_rows
+from lowerbound.models import Classifies, Mixes, require
+
+FIRST = 6  # rows of each kind unless they are chosen
+
+
+@dataclass(frozen=True)
+class MixRequest:
+    """What do these rows look like in the style of those?"""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        REQUIRED,
+        "pictures: .png, .npz, or a folder; tables: .csv, .parquet or .npz",
+        short="-o",
+        metavar="OUT",
+    )
+    coarse: str = option(
+        "", f"rows that give the coarse levels (default: the first {FIRST})", metavar="I,J,..."
+    )
+    fine: str = option(
+        "",
+        f"rows that give the fine levels (default: the next {FIRST}), or the style, where the "
+        f"model has classes (default: the first {FIRST})",
+        metavar="K,L,...",
+    )
+    cut: int = option(
+        0, "levels taken from the coarse rows (default: all but a style, else the coarsest)"
+    )
+
+
+@dataclass(frozen=True)
+class MixReport(Report):
+    """A matrix was written.
+
+    Attributes:
+        coarse: rows that gave the coarse levels.
+        fine: rows that gave the fine levels.
+        cut: levels taken from the former.
+        levels: of the model.
+        files: where it is.
+    """
+
+    coarse: tuple[str, ...]
+    fine: tuple[str, ...]
+    cut: int
+    levels: int
+    files: tuple[str, ...]
+
+    def text(self) -> str:
+        return (
+            f"{len(self.coarse)} by {len(self.fine)} mixtures, {self.cut} of {self.levels} levels "
+            f"from the rows at the left, the rest from those on top: {self.files[0]}"
+        )
+
+
+@dataclass(frozen=True)
+class AnalogiesReport(Report):
+    """The styles of rows were given to every class.
+
+    Attributes:
+        rows: that gave the styles.
+        classes: that they were given to.
+        files: where it is.
+    """
+
+    rows: tuple[str, ...]
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def text(self) -> str:
+        return (
+            f"{len(self.rows)} by {len(self.classes)} analogies, the style of the row at the left "
+            f"in the class on top: {self.files[0]}"
+        )
+
+
+def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | AnalogiesReport:
+    """Write decoder means of every pair of a coarse and a fine row, or of a row and a class.
+
+    Raises:
+        UnsupportedError: the model has neither levels that can be mixed nor classes.
+        OptionError: rows out of range, or a cut that leaves nothing to one of the two.
+        DataError: the data is not of the kind that the model was fitted on.
+    """
+    path = Path(request.output)
+    check_strip_suffix(path, fitted.schema)
+    if not isinstance(fitted.model, Mixes) and _has_classes(fitted):
+        return _analogies(request, path, fitted)
+    model = require(fitted.model, Mixes, "mix styles")  # type: ignore[type-abstract]
+    data = open_data(request.data, fitted)
+    coarse = _chosen(request.coarse, data, "--coarse", 0)
+    fine = _chosen(request.fine, data, "--fine", len(coarse))
+    a, b = data.subset(coarse), data.subset(fine)
+    if request.cut < 0:
+        raise OptionError(f"--cut is at least 1, not {request.cut}")
+    cut = request.cut or coarse_levels(model)
+    x = mix_rows(fitted.model, a, b, cut)
+    names = [tuple(row_name(data, row) for row in rows) for rows in (coarse, fine)]
+    strip = Strip(x, names[0], names[1], "coarse", "fine")
+    if fitted.schema.kind == "images":
+        strip = _with_sources(strip, a, b)
+    files = write_strip(path, fitted.schema, strip)
+    return MixReport(names[0], names[1], cut, len(model.latent_shapes), files[:8])
+
+
+def _has_classes(fitted: Fitted) -> bool:
+    return isinstance(fitted.model, Classifies) or fitted.options.model.conditional
+
+
+def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesReport:
+    """The style of each row in every class."""
+    if request.coarse or request.cut:
+        raise OptionError(
+            "--coarse and --cut are for models of levels; this one has classes, and all of them "
+            "are shown: choose the rows whose style they get by --fine"
+        )
+    data = open_untold(request.data, fitted)
+    picked = _chosen(request.fine, data, "--fine", 0)
+    rows, classes = told(data.subset(picked), fitted), fitted.schema.class_names
+    names = tuple(row_name(data, row) for row in picked)
+    strip = Strip(in_every_class(fitted.model, rows, len(classes)), names, classes, "row", "class")
+    if fitted.schema.kind == "images":
+        strip = replace(strip, before=real_rows(rows), before_name="style")
+    files = write_strip(path, fitted.schema, strip)
+    return AnalogiesReport(names, classes, files[:8])
+
+
+def _chosen(text: str, data: Dataset, flag: str, after: int) -> list[int]:
+    if text:
+        return picked_rows(text, data, flag)
+    rows = [row for row in range(after, after + FIRST) if row < len(data)]
+    if not rows:
+        raise OptionError(f"{flag}: the data has only {len(data)} rows; choose some with {flag}")
+    return rows
+
+
+def _with_sources(strip: Strip, coarse: Dataset, fine: Dataset) -> Strip:
+    """The rows themselves at the left and on top."""
+    left, top = real_rows(coarse), real_rows(fine)
+    blank = torch.full_like(left[:1], float(strip.x.max()))
+    return Strip(
+        torch.cat([top.unsqueeze(0).to(strip.x), strip.x]),
+        ("fine levels of", *strip.lines),
+        strip.columns,
+        strip.line_key,
+        strip.column_key,
+        before=torch.cat([blank, left]),
+        before_name="coarse",
+    )

@@ -1,0 +1,121 @@
+"""Which way is the better one: every kind of path over random pairs of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.io.conditions import one_hot
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths
+from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.fitting import Fitted
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.latent_space.paths import Surroundings
+
+UNSEEN = 0.2  # share of the rows that the classifier does not learn from, and pairs are drawn of
+
+
+@dataclass(frozen=True)
+class PathVerdict:
+    """One kind of path over random pairs of rows.
+
+    Attributes:
+        path: its kind.
+        pairs: how many.
+        straightness: length of the line over that of the path, for the decoder.
+        accepted: share of middles that a classifier accepts as it does 95 % of real rows; None
+            where there is no classifier.
+        judge_accuracy: of that classifier on real rows it has not seen.
+        reason: why there is none.
+    """
+
+    path: str
+    pairs: int
+    straightness: Estimate
+    accepted: Estimate | None
+    judge_accuracy: float | None
+    reason: str
+
+
+def about_verdict(verdict: PathVerdict) -> str:
+    """The same in a sentence."""
+    error = verdict.straightness.standard_error or 0.0
+    text = (
+        f"{verdict.path}, {verdict.pairs:,} pairs: line / path {verdict.straightness.mean:.3f} ± "
+        f"{error:.3f}"
+    )
+    if verdict.accepted is None:
+        return f"{text}; no verdict on the middles: {verdict.reason}"
+    share = verdict.accepted.scaled(100)
+    return f"{text}, {share.mean:.1f} ± {share.standard_error or 0.0:.1f} % of the middles accepted"
+
+
+def verdicts(
+    fitted: Fitted,
+    data: Dataset,
+    around: Surroundings,
+    kinds: Sequence[str],
+    pairs: int,
+    seed: int,
+    reporter: Reporter,
+) -> tuple[PathVerdict, ...]:
+    """Figures of each kind over ``pairs`` pairs of rows that the classifier has not seen.
+
+    Raises:
+        OptionError: a negative number, or too few rows to draw that many different pairs.
+    """
+    if pairs < 0:
+        raise OptionError(f"--pairs must be at least 0, not {pairs}")
+    if not pairs:
+        return ()
+    training, unseen = data.split(UNSEEN, seed)
+    first, last = random_pairs(len(unseen), pairs, seed)
+    codes = encode_rows(fitted.model, unseen).mean
+    found = compare_paths(
+        fitted.model,
+        codes[first],
+        codes[last],
+        around,
+        kinds=kinds,
+        judge=fit_judge(training, unseen, seed=seed),
+        conditions=_conditions(fitted, unseen, first),
+        progress=lambda done, total: reporter.advance("pairs of rows", done, total),
+    )
+    return tuple(_verdict(kind, figures) for kind, figures in found.items())
+
+
+def random_pairs(rows: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """``count`` pairs of rows, no row in two of them, as two lists of row numbers.
+
+    Raises:
+        OptionError: there are not that many.
+    """
+    if count > rows // 2:
+        raise OptionError(
+            f"--pairs: {rows:,} unseen rows make {rows // 2:,} pairs without sharing, not {count:,}"
+        )
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    return order[:count], order[count : 2 * count]
+
+
+def _conditions(fitted: Fitted, unseen: Dataset, first: Tensor) -> Tensor | None:
+    """A conditional model is told the class of the row where a path begins."""
+    if not fitted.options.model.conditional or unseen.label is None:
+        return None
+    return one_hot(fitted, unseen.label[first])
+
+
+def _verdict(kind: str, figures: PathFigures) -> PathVerdict:
+    middles = figures.middles
+    if isinstance(middles, Skipped):
+        return PathVerdict(kind, figures.pairs, figures.straightness, None, None, middles.reason)
+    return PathVerdict(
+        kind, figures.pairs, figures.straightness, middles.rate, middles.judge_accuracy, ""
+    )

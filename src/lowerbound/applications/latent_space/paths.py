@@ -1,0 +1,272 @@
+r"""From one row to another: encode both, walk between their codes, decode what lies on the way.
+
+.. math:: z(t) \text{ from } \operatorname{E} q(z \mid a) \text{ to } \operatorname{E} q(z \mid b),
+    \qquad x(t) = \operatorname{E} p(x \mid z(t))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.conditions import label_indices, one_hot
+from lowerbound.applications.io.picked_rows import picked_rows, row_name
+from lowerbound.applications.io.sources import open_data
+from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.latent_space.path_verdicts import PathVerdict, about_verdict, verdicts
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import DataError, OptionError
+from lowerbound.evaluation.latents.path_figures import ratio, surroundings
+from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.fitting import Fitted
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.latent_space.geodesics import decoded_length
+from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, Surroundings
+from lowerbound.inference.samples import decode_codes
+from lowerbound.models import Decodes, Encodes, HasPrior, require
+
+EVERY = "all"
+
+
+@dataclass(frozen=True)
+class InterpolateRequest:
+    """What lies between these rows?"""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        REQUIRED,
+        "pictures: .png, .gif, .webp, .mp4, .webm, .npz, or a folder; "
+        "tables: .csv, .parquet or .npz",
+        short="-o",
+        metavar="OUT",
+    )
+    other: str = option("", "data whose first row the path leads to", positional=True, metavar="B")
+    rows: str = option(
+        "", "rows to pass by, two or more, from 0 or by name (default: 0,1)", metavar="I,J,..."
+    )
+    path: str = option("lerp", "which way", choices=(*PATHS, EVERY))
+    frames: int = option(9, "points from one row to the next, both included")
+    close: bool = option(False, "go on to the first row again, so that an animation has no jump")
+    fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
+    nodes: int = option(NODES, "points of the geodesic while it is sought")
+    pairs: int = option(
+        0, "also measure each way over so many random pairs of rows, by a classifier of the labels"
+    )
+    label: str = option("", "class of the whole way, for a conditional model (default: the rows')")
+    seed: int = option(0, "of the random pairs")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One path.
+
+    Attributes:
+        path: its kind.
+        length: how far the decoder's mean moves along it, in model units.
+        straightness: length of straight lines over that of this path, for the decoder.
+    """
+
+    path: str
+    length: float
+    straightness: float
+
+
+@dataclass(frozen=True)
+class InterpolateReport(Report):
+    """Paths were written.
+
+    Attributes:
+        rows: what the paths pass by.
+        points: of each path.
+        ways: the paths.
+        verdicts: each kind over random pairs; empty where none were asked for.
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    rows: tuple[str, ...]
+    points: int
+    ways: tuple[Way, ...]
+    verdicts: tuple[PathVerdict, ...]
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
+        lines = [f"{self.points:,} points by way of {', '.join(self.rows)}: {self.files[0]}{more}"]
+        lines += [f"  {about_way(way)}" for way in self.ways]
+        lines += [f"  {about_verdict(verdict)}" for verdict in self.verdicts]
+        return "\n".join(lines)
+
+
+def about_way(way: Way) -> str:
+    """How long a path is, compared with the line."""
+    compared = "" if way.path == "lerp" else f", line / path {way.straightness:.3f}"
+    return f"{way.path}: length {way.length:.3g} for the decoder{compared}"
+
+
+def interpolate(
+    request: InterpolateRequest, reporter: Reporter, fitted: Fitted
+) -> InterpolateReport:
+    """Write what is decoded along paths between rows.
+
+    Raises:
+        UnsupportedError: the model has no encoder or no decoder.
+        OptionError: fewer than two frames or rows, rows out of range, or one that does not differ
+            from the next.
+        DataError: the data is not of the kind that the model was fitted on.
+    """
+    path = Path(request.output)
+    check_strip_suffix(path, fitted.schema)
+    require(fitted.model, Encodes, "encode")  # type: ignore[type-abstract]
+    require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    if request.frames < 2:
+        raise OptionError(f"--frames must be at least 2, not {request.frames}")
+    data = open_data(request.data, fitted)
+    stops = _stops(request, data, fitted)
+    ends, condition = stops.dataset, _condition(fitted, stops.dataset, request.label)
+    codes = encode_rows(fitted.model, ends).mean
+    around = surroundings(
+        fitted.model, _all_codes(fitted, data), condition=condition, nodes=request.nodes
+    )
+    kinds = tuple(PATHS) if request.path == EVERY else (request.path,)
+    walks = _walks(kinds, codes, around, reporter)
+    strip = _decoded(fitted, walks, stops, request.frames, condition)
+    files = write_strip(path, fitted.schema, strip, request.fps)
+    line = _length([Lerp(a, b) for a, b in pairwise(codes)], around)
+    ways = tuple(_way(kind, walk, line, around) for kind, walk in walks.items())
+    judged = verdicts(fitted, data, around, kinds, request.pairs, request.seed, reporter)
+    return InterpolateReport(stops.names, len(strip.columns), ways, judged, files[:8], len(files))
+
+
+@dataclass(frozen=True, eq=False)
+class _Stops:
+    """The rows that a path passes by, in order."""
+
+    dataset: Dataset
+    names: tuple[str, ...]
+
+
+def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops:
+    """The rows that were asked for, none of them the same as the next."""
+    if request.other:
+        if request.rows:
+            raise OptionError("give either --rows or a second file, not both")
+        stops = _joined(data, open_data(request.other, fitted))
+    else:
+        chosen = picked_rows(request.rows or "0,1", data)
+        names = tuple(row_name(data, row) for row in chosen)
+        stops = _Stops(data.subset(chosen), names)
+    if request.close:
+        again = [*range(len(stops.names)), 0]
+        stops = _Stops(stops.dataset.subset(again), (*stops.names, stops.names[0]))
+    if len(stops.names) < 2:
+        raise OptionError("a path needs two rows: --rows I,J, or two files")
+    _refuse_repeats(stops)
+    return stops
+
+
+def _joined(a: Dataset, b: Dataset) -> _Stops:
+    """The first row of each of two sources."""
+    first, second = a.subset([0]), b.subset([0])
+    known = [part.label for part in (first, second) if part.label is not None]
+    label = torch.cat(known) if len(known) == 2 else None
+    both = Dataset(a.schema, torch.cat([first.x, second.x]), label=label, source=a.source)
+    return _Stops(both, (row_name(a, 0), row_name(b, 0)) if a.ids and b.ids else ("A", "B"))
+
+
+def _refuse_repeats(stops: _Stops) -> None:
+    x = stops.dataset.x
+    for i in range(len(x) - 1):
+        if torch.equal(x[i], x[i + 1]):
+            raise OptionError(
+                f"{stops.names[i]} and {stops.names[i + 1]} are the same: a path needs two rows "
+                "that differ"
+            )
+
+
+def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:
+    """What a conditional model is told along the whole way, (classes,): one class."""
+    if label or not fitted.options.model.conditional:
+        asked = label_indices(fitted, [label]) if label else None
+    else:
+        asked = None if ends.label is None else ends.label.unique()
+    if asked is not None and len(asked) > 1:
+        raise OptionError(
+            "the rows are of several classes, and a conditional model is told one: choose it with "
+            "--label"
+        )
+    told = one_hot(fitted, asked)
+    return None if told is None else told[0]
+
+
+def _all_codes(fitted: Fitted, data: Dataset) -> Tensor | None:
+    """The codes whose mean stands in for that of a prior, where there is none."""
+    if isinstance(fitted.model, HasPrior):
+        return None
+    return encode_rows(fitted.model, data).mean
+
+
+def _walks(
+    kinds: tuple[str, ...], codes: Tensor, around: Surroundings, reporter: Reporter
+) -> dict[str, list[LatentPath]]:
+    """Of each kind, a path from each code to the next."""
+    pieces = list(pairwise(codes))
+    walks: dict[str, list[LatentPath]] = {kind: [] for kind in kinds}
+    for done, (kind, (a, b)) in enumerate(product(kinds, pieces)):
+        if not bool((a != b).any()):
+            raise DataError("two rows have the same code: there is nothing between them")
+        walks[kind].append(PATHS[kind](a, b, around))
+        reporter.advance("paths", done + 1, len(kinds) * len(pieces))
+    return walks
+
+
+def _decoded(
+    fitted: Fitted,
+    walks: dict[str, list[LatentPath]],
+    stops: _Stops,
+    frames: int,
+    condition: Tensor | None,
+) -> Strip:
+    """The rows on every path; t counts the stops."""
+    z = torch.stack([_points(walk, frames) for walk in walks.values()])
+    told = None if condition is None else condition.expand(len(z.flatten(0, 1)), -1)
+    x = decode_codes(fitted.model, z.flatten(0, 1), condition=told).mean
+    pieces = len(stops.names) - 1
+    t = torch.linspace(0, pieces, pieces * (frames - 1) + 1, dtype=torch.float64)
+    real = real_rows(stops.dataset).cpu()
+    return Strip(
+        x.unflatten(0, z.shape[:2]),
+        tuple(walks),
+        tuple(t.tolist()),
+        "path",
+        "t",
+        real[0].expand(len(walks), *real.shape[1:]),
+        real[-1].expand(len(walks), *real.shape[1:]),
+        stops.names[0],
+        stops.names[-1],
+    )
+
+
+def _points(walk: list[LatentPath], frames: int) -> Tensor:
+    """Codes along paths that follow each other, where two meet but once."""
+    parts = [path.points(frames) for path in walk]
+    return torch.cat([parts[0], *(part[1:] for part in parts[1:])])
+
+
+def _length(walk: list[LatentPath], around: Surroundings) -> float:
+    return sum(decoded_length(around.decode, path) for path in walk)
+
+
+def _way(kind: str, walk: list[LatentPath], line: float, around: Surroundings) -> Way:
+    length = _length(walk, around)
+    return Way(kind, length, ratio(line, length))

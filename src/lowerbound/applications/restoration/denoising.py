@@ -1,0 +1,153 @@
+r"""Rows without their noise: pictures cleaned, tables and arrays too.
+
+.. math:: y = x + \text{noise}, \quad z_k \sim p(z \mid y), \quad x \sim p(x \mid y, z_k)
+
+See ``lowerbound.inference.restoration.denoising``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io import rows
+from lowerbound.applications.io.noisy_files import open_noisy, write_clean
+from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
+from lowerbound.config import option
+from lowerbound.data.arrays import listed
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.restoration.denoising import CHAINS, TEMPERATURES, denoise as take_off
+
+LEARN = "learn"
+
+
+@dataclass(frozen=True)
+class DenoiseRequest:
+    """Take the noise off, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "noisy data of the kind it was fitted on", positional=True)
+    output: str = option(
+        REQUIRED,
+        "the rows without noise: a .png sheet, .npz or a folder for pictures, .csv, .parquet or "
+        ".npz for tables",
+        short="-o",
+        metavar="OUT",
+    )
+    noise: str = option(
+        LEARN,
+        "standard deviation of the noise in the data's own units, or learn: found from the data",
+        metavar="LEVEL",
+    )
+    outliers: float = option(0.0, "share of the pixels that hold anything at all, such as speckle")
+    draws: int = option(0, "also so many rows x for each y, drawn from p(x | y)")
+    chains: int = option(CHAINS, "K, chains of latents per row")
+    temperatures: int = option(TEMPERATURES, "T, steps of each chain")
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    seed: int = option(0, "of everything that is drawn")
+
+
+@dataclass(frozen=True)
+class DenoiseReport(Report):
+    """Rows without their noise were written.
+
+    Attributes:
+        rows: how many.
+        noise: its standard deviation in the data's own units.
+        learned: whether that was found from the data.
+        outliers: share of the pixels that were allowed to be anything.
+        moved: root mean square of what was taken off the observed cells, in the same units.
+        draws: rows x drawn for each y.
+        chains: K.
+        effective_sample_size: median over the rows; near 1, the answers hang on few chains: take
+            more temperatures.
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    rows: int
+    noise: float
+    learned: bool
+    outliers: float
+    moved: float
+    draws: int
+    chains: int
+    effective_sample_size: float
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        how = "learned from the data" if self.learned else "as given"
+        return (
+            f"noise of standard deviation {self.noise:.4g} ({how}) taken off {self.rows:,} rows, "
+            f"{self.moved:.4g} on average: {listed(self.files, self.files_written)}"
+        )
+
+
+def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> DenoiseReport:
+    """Write the expected rows without noise; cells that are missing are filled.
+
+    Raises:
+        UnsupportedError: the likelihood is not known with noise, or the model has no prior.
+        DataError: the data is not of the kind that the model was fitted on.
+        OptionError: the output's name or a number makes no sense.
+    """
+    path = Path(request.output)
+    rows.check_suffix(path, fitted.schema)
+    level = _level(request.noise)
+    known_noise(fitted.schema, 1.0 if level is None else level, request.outliers)
+    given, dataset = open_noisy(request.data, fitted, request.on_error)
+    level, noise = found_noise(
+        fitted,
+        dataset,
+        level,
+        request.outliers,
+        seed=request.seed,
+        progress=lambda done, total: reporter.advance("learning the noise", done, total),
+    )
+    found = take_off(
+        fitted.model,
+        dataset,
+        noise,
+        chains=request.chains,
+        temperatures=request.temperatures,
+        draws=request.draws,
+        seed=request.seed,
+        progress=lambda done, total: reporter.advance("denoising", done, total),
+    )
+    schema = fitted.schema
+    clean = without_noise(schema, found.mean, given, level)
+    drawn = None if found.draws is None else without_noise(schema, found.draws, given, level)
+    files = write_clean(path, schema, given, clean, drawn)
+    return DenoiseReport(
+        rows=len(dataset),
+        noise=level,
+        learned=request.noise == LEARN,
+        outliers=request.outliers,
+        moved=float(np.sqrt(np.nanmean(np.square(clean - given)))),
+        draws=request.draws,
+        chains=request.chains,
+        effective_sample_size=float(found.effective_sample_size.median()),
+        files=tuple(files[:8]),
+        files_written=len(files),
+    )
+
+
+def _level(text: str) -> float | None:
+    """The level that was typed; None: to be learned.
+
+    Raises:
+        OptionError: neither a number nor the word.
+    """
+    if text == LEARN:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise OptionError(f"--noise is a number or {LEARN!r}, not {text!r}") from None

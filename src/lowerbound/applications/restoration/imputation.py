@@ -1,0 +1,184 @@
+r"""Missing cells from observed ones: tables completed, pictures in-painted.
+
+.. math:: x_m \sim p(x_m \mid z_k), \quad k \sim \bar w, \quad z_k \sim q(z \mid x_o)
+
+See ``lowerbound.inference.restoration.imputation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.incomplete import (
+    Array,
+    Incomplete,
+    check_output,
+    open_incomplete,
+    rounded,
+)
+from lowerbound.classical.self_masking import AT_RANDOM, WARNING
+from lowerbound.config import option
+from lowerbound.data.arrays import listed
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.restoration.imputation import SAMPLES, Imputation, impute as fill
+from lowerbound.inference.restoration.imputed_quantiles import imputed_quantiles
+
+LEVEL = 0.9  # of the intervals in the report
+
+
+@dataclass(frozen=True)
+class ImputeRequest:
+    """Fill what is missing, please."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    output: str = option(
+        REQUIRED,
+        "the completed data: .csv or .parquet for a table, .npz for an array, a .png sheet, .npz "
+        "or a folder for pictures",
+        short="-o",
+        metavar="OUT",
+    )
+    strategy: Literal["mean", "median", "sample"] = option(
+        "mean", "what a missing cell gets: its mean, its median, or a draw"
+    )
+    draws: int = option(0, "also so many completed data sets, drawn, and how sure each column is")
+    samples: int = option(SAMPLES, "K, latents drawn per row")
+    mask: str | None = option(
+        None,
+        "of pictures and arrays, what is hidden: black pixels of a picture, or booleans, for all "
+        "rows or one each",
+        metavar="MASK",
+    )
+    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    seed: int = option(0, "of the draws")
+
+
+@dataclass(frozen=True)
+class ImputeReport(Report):
+    """Completed data was written.
+
+    Attributes:
+        rows: how many.
+        incomplete: how many of them had a missing cell.
+        filled: cells filled, by column; "pixels" of pictures.
+        widths: mean width of the cells' 90% intervals in the data's own units, by column; empty
+            where nothing was drawn. Columns of unordered levels have none.
+        strategy: what the cells got.
+        draws: completed data sets besides.
+        samples: K.
+        effective_sample_size: median over the incomplete rows; near 1, the answers are guesses
+            of few draws: take more samples.
+        missingness: why cells are missing, as the fit was told.
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    rows: int
+    incomplete: int
+    filled: Mapping[str, int]
+    widths: Mapping[str, float]
+    strategy: str
+    draws: int
+    samples: int
+    effective_sample_size: float
+    missingness: str
+    files: tuple[str, ...]
+    files_written: int
+
+    def text(self) -> str:
+        cells = sum(self.filled.values())
+        lines = [
+            f"{cells:,} missing cells in {self.incomplete:,} of {self.rows:,} rows filled by their "
+            f"{self.strategy}: {listed(self.files, self.files_written)}"
+        ]
+        width = max(map(len, self.filled), default=0)
+        sure = rounded(self.widths)
+        for name, count in self.filled.items():
+            line = f"  {name:{width}}  {count:,}"
+            lines.append(f"{line}, 90% within {sure[name]}" if name in sure else line)
+        if self.missingness != AT_RANDOM:
+            lines.append(f"missing cells {self.missingness}, {WARNING}")
+        return "\n".join(lines)
+
+
+def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
+    """Fill the missing cells of every row; observed ones are written as they were given.
+
+    Raises:
+        UnsupportedError: the model was fitted to complete rows and knows no others.
+        DataError: the data is not of the kind that the model was fitted on, or the mask does not
+            fit it.
+        OptionError: the output's name or a number makes no sense.
+    """
+    if not fitted.schema.missing:
+        raise UnsupportedError(
+            f"{request.model} was fitted to complete rows and never learned to do without a cell; "
+            "fit it again with --missing model"
+        )
+    if request.draws < 0 or request.samples < 1:
+        raise OptionError("--draws must be 0 or more, and --samples at least 1")
+    data = open_incomplete(request.data, fitted, request.mask, request.on_error)
+    check_output(Path(request.output), data)
+    made = _drawn(request, reporter, fitted, data)
+    answers = _answers(request, fitted, data, made)
+    draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
+    files = data.write(Path(request.output), answers, draws, request.strategy != "mean")
+    sizes = made.effective_sample_size[made.incomplete]
+    return ImputeReport(
+        rows=len(data.dataset),
+        incomplete=int(data.hidden.reshape(len(data.dataset), -1).any(1).sum()),
+        filled=data.counts(),
+        widths=_widths(request, fitted, data) if request.draws else {},
+        strategy=request.strategy,
+        draws=request.draws,
+        samples=request.samples,
+        effective_sample_size=float(sizes.median()) if len(sizes) else float(request.samples),
+        missingness=fitted.options.model.missingness,
+        files=tuple(files[:8]),
+        files_written=len(files),
+    )
+
+
+def _drawn(
+    request: ImputeRequest, reporter: Reporter, fitted: Fitted, data: Incomplete
+) -> Imputation:
+    """Means, the draws that were asked for, and one more where the strategy is a draw."""
+    return fill(
+        fitted.model,
+        data.dataset,
+        samples=request.samples,
+        draws=request.draws + (request.strategy == "sample"),
+        seed=request.seed,
+        progress=lambda done, total: reporter.advance("imputing", done, total),
+    )
+
+
+def _answers(request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Imputation) -> Array:
+    """What the missing cells get, in the data's own units."""
+    if request.strategy == "median":
+        median: Array = _quantiles(request, fitted, data, 0.5)[0]
+        return median
+    if request.strategy == "sample" and made.draws is not None:
+        answers: Array = made.draws[-1]
+        return answers
+    return made.mean
+
+
+def _widths(request: ImputeRequest, fitted: Fitted, data: Incomplete) -> dict[str, float]:
+    low, high = _quantiles(request, fitted, data, (1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    return data.widths(np.asarray(low), np.asarray(high))
+
+
+def _quantiles(request: ImputeRequest, fitted: Fitted, data: Incomplete, *shares: float) -> Array:
+    return imputed_quantiles(
+        fitted.model, data.dataset, shares, samples=request.samples, seed=request.seed
+    )

@@ -1,0 +1,70 @@
+"""The noise on rows, as a person says it or as it is found, and the rows without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.noisy import noise_in_units
+from lowerbound.data.schema import Schema
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.restoration.denoising import Progress, learned_level
+from lowerbound.likelihoods.noisy import NoiseModel
+
+Array = np.ndarray[Any, Any]
+
+
+def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseModel:
+    """Noise of a standard deviation in the data's own units.
+
+    Args:
+        schema: of the rows without noise.
+        level: the standard deviation.
+        outliers: share of the pixels that hold anything from black to white.
+
+    Raises:
+        OptionError: a number makes no sense, or outliers where values have no range.
+        DataError: a column is not modeled in units that are proportional to its own.
+    """
+    if not (np.isfinite(level) and level >= 0):
+        raise OptionError(f"the noise is a standard deviation, 0 or more, not {level:g}")
+    if not 0 <= outliers < 1:
+        raise OptionError(f"outliers are a share of the cells, 0 to below 1, not {outliers:g}")
+    if outliers and schema.kind != "images":
+        raise OptionError("outliers are drawn from black to white, which only pictures have")
+    return NoiseModel(noise_in_units(schema, level), outliers)
+
+
+def found_noise(
+    fitted: Fitted,
+    dataset: Dataset,
+    level: float | None,
+    outliers: float = 0.0,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[float, NoiseModel]:
+    """(its standard deviation in the data's own units, the noise); ``level`` None: learned.
+
+    Raises:
+        OptionError, DataError: as ``known_noise``; or nothing can be learned from the rows.
+    """
+    if level is not None:
+        return level, known_noise(fitted.schema, level, outliers)
+    one = known_noise(fitted.schema, 1.0, outliers)
+    found = learned_level(fitted.model, dataset, one, seed=seed, progress=progress)
+    return found, replace(one, scale=one.scale * found)
+
+
+def without_noise(schema: Schema, x: torch.Tensor, given: Array, level: float) -> Array:
+    """Rows in model units, (..., rows, *event), in the person's units and layout.
+
+    Without noise the rows are those that were given, bit for bit, wherever something was.
+    """
+    values: Array = schema.decode(x, rounded=False)
+    return values if level else np.where(np.isnan(given), values, given)

@@ -1,0 +1,1 @@
+"""From a schema and options to a model."""

@@ -1,0 +1,183 @@
+"""A model whose latent is codes: its quantizers, their priors and the networks of its maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from torch import nn
+
+from lowerbound.assembly.parts import ModelParts
+from lowerbound.config import construct, from_mapping, option
+from lowerbound.errors import OptionError
+from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.models import (
+    Model,
+    VectorQuantizedVariationalAutoencoder,
+)
+from lowerbound.networks import Convolutional, Decoder, Encoder, Frames
+from lowerbound.networks.inputs import Input
+from lowerbound.networks.pictures.feature_maps import MapDecoder, MapEncoder
+from lowerbound.networks.pictures.map_stack import MapStack
+from lowerbound.networks.pictures.patch_paths import PatchEncoder
+from lowerbound.networks.signals.frame_maps import FrameMapDecoder, FrameMapEncoder
+from lowerbound.networks.sizes import as_picture, reductions
+from lowerbound.posteriors import GRADIENTS, QUANTIZERS
+from lowerbound.priors import CODE_PRIORS
+
+MOST_SLOTS = 16  # codes of a row that is no picture, unless given
+
+
+@dataclass(frozen=True)
+class CodeOptions:
+    """The latent of a model whose latent is codes, apart from the codebooks."""
+
+    quantizer: str = option("vq", "how vectors become codes: " + ", ".join(QUANTIZERS))
+    prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
+    gradient: str = option("straight_through", "past quantization: " + ", ".join(GRADIENTS))
+    stride: int = option(4, "how many times smaller than a picture its map of codes is, per side")
+    maps: int = option(
+        1, "maps of a picture, each half as high and wide as the next; 2: two levels, VQ-VAE-2"
+    )
+    dropout: float = option(
+        0.0, "share of training rows that use only their first codebooks, as many as is drawn"
+    )
+    free: int = option(
+        0, "updates at first that quantize nothing; codes then start from what the encoder says"
+    )
+    slots: int | None = option(
+        None, "codes of a row that is no picture; a sixteenth of its features unless given"
+    )
+    linear: bool = option(
+        False, "encode a picture as the PCA of its patches, as they are, and start decoding there"
+    )
+
+    breadth: int = option(
+        1, "sums of codes that are followed, outside training; 1: each codebook takes its nearest"
+    )
+
+    def __post_init__(self) -> None:
+        if self.maps < 1:
+            raise OptionError(f"maps is a number of maps of codes, at least 1, not {self.maps}")
+        if self.breadth < 1:
+            raise OptionError(f"breadth is a number of sums, at least 1, not {self.breadth}")
+        if self.slots is not None and self.slots < 1:
+            raise OptionError(f"slots is a number of codes, at least 1, not {self.slots}")
+        if self.free < 0:
+            raise OptionError(f"free is a number of updates, not {self.free}")
+        if not 0.0 <= self.dropout <= 1.0:
+            raise OptionError(f"dropout is a share of the rows, 0 to 1, not {self.dropout}")
+        if self.dropout and self.quantizer != "residual" and self.maps == 1:
+            raise OptionError("dropout leaves out codebooks: it takes quantizer=residual, or maps")
+        if self.gradient == "rotation" and self.quantizer in ("fsq", "lfq"):
+            raise OptionError(
+                "gradient=rotation is for learned codebooks; a grid and signs have vectors of no "
+                "direction or of one length, so leave it at straight_through"
+            )
+
+    def slots_of(self, features: int) -> int:
+        """Codes of a row of that many features."""
+        return self.slots or min(math.ceil(features / 16), MOST_SLOTS)
+
+    def patch_of(
+        self, likelihood: Likelihood, inputs: Input | None, *, pictures: bool = True
+    ) -> int:
+        """Side of the patches that are encoded each for itself; 0: there are none.
+
+        Raises:
+            OptionError: they are asked for and cannot be.
+        """
+        if not self.linear:
+            return 0
+        if self.maps > 1:
+            raise OptionError("linear=true is for one map of codes: leave maps out")
+        located = isinstance(likelihood, (LocationScale, DiscretizedLogistic))
+        if not pictures or not located or inputs is not None:
+            raise OptionError(
+                "linear=true is for whole pictures with the network 'convolutional' and a "
+                "likelihood around a location: discretized_logistic, gaussian, laplace or student_t"
+            )
+        return self.stride
+
+
+@dataclass(frozen=True)
+class _CodeNetworks:
+    """The networks of a model whose latent is codes.
+
+    Attributes:
+        encoder, decoder: between rows and the vectors of all places.
+        shapes: places of each map, coarse to fine.
+        between: from each map to the next.
+    """
+
+    encoder: Encoder
+    decoder: Decoder
+    shapes: tuple[tuple[int, ...], ...]
+    between: Sequence[nn.Module] = ()
+
+
+def vector_quantized(parts: ModelParts) -> Model:
+    own = {field.name for field in fields(CodeOptions)}
+    given = parts.options.model_options
+    codes = from_mapping(CodeOptions, {name: given[name] for name in given if name in own})
+    rest = {name: given[name] for name in given if name not in own}
+    likelihood, kind = parts.likelihood(), QUANTIZERS[codes.quantizer]
+    books = [construct(kind, parts.latent_dim, options=rest) for _ in range(codes.maps)]
+    networks = _code_networks(parts, codes, likelihood)
+    priors = [
+        CODE_PRIORS[codes.prior](shape, quantizer.codes)
+        for shape, quantizers in zip(networks.shapes, books, strict=True)
+        for quantizer in quantizers
+    ]
+    return VectorQuantizedVariationalAutoencoder(
+        networks.encoder,
+        [quantizer for quantizers in books for quantizer in quantizers],
+        priors,
+        networks.decoder,
+        likelihood,
+        GRADIENTS[codes.gradient],
+        parts.inputs,
+        codes.dropout,
+        breadth=codes.breadth,
+        free=codes.free,
+        between=networks.between,
+    )
+
+
+def _code_networks(parts: ModelParts, codes: CodeOptions, likelihood: Likelihood) -> _CodeNetworks:
+    if isinstance(parts.network, Convolutional):
+        return _map_networks(parts, parts.network, codes, likelihood)
+    if codes.maps > 1:
+        raise OptionError("maps are of pictures: they take the network 'convolutional'")
+    dim, owed, told = parts.latent_dim, likelihood.parameter_shape, parts.condition_dim
+    if isinstance(parts.network, Frames):
+        shape = (parts.network.transform.places(parts.schema.dimension),)
+        encoder = FrameMapEncoder(parts.network, dim, told)
+        return _CodeNetworks(encoder, FrameMapDecoder(parts.network, dim, owed, told), (shape,))
+    codes.patch_of(likelihood, parts.inputs, pictures=False)
+    slots = codes.slots_of(parts.schema.dimension)
+    numbers = slots * dim
+    return _CodeNetworks(parts.encoder(numbers), parts.decoder(likelihood, numbers), ((slots,),))
+
+
+def _map_networks(
+    parts: ModelParts, network: Convolutional, codes: CodeOptions, likelihood: Likelihood
+) -> _CodeNetworks:
+    picture, owed = parts.input_shape, likelihood.parameter_shape
+    dim, told = parts.latent_dim, parts.condition_dim
+    levels = reductions(as_picture(picture).size, codes.stride, network.width)
+    patch = codes.patch_of(likelihood, parts.inputs)
+    if codes.maps > 1:
+        stack = MapStack(network, levels, codes.maps, dim)
+        encoder, decoder = stack.encoder(picture, told), stack.decoder(owed, told)
+        return _CodeNetworks(encoder, decoder, stack.shapes, stack.between())
+    return _CodeNetworks(
+        PatchEncoder(picture, patch, dim, told)
+        if patch
+        else MapEncoder(network, picture, levels, dim, told),
+        MapDecoder(network, dim, owed, levels, told, picture, patch),
+        (levels[-1].size,),
+    )

@@ -1,0 +1,96 @@
+"""The parts that the options of a model name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lowerbound.assembly.options import ModelOptions
+from lowerbound.classical.self_masking import AT_RANDOM
+from lowerbound.config import construct, from_mapping
+from lowerbound.data.schema import Schema
+from lowerbound.likelihoods import LIKELIHOODS, Likelihood
+from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks.inputs import Columns, Input, Masked
+from lowerbound.networks.tabular import Tabular
+from lowerbound.posteriors import POSTERIORS, Posterior
+from lowerbound.priors import PRIORS, Prior
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """The parts that resolved options name; each call makes a new one."""
+
+    schema: Schema
+    options: ModelOptions
+
+    @property
+    def latent_dim(self) -> int:
+        assert self.options.latent_dim is not None
+        return self.options.latent_dim
+
+    @property
+    def condition_dim(self) -> int:
+        """Numbers that networks are told."""
+        told = self.schema.condition if self.options.conditional else None
+        return 0 if told is None else told.size
+
+    @cached_property
+    def network(self) -> Network:
+        network: Network = from_mapping(
+            NETWORKS[self.options.network], self.options.network_options
+        )
+        return network
+
+    @cached_property
+    def inputs(self) -> Input | None:
+        """What the encoder is fed; None: the row as it is."""
+        if self.options.likelihood == "mixed":
+            return Columns(self.schema.columns, tells_missing=self.tells_missing)
+        masked = self.schema.missing or self.network.reads_mask
+        if not masked:
+            return None
+        return Masked(self.schema.event_shape, tells_missing=self.tells_missing)
+
+    @property
+    def tells_missing(self) -> bool:
+        """Whether the encoder is told which cells nobody has, besides which it does not see."""
+        return self.options.missingness != AT_RANDOM
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of what the encoder is fed."""
+        return self.schema.event_shape if self.inputs is None else self.inputs.shape
+
+    def encoder(self, numbers: int) -> Encoder:
+        shape, network = self.input_shape, self.network
+        if isinstance(network, Tabular):
+            linear = getattr(self.inputs, "linear", None)
+            return network.encoder(
+                shape,
+                numbers,
+                self.condition_dim,
+                linear=linear,
+                tells_missing=self.tells_missing,
+            )
+        return network.encoder(shape, numbers, self.condition_dim)
+
+    def decoder(self, likelihood: Likelihood, latent_dim: int) -> Decoder:
+        return self.network.decoder(latent_dim, likelihood.parameter_shape, self.condition_dim)
+
+    def likelihood(self) -> Likelihood:
+        kind = LIKELIHOODS[self.options.likelihood]
+        likelihood = kind.from_schema(self.schema, self.options.likelihood_options)
+        if self.options.missingness != AT_RANDOM:
+            likelihood.explain_missing(self.options.missingness)
+        return likelihood
+
+    def posterior(self, latent_dim: int) -> Posterior:
+        kind = POSTERIORS[self.options.posterior]
+        posterior: Posterior = construct(kind, latent_dim, options=self.options.posterior_options)
+        return posterior
+
+    def prior(self, latent_dim: int) -> Prior:
+        kind, shape = PRIORS[self.options.prior], self.schema.event_shape
+        prior: Prior = construct(kind, latent_dim, shape, options=self.options.prior_options)
+        return prior

@@ -1,0 +1,1 @@
+"""The file of compressed data and the numbers in it."""

@@ -1,0 +1,214 @@
+"""The file of compressed data, ``.lbz``: a checked header and the payloads, one after another.
+
+::
+
+    kind, model hash, shape, settings ─┐
+    (payload, CRC32 of its symbols) ───┴─> pack or write ──> header | payload 1 | payload 2 | ...
+
+    open_container ──> expect_model ──> payload(i) ──> (a coder) ──> check_symbols(i, symbols)
+
+A coder that is given a damaged stream answers with wrong numbers, not with an error. So everything
+has a checksum: the header; each payload as stored, checked before it is decoded; and the symbols,
+checked after, which also catches a machine that computes the model differently. No torch is needed,
+so a file is looked at in no time. ``docs/format.md`` is the specification.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import BinaryIO
+
+from lowerbound import durable
+from lowerbound.coding.files import header as headers
+from lowerbound.coding.files.header import MOST_SYMBOLS, ChunkEntry, Header
+from lowerbound.errors import BitstreamError
+
+Bytes = bytes | bytearray | memoryview
+Chunks = Iterable[tuple[Bytes, int]]
+"""Each chunk's payload, and the CRC32 of the symbols that it decodes to."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """Compressed data whose header is checked; payloads are read one at a time, and checked then.
+
+    Attributes:
+        header: what it holds.
+        overhead: bytes of the header.
+        name: what messages call it.
+    """
+
+    header: Header
+    overhead: int
+    name: str
+    _source: Path | bytes
+    _starts: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole."""
+        return self.overhead + sum(entry.length for entry in self.header.chunks)
+
+    def expect_model(self, model_hash: bytes) -> None:
+        """Check that the model of that hash encoded this.
+
+        Raises:
+            BitstreamError: another one did, and this one would decode to nonsense.
+        """
+        if model_hash != self.header.model_hash:
+            raise BitstreamError(
+                f"{self.name} was encoded with the model {self.header.model_hash.hex()}, and this "
+                f"one is {model_hash.hex()}; decode it with the model that encoded it"
+            )
+
+    def payload(self, index: int) -> bytes:
+        """The bytes of chunk ``index``, counted from 0.
+
+        Raises:
+            BitstreamError: they are not those that were written.
+            OSError: the file cannot be read any more.
+        """
+        entry = self.header.chunks[index]
+        found = self._read(self._starts[index], entry.length)
+        if len(found) != entry.length:
+            raise headers.cut_short(
+                self.name, f"{self._chunk(index)} should have {entry.length} bytes"
+            )
+        if zlib.crc32(found) != entry.payload_crc:
+            raise headers.damaged(self.name, f"{self._chunk(index)} does not match its checksum")
+        return found
+
+    def check_symbols(self, index: int, symbols: Bytes) -> None:
+        """Check what chunk ``index`` was decoded to, as the bytes that its kind defines.
+
+        Raises:
+            BitstreamError: it is not what was encoded.
+        """
+        if zlib.crc32(symbols) != self.header.chunks[index].symbols_crc:
+            raise BitstreamError(
+                f"{self.name} does not decode to what was encoded: the bytes of "
+                f"{self._chunk(index)} are whole and its numbers come out wrong; decode it with "
+                "the version of lowerbound that wrote it"
+            )
+
+    def verify(self) -> None:
+        """Read every payload, one at a time, and check it.
+
+        Raises:
+            BitstreamError: one is not as it was written.
+            OSError: the file cannot be read any more.
+        """
+        for index in range(len(self.header.chunks)):
+            self.payload(index)
+
+    def _read(self, start: int, length: int) -> bytes:
+        if isinstance(self._source, bytes):
+            return self._source[start : start + length]
+        with self._source.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def _chunk(self, index: int) -> str:
+        return f"chunk {index + 1} of {len(self.header.chunks)}"
+
+
+def open_container(source: Path | str | Bytes, most_symbols: int = MOST_SYMBOLS) -> Container:
+    """Read and check the header of a file, or of the bytes of one; the lengths of payloads too.
+
+    Raises:
+        BitstreamError: it is no such file, or damaged, cut short or of a newer format; or it
+            declares more than ``most_symbols`` numbers.
+        OSError: there is no such file, or it cannot be read.
+    """
+    if isinstance(source, Bytes):
+        content, name = bytes(source), "the compressed data"
+        header, overhead = _front(io.BytesIO(content), len(content), name, most_symbols)
+        return Container(header, overhead, name, content, _starts(header, overhead))
+    path = Path(source)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for whoever writes to it
+        raise BitstreamError(f"{path} is not a file of compressed data; check the name")
+    with path.open("rb") as file:
+        header, overhead = _front(file, status.st_size, str(path), most_symbols)
+    return Container(header, overhead, str(path), path, _starts(header, overhead))
+
+
+def pack(
+    kind: str, model_hash: bytes, shape: tuple[int, ...], settings: bytes, chunks: Chunks
+) -> bytes:
+    """The bytes of a file. Arguments as for ``write``.
+
+    Raises:
+        OptionError: a kind that is not known, or a value that does not fit its field.
+    """
+    return b"".join(_parts(kind, model_hash, shape, settings, chunks))
+
+
+def unpack(content: Bytes, most_symbols: int = MOST_SYMBOLS) -> tuple[Header, tuple[bytes, ...]]:
+    """The header and every payload, all checked, from the bytes of a file.
+
+    Raises:
+        BitstreamError: whatever is wrong with them.
+    """
+    container = open_container(content, most_symbols)
+    return container.header, tuple(map(container.payload, range(len(container.header.chunks))))
+
+
+def write(
+    path: Path,
+    kind: str,
+    model_hash: bytes,
+    shape: tuple[int, ...],
+    settings: bytes,
+    chunks: Chunks,
+) -> None:
+    """Write a file; it is there whole or not at all, and one that was there stays until then.
+
+    Args:
+        path: where to.
+        kind: which coder, a name of ``KINDS``.
+        model_hash: the first 8 bytes of the SHA-256 of the exported integer model.
+        shape: of what was encoded, rows first.
+        settings: at most 4,096 bytes that the kind gives a meaning.
+        chunks: each one's payload, and the CRC32 of the symbols that it decodes to.
+
+    Raises:
+        OptionError: a kind that is not known, or a value that does not fit its field.
+        OSError: it could not be written (a full disk, say); what was there is intact.
+    """
+    parts = _parts(kind, model_hash, shape, settings, chunks)
+    with durable.replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        file.writelines(parts)
+
+
+def _parts(
+    kind: str, model_hash: bytes, shape: tuple[int, ...], settings: bytes, chunks: Chunks
+) -> list[Bytes]:
+    """The header and the payloads; all are needed at once, since the header has every length."""
+    listed = list(chunks)
+    entries = tuple(ChunkEntry(_length(data), zlib.crc32(data), crc) for data, crc in listed)
+    header = Header(kind, model_hash, tuple(shape), settings, entries)
+    return [headers.pack(header), *(payload for payload, _ in listed)]
+
+
+def _length(payload: Bytes) -> int:
+    """In bytes; the length of a memoryview is in items."""
+    return memoryview(payload).nbytes
+
+
+def _front(stream: BinaryIO, size: int, name: str, most: int) -> tuple[Header, int]:
+    """The header and how many bytes it takes."""
+    header = headers.read(stream, size, name, most)
+    return header, stream.tell()
+
+
+def _starts(header: Header, overhead: int) -> tuple[int, ...]:
+    """Where each payload begins."""
+    lengths = (entry.length for entry in header.chunks[:-1])
+    return tuple(accumulate(lengths, initial=overhead))

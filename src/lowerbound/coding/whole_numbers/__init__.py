@@ -1,0 +1,1 @@
+"""Networks and distributions in whole numbers, the same on every machine."""

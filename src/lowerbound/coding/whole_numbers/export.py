@@ -1,0 +1,200 @@
+"""A fitted model in whole numbers: ``export_integer``.
+
+The copy has the same traversal as the model it came from. Its layers of weights are replaced by
+exact ones, its heads, prior and likelihood by ones that look up what they would compute; what
+remains between them, rectifiers, additions and changes of shape, is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.coding.whole_numbers.emissions import CodedBernoulli, CodedLogistics
+from lowerbound.coding.whole_numbers.heads import GridHeads, GridPosterior, GridPrior
+from lowerbound.coding.whole_numbers.layer_ranges import Ranges, exact_layers_in, put, ranges_in
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.divergence import normal_kl
+from lowerbound.distributions.reparameterization import base_normal, seeded
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods.bernoulli import Bernoulli
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
+from lowerbound.models import (
+    HierarchicalVariationalAutoencoder,
+    LadderVariationalAutoencoder,
+    Model,
+    VariationalAutoencoder,
+)
+from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
+from lowerbound.networks.pictures.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from lowerbound.networks.pictures.ladder import BottomUp, Down, Rung, TopDown
+from lowerbound.networks.pictures.resampling import Upsample
+from lowerbound.networks.pictures.residual import ResidualBlock
+from lowerbound.posteriors import GaussianPosterior
+from lowerbound.posteriors.gaussian import GaussianHeads
+from lowerbound.priors import StandardNormal
+from lowerbound.trace import Batch, Step
+
+CALIBRATION_ROWS = 2000
+PASS_ROWS = 250
+NEGLIGIBLE = 1e-3  # of all rates together
+EXACT_AS_THEY_ARE = (
+    nn.ReLU,
+    nn.Sequential,
+    nn.ModuleList,
+    nn.Identity,
+    BottomUp,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    DenseDecoder,
+    DenseEncoder,
+    Down,
+    ResidualBlock,
+    Rung,
+    TopDown,
+    Upsample,
+)
+CODED: dict[type, Callable[[Any], nn.Module]] = {
+    Bernoulli: CodedBernoulli,
+    DiscretizedLogistic: CodedLogistics,
+    DiscretizedLogisticMixture: CodedLogistics,
+}
+KINDS = (
+    VariationalAutoencoder,
+    HierarchicalVariationalAutoencoder,
+    LadderVariationalAutoencoder,
+)
+
+
+def export_integer(model: Model, rows: Dataset, seed: int = 0) -> Model:
+    """The model in whole numbers, on the CPU, in evaluation mode; ``model`` stays as it is.
+
+    Args:
+        model: a VAE, chain or ladder of perceptrons or convolutions with rectifiers.
+        rows: of the training data, from which the ranges of the layers' inputs are read.
+        seed: of the latents that are drawn for that.
+
+    Raises:
+        UnsupportedError: a part of it has no exact form; the message names it and what to fit
+            instead.
+    """
+    check_exact(model)
+    exported = copy.deepcopy(model).cpu().float().eval()
+    found = _look(exported, rows.thinned(CALIBRATION_ROWS), seed)
+    _settle(exported, found.ranges, used_latents(exported, found.rates))
+    return exported.requires_grad_(False)
+
+
+def bare(model: Model) -> Model:
+    """An exported model's form, into which its tensors can be loaded."""
+    check_exact(model)
+    form = copy.deepcopy(model).cpu().float().eval()
+    _settle(form, {}, used_latents(form, [torch.ones(shape) for shape in _latent_shapes(form)]))
+    return form.requires_grad_(False)
+
+
+def used_latents(model: Model, rates: list[Tensor]) -> list[Tensor | None]:
+    """Which numbers of each latent are coded, top down: all but those that hardly say a thing.
+
+    A latent's bits have to be lent by the stack whether it says anything or not. So as many as
+    together carry less than a thousandth of all rates are settled where the prior expects them.
+    """
+    if isinstance(model, HierarchicalVariationalAutoencoder):
+        return [None] * model.levels  # whose priors are not known when a latent is popped
+    flat = torch.cat([rate.flatten() for rate in rates])
+    ordered, order = flat.sort()
+    used = torch.ones_like(flat, dtype=torch.bool)
+    used[order[ordered.cumsum(0) < NEGLIGIBLE * flat.sum()]] = False
+    sizes = [rate.numel() for rate in rates]
+    return [part.view(rate.shape) for part, rate in zip(used.split(sizes), rates, strict=True)]
+
+
+def _settle(exported: Model, ranges: Ranges, used: Sequence[Tensor | None]) -> None:
+    """Put the exact parts in place of the others."""
+    exact_layers_in(exported, ranges)
+    for name, part in list(exported.named_modules()):
+        if isinstance(part, GaussianPosterior):
+            put(exported, name, GridPosterior(part.latent_dim, used[-1]))
+        elif isinstance(part, StandardNormal):
+            put(exported, name, GridPrior(part.latent_dim, used[0]))
+        elif isinstance(part, GaussianHeads) and not name.startswith("posterior"):
+            level = name.rpartition(".")[2]
+            put(exported, name, GridHeads(used[int(level)] if level.isdigit() else None))
+        elif type(part) in CODED:
+            put(exported, name, CODED[type(part)](part))
+
+
+def check_exact(model: Model) -> None:
+    """Raise UnsupportedError where a part of the model has no exact form."""
+    if not isinstance(model, KINDS):
+        raise UnsupportedError(
+            f"{type(model).__name__} cannot compress without loss: that takes a vae, hierarchical "
+            "or ladder model"
+        )
+    if any(
+        getattr(part, "condition_dim", 0) or getattr(part, "told", None) for part in model.modules()
+    ):
+        raise UnsupportedError(
+            "a model that is told the class cannot compress without loss: files do not hold "
+            "classes; fit one without --conditional"
+        )
+    if model.inputs is not None:
+        raise UnsupportedError(
+            "a model of a table's columns, or of missing values, cannot compress without loss: "
+            "that takes pictures or whole numbers without gaps"
+        )
+    known = (*EXACT_AS_THEY_ARE, *CODED, *KINDS, nn.Linear, nn.Conv2d)
+    known += (GaussianPosterior, GaussianHeads, StandardNormal)
+    for name, part in model.named_modules():
+        if isinstance(part, Rung) and part.everywhere:
+            raise UnsupportedError("a style averages over pixels, which is not exact; fit without")
+        if not isinstance(part, known):
+            raise UnsupportedError(
+                f"{name} is a {type(part).__name__}, which has no exact form; files that decode "
+                "everywhere take a model fitted with --set network.activation=relu (of chains "
+                "and ladders also model.activation=relu), an mlp or "
+                "convolutional network, the gaussian posterior, the standard_normal prior and the "
+                "bernoulli, discretized_logistic or discretized_logistic_mixture likelihood"
+            )
+
+
+@dataclass
+class _Look:
+    """What a pass over rows showed: each layer's inputs, and nats per number of each latent."""
+
+    ranges: Ranges
+    rates: list[Tensor]
+
+
+@torch.no_grad()
+def _look(model: Model, rows: Dataset, seed: int) -> _Look:
+    rates: list[Tensor] = []
+    with seeded(seed), ranges_in(model) as ranges:
+        for start in range(0, len(rows), PASS_ROWS):
+            index = torch.arange(start, min(start + PASS_ROWS, len(rows)))
+            batch = rows.batch(index, None)
+            trace = model(Batch(batch.x))
+            found = [_rate_per_number(step).sum((0, 1)) / len(rows) for step in trace.steps]
+            rates = [a + b for a, b in zip(rates, found, strict=True)] if rates else found
+    return _Look(ranges, rates)
+
+
+def _rate_per_number(step: Step) -> Tensor:
+    """KL of each number of a latent, (samples, batch, *event), nats."""
+    assert step.posterior is not None
+    q, p = base_normal(step.posterior), base_normal(step.prior)
+    assert q is not None
+    assert p is not None
+    return normal_kl(q, p)
+
+
+def _latent_shapes(model: Model) -> list[tuple[int, ...]]:
+    if isinstance(model, LadderVariationalAutoencoder):
+        return list(model.latent_shapes)
+    return [(int(model.latent_dim),)]  # type: ignore[arg-type]

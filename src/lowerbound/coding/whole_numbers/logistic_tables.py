@@ -1,0 +1,93 @@
+r"""Rounded logistic variables in whole numbers: tables for a grid of scales and places.
+
+.. math:: q = \lfloor \mu \rfloor + d, \quad d \sim \text{table}(s, \mu - \lfloor \mu \rfloor)
+
+Scales are a quarter of an octave apart, places a sixteenth of a step; the last entry of a table
+stands for all numbers beyond it, which are then told in 32 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.coding.code_tables import whole_counts
+from lowerbound.coding.stack import Array, CodingTable
+from lowerbound.distributions.rounded_logistic import (
+    LEAST_LOG_SCALE,
+    PLACES,
+    SCALES,
+    STRIDE,
+    RoundedLogistic,
+)
+
+REACH = 14.0  # scales to either side that a table tells apart
+MOST = 500  # numbers to either side, at most
+LEAST_LOG_SHARE = -16.0  # of all numbers beyond
+
+
+class Coded(NamedTuple):
+    """Which table each number has, and what is added to its entry."""
+
+    table: Array  # int64, flat
+    first: Array  # the number that the table's entry 0 stands for
+
+
+def reach_of(table: int) -> int:
+    """Numbers to either side that a table tells apart."""
+    scale = math.exp(LEAST_LOG_SCALE + (table // PLACES) * STRIDE)
+    return min(MOST, math.ceil(REACH * scale) + 2)
+
+
+def coded_by(expected: RoundedLogistic) -> Coded:
+    """The tables of numbers, whose distributions are snapped."""
+    sixteenths = torch.round(expected.location * PLACES).long().flatten()
+    below = torch.div(sixteenths, PLACES, rounding_mode="floor")
+    scale = torch.round((expected.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE)).long().flatten()
+    table = scale * PLACES + (sixteenths - below * PLACES)
+    return Coded(table.numpy(), below.numpy() - REACHES[table.numpy()])
+
+
+def counts_of(table: int) -> Tensor:
+    """Whole numbers that sum to 2 ** 24: of each number within reach, and of all beyond."""
+    scale = math.exp(LEAST_LOG_SCALE + (table // PLACES) * STRIDE)
+    place, reach = (table % PLACES) / PLACES, reach_of(table)
+    numbers = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    expected = RoundedLogistic(
+        torch.full((1, 1, len(numbers)), place, dtype=torch.float64),
+        torch.full((1, 1, len(numbers)), math.log(scale), dtype=torch.float64),
+    )
+    known = expected.terms(numbers).flatten()
+    beyond = torch.log1p(-known.exp().sum().clamp_max(1.0)).clamp_min(LEAST_LOG_SHARE)
+    return whole_counts(torch.cat([known, beyond[None]]))
+
+
+@lru_cache
+def all_counts() -> Tensor:
+    """The counts of every table, one after another, int32."""
+    return torch.cat([counts_of(table) for table in range(SCALES * PLACES)])
+
+
+class Tables:
+    """The tables that ``all_counts`` holds, each as the coder wants it once it is asked for.
+
+    Args:
+        counts: of every table.
+    """
+
+    def __init__(self, counts: Tensor) -> None:
+        self._counts = counts.split((2 * REACHES + 2).tolist())
+        self._made: dict[int, CodingTable] = {}
+
+    def __getitem__(self, table: int) -> CodingTable:
+        if table not in self._made:
+            self._made[table] = CodingTable(self._counts[table].numpy().astype(np.int64))
+        return self._made[table]
+
+
+REACHES = np.array([reach_of(table) for table in range(SCALES * PLACES)])

@@ -1,0 +1,1 @@
+"""Sound: clips, rows of clips, spectrograms."""

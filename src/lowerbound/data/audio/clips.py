@@ -1,0 +1,224 @@
+"""Sound: .wav files as clips of one sample rate, and clips end to end as rows of equal length.
+
+::
+
+    clips    [--- a ---][- b -][------ c ------]
+    joined   ----------------------------------0000     silence fills the last row
+    rows     [    0    ][    1    ][    2    ]
+
+Samples are amplitudes in [-1, 1], whatever the file stores. Channels are averaged into one.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lowerbound import durable
+from lowerbound.data.arrays import listed
+from lowerbound.data.pictures import folders as images
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+SUFFIX = ".wav"
+SIXTEEN_BIT = 32_768
+# how scipy answers to a broken file
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    UnboundLocalError,
+    ArithmeticError,
+    struct.error,
+)
+OVERLAP = 4  # rows that are learned from begin this often in the length of one, unless said
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Sounds of one sample rate.
+
+    Attributes:
+        samples: amplitudes of each, (length,) float32.
+        rate: samples per second.
+        names: of each, such as its path in a folder.
+        source: where they came from.
+    """
+
+    samples: tuple[Array, ...]
+    rate: int
+    names: tuple[str, ...]
+    source: str = ""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Samples of each."""
+        return tuple(map(len, self.samples))
+
+    @property
+    def joined(self) -> Array:
+        """All of them end to end, (sum of lengths,)."""
+        return np.concatenate(self.samples)
+
+    def cut(self, signal: Array) -> list[Array]:
+        """A signal as long as all clips together, or longer, in parts of their lengths."""
+        ends = np.cumsum(self.lengths)
+        return np.split(signal[: ends[-1]], ends[:-1])
+
+    def rows(self, windows: Windows) -> Array:
+        """All of them end to end, cut in rows, (rows, length); silence fills the last one."""
+        joined = self.joined
+        steps = max(0, -(-(len(joined) - windows.length) // windows.stride))
+        padded = np.zeros(windows.length + steps * windows.stride, np.float32)
+        padded[: len(joined)] = joined
+        return windows.cut(padded)[..., 0]
+
+
+def usual_windows(rate: int) -> Windows:
+    """How clips are cut unless the person says: rows of one second, each beginning a quarter after
+    the one before, so that what lies at the edge of one is in the middle of another."""
+    return Windows(rate, max(1, rate // OVERLAP))
+
+
+def is_audio(source: Any) -> bool:
+    """Whether ``source`` is a .wav file, or a folder that has some and no pictures."""
+    if not isinstance(source, (str, Path)):
+        return False
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return bool(find_clips(path)) and not images.find_pictures(path)
+    return path.suffix.lower() == SUFFIX and path.is_file()
+
+
+def find_clips(folder: Path) -> list[Path]:
+    """Sorted paths of the .wav files below ``folder``, relative to it; hidden ones left out."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() == SUFFIX and not any(part[0] in "._" for part in path.parts)
+    )
+
+
+def read_clips(
+    source: Path | str,
+    rate: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    split: str | None = None,
+) -> Clips:
+    """The clip of a .wav file, or those of every one below a folder, sorted by path.
+
+    Args:
+        source: where they are.
+        rate: samples per second that they must have; None: all have that of the first.
+        on_error: "skip" leaves files out that cannot be read, and names them in a warning.
+        split: the subfolder to read, where the first level is train/test.
+
+    Raises:
+        DataError: a file is no sound that is understood, is empty, or has another sample rate.
+    """
+    path = Path(source).expanduser()
+    if not is_audio(path):
+        raise DataError(f"{source} is no {SUFFIX} file and no folder of such: give one of these")
+    root = images.split_folder(path, split) if path.is_dir() else path.parent
+    names = find_clips(root) if path.is_dir() else [Path(path.name)]
+    found, rate = _all_read(root, names, rate, on_error)
+    if rate is None:
+        raise DataError(f"{path} has no {SUFFIX} file that can be read")
+    kept = tuple(name.as_posix() for name in found)
+    return Clips(tuple(found.values()), rate, kept, str(path))
+
+
+def _all_read(
+    root: Path, names: Sequence[Path], rate: int | None, on_error: str
+) -> tuple[dict[Path, Array], int | None]:
+    """Amplitudes by name, and the sample rate of all."""
+    found: dict[Path, Array] = {}
+    broken: list[str] = []
+    for name in names:
+        try:
+            samples, own = read_wav(root / name)
+        except DataError:
+            if on_error == "raise":
+                raise
+            broken.append(name.as_posix())
+            continue
+        rate = rate or own
+        if own != rate:
+            raise DataError(
+                f"{root / name} has {own:,} samples per second and not {rate:,}: bring all clips "
+                "to one sample rate first, with ffmpeg or sox"
+            )
+        found[name] = samples
+    if broken:
+        warnings.warn(
+            f"{len(broken)} of {len(names)} clips cannot be read and are left out: "
+            f"{listed(broken)}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return found, rate
+
+
+def read_wav(path: Path) -> tuple[Array, int]:
+    """(amplitudes in [-1, 1], (length,) float32; samples per second) of a .wav file.
+
+    Whole numbers of 8 (unsigned), 16, 24 and 32 bits and floats are understood.
+
+    Raises:
+        DataError: it is no such file, holds no samples, or samples that are no numbers.
+    """
+    from scipy.io import wavfile  # half a second
+
+    try:
+        with warnings.catch_warnings():  # of chunks beside the sound, such as titles
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)
+            rate, values = wavfile.read(path)
+    except _BROKEN as error:
+        raise DataError(
+            f"{path} cannot be read as sound: {error} (on_error='skip' leaves it out)"
+        ) from error
+    samples = amplitudes(values)
+    if not len(samples) or rate < 1:
+        raise DataError(f"{path} holds no samples")
+    if not np.isfinite(samples).all():
+        raise DataError(f"{path} has samples that are no numbers (NaN or infinities)")
+    return samples, int(rate)
+
+
+def amplitudes(values: Array) -> Array:
+    """Stored samples, (length,) or (length, channels), as amplitudes of one channel, float32."""
+    if values.dtype.kind == "u":
+        scaled = (values.astype(np.float64) - 128.0) / 128.0
+    elif values.dtype.kind == "i":  # 24 bits are read as the upper ones of 32
+        scaled = values.astype(np.float64) / -float(np.iinfo(values.dtype).min)
+    else:
+        scaled = values.astype(np.float64)
+    mono = scaled if scaled.ndim == 1 else scaled.mean(1)
+    return mono.astype(np.float32)
+
+
+def write_wav(path: Path, samples: Array, rate: int) -> None:
+    """Write amplitudes, (length,), as a .wav file of 16 bits; what is louder than 1 is clipped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with durable.replacing(path) as place:
+        place.write_bytes(wav_file(samples, rate))
+
+
+def wav_file(samples: Array, rate: int) -> bytes:
+    """What ``write_wav`` writes."""
+    from scipy.io import wavfile
+
+    whole = np.rint(np.asarray(samples, np.float64) * SIXTEEN_BIT)
+    stream = io.BytesIO()
+    wavfile.write(stream, rate, whole.clip(-SIXTEEN_BIT, SIXTEEN_BIT - 1).astype(np.int16))
+    return stream.getvalue()

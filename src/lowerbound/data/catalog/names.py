@@ -1,0 +1,188 @@
+"""Data sets that have a name: inside scikit-learn, downloaded once, put in place, or rendered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from lowerbound.data.catalog.cifar import CIFAR10
+from lowerbound.data.catalog.download import file_sha256
+from lowerbound.data.catalog.downsampled_imagenet import IMAGENET32, IMAGENET64
+from lowerbound.data.catalog.idx_sets import FASHION_MNIST, MNIST
+from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
+from lowerbound.data.catalog.sprites import (
+    FACTORS,
+    SHAPES,
+    SpriteGrid,
+    render_sprites,
+    split_sprites,
+)
+from lowerbound.data.raw import RawData
+from lowerbound.errors import DataError
+from lowerbound.registry import Registry
+
+
+class NamedSet(Protocol):
+    """Reads a data set, or one part of it."""
+
+    def __call__(self, split: str | None = None) -> RawData:
+        """The rows of ``split``; None: all, or the training part where parts are published."""
+
+
+CATALOG: Registry[NamedSet] = Registry("data set")
+_ONE_FILE = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
+_SEVERAL_FILES = {
+    published.name: published for published in (CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES)
+}
+
+
+@CATALOG.register("digits")
+def digits(split: str | None = None) -> RawData:
+    """1,797 handwritten digits, 8x8 pixels of 17 grey levels (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_digits
+
+    _no_parts("digits", split)
+    found = load_digits()
+    return RawData(
+        found.images.astype(np.uint8),
+        labels=found.target,
+        class_names=tuple("0123456789"),
+        levels=17,
+        source="digits",
+    )
+
+
+@CATALOG.register("breast_cancer")
+def breast_cancer(split: str | None = None) -> RawData:
+    """569 tumors, 30 measurements, malignant or benign (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _table("breast_cancer", load_breast_cancer, split)
+
+
+@CATALOG.register("wine")
+def wine(split: str | None = None) -> RawData:
+    """178 wines, 13 measurements, three growers (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_wine
+
+    return _table("wine", load_wine, split)
+
+
+@CATALOG.register("iris")
+def iris(split: str | None = None) -> RawData:
+    """150 flowers, four measurements, three species (UCI, CC BY 4.0)."""
+    from sklearn.datasets import load_iris
+
+    return _table("iris", load_iris, split)
+
+
+@CATALOG.register("diabetes")
+def diabetes(split: str | None = None) -> RawData:
+    """442 patients, ten measurements in their own units (Efron et al. 2004); no classes."""
+    from sklearn.datasets import load_diabetes
+
+    _no_parts("diabetes", split)
+    frame = load_diabetes(as_frame=True, scaled=False).data
+    return RawData(frame, source="diabetes")
+
+
+@CATALOG.register("mnist")
+def mnist(split: str | None = None) -> RawData:
+    """60,000 + 10,000 handwritten digits, 28x28 grey (LeCun et al. 1998)."""
+    return MNIST.read(split)
+
+
+@CATALOG.register("fashion_mnist")
+def fashion_mnist(split: str | None = None) -> RawData:
+    """60,000 + 10,000 articles of clothing, 28x28 grey (Xiao et al. 2017, MIT licence)."""
+    return FASHION_MNIST.read(split)
+
+
+@CATALOG.register("cifar10")
+def cifar10(split: str | None = None) -> RawData:
+    """50,000 + 10,000 photographs of ten things, 32x32 color (Krizhevsky 2009)."""
+    return CIFAR10.read(split)
+
+
+@CATALOG.register("imagenet32")
+def imagenet32(split: str | None = None) -> RawData:
+    """1,281,167 + 50,000 photographs, 32x32 color, 1,000 classes (Chrabaszcz et al. 2017)."""
+    return IMAGENET32.read(split)
+
+
+@CATALOG.register("imagenet64")
+def imagenet64(split: str | None = None) -> RawData:
+    """1,281,167 + 50,000 photographs, 64x64 color, 1,000 classes (Chrabaszcz et al. 2017)."""
+    return IMAGENET64.read(split)
+
+
+@CATALOG.register("kodak_tiles")
+def kodak_tiles(split: str | None = None) -> RawData:
+    """6,912 + 2,304 tiles, 32x32 color, of 18 + 6 of the Kodak photographs."""
+    return KODAK_TILES.read(split)
+
+
+@CATALOG.register("sprites")
+def sprites(split: str | None = None) -> RawData:
+    """3,686 + 922 pictures of one shape, 32x32 bits, five known factors; rendered here."""
+    grid = SpriteGrid()
+    factors = split_sprites(grid, split)
+    shapes = tuple(SHAPES)
+    return RawData(
+        render_sprites(grid, factors),
+        labels=np.array(shapes)[factors[:, 0]],
+        class_names=shapes,
+        levels=2,
+        source=f"sprites:{split or 'train'}",
+        factors=factors,
+        factor_names=FACTORS,
+    )
+
+
+def provenance(name: str, split: str | None = None) -> dict[str, str]:
+    """What a benchmark says of its data: {"file", "sha256", "split"}.
+
+    For a set inside scikit-learn, or rendered, the hash is that of its values; for one of several
+    files that of the part's files one after another; otherwise that of the file.
+
+    Args:
+        name: of a set in the catalog, or the path of a file.
+        split: the part that was used.
+
+    Raises:
+        DataError: neither a name nor a file, or the set cannot be had.
+    """
+    if name in _ONE_FILE:
+        path = _ONE_FILE[name].locate()
+        return {"file": path.name, "sha256": file_sha256(path), "split": split or "train"}
+    if name in _SEVERAL_FILES:
+        return _SEVERAL_FILES[name].provenance(split)
+    if name in CATALOG:
+        values = np.ascontiguousarray(CATALOG[name](split).x)
+        rendered = name == "sprites"
+        return {
+            "file": f"{'rendered' if rendered else 'scikit-learn'}: {name}",
+            "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
+            "split": split or ("train" if rendered else "all"),
+        }
+    if not Path(name).is_file():
+        raise DataError(f"{name} is neither a file nor a named data set ({', '.join(CATALOG)})")
+    return {"file": Path(name).name, "sha256": file_sha256(name), "split": split or "all"}
+
+
+def _table(name: str, reader: Callable[..., Any], split: str | None) -> RawData:
+    _no_parts(name, split)
+    found = reader(as_frame=True)
+    names = tuple(str(target) for target in found.target_names)
+    return RawData(found.data, labels=np.array(names)[found.target], class_names=names, source=name)
+
+
+def _no_parts(name: str, split: str | None) -> None:
+    if split is not None:
+        raise DataError(
+            f"{name} has no published parts, so no {split!r}; use Dataset.split(fraction, seed)"
+        )

@@ -1,0 +1,1 @@
+"""Columns of a table: their kinds, and the way of their values into model units and back."""

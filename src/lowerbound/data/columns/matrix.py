@@ -1,0 +1,243 @@
+r"""Columns of numbers: into model units and back exactly, missing cells marked.
+
+A column that never varies says nothing about a row: it is not part of the event, and is put back on
+the way out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import as_array, check_finite, check_no_inf, listed
+from lowerbound.data.columns.column import Column, moments
+from lowerbound.data.columns.values import numbers, read_values
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+def real_columns(
+    values: Array,
+    names: Sequence[str],
+    dtypes: Sequence[str],
+    *,
+    standardize: bool = True,
+    missing: bool = False,
+) -> tuple[Column, ...]:
+    """The columns of (rows, columns) data, each taken for real numbers.
+
+    Args:
+        values: NaN where missing.
+        names, dtypes: of the columns.
+        standardize: bring them to mean 0 and standard deviation 1.
+        missing: whether NaN is allowed.
+
+    Raises:
+        DataError: a value is infinite, or NaN where that is not allowed, or no column varies.
+    """
+    check_values(values, names, missing)
+    columns = tuple(
+        _real_column(values[:, i], name, dtype, standardize)
+        for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True))
+    )
+    check_variation(columns, len(values))
+    return columns
+
+
+def _real_column(values: Array, name: str, dtype: str, standardize: bool) -> Column:
+    present = values if values.dtype.kind != "f" else values[~np.isnan(values)]
+    low, high = (present.min(), present.max()) if len(present) else (0.0, 0.0)
+    if low == high:
+        return Column(name, "constant", float(low), 1.0, dtype)
+    shift, scale = moments(present) if standardize else (0.0, 1.0)
+    return Column(name, "real", shift, scale, dtype)
+
+
+def check_variation(columns: Sequence[Column], rows: int) -> None:
+    """Name the columns that never vary in a warning; refuse data in which none does.
+
+    Raises:
+        DataError: no column varies.
+    """
+    constant = [column.name for column in columns if column.kind == "constant"]
+    if not any(column.modeled for column in columns):
+        raise DataError(_nothing_varies(rows))
+    if constant:
+        warnings.warn(
+            f"no variation in {named(constant)}: no information there, so left out of the model "
+            "and put back in its answers",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def check_values(values: Array, names: Sequence[str], missing: bool) -> None:
+    """Refuse infinite values, and NaN unless that marks a missing one.
+
+    Raises:
+        DataError: names the column and the first rows.
+    """
+    (check_no_inf if missing else check_finite)(values, names)
+
+
+def modeled_values(values: Array, columns: Sequence[Column], missing: bool = False) -> Array:
+    """(rows, all columns) to (rows, modeled columns), untransformed.
+
+    A constant column that now has another value is named in a warning.
+
+    Raises:
+        DataError: as ``check_values``.
+    """
+    check_values(values, [column.name for column in columns], missing)
+    _warn_changed_constants(values, columns)
+    kept = [i for i, column in enumerate(columns) if column.modeled]
+    return values if len(kept) == len(columns) else values[:, kept]
+
+
+def encode_columns(values: Array, columns: Sequence[Column], missing: bool = False) -> Array:
+    """(rows, all columns) in the person's units to (rows, modeled columns) in model units.
+
+    float32 stays float32; everything else becomes float64, so that integers come back exactly.
+    Missing cells stay NaN.
+
+    Raises:
+        DataError: as ``check_values``.
+    """
+    modeled = [column for column in columns if column.modeled]
+    inside = modeled_values(values, columns, missing).astype(np.float64)
+    if all(column.affine for column in modeled):
+        units = (inside - _each(modeled, "shift")) / _each(modeled, "scale")
+    else:
+        units = np.stack([c.encode(inside[:, i]) for i, c in enumerate(modeled)], axis=1)
+    return units.astype(np.float32) if values.dtype == np.float32 else units
+
+
+def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Array:
+    """(..., modeled columns) in model units to (..., all columns) in the person's units, float64.
+
+    Columns with levels are answered by their codes. ``rounded`` brings columns of whole numbers to
+    the nearest value of their type.
+    """
+    modeled = [i for i, column in enumerate(columns) if column.modeled]
+    values = np.empty((*units.shape[:-1], len(columns)))
+    values[:] = [column.shift for column in columns]
+    inside = units.astype(np.float64)
+    if all(columns[i].affine for i in modeled):
+        kept = [columns[i] for i in modeled]
+        values[..., modeled] = inside * _each(kept, "scale") + _each(kept, "shift")
+    else:
+        for position, i in enumerate(modeled):
+            values[..., i] = columns[i].decode(inside[..., position])
+    for i, column in enumerate(columns if rounded else ()):
+        values[..., i] = _whole(values[..., i], column)
+    return values
+
+
+def log_slopes(units: Array, columns: Sequence[Column]) -> Array:
+    """log dT/dv of each cell in nats, (rows, modeled columns); 0 for a probability mass."""
+    modeled = [column for column in columns if column.modeled]
+    slopes = [column.log_slope(units[:, i]) for i, column in enumerate(modeled)]
+    return np.stack(slopes, axis=1)
+
+
+def table_values(raw: Any, columns: Sequence[Column], by_name: bool) -> Array:
+    """The (rows, columns) values of a frame (matched by name) or an array (matched by position).
+
+    Codes where a column has levels; NaN where a cell is missing.
+
+    Raises:
+        DataError: a named column is missing or holds other values, or their number differs.
+    """
+    names = [column.name for column in columns]
+    if hasattr(raw, "columns"):
+        found = [str(name) for name in raw.columns]
+        if by_name:
+            return _frame_values(raw.iloc[:, _positions(names, found)], columns)
+        raw = frame_numbers(raw)
+    values = as_array(raw)
+    if values.ndim != 2:
+        raise DataError(f"expected (rows, {len(names)} columns), found shape {values.shape}")
+    if values.shape[1] != len(names):
+        raise DataError(
+            f"the data has {values.shape[1]} columns, expected {len(names)}: {listed(names)}"
+        )
+    if any(column.levels for column in columns):
+        import pandas as pd
+
+        return _frame_values(pd.DataFrame(values, columns=names), columns)
+    return values
+
+
+def frame_numbers(frame: Any) -> Array:
+    """A numeric frame as one array; pandas' own missing value becomes NaN."""
+    types = {str(dtype).lower() for dtype in frame.dtypes}
+    kind = types.pop() if len(types) == 1 else "float64"
+    if kind == "float32":
+        return as_array(frame.to_numpy(dtype=np.float32, na_value=np.nan))
+    return as_array(np.stack([numbers(frame.iloc[:, i]) for i in range(frame.shape[1])], axis=1))
+
+
+def named(names: Sequence[str]) -> str:
+    """The columns of a sentence, in quotation marks."""
+    quoted = [repr(name) for name in names]
+    return f"column {quoted[0]}" if len(names) == 1 else f"columns {listed(quoted)}"
+
+
+def _frame_values(frame: Any, columns: Sequence[Column]) -> Array:
+    if all(column.kind in ("real", "constant") and not column.levels for column in columns):
+        return frame_numbers(frame)
+    parts = [read_values(frame.iloc[:, i], column) for i, column in enumerate(columns)]
+    return np.stack(parts, axis=1)
+
+
+def _positions(names: Sequence[str], found: Sequence[str]) -> list[int]:
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(
+            f"{named(missing)} missing; the data has {listed(found)}, and the model was fitted "
+            f"on {listed(names)}"
+        )
+    return [found.index(name) for name in names]
+
+
+def _each(columns: Sequence[Column], field: str) -> Array:
+    return np.array([getattr(column, field) for column in columns])
+
+
+def _whole(values: Array, column: Column) -> Array:
+    if column.levels:
+        return np.rint(values).clip(0, len(column.levels) - 1)
+    kind = np.dtype(column.dtype if column.dtype != "str" else "float64")
+    if kind.kind not in "biu":
+        return np.rint(values) if column.kind == "count" else values
+    low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+    return np.asarray(np.rint(values).clip(low, high))
+
+
+def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
+    fixed = [i for i, column in enumerate(columns) if column.kind == "constant"]
+    if not fixed:
+        return
+    shift = np.array([columns[i].shift for i in fixed]).astype(values.dtype)
+    inside = values[:, fixed]
+    changed = np.flatnonzero(((inside != shift) & (inside == inside)).any(axis=0))
+    if len(changed):
+        names = [columns[fixed[i]].name for i in changed]
+        warnings.warn(
+            f"{named(names)} never varied when the model was fitted and now has other values; "
+            "the model does not see them",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _nothing_varies(rows: int) -> str:
+    if rows == 1:
+        return (
+            "the data has 1 sample (n_samples = 1), and nothing varies within one; give more rows"
+        )
+    return f"no column varies over the {rows:,} rows: there is nothing to model"

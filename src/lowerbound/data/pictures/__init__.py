@@ -1,0 +1,1 @@
+"""Pictures: folders, pixels, sizes."""

@@ -1,0 +1,326 @@
+"""Folders of pictures, read through Pillow; one subfolder per class gives labels."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.pictures.pixels import Channels, Resize
+from lowerbound.data.pictures.resizing import choose_size, fit_to, tiles_of
+from lowerbound.data.raw import RawData
+from lowerbound.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+)
+SPLITS = ("train", "validation", "val", "valid", "test")
+UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are no class
+OnError = Literal["raise", "skip"]
+Array = np.ndarray[Any, Any]
+T = TypeVar("T")
+
+
+def read_folder(
+    folder: Path,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    resize: Resize = "pad",
+    on_error: OnError = "raise",
+    split: str | None = None,
+) -> RawData:
+    """Every picture under ``folder``, sorted by path, as uint8 grey or color.
+
+    Colors with transparency are laid on white, palettes are looked up, the camera's rotation is
+    applied, 16-bit greys lose their lower byte. Where all pictures are grey, so is the data.
+
+    Args:
+        folder: searched recursively; the first level of subfolders names the classes, except one
+            called unlabeled, whose pictures have none.
+        size: (height, width); None: the most common one.
+        channels: 1 or 3; None: found from the pictures.
+        resize: how a picture of another size is brought to it.
+        on_error: "skip" leaves unreadable pictures out, counts them and names them in a warning.
+        split: the subfolder to read, where the first level is train/test rather than classes.
+
+    Raises:
+        DataError: no pictures there, or one is unreadable (it is named).
+    """
+    root = split_folder(folder, split)
+    paths = find_pictures(root)
+    if not paths:
+        raise DataError(f"{root} has no pictures ({', '.join(sorted(SUFFIXES))}); {_has(root)}")
+    found = read_pictures([root / path for path in paths], size, channels, resize, on_error)
+    x, names = found.x, [paths[i] for i in found.files]
+    return RawData(
+        x,
+        labels=classes_of(names),
+        channels="squeezed" if x.ndim == 3 else "last",
+        resize=resize,
+        ids=tuple(name.as_posix() + at for name, at in zip(names, found.places, strict=True)),
+        source=str(root),
+    )
+
+
+def classes_of(names: Sequence[Path]) -> list[str | None] | None:
+    """The class of each file by the first level of its path, None where it has none; None for all
+    where there are no classes: a single subfolder is one only beside an unlabeled one."""
+    folders = [name.parts[0] if len(name.parts) > 1 else None for name in names]
+    classes = [None if folder in UNLABELED else folder for folder in folders]
+    found = set(classes) - {None}
+    told = len(found) > 1 or (len(found) == 1 and not set(folders).isdisjoint(UNLABELED))
+    return classes if told else None
+
+
+def read_file(
+    path: Path, size: tuple[int, int] | None, channels: int | None, resize: Resize
+) -> RawData:
+    """One picture as a data set of one row.
+
+    Raises:
+        DataError: it is unreadable.
+    """
+    found = read_pictures([path], size, channels, resize, "raise")
+    layout: Channels = "squeezed" if found.x.ndim == 3 else "last"
+    ids = tuple(path.name + at for at in found.places)
+    return RawData(found.x, channels=layout, resize=resize, ids=ids, source=str(path))
+
+
+def read_whole(path: Path, channels: int) -> Array:
+    """One picture at its own size, (height, width, channels) uint8, grey or color.
+
+    Raises:
+        DataError: it is unreadable.
+    """
+    mode = "RGB" if channels > 1 else "L"
+    attempt = _Attempt([path], "raise")
+    attempt.each(_header)
+    picture = attempt.each(lambda path: np.array(_load(path, mode)))[0]
+    return picture.reshape(*picture.shape[:2], channels)
+
+
+class PictureHeaders(NamedTuple):
+    """What the headers of picture files say."""
+
+    sizes: list[tuple[int, int]]  # (height, width), upright
+    notes: list[str]  # what 8-bit numbers of so many colors do not hold of them
+
+
+def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
+    """The pictures at these paths, their pixels unread; those that cannot be read are left out."""
+    try:
+        headers = list(_Attempt(paths, "skip").each(_header).values())
+    except DataError:  # whoever reads them says why
+        return PictureHeaders([], [])
+    return PictureHeaders([header.size for header in headers], _losses(headers, channels > 1))
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Sorted paths of the picture files below ``folder``, relative to it; hidden ones left out."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] not in "._"]
+        found += [
+            Path(place, name).relative_to(folder)
+            for name in files
+            if Path(name).suffix.lower() in SUFFIXES and name[0] != "."
+        ]
+    return sorted(found)
+
+
+class PictureStack(NamedTuple):
+    """Pictures of one size."""
+
+    x: Array  # uint8, (n, H, W) or (n, H, W, 3)
+    files: list[int]  # positions of their files, of those that could be read
+    places: list[str]  # where in its file each is: nothing, or a tile's corner
+
+
+def read_pictures(
+    paths: Sequence[Path],
+    size: tuple[int, int] | None,
+    channels: int | None,
+    resize: Resize,
+    on_error: OnError,
+) -> PictureStack:
+    """The pictures at these paths, brought to one size.
+
+    Raises:
+        DataError: a picture is unreadable (all of them, with ``on_error="skip"``).
+    """
+    attempt = _Attempt(paths, on_error)
+    headers = attempt.each(_header)
+    _warn_mixtures(list(headers.values()))
+    colored = any(h.colored for h in headers.values()) if channels is None else channels > 1
+    target = size or choose_size([header.size for header in headers.values()], resize)
+    mode = "RGB" if colored else "L"
+    if resize == "tiles":
+        return _tiled(attempt, mode, target)
+    pictures = attempt.each(lambda path: np.asarray(fit_to(_load(path, mode), target, resize)))
+    attempt.warn()
+    kept = list(pictures)
+    x = np.empty((len(kept), *target, *((3,) if colored else ())), np.uint8)
+    for row, position in enumerate(kept):
+        x[row] = pictures.pop(position)  # freed at once: never the whole set twice
+    return PictureStack(x, kept, [""] * len(kept))
+
+
+def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int]) -> PictureStack:
+    """Tiles of all pictures, at their own resolution."""
+    cuts = attempt.each(lambda path: tiles_of(np.asarray(_load(path, mode)), size))
+    attempt.warn()
+    return PictureStack(
+        np.concatenate([cut.x for cut in cuts.values()]),
+        [position for position, cut in cuts.items() for _ in cut.corners],
+        [f":{top},{left}" for cut in cuts.values() for top, left in cut.corners],
+    )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a picture file says before its pixels are read; size is (height, width), upright."""
+
+    size: tuple[int, int]
+    colored: bool
+    transparent: bool
+    deep: bool
+
+
+@dataclass
+class _Attempt:
+    """Reading many files of which some may be broken."""
+
+    paths: Sequence[Path]
+    on_error: OnError
+    broken: dict[int, str] = field(default_factory=dict)
+
+    def each(self, read: Callable[[Path], T]) -> dict[int, T]:
+        """position -> answer for each file that can be read.
+
+        Raises:
+            DataError: one cannot, and ``on_error`` says raise; or none can.
+        """
+        from PIL import Image
+
+        answers = {}
+        for i, path in enumerate(self.paths):
+            if i in self.broken:
+                continue
+            try:
+                answers[i] = read(path)
+            # Pillow's plug-ins answer to a broken file with any of these
+            except (
+                OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
+                Image.DecompressionBombError,
+            ) as error:  # fmt: skip
+                self._refuse(i, error)
+        if not answers:
+            raise DataError(f"none of the pictures can be read: {self._named()}")
+        return answers
+
+    def warn(self) -> None:
+        """Count and name the files that were left out."""
+        if self.broken:
+            warnings.warn(
+                f"{len(self.broken)} of {len(self.paths)} pictures cannot be read and are left "
+                f"out: {self._named()}",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _refuse(self, position: int, error: Exception) -> None:
+        path = self.paths[position]
+        if self.on_error == "raise":
+            raise DataError(
+                f"{path} cannot be read as a picture: {error} (on_error='skip' leaves it out)"
+            ) from error
+        self.broken[position] = path.name
+
+    def _named(self) -> str:
+        return listed(list(self.broken.values()))
+
+
+def _header(path: Path) -> _Header:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        width, height = picture.size
+        # Pillow decodes a whole PNG to look for a rotation that it seldom has
+        rotated = picture.format != "PNG" or "exif" in picture.info
+        if rotated and picture.getexif().get(0x0112, 1) >= 5:  # lying on its side
+            width, height = height, width
+        if picture.mode == "F":
+            raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")
+        return _Header(
+            size=(height, width),
+            colored=picture.mode not in ("1", "L", "LA", "I") and picture.mode[:4] != "I;16",
+            transparent="A" in picture.getbands() or "transparency" in picture.info,
+            deep=picture.mode[0] == "I",
+        )
+
+
+def _load(path: Path, mode: str) -> Image:
+    """The pixels, upright, as "L" or "RGB"."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as file:
+        picture: Image.Image = ImageOps.exif_transpose(file)
+        if picture.mode[0] == "I":
+            picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return picture.convert(mode)
+
+
+def _warn_mixtures(headers: Sequence[_Header]) -> None:
+    colored = sum(header.colored for header in headers)
+    notes = _losses(headers, colored=True)
+    if 0 < colored < len(headers):
+        notes.insert(0, f"{len(headers) - colored} of {len(headers)} are grey and become color")
+    if notes:
+        warnings.warn(f"pictures: {'; '.join(notes)}", UserWarning, stacklevel=4)
+
+
+def _losses(headers: Sequence[_Header], colored: bool) -> list[str]:
+    """What is lost of pictures as 8-bit greys or colors."""
+    notes = []
+    bright = 0 if colored else sum(header.colored for header in headers)
+    if bright:
+        notes.append(f"{bright} of {len(headers)} are in color and become grey")
+    if any(header.transparent for header in headers):
+        notes.append("transparent ones are laid on white")
+    if any(header.deep for header in headers):
+        notes.append("16-bit greys keep their upper 8 bits")
+    return notes
+
+
+def split_folder(folder: Path, split: str | None) -> Path:
+    """The folder of the split asked for; ``train`` where the first level is only splits."""
+    inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
+    if split is not None:
+        if split not in inside:
+            raise DataError(f"{folder} has no folder {split!r}; it has {listed(inside) or 'none'}")
+        return folder / split
+    if "train" in inside and set(inside) <= set(SPLITS):
+        warnings.warn(
+            f"{folder} has parts {listed(inside)}: only train is read (split= reads another)",
+            UserWarning,
+            stacklevel=4,
+        )
+        return folder / "train"
+    return folder
+
+
+def _has(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return f"it has {listed(names)}" if names else "it is empty"

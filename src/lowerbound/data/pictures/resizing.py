@@ -1,0 +1,97 @@
+"""Pictures of many sizes brought to one."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lowerbound.data.pictures.pixels import Resize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = np.ndarray[Any, Any]
+LARGEST_SIDE = 128  # of pictures whose size nobody chose
+_HOW = {
+    "pad": "scaled to fit and padded with black",
+    "crop": "scaled to cover and cropped around the center",
+    "stretch": "stretched",
+    "tiles": "cut into tiles that overlap",
+}
+
+
+def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, int]:
+    """(height, width) for pictures of these sizes: the most common, at most LARGEST_SIDE long.
+
+    A warning says what happens to the others.
+    """
+    if resize == "tiles":
+        return (LARGEST_SIDE, LARGEST_SIDE)
+    (common, count), *_ = Counter(sizes).most_common(1)
+    shrink = min(1.0, LARGEST_SIDE / max(common))
+    size = (max(1, round(common[0] * shrink)), max(1, round(common[1] * shrink)))
+    reasons = []
+    if count < len(sizes):
+        reasons.append(f"pictures come in {len(set(sizes))} sizes")
+    if size != common:
+        reasons.append(f"{_written(common)} is large")
+    if reasons:
+        warnings.warn(
+            f"{' and '.join(reasons)}: all are brought to {_written(size)}, {_HOW[resize]} "
+            "(resize= chooses how, image_size= the size)",
+            UserWarning,
+            stacklevel=3,
+        )
+    return size
+
+
+def fit_to(picture: Image, size: tuple[int, int], resize: Resize) -> Image:
+    """The picture at (height, width) = ``size``; untouched where it has that size already."""
+    from PIL import Image, ImageOps
+
+    height, width = size
+    if picture.size == (width, height):
+        return picture
+    method = Image.Resampling.BICUBIC
+    if resize == "stretch":
+        return picture.resize((width, height), method)
+    fitted = ImageOps.pad if resize == "pad" else ImageOps.fit
+    return fitted(picture, (width, height), method)
+
+
+class Tiles(NamedTuple):
+    """Parts of one picture."""
+
+    x: Array  # (n, height, width, ...)
+    corners: list[tuple[int, int]]
+
+
+def tiles_of(picture: Array, size: tuple[int, int]) -> Tiles:
+    """Tiles of (height, width) = ``size``, each about half over the next; all of it is in one.
+
+    A picture that is smaller is made as large by repeating its borders.
+    """
+    short = [max(0, side - length) for side, length in zip(size, picture.shape[:2], strict=True)]
+    around = [(0, short[0]), (0, short[1]), *[(0, 0)] * (picture.ndim - 2)]
+    picture = np.pad(picture, around, mode="edge")
+    tops, lefts = (
+        _starts(length, side) for length, side in zip(picture.shape[:2], size, strict=True)
+    )
+    corners = [(top, left) for top in tops for left in lefts]
+    cut = [picture[top : top + size[0], left : left + size[1]] for top, left in corners]
+    return Tiles(np.stack(cut), corners)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where tiles begin, evenly from the first to the last that fits."""
+    count = math.ceil((length - side) / max(1, side // 2)) + 1
+    return [round(start) for start in np.linspace(0, length - side, count)]
+
+
+def _written(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

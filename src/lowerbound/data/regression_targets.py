@@ -1,0 +1,76 @@
+"""Labels that are measurements: real numbers in units of their own spread, NaN where unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.columns.values import numbers
+from lowerbound.errors import DataError
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a label's numbers are like: models see (value - mean) / deviation."""
+
+    mean: float
+    deviation: float
+
+    def standardized(self, values: Tensor) -> Tensor:
+        """The person's units to the model's."""
+        return (values - self.mean) / self.deviation
+
+    def restored(self, values: Tensor) -> Tensor:
+        """The model's units to the person's."""
+        return values * self.deviation + self.mean
+
+
+def encode_measurements(
+    values: Any, measurement: Measurement | None = None
+) -> tuple[Tensor, Measurement]:
+    """Labels of any kind as (standardized numbers (rows,) float64, what they are like).
+
+    NaN, None, pandas' NA, empty text and the usual marks for missing are unknown, and become NaN.
+
+    Args:
+        values: one label per row: numbers, also as text.
+        measurement: of an earlier fit; None: learned from the labels that are known.
+
+    Raises:
+        DataError: a label is text or infinite; or nothing can be learned: none is known, or all
+            are one number.
+    """
+    import pandas as pd
+
+    series = values if isinstance(values, pd.Series) else pd.Series(_column(values), name="label")
+    found = numbers(series)
+    if np.isinf(found).any():
+        raise DataError(f"the label contains infinity, such as in row {np.isinf(found).argmax()}")
+    if measurement is None:
+        measurement = _learned(found[~np.isnan(found)])
+    return measurement.standardized(torch.tensor(found)), measurement
+
+
+def _learned(known: np.ndarray[Any, Any]) -> Measurement:
+    if not len(known):
+        raise DataError("no row has a label: label some rows, or fit a vae")
+    if known.min() == known.max():
+        raise DataError(
+            f"all {len(known):,} labels are {known[0]:g}: a regression needs two different ones"
+        )
+    return Measurement(float(known.mean()), float(known.std()))
+
+
+def _column(values: Any) -> Any:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(f"labels need one value per row; found shape {array.shape}")
+    return array

@@ -1,0 +1,1 @@
+"""Rows that are points in time."""

@@ -1,0 +1,44 @@
+"""Tables whose rows are points in time, as tables of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lowerbound.data.raw import Kinds
+from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.files import is_table, read_frame
+from lowerbound.errors import DataError
+
+
+def read_series(source: Any) -> Any:
+    """The pandas frame of a series, its rows in time order.
+
+    Raises:
+        DataError: it is no table.
+    """
+    if isinstance(source, (str, Path)) and is_table(source):
+        return read_frame(source)
+    if hasattr(source, "columns") and hasattr(source, "set_axis"):
+        return source
+    raise DataError(f"only tables are cut in windows, and {source!s:.60} is none")
+
+
+def cut(frame: Any, windows: Windows, label: Any = None) -> Any:
+    """The windows of a frame, without the column of the label, where it has one."""
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    return windows.frame(frame.drop(columns=[label] if label in frame.columns else []))
+
+
+def has_windows(frame: Any, schema: Schema) -> bool:
+    """Whether a frame holds windows already, by the names of its columns."""
+    return bool({column.name for column in schema.columns} & {str(n) for n in frame.columns})
+
+
+def at_all_times(kinds: Kinds, windows: Windows) -> Kinds:
+    """What was said of a series' columns, said of each of their times."""
+    if not isinstance(kinds, Mapping):
+        return kinds
+    return {column: hint for name, hint in kinds.items() for column in windows.columns(name)}

@@ -1,0 +1,1 @@
+"""Tables: files, databases and frames, whole or chunk by chunk."""

@@ -1,0 +1,207 @@
+"""Tables: csv, plain or compressed, with or without a header; parquet; a database's."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import lzma
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.duckdb import is_address, read_address
+from lowerbound.errors import DataError
+
+CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+_MARKERS = ("", "?", "-", "na", "n/a", "nan", "null", "none")  # people write these for "missing"
+OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # what a damaged file makes of reading it
+BROKEN_CSV = (ValueError, *_BROKEN)  # pandas' parser errors are ValueErrors
+
+
+def table_suffix(path: Path) -> str:
+    """The suffix that says what a file holds, in small letters: ".csv" of people.csv.gz."""
+    return (Path(path.stem) if path.suffix.lower() in OPENERS else path).suffix.lower()
+
+
+def read_frame(source: str | Path) -> Any:
+    """The pandas frame in a csv or parquet file, or at the address of a database's table.
+
+    The delimiter is found from the first line. Where that line looks like data rather than names,
+    the columns are named x0, x1, ...
+
+    Raises:
+        DataError: empty, ragged (the line is named), or not such a file.
+    """
+    import pandas as pd
+
+    if isinstance(source, str) and is_address(source):
+        return read_address(source)
+    path = Path(source).expanduser()
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        with parquet(path) as file:
+            return frame_of(file.read(), str(path))
+    layout = sniffed(path)
+    try:
+        frame = pd.read_csv(path, low_memory=False, **layout.keywords)
+    except BROKEN_CSV as error:
+        raise unreadable(path, layout, error) from error
+    if may_be_ragged(frame):
+        check_widths(path, layout)
+    return layout.named(frame)
+
+
+@contextmanager
+def parquet(path: Path) -> Iterator[Any]:
+    """A parquet file to read from.
+
+    Raises:
+        DataError: it is none, or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # buffered ahead, a file would be in memory as a whole by its end
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def is_table(source: str | Path) -> bool:
+    """Whether ``source`` is the path of a table file that is there, or the address of a table."""
+    if is_address(source):
+        return True
+    path = Path(source).expanduser()
+    return table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a csv file is laid out.
+
+    Attributes:
+        delimiter: between fields, as pandas takes it.
+        header: whether the first line names the columns.
+    """
+
+    delimiter: str
+    header: bool
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What pandas has to be told."""
+        header = "infer" if self.header else None
+        return {"sep": self.delimiter, "header": header, "skipinitialspace": True}
+
+    def named(self, frame: Any) -> Any:
+        """The frame with names for its columns where the file has none."""
+        if not self.header:
+            frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+        return frame
+
+
+def may_be_ragged(frame: Any, first: int = 0) -> bool:
+    """Whether lines may have differed in width: pandas fills short ones, and takes the first field
+    of long ones for row names instead of counting from ``first``, silently."""
+    import pandas as pd
+
+    named_rows = not frame.index.equals(pd.RangeIndex(first, first + len(frame)))
+    return bool(len(frame)) and (named_rows or bool(frame.iloc[:, -1].isna().any()))
+
+
+def unreadable(path: Path, layout: Layout, error: Exception) -> DataError:
+    """Why a csv file could not be read.
+
+    Raises:
+        DataError: its lines have different numbers of fields; the first such line is named.
+    """
+    check_widths(path, layout)
+    return DataError(f"{path} cannot be read as csv: {error}")
+
+
+def _open(path: Path, errors: str = "strict") -> IO[str]:
+    opener: Callable[..., IO[str]] = OPENERS.get(path.suffix.lower(), open)
+    return opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
+
+
+def sniffed(path: Path) -> Layout:
+    """The layout that the first lines show.
+
+    Raises:
+        DataError: the file is empty or no text.
+    """
+    try:
+        with _open(path) as file:
+            lines = list(islice((line for line in file if line.strip()), 2))
+    except (UnicodeDecodeError, *_BROKEN) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    if not lines:
+        raise DataError(f"{path} is empty")
+    delimiter = max(",;\t|", key=lines[0].count)
+    if not lines[0].count(delimiter) and len(lines[0].split()) > 1:
+        delimiter = r"\s+"
+    rows = [line.split(None if delimiter == r"\s+" else delimiter) for line in lines]
+    header = _has_header(rows[0], rows[-1])
+    if not header and not all(_is_number(field) for field in rows[0]):
+        warnings.warn(
+            f"the first line of {path} holds numbers and is taken for data; the columns are named "
+            "x0, x1, ... (add a line of names if it was one)",
+            UserWarning,
+            stacklevel=4,
+        )
+    return Layout(delimiter, header)
+
+
+def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Names hold no numbers; where some do (years, say), a name stands above a number."""
+    names = [not _is_number(field) for field in first]
+    return all(names) or any(
+        name and field.strip().lower() not in _MARKERS and _is_number(below)
+        for name, field, below in zip(names, first, second, strict=False)
+    )
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field.strip().strip('"'))
+    except ValueError:
+        return False
+    return True
+
+
+def check_widths(path: Path, layout: Layout) -> None:
+    """Refuse a file whose lines differ in their number of fields.
+
+    Raises:
+        DataError: names the first line that differs from the first.
+    """
+    expected = 0
+    for number, width in _widths(path, layout.delimiter):
+        expected = expected or width
+        if width not in (0, expected):
+            raise DataError(
+                f"{path} is ragged: line {number} has {width} fields, the first line has {expected}"
+            )
+
+
+def _widths(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
+    """(line, number of fields), as far as the file can be read."""
+    try:
+        with _open(path, errors="replace") as file:
+            if delimiter == r"\s+":
+                yield from ((i, len(line.split())) for i, line in enumerate(file, 1))
+                return
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            yield from ((reader.line_num, len(row)) for row in reader)
+    except (csv.Error, *_BROKEN):
+        return

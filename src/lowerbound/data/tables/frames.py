@@ -1,0 +1,171 @@
+"""Tables: which columns of a pandas frame are modeled, and which one is the label."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import check_numbers
+from lowerbound.data.columns.values import parsed_numbers
+from lowerbound.data.raw import RawData
+from lowerbound.data.schema import Schema
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+def from_frame(
+    frame: Any,
+    label: str | None = None,
+    schema: Schema | None = None,
+    source: str = "",
+    numbers_only: bool = False,
+) -> RawData:
+    """The columns of a frame, its label apart.
+
+    Args:
+        frame: a pandas frame.
+        label: name of the label's column; None: that of ``schema``, where the frame has it.
+        schema: of an earlier fit: columns are then matched by name, whatever their order.
+        source: for reports.
+        numbers_only: leave out what holds no numbers, with a warning.
+
+    Raises:
+        DataError: no rows, columns of one name, a label that is not there (the nearest is named),
+            no column that can be modeled, or a column of numbers with text in some rows.
+    """
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    names = list(frame.columns)
+    if not len(frame) or not names:
+        raise DataError(f"the table is empty: {len(frame)} rows, {len(names)} columns")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"columns {listed(twice)} appear more than once; rename them")
+    label = _label_column(names, label, schema)
+    labels = None if label is None else frame[label]
+    features = frame.drop(columns=[label] if label is not None else [])
+    if schema is not None:
+        features = _known_columns(features, schema)
+    text: list[str] = []
+    if numbers_only and schema is None:
+        features, text = _numeric(features)
+        if text:
+            _warn_text(frame, text)
+    if not features.shape[1] and schema is not None:
+        wanted = [column.name for column in schema.columns]
+        raise DataError(
+            f"the table has none of the model's columns ({listed(wanted)}); it has {listed(names)}"
+        )
+    if not features.shape[1]:
+        kind = "of numbers" if numbers_only else "to model"
+        raise DataError(f"the table has no column {kind}; it has {listed(names)}")
+    return RawData(features, labels=labels, label_column=label, left_out=tuple(text), source=source)
+
+
+def _label_column(names: list[str], label: str | None, schema: Schema | None) -> str | None:
+    if label is None:
+        known = None if schema is None else schema.label_column
+        return known if known in names else None
+    if label not in names:
+        close = difflib.get_close_matches(label, names, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"the table has {listed(names)}"
+        raise DataError(f"there is no column {label!r} for the label; {hint}")
+    return label
+
+
+def _known_columns(frame: Any, schema: Schema) -> Any:
+    """Without the columns that the schema does not have; the unexpected are named in a warning."""
+    wanted = {column.name for column in schema.columns}
+    if schema.kind != "table" and not wanted & set(frame.columns):
+        return frame  # an array's columns have no names: position decides
+    extra = [name for name in frame.columns if name not in wanted]
+    unexpected = [n for n in extra if n not in schema.left_out and n != schema.label_column]
+    if unexpected:
+        warnings.warn(
+            f"the model was not fitted on columns {listed(unexpected)}: ignored",
+            UserWarning,
+            stacklevel=3,
+        )
+    return frame.drop(columns=extra)
+
+
+def _numeric(frame: Any) -> tuple[Any, list[str]]:
+    """(the columns that hold numbers, the names of the others)."""
+    import pandas as pd
+
+    numbers: dict[str, Any] = {}
+    text: list[str] = []
+    for name in frame.columns:
+        column = frame[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            numbers[name] = column
+        elif (parsed := _parsed(column)) is not None:
+            numbers[name] = parsed
+        else:
+            text.append(name)
+    return pd.DataFrame(numbers, index=frame.index), text
+
+
+def _parsed(column: Any) -> Any:
+    """A column of numbers written as text or objects; None where it is text, dates or categories.
+
+    Raises:
+        DataError: most cells are numbers and some are not: a marker for missing values, probably.
+    """
+    import pandas as pd
+
+    if not (
+        pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
+    ):
+        return None
+    values, text = parsed_numbers(column)
+    if text.any():
+        check_numbers(column, text)
+        return None
+    return pd.Series(values, index=column.index)
+
+
+def _warn_text(frame: Any, text: Iterable[str]) -> None:
+    examples = [f"{name!r} (such as {frame[name].iloc[0]!r})" for name in text]
+    warnings.warn(
+        f"only numbers are modeled: left out {listed(examples)}", UserWarning, stacklevel=3
+    )
+
+
+def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
+    """Rows in model units as a pandas frame in the person's units, each column of its own type.
+
+    Args:
+        schema: of a table or of vectors.
+        x: (rows, *event_shape).
+        rounded: False keeps fractions of whole numbers (the mean of a prediction, say).
+    """
+    import pandas as pd
+
+    values = schema.decode(x, rounded)
+    columns = enumerate(schema.columns)
+    return pd.DataFrame({c.name: as_typed(values[:, i], c, rounded) for i, c in columns})
+
+
+def as_typed(values: Array, column: Column, rounded: bool = True) -> Any:
+    """Values of one column in the person's units, codes where it has levels, in their own type."""
+    import pandas as pd
+
+    if column.levels:
+        codes = np.rint(values).astype(np.int64).clip(0, len(column.levels) - 1)
+        levels = pd.array(list(column.levels), dtype=_level_type(column))
+        return levels.take(codes)
+    if column.kind == "datetime":
+        return pd.to_datetime(pd.Series(values), unit="s").to_numpy()
+    return values.astype(column.dtype) if rounded and column.dtype != "str" else values
+
+
+def _level_type(column: Column) -> Any:
+    """numpy's type of a column's levels; objects for text."""
+    return object if column.dtype == "str" else np.dtype(column.dtype)

@@ -1,0 +1,2 @@
+"""The currency of the package: reparameterized draws, divergences, noise and distributions of our
+own."""

@@ -1,0 +1,235 @@
+r"""Randomness apart from parameters: z = g(noise, parameters), so that gradients pass through g.
+
+For a Gaussian, z = mu + sigma * eps with eps ~ N(0, I) (Kingma & Welling 2014, section 2.4).
+Noise comes from torch's state, or from a counter keyed by row content (``KeyedNoise``), which makes
+a score depend on its row and on nothing else: neither order nor batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+)
+
+from lowerbound.errors import UnsupportedError
+
+Size = torch.Size | list[int] | tuple[int, ...]  # what torch's distributions take as a shape
+
+
+class NoiseSource(Protocol):
+    """A source of standard normal noise."""
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        """Standard normal noise of shape (samples, batch, ...), dtype and device as ``like``."""
+
+
+class Pushed(Distribution):
+    """A distribution of our own that is drawn by pushing standard normal noise through a map.
+
+    A base class and not a protocol, so that compiled graphs can tell it.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own convention
+
+    @property
+    @abstractmethod
+    def like(self) -> Tensor:
+        """A tensor of its draws' dtype and device that expands to their shape."""
+
+    @abstractmethod
+    def push(self, noise: Tensor) -> Tensor:
+        """z = g(noise): standard normal noise (samples, batch, ...) to a draw of that shape.
+
+        Gradients pass from z to the parameters only where ``has_rsample`` says so.
+        """
+
+    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> Distribution:
+        """The same for every row of a larger batch; nothing is copied."""
+        wider = copy.copy(self)
+        wider._batch_shape = torch.Size(batch_shape)
+        return wider
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Size = ()) -> Tensor:
+        return self._push_fresh_noise(sample_shape)
+
+    def _push_fresh_noise(self, sample_shape: Size) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
+        return self.push(torch.randn_like(self.like.expand(shape)))
+
+
+class Reparameterized(Pushed):
+    """One whose draws carry gradients, and whose parameters can be held fixed."""
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Size = ()) -> Tensor:
+        return self._push_fresh_noise(sample_shape)
+
+    @abstractmethod
+    def frozen(self) -> Distribution:
+        """The same distribution, its parameters cut from the graph; z stays differentiable."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw inside from torch's state seeded by ``seed``; the caller's state is restored after."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def draw(
+    distribution: Distribution, samples: int, noise: NoiseSource | None = None, level: int = 0
+) -> Tensor:
+    """A reparameterized draw, (samples, batch, *event).
+
+    Args:
+        distribution: batch shape (1 | samples, batch); an earlier latent's ``samples`` is kept.
+        samples: number of draws per row.
+        noise: source of the noise; None takes torch's global state.
+        level: the latent's level, so that levels get different noise.
+    """
+    base = base_normal(distribution)
+    leading, rest = distribution.batch_shape[:1], distribution.batch_shape[1:]
+    count = samples if not leading or leading[0] == 1 else leading[0]
+    shape = (count, *rest, *distribution.event_shape)
+    if base is not None:
+        return base.loc + base.scale * _standard_normal(base.loc, shape, noise, level)
+    if isinstance(distribution, Pushed):
+        return distribution.push(_standard_normal(distribution.like, shape, noise, level))
+    if isinstance(distribution, MultivariateNormal):
+        eps = _standard_normal(distribution.loc, shape, noise, level).unsqueeze(-2)
+        # no matrix product: autocast would round the draw to bf16
+        correlated: Tensor = distribution.loc + (distribution.scale_tril * eps).sum(-1)
+        return correlated
+    if noise is not None:
+        return _by_inverse(distribution, noise, shape, level)
+    expanded = distribution.expand(torch.Size((count, *rest)))
+    z: Tensor = expanded.rsample() if expanded.has_rsample else expanded.sample()
+    return z
+
+
+def base_normal(distribution: Distribution) -> Normal | None:
+    """The factorized Normal inside, where there is one."""
+    if isinstance(distribution, Independent):
+        return base_normal(distribution.base_dist)
+    return distribution if isinstance(distribution, Normal) else None
+
+
+def diagonal_normal(loc: Tensor, scale: Tensor) -> Independent[Normal]:
+    """A diagonal Gaussian over the last axis, unvalidated (validation costs a pass per call)."""
+    return Independent(PlainNormal(loc, scale), 1, validate_args=False)
+
+
+class PlainNormal(Normal):
+    """N(loc, scale^2) of two tensors of one shape: nothing to broadcast and nothing to validate."""
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = loc, scale
+        Distribution.__init__(self, loc.shape, validate_args=False)
+
+    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> PlainNormal:
+        shape = torch.Size(batch_shape)
+        return PlainNormal(self.loc.expand(shape), self.scale.expand(shape))
+
+
+class UnitNormal(PlainNormal):
+    """N(0, 1), told apart by its type because its KL needs half the operations."""
+
+    def __init__(self, zeros: Tensor) -> None:
+        super().__init__(zeros, torch.ones_like(zeros))
+
+    def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> UnitNormal:
+        return UnitNormal(self.loc.expand(torch.Size(batch_shape)))
+
+
+def frozen(distribution: Distribution) -> Distribution:
+    """The distribution with its parameters cut from the graph: log q(z) then moves only with z.
+
+    "Sticking the landing" (Roeder et al. 2017) and DReG (Tucker et al. 2018) need it.
+
+    Raises:
+        UnsupportedError: for a type whose parameters we do not know how to cut.
+    """
+    if isinstance(distribution, Independent):
+        inner = frozen(distribution.base_dist)
+        return Independent(inner, distribution.reinterpreted_batch_ndims, validate_args=False)
+    if isinstance(distribution, Normal):
+        return Normal(distribution.loc.detach(), distribution.scale.detach(), validate_args=False)
+    if isinstance(distribution, MultivariateNormal):
+        return MultivariateNormal(
+            distribution.loc.detach(),
+            scale_tril=distribution.scale_tril.detach(),
+            validate_args=False,
+        )
+    if isinstance(distribution, Reparameterized):
+        return distribution.frozen()
+    raise UnsupportedError(
+        f"the parameters of {type(distribution).__name__} cannot be held fixed; "
+        "estimators STL and DReG need a Gaussian or flow posterior"
+    )
+
+
+@dataclass(frozen=True)
+class TorchNoise:
+    """Noise from a generator of its own, so that a call neither reads nor moves global state."""
+
+    generator: torch.Generator
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        return torch.randn(
+            tuple(shape), generator=self.generator, dtype=like.dtype, device=like.device
+        )
+
+
+@dataclass(frozen=True)
+class ScaledNoise:
+    """Noise from torch's state, times ``scale``."""
+
+    scale: float
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        return self.scale * torch.randn_like(like.expand(tuple(shape)))
+
+
+def _standard_normal(
+    like: Tensor, shape: Sequence[int], noise: NoiseSource | None, level: int
+) -> Tensor:
+    if noise is not None:
+        return noise.normal(shape, like, level)
+    # randn_like of something expanded keeps per-sample gradients (vmap) and compile working
+    return torch.randn_like(like.expand(tuple(shape)))
+
+
+def _by_inverse(
+    distribution: Distribution, noise: NoiseSource, shape: Sequence[int], level: int
+) -> Tensor:
+    if isinstance(distribution, Independent):
+        return _by_inverse(distribution.base_dist, noise, shape, level)
+    if isinstance(distribution, OneHotCategorical):
+        index = _by_inverse(distribution._categorical, noise, shape[:-1], level)
+        one_hot: Tensor = torch.nn.functional.one_hot(index, shape[-1])
+        return one_hot.to(distribution.logits.dtype)
+    if isinstance(distribution, Categorical):
+        eps = noise.normal(shape, distribution.logits, level)
+        uniform = torch.special.ndtr(eps).unsqueeze(-1)
+        probabilities: Tensor = distribution.probs
+        classes_below: Tensor = (probabilities.cumsum(-1) < uniform).sum(-1)
+        return classes_below.clamp_max(probabilities.shape[-1] - 1)
+    raise UnsupportedError(f"keyed noise cannot drive a {type(distribution).__name__}")

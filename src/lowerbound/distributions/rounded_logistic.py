@@ -1,0 +1,74 @@
+r"""Whole numbers whose probabilities are a logistic variable's, rounded.
+
+.. math:: p(q) = \sigma\Big(\frac{q + 1/2 - \mu}{s}\Big) - \sigma\Big(\frac{q - 1/2 - \mu}{s}\Big)
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.distributions.reparameterization import Pushed, Size
+
+LEAST_LOG_SCALE, LARGEST_LOG_SCALE = -3.5, 5.0
+PLACES = 16  # of the grid, per whole number
+STRIDE = math.log(2) / 4  # of log scales
+SCALES = math.floor((LARGEST_LOG_SCALE - LEAST_LOG_SCALE) / STRIDE) + 1
+FARTHEST = 2**23  # places: float32 tells whole numbers apart up to twice that
+
+
+class RoundedLogistic(Pushed):
+    """Independent whole numbers, batch shape of the leading two axes.
+
+    Args:
+        location: mu, (samples | 1, rows | 1, *event).
+        log_scale: log s, alike; clipped to what is useful.
+    """
+
+    def __init__(self, location: Tensor, log_scale: Tensor) -> None:
+        self.location = location
+        self.log_scale = log_scale.clamp(LEAST_LOG_SCALE, LARGEST_LOG_SCALE)
+        super().__init__(location.shape[:2], location.shape[2:], validate_args=False)
+
+    def snapped(self) -> RoundedLogistic:
+        """The nearest one on a grid, by operations that all machines do alike."""
+        place = torch.round(self.location * PLACES).clamp(-FARTHEST, FARTHEST) / PLACES
+        index = torch.round((self.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE))
+        index = index.clamp(0, SCALES - 1)
+        return RoundedLogistic(place, index * STRIDE + LEAST_LOG_SCALE)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Nats, (samples, rows)."""
+        return self.terms(z).flatten(2).sum(-1)
+
+    def terms(self, z: Tensor) -> Tensor:
+        """log p of each number, nats."""
+        narrow = torch.exp(-self.log_scale)
+        middle = (z - self.location) * narrow
+        upper, lower = middle + narrow / 2, middle - narrow / 2
+        # log (sigma(b) - sigma(a)) = log sigma(b) + log sigma(-a) + log (1 - exp(a - b))
+        within = torch.log(-torch.expm1(-narrow))
+        return F.logsigmoid(upper) + F.logsigmoid(-lower) + within
+
+    @torch.no_grad()
+    def push(self, noise: Tensor) -> Tensor:
+        """Standard normal noise to whole numbers, by the inverse of the cumulative distribution."""
+        uniform = torch.special.ndtr(noise.double()).clamp(1e-12, 1 - 1e-12)
+        spread = torch.logit(uniform).to(noise.dtype) * self.log_scale.exp()
+        return torch.round(self.location + spread)
+
+    def expand(self, batch_shape: Size, _instance: object = None) -> RoundedLogistic:
+        shape = (*batch_shape, *self.event_shape)
+        return RoundedLogistic(self.location.expand(shape), self.log_scale.expand(shape))
+
+    @property
+    def mean(self) -> Tensor:
+        """The likeliest numbers."""
+        return torch.round(self.location)
+
+    @property
+    def like(self) -> Tensor:
+        return self.location

@@ -1,0 +1,1 @@
+"""Rows and labels as a person gives them, by scikit-learn's rules."""

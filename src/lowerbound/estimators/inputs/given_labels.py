@@ -1,0 +1,85 @@
+"""Labels of which some are missing, by scikit-learn's conventions for semi-supervised learning."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from lowerbound.errors import DataError
+from lowerbound.estimators.inputs.labels import as_labels
+from lowerbound.estimators.inputs.rows import Array
+
+
+def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
+    """(the labels that are known (known,), where they are (rows,)).
+
+    Unlabeled are: the number -1 among numbers; None, NaN, pandas' NA and empty text among other
+    values; with an ``unlabeled_value`` that one instead of -1.
+
+    Raises:
+        DataError, ValueError: labels are measurements, or NaN among numbers nobody declared, or
+            none is known.
+
+    Warns:
+        UserWarning: -1 is one of two numbers, and so a class.
+    """
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    labels = _numbers_as_such(as_labels(y))
+    if labels.dtype.kind in "biuf":
+        known = _known_numbers(labels, unlabeled_value)
+    else:
+        known = ~np.array([_blank(value) for value in labels.tolist()], bool)
+        if unlabeled_value is not None:
+            known &= np.array([value != unlabeled_value for value in labels.tolist()], bool)
+    if not known.any():
+        raise DataError(
+            f"no row has a label: all {len(labels):,} values of y mean unlabeled; label some rows "
+            "of each class"
+        )
+    found = _numbers_as_such(labels[known])
+    check_classification_targets(found)
+    return found, known
+
+
+def _numbers_as_such(labels: Array) -> Array:
+    """An array of objects that are all numbers as an array of numbers; any other as it is."""
+    values = labels.tolist()
+    if labels.dtype != object or not all(isinstance(value, int | float) for value in values):
+        return labels
+    return np.array(values)
+
+
+def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        declared = isinstance(unlabeled_value, float) and np.isnan(unlabeled_value)
+        if not declared or np.isinf(labels).any():
+            raise DataError(
+                f"y holds {'infinity' if np.isinf(labels).any() else 'NaN'}: mark unlabeled rows "
+                "by -1, or say unlabeled_value=float('nan')"
+            )
+        missing: Array = np.isnan(labels)
+        return ~missing
+    value = -1 if unlabeled_value is None else unlabeled_value
+    known: Array = labels != value
+    others = np.unique(labels[known])
+    if unlabeled_value is None and not known.all() and others.tolist() == [1]:
+        warnings.warn(
+            f"y holds -1 and 1 alone, so -1 is taken for a class, of {int((~known).sum()):,} rows; "
+            "if it means unlabeled, say unlabeled_value=-1",
+            UserWarning,
+            stacklevel=4,
+        )
+        known = np.ones(len(labels), bool)
+    return known
+
+
+def _blank(value: Any) -> bool:
+    """Whether a label that is no number says nothing."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or str(value) in ("nan", "<NA>", "NaT")

@@ -1,0 +1,106 @@
+"""Rows with missing cells as a person has them, read by a model's schema, and given back filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data import Dataset, Schema
+from lowerbound.data.arrays import as_array
+from lowerbound.data.columns.values import missing
+from lowerbound.data.tables.completion import completed_array, completed_frame, hidden_cells
+from lowerbound.estimators.inputs.rows import Array, is_frame
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows as given, a frame or a matrix, and what the reader made of them.
+
+    Attributes:
+        given: the columns that the model was fitted on.
+        dataset: the same in model units.
+    """
+
+    given: Any
+    dataset: Dataset
+
+    @property
+    def schema(self) -> Schema:
+        """What the rows look like."""
+        return self.dataset.schema
+
+    @cached_property
+    def hidden(self) -> Array:
+        """Where there is something to fill, (rows, columns of the schema)."""
+        return hidden_cells(self.given, self.dataset)
+
+    def filled(self, answers: Array, exact: bool) -> Any:
+        """The rows as given, hidden cells filled by ``answers``, (rows, columns of the schema)."""
+        if is_frame(self.given):
+            return completed_frame(self.given, self.schema, answers, self.hidden, exact=exact)
+        return completed_array(self.given, self.schema, answers, self.hidden)
+
+
+def gone(X: Any) -> Array:
+    """Where nothing was observed, (rows, columns)."""
+    if is_frame(X):
+        return np.stack([missing(X.iloc[:, i]) for i in range(X.shape[1])], axis=1)
+    values = as_array(X)
+    if values.dtype.kind != "f":
+        return np.zeros(values.shape, dtype=bool)
+    cells: Array = np.isnan(values)
+    return cells
+
+
+def with_gaps(X: Any, marker: Any) -> Any:
+    """The rows with NaN where ``marker`` stands for a missing cell; others are not touched."""
+    import pandas as pd
+
+    if pd.isna(marker):
+        return X
+    if is_frame(X):
+        return X.mask(marker == X)
+    marked = marker == X
+    return np.where(marked, np.nan, X) if marked.any() else X
+
+
+def without(X: Any, empty: Array) -> Any:
+    """The columns in which something was observed when the model was fitted."""
+    if not empty.any():
+        return X
+    return X.loc[:, ~empty] if is_frame(X) else X[:, ~empty]
+
+
+def with_zeros(filled: Any, X: Any, empty: Array) -> Any:
+    """The empty columns put back at their places: zero where they are empty still."""
+    if not empty.any():
+        return filled
+    nothing = gone(X)
+    if not is_frame(X):
+        wide = np.where(nothing, 0, X)
+        wide[:, ~empty] = filled
+        return wide
+    import pandas as pd
+
+    columns, rest = [], iter(range(filled.shape[1]))
+    for i in range(X.shape[1]):
+        if empty[i]:
+            zeros = X.iloc[:, i].astype(object).mask(nothing[:, i], 0)
+            columns.append(zeros.infer_objects())
+        else:
+            columns.append(filled.iloc[:, next(rest)])
+    return pd.concat(columns, axis=1)
+
+
+def with_indicator(filled: Any, X: Any, columns: Array, names: list[str]) -> Any:
+    """Beside the rows, whether each of some columns was missing in X."""
+    indicators = gone(X)[:, columns]
+    if not is_frame(X):
+        return np.hstack([filled, indicators.astype(filled.dtype)])
+    import pandas as pd
+
+    beside = pd.DataFrame(indicators, columns=names, index=X.index)
+    return pd.concat([filled, beside], axis=1)

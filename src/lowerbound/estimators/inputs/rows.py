@@ -1,0 +1,191 @@
+"""Rows as a person has them, checked by scikit-learn's rules, become a ``Dataset``; and back.
+
+Arrays of two dimensions go through scikit-learn's own validation, so its words hold: number of
+features, names of features, sparse, complex and empty data. Pictures, frames and paths have more to
+them than a matrix, and are read by ``lowerbound.data``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from lowerbound.config import construct
+from lowerbound.data import Dataset, Schema, load, to_frame
+from lowerbound.data.arrays import as_array
+from lowerbound.data.tables.duckdb import is_relation, relation_frame
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+def learn(
+    estimator: BaseEstimator,
+    X: Any,
+    *,
+    label: Any = None,
+    options: Mapping[str, Any] | None = None,
+    least_features: int = 1,
+) -> Dataset:
+    """Read rows to fit on; sets ``n_features_in_`` and, for named columns, ``feature_names_in_``.
+
+    Args:
+        estimator: which attributes are set on, and who is named in messages.
+        X: a matrix, pictures, a frame, a relation of DuckDB, a tensor, a path or the name of a set.
+        label: one value per row; the name of a column, where X has named columns.
+        options: keywords of ``lowerbound.data.load``.
+        least_features: fewer are refused.
+
+    Raises:
+        DataError, ValueError, TypeError: the rows cannot be modeled.
+        OptionError: an option is unknown.
+    """
+    X = as_frame(X)
+    if is_path(X) or is_pictures(X):
+        dataset = _load(X, label, options)
+        describe(estimator, dataset.schema)
+        return dataset
+    if is_frame(X):
+        X = with_text_names(X)
+        dataset = _load(X, label, options)
+        validate_data(estimator, X[_modeled(dataset.schema)], skip_check_array=True)
+        return dataset
+    X = validate_data(
+        estimator,
+        as_numbers(X),
+        ensure_all_finite=False,  # the reader names column and rows
+        ensure_min_samples=2,
+        ensure_min_features=least_features,
+    )
+    return _load(X, label, options)
+
+
+def read(
+    estimator: BaseEstimator,
+    X: Any,
+    schema: Schema,
+    *,
+    label: Any = None,
+    options: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """Read rows for a fitted estimator.
+
+    Raises:
+        DataError, ValueError, TypeError: they are not of the kind it was fitted on.
+    """
+    options = {**(options or {}), "schema": schema}
+    X = as_frame(X)
+    if is_path(X):
+        return _load(X, label, options)
+    if is_frame(X):
+        X = with_text_names(X)
+        passed_over = [name for name in _passed_over(schema) if name in X.columns]
+        validate_data(estimator, X.drop(columns=passed_over), reset=False, skip_check_array=True)
+    elif schema.kind == "images":
+        X = as_array(X)
+    else:
+        X = validate_data(estimator, as_numbers(X), reset=False, ensure_all_finite=False)
+    return _load(X, label, options)
+
+
+def describe(estimator: BaseEstimator, schema: Schema) -> None:
+    """Set ``n_features_in_`` and ``feature_names_in_`` from a schema alone."""
+    estimator.n_features_in_ = len(schema.columns) or schema.dimension
+    if schema.kind == "table":
+        estimator.feature_names_in_ = np.array(_modeled(schema), dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+
+
+def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any:
+    """Rows in model units as the person gave theirs: a frame, a matrix, or pictures.
+
+    Args:
+        schema: of the fit.
+        x: (rows, *event).
+        exact: True for values such as the data holds (whole numbers are whole, types are kept);
+            False for expectations, which are fractions even where the data is not.
+        like: rows that these stand for; where it is a frame, a frame gets its index.
+    """
+    if schema.kind == "table":
+        frame = to_frame(schema, x, rounded=exact)
+        return frame.set_index(like.index) if is_frame(like) and not exact else frame
+    values = schema.decode(x, rounded=exact)
+    if exact:
+        return values
+    return values.astype(np.float32) if schema.dtype == "float32" else values.astype(np.float64)
+
+
+def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: Any = None) -> Any:
+    """Standard deviations in the person's units, as ``as_given``; NaN where a column has levels or
+    an atom, whose values have no distance."""
+    values = schema.decode(mean + deviation, rounded=False) - schema.decode(mean, rounded=False)
+    if schema.kind != "table":
+        return values.astype(np.float32) if schema.dtype == "float32" else values
+    import pandas as pd
+
+    for i, column in enumerate(schema.columns):
+        if column.levels or column.kind == "mixed":
+            values[:, i] = np.nan
+    return pd.DataFrame(
+        values, columns=_modeled(schema), index=like.index if is_frame(like) else None
+    )
+
+
+def is_path(X: Any) -> bool:
+    """Whether X says where the rows are, rather than holding them."""
+    return isinstance(X, (str, os.PathLike))
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a pandas frame; frames of other libraries are read as matrices."""
+    return hasattr(X, "columns") and hasattr(X, "set_axis")
+
+
+def is_pictures(X: Any) -> bool:
+    """Whether X holds pictures, (rows, H, W), (rows, H, W, C) or (rows, C, H, W)."""
+    return getattr(X, "ndim", 2) in (3, 4)
+
+
+def as_frame(X: Any) -> Any:
+    """A relation of DuckDB as a pandas frame; anything else as it is."""
+    return relation_frame(X) if is_relation(X) else X
+
+
+def as_numbers(X: Any) -> Any:
+    """Tensors as arrays; anything else as it is, for scikit-learn to look at."""
+    return as_array(X) if isinstance(X, Tensor) else X
+
+
+def with_text_names(X: Any) -> Any:
+    """A pandas frame whose column names are text."""
+    return X.set_axis([str(name) for name in X.columns], axis=1)
+
+
+def precision(dataset: Dataset) -> torch.dtype:
+    """The type that answers are computed in: float64 for float64, else float32."""
+    double = dataset.x.dtype == torch.float64 or dataset.schema.dtype == "float64"
+    return torch.float64 if double else torch.float32
+
+
+def _load(X: Any, label: Any, options: Mapping[str, Any] | None) -> Dataset:
+    dataset: Dataset = construct(load, X, options={**(options or {}), "label": label})
+    if not len(dataset):
+        raise DataError("the data has 0 samples")
+    return dataset
+
+
+def _modeled(schema: Schema) -> list[str]:
+    return [column.name for column in schema.columns]
+
+
+def _passed_over(schema: Schema) -> tuple[str, ...]:
+    """Columns that the fit saw and did not model."""
+    return schema.left_out + ((schema.label_column,) if schema.label_column else ())

@@ -1,0 +1,232 @@
+r"""The aggregate posterior: where the codes of all rows lie, against where the prior expects them.
+
+.. math:: q(z) = \frac{1}{N} \sum_{n=1}^{N} q(z \mid x_n)
+
+A mixture with one component per row, so its density is exact and only the average over draws is
+random. Source: Hoffman & Johnson 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.keyed_noise import KeyedNoise
+from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw, seeded
+from lowerbound.errors import UnsupportedError
+from lowerbound.inference.codes import Whitening, encode_rows, posteriors
+from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.passes import MEMORY
+from lowerbound.models import HasPrior, Imagines, Model
+from lowerbound.trace import Step
+
+Components = Callable[[], Iterator[Distribution]]
+OwnDraws = list[tuple[Distribution, Tensor]]
+HOLE_PERCENTILE = 0.01
+PRIOR_SEED = 1 << 40  # apart from the seeds that data is made with
+PAIR_BYTES = 6 * 8  # per pair of a draw and a component
+
+
+@dataclass(frozen=True)
+class Agreement:
+    r"""How well the aggregate posterior and the prior agree, in nats.
+
+    The mixture over the N rows at hand stands in for that over all rows there could be. With the
+    component that a draw came from, the KL is too large on average; without it, too small: the two
+    bracket the KL over all rows. The mutual information, mean KL(q(z | x) || p) - KL(q(z) || p), is
+    bracketed the other way round; its lower end never exceeds log N.
+
+    Attributes:
+        rows: N.
+        kl_low: KL(q(z) || p), each draw's own component left out.
+        kl_high: the same with it.
+        rate: mean KL(q(z | x) || p); None for a code without a cloud, where it is infinite.
+        hole_rate: share of prior draws at which q(z) is lower than at 99 % of its own draws
+            (own component left out); 0.01 where the two agree.
+        density: how q(z) was made.
+    """
+
+    rows: int
+    kl_low: Estimate
+    kl_high: Estimate
+    rate: Estimate | None
+    hole_rate: float
+    density: str
+
+    @property
+    def mutual_information_low(self) -> float | None:
+        """I(x; z) from below, at most log N."""
+        if self.rate is None:
+            return None
+        return max(min(self.rate.mean - self.kl_high.mean, math.log(self.rows)), 0.0)
+
+    @property
+    def mutual_information_high(self) -> float | None:
+        """I(x; z) from above, at most the rate."""
+        return None if self.rate is None else self.rate.mean - max(self.kl_low.mean, 0.0)
+
+
+def prior_agreement(
+    model: Model, dataset: Dataset, *, seed: int = 0, memory: int = MEMORY
+) -> Agreement:
+    """Compare the aggregate posterior of these rows with the prior; cost grows with rows squared.
+
+    An autoencoder has neither clouds nor prior: its codes are made white, smoothed by Gaussian
+    kernels, and compared with N(0, I), which is how one would sample it.
+
+    Raises:
+        UnsupportedError: the model has no encoder, several latents, each expected by another, or
+            discrete ones.
+    """
+    if isinstance(model, Imagines) and not isinstance(model, HasPrior):
+        raise UnsupportedError(
+            f"the latents of {type(model).__name__} are a chain, each expected by those above it, "
+            "or discrete, so there is no one prior to compare all codes with"
+        )
+    if not isinstance(model, HasPrior):
+        return _agreement_of_codes(encode_rows(model, dataset, memory=memory).mean, seed, memory)
+    with torch.no_grad():
+        prior = model.prior_distribution()
+    mixture = AggregatePosterior(lambda: _distributions(model, dataset, memory), memory)
+    own = mixture.draws(seed)
+    with torch.no_grad():
+        rates = [Step(z, posterior, prior).rate()[0].double().cpu() for posterior, z in own]
+    agreement = _compare(mixture, own, prior, seed, "mixture of q(z | x) over the rows")
+    return replace(agreement, rate=Estimate.of(torch.cat(rates)))
+
+
+def smoothed_codes(white: Tensor) -> Distribution:
+    r"""N(a c_n, h^2 I) around each white code, with Silverman's h and a = sqrt(1 - h^2).
+
+    The shrinkage a keeps the mixture's covariance at I, so codes that are N(0, I) stay so (West
+    1993).
+    """
+    rows, dim = white.shape
+    bandwidth = min(0.9, (4 / ((dim + 2) * rows)) ** (1 / (dim + 4)))
+    loc = math.sqrt(1 - bandwidth**2) * white.unsqueeze(0)
+    return diagonal_normal(loc, torch.full_like(loc, bandwidth))
+
+
+class AggregatePosterior:
+    """The mixture of all rows' posteriors, one component each.
+
+    Args:
+        components: yields q(z | x), batch shape (1, rows of the chunk), anew at each call.
+        memory: working memory in bytes.
+    """
+
+    def __init__(self, components: Components, memory: int = MEMORY) -> None:
+        self.components = components
+        self.memory = memory
+
+    @torch.no_grad()
+    def draws(self, seed: int) -> OwnDraws:
+        """One draw from each component, (1, rows of the chunk, latent_dim), beside its chunk.
+
+        The noise is keyed by the component's number: torch's generator may be where the data came
+        from, and the same seed would then give draws that repeat the data.
+        """
+        own, first = [], 0
+        for posterior in self.components():
+            last = first + posterior.batch_shape[1]
+            keys = torch.arange(first, last, device=_device(posterior))
+            own.append((posterior, draw(posterior, 1, KeyedNoise(keys, seed))))
+            first = last
+        return own
+
+    def log_prob(self, z: Tensor, *, leave_own_out: bool = False) -> Tensor:
+        """log q(z) at (draws, latent_dim), (draws,), in nats and float64.
+
+        Args:
+            z: where.
+            leave_own_out: draw n came from component n, which is left out of the mixture there.
+        """
+        total = torch.full((len(z),), -math.inf, dtype=torch.float64)
+        first = 0
+        for posterior in self.components():
+            step = self._draws_at_once(posterior)
+            for start in range(0, len(z), step):
+                part = slice(start, min(start + step, len(z)))
+                log_probs = pairwise_log_prob(posterior, z[part])
+                if leave_own_out:
+                    _forget_own(log_probs, start - first)
+                total[part] = torch.logaddexp(total[part], torch.logsumexp(log_probs, 1).cpu())
+            first += posterior.batch_shape[1]
+        return total - math.log(max(first - int(leave_own_out), 1))
+
+    def _draws_at_once(self, posterior: Distribution) -> int:
+        width = 1 if base_normal(posterior) is not None else posterior.event_shape[0]
+        return max(1, self.memory // (PAIR_BYTES * posterior.batch_shape[1] * width))
+
+
+@torch.no_grad()
+def pairwise_log_prob(posterior: Distribution, z: Tensor) -> Tensor:
+    """log q(z_m | x_n) for all pairs, (draws, components), float64.
+
+    Diagonal Gaussians go through two matrix products instead of (draws, components, latent_dim).
+    """
+    base = base_normal(posterior)
+    if base is None:
+        pairs = (len(z), posterior.batch_shape[1], z.shape[1])
+        return posterior.log_prob(z.unsqueeze(1).expand(pairs)).double()
+    loc, scale = base.loc[0].double(), base.scale.expand_as(base.loc)[0].double()
+    center = loc.mean(0)  # squares of distances from here cancel less
+    loc, z = loc - center, z.double() - center
+    precision = scale.square().reciprocal()
+    squares = z.square() @ precision.T - 2 * z @ (loc * precision).T
+    constant = (loc.square() * precision).sum(1) + 2 * scale.log().sum(1)
+    return -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))
+
+
+def _device(distribution: Distribution) -> torch.device:
+    base = base_normal(distribution)
+    if base is not None:
+        return base.loc.device
+    like: Tensor = distribution.like if hasattr(distribution, "like") else distribution.mean
+    return like.device
+
+
+def _distributions(model: Model, dataset: Dataset, memory: int) -> Iterator[Distribution]:
+    return (posterior for _, posterior in posteriors(model, dataset, memory=memory))
+
+
+def _agreement_of_codes(codes: Tensor, seed: int, memory: int) -> Agreement:
+    smoothed = smoothed_codes(Whitening.of(codes).whiten(codes))
+    zeros = torch.zeros(1, 1, codes.shape[1], dtype=torch.float64)
+    mixture = AggregatePosterior(lambda: iter([smoothed]), memory)
+    width = float(smoothed.stddev.max())
+    density = f"white codes smoothed by Gaussian kernels of width {width:.2f}"
+    prior = diagonal_normal(zeros, torch.ones_like(zeros))
+    return _compare(mixture, mixture.draws(seed), prior, seed, density)
+
+
+@torch.no_grad()
+def _compare(
+    mixture: AggregatePosterior, own: OwnDraws, prior: Distribution, seed: int, density: str
+) -> Agreement:
+    z = torch.cat([part[0] for _, part in own])
+    with seeded(PRIOR_SEED + seed):
+        imagined = draw(prior, len(z))[:, 0]
+    log_prior = prior.log_prob(z.unsqueeze(1))[:, 0].double().cpu()
+    others = mixture.log_prob(z, leave_own_out=True)
+    threshold = torch.quantile(others, HOLE_PERCENTILE)
+    return Agreement(
+        rows=len(z),
+        kl_low=Estimate.of(others - log_prior),
+        kl_high=Estimate.of(mixture.log_prob(z) - log_prior),
+        rate=None,
+        hole_rate=float((mixture.log_prob(imagined) < threshold).double().mean()),
+        density=density,
+    )
+
+
+def _forget_own(log_probs: Tensor, offset: int) -> None:
+    """Take component n away from draw n; rows of ``log_probs`` start ``offset`` after columns."""
+    if -log_probs.shape[0] < offset < log_probs.shape[1]:
+        torch.diagonal(log_probs, offset).fill_(-math.inf)

@@ -1,0 +1,114 @@
+r"""What adding an attribute does to the decoded rows: what was wanted, and what else changes.
+
+A classifier that knows the real rows looks at what is decoded with strength 0 and with strength s:
+
+.. math::
+    \text{target} = \operatorname{mean}\bigl[p_k(x_s) - p_k(x_0)\bigr] \qquad
+    \text{off target} = \operatorname{mean}\, \frac{1}{|R|} \sum_{j \in R}
+        \lvert p_j(x_s) - p_j(x_0) \rvert
+
+with k the class that is added (for one that is taken away the sign turns) and R all the others.
+Where classes exclude each other, what the target gains the others lose: off target is then at least
+target / |R|, and only what goes beyond that is a side effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.evaluation.samples.acceptance import RealismClassifier
+from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.latent_space.attributes import Attribute
+from lowerbound.inference.samples import decode_codes
+from lowerbound.models import Model
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one strength does, averaged over rows.
+
+    Attributes:
+        strength: in units of the distance between the classes.
+        target: change of the probability that was to rise, or to fall; positive: as wanted.
+        off_target: mean absolute change of the other classes; None where there are none.
+        rows: how many rows it was tried on.
+    """
+
+    strength: float
+    target: Estimate | None
+    off_target: Estimate | None
+    rows: int
+
+
+def measure_effects(
+    model: Model,
+    z: Tensor,
+    attribute: Attribute,
+    strengths: Sequence[float],
+    judge: RealismClassifier,
+    wanted: Mapping[int, float],
+    condition: Tensor | None = None,
+) -> tuple[Effect, ...]:
+    """The effect of each strength on rows with these codes.
+
+    Args:
+        model: one with a decoder over one latent.
+        z: codes, (rows, latent_dim), of rows that the attribute was not learned from.
+        attribute: what is added.
+        strengths: how much of it.
+        judge: a classifier that knows the real rows.
+        wanted: +1 for the index of a class that is added, -1 for one that is taken away; classes
+            that are not in it are off target.
+        condition: what a conditional model is told of each row, (rows, size).
+
+    Raises:
+        UnsupportedError: the model has no decoder over one latent.
+    """
+    before = _probabilities(model, z, judge, condition)
+    found = []
+    for strength in strengths:
+        after = _probabilities(model, attribute.added(z, strength), judge, condition)
+        change = after - before
+        found.append(
+            Effect(strength, _target(change, judge, wanted), _off(change, judge, wanted), len(z))
+        )
+    return tuple(found)
+
+
+def _probabilities(
+    model: Model, z: Tensor, judge: RealismClassifier, condition: Tensor | None
+) -> Tensor:
+    """The classifier's answer to what is decoded, (rows, classes that it knows)."""
+    x = decode_codes(model, z, condition=condition).mean
+    answer = judge.classifier.predict_proba(x.flatten(1).float().numpy())
+    return torch.from_numpy(np.asarray(answer, dtype=np.float64))
+
+
+def _target(
+    change: Tensor, judge: RealismClassifier, wanted: Mapping[int, float]
+) -> Estimate | None:
+    columns = [(i, wanted[k]) for i, k in enumerate(_classes(judge)) if k in wanted]
+    if not columns:
+        return None
+    signed = torch.stack([sign * change[:, i] for i, sign in columns])
+    return Estimate.of(signed.mean(0))
+
+
+def _off(change: Tensor, judge: RealismClassifier, wanted: Mapping[int, float]) -> Estimate | None:
+    classes = _classes(judge)
+    if wanted and len(classes) == 2:  # the other class is the attribute's own absence
+        return None
+    others = [i for i, k in enumerate(classes) if k not in wanted]
+    return Estimate.of(change[:, others].abs().mean(1)) if others else None
+
+
+def _classes(judge: RealismClassifier) -> list[int]:
+    """Class indices in the order of the classifier's columns."""
+    known: Any = judge.classifier.classes_
+    return [int(index) for index in known]

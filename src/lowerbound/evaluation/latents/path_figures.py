@@ -1,0 +1,141 @@
+"""What paths are worth: how long they are for the decoder, and whether their middles look real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lowerbound.distributions.reparameterization import draw, seeded
+from lowerbound.errors import DataError
+from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.latent_space.geodesics import decoded_length, decoder_means
+from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, Surroundings
+from lowerbound.inference.passes import evaluation_mode
+from lowerbound.models import HasPrior, Model
+
+MEAN_DRAWS = 4096  # of a prior that does not know its mean
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PathFigures:
+    """One kind of path, over pairs of codes.
+
+    Attributes:
+        pairs: how many.
+        straightness: length of the line over that of the path, both in the decoder's space; 1 for
+            the line itself, above 1 where the path is a shortcut, below 1 where it is a detour.
+        middles: the judge's verdict on what is decoded at t = 1/2; or why there is none.
+    """
+
+    pairs: int
+    straightness: Estimate
+    middles: Acceptance | Skipped
+
+
+def surroundings(
+    model: Model,
+    codes: Tensor | None = None,
+    *,
+    condition: Tensor | None = None,
+    nodes: int = NODES,
+) -> Surroundings:
+    """What paths between codes of a model need to know of it.
+
+    Args:
+        model: one with a decoder over one latent.
+        codes: of rows, (rows, latent_dim); their mean stands in where there is no prior, and zero
+            where there are none.
+        condition: what a conditional model is told along the whole path, (size,).
+        nodes: of a path that is found by minimizing.
+
+    Raises:
+        UnsupportedError: the model has no decoder.
+    """
+    decode = decoder_means(model, condition)
+    return Surroundings(decode, _center(model, codes), nodes)
+
+
+def _center(model: Model, codes: Tensor | None) -> Tensor:
+    """The prior's mean, (latent_dim,), from draws where it has no formula."""
+    if not isinstance(model, HasPrior):
+        return torch.zeros(()) if codes is None else codes.double().mean(0)
+    with evaluation_mode(model, gradients=True), torch.no_grad():
+        prior = model.prior_distribution()
+        try:
+            center: Tensor = prior.mean[0, 0]
+        except NotImplementedError:
+            with seeded(0):
+                center = draw(prior, MEAN_DRAWS)[:, 0].mean(0)
+    return center.double().cpu()
+
+
+def compare_paths(
+    model: Model,
+    first: Tensor,
+    last: Tensor,
+    around: Surroundings,
+    *,
+    kinds: Sequence[str] = tuple(PATHS),
+    judge: RealismClassifier | Skipped | None = None,
+    conditions: Tensor | None = None,
+    progress: Progress | None = None,
+) -> dict[str, PathFigures]:
+    """Figures of each kind of path over the same pairs of codes.
+
+    Args:
+        model: one with a decoder over one latent.
+        first: where the paths begin, (pairs, latent_dim).
+        last: where they end.
+        around: center and nodes; see ``surroundings``.
+        kinds: names in ``PATHS``.
+        judge: a classifier that knows the real rows.
+        conditions: what a conditional model is told on each path, (pairs, size).
+        progress: hears how many pairs are done, and of how many.
+
+    Raises:
+        DataError: no pairs, or not as many beginnings as ends.
+        OptionError: an unknown kind, or ends that a kind cannot join.
+    """
+    if len(first) != len(last) or not len(first):
+        raise DataError(f"{len(first)} beginnings of paths do not pair with {len(last)} ends")
+    ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
+    middles: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
+    for pair, (a, b) in enumerate(zip(first, last, strict=True)):
+        told = None if conditions is None else conditions[pair]
+        here = replace(around, decode=decoder_means(model, told))
+        line = decoded_length(here.decode, Lerp(a, b))
+        for kind in kinds:
+            path = PATHS[kind](a, b, here)
+            ratios[kind].append(ratio(line, decoded_length(here.decode, path)))
+            middles[kind].append(_middle(path, here))
+        if progress is not None:
+            progress(pair + 1, len(first))
+    return {
+        kind: PathFigures(
+            len(first), Estimate.of(torch.tensor(ratios[kind])), _verdict(judge, middles[kind])
+        )
+        for kind in kinds
+    }
+
+
+def ratio(line: float, path: float) -> float:
+    """Length of the line over that of the path; 1 where neither has any."""
+    return line / path if path else 1.0
+
+
+def _middle(path: LatentPath, around: Surroundings) -> Tensor:
+    with torch.no_grad():
+        return around.decode(path.at(torch.tensor([0.5]))).cpu()
+
+
+def _verdict(
+    judge: RealismClassifier | Skipped | None, middles: list[Tensor]
+) -> Acceptance | Skipped:
+    if judge is None:
+        return Skipped("no classifier was given to judge them")
+    return judge if isinstance(judge, Skipped) else judge.accept(torch.cat(middles))

@@ -1,0 +1,87 @@
+r"""Which latents carry something, and what.
+
+A unit is active where its posterior mean moves with the data and its rate is not nil:
+
+.. math:: \mathrm{Var}_x(\mathbb{E}_q[z_j]) > 0.01 \quad\text{and}\quad
+          \mathbb{E}_x[\mathrm{KL}_j] > 0.01\ \text{nats}
+
+Source: Burda et al. 2016, appendix C, for the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import base_normal, draw, seeded
+from lowerbound.inference.codes import EncodedRows, encode_rows
+from lowerbound.inference.passes import MEMORY
+from lowerbound.models import HasPrior, Model, require
+
+ACTIVE = 0.01
+PRIOR_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Units:
+    """How much each latent unit does.
+
+    Attributes:
+        variance: Var_x(E_q[z_j]), (latent_dim,).
+        rate: mean KL of unit j's marginal q(z_j | x) to the prior's, nats, (latent_dim,).
+        exact: whether the rates are exact; else the prior's marginals, or the posterior's, were
+            replaced by Gaussians of the same mean and variance.
+    """
+
+    variance: Tensor
+    rate: Tensor
+    exact: bool
+
+    @property
+    def active(self) -> Tensor:
+        """Which units are active, (latent_dim,)."""
+        return (self.variance > ACTIVE) & (self.rate > ACTIVE)
+
+    @property
+    def count(self) -> int:
+        """Number of active units."""
+        return int(self.active.sum())
+
+    @property
+    def order(self) -> Tensor:
+        """Units by rate, the busiest first, (latent_dim,)."""
+        return torch.argsort(self.rate, descending=True)
+
+
+def units(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Units:
+    """Variance of the posterior mean and rate of each unit.
+
+    Raises:
+        UnsupportedError: the model has no encoder, or no prior to measure a rate against.
+    """
+    has_prior = require(model, HasPrior, "say which units are active")  # type: ignore[type-abstract]
+    with torch.no_grad():
+        prior = has_prior.prior_distribution()
+    return units_of(encode_rows(model, dataset, memory=memory), prior)
+
+
+def units_of(codes: EncodedRows, prior: Distribution) -> Units:
+    """The same from codes that are already there."""
+    loc, scale = _marginal_moments(prior)
+    ratio = (codes.deviation / scale).square()
+    distance = ((codes.mean - loc) / scale).square()
+    rate = (0.5 * (ratio + distance - 1 - ratio.log())).mean(0)
+    return Units(codes.mean.var(0, correction=0), rate, base_normal(prior) is not None)
+
+
+def _marginal_moments(prior: Distribution) -> tuple[Tensor, Tensor]:
+    base = base_normal(prior)
+    if base is not None:
+        return base.loc[0, 0].double().cpu(), base.scale.expand_as(base.loc)[0, 0].double().cpu()
+    with seeded(0), torch.no_grad():
+        z = draw(prior, PRIOR_DRAWS)[:, 0].double().cpu()
+    return z.mean(0), z.std(0)

@@ -1,0 +1,1 @@
+"""How good the bound is: tighter bounds, gaps, published figures."""

@@ -1,0 +1,86 @@
+r"""What a model knows of each column: nats above what the column's own marginal knows.
+
+.. math:: g_j = \mathbb{E}_q[\log p(x_j \mid z)] - \log p_j(x_j)
+
+per observed cell, p_j being the column's marginal in the family of its likelihood. The sum over the
+columns, less the rate, is by how much the bound beats independent columns. A column whose gain is
+nothing is one that the code ignores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    keyed_draw,
+)
+from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.marginal import marginal_nats
+from lowerbound.models import Model
+
+DRAWS = 16
+IGNORED = 0.01  # nats per cell: less is no more than noise
+
+
+@dataclass(frozen=True)
+class ColumnShares:
+    """Mean nats per observed cell of each column, in model units; higher is better.
+
+    Attributes:
+        names: of the columns.
+        nats: E_q[log p(x_j | z)].
+        marginal: log p_j(x_j) by the column's marginal.
+    """
+
+    names: tuple[str, ...]
+    nats: tuple[float, ...]
+    marginal: tuple[float, ...]
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """g_j of each column."""
+        return tuple(a - b for a, b in zip(self.nats, self.marginal, strict=True))
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The columns of which the code says nothing."""
+        return tuple(n for n, gain in zip(self.names, self.gains, strict=True) if gain < IGNORED)
+
+
+def column_shares(
+    model: Model, dataset: Dataset, *, seed: int = 0, memory: int = MEMORY
+) -> ColumnShares:
+    """The shares of the columns in held-out rows.
+
+    Raises:
+        UnsupportedError: the rows have no columns, or the likelihood no marginal of each.
+    """
+    names = [column.name for column in dataset.schema.modeled]
+    likelihood = getattr(model, "likelihood", None)
+    if not names or not isinstance(likelihood, Likelihood):
+        raise UnsupportedError("only rows of columns have shares of columns")
+    plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), DRAWS)
+    total, count = torch.zeros(len(names)).double(), torch.zeros(len(names)).double()
+    with evaluation_mode(model):
+        for _, batch in batches(dataset, model, plan.rows):
+            emission = model(batch, keyed_draw(batch, DRAWS, seed)).likelihood
+            assert batch.x is not None
+            seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
+            # a likelihood may also say why a cell is missing: that is no share of what was seen
+            terms = emission.terms(batch.x, batch.observed).double().mean(0) * seen
+            total += terms.sum(0).cpu()
+            count += seen.double().sum(0).cpu()
+    nats = (total / count.clamp_min(1)).tolist()
+    return ColumnShares(
+        tuple(names), tuple(nats), tuple(marginal_nats(likelihood, dataset).tolist())
+    )

@@ -1,0 +1,136 @@
+"""Tighter than L_K on all rows: a larger K, or annealing, on rows spread over the data.
+
+What the subset shows is carried over by pairing: the mean difference on the same rows has a small
+error, because what rows have in common cancels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from lowerbound.config import to_mapping
+from lowerbound.data.dataset import Dataset, spread_rows
+from lowerbound.inference.annealing.annealing import AnnealingOptions, anneal
+from lowerbound.inference.annealing.bidirectional import bracket
+from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.likelihood import Progress, score
+from lowerbound.inference.scores import Scores
+from lowerbound.models import Model
+
+
+@dataclass(frozen=True)
+class Carried:
+    """L of a dear K on all rows = L of a cheap K on all + the mean paired difference on some.
+
+    Attributes:
+        samples: the dear K.
+        rows: how many rows the difference was measured on.
+        difference: dear minus cheap, nats per row.
+        bound: their sum on all rows, nats per row; the two errors are added as if independent.
+    """
+
+    samples: int
+    rows: int
+    difference: Estimate
+    bound: Estimate
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """Annealed importance sampling beside L_K on the same rows, and its own error.
+
+    Attributes:
+        rows: how many rows.
+        options: temperatures, chains, transitions.
+        bound: the annealed lower bound on log p(x), nats per row.
+        gain: how far it lies above L_K of the same rows, paired.
+        simulated_lower, simulated_upper: both bounds on as many rows simulated from the model.
+        gap: how far those are apart, paired; small: on such rows annealing is exact to that much.
+        acceptance: mean acceptance probability of the transitions on the real rows.
+    """
+
+    rows: int
+    options: AnnealingOptions
+    bound: Estimate
+    gain: Estimate
+    simulated_lower: Estimate
+    simulated_upper: Estimate
+    gap: Estimate
+    acceptance: float
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return to_mapping(self)
+
+
+def carry_over(
+    model: Model,
+    dataset: Dataset,
+    scores: Scores,
+    samples: int,
+    rows: int,
+    *,
+    progress: Progress | None = None,
+) -> Carried:
+    """L of K = ``samples`` on all rows, from ``rows`` of them.
+
+    Args:
+        model: what ``scores`` are of.
+        dataset: the rows that were scored.
+        scores: of a cheap K, on all of them.
+        samples: the dear K.
+        rows: how many rows the dear K is paid for.
+        progress: called with (rows done, rows).
+    """
+    index = spread_rows(len(dataset), rows)
+    few = dataset.subset(index)
+    dear = score(model, few, samples=samples, seed=scores.protocol.seed, progress=progress)
+    difference = Estimate.of(dear.bound - scores.bound[index])
+    return Carried(samples, len(few), difference, _sum(Estimate.of(scores.bound), difference))
+
+
+def cross_check(
+    model: Model,
+    dataset: Dataset,
+    scores: Scores,
+    options: AnnealingOptions,
+    rows: int,
+    *,
+    progress: Progress | None = None,
+) -> CrossCheck:
+    """Anneal ``rows`` of the rows, and bracket the error on as many that the model made itself.
+
+    Args:
+        model: what ``scores`` are of.
+        dataset: the rows that were scored.
+        scores: of all of them.
+        options: temperatures, chains, transitions.
+        rows: how many are annealed.
+        progress: called with (rows done, rows).
+
+    Raises:
+        UnsupportedError: the model cannot be annealed.
+    """
+    index = spread_rows(len(dataset), rows)
+    few = dataset.subset(index)
+    annealed = anneal(model, few, options, progress=progress)
+    simulated = bracket(model, few, options, progress=progress)
+    return CrossCheck(
+        rows=len(few),
+        options=options,
+        bound=Estimate.of(annealed.bound),
+        gain=Estimate.of(annealed.bound - scores.bound[index]),
+        simulated_lower=Estimate.of(simulated.lower),
+        simulated_upper=Estimate.of(simulated.upper),
+        gap=simulated.gap,
+        acceptance=float(annealed.acceptance.mean()),
+    )
+
+
+def _sum(a: Estimate, b: Estimate) -> Estimate:
+    errors = (a.standard_error, b.standard_error)
+    if errors[0] is None or errors[1] is None:
+        return Estimate(a.mean + b.mean, None)
+    return Estimate(a.mean + b.mean, math.hypot(errors[0], errors[1]))

@@ -1,0 +1,102 @@
+"""The chapter on the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lowerbound.evaluation.latents.disentanglement import Disentanglement
+from lowerbound.evaluation.latents.manifold import latent_grid
+from lowerbound.evaluation.latents.units import Units
+from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.chapters.material import Material, Plate
+from lowerbound.inference.samples import decode_codes
+from lowerbound.models import HasPrior
+
+CHAPTER = "Latent space"
+CELLS, FEWER_CELLS, LARGE = 15, 9, 32
+
+
+def maps(material: Material) -> Iterator[Plate]:
+    """Codes of the held-out rows, models side by side."""
+    rows = material.scored
+    shown = [
+        figures.LatentMap(
+            found.name, found.latents.codes.mean.numpy(), found.latents.codes.deviation.numpy()
+        )
+        for found in material.findings
+    ]
+    label = None if rows.label is None else rows.label.numpy()
+    yield Plate(
+        "latent_maps",
+        CHAPTER,
+        f"Each dot is the code of a held-out row.{_colors(material)} Ellipses are clouds of one "
+        "standard deviation around a few of them: a model that answers with clouds has learned to "
+        "decode the space between its dots, one that answers with points may leave holes there.",
+        figures.latent_maps(shown, label, rows.schema.class_names),
+    )
+
+
+def active_units(material: Material) -> Iterator[Plate]:
+    """How much each latent unit does."""
+    found = material.main.latents.units
+    if isinstance(found, Units) and len(found.rate) > 1:
+        yield Plate(
+            "active_units",
+            CHAPTER,
+            "How much each latent unit tells about a row. A unit without a blue bar tells nothing: "
+            "the latent dimension could be smaller by as many.",
+            figures.unit_bars(found.rate.numpy(), found.active.numpy(), material.main.name),
+        )
+
+
+def factors(material: Material) -> Iterator[Plate]:
+    """What each latent unit tells of each known factor."""
+    main = material.main
+    known = main.latents.disentanglement
+    if isinstance(known, Disentanglement):
+        yield Plate(
+            "factors",
+            CHAPTER,
+            "How much each latent unit tells of each known cause of the rows, as a share of all "
+            "there is to know. Disentangled codes have one bright cell in each line and column; a "
+            f"line with several says that factors share units. MIG {known.mig:.2f}.",
+            figures.factor_matrix(known.information, known.names, main.name),
+        )
+
+
+def manifold(material: Material) -> Iterator[Plate]:
+    """A plane through the latent space, decoded."""
+    model, units = material.main.subject.model, material.main.latents.units
+    if not (isinstance(model, HasPrior) and isinstance(units, Units) and len(units.rate) > 1):
+        return
+    if material.training.schema.condition is not None:
+        return
+    small = material.pictures and max(material.training.schema.event_shape) <= LARGE
+    cells = CELLS if small else FEWER_CELLS
+    grid = latent_grid(model, units, cells)
+    mean = decode_codes(material.main.subject.model, grid.z.flatten(0, 1)).mean
+    decoded = mean.float().unflatten(0, grid.z.shape[:2])
+    if material.pictures:
+        figure = figures.decoded_pictures(decoded.numpy(), grid.ticks, grid.names)
+    elif material.profiles:
+        figure = figures.decoded_profiles(material.columns(decoded), grid.ticks, grid.names)
+    else:
+        values = material.columns(decoded)
+        figure = figures.decoded_features(values, grid.ticks, grid.names, material.names)
+    rest = ", the others at rest" if len(units.rate) > 2 else ""
+    yield Plate(
+        "manifold",
+        CHAPTER,
+        f"What {material.main.name} decodes while two latent units run over the prior's quantiles"
+        f"{rest}. Where one kind of row passes smoothly into another, the codes between them make "
+        "sense too.",
+        figure,
+    )
+
+
+def _colors(material: Material) -> str:
+    if material.held_out.label is None:
+        return ""
+    if material.training.schema.condition is not None:
+        return " Colors are the classes; the models are told them, so codes need not part them."
+    return " Colors are the classes, which no model was told."

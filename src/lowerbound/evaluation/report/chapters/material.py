@@ -1,0 +1,113 @@
+"""What the chapters of a report are made from, and what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.evaluation.report.subjects import Findings, leading
+from lowerbound.evaluation.samples.acceptance import real_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+EXAMPLES = 10
+PROFILE_FEATURES = 24
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One figure of the report.
+
+    Attributes:
+        key: its file name without ending.
+        chapter: heading under which it stands.
+        caption: what it shows and what to look for, in plain words.
+        figure: the figure.
+    """
+
+    key: str
+    chapter: str
+    caption: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the figures are made from.
+
+    Attributes:
+        findings: of all models.
+        training: rows they were fitted to.
+        held_out: rows they have not seen.
+    """
+
+    findings: Sequence[Findings]
+    training: Dataset
+    held_out: Dataset
+
+    @property
+    def main(self) -> Findings:
+        """The model that the report is mainly about."""
+        return leading(self.findings)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether rows are pictures; columns otherwise."""
+        return self.training.schema.kind == "images"
+
+    @property
+    def profiles(self) -> bool:
+        """Whether rows are vectors of so many features that they are drawn as curves."""
+        many = len(self.names) > PROFILE_FEATURES
+        return self.training.schema.kind == "vectors" and many
+
+    @property
+    def scored(self) -> Dataset:
+        """The held-out rows that were measured, in the order of the codes."""
+        return self.held_out.thinned(len(self.main.latents.codes))
+
+    @property
+    def examples(self) -> Dataset:
+        """A few held-out rows, one of each class where there are labels."""
+        label = self.held_out.label
+        if label is None or not bool((label >= 0).any()):
+            return self.held_out.thinned(EXAMPLES)
+        classes = label[label >= 0].unique().tolist()
+        firsts = [int(torch.nonzero(label == index)[0]) for index in classes]
+        return self.held_out.subset(firsts[:EXAMPLES])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that vary."""
+        return [column.name for column in self.training.schema.columns if _varies(column)]
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """What the codes of a column with levels mean, by its name."""
+        columns = self.training.schema.modeled
+        return {c.name: tuple(map(str, c.levels)) for c in columns if c.levels}
+
+    def observed(self, dataset: Dataset) -> Array:
+        """Rows of data as ``columns`` gives them, NaN where nothing was observed."""
+        values = self.columns(real_rows(dataset))
+        if dataset.observed is not None:
+            values[~dataset.observed.cpu().numpy()] = np.nan
+        return values
+
+    def columns(self, units: Tensor) -> Array:
+        """Rows in model units as the columns that vary, (..., columns), in the person's units."""
+        schema = self.training.schema
+        decoded = np.asarray(schema.decode(units, rounded=False), dtype=float)
+        return decoded[..., [i for i, column in enumerate(schema.columns) if _varies(column)]]
+
+
+def _varies(column: Any) -> bool:
+    return bool(column.kind != "constant")

@@ -1,0 +1,72 @@
+"""The chapter on reconstructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.chapters.material import Material, Plate
+from lowerbound.inference.reconstruction import reconstruct
+
+CHAPTER = "Reconstructions"
+SCATTERED_ROWS = 500
+
+
+def of_pictures(material: Material) -> Iterator[Plate]:
+    """Pictures beside their reconstructions: with uncertainty, and by every model."""
+    rows, name = material.examples, material.main.name
+    x = rows.all().filled.float().numpy()
+    made = {found.name: reconstruct(found.subject.model, rows) for found in material.findings}
+    own = made[name]
+    yield Plate(
+        "reconstructions",
+        CHAPTER,
+        f"Held-out rows, what {name} makes of them, and how unsure it is of each pixel: bright "
+        "where the code leaves it open or where noise is expected. Edges are the hard part.",
+        figures.picture_reconstructions(x, own.mean.numpy(), own.deviation.numpy(), name),
+    )
+    if len(made) > 1:
+        yield Plate(
+            "reconstructions_compared",
+            CHAPTER,
+            "The same rows through every model. The sharpest reconstruction need not come from the "
+            "best model of the data: an autoencoder pays nothing for its codes.",
+            figures.compared_reconstructions(x, {k: v.mean.numpy() for k, v in made.items()}),
+        )
+
+
+def of_columns(material: Material) -> Iterator[Plate]:
+    """Columns against their reconstructions, or whole rows as profiles where there are many."""
+    if material.profiles:
+        yield _profiles(material)
+    elif bool(material.training.schema.metric.any()):
+        yield _scatter(material)
+
+
+def _profiles(material: Material) -> Plate:
+    rows, main = material.examples, material.main
+    made = reconstruct(main.subject.model, rows)
+    x, center = material.columns(rows.all().filled), material.columns(made.mean)
+    deviation = material.columns(made.mean + made.deviation) - center
+    return Plate(
+        "reconstructions",
+        CHAPTER,
+        "Held-out rows as points, their reconstruction as a line, and two standard deviations "
+        "around it: about 19 of 20 points should lie in the band.",
+        figures.profile_reconstructions(x, center, deviation, main.name),
+    )
+
+
+def _scatter(material: Material) -> Plate:
+    rows, main = material.held_out.thinned(SCATTERED_ROWS), material.main
+    made = reconstruct(main.subject.model, rows)
+    metric = material.training.schema.metric.numpy()
+    x, center = material.observed(rows)[:, metric], material.columns(made.mean)[:, metric]
+    names = [name for name, kept in zip(material.names, metric, strict=True) if kept]
+    return Plate(
+        "reconstructions",
+        CHAPTER,
+        "Each held-out value against its reconstruction. A column close to the line is kept by the "
+        "code; a flat cloud means that the model takes the column for noise.",
+        figures.scatter_reconstructions(x, center, names, main.name),
+    )

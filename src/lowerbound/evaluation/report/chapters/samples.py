@@ -1,0 +1,135 @@
+"""The chapter on samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.chapters.material import Array, Material, Plate
+from lowerbound.evaluation.report.subjects import Findings
+from lowerbound.evaluation.report.suites import FROM_MIXTURE, FROM_PRIOR, FROM_WHITE_CODES
+from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.evaluation.samples.quality import MEAN
+from lowerbound.inference.estimate import Skipped
+
+CHAPTER = "Samples"
+SHEET = 64
+SHORT = {FROM_PRIOR: "prior", FROM_WHITE_CODES: "white codes", FROM_MIXTURE: "mixture"}
+
+
+def of_pictures(material: Material) -> Iterator[Plate]:
+    """Sheets: real rows beside the main model's two kinds of samples, then every model's."""
+    yield _own_sheets(material)
+    sheets = [
+        figures.Sheet(f"{found.name}, {SHORT[way]}", _first(drawn.mean), _verdict(found, way))
+        for found in material.findings
+        for way, drawn in found.samples.samples.items()
+    ]
+    if len(sheets) > 1:
+        yield Plate(
+            "samples_compared",
+            CHAPTER,
+            "As many draws from every model. An autoencoder does not say where to sample, so its "
+            "codes are made white and N(0, I) is drawn there: what falls into a hole decodes to "
+            "nothing in particular. A mixture fitted to the codes afterwards helps it."
+            f"{_distances(material)}",
+            figures.sample_sheets(sheets, "Samples side by side: means of p(x | z)"),
+        )
+
+
+def of_columns(material: Material) -> Iterator[Plate]:
+    """Columns of samples against those of the data: one by one, and together."""
+    real = material.observed(material.held_out)
+    drawn = {
+        f"{found.name}, {SHORT[way]}": material.columns(made.x)
+        for found in material.findings
+        for way, made in list(found.samples.samples.items())[:1]
+    }
+    if material.profiles:
+        yield Plate(
+            "sampled_profiles",
+            CHAPTER,
+            "Rows and samples as curves over their features, all to one scale. Samples are drawn "
+            "from p(x | z), so they carry the noise that the model expects.",
+            figures.sampled_profiles(real, drawn),
+        )
+    yield Plate(
+        "marginals",
+        CHAPTER,
+        "Each column of the held-out rows (grey) and of samples (lines). A line that leaves the "
+        "grey shape makes values that do not occur, or misses values that do.",
+        figures.marginals(real, drawn, material.names, material.levels),
+    )
+    if len(material.names) > 1:
+        yield Plate(
+            "correlations",
+            CHAPTER,
+            "How columns go together. The samples' pattern should repeat the data's; each title "
+            "gives the mean absolute difference.",
+            figures.correlations(real, drawn, material.names),
+        )
+
+
+def class_shares(material: Material) -> Iterator[Plate]:
+    """Which classes the accepted samples belong to."""
+    shares = {
+        f"{found.name}, {SHORT[way]}": verdict.shares
+        for found in material.findings
+        if not isinstance(found.samples.acceptance, Skipped)
+        for way, verdict in found.samples.acceptance.items()
+    }
+    if shares:
+        yield Plate(
+            "class_shares",
+            CHAPTER,
+            "What a classifier takes the accepted samples for. A class without a bar is one that "
+            "the model does not make; the dashed line is an equal share.",
+            figures.class_shares(shares, material.training.schema.class_names),
+        )
+
+
+def _own_sheets(material: Material) -> Plate:
+    main = material.main
+    way, own = next(iter(main.samples.samples.items()))
+    real = real_rows(material.held_out.thinned(SHEET))
+    sheets = [
+        figures.Sheet("Your data", _first(real), "held-out rows"),
+        figures.Sheet(f"{main.name}, {SHORT[way]}", _first(own.mean), "mean of p(x | z)"),
+        figures.Sheet(f"{main.name}, {SHORT[way]}", _first(own.x), "drawn from p(x | z)"),
+    ]
+    return Plate(
+        "samples",
+        CHAPTER,
+        "Rows that never existed, beside real ones. The mean of p(x | z) is the smooth guess; a "
+        "draw from p(x | z) is what the model says rows look like, pixel noise included.",
+        figures.sample_sheets(sheets, f"Samples of {main.name}"),
+    )
+
+
+def _first(x: Tensor) -> Array:
+    pictures: Array = x[:SHEET].float().numpy()
+    return pictures
+
+
+def _verdict(found: Findings, way: str) -> str:
+    verdicts, quality = found.samples.acceptance, found.samples.quality
+    said = []
+    if not isinstance(verdicts, Skipped):
+        said.append(f"{verdicts[way].rate.mean:.0%} accepted")
+    if not isinstance(quality, Skipped) and MEAN in quality.found[way]:
+        said.append(f"FD {quality.found[way][MEAN].frechet.mean:.1f}")
+    return ", ".join(said)
+
+
+def _distances(material: Material) -> str:
+    """What FD means on the sheets, where it was measured."""
+    quality = material.main.samples.quality
+    if isinstance(quality, Skipped) or MEAN not in quality.floor:
+        return ""
+    floor, ceiling = quality.floor[MEAN].frechet.mean, quality.ceiling[MEAN].frechet.mean
+    return (
+        f" FD is FD[{quality.space}], the Fréchet distance on features of a small classifier of "
+        f"this data: {floor:.1f} for other real rows, {ceiling:.1f} for shuffled pixels."
+    )

@@ -1,0 +1,82 @@
+"""The chapters on the data and on training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.chapters.material import Material, Plate
+from lowerbound.evaluation.report.subjects import TrainingRecord
+from lowerbound.evaluation.samples.acceptance import real_rows
+
+ROWS, COLUMNS = 4, 20
+
+
+def data_sheet(material: Material) -> Iterator[Plate]:
+    """Some of the pictures that the models were fitted to."""
+    rows = real_rows(material.training.thinned(ROWS * COLUMNS)).float().numpy()
+    yield Plate(
+        "data",
+        "Your data",
+        f"{len(rows)} of the {len(material.training):,} rows that the models were fitted to. What "
+        f"is common here is what samples should show.{_enlarged(material)}",
+        figures.picture_strip(rows, COLUMNS, "Your data"),
+    )
+
+
+def training(material: Material) -> Iterator[Plate]:
+    """Bound, distortion and rate against epochs, for models that were trained."""
+    curves = [
+        _curve(found.name, list(found.subject.history))
+        for found in material.findings
+        if found.subject.history is not None and len(found.subject.history) > 1
+    ]
+    if curves:
+        yield Plate(
+            "training",
+            "How training went",
+            "Left: the bound rises and levels off. Where it falls on validation rows while it "
+            "rises on training rows, the model has begun to learn rows by heart; the weights kept "
+            "are those from before. Right: distortion falls as codes say more, and the rate is "
+            "what they cost.",
+            figures.training_curves(curves),
+        )
+
+
+def levels(material: Material) -> Iterator[Plate]:
+    """The rate of each level against epochs, for hierarchies."""
+    for found in material.findings:
+        records = [] if found.subject.history is None else list(found.subject.history)
+        if len(records) < 2 or len(records[0].rates) < 2:
+            continue
+        yield Plate(
+            "level_rates",
+            "How training went",
+            f"What each level of {found.name} tells about a row, level 0 being the coarsest. A "
+            "level at zero has been given up: prior and posterior agree there, whatever the row.",
+            figures.level_curves(
+                found.name,
+                np.array([record.epoch for record in records]),
+                np.array([record.rates for record in records]),
+            ),
+        )
+
+
+def _curve(name: str, records: Sequence[TrainingRecord]) -> figures.TrainingCurve:
+    validation = [np.nan if r.validation is None else r.validation for r in records]
+    return figures.TrainingCurve(
+        name=name,
+        epoch=np.array([r.epoch for r in records]),
+        bound=np.array([r.bound for r in records]),
+        validation=np.array(validation, dtype=float),
+        distortion=np.array([r.distortion for r in records]),
+        rate=np.array([sum(r.rates) for r in records], dtype=float),
+    )
+
+
+def _enlarged(material: Material) -> str:
+    if max(material.training.schema.event_shape) >= figures.SMALL:
+        return ""
+    return " Pictures this small are drawn enlarged and smoothed throughout."

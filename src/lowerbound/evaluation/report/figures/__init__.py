@@ -1,0 +1,56 @@
+"""The textbook's figures from a person's own data: arrays in, a matplotlib Figure out.
+
+Nothing here touches pyplot or its global state, so figures can be made in any thread or server.
+"""
+
+from lowerbound.evaluation.report.figures.factors import factor_matrix
+from lowerbound.evaluation.report.figures.manifold import decoded_features, decoded_pictures
+from lowerbound.evaluation.report.figures.maps import LatentMap, latent_maps
+from lowerbound.evaluation.report.figures.profiles import decoded_profiles, sampled_profiles
+from lowerbound.evaluation.report.figures.reconstructions import (
+    compared_reconstructions,
+    picture_reconstructions,
+    profile_reconstructions,
+    scatter_reconstructions,
+)
+from lowerbound.evaluation.report.figures.sheets import (
+    Sheet,
+    class_shares,
+    picture_strip,
+    sample_sheets,
+)
+from lowerbound.evaluation.report.figures.style import SMALL, save_png, to_png
+from lowerbound.evaluation.report.figures.tables import correlations, marginals
+from lowerbound.evaluation.report.figures.training import (
+    TrainingCurve,
+    level_curves,
+    training_curves,
+)
+from lowerbound.evaluation.report.figures.units import unit_bars
+
+__all__ = [
+    "SMALL",
+    "LatentMap",
+    "Sheet",
+    "TrainingCurve",
+    "class_shares",
+    "compared_reconstructions",
+    "correlations",
+    "decoded_features",
+    "decoded_pictures",
+    "decoded_profiles",
+    "factor_matrix",
+    "latent_maps",
+    "level_curves",
+    "marginals",
+    "picture_reconstructions",
+    "picture_strip",
+    "profile_reconstructions",
+    "sample_sheets",
+    "sampled_profiles",
+    "save_png",
+    "scatter_reconstructions",
+    "to_png",
+    "training_curves",
+    "unit_bars",
+]

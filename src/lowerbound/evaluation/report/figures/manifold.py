@@ -1,0 +1,73 @@
+"""The decoded manifold: a grid over two latent dimensions, each point shown decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowerbound.evaluation.report.figures.style import (
+    SEQUENTIAL,
+    Array,
+    grid_shape,
+    mosaic,
+    new_figure,
+    number,
+    short,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_FEATURES = 12
+
+
+def decoded_pictures(pictures: Array, ticks: Array, axis_names: tuple[str, str]) -> Figure:
+    """Pictures over a grid: the first axis to the right, the second upwards.
+
+    Args:
+        pictures: (up, right, C, H, W) in [0, 1].
+        ticks: the latents' values along the two axes, (2, right).
+        axis_names: of the two latent dimensions.
+    """
+    up, right = pictures.shape[:2]
+    figure = new_figure(6.6, 6.9, "What the latent space decodes to")
+    axes = style(figure.subplots(), "", *axis_names)
+    flat = pictures[::-1].reshape(up * right, *pictures.shape[2:])  # row 0 of a picture is on top
+    axes.imshow(mosaic(flat, right, gap=0.04), interpolation="nearest", extent=(0, right, 0, up))
+    shown = np.arange(0, right, 2)
+    axes.set_xticks(shown + 0.5, [number(ticks[0][i]) for i in shown])
+    axes.set_yticks(shown + 0.5, [number(ticks[1][i]) for i in shown])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def decoded_features(
+    values: Array, ticks: Array, axis_names: tuple[str, str], names: Sequence[str]
+) -> Figure:
+    """Columns of a table or vector over the grid, one map each, those that vary most first.
+
+    Args:
+        values: (up, right, features) in the data's own units.
+        ticks: the latents' values along the two axes, (2, right).
+        axis_names: of the two latent dimensions.
+        names: of the features.
+    """
+    spread = values.std((0, 1)) / np.maximum(np.abs(values).mean((0, 1)), 1e-12)
+    chosen = np.argsort(-spread)[:MOST_FEATURES]
+    rows, columns = grid_shape(len(chosen), 4)
+    figure = new_figure(2.4 * columns, 0.5 + 2.3 * rows, "What the latent space decodes to")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, feature in zip(panels, chosen, strict=False):
+        style(axes, short(names[feature]), *axis_names)
+        picture = axes.pcolormesh(
+            ticks[0], ticks[1], values[..., feature], shading="nearest", cmap=SEQUENTIAL
+        )
+        figure.colorbar(picture, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
+    for axes in panels[len(chosen) :]:
+        axes.set_axis_off()
+    return figure

@@ -1,0 +1,142 @@
+"""Tables: do samples have the columns' distributions, and their correlations?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowerbound.evaluation.report.figures.style import (
+    DIVERGING,
+    MUTED,
+    Array,
+    color_of,
+    grid_shape,
+    new_figure,
+    shared_legend,
+    short,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_COLUMNS = 12
+NAMED_COLUMNS = 25
+NAMED_LEVELS = 5
+FILL = "#c9ced6"
+
+
+def marginals(
+    real: Array,
+    samples: Mapping[str, Array],
+    names: Sequence[str],
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> Figure:
+    """Histogram of each column: the data filled, samples as outlines.
+
+    Args:
+        real: (rows, columns) in the data's own units, NaN where nothing was observed.
+        samples: by model, (count, columns).
+        names: of the columns.
+        levels: what the codes of a column mean, by its name.
+    """
+    levels = levels or {}
+    count = min(real.shape[1], MOST_COLUMNS)
+    rows, columns = grid_shape(count, 4)
+    figure = new_figure(2.4 * columns, 0.6 + 1.8 * rows, "Each column: data and samples")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for column, axes in enumerate(panels[:count]):
+        style(axes, short(names[column]))
+        axes.set_yticks([])
+        seen = real[~np.isnan(real[:, column]), column]
+        drawn = {model: values[:, column] for model, values in samples.items()}
+        meanings = levels.get(names[column])
+        if meanings is None:
+            edges = _edges(seen, list(drawn.values()))
+        else:
+            edges = np.arange(len(meanings) + 1) - 0.5
+            _name_levels(axes, meanings)
+        axes.hist(seen, edges, weights=_shares(seen), color=FILL, label="held-out rows")
+        for index, (model, values) in enumerate(drawn.items()):
+            axes.hist(
+                values,
+                edges,
+                weights=_shares(values),
+                histtype="step",
+                linewidth=1.3,
+                color=color_of(index),
+                label=model,
+            )
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    shared_legend(figure, panels[0])
+    return figure
+
+
+def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]) -> Figure:
+    """Correlation matrices of the data and of samples, with the mean absolute difference.
+
+    Args:
+        real: (rows, columns).
+        samples: by model, (count, columns).
+        names: of the columns.
+    """
+    expected = _correlation(real)
+    panels = {"data": expected, **{name: _correlation(values) for name, values in samples.items()}}
+    figure = new_figure(3.3 * len(panels) + 0.6, 4.2, "Correlations between columns")
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, matrix) in zip(grid, panels.items(), strict=True):
+        off = np.abs(matrix - expected)[~np.eye(len(matrix), dtype=bool)]
+        note = "" if name == "data" or not off.size else f", off by {off.mean():.3f}"
+        style(axes, name + note)
+        picture = axes.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1)
+        few = len(matrix) <= NAMED_COLUMNS
+        shown = [short(column, 12) for column in names] if few else []
+        axes.set_xticks(range(len(matrix)) if few else [], shown, rotation=90)
+        named = few and axes is grid[0]
+        axes.set_yticks(range(len(matrix)) if named else [], shown if named else [])
+        axes.tick_params(labelsize=7, length=0)
+    figure.colorbar(picture, ax=grid.tolist(), shrink=0.7).ax.tick_params(labelsize=7, colors=MUTED)
+    return figure
+
+
+def _name_levels(axes: Axes, meanings: Sequence[str]) -> None:
+    """What each bar stands for, where there is room."""
+    few = len(meanings) <= NAMED_LEVELS
+    shown = [short(meaning, 8) for meaning in meanings] if few else []
+    axes.set_xticks(range(len(meanings)) if few else [], shown)
+    axes.tick_params(axis="x", labelsize=6, length=0)
+
+
+def _edges(real: Array, samples: Sequence[Array]) -> Array:
+    """Bins over the data, and over samples as far as half the data's width beyond it."""
+    low, high = np.percentile(real, [0.5, 99.5])
+    if high <= low:
+        low, high = real.min() - 0.5, real.max() + 0.5
+    room = 0.5 * (high - low)
+    ends = np.array([np.percentile(values, [0.5, 99.5]) for values in samples]).reshape(-1, 2)
+    first = max(low - room, ends[:, 0].min(initial=low))
+    return np.linspace(first, min(high + room, ends[:, 1].max(initial=high)), 37)
+
+
+def _shares(values: Array) -> Array:
+    """Weights that make bars shares of all values, also of those outside the bins."""
+    return np.full(len(values), 1 / len(values))
+
+
+def _correlation(values: Array) -> Array:
+    """Of each pair of columns over the rows that have both; 0 where one does not vary."""
+    seen = ~np.isnan(values)
+    n = seen.astype(float)
+    with np.errstate(all="ignore"):
+        center = np.where(seen, values, 0.0).sum(0) / n.sum(0)
+        x = np.where(seen, values - center, 0.0)  # dates in seconds would cancel otherwise
+        count = n.T @ n
+        sums, squares = x.T @ n, (x * x).T @ n
+        covariance = x.T @ x / count - sums * sums.T / count**2
+        variance = squares / count - (sums / count) ** 2
+        matrix: Array = np.nan_to_num(covariance / np.sqrt(variance * variance.T)).clip(-1, 1)
+    return matrix

@@ -1,0 +1,116 @@
+"""Training as curves: the bound on training and validation rows, and what the bound is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowerbound.evaluation.report.figures.style import (
+    SEQUENTIAL,
+    Array,
+    color_of,
+    legend,
+    new_figure,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FEW = 15  # points below which each is marked
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """One model's training, one value per epoch; NaN where there is none.
+
+    Attributes:
+        name: of the model.
+        epoch: number of the epoch.
+        bound: on training rows, nats per row.
+        validation: bound on validation rows.
+        distortion: -log p(x | z).
+        rate: sum of the latents' KL.
+    """
+
+    name: str
+    epoch: Array
+    bound: Array
+    validation: Array
+    distortion: Array
+    rate: Array
+
+
+def training_curves(curves: Sequence[TrainingCurve]) -> Figure:
+    """One row per model: the bound at the left, distortion and rate at the right."""
+    figure = new_figure(9, 0.5 + 2.6 * len(curves), "How training went")
+    panels = figure.subplots(len(curves), 2, squeeze=False)
+    for (left, right), curve in zip(panels, curves, strict=True):
+        _bound(left, curve)
+        _parts(right, curve)
+    return figure
+
+
+def level_curves(name: str, epoch: Array, rates: Array) -> Figure:
+    """The rate of each level against epochs, (records, levels), the coarsest first."""
+    from matplotlib import colormaps
+
+    figure = new_figure(6.5, 3.4, "Rates of the levels")
+    axes = style(figure.subplots(), name, "epoch", "rate (nats)", grid=True)
+    tints = colormaps[SEQUENTIAL]
+    for level, values in enumerate(rates.T):
+        tint = 0.15 + 0.75 * level / max(rates.shape[1] - 1, 1)
+        axes.plot(epoch, values, color=tints(tint), linewidth=1.5, label=f"level {level}")
+    legend(axes, loc="upper left", ncols=1 + rates.shape[1] // 9)
+    return figure
+
+
+def _bound(axes: Axes, curve: TrainingCurve) -> None:
+    what = "lower bound on log p(x)" if np.nanmax(curve.rate, initial=0) > 0 else "log p(x | code)"
+    style(axes, f"{curve.name}: {what}", "epoch", "nats per row", grid=True)
+    look: dict[str, Any] = {
+        "linewidth": 1.5,
+        "marker": "o" if len(curve.epoch) < FEW else "",
+        "markersize": 3,
+    }
+    axes.plot(curve.epoch, curve.bound, color=color_of(0), label="training rows", **look)
+    seen = np.isfinite(curve.validation)
+    if seen.any():
+        axes.plot(
+            curve.epoch[seen],
+            curve.validation[seen],
+            color=color_of(6),
+            label="validation rows",
+            **look,
+        )
+    _zoom(axes, np.concatenate([_late(curve.bound), _late(curve.validation[seen])]))
+    legend(axes, loc="lower right")
+
+
+def _parts(axes: Axes, curve: TrainingCurve) -> None:
+    style(axes, f"{curve.name}: what the bound is made of", "epoch", "distortion (nats)", grid=True)
+    (first,) = axes.plot(curve.epoch, curve.distortion, color=color_of(4), linewidth=1.5)
+    _zoom(axes, _late(curve.distortion))
+    lines, names = [first], ["distortion: −log p(x | z)"]
+    if np.nanmax(curve.rate, initial=0) > 0:
+        other = style(axes.twinx(), y="rate (nats)")
+        other.spines["right"].set_visible(True)
+        (second,) = other.plot(curve.epoch, curve.rate, color=color_of(1), linewidth=1.5)
+        lines, names = [first, second], [names[0], "rate: KL(q(z | x) ‖ p(z))"]
+    axes.legend(lines, names, frameon=False, fontsize=8, loc="center right")
+
+
+def _late(values: Array) -> Array:
+    """The values without the first tenth, which would squeeze the rest of the curve flat."""
+    return values[min(len(values) // 10, max(len(values) - 2, 0)) :]
+
+
+def _zoom(axes: Axes, values: Array) -> None:
+    values = values[np.isfinite(values)]
+    if len(values) and values.max() > values.min():
+        margin = 0.08 * (values.max() - values.min())
+        axes.set_ylim(values.min() - margin, values.max() + margin)

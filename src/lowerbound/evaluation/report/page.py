@@ -1,0 +1,194 @@
+"""One page that says what fitted models are worth: ``report.html``, and its figures as PNG files.
+
+The page carries its pictures inside and loads nothing from a network.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lowerbound import __version__
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
+from lowerbound.errors import DataError
+from lowerbound.evaluation.report import figures
+from lowerbound.evaluation.report.chapters import Material, Plate, plates
+from lowerbound.evaluation.report.subjects import (
+    Findings,
+    Subject,
+    describe,
+    examine,
+    leading,
+    stamp,
+)
+from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.summary_table import comparisons, notes, worth
+from lowerbound.inference.estimate import Skipped
+
+TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """What was written.
+
+    Attributes:
+        page: report.html.
+        figures: the PNG files, in the order of the page.
+        findings: everything measured, one for each subject.
+    """
+
+    page: Path
+    figures: tuple[Path, ...]
+    findings: tuple[Findings, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "page": str(self.page),
+            "figures": [str(path) for path in self.figures],
+            "models": [found.to_mapping() for found in self.findings],
+        }
+
+
+def write_report(
+    folder: Path,
+    subjects: Sequence[Subject],
+    training: Dataset,
+    held_out: Dataset,
+    *,
+    planar: Sequence[Subject] = (),
+    title: str = "",
+    command: str = "",
+    options: SuiteOptions | None = None,
+) -> ReportPage:
+    """Measure the models, draw the figures, write ``folder/report.html`` and ``folder/figures/``.
+
+    Args:
+        folder: made where missing; files of an earlier report are replaced.
+        subjects: fitted models, in the order of the page; baselines such as PCA among them.
+        training: the rows they were fitted to.
+        held_out: rows they have not seen.
+        planar: the same kinds of models with two latent units, for the latent maps and the decoded
+            manifold; without them, those of ``subjects`` are shown in projection.
+        title: of the page.
+        command: what to type to get this page again; shown at its end.
+        options: how much is measured.
+
+    Raises:
+        DataError: no model, or no row, to report on.
+    """
+    if not subjects or not len(held_out):
+        raise DataError("a report needs at least one fitted model and one held-out row")
+    options = options or SuiteOptions()
+    findings, judge = examine(subjects, training, held_out, options)
+    pictures = folder / "figures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    shown: list[tuple[Plate, str]] = []
+    paths: list[Path] = []
+    flat = _planar(planar, training, held_out, options)
+    for plate in plates(Material(findings, training, held_out), flat):
+        png = figures.to_png(plate.figure)
+        paths.append(pictures / f"{len(paths) + 1:02d}_{plate.key}.png")
+        paths[-1].write_bytes(png)
+        shown.append((plate, base64.b64encode(png).decode()))
+    page = folder / "report.html"
+    page.write_text(
+        _render(
+            title=title or f"What {leading(findings).name} is worth",
+            command=command,
+            version=__version__,
+            data=data_lines(training, held_out),
+            names=[subject.name for subject in subjects],
+            models=[describe(subject) for subject in subjects],
+            judge="" if isinstance(judge, Skipped) else f"{judge.accuracy:.1%}",
+            stamp=stamp(findings),
+            options=options,
+            chapters=_by_chapter(shown),
+            **_table(findings),
+        ),
+        encoding="utf-8",
+    )
+    return ReportPage(page, tuple(paths), tuple(findings))
+
+
+def _planar(
+    subjects: Sequence[Subject], training: Dataset, held_out: Dataset, options: SuiteOptions
+) -> Material | None:
+    """What the latent figures of models with two units are made from."""
+    if not subjects:
+        return None
+    few = replace(options, samples=1, gap_rows=0, feature_rows=0, draws=SuiteOptions.draws // 10)
+    findings, _ = examine(subjects, training, held_out, few)
+    return Material(findings, training, held_out)
+
+
+def data_lines(training: Dataset, held_out: Dataset) -> dict[str, str]:
+    """What the data is, in words."""
+    schema = training.schema
+    lines = {
+        "source": training.source,
+        "kind": _kind(schema),
+        "training rows": f"{len(training):,}",
+        "held-out rows": f"{len(held_out):,}",
+        "values": _values(schema),
+        "classes": ", ".join(schema.class_names[:20]),
+    }
+    return {name: text for name, text in lines.items() if text}
+
+
+def _kind(schema: Schema) -> str:
+    if schema.kind == "images":
+        channels, height, width = schema.event_shape
+        color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
+        return f"{color} pictures, {width} × {height} pixels"
+    return f"{schema.kind} of {schema.dimension} columns that vary"
+
+
+def _values(schema: Schema) -> str:
+    bits = {"dynamic": ", drawn as bits", "threshold": ", as bits above one half"}
+    levels = "real numbers" if schema.levels is None else f"{schema.levels} levels"
+    return levels + bits.get(schema.binarize, "")
+
+
+def _table(findings: Sequence[Findings]) -> dict[str, Any]:
+    lines = worth(findings)
+    remarks = notes(lines)
+    main = list(findings).index(leading(findings))
+    tiles = [
+        (line.label, line.cells[main], line.meaning)
+        for line in lines
+        if line.label.startswith(TILES) and line.cells[main].value is not None
+    ]
+    groups = [(group, list(members)) for group, members in groupby(lines, lambda line: line.group)]
+    marks = {remark: chr(ord("a") + place) for place, remark in enumerate(remarks)}
+    return {
+        "tiles": tiles,
+        "groups": groups,
+        "marks": marks,
+        "comparisons": comparisons(findings),
+        "leader": findings[main].name,
+    }
+
+
+def _by_chapter(shown: Sequence[tuple[Plate, str]]) -> list[tuple[str, list[tuple[Plate, str]]]]:
+    return [(name, list(group)) for name, group in groupby(shown, lambda pair: pair[0].chapter)]
+
+
+def _render(**values: Any) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["anchor"] = lambda text: str(text).lower().replace(" ", "-")
+    template = (
+        files("lowerbound.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
+    return environment.from_string(template).render(**values)

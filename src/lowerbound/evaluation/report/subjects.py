@@ -1,0 +1,150 @@
+"""What a report is about: fitted models, how their training went, and what was found out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lowerbound.config import to_mapping
+from lowerbound.data.dataset import Dataset
+from lowerbound.evaluation.report.suites import (
+    LatentFindings,
+    LikelihoodFindings,
+    SampleFindings,
+    SuiteOptions,
+    latent_suite,
+    likelihood_suite,
+    sample_suite,
+    sample_yardstick,
+)
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
+from lowerbound.inference.estimate import Skipped
+from lowerbound.models import HasPrior, Model
+
+
+class TrainingRecord(Protocol):
+    """One line of a training's history; bounds in nats per row."""
+
+    @property
+    def epoch(self) -> float: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def bound(self) -> float: ...
+    @property
+    def validation(self) -> float | None: ...
+    @property
+    def distortion(self) -> float: ...
+    @property
+    def rates(self) -> tuple[float, ...]: ...
+
+
+class TrainingHistory(Protocol):
+    """The records of a training, oldest first; empty for a model solved in closed form."""
+
+    @property
+    def ended(self) -> str: ...
+    def __iter__(self) -> Iterator[TrainingRecord]: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A fitted model under the name that the report calls it.
+
+    Attributes:
+        name: such as "VAE".
+        model: fitted.
+        history: how training went; None where unknown.
+    """
+
+    name: str
+    model: Model
+    history: TrainingHistory | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was found out about one subject."""
+
+    subject: Subject
+    likelihood: LikelihoodFindings
+    latents: LatentFindings
+    samples: SampleFindings
+
+    @property
+    def name(self) -> str:
+        """The subject's name."""
+        return self.subject.name
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        return {
+            "name": self.name,
+            **self.likelihood.to_mapping(),
+            **self.latents.to_mapping(),
+            **self.samples.to_mapping(),
+        }
+
+
+def examine(
+    subjects: Sequence[Subject],
+    training: Dataset,
+    held_out: Dataset,
+    options: SuiteOptions | None = None,
+) -> tuple[list[Findings], RealismClassifier | Skipped]:
+    """All suites for all subjects, on the same rows and by the same judge."""
+    options = options or SuiteOptions()
+    judge = fit_judge(training, held_out, seed=options.seed)
+    yardstick = sample_yardstick(training, held_out, options)
+    findings = [
+        Findings(
+            subject,
+            likelihood_suite(subject.model, held_out, options),
+            latent_suite(subject.model, training, held_out, options),
+            sample_suite(subject.model, training, judge, options, yardstick=yardstick),
+        )
+        for subject in subjects
+    ]
+    return findings, judge
+
+
+def leading(findings: Sequence[Findings]) -> Findings:
+    """The subject that the report is mainly about: the first trained one with a prior."""
+    with_prior = [found for found in findings if isinstance(found.subject.model, HasPrior)]
+    trained = [found for found in with_prior if list(found.subject.model.parameters())]
+    return (trained or with_prior or list(findings))[0]
+
+
+def describe(subject: Subject) -> dict[str, str]:
+    """What the model is made of, in words, for a table."""
+    model, history = subject.model, subject.history
+    last = list(history)[-1] if history is not None and len(history) else None
+    numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    likelihood = type(getattr(model, "likelihood", None)).__name__
+    prior = type(getattr(model, "prior", None)).__name__
+    return {
+        "model": type(model).__name__,
+        "latent dimensions": str(getattr(model, "latent_dim", "")),
+        "p(x | z)": "Gaussian" if likelihood == "NoneType" else likelihood,
+        "p(z)": _prior_name(model, prior),
+        "weights": f"{numbers:,}" if numbers else "closed form",
+        "trained": "" if last is None else f"{last.epoch:.0f} epochs in {last.seconds:.0f} s",
+        "ended": "" if history is None else history.ended,
+    }
+
+
+def _prior_name(model: Model, prior: str) -> str:
+    if not isinstance(model, HasPrior):
+        return "none"
+    return "StandardNormal" if prior == "NoneType" else prior
+
+
+def stamp(findings: Sequence[Findings]) -> dict[str, Any] | None:
+    """The protocol of the scores, the same for all subjects but for the likelihood's name."""
+    for found in findings:
+        scores = found.likelihood.scores
+        if not isinstance(scores, Skipped):
+            return {k: v for k, v in to_mapping(scores.protocol).items() if k != "likelihood"}
+    return None

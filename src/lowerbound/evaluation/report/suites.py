@@ -1,0 +1,326 @@
+"""Three looks at one fitted model: its likelihood, its latents, its samples.
+
+Each suite asks what it can and says in one sentence why it cannot ask the rest, so that an
+autoencoder, a model without labels and a table go through the same code as everything else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from lowerbound.config import option, to_mapping
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.evaluation.latents.aggregate import Agreement, prior_agreement
+from lowerbound.evaluation.latents.disentanglement import Disentanglement, disentanglement_quality
+from lowerbound.evaluation.latents.features import FeatureQuality, feature_quality
+from lowerbound.evaluation.latents.units import Units, units
+from lowerbound.evaluation.likelihood.amortization import AmortizationGap, amortization_gap
+from lowerbound.evaluation.likelihood.column_shares import ColumnShares, column_shares
+from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place
+from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck, carry_over, cross_check
+from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
+from lowerbound.evaluation.samples.quality import SampleQuality
+from lowerbound.evaluation.samples.reference import Yardstick, fit_yardstick
+from lowerbound.inference.annealing.annealing import AnnealingOptions
+from lowerbound.inference.codebooks import codebook_use
+from lowerbound.inference.codes import EncodedRows, encode_rows
+from lowerbound.inference.estimate import Skipped
+from lowerbound.inference.likelihood import Progress, score
+from lowerbound.inference.reconstruction import ReconstructionError, reconstruction_error
+from lowerbound.inference.samples import (
+    Consistency,
+    Samples,
+    reencode,
+    sample_mixture,
+    sample_prior,
+    sample_white_codes,
+)
+from lowerbound.inference.scores import Scores
+from lowerbound.models import Imagines, Model
+from lowerbound.posteriors.codebook_use import CodebookUse
+
+Found = TypeVar("Found")
+
+NOT_ASKED_FOR = Skipped("not asked for")
+FROM_PRIOR = "prior"
+FROM_WHITE_CODES = "N(0, I) in white code space"
+FROM_MIXTURE = "Gaussian mixture fitted to the codes"
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """How much is measured; the defaults take seconds for a few thousand small rows."""
+
+    samples: int = option(100, "K, draws per row of the importance-weighted bound")
+    rows: int = option(2_000, "held-out rows scored, spread over the data; 0: all")
+    agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
+    gap_rows: int = option(100, "rows whose own posterior is sought; 0: none")
+    tight_samples: int = option(5_000, "K of a tighter bound on some of the rows")
+    tight_rows: int = option(0, "rows for that, spread over the scored; 0: none")
+    ais_rows: int = option(0, "rows for annealed importance sampling and its reverse; 0: none")
+    ais_temperatures: int = option(500, "steps of it from the encoder's answer to the posterior")
+    ais_chains: int = option(8, "chains of it per row")
+    draws: int = option(1_000, "samples drawn from the model")
+    feature_rows: int = option(
+        5_000, "labelled rows that the feature network of distances learns from; 0: no distances"
+    )
+    features: str = option(
+        "", "a feature network's folder: read where it is, else written", metavar="FOLDER"
+    )
+    seed: int = option(0, "of all draws")
+
+
+@dataclass(frozen=True)
+class LikelihoodFindings:
+    """What the model is worth on rows it has not seen."""
+
+    scores: Scores | Skipped
+    gap: AmortizationGap | Skipped
+    error: ReconstructionError
+    columns: ColumnShares | Skipped
+    tighter: Carried | Skipped = NOT_ASKED_FOR
+    annealed: CrossCheck | Skipped = NOT_ASKED_FOR
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        scores, gap = self.scores, self.gap
+        return {
+            "likelihood": to_mapping(scores.summary() if isinstance(scores, Scores) else scores),
+            "amortization_gap": to_mapping(gap.gap if isinstance(gap, AmortizationGap) else gap),
+            "reconstruction_error": to_mapping(self.error),
+            "columns": to_mapping(self.columns),
+            "tighter": to_mapping(self.tighter),
+            "annealed": to_mapping(self.annealed),
+        }
+
+    def leaderboard(self) -> Leaderboard | Skipped:
+        """The bounds beside the published ones of the same protocol."""
+        if isinstance(self.scores, Skipped):
+            return self.scores
+        tight = self.tighter
+        bounds = {tight.samples: tight.bound} if isinstance(tight, Carried) else {}
+        return place(self.scores.summary(), bounds)
+
+
+@dataclass(frozen=True)
+class LatentFindings:
+    """What the codes are like."""
+
+    codes: EncodedRows
+    units: Units | Skipped
+    agreement: Agreement | Skipped
+    features: FeatureQuality | Skipped
+    disentanglement: Disentanglement | Skipped
+    codebooks: tuple[CodebookUse, ...] | Skipped = NOT_ASKED_FOR
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        found = self.units
+        if isinstance(found, Units):
+            of = len(found.rate)
+            count: Any = {"active": found.count, "of": of, "rates": found.rate.tolist()}
+        else:
+            count = to_mapping(found)
+        agreement = self.agreement
+        compared = to_mapping(agreement)
+        if isinstance(agreement, Agreement):
+            low, high = agreement.mutual_information_low, agreement.mutual_information_high
+            compared = {**compared, "mutual_information": [low, high]}
+        return {
+            "units": count,
+            "agreement": compared,
+            "features": to_mapping(self.features),
+            "disentanglement": _mapping(self.disentanglement),
+            "codebooks": to_mapping(self.codebooks)
+            if isinstance(self.codebooks, Skipped)
+            else [use.to_mapping() for use in self.codebooks],
+        }
+
+
+@dataclass(frozen=True)
+class SampleFindings:
+    """What the model makes, by the way it was sampled; the first way is the model's own."""
+
+    samples: Mapping[str, Samples]
+    acceptance: Mapping[str, Acceptance] | Skipped
+    consistency: Consistency
+    quality: SampleQuality | Skipped
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values."""
+        verdicts = self.acceptance
+        return {
+            "accepted": to_mapping(verdicts)
+            if isinstance(verdicts, Skipped)
+            else {way: to_mapping(verdict) for way, verdict in verdicts.items()},
+            "reencode_r_squared": self.consistency.r_squared,
+            "distances": _mapping(self.quality),
+        }
+
+
+def likelihood_suite(
+    model: Model,
+    held_out: Dataset,
+    options: SuiteOptions | None = None,
+    *,
+    split: str = "held out",
+    progress: Progress | None = None,
+) -> LikelihoodFindings:
+    """Bounds, amortization gap and reconstruction error on held-out rows; tighter ones if asked."""
+    options = options or SuiteOptions()
+    rows = held_out.thinned(options.rows)
+
+    def scores() -> Scores:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the summary carries the sentence
+            samples, seed = options.samples, options.seed
+            return score(model, rows, samples=samples, seed=seed, split=split, progress=progress)
+
+    def gap() -> AmortizationGap | Skipped:
+        if not options.gap_rows:
+            return NOT_ASKED_FOR
+        return amortization_gap(model, rows.thinned(options.gap_rows))
+
+    error = reconstruction_error(model, rows)
+    shares = attempt(lambda: column_shares(model, rows, seed=options.seed))
+    found = LikelihoodFindings(attempt(scores), attempt(gap), error, shares)
+    return _tightened(model, rows, found, options, progress)
+
+
+def _tightened(
+    model: Model,
+    rows: Dataset,
+    found: LikelihoodFindings,
+    options: SuiteOptions,
+    progress: Progress | None,
+) -> LikelihoodFindings:
+    """The findings with the dear looks at some of the rows that were asked for."""
+    scores = found.scores
+    if isinstance(scores, Skipped):
+        return found
+
+    def tighter() -> Carried | Skipped:
+        if not options.tight_rows:
+            return NOT_ASKED_FOR
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            samples, few = options.tight_samples, options.tight_rows
+            return carry_over(model, rows, scores, samples, few, progress=progress)
+
+    def annealed() -> CrossCheck | Skipped:
+        if not options.ais_rows:
+            return NOT_ASKED_FOR
+        slowly = AnnealingOptions(
+            temperatures=options.ais_temperatures, chains=options.ais_chains, seed=options.seed
+        )
+        return cross_check(model, rows, scores, slowly, options.ais_rows, progress=progress)
+
+    return replace(found, tighter=attempt(tighter), annealed=attempt(annealed))
+
+
+def latent_suite(
+    model: Model, training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
+) -> LatentFindings:
+    """Active units, features and disentanglement on held-out rows, agreement with the prior on
+    training rows."""
+    options = options or SuiteOptions()
+    rows = held_out.thinned(options.rows)
+    codes = encode_rows(model, rows)
+    compared = training.thinned(options.agreement_rows)
+    return LatentFindings(
+        codes=codes,
+        units=attempt(lambda: units(model, rows)),
+        agreement=attempt(lambda: prior_agreement(model, compared, seed=options.seed)),
+        features=feature_quality(codes.mean, rows.label, options.seed),
+        disentanglement=disentanglement_quality(
+            codes.mean, rows.factors, rows.factor_names, options.seed
+        ),
+        codebooks=attempt(lambda: codebook_use(model, rows)),
+    )
+
+
+def sample_suite(
+    model: Model,
+    training: Dataset,
+    judge: RealismClassifier | Skipped,
+    options: SuiteOptions | None = None,
+    *,
+    yardstick: Yardstick | Skipped = NOT_ASKED_FOR,
+) -> SampleFindings:
+    """Samples, how many of them ``judge`` accepts, how near they are to real rows by ``yardstick``,
+    and whether the encoder finds their codes.
+
+    A model with a prior is sampled from it. An autoencoder, which has none, is sampled from
+    N(0, I) in white code space and from a Gaussian mixture fitted to the codes.
+    """
+    options = options or SuiteOptions()
+    samples = draw_samples(model, training, options)
+    own = next(iter(samples.values()))
+    verdicts = (
+        judge
+        if isinstance(judge, Skipped)
+        else {way: judge.accept(drawn.mean) for way, drawn in samples.items()}
+    )
+    # an autoencoder's p(x | z) is no model of noise: its code is that of the mean
+    from_mean = not isinstance(model, Imagines)
+    return SampleFindings(
+        samples,
+        verdicts,
+        reencode(model, own, from_mean=from_mean),
+        yardstick if isinstance(yardstick, Skipped) else yardstick.judge(model, samples),
+    )
+
+
+def sample_yardstick(
+    training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
+) -> Yardstick | Skipped:
+    """What the samples of all models on this data are measured with."""
+    options = options or SuiteOptions()
+    return fit_yardstick(
+        training,
+        held_out,
+        samples=options.draws,
+        network_rows=options.feature_rows,
+        folder=options.features,
+        seed=options.seed,
+    )
+
+
+def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:
+    """Samples by the way they were drawn, the model's own way first."""
+    count, seed = options.draws, options.seed
+    told = conditions(training, count, seed)
+    if isinstance(model, Imagines):
+        return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=told)}
+    codes = encode_rows(model, training.thinned(options.agreement_rows)).mean
+    return {
+        FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed, condition=told),
+        FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed, condition=told),
+    }
+
+
+def conditions(training: Dataset, count: int, seed: int) -> Tensor | None:
+    """Conditions of training rows drawn at random, (count, size); None where there are none."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(training), (count,), generator=generator)
+    return training.subset(rows).all().condition
+
+
+def _mapping(found: Disentanglement | SampleQuality | Skipped) -> dict[str, Any]:
+    """JSON-like values of a finding, or the reason why there is none."""
+    return to_mapping(found) if isinstance(found, Skipped) else found.to_mapping()
+
+
+def attempt(ask: Callable[[], Found]) -> Found | Skipped:
+    """The answer, or the sentence that says why this model has none."""
+    try:
+        return ask()
+    except UnsupportedError as error:
+        return Skipped(str(error))

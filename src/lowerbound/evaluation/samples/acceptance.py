@@ -1,0 +1,130 @@
+"""Would a classifier that knows the real rows accept what the model makes?
+
+A sample is accepted where the classifier is at least as sure of it as of all but the least sure 5 %
+of real rows that it has not seen. A model that makes one class well is accepted always, so the
+shares of the classes among accepted samples stand beside the rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.dataset import Dataset
+from lowerbound.evaluation.latents.features import labelled
+from lowerbound.inference.estimate import Estimate, Skipped
+
+Array = np.ndarray[Any, Any]
+PERCENTILE = 5.0
+FEWEST = 10  # rows of each class, below which a classifier's confidence says nothing
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """A classifier's verdict on samples.
+
+    Attributes:
+        count: samples judged.
+        rate: share accepted, with its binomial standard error.
+        shares: share of each class among the accepted, in the order of the class indices.
+        threshold: confidence that a sample must reach.
+        judge_accuracy: of the classifier on real rows it has not seen.
+    """
+
+    count: int
+    rate: Estimate
+    shares: tuple[float, ...]
+    threshold: float
+    judge_accuracy: float
+
+    @property
+    def least_share(self) -> float:
+        """Share of the rarest class among the accepted."""
+        return min(self.shares)
+
+
+@dataclass(frozen=True)
+class RealismClassifier:
+    """A classifier of real rows, and how sure it has to be.
+
+    Attributes:
+        classifier: with ``predict_proba``, fitted.
+        threshold: 5th percentile of its confidence on real rows it has not seen.
+        accuracy: on those rows.
+    """
+
+    classifier: Any
+    threshold: float
+    accuracy: float
+
+    def accept(self, x: Tensor) -> Acceptance:
+        """The verdict on samples in model units, (count, *event)."""
+        probabilities = self.classifier.predict_proba(_flat(x))
+        accepted = probabilities.max(1) >= self.threshold
+        chosen = probabilities.argmax(1)[accepted]
+        counts = np.bincount(chosen, minlength=probabilities.shape[1])
+        rate = float(accepted.mean())
+        return Acceptance(
+            count=len(x),
+            rate=Estimate(rate, math.sqrt(rate * (1 - rate) / len(x))),
+            shares=tuple(float(share) for share in counts / max(int(counts.sum()), 1)),
+            threshold=self.threshold,
+            judge_accuracy=self.accuracy,
+        )
+
+
+def fit_judge(
+    training: Dataset, held_out: Dataset, *, classifier: Any = None, seed: int = 0
+) -> RealismClassifier | Skipped:
+    """A judge that learns from ``training`` and sets its threshold on ``held_out``.
+
+    Args:
+        training: labelled rows; at most 5,000 are used.
+        held_out: other labelled rows.
+        classifier: anything like scikit-learn's with ``fit`` and ``predict_proba``; None: a network
+            with one layer of 100 units. Rates by different classifiers do not compare.
+        seed: of the rows used and the fit.
+    """
+    if training.label is None or held_out.label is None:
+        return Skipped("the data has no labels, so there is no classifier to ask")
+    x, y = labelled(_flat(real_rows(training)), training.label.cpu().numpy(), seed)
+    new_x, new_y = labelled(_flat(real_rows(held_out)), held_out.label.cpu().numpy(), seed)
+    counts = np.unique(y, return_counts=True)[1]
+    if len(counts) < 2 or counts.min() < FEWEST or not len(new_y):
+        return Skipped(f"a classifier to ask needs two classes of at least {FEWEST} rows each")
+    classifier = _default_classifier(seed) if classifier is None else classifier
+    with small_fit():
+        classifier.fit(x, y)
+    probabilities = classifier.predict_proba(new_x)
+    found = np.asarray(classifier.classes_)[probabilities.argmax(1)]
+    threshold = float(np.percentile(probabilities.max(1), PERCENTILE))
+    return RealismClassifier(classifier, threshold, float((found == new_y).mean()))
+
+
+def real_rows(dataset: Dataset) -> Tensor:
+    """The rows as a decoder's mean should look: grey values where bits are drawn from them."""
+    if dataset.schema.binarize == "dynamic":
+        return dataset.schema.units(dataset.x)
+    return dataset.all().filled
+
+
+def _default_classifier(seed: int) -> Any:
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # few passes at a high rate: on more, confidence grows and accuracy does not
+    network = MLPClassifier(
+        (100,), alpha=0.01, learning_rate_init=3e-3, max_iter=60, random_state=seed
+    )
+    return make_pipeline(StandardScaler(), network)
+
+
+def _flat(x: Tensor) -> Array:
+    flat: Array = x.detach().cpu().flatten(1).float().numpy()
+    return flat

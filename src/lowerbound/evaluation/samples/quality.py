@@ -1,0 +1,81 @@
+"""How near samples are to real rows, always between two bounds: other real rows in their place, and
+rows whose values have been shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lowerbound.config import to_mapping
+from lowerbound.evaluation.samples.neighborhoods import Neighborhoods
+from lowerbound.evaluation.samples.two_sample import TwoSample
+from lowerbound.inference.estimate import Estimate, Skipped
+
+MEAN, DRAWN = "mean of p(x | z)", "drawn from p(x | z)"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One set of samples against real rows.
+
+    Attributes:
+        frechet: Fréchet distance of the features.
+        kernel: unbiased kernel distance of the features.
+        near: precision, recall, density and coverage.
+        two_sample: whether a classifier can tell them apart.
+        sharpness: variance of the Laplacian, samples over data; 1 is ideal.
+    """
+
+    frechet: Estimate
+    kernel: Estimate
+    near: Neighborhoods
+    two_sample: TwoSample
+    sharpness: Estimate | Skipped
+
+
+@dataclass(frozen=True)
+class SampleQuality:
+    """How near samples are to rows that nothing has seen.
+
+    Attributes:
+        space: what the features are, such as lenet-1a2b3c4d; figures compare only within one.
+        accuracy: of the feature network on those rows; None where features are the columns.
+        rows: on each side of every comparison.
+        found: by the way the samples were drawn and what was made of them, MEAN or DRAWN.
+        floor: other real rows in their place.
+        ceiling: shuffled real rows in their place.
+        shuffled: what was shuffled.
+    """
+
+    space: str
+    accuracy: float | None
+    rows: int
+    found: Mapping[str, Mapping[str, Quality]]
+    floor: Mapping[str, Quality]
+    ceiling: Mapping[str, Quality]
+    shuffled: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON-like values; each distance under the name of its features."""
+        return {
+            "space": self.space,
+            "accuracy": self.accuracy,
+            "rows": self.rows,
+            "samples": {way: self._named(forms) for way, forms in self.found.items()},
+            "floor": self._named(self.floor),
+            "ceiling": self._named(self.ceiling),
+            "shuffled": self.shuffled,
+        }
+
+    def _named(self, forms: Mapping[str, Quality]) -> dict[str, Any]:
+        return {
+            form: {
+                f"FD[{self.space}]": to_mapping(quality.frechet),
+                f"KD[{self.space}]": to_mapping(quality.kernel),
+                **to_mapping(quality.near),
+                "two_sample": to_mapping(quality.two_sample),
+                "sharpness": to_mapping(quality.sharpness),
+            }
+            for form, quality in forms.items()
+        }

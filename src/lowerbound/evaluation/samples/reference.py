@@ -1,0 +1,256 @@
+"""What samples are measured with: real rows that nothing has seen, others for the floor, features.
+
+There are as many of either as there are samples: distances from different numbers of rows do not
+compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import DataError
+from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.evaluation.samples.distances import (
+    frechet_distance,
+    kernel_distance,
+    rows_for_frechet,
+)
+from lowerbound.evaluation.samples.feature_network import (
+    DESCRIPTION,
+    WIDTH,
+    FeatureNetwork,
+    fit_feature_network,
+    labelled_rows,
+    load_feature_network,
+    save_feature_network,
+)
+from lowerbound.evaluation.samples.neighborhoods import neighborhoods
+from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality, SampleQuality
+from lowerbound.evaluation.samples.sharpness import LEAST_SIDE, sharpness_ratio
+from lowerbound.evaluation.samples.two_sample import FEWEST, two_sample_test
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.samples import Samples
+from lowerbound.models import HasPrior, Model
+
+COLUMNS = "columns"
+MOST_COLUMNS = 64  # that are compared as they are
+MOST_ROWS = 5_000  # pairs of rows are compared
+NO_SHARPNESS = "sharpness is for pictures"
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """Real rows, and features to measure with; the same for all models that are compared.
+
+    Attributes:
+        space: what the features are.
+        network: that makes them; None: rows are their own features.
+        real: rows that nothing has seen.
+        others: as many other real rows, which the network has not learned from.
+        seed: of shuffles, blocks, resamples and classifiers.
+    """
+
+    space: str
+    network: FeatureNetwork | None
+    real: Dataset
+    others: Dataset
+    seed: int
+    _bounds: dict[tuple[str, str], Quality] = field(default_factory=dict, repr=False)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether rows are pictures."""
+        return self.real.schema.kind == "images"
+
+    def judge(self, model: Model, samples: Mapping[str, Samples]) -> SampleQuality:
+        """Measure samples by the way they were drawn."""
+        forms = self.forms(model)
+        found = {
+            way: {form: self.measure(MAKE[form](drawn), form) for form in forms}
+            for way, drawn in samples.items()
+        }
+        return SampleQuality(
+            space=self.space,
+            accuracy=None if self.network is None else self.network.description.accuracy,
+            rows=len(self.real),
+            found=found,
+            floor={form: self._bound("floor", form, self._other_rows) for form in forms},
+            ceiling={form: self._bound("ceiling", form, self._shuffled_rows) for form in forms},
+            shuffled="pixels of each picture" if self.pictures else "columns, each by itself",
+        )
+
+    def forms(self, model: Model) -> tuple[str, ...]:
+        """What is measured of samples.
+
+        A table's mean has no noise, and its columns would look too narrow; an autoencoder's
+        p(x | z) is no model of noise.
+        """
+        if not isinstance(model, HasPrior):
+            return (MEAN,)
+        return (MEAN, DRAWN) if self.pictures else (DRAWN,)
+
+    def measure(self, rows: Tensor, form: str) -> Quality:
+        """Rows in model units, as many as there are real ones, against the real ones.
+
+        Raises:
+            DataError: too few rows; says how many are needed.
+        """
+        rows = rows[: len(self.real)]
+        theirs = real_as(self.real, form)
+        real, ours = self.features(theirs), self.features(rows)
+        return Quality(
+            frechet=frechet_distance(real, ours, seed=self.seed),
+            kernel=kernel_distance(real, ours, seed=self.seed),
+            near=neighborhoods(real, ours),
+            two_sample=two_sample_test(real, ours, seed=self.seed),
+            sharpness=self._sharpness(theirs, rows),
+        )
+
+    def features(self, rows: Tensor) -> Tensor:
+        """(rows, width), float64."""
+        if self.network is not None:
+            return self.network.features(rows)
+        return rows.detach().cpu().double().flatten(1)
+
+    def _sharpness(self, real: Tensor, rows: Tensor) -> Estimate | Skipped:
+        if not self.pictures:
+            return Skipped(NO_SHARPNESS)
+        if min(real.shape[-2:]) < LEAST_SIDE:
+            return Skipped(f"{NO_SHARPNESS} of at least {LEAST_SIDE} pixels a side")
+        return sharpness_ratio(real, rows.detach().cpu())
+
+    def _bound(self, which: str, form: str, make: Callable[[str], Tensor]) -> Quality:
+        """Real rows in the place of samples; measured once, whatever the number of models."""
+        # unless bits are drawn, real rows look the same in both forms
+        key = which, form if self.real.schema.binarize == "dynamic" else ""
+        if key not in self._bounds:
+            self._bounds[key] = self.measure(make(form), form)
+        return self._bounds[key]
+
+    def _other_rows(self, form: str) -> Tensor:
+        return real_as(self.others, form)
+
+    def _shuffled_rows(self, form: str) -> Tensor:
+        return shuffled(real_as(self.others, form), self.pictures, self.seed)
+
+
+MAKE: Mapping[str, Callable[[Samples], Tensor]] = {
+    MEAN: lambda samples: samples.mean,
+    DRAWN: lambda samples: samples.x,
+}
+
+
+def fit_yardstick(
+    training: Dataset,
+    held_out: Dataset,
+    *,
+    samples: int,
+    network_rows: int,
+    folder: str = "",
+    seed: int = 0,
+) -> Yardstick | Skipped:
+    """Real rows and features, or the sentence that says why samples cannot be measured.
+
+    Pictures, and vectors of more than 64 columns, are seen through a feature network that learns
+    from labels; other rows are compared column by column, as they are.
+
+    Args:
+        training: a part of it trains the network, another gives the floor.
+        held_out: rows that nothing has seen.
+        samples: how many will be measured.
+        network_rows: at most so many labelled rows train the network; 0: nothing is measured.
+        folder: of a feature network: read where there is one, else written there.
+        seed: of all that is random.
+    """
+    if not network_rows:
+        return Skipped("not asked for")
+    try:
+        wide = training.schema.dimension > MOST_COLUMNS and training.label is not None
+        if training.schema.kind == "images" or wide:
+            return _with_network(training, held_out, samples, network_rows, folder, seed)
+        real, others = _even(held_out, training, samples, training.schema.dimension, seed)
+        return Yardstick(COLUMNS, None, real, others, seed)
+    except DataError as error:
+        return Skipped(str(error))
+
+
+def _with_network(
+    training: Dataset, held_out: Dataset, samples: int, most: int, folder: str, seed: int
+) -> Yardstick:
+    known = labelled_rows(training)
+    # half at the most: the floor is of rows that the network has not learned from
+    learn, rest = known.split(0.5, seed)
+    real, others = _even(held_out, rest, samples, WIDTH, seed)
+    network = _network(_some(learn, most, seed), held_out, folder, seed)
+    return Yardstick(network.name, network, real, others, seed)
+
+
+def _network(rows: Dataset, held_out: Dataset, folder: str, seed: int) -> FeatureNetwork:
+    if folder and (Path(folder) / DESCRIPTION).exists():
+        network = load_feature_network(Path(folder))
+        if network.description.event_shape != tuple(rows.schema.event_shape):
+            raise DataError(
+                f"the feature network in {folder} is for rows of shape "
+                f"{network.description.event_shape}, not {tuple(rows.schema.event_shape)}"
+            )
+        return network
+    network = fit_feature_network(rows, held_out, seed=seed)
+    if folder:
+        save_feature_network(network, Path(folder))
+    return network
+
+
+def _even(
+    real: Dataset, others: Dataset, samples: int, width: int, seed: int
+) -> tuple[Dataset, Dataset]:
+    """As many rows of either as there will be samples.
+
+    Raises:
+        DataError: too few of any of the three; says how many are needed.
+    """
+    need = max(rows_for_frechet(width), FEWEST)
+    if min(len(real), len(others), samples) < need:
+        raise DataError(
+            f"at least {need} held-out rows, {need} other real rows and {need} samples are needed "
+            f"for a distance on {width} features, and there are {len(real):,}, {len(others):,} "
+            f"and {samples:,}"
+        )
+    count = min(len(real), len(others), samples, MOST_ROWS)
+    return _some(real, count, seed), _some(others, count, seed)
+
+
+def _some(dataset: Dataset, most: int, seed: int) -> Dataset:
+    """At most that many rows, drawn at random: rows of a class often stand together."""
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
+    return dataset.subset(order[:most].sort().values)
+
+
+def real_as(dataset: Dataset, form: str) -> Tensor:
+    """Real rows as samples of that form should look: grey for means, bits where bits are drawn."""
+    rows = real_rows(dataset) if form == MEAN else dataset.all().filled
+    return rows.detach().cpu()
+
+
+def shuffled(rows: Tensor, pictures: bool, seed: int = 0) -> Tensor:
+    """Rows that keep their values and lose their order: the worst that a distance should see.
+
+    Args:
+        rows: (rows, *event).
+        pictures: the pixels of each picture change places, channels together; otherwise each column
+            is shuffled over the rows, which keeps its distribution and cuts its ties to the others.
+        seed: of the shuffle.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if pictures:
+        pixels = rows.flatten(2)
+        order = torch.rand(len(rows), 1, pixels.shape[2], generator=generator).argsort(2)
+        return pixels.gather(2, order.expand_as(pixels)).view_as(rows)
+    flat = rows.flatten(1)
+    order = torch.rand(flat.shape, generator=generator).argsort(0)
+    return flat.gather(0, order).view_as(rows)

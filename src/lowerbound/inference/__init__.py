@@ -1,0 +1,1 @@
+"""A fitted model put to use: tensors in and out."""

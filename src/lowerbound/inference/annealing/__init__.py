@@ -1,0 +1,1 @@
+"""Annealed chains between a proposal and a posterior."""

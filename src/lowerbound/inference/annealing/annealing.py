@@ -1,0 +1,306 @@
+r"""Annealed importance sampling: log p(x) between two bounds, where importance weights fail.
+
+.. math::
+    \log w = \sum_{t=1}^{T} (\beta_t - \beta_{t-1}) \log \frac{p(x, z_{t-1})}{q(z_{t-1} \mid x)},
+    \quad z_0 \sim q(z \mid x), \quad z_t \sim \mathcal{T}_{\beta_t}(\cdot \mid z_{t-1})
+
+The mean of w is p(x), so the log of its average over chains is a lower bound on average (Neal 2001;
+Wu et al. 2017 for decoders). T = 1 is plain importance sampling. ``bidirectional`` runs the same
+chains backwards for the bound from the other side.
+
+Step sizes are found by pilot chains that nothing else is taken from, so that the estimate stays
+valid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.inference.annealing.hamiltonian import State, Target, Transition
+from lowerbound.inference.likelihood import Progress, is_mass, refuse_no_latents
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    Footprint,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    in_precision,
+)
+from lowerbound.models import Model
+from lowerbound.objectives.importance_weighted import refuse_inexact_priors
+from lowerbound.trace import Batch, Draw, Trace
+
+Schedule = Literal["sigmoid", "linear"]
+
+STEEPNESS = 4.0  # of the sigmoid schedule, as in Grosse et al. 2015
+PILOT_CHAINS = 4
+PILOT_SHARE = 4  # the pilot's ladder has a quarter of the temperatures
+WARM_UP = 20  # pilot transitions at the first temperature, before its ladder begins
+ADAPTATION = 0.5  # of the log step size, per transition and unit of acceptance
+SMOOTHING = 0.2
+SCALE_DRAWS = 16
+LEAST_SCALE = 1e-6
+START, PILOT, FORWARD, BACKWARD = range(4)  # streams of noise
+STREAMS = 4
+
+
+@dataclass(frozen=True)
+class AnnealingOptions:
+    """How slowly and how often; the error falls about as the inverse of the temperatures."""
+
+    temperatures: int = option(500, "T, steps from the encoder's proposal to the posterior")
+    chains: int = option(8, "chains per row")
+    leapfrog: int = option(1, "leapfrog steps of a transition; 1: Langevin (MALA)")
+    schedule: Schedule = option("linear", "how temperatures are spaced")  # noqa: RUF009
+    seed: int = option(0, "of all draws")
+
+    def __post_init__(self) -> None:
+        for name in ("temperatures", "chains", "leapfrog"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def acceptance(self) -> float:
+        """The acceptance probability that step sizes are tuned to."""
+        return 0.57 if self.leapfrog == 1 else 0.8
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """Lower bounds on log p(x), one per row, in nats and in the data's own units; float64.
+
+    Attributes:
+        bound: log of the average weight over chains, (rows,).
+        effective_sample_size: of the chains' weights, 1 to chains, (rows,).
+        acceptance: mean acceptance probability of the transitions, (rows,).
+    """
+
+    bound: Tensor
+    effective_sample_size: Tensor
+    acceptance: Tensor
+
+
+def anneal(
+    model: Model,
+    dataset: Dataset,
+    options: AnnealingOptions | None = None,
+    *,
+    memory: int = 8 * MEMORY,
+    progress: Progress | None = None,
+) -> Annealed:
+    """Score every row by annealed importance sampling; pass a subset, it is dear.
+
+    The noise depends on the row's content, the seed and the chain's number alone, as in
+    ``likelihood.score``. The model is in evaluation mode and global random state is not touched.
+
+    Args:
+        model: with continuous latents, one or many levels.
+        dataset: the rows to score.
+        options: temperatures, chains, transitions.
+        memory: working memory in bytes.
+        progress: called with (rows done, rows) after each chunk.
+
+    Raises:
+        UnsupportedError: no latents, discrete latents, or a prior without an exact density.
+    """
+    options = options or AnnealingOptions()
+    model = in_precision(model, dataset.x.dtype)
+    footprint = checked(model, dataset)
+    plan = ChunkPlan.within(memory, footprint, options.chains)
+    found = []
+    with evaluation_mode(model, gradients=True):
+        for rows, batch in batches(dataset, model, plan.rows):
+            chains = Chains(model, batch, footprint.trace, options)
+            found.append(chains.forward(plan.samples))
+            if progress is not None:
+                progress(rows.stop, len(dataset))
+    weights = torch.cat([part.log_weights for part in found], 1)
+    total = torch.logsumexp(weights, 0)
+    units = dataset.log_jacobian(mass=is_mass(model))
+    return Annealed(
+        bound=total - math.log(options.chains) + units,
+        effective_sample_size=torch.exp(2 * total - torch.logsumexp(2 * weights, 0)),
+        acceptance=torch.cat([part.acceptance for part in found], 1).mean(0),
+    )
+
+
+def temperatures(count: int, schedule: Schedule) -> Tensor:
+    """beta_0 = 0 < ... < beta_count = 1, (count + 1,); the sigmoid is dense at both ends."""
+    even = torch.linspace(0, 1, count + 1, dtype=torch.float64)
+    if schedule == "linear":
+        return even
+    bent = torch.sigmoid(STEEPNESS * (2 * even - 1))
+    return (bent - bent[0]) / (bent[-1] - bent[0])
+
+
+def checked(model: Model, dataset: Dataset) -> Footprint:
+    """What a differentiated pass of a model costs that can be annealed.
+
+    Raises:
+        UnsupportedError: no latents, discrete latents, or a prior without an exact density.
+    """
+    footprint = dry_run(model, first_row(dataset, model))
+    refuse_no_latents(model, footprint.trace)
+    refuse_discrete_latents(footprint.trace)
+    refuse_inexact_priors(footprint.trace)
+    return footprint.differentiated()
+
+
+def refuse_discrete_latents(trace: Trace) -> None:
+    """Refuse latents that no Hamiltonian trajectory can move.
+
+    Raises:
+        UnsupportedError: names the level and the distribution.
+    """
+    for level, step in enumerate(trace.steps):
+        assert step.posterior is not None
+        if not (step.z.is_floating_point() and step.posterior.has_rsample):
+            raise UnsupportedError(
+                f"level {level} is a discrete latent ({type(step.posterior).__name__}), and "
+                "annealed importance sampling moves along gradients; take the bound L_K instead"
+            )
+
+
+@dataclass(frozen=True)
+class AnnealingRun:
+    """What some chains of each row came to.
+
+    Attributes:
+        log_weights: (chains, rows), nats, float64.
+        acceptance: mean acceptance probability, (chains, rows); 1 where nothing moved.
+    """
+
+    log_weights: Tensor
+    acceptance: Tensor
+
+
+class Chains:
+    """Chains of the rows of one batch, forwards from the proposal or backwards from the posterior.
+
+    Args:
+        model: in evaluation mode.
+        batch: the rows.
+        like: a pass of the model, for the shapes of its latents.
+        options: how slowly and how often.
+    """
+
+    def __init__(self, model: Model, batch: Batch, like: Trace, options: AnnealingOptions) -> None:
+        self.model, self.batch, self.options = model, batch, options
+        self.target = Target(model, batch, like)
+        self.keys = row_keys(batch.filled, options.seed)
+        self.betas = temperatures(options.temperatures, options.schedule).tolist()
+        spread = self._proposals(SCALE_DRAWS, 0, START).std(0, keepdim=True)
+        self.transition = Transition(self.target, spread.clamp_min(LEAST_SCALE), options.leapfrog)
+        self.steps = self._pilot()
+
+    def forward(self, together: int) -> AnnealingRun:
+        """All chains from the proposal to the posterior, at most ``together`` at once."""
+        return _joined([self._forward(first, count) for first, count in self._parts(together)])
+
+    def backward(self, z: Tensor, together: int) -> AnnealingRun:
+        """All chains from exact posterior draws, (1, rows, numbers), to the proposal.
+
+        The average weight is then 1 / p(x).
+        """
+        return _joined([self._backward(z, first, count) for first, count in self._parts(together)])
+
+    def _parts(self, together: int) -> list[tuple[int, int]]:
+        """(first chain, number of chains) of each part."""
+        chains = self.options.chains
+        return [(start, min(together, chains - start)) for start in range(0, chains, together)]
+
+    def _forward(self, first: int, count: int) -> AnnealingRun:
+        state = self.target(self._proposals(count, first, FORWARD))
+        weights, acceptances = [], []
+        for index, (cold, hot) in enumerate(pairwise(self.betas)):
+            weights.append((hot - cold) * state.log_ratio.double())
+            if hot < 1.0:
+                state, accepted = self._move(state, index, FORWARD, first)
+                acceptances.append(accepted)
+        return _run(weights, acceptances)
+
+    def _backward(self, z: Tensor, first: int, count: int) -> AnnealingRun:
+        """The forward chain's steps in reverse: each leaves its own temperature as it is."""
+        state = self.target(z.expand(count, -1, -1))
+        weights, acceptances = [], []
+        for index, (cold, hot) in reversed(list(enumerate(pairwise(self.betas)))):
+            weights.append((cold - hot) * state.log_ratio.double())
+            if cold > 0.0:
+                state, accepted = self._move(state, index - 1, BACKWARD, first)
+                acceptances.append(accepted)
+        return _run(weights, acceptances)
+
+    def _move(self, state: State, index: int, stream: int, first: int) -> tuple[State, Tensor]:
+        """The transition at the temperature after the ``index``-th rise."""
+        noise = self._noise(state, stream, index, first)
+        return self.transition(state, self.betas[index + 1], self.steps[index], noise)
+
+    def _pilot(self) -> Tensor:
+        """A step size for each transition and row, (T, rows), from chains that are then dropped.
+
+        Robbins-Monro: the log step size rises while more is accepted than wanted, and falls while
+        less is.
+        """
+        wanted = self.options.acceptance
+        count = max(1, math.ceil(self.options.temperatures / PILOT_SHARE))
+        betas = temperatures(count, self.options.schedule).tolist()
+        state = self.target(self._proposals(PILOT_CHAINS, 0, PILOT))
+        log_step = torch.full_like(state.log_joint[0], -0.25 * math.log(state.z.shape[-1]))
+        found = []
+        for number, beta in enumerate([0.0] * WARM_UP + betas[1:]):
+            noise = self._noise(state, PILOT, number, 0)
+            state, accepted = self.transition(state, beta, log_step.exp(), noise)
+            log_step = log_step + ADAPTATION * (accepted.mean(0) - wanted)
+            found.append(log_step)
+        ladder = _smoothed(torch.stack(found))[WARM_UP:]
+        places = torch.linspace(0, count - 1, self.options.temperatures).round().long()
+        return ladder[places].exp()
+
+    def _proposals(self, count: int, first: int, stream: int) -> Tensor:
+        """Draws from q(z | x), (count, rows, numbers)."""
+        with torch.no_grad():
+            trace: Trace = self.model(self.batch, Draw(count, self._keyed(stream, first)))
+        return trace.latents()
+
+    def _noise(self, state: State, stream: int, number: int, first: int) -> Tensor:
+        shape = (*state.z.shape[:2], self.transition.noise_numbers)
+        levels = len(self.target.shapes)  # those below are the noise of the proposals
+        return self._keyed(stream, first).normal(shape, state.z, levels + number)
+
+    def _keyed(self, stream: int, first: int) -> KeyedNoise:
+        return KeyedNoise(self.keys, STREAMS * self.options.seed + stream, first)
+
+
+def _run(weights: list[Tensor], acceptances: list[Tensor]) -> AnnealingRun:
+    total = torch.stack(weights).sum(0).cpu()
+    if not acceptances:
+        return AnnealingRun(total, torch.ones_like(total))
+    return AnnealingRun(total, torch.stack(acceptances).double().mean(0).cpu())
+
+
+def _joined(runs: list[AnnealingRun]) -> AnnealingRun:
+    """Several parts of the chains of the same rows as one."""
+    weights = torch.cat([run.log_weights for run in runs])
+    acceptances = torch.cat([run.acceptance for run in runs])
+    return AnnealingRun(weights, acceptances)
+
+
+def _smoothed(steps: Tensor) -> Tensor:
+    """A running mean along the ladder, (transitions, rows): single decisions are noise."""
+    mean, found = steps[0], []
+    for step in steps:
+        mean = torch.lerp(mean, step, SMOOTHING)
+        found.append(mean)
+    return torch.stack(found)

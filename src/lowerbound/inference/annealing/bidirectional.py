@@ -1,0 +1,137 @@
+r"""Bidirectional Monte Carlo: how far off annealed importance sampling can be.
+
+For a row simulated from the model, z ~ p(z), x ~ p(x | z), the latent is an exact draw from the
+posterior p(z | x). Annealing backwards from it estimates 1 / p(x) without bias, so minus the log of
+that estimate is an upper bound on log p(x) on average; annealing forwards gives the lower one. The
+gap between them bounds the error of either. Source: Grosse et al. 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import draw, seeded
+from lowerbound.inference.annealing.annealing import AnnealingOptions, Chains, checked
+from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.likelihood import Progress, is_mass
+from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, evaluation_mode, in_precision
+from lowerbound.models import Model
+from lowerbound.trace import Batch, Trace, proposer
+
+SIMULATED_AT_ONCE = 16  # a fixed number, so that the rows do not depend on memory
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Two bounds on log p(x) of rows simulated from the model, (rows,), nats; float64.
+
+    Attributes:
+        lower: from chains that start at the encoder's proposal.
+        upper: from chains that start at the latent the row was made from.
+        acceptance: mean acceptance probability of the transitions, (rows,).
+    """
+
+    lower: Tensor
+    upper: Tensor
+    acceptance: Tensor
+
+    @property
+    def gap(self) -> Estimate:
+        """How far apart the bounds are, nats per row: on average neither is farther off."""
+        return Estimate.of(self.upper - self.lower)
+
+
+def bracket(
+    model: Model,
+    dataset: Dataset,
+    options: AnnealingOptions | None = None,
+    *,
+    memory: int = 8 * MEMORY,
+    progress: Progress | None = None,
+) -> Bracket:
+    """Both bounds on as many rows simulated from the model as ``dataset`` has.
+
+    A conditional model is told what the rows of ``dataset`` are told; their values play no part.
+
+    Args:
+        model: as for ``anneal``.
+        dataset: how many rows, and their conditions.
+        options: as for ``anneal``.
+        memory: working memory in bytes.
+        progress: called with (rows done, rows) after each chunk.
+
+    Raises:
+        UnsupportedError: as for ``anneal``.
+    """
+    options = options or AnnealingOptions()
+    model = in_precision(model, dataset.x.dtype)
+    footprint = checked(model, dataset)
+    plan = ChunkPlan.within(memory, footprint, options.chains)
+    lower, upper, acceptance = [], [], []
+    count = math.log(options.chains)
+    with evaluation_mode(model, gradients=True):
+        made, latents = simulate(model, dataset, options.seed)
+        for start in range(0, len(made), plan.rows):
+            rows = slice(start, min(start + plan.rows, len(made)))
+            chains = Chains(model, made.rows(rows), footprint.trace, options)
+            forward = chains.forward(plan.samples)
+            backward = chains.backward(latents[:, rows], plan.samples)
+            lower.append(torch.logsumexp(forward.log_weights, 0) - count)
+            upper.append(count - torch.logsumexp(backward.log_weights, 0))
+            acceptance.append(torch.cat([forward.acceptance, backward.acceptance]).mean(0))
+            if progress is not None:
+                progress(rows.stop, len(made))
+    units = dataset.log_jacobian(mass=is_mass(model))
+    return Bracket(torch.cat(lower) + units, torch.cat(upper) + units, torch.cat(acceptance))
+
+
+@torch.no_grad()
+def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
+    """As many rows drawn from the model as ``dataset`` has, and their latents, (1, rows, numbers).
+
+    Args:
+        model: in evaluation mode.
+        dataset: how many rows, and what a conditional model is told.
+        seed: the draws are a function of it.
+    """
+    rows, latents, told = [], [], []
+    with seeded(seed):
+        for _, real in batches(dataset, model, SIMULATED_AT_ONCE):
+            unknown = torch.full(
+                (len(real),), -1, device=real.filled.device
+            )  # labels say how many rows to imagine
+            trace = model(Batch(condition=real.condition, label=unknown), DrawRows(len(real)))
+            rows.append(trace.likelihood.sample()[0].expand(len(real), *real.filled.shape[1:]))
+            latents.append(trace.latents())
+            told += [] if real.condition is None else [real.condition]
+    return Batch(x=torch.cat(rows), condition=torch.cat(told) if told else None), torch.cat(
+        latents, 1
+    )
+
+
+@dataclass(frozen=True)
+class DrawRows:
+    """One draw for each of several rows, also where the prior is one for all of them.
+
+    Attributes:
+        rows: how many.
+    """
+
+    rows: int
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        distribution = proposer(posterior, prior)
+        if distribution.batch_shape[1] == self.rows:
+            return draw(distribution, 1)
+        return draw(distribution, self.rows).transpose(0, 1)  # (rows, 1, ...) to (1, rows, ...)
+
+    def log_weights(self, trace: Trace) -> float:
+        return 0.0

@@ -1,0 +1,1 @@
+"""How odd a row is, and why."""

@@ -1,0 +1,117 @@
+r"""False alarms at a rate that is promised: p-values and thresholds from rows set aside.
+
+Where n calibration rows and a new normal row are exchangeable, and none of them was fitted on,
+
+.. math:: p(s) = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}, \qquad P(p \le \alpha) \le \alpha
+
+whatever the model, good or bad. Given the calibration rows, the rate of the alarms
+"p <= alpha" is Beta(k, n + 1 - k) distributed with k = floor(alpha (n + 1)), and the number of
+alarms among m new rows is beta-binomial.
+
+Sources: Vovk et al. 2005; Bates et al. 2023; Angelopoulos & Bates 2023, section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from lowerbound.errors import DataError, OptionError
+
+Array = np.ndarray[Any, Any]
+
+ROUNDING = 1e-9  # alpha (n + 1) is a whole number in .05 * 20, and in floats hardly ever
+
+
+@dataclass(frozen=True)
+class ConformalCalibration:
+    """Scores of normal rows that nothing was fitted on; higher is more anomalous.
+
+    Attributes:
+        scores: increasing, (rows,), float64.
+    """
+
+    scores: Array
+
+    @classmethod
+    def of(cls, scores: Any) -> ConformalCalibration:
+        """From scores in any order.
+
+        Raises:
+            DataError: there are none, or one is not a number.
+        """
+        values = np.sort(np.asarray(scores, dtype=np.float64).ravel())
+        if not len(values) or np.isnan(values).any():
+            raise DataError("calibration needs rows whose scores are numbers; give some more")
+        return cls(values)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def p_values(self, scores: Any) -> Array:
+        """Of each score: how probable one at least as high is for a normal row, (rows,)."""
+        below = np.searchsorted(self.scores, np.asarray(scores, dtype=np.float64), side="left")
+        return np.asarray((1 + len(self) - below) / (len(self) + 1))
+
+    def threshold(self, rate: float) -> float:
+        """The score above which p <= ``rate``: a normal row lies there with that probability.
+
+        Args:
+            rate: alpha, the share of normal rows that may be flagged.
+
+        Raises:
+            DataError: too few rows for so small a rate; the message says how many it takes.
+            OptionError: the rate is not between 0 and 1.
+        """
+        return float(self.scores[len(self) - self._alarms(rate)])
+
+    def band(
+        self, rate: float, rows: int | None = None, level: float = 0.95
+    ) -> tuple[float, float]:
+        """Between which shares the false-alarm rate lies with probability ``level``.
+
+        Args:
+            rate: alpha, as given to ``threshold``.
+            rows: of normal rows that the rate is counted on; None: infinitely many.
+            level: of the band, central.
+
+        Raises:
+            DataError, OptionError: as ``threshold``.
+        """
+        k = self._alarms(rate)
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        if rows is None:
+            low, high = stats.beta(k, len(self) + 1 - k).ppf(tails)
+        else:
+            low, high = stats.betabinom(rows, k, len(self) + 1 - k).ppf(tails) / rows
+        return float(low), float(high)
+
+    def _alarms(self, rate: float) -> int:
+        """k = floor(alpha (n + 1)): as many calibration rows would themselves be at the limit."""
+        check_rate(rate)
+        if len(self) < rows_needed(rate):
+            raise DataError(
+                f"a false-alarm rate of {rate:g} takes at least {rows_needed(rate):,} calibration "
+                f"rows, and there are {len(self):,}: give more, or ask for at least "
+                f"{1 / (len(self) + 1):.3g}"
+            )
+        return math.floor(rate * (len(self) + 1) + ROUNDING)
+
+
+def rows_needed(rate: float) -> int:
+    """The fewest calibration rows for a false-alarm rate: 1 / alpha - 1, rounded up."""
+    return math.ceil(1 / rate - 1 - ROUNDING)
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a false-alarm rate that is none.
+
+    Raises:
+        OptionError: it is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise OptionError(f"a false-alarm rate lies between 0 and 1, not {rate:g}")

@@ -1,0 +1,137 @@
+r"""Which features make a row improbable: its bound in shares, one per feature and one for the code.
+
+With draws z_k ~ q(z | x), log w_k = log p(x | z_k) - log q(z_k | x) / p(z_k) and W_k the weights
+w_k normalized to one, the bound falls apart exactly:
+
+.. math::
+    -L_K = \sum_j \underbrace{\sum_k W_k (-\log p(x_j \mid z_k))}_{\text{feature } j}
+         + \underbrace{\sum_k W_k \log \frac{q(z_k \mid x)}{p(z_k)} + \mathrm{KL}(W \,\|\, 1 / K)}
+           _{\text{rate}}
+
+The second part is what it costs, in nats, to name the code. Features are in the data's own units.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.inference.likelihood import is_mass
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    in_precision,
+    keyed_draw,
+)
+from lowerbound.models import Model
+from lowerbound.trace import Batch, Trace
+
+TERMS_COST = 4  # what terms keep of each draw, beside the pass itself
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The bound of each row, split; nats, float64, higher is less probable.
+
+    Attributes:
+        features: (rows, *terms): (rows, columns) for a table, (rows, C, H, W) or
+            (rows, 1, H, W) for pictures.
+        rate: what the code costs, (rows,); zero for an autoencoder.
+    """
+
+    features: Tensor
+    rate: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """-L_K, (rows,); of an autoencoder -log p(x | z = f(x))."""
+        return self.features.flatten(1).sum(1) + self.rate
+
+    def pixels(self, event_shape: tuple[int, ...]) -> Tensor:
+        """Of pictures (C, H, W): nats of each pixel, its colors together, (rows, H, W)."""
+        return self.features.reshape(len(self.features), -1, *event_shape[1:]).sum(1)
+
+    def mean(self) -> Shares:
+        """The average row, (1, *terms): what is usual."""
+        return Shares(self.features.mean(0, keepdim=True), self.rate.mean(0, keepdim=True))
+
+    def above(self, usual: Shares) -> Shares:
+        """What is in excess of the usual: a feature that always costs much surprises nobody."""
+        return Shares(self.features - usual.features, self.rate - usual.rate)
+
+
+def shares(
+    model: Model, dataset: Dataset, *, samples: int = 16, seed: int = 0, memory: int = MEMORY
+) -> Shares:
+    """Split the bound of every row; the same draws as ``likelihood.score``, so the same bound.
+
+    Args:
+        model: any; one without a prior has no rate, and its reconstruction is split.
+        dataset: the rows.
+        samples: K.
+        seed: of the draws.
+        memory: working memory in bytes.
+    """
+    model = in_precision(model, dataset.x.dtype)
+    footprint = dry_run(model, first_row(dataset, model))
+    plan = ChunkPlan.within(max(1, memory // TERMS_COST), footprint, samples)
+    parts, mass = [], is_mass(model)
+    with evaluation_mode(model):
+        for rows, batch in batches(dataset, model, plan.rows):
+            tally = _ShareTally()
+            for first in range(0, samples, plan.samples):
+                count = min(plan.samples, samples - first)
+                tally.add(model(batch, keyed_draw(batch, count, seed, first)), batch, count)
+            found = tally.result(samples)
+            if not mass:
+                seen = None if dataset.observed is None else dataset.observed[rows]
+                slopes = dataset.schema.log_slopes(dataset.x[rows], mass, seen)
+                found = Shares(found.features - slopes, found.rate)
+            parts.append(found)
+    features = torch.cat([part.features for part in parts])
+    return Shares(features.clone(), torch.cat([part.rate for part in parts]).clone())
+
+
+class _ShareTally:
+    """Weighted sums over draws, kept relative to the largest weight so far; float64."""
+
+    def __init__(self) -> None:
+        self.top: Tensor | None = None
+        self.sums: list[Tensor] = []
+
+    def add(self, trace: Trace, batch: Batch, samples: int) -> None:
+        assert batch.x is not None
+        cost = -trace.likelihood.terms(batch.x, batch.observed).double()
+        cost = cost.expand(samples, *cost.shape[1:])
+        ratio = sum((step.log_ratio().double() for step in trace.steps), cost.new_zeros(1, 1))
+        weight = -cost.flatten(2).sum(-1) - ratio
+        top = weight.amax(0) if self.top is None else torch.maximum(self.top, weight.amax(0))
+        share = torch.exp(weight - top)
+        wide = share.reshape(*share.shape, *(1,) * (cost.dim() - 2))
+        sums = [share.sum(0), (wide * cost).sum(0)]
+        if self.top is not None:
+            shrink = torch.exp(self.top - top)
+            sums = [
+                new + _like(shrink, new) * old for new, old in zip(sums, self.sums, strict=True)
+            ]
+        self.top, self.sums = top, sums
+
+    def result(self, samples: int) -> Shares:
+        """-L_K in parts: the rate is what the features leave of it."""
+        assert self.top is not None
+        total, cost = self.sums
+        bound = self.top + total.log() - math.log(samples)
+        features = (cost / _like(total, cost)).cpu()
+        return Shares(features, -bound.cpu() - features.flatten(1).sum(1))
+
+
+def _like(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(*values.shape, *(1,) * (like.dim() - values.dim()))

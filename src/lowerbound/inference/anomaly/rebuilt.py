@@ -1,0 +1,107 @@
+"""Rows through their mean code: what they cost there, and where they and what is decoded lie.
+
+For every model that encodes and decodes, with a prior or without, of one level or of several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
+from lowerbound.inference.likelihood import is_mass
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    in_precision,
+)
+from lowerbound.inference.reconstruction import MEAN_COST
+from lowerbound.likelihoods.mixed import MixedEmission
+from lowerbound.models import Model
+from lowerbound.trace import Batch, Emission, Mean
+
+Array = np.ndarray[Any, Any]
+
+MOST_LEVELS = 32  # of a categorical column that has a number of its own for each
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Rows through their mean code.
+
+    ``row`` and ``place`` are numbers that a distance can be taken between, (rows, numbers): the
+    data's own units, and for a categorical column the probabilities of its levels.
+
+    Attributes:
+        log_loss: -log p(x | z = mean code), nats per row in the data's own units, (rows,).
+        row: the row itself; where a cell is hidden, what is decoded there.
+        place: what the mean code is decoded to.
+    """
+
+    log_loss: Array
+    row: Array
+    place: Array
+
+
+@torch.no_grad()
+def rebuild(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Rebuilt:
+    """Encode each row to its mean code and decode that; float64."""
+    model = in_precision(model, dataset.x.dtype)
+    plan = ChunkPlan.within(
+        max(1, memory // MEAN_COST), dry_run(model, first_row(dataset, model)), 1
+    )
+    losses, rows, places = [], [], []
+    with evaluation_mode(model):
+        for _, batch in batches(dataset, model, plan.rows):
+            emission = model(batch, Mean()).likelihood
+            losses.append(-emission.log_prob(batch.filled, batch.observed)[0].double().cpu())
+            row, place = _numbers(emission, batch, dataset.schema)
+            rows.append(row)
+            places.append(place)
+    nats = torch.cat(losses) - dataset.log_jacobian(is_mass(model))
+    return Rebuilt(nats.numpy(), np.concatenate(rows), np.concatenate(places))
+
+
+def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, Array]:
+    """(the rows, what is decoded), (rows, numbers) each."""
+    mean, x = emission.mean[0].double(), batch.filled.double()
+    if batch.observed is not None:
+        x = torch.where(batch.observed, x, mean)
+    if schema.kind == "images" or not schema.columns:
+        return x.flatten(1).cpu().numpy(), mean.flatten(1).cpu().numpy()
+    before, after = (_decoded(schema, values) for values in (x, mean))
+    pairs = []
+    for place, column in enumerate(schema.modeled):
+        if column.kind != "categorical":
+            pairs.append((before[:, [place]], after[:, [place]]))
+        elif isinstance(emission, MixedEmission) and len(column.levels) <= MOST_LEVELS:
+            probable = emission.probabilities(place)[0].double().cpu()
+            pairs.append((_indicators(x[:, place].cpu(), column), probable.numpy()))
+    if not pairs:
+        pairs = [(np.zeros((len(x), 1)), np.zeros((len(x), 1)))]
+    row, decoded = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
+    return row, decoded
+
+
+def _decoded(schema: Schema, values: Tensor) -> Array:
+    """Modeled columns in the data's own units, levels by their codes."""
+    modeled = [index for index, column in enumerate(schema.columns) if column.modeled]
+    whole = schema.decode(values, rounded=False)
+    return np.asarray(whole.reshape(len(values), -1)[:, modeled], dtype=np.float64)
+
+
+def _indicators(codes: Tensor, column: Column) -> Array:
+    """One where the level is that of the row, else zero, (rows, levels)."""
+    levels = torch.arange(len(column.levels))
+    indicators: Array = (codes.round().unsqueeze(1) == levels).double().numpy()
+    return indicators

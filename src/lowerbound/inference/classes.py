@@ -1,0 +1,125 @@
+"""What a model says of the classes of rows, and how far that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import UNKNOWN
+from lowerbound.errors import UnsupportedError
+from lowerbound.inference.passes import batches, evaluation_mode, in_precision
+from lowerbound.models import MODELS, Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.objectives.label_graph import label_folds
+
+ROWS = 1_024  # that are classified at once
+BINS = 15
+TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
+LIKELY = 0.5  # standard deviation of log T before any label is asked
+
+
+@dataclass(frozen=True)
+class ClassCalibration:
+    """How far probabilities can be trusted.
+
+    Attributes:
+        error: expected calibration error: the mean over the rows of how far accuracy lies from
+            confidence, in ``BINS`` bins of confidence (Guo et al. 2017).
+        accuracy: share of the rows whose likeliest class is theirs.
+        nats: mean -log p of the true class.
+    """
+
+    error: float
+    accuracy: float
+    nats: float
+
+
+def class_logits(model: Model, dataset: Dataset) -> Tensor:
+    """Logits of q(y | x) before the temperature, (rows, classes), float64.
+
+    Raises:
+        UnsupportedError: the model has no classes; the message names the models that have.
+    """
+    if not isinstance(model, SemiSupervisedVariationalAutoencoder):
+        able = [name for name in MODELS if hasattr(MODELS[name], "class_logits")]
+        raise UnsupportedError(
+            f"{type(model).__name__} has no classes to choose from; models that have: "
+            f"{', '.join(able)}"
+        )
+    model = in_precision(model, dataset.x.dtype)
+    with evaluation_mode(model):
+        parts = [model.class_logits(b).double().cpu() for _, b in batches(dataset, model, ROWS)]
+    return torch.cat(parts)
+
+
+def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
+    """q(y | x) of every row, (rows, classes), float64; rows sum to one."""
+    logits = class_logits(model, dataset)
+    assert isinstance(model, SemiSupervisedVariationalAutoencoder)
+    return torch.softmax(logits / model.temperature.double().cpu(), -1)
+
+
+def best_temperature(logits: Tensor, label: Tensor) -> float:
+    r"""The likeliest temperature, given labels that were not trained on.
+
+    .. math:: T = \arg\max_T\; \sum_n \log p_T(y_n) - (\log T)^2 / (2 \cdot 0.5^2)
+
+    Before any label is asked log T is about 0, which few labels hardly change.
+
+    Args:
+        logits: of such rows, (rows, classes).
+        label: theirs, (rows,).
+    """
+    nats = [F.cross_entropy(logits.double() / t, label, reduction="sum") for t in TEMPERATURES]
+    unlikely = (TEMPERATURES.log() / LIKELY).square() / 2
+    return float(TEMPERATURES[(torch.stack(nats) + unlikely).argmin()])
+
+
+def hidden_label_temperature(
+    dataset: Dataset, folds: int, fitted_on: Callable[[Dataset], Model]
+) -> float | None:
+    """The temperature under which labels that a fit did not see are likeliest.
+
+    Args:
+        dataset: rows, some of which have a label.
+        folds: in so many parts labels are hidden, one part at a time.
+        fitted_on: rows to a model of them.
+
+    Returns:
+        None where a class has one label only, which cannot be hidden.
+    """
+    assert dataset.label is not None
+    logits, labels = [], []
+    for hidden in label_folds(dataset.label, folds):
+        label = dataset.label.clone()
+        label[hidden] = UNKNOWN
+        model = fitted_on(replace(dataset, label=label))
+        logits.append(class_logits(model, dataset.subset(hidden)))
+        labels.append(dataset.label[hidden])
+    return best_temperature(torch.cat(logits), torch.cat(labels).cpu()) if labels else None
+
+
+def calibration(probability: Tensor, label: Tensor) -> ClassCalibration:
+    """Of probabilities (rows, classes) of rows whose class is known, (rows,)."""
+    confidence, chosen = probability.max(1)
+    right = (chosen == label).double()
+    place = (confidence * BINS).long().clamp_max(BINS - 1)
+    gap = torch.zeros(BINS, dtype=torch.float64)
+    gap.index_add_(0, place, right - confidence.double())
+    true = probability.gather(1, label.unsqueeze(1)).clamp_min(1e-12)
+    error = float(gap.abs().sum() / len(label))
+    return ClassCalibration(error, float(right.mean()), float(-torch.log(true).mean()))
+
+
+def information(probability: Tensor) -> Tensor:
+    r"""H(y | x) of each row in nats, (rows,): what its label is expected to tell.
+
+    The class of a row is what its label says, so the information that the label is expected to
+    bring is the entropy of q(y | x): the rows worth labeling next are those where it is largest.
+    """
+    bits: Tensor = torch.special.entr(probability)
+    return bits.sum(1)

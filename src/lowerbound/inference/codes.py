@@ -1,0 +1,122 @@
+"""Rows as codes: posterior means and standard deviations, and codes made white."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.reparameterization import base_normal, draw
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+)
+from lowerbound.models import Encodes, Model, require
+from lowerbound.trace import Batch
+
+MOMENT_DRAWS = 64
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """What the encoder says of each row.
+
+    Attributes:
+        mean: E_q[z], (rows, latent_dim), float64.
+        deviation: standard deviation of q(z_j | x), (rows, latent_dim); zero for an autoencoder.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+
+def encode_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> EncodedRows:
+    """The codes of all rows, in bounded memory.
+
+    Raises:
+        UnsupportedError: the model has no encoder over one latent.
+    """
+    parts = [
+        codes_of(posterior, batch) for batch, posterior in posteriors(model, dataset, memory=memory)
+    ]
+    mean = torch.cat([part.mean for part in parts])
+    return EncodedRows(mean, torch.cat([part.deviation for part in parts]))
+
+
+def posteriors(
+    model: Model, dataset: Dataset, *, memory: int = MEMORY
+) -> Iterator[tuple[Batch, Distribution]]:
+    """q(z | x) of the rows in order, chunk by chunk, batch shape (1, rows of the chunk)."""
+    encodes = require(model, Encodes, "encode")  # type: ignore[type-abstract]
+    plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), 1)
+    for _, batch in batches(dataset, model, plan.rows):
+        with evaluation_mode(model, gradients=True), torch.no_grad():
+            posterior = encodes.encode(batch)
+        yield batch, posterior
+
+
+def codes_of(posterior: Distribution, batch: Batch) -> EncodedRows:
+    """The codes of one batch."""
+    with torch.no_grad():
+        mean, deviation = moments(posterior, batch)
+    return EncodedRows(mean.double().cpu(), deviation.double().cpu())
+
+
+def moments(posterior: Distribution, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of q(z | x), (batch, latent_dim) each.
+
+    Exact where the distribution knows them, else from draws keyed by the rows' content.
+    """
+    base = base_normal(posterior)
+    if base is not None:
+        return base.loc[0], base.scale.expand_as(base.loc)[0]
+    try:
+        return posterior.mean[0], posterior.stddev[0]
+    except NotImplementedError:
+        z = draw(posterior, MOMENT_DRAWS, KeyedNoise(row_keys(batch.filled)))
+        return z.mean(0), z.std(0)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    r"""The affine map to codes of mean zero and unit covariance, c = L^{-1} (z - m), and back.
+
+    Attributes:
+        mean: m, (latent_dim,).
+        factor: L with L L^T the covariance of the codes, lower triangular.
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, codes: Tensor) -> Whitening:
+        """Fitted to (rows, latent_dim); a ridge keeps directions without spread invertible."""
+        codes = codes.double()
+        mean = codes.mean(0)
+        covariance = (codes - mean).T @ (codes - mean) / len(codes)
+        ridge = 1e-8 * torch.diagonal(covariance).mean().clamp_min(1e-12)
+        identity = torch.eye(len(mean), dtype=torch.float64)
+        return cls(mean, torch.linalg.cholesky(covariance + ridge * identity))
+
+    def whiten(self, codes: Tensor) -> Tensor:
+        """(rows, latent_dim) to white codes."""
+        centered = (codes.double() - self.mean).T
+        white: Tensor = torch.linalg.solve_triangular(self.factor, centered, upper=False).T
+        return white
+
+    def color(self, white: Tensor) -> Tensor:
+        """White codes back to (rows, latent_dim)."""
+        return white @ self.factor.T + self.mean

@@ -1,0 +1,1 @@
+"""Paths, mixtures and directions between codes."""

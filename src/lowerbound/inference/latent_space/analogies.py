@@ -1,0 +1,70 @@
+r"""Analogies: the style of a row in every class.
+
+.. math::
+    z = \mathbb{E}[z \mid x, y_{\text{own}}], \qquad x'_c = \mathbb{E}[x \mid z, y = c]
+
+The style is asked for under the row's own class, so that what that class explains is no part of it.
+Source: Kingma et al. 2014, figure 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.inference.passes import batches, evaluation_mode
+from lowerbound.models import Classifies, Imagines, Model, require
+from lowerbound.trace import Batch, Continue, Mean
+
+ROWS_AT_ONCE = 256
+
+
+def in_every_class(model: Model, dataset: Dataset, classes: int) -> Tensor:
+    """Decoder means of every row in every class, (rows, classes, *event), model units.
+
+    Args:
+        model: one that is told the class, or that has it among its latents.
+        dataset: rows whose own class is their label, or the likeliest one where that is unknown.
+        classes: how many.
+
+    Raises:
+        UnsupportedError: the model has no prior, so that it cannot make rows.
+    """
+    require(model, Imagines, "make rows of a class")  # type: ignore[type-abstract]
+    parts = []
+    for _, batch in batches(dataset, model, ROWS_AT_ONCE):
+        with evaluation_mode(model):
+            style = _style(model, batch)
+            each = [_made(model, batch, style, index, classes) for index in range(classes)]
+        parts.append(torch.stack(each, 1).cpu())
+    return torch.cat(parts)
+
+
+def _style(model: Model, batch: Batch) -> Sequence[Tensor]:
+    """The latents that are no class, top down; those alone that the class does not touch."""
+    if not isinstance(model, Classifies):
+        return [step.z for step in model(batch, Mean()).steps]
+    own = _own_class(model, batch)
+    return [model(batch, Continue((own,), Mean())).steps[1].z]
+
+
+def _own_class(model: Classifies, batch: Batch) -> Tensor:
+    """One-hot, (1, rows, classes)."""
+    probability: Tensor = model.class_posterior(batch).probs
+    likeliest = probability.argmax(-1)
+    if batch.label is not None:
+        likeliest = torch.where(batch.label >= 0, batch.label, likeliest)
+    return one_hot(likeliest, model.classes).to(probability)
+
+
+def _made(model: Model, batch: Batch, style: Sequence[Tensor], index: int, classes: int) -> Tensor:
+    assert isinstance(model, Imagines)
+    y = one_hot(torch.full((len(batch),), index, device=style[0].device), classes).to(style[0])
+    above = (y.unsqueeze(0), *style) if isinstance(model, Classifies) else tuple(style)
+    trace = model.imagine(Batch(condition=y), Continue(above, Mean()))
+    mean: Tensor = trace.likelihood.mean[0]
+    return mean

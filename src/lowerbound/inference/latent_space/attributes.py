@@ -1,0 +1,184 @@
+r"""Attribute vectors: the direction in latent space that adds a smile, and what else it changes.
+
+From the codes of rows that have an attribute, with mean :math:`m_1`, and of those that have not,
+:math:`m_0`,
+
+.. math::
+    \text{mean: } v = m_1 - m_0 \qquad
+    \text{logistic: } v = \bigl(\hat n^\top (m_1 - m_0)\bigr)\, \hat n
+
+with :math:`\hat n` the unit normal of the plane by which logistic regression parts the two (Larsen
+et al. 2016; Shen et al. 2020). Strength is in units of the distance between the classes:
+:math:`z + s\,v` with s = 1 goes as far along v as the one mean lies beyond the other. The mean
+difference also carries whatever else goes with the attribute in the data; the normal leaves out
+more of that, and depends on the units of the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.errors import DataError, unknown
+from lowerbound.registry import Registry
+
+FindVector = Callable[[Tensor, Tensor], Tensor]
+METHODS: Registry[FindVector] = Registry("way to find an attribute")
+
+
+@dataclass(frozen=True, eq=False)
+class Attribute:
+    """A direction in latent space.
+
+    Attributes:
+        name: what it adds.
+        vector: v, (latent_dim,), float64; strength 1.
+        having: rows that it was learned from and that have the attribute.
+        lacking: rows that have not.
+    """
+
+    name: str
+    vector: Tensor
+    having: int
+    lacking: int
+
+    def added(self, z: Tensor, strength: float) -> Tensor:
+        """z + strength * v, (rows, latent_dim); a negative strength takes the attribute away."""
+        return z.double() + strength * self.vector
+
+
+def attribute(name: str, codes: Tensor, has: Tensor, method: str = "mean") -> Attribute:
+    """Learn an attribute from rows that have it and rows that have not.
+
+    Args:
+        name: how it is called.
+        codes: posterior means, (rows, latent_dim).
+        has: whether each row has it, (rows,) bool.
+        method: a name in ``METHODS``.
+
+    Raises:
+        DataError: all rows have it, or none; a direction needs both.
+        OptionError: an unknown method.
+    """
+    find = METHODS[method]
+    codes, has = codes.detach().cpu().double(), has.cpu().bool()
+    having, lacking = codes[has], codes[~has]
+    if not len(having) or not len(lacking):
+        which = "no row has" if not len(having) else "every row has"
+        raise DataError(
+            f"{which} the attribute {name!r}: a direction needs rows with it and rows without it"
+        )
+    return Attribute(name, find(having, lacking), len(having), len(lacking))
+
+
+def class_attribute(
+    name: str,
+    codes: Tensor,
+    label: Tensor | None,
+    class_names: Sequence[str],
+    method: str = "mean",
+) -> Attribute:
+    """The attribute of being of one class, against the rest; rows without a class are left out.
+
+    Args:
+        name: of the class.
+        codes: posterior means, (rows, latent_dim).
+        label: class indices, (rows,), -1 where unknown; None: no labels.
+        class_names: names of the classes in the order of their indices.
+        method: a name in ``METHODS``.
+
+    Raises:
+        DataError: no labels, or one class only.
+        OptionError: an unknown class, with the nearest name; or an unknown method.
+    """
+    known = known_classes(label, class_names)
+    if name not in known:
+        raise unknown("attribute", name, known)
+    assert label is not None
+    rows = label >= 0
+    return attribute(name, codes[rows], label[rows] == known[name], method)
+
+
+def class_attributes(
+    codes: Tensor, label: Tensor | None, class_names: Sequence[str], method: str = "mean"
+) -> dict[str, Attribute]:
+    """Every class against the rest, by name; classes without a row are left out.
+
+    Raises:
+        DataError: no labels, or one class only.
+    """
+    names = known_classes(label, class_names)
+    return {name: class_attribute(name, codes, label, class_names, method) for name in names}
+
+
+def known_classes(label: Tensor | None, class_names: Sequence[str]) -> dict[str, int]:
+    """Names of the classes that have rows, with their indices.
+
+    Raises:
+        DataError: no labels, or one class only.
+    """
+    if label is None or not bool((label >= 0).any()):
+        raise DataError(
+            "the data has no labels to learn attributes from: name a label column, or give one "
+            "set with the attribute and one without it"
+        )
+    found = {class_names[i]: i for i in label[label >= 0].unique().tolist()}
+    if len(found) < 2:
+        raise DataError(
+            f"all labeled rows are of the one class {next(iter(found))!r}: an attribute needs two"
+        )
+    return found
+
+
+@METHODS.register("mean")
+def mean_difference(having: Tensor, lacking: Tensor) -> Tensor:
+    """m_1 - m_0."""
+    return having.mean(0) - lacking.mean(0)
+
+
+@METHODS.register("logistic")
+def logistic_normal(having: Tensor, lacking: Tensor) -> Tensor:
+    """The normal of the parting plane, as long as the means lie apart along it.
+
+    The regression weighs both sides alike and sees standardized codes, so that its penalty treats
+    all units alike; its normal is brought back to the codes' own units.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    codes = torch.cat([having, lacking])
+    scale = codes.std(0, correction=0)
+    used = scale > 0
+    white = (codes - codes.mean(0)) / torch.where(used, scale, 1.0)
+    has = torch.arange(len(codes)) < len(having)
+    with small_fit():
+        fit = LogisticRegression(class_weight="balanced", max_iter=1000)
+        fit.fit(white.numpy(), has.numpy())
+    normal = torch.from_numpy(fit.coef_[0]).double() / torch.where(used, scale, 1.0)
+    normal = torch.where(used, normal, 0.0)
+    normal = normal / normal.norm().clamp_min(torch.finfo(normal.dtype).tiny)
+    vector: Tensor = normal @ mean_difference(having, lacking) * normal
+    return vector
+
+
+def combined(weights: Mapping[str, float], attributes: Mapping[str, Attribute]) -> Attribute:
+    """Several attributes at once, such as smile with +1 and glasses with -1.
+
+    Args:
+        weights: of each attribute by name.
+        attributes: those that are known.
+    """
+    chosen = [(attributes[name], weight) for name, weight in weights.items()]
+    vector = torch.stack([weight * one.vector for one, weight in chosen]).sum(0)
+    name = " ".join(f"{'+' if weight > 0 else '-'}{one.name}" for one, weight in chosen)
+    having, lacking = (min(getattr(o, side) for o, _ in chosen) for side in ("having", "lacking"))
+    return Attribute(name, vector, having, lacking)
+
+
+def analogy(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """a - b + c, codes of one length: what c would be with what a has and b has not."""
+    answer: Tensor = a.double() - b.double() + c.double()
+    return answer

@@ -1,0 +1,202 @@
+r"""Ways from one code to another: what lies between two rows, as the decoder sees it.
+
+A path is a curve z(t) in latent space, t from 0 to 1, that starts at a and ends at b. With
+:math:`c` the prior's mean and :math:`\omega` the angle between a - c and b - c,
+
+.. math::
+    \text{lerp: } & z(t) = (1 - t)\, a + t\, b \\
+    \text{slerp: } & z(t) = c + r(t)\,
+        \frac{\sin((1 - t)\,\omega)\, \hat a + \sin(t\,\omega)\, \hat b}{\sin \omega} \\
+    \text{norm: } & z(t) = c + r(t)\, \frac{\operatorname{lerp}(t) - c}
+        {\lVert \operatorname{lerp}(t) - c \rVert}
+
+where :math:`\hat a, \hat b` are the directions from c and
+:math:`r(t) = (1 - t) \lVert a - c \rVert + t \lVert b - c \rVert`. The fourth, the shortest way in
+the decoder's own space, is in ``lowerbound.inference.latent_space.geodesics``.
+
+In d dimensions draws of N(0, I) lie near the sphere of radius sqrt(d), and the middle between two
+of them at sqrt(d / 2), where the prior draws nothing; slerp (Shoemake 1985, White 2016) and norm
+keep to the sphere. Posterior means are no such draws: they lie nearer to the center, lerp between
+them may well be the better way, and only measuring tells.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import OptionError
+from lowerbound.registry import Registry
+
+Decode = Callable[[Tensor], Tensor]
+"""g: codes (points, latent_dim) to decoder means (points, *event), differentiable."""
+
+NODES = 16
+OPPOSITE = 1e-6  # length of the sum of two directions, below which they point away from each other
+
+
+class LatentPath(ABC):
+    """A curve from code a to code b, (latent_dim,) each, in float64.
+
+    Raises:
+        OptionError: the codes have other shapes.
+    """
+
+    def __init__(self, a: Tensor, b: Tensor) -> None:
+        if a.ndim != 1 or a.shape != b.shape:
+            raise OptionError(
+                f"a path needs two codes of one length, not shapes {tuple(a.shape)} and "
+                f"{tuple(b.shape)}"
+            )
+        self.a = a.detach().double()
+        self.b = b.detach().double()
+
+    def at(self, t: Tensor) -> Tensor:
+        """z(t) for t in [0, 1], (points,) to (points, latent_dim); the ends are exactly a and b."""
+        t = t.to(self.a).unsqueeze(1)
+        z = torch.where(t <= 0, self.a, self._between(t))
+        return torch.where(t >= 1, self.b, z)
+
+    def points(self, count: int) -> Tensor:
+        """z at ``count`` equal steps of t, both ends included, (count, latent_dim).
+
+        Raises:
+            OptionError: fewer than two.
+        """
+        if count < 2:
+            raise OptionError(f"a path needs at least 2 points, not {count}")
+        return self.at(torch.linspace(0, 1, count, dtype=torch.float64))
+
+    @abstractmethod
+    def _between(self, t: Tensor) -> Tensor:
+        """z(t), t as (points, 1)."""
+
+    def _line(self, t: Tensor) -> Tensor:
+        return (1 - t) * self.a + t * self.b
+
+
+class Lerp(LatentPath):
+    """The straight line, at constant speed."""
+
+    def _between(self, t: Tensor) -> Tensor:
+        return self._line(t)
+
+
+class _About(LatentPath):
+    """A path whose distance from ``center`` passes evenly from that of a to that of b.
+
+    Raises:
+        OptionError: a and b lie opposite each other, so that no way around the center is singled
+            out.
+    """
+
+    def __init__(self, a: Tensor, b: Tensor, center: Tensor) -> None:
+        super().__init__(a, b)
+        self.center = center.detach().to(self.a)
+        out_a, out_b = self.a - self.center, self.b - self.center
+        self.radius_a, self.radius_b = out_a.norm(), out_b.norm()
+        self.toward_a, self.toward_b = _directions(out_a, out_b)
+        if self.toward_a.any() and (self.toward_a + self.toward_b).norm() < OPPOSITE:
+            raise OptionError(
+                "the two codes lie opposite each other about the prior's mean, so no way around it "
+                "is singled out; use the path lerp or geodesic"
+            )
+
+    def _radius(self, t: Tensor) -> Tensor:
+        radius: Tensor = (1 - t) * self.radius_a + t * self.radius_b
+        return radius
+
+
+class Slerp(_About):
+    """The arc of a great circle about ``center``: equal steps of t turn by equal angles.
+
+    Where the radii differ this is a spiral; White's formula, without the separate radius, turns
+    unevenly then. On a sphere the two are one.
+    """
+
+    def _between(self, t: Tensor) -> Tensor:
+        u, v = self.toward_a, self.toward_b
+        angle = 2 * torch.atan2((u - v).norm(), (u + v).norm())  # exact for small angles too
+        if angle < 1e-7:
+            turned = (1 - t) * u + t * v
+        else:
+            turned = torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v
+            turned = turned / torch.sin(angle)
+        z: Tensor = self.center + self._radius(t) * turned
+        return z
+
+
+class NormCorrected(_About):
+    """The line, each of its points brought to the distance from ``center`` that is due at t."""
+
+    def _between(self, t: Tensor) -> Tensor:
+        out = self._line(t) - self.center
+        length = out.norm(dim=1, keepdim=True).clamp_min(torch.finfo(out.dtype).tiny)
+        z: Tensor = self.center + self._radius(t) * out / length
+        return z
+
+
+class Polyline(LatentPath):
+    """Straight pieces from node to node, (nodes, latent_dim), each taking an equal share of t."""
+
+    def __init__(self, nodes: Tensor) -> None:
+        super().__init__(nodes[0], nodes[-1])
+        self.nodes = nodes.detach().double()
+
+    def _between(self, t: Tensor) -> Tensor:
+        pieces = len(self.nodes) - 1
+        along = t[:, 0].clamp(0, 1) * pieces
+        first = along.floor().long().clamp_max(pieces - 1)
+        rest = (along - first).unsqueeze(1)
+        z: Tensor = (1 - rest) * self.nodes[first] + rest * self.nodes[first + 1]
+        return z
+
+
+def _directions(out_a: Tensor, out_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors; an end that is the center itself has no direction and takes the other's."""
+    longest = torch.maximum(out_a.norm(), out_b.norm())
+    if not out_a.any() or not out_b.any():
+        unit = (out_a + out_b) / longest.clamp_min(torch.finfo(longest.dtype).tiny)
+        return unit, unit
+    return out_a / out_a.norm(), out_b / out_b.norm()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a path may have to know besides its ends.
+
+    Attributes:
+        decode: g, for paths that follow the decoder.
+        center: the prior's mean, (latent_dim,), for paths that go around it.
+        nodes: points of a path that is found by minimizing.
+    """
+
+    decode: Decode
+    center: Tensor
+    nodes: int = NODES
+
+
+Build = Callable[[Tensor, Tensor, Surroundings], LatentPath]
+PATHS: Registry[Build] = Registry("path")
+
+
+@PATHS.register("lerp")
+def lerp(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+    """The straight line."""
+    return Lerp(a, b)
+
+
+@PATHS.register("slerp")
+def slerp(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+    """The arc about the prior's mean."""
+    return Slerp(a, b, around.center)
+
+
+@PATHS.register("norm")
+def norm_corrected(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+    """The line at the distance from the prior's mean that its ends have."""
+    return NormCorrected(a, b, around.center)

@@ -1,0 +1,198 @@
+r"""What a model is worth: lower bounds on log p(x) of data it has not seen.
+
+.. math::
+    \mathrm{ELBO} = \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\|\, p), \qquad
+    L_K = \log \frac{1}{K} \sum_{k=1}^{K} w_k, \quad w_k = \frac{p(x, z_k)}{q(z_k \mid x)}
+
+Both are in nats per row and in the data's own units. Source: Burda et al. 2016.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.inference.pareto import Tail
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    in_precision,
+    keyed_draw,
+)
+from lowerbound.inference.scores import Protocol, Scores
+from lowerbound.models import Model
+from lowerbound.objectives.importance_weighted import refuse_inexact_priors
+from lowerbound.trace import Batch, Trace
+
+Progress = Callable[[int, int], None]
+
+
+def score(
+    model: Model,
+    dataset: Dataset,
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    memory: int = MEMORY,
+    split: str = "",
+    progress: Progress | None = None,
+) -> Scores:
+    """Score every row: ELBO, L_K with exactly K = ``samples`` draws, and what they are made of.
+
+    The noise of a draw depends on the row's content, ``seed`` and the draw's number, so a row's
+    scores depend neither on the other rows nor on the chunks. float64 data is scored by a float64
+    copy of the model.
+
+    Args:
+        model: a model with a prior.
+        dataset: the rows to score.
+        samples: K; 1 where the posterior is certain, since all draws are one.
+        seed: of the draws.
+        memory: working memory in bytes; it bounds the chunks, whatever K is.
+        split: what the rows are, such as "test"; goes into the protocol stamp.
+        progress: called with (rows done, rows) after each chunk.
+
+    Raises:
+        UnsupportedError: the model has no prior, so it has no bound; or K > 1 and its prior has no
+            exact density.
+    """
+    model = in_precision(model, dataset.x.dtype)
+    footprint = dry_run(model, first_row(dataset, model))
+    refuse_no_latents(model, footprint.trace)
+    if _certain(footprint.trace):
+        samples = 1
+    plan = ChunkPlan.within(memory, footprint, samples)
+    if samples > 1:
+        refuse_inexact_priors(footprint.trace)
+    tally = _WeightTally(len(dataset), len(footprint.trace.steps))
+    with evaluation_mode(model):
+        for rows, batch in batches(dataset, model, plan.rows):
+            tail = Tail(samples)
+            for first in range(0, samples, plan.samples):
+                count = min(plan.samples, samples - first)
+                trace = model(batch, keyed_draw(batch, count, seed, first))
+                tail.add(tally.add(rows, trace, batch, count))
+            tally.shapes.append(tail.shape())
+            if progress is not None:
+                progress(rows.stop, len(dataset))
+    mass = is_mass(model)
+    scores = Scores(
+        elbo=tally.elbo(samples),
+        bound=tally.log_weights - math.log(samples),
+        effective_sample_size=torch.exp(2 * tally.log_weights - tally.log_squares),
+        distortion=tally.distortion / samples,
+        rates=tally.rates / samples,
+        log_marginal=_log_marginal(model, dataset),
+        samples=samples,
+        mass=mass,
+        protocol=_protocol(footprint.trace, dataset, seed, split),
+        pareto_k=tally.pareto_k(),
+    ).shifted(dataset.log_jacobian(mass=mass))
+    if scores.effective_sample_size_low:
+        warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
+    return scores
+
+
+def is_mass(model: Model) -> bool:
+    """Whether p(x | z) is a probability mass, so that bits per dimension make sense."""
+    return bool(getattr(getattr(model, "likelihood", None), "mass", False))
+
+
+def refuse_no_latents(model: Model, trace: Trace) -> None:
+    """Refuse a model that has no prior: nothing bounds its log p(x).
+
+    Raises:
+        UnsupportedError: the pass has no latent.
+    """
+    if not trace.steps:
+        raise UnsupportedError(
+            f"{type(model).__name__} has no prior, so it says nothing about log p(x) and no bound "
+            "on it exists; take its reconstruction error instead, or fit a model with a prior: vae "
+            "or pca"
+        )
+
+
+def _certain(trace: Trace) -> bool:
+    """Whether every draw of the latents is the same."""
+    return all(getattr(step.posterior, "straight_through", False) for step in trace.steps)
+
+
+class _WeightTally:
+    """Running sums over samples, one column per row, in float64."""
+
+    def __init__(self, rows: int, levels: int) -> None:
+        self.distortion = torch.zeros(rows, dtype=torch.float64)
+        self.rates = torch.zeros(levels, rows, dtype=torch.float64)
+        self.log_weights = torch.full((rows,), -math.inf, dtype=torch.float64)
+        self.log_squares = torch.full((rows,), -math.inf, dtype=torch.float64)
+        self.shapes: list[Tensor | None] = []
+
+    def add(self, rows: slice, trace: Trace, batch: Batch, samples: int) -> Tensor:
+        """Add one chunk of samples of some rows; their log weights, (samples, rows)."""
+        assert batch.x is not None
+        log_likelihood = _over_samples(
+            trace.likelihood.log_prob(batch.x, batch.observed), samples, len(batch)
+        )
+        log_weights = log_likelihood
+        for level, step in enumerate(trace.steps):
+            rate = _over_samples(step.rate(analytic=True), samples, len(batch))
+            self.rates[level, rows] += rate.sum(0)
+            log_weights = log_weights - _over_samples(step.log_ratio(), samples, len(batch))
+        self.distortion[rows] -= log_likelihood.sum(0)
+        for total, power in ((self.log_weights, 1), (self.log_squares, 2)):
+            total[rows] = torch.logaddexp(total[rows], torch.logsumexp(power * log_weights, 0))
+        return log_weights
+
+    def elbo(self, samples: int) -> Tensor:
+        return -(self.distortion + self.rates.sum(0)) / samples
+
+    def pareto_k(self) -> Tensor | None:
+        found = [shape for shape in self.shapes if shape is not None]
+        return torch.cat(found) if found else None
+
+
+def _over_samples(values: Tensor, samples: int, rows: int) -> Tensor:
+    return values.double().cpu().expand(samples, rows)
+
+
+def _log_marginal(model: Model, dataset: Dataset) -> Tensor | None:
+    """Exact log p(x) in model units, where the model knows it."""
+    exact = getattr(model, "log_marginal", None)
+    if exact is None:
+        return None
+    parts = [exact(batch.filled) for _, batch in batches(dataset, model, 8192)]
+    return torch.cat(parts).detach().double().cpu()
+
+
+def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol:
+    schema = dataset.schema
+    return Protocol(
+        rows=len(dataset),
+        dimensions=schema.dimension,
+        likelihood=type(trace.likelihood).__name__.removesuffix("Emission"),
+        conditional=schema.condition is not None,
+        levels=schema.levels,
+        binarize=schema.binarize,
+        sha256=data_sha256(dataset),
+        seed=seed,
+        split=split,
+        data=dataset.source,
+    )
+
+
+def data_sha256(dataset: Dataset) -> str:
+    """SHA-256 of the scored rows in order: of their bits where binary, else of the compact form."""
+    if dataset.schema.binary:
+        return dataset.binarized().bits_sha256
+    return hashlib.sha256(dataset.x.cpu().contiguous().numpy().tobytes()).hexdigest()

@@ -1,0 +1,206 @@
+r"""What the model makes of a row: its reconstruction, how sure it is, and whether that is honest.
+
+.. math::
+    \mathrm{Var}(x' \mid x) = \mathbb{E}_{q}[\mathrm{Var}(x' \mid z)]
+                            + \mathrm{Var}_{q}(\mathbb{E}[x' \mid z])
+
+The first part is noise that p(x | z) expects, the second what the code leaves open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
+from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.likelihood import is_mass
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    keyed_draw,
+)
+from lowerbound.models import Model
+from lowerbound.trace import Mean
+
+MEAN_COST = 4  # a likelihood over levels sums over blocks of them for its mean and variance
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """x' ~ p(x' | z), z ~ q(z | x), for each row, in model units, (rows, *event).
+
+    Attributes:
+        mean: E[x' | x].
+        noise: E_q[Var(x' | z)], variance that p(x | z) expects.
+        spread: Var_q(E[x' | z]), variance that the code leaves open; zero for an autoencoder.
+    """
+
+    mean: Tensor
+    noise: Tensor
+    spread: Tensor
+
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation of x' given x."""
+        return (self.noise + self.spread).sqrt()
+
+
+def reconstruct(
+    model: Model, dataset: Dataset, *, samples: int = 32, seed: int = 0, memory: int = MEMORY
+) -> Reconstruction:
+    """Mean and variance of each row's reconstruction over ``samples`` draws of its code."""
+    plan = ChunkPlan.within(
+        max(1, memory // MEAN_COST), dry_run(model, first_row(dataset, model)), samples
+    )
+    parts = []
+    with evaluation_mode(model):
+        for _, batch in batches(dataset, model, plan.rows):
+            moments = _Moments()
+            for first in range(0, samples, plan.samples):
+                count = min(plan.samples, samples - first)
+                trace = model(batch, keyed_draw(batch, count, seed, first))
+                moments.add(trace.likelihood.mean, trace.likelihood.variance)
+            parts.append(moments.result())
+    means, spreads, noises = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Reconstruction(means.clone(), noises.clone(), spreads.clone())
+
+
+@dataclass(frozen=True)
+class ReconstructionError:
+    """How far the reconstruction through the mean code is from the row; lower is better.
+
+    Attributes:
+        squared: mean squared error per value in model units, over the observed cells that have a
+            distance; NaN where no cell has.
+        log_loss: -log p(x | z = mean code), nats per row in the data's own units; no bound on
+            -log p(x), since it pays nothing for the code.
+        explained: 1 - squared error / squared distance from the mean row, over the same cells.
+    """
+
+    squared: Estimate
+    log_loss: Estimate
+    explained: float
+
+
+def reconstruction_error(
+    model: Model, dataset: Dataset, *, memory: int = MEMORY
+) -> ReconstructionError:
+    """Encode each row to its mean code, decode it, compare; for models without a bound too."""
+    plan = _plan(model, dataset, memory, 1)
+    cells = dataset.comparable.cpu()
+    squared, losses, rows = [], [], []
+    with evaluation_mode(model):
+        for part, batch in batches(dataset, model, plan.rows):
+            emission, x = model(batch, Mean()).likelihood, batch.filled
+            here = cells if len(cells) == 1 else cells[part]
+            error = (emission.mean[0] - x).double().square().cpu()
+            squared.append(torch.where(here, error, 0.0).flatten(1).sum(1))
+            losses.append(-emission.log_prob(x, batch.observed)[0].double().cpu())
+            rows.append(x.double().cpu())
+    errors, counts = torch.cat(squared), cells.flatten(1).sum(1).double()
+    return ReconstructionError(
+        squared=Estimate.of((errors / counts)[counts.expand(len(errors)) > 0]),
+        log_loss=Estimate.of(torch.cat(losses) - dataset.log_jacobian(is_mass(model))),
+        explained=float(1 - errors.sum() / squared_distance(torch.cat(rows), cells)),
+    )
+
+
+def squared_distance(x: Tensor, cells: Tensor) -> Tensor:
+    """Sum of squared distances of the rows from their mean row, over some cells.
+
+    Args:
+        x: (rows, *event).
+        cells: which count, (rows | 1, *event) bool.
+    """
+    kept = torch.where(cells, x.double(), 0.0)
+    counts = cells.expand(x.shape).sum(0).clamp_min(1)
+    return torch.where(cells, kept - kept.sum(0) / counts, 0.0).square().sum()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What a new x' with the code of x is expected to be, (rows, *event), in model units.
+
+    Attributes:
+        low, high: between which a share ``level`` of the draws lies.
+        level: that share.
+    """
+
+    low: Tensor
+    high: Tensor
+    level: float
+
+    def coverage(self, x: Tensor) -> Tensor:
+        """Share of rows whose value lies in the interval, for each feature, (*event).
+
+        The level is met by rows x' that share the code of x; x itself has been seen by the encoder
+        and is covered more often.
+        """
+        return ((self.low <= x) & (x <= self.high)).double().mean(0)
+
+
+def predictive_interval(
+    model: Model, dataset: Dataset, *, level: float = 0.9, samples: int = 400, seed: int = 0
+) -> Interval:
+    """The central interval of ``samples`` draws x' ~ p(x' | z), z ~ q(z | x), for each row.
+
+    Raises:
+        OptionError: the level is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise OptionError(f"the level of an interval lies between 0 and 1, not {level}")
+    footprint = dry_run(model, first_row(dataset, model))
+    plan = ChunkPlan.within(MEMORY, footprint, samples)
+    lows, highs = [], []
+    with evaluation_mode(model), seeded(seed):
+        for _, batch in batches(dataset, model, plan.rows):
+            draws = model(batch, keyed_draw(batch, samples, seed)).likelihood.sample()
+            if len(draws) == 1:  # an autoencoder decodes one code
+                draws = torch.cat(
+                    [draws, *(model(batch).likelihood.sample() for _ in range(samples - 1))]
+                )
+            lows.append(draws.quantile((1 - level) / 2, dim=0).cpu())
+            highs.append(draws.quantile((1 + level) / 2, dim=0).cpu())
+    return Interval(torch.cat(lows).clone(), torch.cat(highs).clone(), level)
+
+
+def _plan(model: Model, dataset: Dataset, memory: int, samples: int) -> ChunkPlan:
+    footprint = dry_run(model, first_row(dataset, model))
+    return ChunkPlan.within(max(1, memory // MEAN_COST), footprint, samples)
+
+
+class _Moments:
+    """Running mean and variance along the first axis, and the mean of variances; float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.origin: Tensor | None = None
+
+    def add(self, values: Tensor, variances: Tensor | None = None) -> None:
+        """Add (draws, ...)."""
+        if self.origin is None:  # differences from the first value cancel less than raw squares
+            self.origin = values[0].double()
+            self.sum = self.squares = self.variances = torch.zeros_like(self.origin)
+        difference = values.double() - self.origin
+        self.count += len(values)
+        self.sum = self.sum + difference.sum(0)
+        self.squares = self.squares + difference.square().sum(0)
+        if variances is not None:
+            self.variances = self.variances + variances.double().sum(0)
+
+    def result(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean, variance, and mean of the variances."""
+        assert self.origin is not None
+        shift = self.sum / self.count
+        variance = (self.squares / self.count - shift.square()).clamp_min(0)
+        mean_variance = self.variances / self.count
+        return (self.origin + shift).cpu(), variance.cpu(), mean_variance.cpu()

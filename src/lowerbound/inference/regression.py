@@ -1,0 +1,76 @@
+"""What a model says of the measurements of rows, in the units of the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.inference.passes import batches, evaluation_mode, in_precision
+from lowerbound.models import MODELS, Model, SemiSupervisedRegression
+
+ROWS = 1_024  # that are predicted at once
+BAND = 1.96  # standard deviations to either side that hold 95 %
+
+
+@dataclass(frozen=True)
+class RegressionQuality:
+    """How near predictions are.
+
+    Attributes:
+        r2: share of the measurements' variance that is explained; NaN where they are all one.
+        rmse: root mean square error, in their units.
+        covered: share of the rows whose measurement lies in the band of 95 %.
+    """
+
+    r2: float
+    rmse: float
+    covered: float
+
+
+def predictions(model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of q(y | x) of every row, (rows,) each, float64.
+
+    Raises:
+        UnsupportedError: the model has no measurement; the message names the models that have.
+    """
+    if not isinstance(model, SemiSupervisedRegression):
+        able = [name for name in MODELS if issubclass(MODELS[name], SemiSupervisedRegression)]
+        raise UnsupportedError(
+            f"{type(model).__name__} has no measurement to predict; models that have: "
+            f"{', '.join(able)}"
+        )
+    measurement = dataset.schema.measurement
+    assert measurement is not None
+    model, means, deviations = in_precision(model, dataset.x.dtype), [], []
+    with evaluation_mode(model):
+        for _, batch in batches(dataset, model, ROWS):
+            said = model.label_posterior(batch)
+            means.append(said.mean.flatten().double().cpu())
+            deviations.append(said.stddev.flatten().double().cpu())
+    mean = measurement.restored(torch.cat(means))
+    return mean, torch.cat(deviations) * measurement.deviation
+
+
+def judged(
+    mean: Tensor, deviation: Tensor, dataset: Dataset
+) -> tuple[int, RegressionQuality | None]:
+    """How many rows know their measurement, and how near predictions are to those.
+
+    Args:
+        mean, deviation: of every row, (rows,), in the units of the labels.
+        dataset: the rows.
+    """
+    measurement, target = dataset.schema.measurement, dataset.target
+    if target is None or measurement is None or bool(target.isnan().all()):
+        return 0, None
+    known = ~target.isnan().cpu()
+    y = measurement.restored(target.double().cpu()[known])
+    squared = (y - mean[known]).square()
+    spread = (y - y.mean()).square().mean()
+    r2 = float(1 - squared.mean() / spread) if spread > 0 else float("nan")
+    covered = (squared.sqrt() <= BAND * deviation[known]).double().mean()
+    return int(known.sum()), RegressionQuality(r2, float(squared.mean().sqrt()), float(covered))

@@ -1,0 +1,1 @@
+"""Missing cells and noise: E[x | what is known]."""

@@ -1,0 +1,252 @@
+r"""Rows without their noise: E[x | y] and draws of x given y = x + noise.
+
+The fitted model is used as it is, with another likelihood on top (``likelihoods.noisy``):
+
+.. math:: z_k \sim p(z \mid y) \propto p(z) \, p(y \mid z), \quad
+    \mathbb{E}[x \mid y] \approx \sum_k \bar w_k \, \mathbb{E}[x \mid y, z_k]
+
+The encoder was fitted to rows without noise. What it says of the filtered row
+(``evaluation.wiener``) is where chains start, and they are annealed toward p(z | y)
+(``evaluation.population``); the answer is exact as K grows.
+
+Noise of an unknown level is sought where the chains' estimate of log p(y) is highest, one level for
+all rows (empirical Bayes; Robbins 1956).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import DataError, OptionError
+from lowerbound.inference.annealing.annealing import AnnealingOptions, checked
+from lowerbound.inference.annealing.population import Particles, Population
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    Footprint,
+    batches,
+    evaluation_mode,
+    first_row,
+    in_precision,
+)
+from lowerbound.inference.restoration.wiener import WienerFilter
+from lowerbound.likelihoods.noisy import NoiseModel, NoisyEmission, NoisyLevels, noisy
+from lowerbound.models import Model, NoisyModel
+from lowerbound.trace import Given
+
+Progress = Callable[[int, int], None]
+
+CHAINS, TEMPERATURES = 32, 60  # of each row
+SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each level that is tried
+LEAST, MOST = 0.01, 1.0  # levels that are tried, as shares of the spread of the noisy rows
+TRIES = 14
+
+
+@dataclass(frozen=True, eq=False)
+class Denoised:
+    """Rows without their noise, in model units, (rows, *event).
+
+    Attributes:
+        mean: E[x | y].
+        draws: of x given y, (draws, rows, *event); None without any.
+        log_evidence: estimate of log p(y), nats in model units, (rows,).
+        effective_sample_size: of the chains of each row, (rows,).
+    """
+
+    mean: Tensor
+    draws: Tensor | None
+    log_evidence: Tensor
+    effective_sample_size: Tensor
+
+
+def denoise(
+    model: Model,
+    dataset: Dataset,
+    noise: NoiseModel,
+    *,
+    chains: int = CHAINS,
+    temperatures: int = TEMPERATURES,
+    draws: int = 0,
+    seed: int = 0,
+    memory: int = 8 * MEMORY,
+    progress: Progress | None = None,
+) -> Denoised:
+    """Take the noise off every row, and fill the cells that are hidden.
+
+    The mean of a row depends on its content, the seed and the noise, and not on the other rows.
+
+    Args:
+        model: with continuous latents and a prior of exact density.
+        dataset: noisy rows, ``schema.levels`` None, since they lie between the levels.
+        noise: what was added, model units.
+        chains: K, of each row.
+        temperatures: T, steps of each chain.
+        draws: how many rows x to draw for each y.
+        seed: of everything that is drawn.
+        memory: working memory in bytes.
+        progress: called with (rows done, rows) after each chunk.
+
+    Raises:
+        OptionError: a number makes no sense.
+        UnsupportedError: the model has no such latents, or its likelihood is not known with noise.
+    """
+    if draws < 0:
+        raise OptionError(f"draws must be 0 or more, not {draws}")
+    options = AnnealingOptions(temperatures=temperatures, chains=chains, seed=seed)
+    model = in_precision(model, dataset.x.dtype)
+    checked(model, dataset)  # in the name of the model that a person knows
+    noise = replace(noise, scale=noise.scale.to(first_row(dataset, model).filled))
+    along = replace(noise, exact=False)
+    footprint = _widened(checked(NoisyModel(model, along), dataset), dataset)
+    plan = ChunkPlan.within(memory, footprint, chains)
+    pictures = dataset.schema.kind == "images"
+    found = []
+    with evaluation_mode(model, gradients=True):
+        wiener = WienerFilter(model, dataset, noise.scale.square(), seed)
+        for rows, batch in batches(dataset, model, plan.rows):
+            chains_of = NoisyModel(model, along, wiener(batch))
+            population = Population(chains_of, batch, footprint.trace, options)
+            with seeded(seed):
+                found.append(_restored(population, noise, draws, pictures))
+            if progress is not None:
+                progress(rows.stop, len(dataset))
+    drawn = [part.draws for part in found if part.draws is not None]
+    return Denoised(
+        torch.cat([part.mean for part in found]),
+        torch.cat(drawn, 1) if drawn else None,
+        torch.cat([part.log_evidence for part in found]),
+        torch.cat([part.effective_sample_size for part in found]),
+    )
+
+
+def learned_level(
+    model: Model,
+    dataset: Dataset,
+    noise: NoiseModel,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> float:
+    """By how much ``noise.scale`` is to be multiplied so that the rows are likeliest.
+
+    It is sought on at most 64 rows, spread over the data, from a hundredth of their spread up to
+    all of it.
+
+    Args:
+        model, dataset, seed: as of ``denoise``.
+        noise: the shape of the noise: its scale of each cell up to a factor, and its outliers.
+        progress: called with (levels tried, levels to try).
+
+    Raises:
+        DataError: every cell is hidden, or all values are the same.
+    """
+    few = dataset.thinned(SEARCH_ROWS)
+    unit = _in_units_of_spread(few, noise)
+    tried = []
+
+    def surprise(log_level: float) -> float:
+        level = replace(noise, scale=noise.scale * math.exp(log_level))
+        found = denoise(
+            model,
+            few,
+            level,
+            chains=SEARCH_CHAINS,
+            temperatures=SEARCH_TEMPERATURES,
+            seed=seed,
+        )
+        tried.append(log_level)
+        if progress is not None:
+            progress(min(len(tried), TRIES), TRIES)
+        return -float(found.log_evidence.mean())
+
+    bounds = (math.log(LEAST * unit), math.log(MOST * unit))
+    best = minimize_scalar(
+        surprise, bounds=bounds, method="bounded", options={"maxiter": TRIES, "xatol": 0.01}
+    )
+    return math.exp(float(best.x))
+
+
+def _in_units_of_spread(dataset: Dataset, noise: NoiseModel) -> float:
+    """The spread of the noisy rows in units of the noise's scale."""
+    shares = (dataset.x / noise.scale.to(dataset.x)).double()
+    seen = shares if dataset.observed is None else shares[dataset.observed]
+    spread = float(seen.std()) if seen.numel() > 1 else 0.0
+    if not spread > 0:
+        raise DataError("all observed values are the same: no level of noise can be learned")
+    return spread
+
+
+def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:
+    """What the chains of some rows say of x; grey values lie between black and white.
+
+    The chains went by a sum over some of the levels: their weights are corrected to that over all.
+    """
+    particles = population.particles()
+    with torch.no_grad():
+        together = _together(population, noise, particles.z)
+        each = [_chains(population, noise, z) for z in particles.z.split(together)]
+        x, corrections = (torch.cat(parts) for parts in zip(*each, strict=True))
+        log_weights = particles.log_weights + corrections
+        total = torch.logsumexp(log_weights, 0)
+        particles = Particles(particles.z, log_weights - total, particles.log_evidence + total)
+        weights = torch.exp(particles.log_weights)
+        mean = torch.einsum("kb,kb...->b...", weights.to(x), x)
+        drawn = _drawn(population, noise, particles, draws) if draws else None
+    if pictures:
+        mean, drawn = mean.clamp(0, 1), None if drawn is None else drawn.clamp(0, 1)
+    return Denoised(
+        mean.cpu(),
+        None if drawn is None else drawn.cpu(),
+        particles.log_evidence.cpu(),
+        particles.effective_sample_size.cpu(),
+    )
+
+
+def _together(population: Population, noise: NoiseModel, z: Tensor) -> int:
+    """How many chains may be summed over all levels in the memory of all over some."""
+    along = _emission(population, z[:1])
+    exact = noisy(along.clean, noise)
+    if not (isinstance(along, NoisyLevels) and isinstance(exact, NoisyLevels)):
+        return len(z)
+    return max(1, len(z) * along.levels // exact.levels)
+
+
+def _chains(population: Population, noise: NoiseModel, z: Tensor) -> tuple[Tensor, Tensor]:
+    """(E[x | y, z]; log of p(y | z) over its coarser sum, nats), (samples, rows, ...) both."""
+    batch, along = population.batch, _emission(population, z)
+    exact = noisy(along.clean, noise)
+    y = batch.filled
+    correction = exact.log_prob(y, batch.observed) - along.log_prob(y, batch.observed)
+    return exact.restored(y, batch.observed), correction.double()
+
+
+def _drawn(population: Population, noise: NoiseModel, particles: Particles, draws: int) -> Tensor:
+    """x given y at latents that were drawn by their weights, (draws, rows, *event)."""
+    batch = population.batch
+    chosen = torch.multinomial(torch.exp(particles.log_weights).T, draws, replacement=True).T
+    z = particles.z[chosen, torch.arange(len(batch), device=chosen.device)]
+    clean = [_emission(population, one).clean for one in z.split(1)]
+    return torch.cat([noisy(p, noise).restored_draw(batch.filled, batch.observed) for p in clean])
+
+
+def _emission(population: Population, z: Tensor) -> NoisyEmission:
+    """p(y | z), as the chains see it, at latents side by side, (samples, rows, numbers)."""
+    trace = population.model(population.batch, Given(population.target.unpacked(z)))
+    assert isinstance(trace.likelihood, NoisyEmission)
+    return trace.likelihood
+
+
+def _widened(footprint: Footprint, dataset: Dataset) -> Footprint:
+    """With a number for each level of each cell, where p(y | z) is a sum over them."""
+    emission = footprint.trace.likelihood
+    if not isinstance(emission, NoisyLevels):
+        return footprint
+    return replace(footprint, width=footprint.width + emission.levels * dataset.schema.dimension)

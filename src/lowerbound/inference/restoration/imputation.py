@@ -1,0 +1,223 @@
+r"""Missing cells from observed ones: importance-weighted means, and draws.
+
+With z_k ~ q(z | x_o) and w_k = p(x_o, z_k) / q(z_k | x_o), normalized over K draws,
+
+.. math::
+    \mathbb{E}[x_m \mid x_o] \approx \sum_k \bar w_k \, \mathbb{E}[x_m \mid z_k], \qquad
+    x_m \sim p(x_m \mid z_k), \; k \sim \bar w
+
+The second is a draw of multiple imputation, exact as K grows. A row with nothing observed gets the
+prior's answer; an autoencoder has one code, of weight one, and so its decoder's answer.
+Source: Mattei & Frellsen 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.pictures.pixels import restore_channels
+from lowerbound.data.schema import Schema
+from lowerbound.distributions.keyed_noise import row_keys
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    Footprint,
+    batches,
+    dry_run,
+    evaluation_mode,
+    first_row,
+    in_precision,
+)
+from lowerbound.inference.reconstruction import MEAN_COST
+from lowerbound.inference.restoration.expectation import Expectation, expectation
+from lowerbound.inference.restoration.resampling import Antithetic, Resampled
+from lowerbound.models import Model
+from lowerbound.objectives.importance_weighted import refuse_inexact_priors
+from lowerbound.trace import Batch, Draw, Emission, Given
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]
+
+SAMPLES = 200  # K, unless said otherwise
+
+
+@dataclass(frozen=True, eq=False)
+class Imputation:
+    """Rows with their missing cells filled, in the person's units and layout, float64.
+
+    Columns with levels are answered by their codes. Observed cells hold what was observed, as near
+    as model units give it back: callers who have the rows put theirs.
+
+    Attributes:
+        mean: E[x_m | x_o], (rows, ...): fractions also where the data is whole; the most probable
+            level of a column that has levels, the one nearest to the mean where they are ordered.
+        draws: completed rows as the data could hold them, (draws, rows, ...); None without any.
+        effective_sample_size: of the K weights of each row, (rows,); K where nothing is missing.
+        incomplete: the rows with a missing cell, by number.
+    """
+
+    mean: Array
+    draws: Array | None
+    effective_sample_size: Tensor
+    incomplete: Tensor
+
+
+def impute(
+    model: Model,
+    dataset: Dataset,
+    *,
+    samples: int = SAMPLES,
+    draws: int = 0,
+    seed: int = 0,
+    memory: int = MEMORY,
+    progress: Progress | None = None,
+) -> Imputation:
+    """Fill the missing cells of every row.
+
+    A row's latents come from noise keyed by its content, in pairs eps and -eps, so its mean depends
+    neither on the other rows nor on the chunks. float64 data is imputed by a float64 copy.
+
+    Args:
+        model: best one that was told in training which cells are missing.
+        dataset: rows with ``observed``; without it nothing is missing, and rows come back.
+        samples: K.
+        draws: how many completed data sets to draw.
+        seed: of the draws.
+        memory: working memory in bytes; it bounds the chunks, whatever K is.
+        progress: called with (rows done, rows to impute) after each chunk.
+
+    Raises:
+        OptionError: samples or memory are not positive, or draws are negative.
+        UnsupportedError: the prior has no exact density, which weights need.
+    """
+    if draws < 0:
+        raise OptionError(f"draws must be 0 or more, not {draws}")
+    model = in_precision(model, dataset.x.dtype)
+    footprint = dry_run(model, first_row(dataset, model))
+    if footprint.trace.steps:
+        refuse_inexact_priors(footprint.trace)
+    else:
+        samples = 1
+    expected = expectation(dataset.schema, footprint.trace.likelihood)
+    plan = ChunkPlan.within(memory, _widened(footprint, expected, dataset.schema), samples)
+    found = _Found.of(dataset, samples, draws)
+    waiting = dataset.subset(found.incomplete)
+    with evaluation_mode(model), seeded(seed):
+        for part, batch in batches(waiting, model, plan.rows):
+            resampled = _weighted(model, batch, expected, plan, samples, draws, seed)
+            rows = found.incomplete[part]
+            found.put_means(rows, expected, resampled, batch.observed)
+            for first in range(0, draws, plan.samples):
+                some = slice(first, min(first + plan.samples, draws))
+                found.put_draws(rows, some, _drawn(model, batch, resampled, some))
+            if progress is not None:
+                progress(part.stop, len(waiting))
+    return found.imputation()
+
+
+def _weighted(
+    model: Model,
+    batch: Batch,
+    expected: Expectation,
+    plan: ChunkPlan,
+    samples: int,
+    draws: int,
+    seed: int,
+) -> Resampled:
+    """K draws of some rows' latents, weighed, averaged and resampled chunk by chunk."""
+    assert batch.x is not None
+    keys = row_keys(batch.filled, seed)
+    resampled = Resampled(keys, draws, seed)
+    for first in range(0, samples, plan.samples):
+        count = min(plan.samples, samples - first)
+        trace = model(batch, Draw(count, Antithetic(keys, seed, first)))
+        values = expected.given(trace.likelihood)
+        log_weights = trace.log_weights(batch.x, batch.observed)
+        latents = [step.z.expand(count, *step.z.shape[1:]) for step in trace.steps]
+        resampled.add(log_weights, values, latents)
+    return resampled
+
+
+def _drawn(model: Model, batch: Batch, resampled: Resampled, some: slice) -> Tensor:
+    """x ~ p(x | z) at the resampled latents, model units, (draws, batch, *event)."""
+    if resampled.latents:
+        given: Emission = model(batch, Given([z[some] for z in resampled.latents])).likelihood
+        return given.sample()
+    emission: Emission = model(batch).likelihood
+    return emission.sample((some.stop - some.start,)).squeeze(1)
+
+
+def _widened(footprint: Footprint, expected: Expectation, schema: Schema) -> Footprint:
+    """With the numbers that are averaged, and what it costs to find them."""
+    width = footprint.width + 2 * expected.width
+    grey = schema.levels is not None and not schema.binary
+    return replace(footprint, width=width * (MEAN_COST if grey else 1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The answers as they come in: rows as they are, until they are filled."""
+
+    dataset: Dataset
+    incomplete: Tensor
+    mean: Array
+    draws: Array | None
+    effective_sample_size: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, samples: int, draws: int) -> _Found:
+        units = dataset.schema.units(dataset.x.cpu())
+        given = dataset.schema.decode(units).astype(np.float64)
+        drawn = np.repeat(given[None], draws, 0) if draws else None
+        complete = torch.full((len(dataset),), float(samples), dtype=torch.float64)
+        return cls(dataset, _incomplete(dataset), given, drawn, complete)
+
+    def put_means(
+        self, rows: Tensor, expected: Expectation, resampled: Resampled, observed: Tensor | None
+    ) -> None:
+        assert resampled.mean is not None
+        assert observed is not None
+        answer = expected.answer(resampled.mean)
+        hidden = _in_layout(self.dataset.schema, ~observed)
+        place = rows.cpu().numpy()
+        self.mean[place] = np.where(hidden, answer, self.mean[place])
+        self.effective_sample_size[rows.cpu()] = resampled.effective_sample_size.cpu()
+
+    def put_draws(self, rows: Tensor, some: slice, x: Tensor) -> None:
+        assert self.draws is not None
+        assert self.dataset.observed is not None
+        hidden = _in_layout(self.dataset.schema, ~self.dataset.observed[rows])
+        place = rows.cpu().numpy()
+        answer = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
+        self.draws[some, place] = np.where(hidden, answer, self.draws[some, place])
+
+    def imputation(self) -> Imputation:
+        return Imputation(self.mean, self.draws, self.effective_sample_size, self.incomplete)
+
+
+def _incomplete(dataset: Dataset) -> Tensor:
+    """Numbers of the rows with a hidden cell."""
+    if dataset.observed is None:
+        return torch.zeros(0, dtype=torch.long, device=dataset.x.device)
+    return torch.nonzero(~dataset.observed.flatten(1).all(1)).flatten()
+
+
+def _in_layout(schema: Schema, hidden: Tensor) -> Array:
+    """Cells of the event, (rows, *event), as the person's rows are; never those of constants."""
+    cells: Array = hidden.cpu().numpy()
+    if schema.image is not None:
+        return restore_channels(cells, schema.image.channels)
+    if len(schema.modeled) == len(schema.columns):
+        return cells
+    wide = np.zeros((len(cells), len(schema.columns)), dtype=bool)
+    wide[:, [column.modeled for column in schema.columns]] = cells
+    return wide

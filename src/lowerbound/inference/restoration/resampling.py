@@ -1,0 +1,124 @@
+r"""Self-normalized importance sampling, in one pass over chunks of samples.
+
+With weights w_k of draws k = 1 .. K of each row,
+
+.. math:: \mathbb{E}[f] \approx \sum_k \bar w_k f_k, \quad \bar w_k = w_k / \sum_j w_j
+
+and sampling-importance-resampling draws k with probability \bar w_k (Rubin 1987). What is kept of a
+row is the logarithm of the sum of its weights so far, the mean under them, and one reservoir per
+draw, which a new chunk enters with its share of the sum: K may be anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.distributions.keyed_noise import KeyedNoise
+
+
+@dataclass(frozen=True)
+class Antithetic:
+    """Keyed noise in pairs, eps and -eps: what is linear in it averages to zero exactly.
+
+    Attributes:
+        keys: one per row, (batch,).
+        seed: of the draws.
+        first_sample: index of the first sample of this chunk among all K.
+    """
+
+    keys: Tensor
+    seed: int = 0
+    first_sample: int = 0
+
+    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
+        """Standard normal noise, (samples, batch, ...)."""
+        sample = torch.arange(shape[0], device=like.device) + self.first_sample
+        pair = sample // 2 - self.first_sample // 2
+        noise = KeyedNoise(self.keys, self.seed, self.first_sample // 2)
+        half = noise.normal((int(pair[-1]) + 1, *shape[1:]), like, level)
+        sign = (1 - 2 * (sample % 2)).to(like.dtype)
+        return half[pair] * sign.reshape(-1, *[1] * (len(shape) - 1))
+
+
+class Resampled:
+    """Weighted averages over samples that come in chunks, and latents drawn by their weights.
+
+    Args:
+        keys: one per row, (batch,): a row's choices are its own.
+        draws: how many latents to draw of each row.
+        seed: of the choices.
+    """
+
+    def __init__(self, keys: Tensor, draws: int, seed: int) -> None:
+        self.keys, self.draws, self.seed = keys, draws, seed
+        self.log_total = torch.full(keys.shape, -math.inf, dtype=torch.float64, device=keys.device)
+        self.log_squares = self.log_total.clone()
+        self.mean: Tensor | None = None
+        self.latents: tuple[Tensor, ...] = ()
+        self._chunks = 0
+
+    def add(self, log_weights: Tensor, values: Tensor, latents: Sequence[Tensor]) -> None:
+        """Take in a chunk.
+
+        Args:
+            log_weights: (samples, batch).
+            values: to average, (samples, batch, width).
+            latents: to draw from, (samples, batch, ...) each.
+        """
+        log_weights = log_weights.double()
+        log_sum = torch.logsumexp(log_weights, 0)
+        total = torch.logaddexp(self.log_total, log_sum)
+        entering = torch.exp(log_sum - total)  # the chunk's share of all weights so far
+        within = torch.softmax(log_weights, 0)
+        mean = torch.einsum("kb,kbw->bw", within.to(values.dtype), values).double()
+        if self.mean is not None:
+            mean = torch.lerp(self.mean, mean, entering.unsqueeze(1))
+        if self.draws:
+            self._draw(within, entering, latents)
+        squares = torch.logsumexp(2 * log_weights, 0)
+        self.mean, self.log_total = mean, total
+        self.log_squares = torch.logaddexp(self.log_squares, squares)
+
+    @property
+    def effective_sample_size(self) -> Tensor:
+        """(sum w)^2 / sum w^2 of each row, (batch,): so many equally weighted draws say as much."""
+        return torch.exp(2 * self.log_total - self.log_squares)
+
+    def _draw(self, within: Tensor, entering: Tensor, latents: Sequence[Tensor]) -> None:
+        """Let this chunk's latents into the reservoirs, (draws, batch, ...)."""
+        chance, enters = self._uniform()
+        below = within.cumsum(0).T.contiguous()
+        index = torch.searchsorted(below, chance.T.contiguous()).T
+        index = index.clamp_max(len(within) - 1)  # rounding may leave the sum below one
+        chosen = [_at(z, index) for z in latents]
+        if self.latents:
+            new = enters < entering
+            chosen = [
+                torch.where(_like(new, z), z, old)
+                for z, old in zip(chosen, self.latents, strict=True)
+            ]
+        self.latents = tuple(chosen)
+
+    def _uniform(self) -> tuple[Tensor, Tensor]:
+        """Two numbers in (0, 1) for each draw and row, others for every chunk."""
+        self._chunks += 1
+        like = self.log_total
+        shape = (self.draws, len(self.keys), 2)
+        # latents have the levels from 0 up
+        noise = KeyedNoise(self.keys, self.seed).normal(shape, like, -self._chunks)
+        first, second = torch.special.ndtr(noise).unbind(-1)
+        return first, second
+
+
+def _at(z: Tensor, index: Tensor) -> Tensor:
+    """z, (samples, batch, ...), at the samples of ``index``, (draws, batch)."""
+    return z[index, torch.arange(z.shape[1], device=z.device)]
+
+
+def _like(condition: Tensor, z: Tensor) -> Tensor:
+    return condition.reshape(*condition.shape, *[1] * (z.dim() - 2))

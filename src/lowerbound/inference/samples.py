@@ -1,0 +1,239 @@
+"""Draws from a model, and ways to draw from one that has no prior.
+
+Every draw keeps both answers of the decoder apart: the mean of p(x | z), a smooth picture, and x
+drawn from p(x | z), which is what the model says data looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
+from lowerbound.inference.codes import Whitening, codes_of
+from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
+from lowerbound.models import Decodes, Encodes, Imagines, Model, require
+from lowerbound.trace import Batch, Draw, Tempered
+
+ROWS_AT_ONCE = 1024
+BYTES_PER_VALUE = 256  # of a mean that sums over blocks of levels
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Draws in model units, on the CPU.
+
+    Attributes:
+        z: where they came from, (count, latent_dim).
+        mean: E[x | z], (count, *event).
+        x: drawn from p(x | z), (count, *event).
+        condition: what the model was told, (count, size).
+    """
+
+    z: Tensor
+    mean: Tensor
+    x: Tensor
+    condition: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+def sample_prior(
+    model: Model,
+    count: int,
+    *,
+    seed: int = 0,
+    condition: Tensor | None = None,
+    temperature: float | Sequence[float] = 1.0,
+) -> Samples:
+    """z ~ p(z), x ~ p(x | z), level by level where there are several.
+
+    Args:
+        model: one with a prior.
+        count: how many.
+        seed: the draws are a function of it.
+        condition: what a conditional model is told, (count, size).
+        temperature: of the noise of the latents; one for all levels, or one each, top down.
+
+    Raises:
+        UnsupportedError: the model has no prior, or one without a temperature.
+        OptionError: fewer than one sample, or a negative temperature.
+    """
+    imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+    if count < 1:
+        raise OptionError(f"the number of samples must be at least 1, not {count}")
+    temperatures = _temperatures(temperature)
+    told = None if condition is None else as_taken(condition, model)
+    parts: list[Samples] = []
+    with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
+        rows = _rows_at_once(imagines, told)
+        for start in range(0, count, rows):
+            part = slice(start, min(start + rows, count))
+            parts.append(_imagined(model, part, told, temperatures))
+    return Samples(
+        torch.cat([part.z for part in parts]),
+        torch.cat([part.mean for part in parts]),
+        torch.cat([part.x for part in parts]),
+        condition,
+    )
+
+
+def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
+    chosen = (temperature,) if isinstance(temperature, int | float) else tuple(temperature)
+    if not chosen or min(chosen) < 0:
+        raise OptionError(f"a temperature is zero or more, not {min(chosen, default=None)}")
+    return chosen
+
+
+def _imagined(
+    model: Model, part: slice, told: Tensor | None, temperatures: tuple[float, ...]
+) -> Samples:
+    """One pass; rows that are told something lie along the batch, others along the samples."""
+    count = part.stop - part.start
+    plain = all(temperature == 1.0 for temperature in temperatures)
+    samples = count if told is None else 1
+    choose = Draw(samples) if plain else Tempered(samples, temperatures)
+    imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+    trace = imagines.imagine(Batch(condition=None if told is None else told[part]), choose)
+    z = model.code(trace).flatten(0, 1)
+    mean, x = trace.likelihood.mean.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
+    return Samples(z.cpu(), mean.cpu(), x.cpu())
+
+
+def _rows_at_once(model: Imagines, told: Tensor | None) -> int:
+    """How many rows fit into memory; a first row tells how large a row is."""
+    with torch.random.fork_rng(devices=[]):
+        row = model.imagine(Batch(condition=None if told is None else told[:1]))
+    return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
+
+
+def decode_codes(
+    model: Model, z: Tensor, *, seed: int = 0, condition: Tensor | None = None
+) -> Samples:
+    """p(x | z) at given codes, (count, latent_dim): its mean and one draw each.
+
+    Raises:
+        UnsupportedError: the model has no decoder over one latent.
+    """
+    with seeded(seed):
+        return _decode(model, z, condition)
+
+
+def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
+    """The same, drawing from torch's state."""
+    decodes = require(model, Decodes, "decode")  # type: ignore[type-abstract]
+    z = as_taken(z, model)
+    told = None if condition is None else as_taken(condition, model)
+    means, draws = [], []
+    with evaluation_mode(model, gradients=True), torch.no_grad():
+        for part in _parts(decodes, z, told):
+            emission = decodes.decode(z[part].unsqueeze(0), None if told is None else told[part])
+            means.append(emission.mean[0].cpu())
+            draws.append(emission.sample()[0].cpu())
+    return Samples(z.cpu(), torch.cat(means), torch.cat(draws), condition)
+
+
+def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:
+    """Slices of z whose decoded rows fit into memory; the first row tells how large a row is."""
+    row = decodes.decode(z[:1].unsqueeze(0), None if condition is None else condition[:1])
+    rows = max(1, MEMORY // (BYTES_PER_VALUE * row.mean.numel()))
+    return [slice(start, start + rows) for start in range(0, len(z), rows)]
+
+
+def sample_white_codes(
+    model: Model, codes: Tensor, count: int, *, seed: int = 0, condition: Tensor | None = None
+) -> Samples:
+    """The naive way to sample an autoencoder: N(0, I) in white code space, put back and decoded.
+
+    Args:
+        model: one that decodes.
+        codes: of the training rows, (rows, latent_dim).
+        count: how many.
+        seed: the draws are a function of it.
+        condition: what a conditional model is told, (count, size).
+    """
+    with seeded(seed):
+        white = torch.randn(count, codes.shape[1], dtype=torch.float64)
+        return _decode(model, Whitening.of(codes).color(white), condition)
+
+
+def sample_mixture(
+    model: Model,
+    codes: Tensor,
+    count: int,
+    *,
+    components: int = 10,
+    seed: int = 0,
+    condition: Tensor | None = None,
+) -> Samples:
+    """A better way: a Gaussian mixture fitted to the codes afterwards, sampled and decoded.
+
+    Args:
+        model: one that decodes.
+        codes: of the training rows, (rows, latent_dim).
+        count: how many.
+        components: of the mixture, full covariances.
+        seed: of the fit and the draws.
+        condition: what a conditional model is told, (count, size).
+    """
+    from sklearn.mixture import GaussianMixture
+
+    white = Whitening.of(codes)
+    components = max(1, min(components, len(codes) // 2))
+    with small_fit():
+        mixture = GaussianMixture(components, reg_covar=1e-4, random_state=seed)
+        mixture.fit(white.whiten(codes).numpy())
+        found = mixture.sample(count)[0]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    z = white.color(torch.from_numpy(found)[order])  # scikit-learn sorts draws by component
+    return decode_codes(model, z, seed=seed, condition=condition)
+
+
+@dataclass(frozen=True)
+class Consistency:
+    r"""How well the encoder finds the code that a sample was made from.
+
+    Attributes:
+        r_squared: 1 - sum ||z - E_q[z | x]||^2 / sum ||z - mean z||^2 over all units; 1: found,
+            0: no better than the mean code, as for units that the decoder ignores.
+        correlation: of z_j with its answer, for each unit, (latent_dim,).
+    """
+
+    r_squared: float
+    correlation: Tensor
+
+
+def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Consistency:
+    """Encode samples, z ~ p(z), x ~ p(x | z), and compare with the codes they were made from.
+
+    Args:
+        model: one that encodes.
+        samples: drawn from it.
+        from_mean: encode E[x | z] instead of x ~ p(x | z).
+
+    Raises:
+        UnsupportedError: the model has no encoder over one latent.
+    """
+    encodes = require(model, Encodes, "encode")  # type: ignore[type-abstract]
+    pictures = samples.mean if from_mean else samples.x
+    answers = []
+    for start in range(0, len(samples), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        told = None if samples.condition is None else samples.condition[part]
+        batch = placed(Batch(x=pictures[part], condition=told), model)
+        with evaluation_mode(model, gradients=True), torch.no_grad():
+            answers.append(codes_of(encodes.encode(batch), batch).mean)
+    return _consistency(samples.z.double(), torch.cat(answers))
+
+
+def _consistency(z: Tensor, answer: Tensor) -> Consistency:
+    centered, found = z - z.mean(0), answer - answer.mean(0)
+    norms = (centered.norm(dim=0) * found.norm(dim=0)).clamp_min(1e-300)
+    unexplained = (z - answer).square().sum() / centered.square().sum()
+    return Consistency(float(1 - unexplained), (centered * found).sum(0) / norms)

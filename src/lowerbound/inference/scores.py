@@ -1,0 +1,225 @@
+"""Scores of rows, and the summary that may be quoted: estimator, K, error, protocol."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from lowerbound.config import to_mapping
+from lowerbound.errors import DataError, UnsupportedError
+from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.pareto import UNRELIABLE
+
+ENOUGH_SAMPLES = 10.0
+LARGE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What was scored, so that two figures are compared only where they can be.
+
+    Attributes:
+        rows: number of rows.
+        dimensions: values in a row.
+        likelihood: the class of p(x | z).
+        conditional: whether the bound is on log p(x | y) rather than log p(x).
+        levels: levels of the data's values; None where continuous.
+        binarize: "none", "dynamic" or "threshold": how grey values became bits.
+        sha256: of the scored rows in their order: of the bits where they are binary, else of the
+            compact form.
+        seed: of the draws.
+        split: what the rows are, such as "test"; empty where not said.
+        data: where the rows came from, such as "mnist:test"; empty where not known.
+    """
+
+    rows: int
+    dimensions: int
+    likelihood: str
+    conditional: bool
+    levels: int | None
+    binarize: str
+    sha256: str
+    seed: int
+    split: str
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over rows with their standard errors, in nats per row; JSON by ``to_json``.
+
+    Attributes:
+        estimator: what ``bound`` is, such as "importance-weighted bound L_5000".
+        samples: K.
+        elbo, bound, distortion: as in ``Scores``.
+        rates: one for each latent level, top down.
+        log_marginal: exact log p(x), where the model knows it.
+        bits_per_dimension: of ``bound``, where the likelihood is a probability mass.
+        bits_refusal: why there are none, where it is a density; empty otherwise.
+        median_effective_sample_size, least_effective_sample_size: over rows.
+        median_pareto_k: tail index of the weights, over rows; None for fewer than 21 draws.
+        share_pareto_k_high: share of rows whose tail index is above 0.7.
+        warning: what to beware of; empty where nothing.
+        protocol: what was scored.
+    """
+
+    estimator: str
+    samples: int
+    unit: str
+    elbo: Estimate
+    bound: Estimate
+    distortion: Estimate
+    rates: tuple[Estimate, ...]
+    log_marginal: Estimate | None
+    bits_per_dimension: Estimate | None
+    bits_refusal: str
+    median_effective_sample_size: float
+    least_effective_sample_size: float
+    median_pareto_k: float | None
+    share_pareto_k_high: float | None
+    warning: str
+    protocol: Protocol
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(to_mapping(self), indent=2, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Lower bounds on log p(x), one per row, in nats and in the data's own units; float64.
+
+    Attributes:
+        elbo: -distortion - sum of rates, (rows,); rates in closed form where they have one.
+        bound: L_K from the same draws, (rows,); the mean over seeds is at least the ELBO's.
+        effective_sample_size: (sum w)^2 / sum w^2, 1 to K, (rows,).
+        distortion: -log p(x | z) averaged over the draws, (rows,).
+        rates: KL of each latent level, top down, (levels, rows).
+        log_marginal: exact log p(x), (rows,), where the model knows it.
+        samples: K.
+        mass: whether p(x | z) is a probability mass.
+        protocol: what was scored.
+        pareto_k: tail index of the weights, (rows,); None for fewer than 21 draws.
+    """
+
+    elbo: Tensor
+    bound: Tensor
+    effective_sample_size: Tensor
+    distortion: Tensor
+    rates: Tensor
+    log_marginal: Tensor | None
+    samples: int
+    mass: bool
+    protocol: Protocol
+    pareto_k: Tensor | None = None
+
+    def shifted(self, nats: Tensor) -> Scores:
+        """The same scores in other units of x: ``nats``, (rows,), added to each log p."""
+        exact = None if self.log_marginal is None else self.log_marginal + nats
+        return replace(
+            self,
+            elbo=self.elbo + nats,
+            bound=self.bound + nats,
+            distortion=self.distortion - nats,
+            log_marginal=exact,
+        )
+
+    @property
+    def effective_sample_size_low(self) -> bool:
+        """Whether half of the rows rest on too few draws for L_K to be near log p(x)."""
+        enough = min(ENOUGH_SAMPLES, self.samples / 5)
+        return float(self.effective_sample_size.median()) < enough
+
+    def low_sample_size_message(self) -> str:
+        """The warning's sentence."""
+        median = float(self.effective_sample_size.median())
+        return (
+            f"the median effective sample size is {median:.1f} of {self.samples} draws: "
+            f"L_{self.samples} is still a lower bound, but may lie nats below log p(x); raise "
+            "samples, or fit a better encoder"
+        )
+
+    @property
+    def share_pareto_k_high(self) -> float | None:
+        """Share of rows whose weights have so heavy a tail that their mean cannot be relied on."""
+        if self.pareto_k is None:
+            return None
+        return float((self.pareto_k > UNRELIABLE).double().mean())
+
+    def warnings(self) -> list[str]:
+        """What to beware of, one sentence each."""
+        found = [self.low_sample_size_message()] if self.effective_sample_size_low else []
+        share = self.share_pareto_k_high
+        if share is not None and share > LARGE_SHARE:
+            found.append(
+                f"the importance weights of {share:.0%} of the rows are heavy-tailed (Pareto k "
+                f"above {UNRELIABLE}): L_{self.samples} is a lower bound that more draws hardly "
+                "tighten; --ais-rows brackets log p(x)"
+            )
+        return found
+
+    def bits_per_dimension(self) -> Estimate:
+        """-L_K / (D ln 2), lower is better.
+
+        Raises:
+            UnsupportedError: the likelihood is a density, for which bits mean nothing.
+        """
+        if not self.mass:
+            raise UnsupportedError(
+                f"bits per dimension need a probability mass, and {self.protocol.likelihood} is a "
+                "density: a density on 8-bit data gives fewer bits the narrower it is, without "
+                "end; choose discretized_logistic for integer pictures, bernoulli for binary data"
+            )
+        return Estimate.of(self.bound).scaled(-1 / (self.protocol.dimensions * math.log(2)))
+
+    def summary(self) -> Summary:
+        """What may be quoted."""
+        exact = self.log_marginal
+        try:
+            bits, refusal = self.bits_per_dimension(), ""
+        except UnsupportedError as error:
+            bits, refusal = None, str(error)
+        return Summary(
+            estimator=self._estimator(),
+            samples=self.samples,
+            unit="nats per row",
+            elbo=Estimate.of(self.elbo),
+            bound=Estimate.of(self.bound),
+            distortion=Estimate.of(self.distortion),
+            rates=tuple(Estimate.of(rate) for rate in self.rates),
+            log_marginal=None if exact is None else Estimate.of(exact),
+            bits_per_dimension=bits,
+            bits_refusal=refusal,
+            median_effective_sample_size=float(self.effective_sample_size.median()),
+            least_effective_sample_size=float(self.effective_sample_size.min()),
+            median_pareto_k=None if self.pareto_k is None else float(self.pareto_k.median()),
+            share_pareto_k_high=self.share_pareto_k_high,
+            warning="; ".join(self.warnings()),
+            protocol=self.protocol,
+        )
+
+    def _estimator(self) -> str:
+        told = "log p(x | y)" if self.protocol.conditional else "log p(x)"
+        return f"importance-weighted lower bound L_{self.samples} on {told}"
+
+
+def marginal_difference(a: Scores, b: Scores) -> Estimate:
+    """The mean paired difference of the bounds, a minus b, with its standard error.
+
+    Pairing removes what rows have in common: the error is that of the differences. With ``a`` at a
+    dear K on a subset and ``b`` at a cheap K on the same subset, it carries the cheap K's mean on
+    all rows over to the dear K.
+
+    Raises:
+        DataError: the rows differ, or one is a mass and the other a density.
+    """
+    if a.protocol.sha256 != b.protocol.sha256:
+        raise DataError(
+            "the two scores are of different rows, or of the same rows in another order"
+        )
+    if a.mass != b.mass:
+        raise DataError("a probability mass and a density cannot be compared: their units differ")
+    return Estimate.of(a.bound - b.bound)

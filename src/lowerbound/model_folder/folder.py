@@ -1,0 +1,216 @@
+"""The one artefact of a fit: a folder that says what the model is and holds its weights.
+
+::
+
+    MODEL/
+      manifest.json       format, version, SHA-256 of the three files below; written last, by rename
+      config.json         FitOptions, every default resolved
+      schema.json         what the data looks like
+      model.safetensors   the weights
+      metrics.jsonl       how training went (not hashed)
+      MODEL_CARD.md       the same for people (not hashed)
+      checkpoint/         see ``lowerbound.training.checkpoints.checkpoint``
+
+A folder is created under another name and renamed. One that exists is replaced like this: the new
+files are written beside the old as ``NAME.new``; then the manifest is renamed into place, which
+makes the new ones count; then they take their names. A reader takes whichever of the two has the
+manifest's hash. So after a kill at any moment the folder is absent, the old one or the new one. No
+pickle is written or read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lowerbound import __version__, durable
+from lowerbound.assembly.build import assemble
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.schema import Schema
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.model_folder.card import model_card
+from lowerbound.model_folder.manifest import (
+    CHECKPOINT,
+    CONFIG,
+    FILES,
+    FORMAT,
+    MANIFEST,
+    METRICS,
+    NEW,
+    SCHEMA,
+    WEIGHTS,
+    hashes,
+    verify,
+)
+from lowerbound.models import Model
+from lowerbound.training import History
+
+CARD = "MODEL_CARD.md"
+
+__all__ = ["read", "verify", "write"]
+
+
+def write(folder: Path, fitted: Fitted) -> None:
+    """Write a model folder, or replace the model in one that exists; a checkpoint in it stays.
+
+    Raises:
+        ModelFolderError: ``folder`` is a file, or holds files that are not a model folder's.
+        OSError: it could not be written (a full disk, say); what was there is intact.
+    """
+    folder = Path(folder).resolve()
+    if _is_ours(folder):
+        _settle(folder)
+        _replace(folder, fitted)
+    else:
+        _create(folder, fitted)
+
+
+def read(folder: Path) -> Fitted:
+    """The model in a folder, in evaluation mode.
+
+    Raises:
+        ModelFolderError: there is none; a file is missing, truncated or altered; or a newer version
+            wrote it. The message names the file and what to do.
+    """
+    folder = Path(folder)
+    contents = verify(folder)
+    try:
+        options = from_mapping(FitOptions, json.loads(contents[CONFIG]))
+        schema = Schema.from_mapping(json.loads(contents[SCHEMA]))
+        with seeded(0):  # the weights are replaced at once, but drawing them moves random state
+            model = assemble(schema, options.model)
+    except OptionError as error:
+        raise ModelFolderError(
+            f"the model in {folder} has an option that this version ({__version__}) does not know, "
+            f"so it was written by another: {error}"
+        ) from error
+    _load_weights(model, contents[WEIGHTS], folder)
+    return Fitted(model.eval(), schema, options, _history(folder))
+
+
+def _create(folder: Path, fitted: Fitted) -> None:
+    """Write under another name and rename, so that the folder is there whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    try:
+        _write_files(made, fitted, "")
+        _write_manifest(made, "")
+        _write_unhashed(made, folder.name, fitted)
+        if folder.is_dir():
+            folder.rmdir()  # it is empty
+        os.replace(made, folder)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    durable.sync(folder.parent)
+
+
+def _replace(folder: Path, fitted: Fitted) -> None:
+    """Write beside what is there; the manifest's rename makes the new files count."""
+    try:
+        _write_files(folder, fitted, NEW)
+        _write_manifest(folder, NEW)
+    except BaseException:
+        if not _count(folder, NEW):
+            _remove(folder, NEW)
+        raise
+    _settle(folder)
+    _write_unhashed(folder, folder.name, fitted)
+
+
+def _write_files(folder: Path, fitted: Fitted, ending: str) -> None:
+    durable.write_text(folder / (CONFIG + ending), _json(to_mapping(fitted.options)))
+    durable.write_text(folder / (SCHEMA + ending), _json(fitted.schema.to_mapping()))
+    durable.write_tensors(folder / (WEIGHTS + ending), fitted.model.state_dict())
+
+
+def _write_manifest(folder: Path, ending: str) -> None:
+    files = {name: durable.sha256(folder / (name + ending)) for name in FILES}
+    manifest = {"format": FORMAT, "lowerbound": __version__, "sha256": files}
+    durable.write_text(folder / MANIFEST, _json(manifest))
+
+
+def _write_unhashed(folder: Path, name: str, fitted: Fitted) -> None:
+    durable.write_text(folder / METRICS, fitted.history.to_lines())
+    durable.write_text(folder / CARD, model_card(name, fitted))
+
+
+def _settle(folder: Path) -> None:
+    """Files that count but do not have their names yet take them; the rest of the new ones go."""
+    if (folder / MANIFEST).exists():
+        expected = hashes(folder)
+        for name in FILES:
+            new = folder / (name + NEW)
+            if new.exists() and durable.sha256(new) == expected[name]:
+                os.replace(new, folder / name)
+        durable.sync(folder)
+    _remove(folder, NEW)
+
+
+def _count(folder: Path, ending: str) -> bool:
+    """Whether the manifest speaks of the files with that ending."""
+    path = folder / (WEIGHTS + ending)
+    known = path.exists() and (folder / MANIFEST).exists()
+    return known and hashes(folder)[WEIGHTS] == durable.sha256(path)
+
+
+def _remove(folder: Path, ending: str) -> None:
+    for name in FILES:
+        (folder / (name + ending)).unlink(missing_ok=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether something of ours is in the folder; False where it is absent or empty.
+
+    Raises:
+        ModelFolderError: it is a file, or there are only other files in it.
+    """
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise ModelFolderError(f"{folder} is a file; choose another name for the model folder")
+    if (folder / MANIFEST).exists() or (folder / CHECKPOINT).is_dir():
+        return True
+    if any(folder.iterdir()):
+        raise ModelFolderError(
+            f"{folder} holds other files and no model; choose another name, so that nothing of "
+            "yours is replaced"
+        )
+    return False
+
+
+def _load_weights(model: Model, content: bytes, folder: Path) -> None:
+    from safetensors.torch import load
+
+    try:
+        model.load_state_dict(load(content))
+    except RuntimeError as error:
+        raise ModelFolderError(
+            f"the weights in {folder / WEIGHTS} do not fit the model that {CONFIG} describes, so "
+            f"another version than {__version__} wrote them; read it with that version, or refit"
+        ) from error
+
+
+def _history(folder: Path) -> History:
+    """How training went; empty where somebody removed the file, which is not part of the model."""
+    path = folder / METRICS
+    if not path.exists():
+        return History()
+    try:
+        return History.from_lines(path.read_text(encoding="utf-8"))
+    except (OptionError, UnicodeDecodeError) as error:
+        raise ModelFolderError(
+            f"{path} is damaged; delete it to read the model without its history"
+        ) from error
+
+
+def _json(mapping: Mapping[str, Any]) -> str:
+    return json.dumps(mapping, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,94 @@
+"""What a model folder holds, and whether it is whole; see ``lowerbound.model_folder.folder``.
+
+Apart from it because this much needs no torch, so that a folder is looked at in no time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lowerbound import __version__
+from lowerbound.errors import ModelFolderError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
+FILES = (CONFIG, SCHEMA, WEIGHTS)
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint"
+NEW = ".new"
+"""Ending of a file that is to replace the one of its name."""
+
+
+def verify(folder: Path) -> dict[str, bytes]:
+    """Check every hashed file of a model folder; answers with their contents.
+
+    Raises:
+        ModelFolderError: there is no model; a file is missing, truncated or altered; or a newer
+            version wrote it. The message names the file and what to do.
+    """
+    folder = Path(folder)
+    expected = hashes(folder)
+    return {name: _content(folder, name, expected[name]) for name in FILES}
+
+
+def hashes(folder: Path) -> Mapping[str, str]:
+    """SHA-256 by file name, from the manifest."""
+    manifest = _manifest(folder)
+    version = manifest.get("format")
+    files = manifest.get("sha256")
+    if not isinstance(version, int) or not isinstance(files, dict):
+        raise ModelFolderError(f"{folder} is no model folder: its {MANIFEST} is another program's")
+    if version > FORMAT:
+        raise ModelFolderError(
+            f"{folder} was written by lowerbound {manifest.get('lowerbound')} in format {version}, "
+            f"and this version ({__version__}) reads formats up to {FORMAT}; update it: "
+            "pip install --upgrade lowerbound"
+        )
+    missing = [name for name in FILES if name not in files]
+    if missing:
+        raise _broken(folder / MANIFEST, f"damaged: it does not list {', '.join(missing)}")
+    return files
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.exists():
+        raise ModelFolderError(f"there is no model folder {folder}; check the name")
+    if not folder.is_dir():
+        raise ModelFolderError(f"{folder} is a file, not a model folder")
+    if not path.exists():
+        if (folder / CHECKPOINT).is_dir():
+            raise ModelFolderError(
+                f"{folder} holds a training run that has not come to a model yet; resume it"
+            )
+        raise ModelFolderError(f"{folder} is no model folder: it has no {MANIFEST}")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _broken(path, "damaged: it is not JSON") from error
+    if not isinstance(manifest, dict):
+        raise ModelFolderError(f"{folder} is no model folder: its {MANIFEST} is another program's")
+    return manifest
+
+
+def _content(folder: Path, name: str, sha256: str) -> bytes:
+    """The file of that name and hash; a kill while it was replaced may have left it as new."""
+    for path in (folder / name, folder / (name + NEW)):
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return content
+    path = folder / name
+    if not path.is_file():
+        raise _broken(path, "missing")
+    raise _broken(path, f"truncated or altered: its SHA-256 is not the one in {MANIFEST}")
+
+
+def _broken(path: Path, how: str) -> ModelFolderError:
+    return ModelFolderError(
+        f"{path} is {how}; copy the folder anew from where it is whole, or refit"
+    )

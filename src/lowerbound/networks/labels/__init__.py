@@ -1,0 +1,1 @@
+"""Networks of models with a label among their latents."""

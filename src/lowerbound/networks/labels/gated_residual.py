@@ -1,0 +1,57 @@
+"""A line with a network beside it: few labels tell a line, and more of them how it bends."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.networks.base import Encoder
+
+
+class GatedResidual(Encoder):
+    r"""Rows to two heads of a number, mean and raw log-variance:
+
+    .. math:: (w^T x + b,\; s) + g\, f(x)
+
+    w, b and s are set once and stay; g starts at 0 and is learned with the network f, unless the
+    line is believed.
+
+    Args:
+        network: f, rows (rows, features) to (rows, 2).
+        linear: of the features, the first so many are the line's.
+    """
+
+    weight: Tensor
+    heads: Tensor
+
+    def __init__(self, network: Encoder, linear: int) -> None:
+        super().__init__()
+        self.network = network
+        self.linear = linear
+        self.condition_dim = network.condition_dim
+        self.gate = nn.Parameter(torch.zeros(()))
+        self.register_buffer("weight", torch.zeros(linear))
+        self.register_buffer("heads", torch.zeros(2))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        straight = self.features(x) @ self.weight
+        of_line = torch.stack((straight, torch.zeros_like(straight)), 1) + self.heads
+        bent: Tensor = self.gate * self.network(x, condition)
+        return of_line + bent
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the line is taken of, (rows, linear)."""
+        return x.flatten(1)[:, : self.linear]
+
+    @torch.no_grad()
+    def start(self, weight: Tensor, heads: Tensor, *, believed: bool) -> None:
+        """Set the line.
+
+        Args:
+            weight: w, (linear,).
+            heads: b and s.
+            believed: the network adds nothing to it.
+        """
+        self.weight.copy_(weight)
+        self.heads.copy_(heads)
+        self.gate.requires_grad_(not believed)

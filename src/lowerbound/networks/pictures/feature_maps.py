@@ -1,0 +1,130 @@
+"""Convolutional networks between a picture and a smaller map of vectors, one for each place.
+
+::
+
+    picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
+    picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
+
+Unlike the halves of ``convolutional``, no layer joins all places: each vector says what is near it.
+A linear path may run beside the decoder's, whose last weights then are zero at first.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lowerbound.networks.activations import gain
+from lowerbound.networks.base import Decoder, Encoder, check_condition
+from lowerbound.networks.initialization import QUIET, convolution, linear
+from lowerbound.networks.pictures.convolutional import Convolutional
+from lowerbound.networks.pictures.patch_paths import PatchEncoder, PatchSums, start_from_patches
+from lowerbound.networks.pictures.resampling import by_pixel, channels_last
+from lowerbound.networks.sizes import Level, as_picture, kernel
+
+
+class MapEncoder(Encoder):
+    """Picture to a map, its places one after the other, (rows, height * width * numbers).
+
+    Args:
+        options: depth, kind and activation of the residual blocks.
+        event_shape: of the picture.
+        levels: resolutions down to the map's, finest first.
+        numbers: of each place.
+        condition_dim: numbers that the network is told: a bias on the finest level's channels.
+    """
+
+    def __init__(
+        self,
+        options: Convolutional,
+        event_shape: tuple[int, ...],
+        levels: tuple[Level, ...],
+        numbers: int,
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.picture = as_picture(event_shape)
+        self.condition_dim = condition_dim
+        first, last = levels[0], levels[-1]
+        taps = kernel(self.picture.size)
+        self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
+        self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
+        layers = options.descent(levels)
+        heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
+        self.layers = nn.Sequential(*layers, heads)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return by_pixel(self.layers(self.stemmed(x, condition)))
+
+    def stemmed(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Features of the finest level, (rows, channels, height, width)."""
+        check_condition(condition, self.condition_dim)
+        features: Tensor = self.stem(channels_last(x.reshape(len(x), *self.picture)))
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(x.dtype))[:, :, None, None]
+        return features
+
+
+class MapDecoder(Decoder):
+    """A map as the encoder answers it, (rows, height * width * numbers), to a picture.
+
+    Args:
+        options: depth, kind and activation of the residual blocks.
+        numbers: of each place.
+        parameter_shape: numbers owed to the likelihood.
+        levels: resolutions down to the map's, finest first.
+        condition_dim: numbers that the network is told: a bias on the coarsest level's channels.
+        event_shape, patch: the picture, and the side of the patches of a linear path to its
+            location, which is what the first numbers owed are then; 0: there is none.
+    """
+
+    def __init__(
+        self,
+        options: Convolutional,
+        numbers: int,
+        parameter_shape: tuple[int, ...],
+        levels: tuple[Level, ...],
+        condition_dim: int = 0,
+        event_shape: tuple[int, ...] = (),
+        patch: int = 0,
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = tuple(parameter_shape)
+        self.condition_dim = condition_dim
+        self.coarsest, self.numbers = levels[-1], numbers
+        picture = as_picture(self.parameter_shape)
+        coarse = self.coarsest.channels
+        self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
+        self.told = linear(condition_dim, coarse, bias=False) if condition_dim else None
+        self.layers = nn.Sequential(*options.ascent(levels, picture, 0.0 if patch else QUIET))
+        self.linear = PatchSums(as_picture(event_shape), patch, numbers) if patch else None
+        self.bias = nn.Parameter(torch.zeros(picture))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        places = z.unflatten(1, (*self.coarsest.size, self.numbers)).permute(0, 3, 1, 2)
+        picture: Tensor = self.layers(self.stemmed(places, condition)) + self.bias
+        if self.linear is not None:
+            location = self.linear(places)
+            owed_besides = picture.shape[1] - location.shape[1]
+            picture = picture + F.pad(location, (0, 0, 0, 0, 0, owed_besides))
+        return picture.reshape(len(z), *self.parameter_shape)
+
+    def stemmed(self, places: Tensor, condition: Tensor | None) -> Tensor:
+        """Features of a map, (rows, numbers, height, width)."""
+        check_condition(condition, self.condition_dim)
+        features: Tensor = self.stem(places)
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(places.dtype))[:, :, None, None]
+        return features
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        return self.bias
+
+    @torch.no_grad()
+    def start_from_patches(self, encoder: PatchEncoder, x: Tensor) -> None:
+        """Start an encoder from rows (rows, *event), and the linear path as its way back."""
+        assert self.linear is not None
+        location = start_from_patches(encoder, self.linear, x)
+        self.bias[: len(location)] = location

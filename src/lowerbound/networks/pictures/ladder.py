@@ -1,0 +1,379 @@
+"""The networks of a ladder: a path up from the data, and a shared path down through the latents.
+
+::
+
+    x ─stem─> features of each resolution, finest to coarsest         BottomUp
+    start ─rung─rung─up─rung─rung─up─ ... ─(style)─out─> numbers of p(x | z)  TopDown
+
+A rung turns the state of the downward path into the heads of a latent's prior, and together with
+the features of its resolution into the change of those heads that the posterior makes. Every branch
+that is added to the state starts small, so that hundreds of rungs train from the first update
+(Child 2021). A vector is one pixel with a channel per feature, so the same ladder with kernels of
+one is an MLP. A style is a last latent that says the same to every pixel of the finest resolution:
+what it can change there, stroke or shade but hardly shape, need not be said by those above.
+
+Sources: Sonderby et al. 2016 (the shared path); Vahdat & Kautz 2020 (posterior relative to prior);
+Child 2021 (residual rungs); Karras et al. 2019 (style as numbers without a place).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.networks.activations import ACTIVATIONS, gain
+from lowerbound.networks.base import check_condition
+from lowerbound.networks.initialization import QUIET, convolution, linear
+from lowerbound.networks.pictures.resampling import Upsample, by_pixel, channels_last
+from lowerbound.networks.pictures.residual import residual_blocks
+from lowerbound.networks.sizes import (
+    Level,
+    Picture,
+    as_picture,
+    hidden_widths,
+    kernel,
+    pyramid,
+)
+
+DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
+
+
+class Place(NamedTuple):
+    """Where a latent is on the path down.
+
+    Attributes:
+        level: index of its resolution, 0 being the finest.
+        channels: of the latent.
+        everywhere: it has one pixel, which holds for all pixels of its resolution.
+    """
+
+    level: int
+    channels: int
+    everywhere: bool = False
+
+
+@dataclass(frozen=True)
+class LadderShape:
+    """Sizes of a ladder.
+
+    Attributes:
+        picture: the data as (channels, height, width).
+        levels: resolutions, finest first.
+        latents: channels of each latent at each of them, in the same order; each top down.
+        depth: residual blocks behind each latent, and per resolution on the way up.
+        bottleneck: residual blocks of 1x1, kernel, 1x1.
+        activation: its name.
+        condition_dim: numbers that both paths are told.
+        style: numbers of a last latent that holds for the whole picture; 0: there is none.
+    """
+
+    picture: Picture
+    levels: tuple[Level, ...]
+    latents: tuple[tuple[int, ...], ...]
+    depth: int = 1
+    bottleneck: bool = True
+    activation: str = "silu"
+    condition_dim: int = 0
+    style: int = 0
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the latents are, top down."""
+        maps = [
+            Place(level, channels)
+            for level in reversed(range(len(self.levels)))
+            for channels in self.latents[level]
+        ]
+        return (*maps, Place(0, self.style, everywhere=True)) if self.style else tuple(maps)
+
+    @property
+    def top_down(self) -> tuple[tuple[int, int, int], ...]:
+        """Shape of each latent, (channels, height, width), top down."""
+        return tuple(
+            (place.channels, *((1, 1) if place.everywhere else self.levels[place.level].size))
+            for place in self.places
+        )
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Options of a ladder; resolutions and channels are taken from the data unless given."""
+
+    levels: int | None = option(
+        None, "latents in all, the coarsest first (default: 7 for pictures, 3 otherwise)"
+    )
+    width: int | None = option(None, "channels of the finest resolution, or of all without any")
+    depth: int = option(1, "residual blocks behind each latent")
+    bottleneck: bool = option(True, "residual blocks of 1x1, 3x3, 1x1 convolutions, cheaper")
+    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
+    style: int = option(0, "numbers of the last latent, which then holds for the whole picture")
+
+    def __post_init__(self) -> None:
+        ACTIVATIONS[self.activation]
+        for name in ("levels", "width"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"{name} of a ladder is at least 1, not {value}")
+        if self.depth < 0:
+            raise OptionError(f"depth is a number of blocks, not {self.depth}")
+        if self.style < 0:
+            raise OptionError(f"style is how many numbers, not {self.style}")
+
+    def shape(
+        self,
+        event_shape: tuple[int, ...],
+        latent_dim: int,
+        condition_dim: int = 0,
+        flat: bool = False,
+    ) -> LadderShape:
+        """Sizes for that data.
+
+        Args:
+            event_shape: of a row.
+            latent_dim: channels of the widest latent.
+            condition_dim: numbers that the model is told.
+            flat: the row is one pixel, and the ladder an MLP.
+
+        Raises:
+            OptionError: a style without pixels that it could hold for, or without a latent above.
+        """
+        features = math.prod(event_shape)
+        picture = Picture(features, 1, 1) if flat else as_picture(event_shape)
+        width = self.width
+        if width is None and picture.size == (1, 1):
+            width = hidden_widths(features)[0]
+        levels = resolutions(picture, width)
+        count = self.levels or (DEEP if len(levels) > 1 else SHALLOW)
+        if self.style and len(levels) == 1:
+            raise OptionError("a style is for pictures: --network convolutional")
+        if self.style and count == 1:
+            raise OptionError("a style is the last of at least 2 levels")
+        latents = spread_latents(count - bool(self.style), levels, latent_dim)
+        return LadderShape(
+            picture,
+            levels,
+            latents,
+            self.depth,
+            self.bottleneck,
+            self.activation,
+            condition_dim,
+            self.style,
+        )
+
+
+def resolutions(picture: Picture, width: int | None = None) -> tuple[Level, ...]:
+    """Those of a convolutional network, and a single pixel on top of them."""
+    levels = pyramid(picture.size, width)
+    coarsest = levels[-1]
+    if coarsest.size == (1, 1):
+        return levels
+    return (*levels, Level((1, 1), coarsest.size, min(2 * coarsest.channels, 256)))
+
+
+def spread_latents(count: int, levels: Sequence[Level], top: int) -> tuple[tuple[int, ...], ...]:
+    """``count`` latents over the resolutions, the coarsest first: channels of each, finest first.
+
+    The coarsest have ``top`` channels, each finer resolution half as many, and at least two. Where
+    there is one resolution, the lowest latent has ``top`` numbers and each above it half as many.
+    """
+    if len(levels) == 1:
+        return (tuple(max(2, top >> above) for above in reversed(range(count))),)
+    shares = [(count + place) // len(levels) for place in range(len(levels))]
+    return tuple(
+        (max(2, top >> (len(levels) - 1 - place)),) * share for place, share in enumerate(shares)
+    )
+
+
+class BottomUp(nn.Module):
+    """x, (rows, *event), to features of each resolution, finest first."""
+
+    def __init__(self, shape: LadderShape) -> None:
+        super().__init__()
+        self.shape = shape
+        first, factor = shape.levels[0], gain(shape.activation)
+        taps = kernel(shape.picture.size)
+        self.stem = convolution(shape.picture.channels, first.channels, taps, first.stride)
+        self.told = linear(shape.condition_dim, first.channels) if shape.condition_dim else None
+        self.blocks = nn.ModuleList(_blocks(shape, level) for level in shape.levels)
+        self.down = nn.ModuleList(
+            Down(finer, level, shape.activation, factor) for finer, level in pairwise(shape.levels)
+        )
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        check_condition(condition, self.shape.condition_dim)
+        features = self.stem(channels_last(x.reshape(len(x), *self.shape.picture)))
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(x.dtype))[:, :, None, None]
+        found = [self.blocks[0](features)]
+        for down, blocks in zip(self.down, self.blocks[1:], strict=True):
+            found.append(blocks(down(found[-1])))
+        return found
+
+
+class Down(nn.Module):
+    """To the next coarser resolution; to a single pixel all of the finer ones are read."""
+
+    def __init__(self, finer: Level, level: Level, activation: str, factor: float) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]()
+        self.whole = level.size == (1, 1) != finer.size
+        self.layer: nn.Module
+        if self.whole:
+            inputs = math.prod(finer.size) * finer.channels
+            self.layer = linear(inputs, level.channels, factor)
+        else:
+            taps = kernel(finer.size)
+            self.layer = convolution(finer.channels, level.channels, taps, level.stride, factor)
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = self.activation(features)
+        if self.whole:
+            features = by_pixel(features)
+        coarser: Tensor = self.layer(features)
+        return coarser[:, :, None, None] if self.whole else coarser
+
+
+class Rung(nn.Module):
+    """One latent on the path down.
+
+    Args:
+        shape: of the ladder.
+        place: where the latent is.
+    """
+
+    def __init__(self, shape: LadderShape, place: Place) -> None:
+        super().__init__()
+        self.latent, self.everywhere = place.channels, place.everywhere
+        latent, level, total = place.channels, shape.levels[place.level], len(shape.places)
+        width, taps = level.channels, kernel(level.size)
+        scale = 1.0 / math.sqrt(total)  # the branches share the growth of the state
+        self.scale = scale
+        self.expect = _branch(width, 2 * latent + width, taps, shape.activation)
+        self.see = convolution(width, width, (1, 1))
+        self.propose = _branch(width, 2 * latent, taps, shape.activation)
+        # loud noise would first be silenced, and its latent with it
+        self.write = convolution(latent, width, (1, 1), gain=QUIET * scale)
+        self.blocks = _blocks(shape, level, total)
+
+    def prior(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Heads of the prior, (rows, 2 * latent, h, w), and what the state gains whatever z is.
+
+        Those of a style are means over pixels, (rows, 2 * latent, 1, 1).
+        """
+        answer = self.expect(state)
+        heads, gained = answer.split((2 * self.latent, state.shape[1]), 1)
+        return self._pooled(heads), gained * self.scale
+
+    def posterior(self, state: Tensor, features: Tensor) -> Tensor:
+        """Heads of the posterior relative to the prior, of the same shape.
+
+        ``features`` are those of the data's rows; ``state`` may hold several samples of each.
+        """
+        seen = self.see(features)
+        if len(seen) != len(state):
+            seen = seen.repeat(len(state) // len(seen), 1, 1, 1)
+        return self._pooled(self.propose(state + seen))
+
+    def forward(self, state: Tensor, gained: Tensor, z: Tensor) -> Tensor:
+        """The state behind the latent, (rows, width, h, w)."""
+        answer: Tensor = self.blocks(state + gained + self.write(z))
+        return answer
+
+    def _pooled(self, heads: Tensor) -> Tensor:
+        return heads.mean((2, 3), keepdim=True) if self.everywhere else heads
+
+
+class TopDown(nn.Module):
+    """The path down: a start, rungs, steps to finer resolutions, numbers owed to the likelihood."""
+
+    def __init__(self, shape: LadderShape, parameter_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.parameter_shape = tuple(parameter_shape)
+        top, factor = shape.levels[-1], gain(shape.activation)
+        self.start = nn.Parameter(torch.zeros(1, top.channels, *top.size))
+        self.told = linear(shape.condition_dim, top.channels) if shape.condition_dim else None
+        self.rungs = nn.ModuleList(Rung(shape, place) for place in shape.places)
+        self.up = nn.ModuleList(
+            nn.Sequential(
+                ACTIVATIONS[shape.activation](),
+                Upsample(level, finer.channels, finer.size, (1, 1), factor),
+            )
+            for level, finer in pairwise(reversed(shape.levels))
+        )
+        finest, owed = shape.levels[0], _owed(shape.picture, parameter_shape)
+        taps = kernel(finest.size)
+        self.out = nn.Sequential(
+            _blocks(shape, finest, len(shape.places)),
+            ACTIVATIONS[shape.activation](),
+            Upsample(finest, owed, shape.picture.size, taps, factor * QUIET, bias=False),
+        )
+        self.bias = nn.Parameter(torch.zeros(owed, *shape.picture.size))
+
+    def begin(self, rows: int, condition: Tensor | None = None) -> Tensor:
+        """The state on top, (rows, channels, 1, 1)."""
+        check_condition(condition, self.shape.condition_dim)
+        state = self.start.expand(rows, -1, -1, -1)
+        if self.told is not None and condition is not None:
+            state = state + self.told(condition.to(state.dtype))[:, :, None, None]
+        return state
+
+    def plan(self) -> list[tuple[int, Rung | None]]:
+        """What follows what, top down: (index of the resolution, rung), None: a step to a finer."""
+        steps: list[tuple[int, Rung | None]] = []
+        level = len(self.shape.levels) - 1
+        for place, rung in zip(self.shape.places, self.rungs, strict=True):
+            assert isinstance(rung, Rung)
+            steps += [(finer, None) for finer in reversed(range(place.level, level))]
+            steps.append((place.level, rung))
+            level = place.level
+        return steps + [(finer, None) for finer in reversed(range(level))]
+
+    def finer(self, state: Tensor, place: int) -> Tensor:
+        """The state at the resolution ``place`` from that of the next coarser one."""
+        answer: Tensor = self.up[len(self.shape.levels) - 2 - place](state)
+        return answer
+
+    def finish(self, state: Tensor) -> Tensor:
+        """The numbers owed to the likelihood, (rows, *parameter_shape)."""
+        numbers: Tensor = self.out(state) + self.bias
+        return numbers.reshape(len(state), *self.parameter_shape)
+
+    @torch.no_grad()
+    def set_output_bias(self, bias: Tensor) -> None:
+        """Start from ``bias``, (*parameter_shape): the marginals that the likelihood supplies."""
+        self.bias.copy_(bias.reshape(self.bias.shape))
+
+
+def _blocks(shape: LadderShape, level: Level, total: int | None = None) -> nn.Sequential:
+    """Residual blocks at a resolution, of ``total`` such groups on their path."""
+    groups = len(shape.levels) if total is None else total
+    taps, depth = kernel(level.size), shape.depth
+    return nn.Sequential(
+        *residual_blocks(
+            depth, level.channels, taps, shape.activation, shape.bottleneck, depth * groups
+        )
+    )
+
+
+def _branch(width: int, outputs: int, taps: tuple[int, int], activation: str) -> nn.Sequential:
+    """Activation, convolution, activation, convolution whose answer starts quiet."""
+    factor, inner = gain(activation), max(width // 2, 1)
+    return nn.Sequential(
+        ACTIVATIONS[activation](),
+        convolution(width, inner, taps, gain=factor),
+        ACTIVATIONS[activation](),
+        convolution(inner, outputs, (1, 1), gain=QUIET * factor),
+    )
+
+
+def _owed(picture: Picture, parameter_shape: tuple[int, ...]) -> int:
+    return math.prod(parameter_shape) // math.prod(picture.size)

@@ -1,0 +1,201 @@
+"""Convolutional networks between a picture and several maps of vectors, each half as high and wide
+as the next; side by side they go coarse to fine.
+
+::
+
+    picture ──> features ──down──> features       the encoder says each map
+                    │                  │
+                fine map ·····     coarse map
+
+    picture <── features <───up─── features       the decoder sees them all
+                    │                  │
+                fine map           coarse map
+
+Between them a network says what the coarser map adds to what the encoder says of the finer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.errors import OptionError
+from lowerbound.networks.activations import ACTIVATIONS, gain
+from lowerbound.networks.base import check_condition
+from lowerbound.networks.initialization import QUIET, convolution
+from lowerbound.networks.pictures.convolutional import Convolutional
+from lowerbound.networks.pictures.feature_maps import MapDecoder, MapEncoder
+from lowerbound.networks.pictures.resampling import Upsample, by_pixel
+from lowerbound.networks.sizes import Level, halved, kernel
+
+
+@dataclass(frozen=True)
+class MapStack:
+    """The networks of several maps.
+
+    Attributes:
+        options: depth, kind and activation of the residual blocks.
+        levels: resolutions down to the finest map's, finest first.
+        maps: how many.
+        numbers: of each place.
+    """
+
+    options: Convolutional
+    levels: tuple[Level, ...]
+    maps: int
+    numbers: int
+
+    def __post_init__(self) -> None:
+        if any(max(level.size) == 1 for level in self.resolutions[1:]):
+            raise OptionError(
+                f"maps={self.maps} is too many for this picture: a map of one place cannot be "
+                "halved; take fewer, or a smaller stride"
+            )
+
+    @property
+    def resolutions(self) -> tuple[Level, ...]:
+        """Of each map, coarse to fine."""
+        found = [self.levels[-1]]
+        for _ in range(self.maps - 1):
+            found.append(halved(found[-1]))
+        return tuple(reversed(found))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each map, coarse to fine."""
+        return tuple(level.size for level in self.resolutions)
+
+    def encoder(self, event_shape: tuple[int, ...], condition_dim: int = 0) -> StackEncoder:
+        """Picture to all maps."""
+        return StackEncoder(self, event_shape, condition_dim)
+
+    def decoder(self, parameter_shape: tuple[int, ...], condition_dim: int = 0) -> StackDecoder:
+        """All maps to the numbers owed to the likelihood."""
+        return StackDecoder(self, parameter_shape, condition_dim)
+
+    def between(self) -> list[MapTransition]:
+        """From each map to the next finer one."""
+        return [MapTransition(self, *pair) for pair in pairwise(self.resolutions)]
+
+    def apart(self, side_by_side: Tensor) -> Sequence[Tensor]:
+        """All maps, (rows, places * numbers), as (rows, numbers, height, width) each."""
+        parts = side_by_side.split([math.prod(size) * self.numbers for size in self.shapes], 1)
+        return [
+            part.unflatten(1, (*size, self.numbers)).permute(0, 3, 1, 2)
+            for part, size in zip(parts, self.shapes, strict=True)
+        ]
+
+
+class StackEncoder(MapEncoder):
+    """Picture to maps, (rows, places * numbers): the finest as of one map alone, the others beyond.
+
+    Args:
+        stack: sizes.
+        event_shape: of the picture.
+        condition_dim: numbers that the network is told.
+    """
+
+    def __init__(
+        self, stack: MapStack, event_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> None:
+        options, numbers = stack.options, stack.numbers
+        super().__init__(options, event_shape, stack.levels, numbers, condition_dim)
+        factor = gain(options.activation)
+        self.downs, self.heads = nn.ModuleList(), nn.ModuleList()
+        for level, finer in reversed(list(pairwise(stack.resolutions))):
+            down = convolution(
+                finer.channels, level.channels, kernel(finer.size), level.stride, factor
+            )
+            blocks = options.blocks(level, stack.maps)
+            self.downs.append(nn.Sequential(down, *blocks, ACTIVATIONS[options.activation]()))
+            self.heads.append(convolution(level.channels, numbers, (1, 1), gain=QUIET * factor))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        features = self.stemmed(x, condition)
+        *layers, head = self.layers
+        for layer in layers:
+            features = layer(features)
+        maps = [by_pixel(head(features))]
+        for down, head in zip(self.downs, self.heads, strict=True):
+            features = down(features)
+            maps.append(by_pixel(head(features)))
+        return torch.cat(maps[::-1], 1)
+
+
+class StackDecoder(MapDecoder):
+    """Maps, (rows, places * numbers), to a picture: the finest as one map alone, with the others
+    brought to its size and added to its features.
+
+    Args:
+        stack: sizes.
+        parameter_shape: numbers owed to the likelihood.
+        condition_dim: numbers that the network is told.
+    """
+
+    def __init__(
+        self, stack: MapStack, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> None:
+        super().__init__(stack.options, stack.numbers, parameter_shape, stack.levels, condition_dim)
+        self.stack = stack
+        self.ups = nn.ModuleList(
+            Up(stack, level, finer, finer.channels) for level, finer in pairwise(stack.resolutions)
+        )
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        *coarser, finest = self.stack.apart(z)
+        features = self.stemmed(finest, condition)
+        above: Tensor | None = None
+        for up, places in zip(self.ups, coarser, strict=True):
+            above = up(places, above)
+        if above is not None:
+            features = features + above
+        picture: Tensor = self.layers(features) + self.bias
+        return picture.reshape(len(z), *self.parameter_shape)
+
+
+class MapTransition(nn.Module):
+    """What a map adds to what is quantized in the next finer one, (rows, places * numbers) both."""
+
+    def __init__(self, stack: MapStack, level: Level, finer: Level) -> None:
+        super().__init__()
+        self.size = (*level.size, stack.numbers)
+        self.up = Up(stack, level, finer, stack.numbers, QUIET)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        check_condition(condition, 0)
+        return by_pixel(self.up(z.unflatten(1, self.size).permute(0, 3, 1, 2)))
+
+
+class Up(nn.Module):
+    """A map, (rows, numbers, height, width), to features of the size of the next finer one.
+
+    Args:
+        stack: sizes.
+        level, finer: from where to where.
+        channels: of the features.
+        scale: of the last weights.
+    """
+
+    def __init__(
+        self, stack: MapStack, level: Level, finer: Level, channels: int, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        options, taps = stack.options, kernel(level.size)
+        factor = scale * gain(options.activation)
+        self.stem = convolution(stack.numbers, level.channels, taps)
+        self.layers = nn.Sequential(
+            *options.blocks(level, stack.maps),
+            ACTIVATIONS[options.activation](),
+            Upsample(level, channels, finer.size, taps, factor),
+        )
+
+    def forward(self, places: Tensor, above: Tensor | None = None) -> Tensor:
+        """With the features that maps still coarser have come to."""
+        features = self.stem(places)
+        answer: Tensor = self.layers(features if above is None else features + above)
+        return answer

@@ -1,0 +1,1 @@
+"""Networks for signals such as sound."""

@@ -1,0 +1,95 @@
+"""Frame networks whose frames each have a vector of their own: the halves of a codec of sound.
+
+::
+
+    (rows, samples) ──analysis──> (rows, places * numbers)
+    (rows, samples) <──synthesis── (rows, places * numbers)
+
+Unlike the halves of ``frames``, no layer joins all places, so both take signals of any length, and
+only what lies near a place decides about it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.networks.base import Decoder, Encoder, check_condition
+from lowerbound.networks.initialization import linear
+from lowerbound.networks.signals.frames import CALM, Analysis, Frames, Neighbors, Synthesis
+
+SOFT = -1.0  # logarithm of a frame's magnitudes: amplitudes of sound are well below 1
+
+
+class FrameMapEncoder(Encoder):
+    """Signal to vectors, one for each frame, side by side.
+
+    Args:
+        options: of the network.
+        numbers: of each frame.
+        condition_dim: numbers that the network is told.
+    """
+
+    def __init__(self, options: Frames, numbers: int, condition_dim: int = 0) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.analysis = Analysis(options, condition_dim)
+        self.heads = linear(options.width, numbers, CALM)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        vectors: Tensor = self.heads(self.analysis(x.flatten(1), condition))
+        return vectors.flatten(1)
+
+
+class FrameMapDecoder(Decoder):
+    """Vectors, one for each frame, side by side, to a signal.
+
+    Args:
+        options: of the network.
+        numbers: of each frame.
+        parameter_shape: numbers owed to the likelihood of a row that is fitted on; answers to more
+            or fewer frames are one sequence of as many hops.
+        condition_dim: numbers that the network is told: a bias on every frame.
+    """
+
+    def __init__(
+        self,
+        options: Frames,
+        numbers: int,
+        parameter_shape: tuple[int, ...],
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = tuple(parameter_shape)
+        self.condition_dim = condition_dim
+        self.numbers = numbers
+        self.synthesis = Synthesis(options, SOFT)
+        self.places = self.synthesis.transform.places(math.prod(parameter_shape))
+        self.start = Neighbors(numbers, options.width)
+        self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        check_condition(condition, self.condition_dim)
+        features = self.start(z.unflatten(1, (-1, self.numbers)))
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(z.dtype)).unsqueeze(1)
+        places, transform = features.shape[1], self.synthesis.transform
+        if places != self.places:
+            signal: Tensor = self.synthesis(features, places * transform.hop) + self.bias
+            return signal
+        whole = self.synthesis(features, math.prod(self.parameter_shape)) + self.bias
+        shaped: Tensor = whole.unflatten(1, self.parameter_shape)
+        return shaped
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        """One number for all samples: places have none of their own."""
+        return self.bias
+
+    @torch.no_grad()
+    def set_output_bias(self, bias: Tensor) -> None:
+        """Start from the mean of ``bias``, (*parameter_shape)."""
+        self.bias.fill_(bias.mean())

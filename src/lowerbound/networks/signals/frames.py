@@ -1,0 +1,223 @@
+"""Networks for signals: sound and other rows that are one long sequence, frame by frame.
+
+::
+
+    signal ──frames──> spectra and samples ──blocks──> (places, width)
+    signal <──add── spectra <── magnitudes and phases <──blocks── (places, width)
+
+Both ends are the same fixed transform, which loses nothing; see ``short_time``. Between them one
+place stands for each hop of the signal, and looks at its neighbors. The decoder says a logarithm of
+the magnitude and a phase for each frequency, as in Siuzdak 2024.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.networks.activations import ACTIVATIONS
+from lowerbound.networks.base import (
+    NETWORKS,
+    Decoder,
+    Encoder,
+    Network,
+    beside,
+    check_condition,
+)
+from lowerbound.networks.initialization import QUIET, linear
+from lowerbound.networks.signals.short_time import ShortTime
+
+CALM = 0.58  # gain of maps in front of sums that start small: torch's own is 1 / sqrt(3)
+FAINT = 1e-3  # magnitude below which spectra are taken for silence
+LOUDEST = 6.0  # logarithm of the largest magnitude: e^6 of a frame's is far above full scale
+
+
+@NETWORKS.register("frames")
+@dataclass(frozen=True)
+class Frames(Network):
+    """Short-time spectra, residual blocks over neighboring frames, and spectra again.
+
+    A row of any shape is taken for one sequence. With codes (``--model vq_vae``) each frame has
+    its own, so what was fitted on rows of one length takes signals of any.
+    """
+
+    hop: int = option(160, "samples from one frame to the next: codes per second times this")
+    overlap: int = option(3, "hops that a frame is long")
+    width: int = option(256, "numbers per frame between the blocks")
+    depth: int = option(4, "residual blocks in each half")
+    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
+
+    def __post_init__(self) -> None:
+        ACTIVATIONS[self.activation]
+        if min(self.hop, self.width) < 1 or self.overlap < 2 or self.depth < 0:
+            raise OptionError(
+                "frames need a hop and a width of at least 1, an overlap of 2 and a depth of 0, "
+                f"not {self.hop}, {self.width}, {self.overlap} and {self.depth}"
+            )
+
+    @property
+    def transform(self) -> ShortTime:
+        """The fixed transform at both ends."""
+        return ShortTime(self.hop, self.overlap)
+
+    def encoder(
+        self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
+    ) -> FrameEncoder:
+        return FrameEncoder(self, event_shape, numbers, condition_dim)
+
+    def decoder(
+        self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> FrameDecoder:
+        return FrameDecoder(self, latent_dim, parameter_shape, condition_dim)
+
+    def blocks(self) -> list[nn.Module]:
+        """The residual blocks of one half."""
+        return [NeighborBlock(self.width, self.activation) for _ in range(self.depth)]
+
+
+class Neighbors(nn.Module):
+    """W [h_{k-1}, h_k, h_{k+1}] at each place k, (rows, places, inputs) to (rows, places, outputs).
+
+    Places before the first and after the last are zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.map = linear(3 * inputs, outputs, CALM)
+
+    def forward(self, features: Tensor) -> Tensor:
+        around = pad(features, (0, 0, 1, 1))
+        answer: Tensor = self.map(torch.cat([around[:, :-2], features, around[:, 2:]], 2))
+        return answer
+
+
+class NeighborBlock(nn.Module):
+    """h + W_2 f(W_1 [f(n_{k-1}), f(n_k), f(n_{k+1})]), n = h normalized, (rows, places, width).
+
+    Args:
+        width: numbers per place.
+        activation: its name.
+    """
+
+    def __init__(self, width: int, activation: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width),
+            ACTIVATIONS[activation](),
+            Neighbors(width, width),
+            ACTIVATIONS[activation](),
+            linear(width, width, QUIET * CALM),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        change: Tensor = self.layers(features)
+        return features + change
+
+
+class Analysis(nn.Module):
+    """A signal, (rows, samples), to features of its frames, (rows, places, width)."""
+
+    def __init__(self, options: Frames, condition_dim: int = 0) -> None:
+        super().__init__()
+        self.transform = options.transform
+        self.condition_dim = condition_dim
+        self.spectrum = linear(self.transform.bins, options.width, CALM)
+        self.wave = linear(self.transform.length, options.width, CALM, bias=False)
+        self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None
+        self.blocks = nn.Sequential(*options.blocks(), nn.LayerNorm(options.width))
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side that decide about one, or more."""
+        return len(self.blocks) + self.transform.overlap
+
+    def forward(self, signal: Tensor, condition: Tensor | None = None) -> Tensor:
+        check_condition(condition, self.condition_dim)
+        frames = self.transform.frames(signal)
+        loudness = (frames.square().mean(2, keepdim=True) + 10 * FAINT**2).sqrt()
+        spectra = self.transform.spectra(frames)
+        power = spectra.real.square() + spectra.imag.square() + FAINT**2
+        features = self.spectrum(0.25 * power.log() + 0.5) + self.wave(frames / loudness)
+        if self.told is not None and condition is not None:
+            features = features + self.told(condition.to(signal.dtype)).unsqueeze(1)
+        answer: Tensor = self.blocks(features)
+        return answer
+
+
+class Synthesis(nn.Module):
+    """Features of frames, (rows, places, width), to the signal, (rows, samples).
+
+    Args:
+        options: of the network.
+        start: logarithm of the magnitude that training starts near.
+    """
+
+    def __init__(self, options: Frames, start: float = 0.0) -> None:
+        super().__init__()
+        self.start = start
+        self.transform = options.transform
+        self.blocks = nn.Sequential(*options.blocks(), nn.LayerNorm(options.width))
+        self.magnitude = linear(options.width, self.transform.bins, CALM)
+        self.phase = linear(options.width, self.transform.bins, CALM)
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side that decide about one, or more."""
+        return len(self.blocks) + self.transform.overlap
+
+    def forward(self, features: Tensor, samples: int) -> Tensor:
+        features = self.blocks(features)
+        magnitude, phase = self.magnitude(features), self.phase(features)
+        if magnitude.dtype == torch.bfloat16:
+            magnitude, phase = magnitude.float(), phase.float()
+        spectra = torch.polar((magnitude + self.start).clamp_max(LOUDEST).exp(), phase)
+        return self.transform.signal(spectra, samples)
+
+
+class FrameEncoder(Encoder):
+    """Row to numbers: the heads see all frames."""
+
+    def __init__(
+        self, options: Frames, event_shape: tuple[int, ...], numbers: int, condition_dim: int
+    ) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.analysis = Analysis(options, condition_dim)
+        places = self.analysis.transform.places(math.prod(event_shape))
+        self.heads = linear(places * options.width, numbers, QUIET)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        numbers: Tensor = self.heads(self.analysis(x.flatten(1), condition).flatten(1))
+        return numbers
+
+
+class FrameDecoder(Decoder):
+    """Latent to row; the condition stands beside the latent."""
+
+    def __init__(
+        self, options: Frames, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int
+    ) -> None:
+        super().__init__()
+        self.parameter_shape = tuple(parameter_shape)
+        self.condition_dim = condition_dim
+        self.synthesis = Synthesis(options)
+        self.places = self.synthesis.transform.places(math.prod(parameter_shape))
+        self.start = linear(latent_dim + condition_dim, self.places * options.width)
+        self.bias = nn.Parameter(torch.zeros(self.parameter_shape))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        start = self.start(beside(z, condition, self.condition_dim))
+        features = start.unflatten(1, (self.places, -1))
+        signal = self.synthesis(features, math.prod(self.parameter_shape))
+        shaped: Tensor = signal.unflatten(1, self.parameter_shape) + self.bias
+        return shaped
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        return self.bias

@@ -1,0 +1,80 @@
+r"""What is expected of some coefficients of each block from those that are known already.
+
+::
+
+    known coefficients of a block and its neighbors ─> location and log scale of a group's
+
+Groups come in order of strength, and each in two turns: first the blocks of one color of a
+checkerboard, then the others, which see all four neighbors. So a picture takes a few passes of a
+small network instead of one per block (He et al. 2021, 2022).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.networks.initialization import convolution
+
+TURNS = 2
+WIDE = 24  # groups that end within this part of all coefficients look two blocks far
+LINEAR = 8  # and those within this one have a linear path: their neighbors tell values, not sizes
+SEEN = 256  # strongest coefficients that are looked at
+FIRST_SHARES = (1 / 256, 1 / 64, 1 / 24, 5 / 48, 1 / 4, 1)
+
+
+class CoefficientGroup(NamedTuple):
+    """Coefficients ``start`` to before ``stop``."""
+
+    start: int
+    stop: int
+
+
+def groups_of(coefficients: int) -> list[CoefficientGroup]:
+    """All of them in groups, the strongest first and in the smallest groups."""
+    stops = sorted({max(1, round(share * coefficients)) for share in FIRST_SHARES})
+    return [CoefficientGroup(*pair) for pair in zip([0, *stops[:-1]], stops, strict=True)]
+
+
+def places(height: int, width: int, turn: int) -> Tensor:
+    """Numbers of the blocks of a turn, row by row, int64."""
+    row, column = torch.arange(height)[:, None], torch.arange(width)[None]
+    return ((row + column) % TURNS == turn).flatten().nonzero().flatten()
+
+
+class GroupContext(nn.Module):
+    """Locations and log scales of one group's coefficients, in units that its scale sets.
+
+    Args:
+        group: which coefficients.
+        coefficients: all that there are.
+        width: channels inside.
+    """
+
+    def __init__(self, group: CoefficientGroup, coefficients: int, width: int) -> None:
+        super().__init__()
+        self.group, self.seen = group, min(group.stop, SEEN)
+        count, inputs = group.stop - group.start, self.seen + 2
+        far = group.stop * WIDE <= coefficients
+        taps = (5, 5) if far else (3, 3)
+        self.look = convolution(inputs, width, taps)
+        self.inner = convolution(width, width, (1, 1), gain=2**0.5)
+        self.heads = convolution(width, 2 * count, (1, 1), gain=0.0)
+        tells = group.stop * LINEAR <= coefficients
+        self.linear = convolution(inputs, count, taps, gain=0.0) if tells else None
+
+    def forward(self, known: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """(locations, log scales), (rows, group, height, width) each.
+
+        Args:
+            known: of all coefficients, zero where they are not known yet.
+            told: step size and which blocks are known, (rows, 2, height, width).
+        """
+        features = torch.cat([known[:, : self.seen], told], 1)
+        inside = torch.relu(self.look(features))
+        location, log_scale = self.heads(torch.relu(self.inner(inside))).chunk(2, 1)
+        if self.linear is not None:
+            location = location + self.linear(features)
+        return location, log_scale

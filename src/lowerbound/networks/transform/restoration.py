@@ -1,0 +1,131 @@
+r"""What a decoder makes of a picture of rounded coefficients: what rounding added is taken out.
+
+The picture is looked at in small windows that overlap, by their cosine coefficients f in steps,
+colors included. A network says from their sizes, and from where the window lies in its block, how
+much of each is error:
+
+.. math:: f' = f - g(|f|) \frac{f}{1 + |f| / 2} \; (+ \; h(|f|) \, \epsilon)
+
+A Wiener filter with learned gains: gains need no sign, so that they are learned within minutes,
+where a network that answers with the error itself has learned next to nothing. The second term is
+grain, for decoders that are judged by their looks: to expect the least squared error is to leave
+out the texture that nobody can know. Training leaves it out: h learns from what is missing alone.
+
+Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 (Wiener gains).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.networks.initialization import convolution
+from lowerbound.networks.pictures.residual import residual_blocks
+from lowerbound.networks.transform.cosines import window_cosines
+
+WINDOW = 8
+LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
+
+
+class Restoration(nn.Module):
+    """Takes from a picture what it holds to be error; nothing at the start of training.
+
+    Args:
+        channels: of the picture.
+        block: pixels of a block's side, a power of two.
+        width: channels inside.
+        depth: residual blocks.
+        grain: s, above 0 with a network for h.
+    """
+
+    cosines: Tensor
+
+    def __init__(self, channels: int, block: int, width: int, depth: int, grain: float) -> None:
+        super().__init__()
+        self.window = min(WINDOW, block)
+        self.stride = self.window // 2
+        self.period = block // self.stride
+        self.register_buffer("cosines", window_cosines(channels, self.window), persistent=False)
+        seen = len(self.cosines)
+        self.look = convolution(seen + 1 + 2 * self.period, width, (3, 3))
+        self.layers = nn.Sequential(*residual_blocks(depth, width, (3, 3), "relu", False, depth))
+        self.out = convolution(width, seen, (3, 3), gain=0.0)
+        self.share = grain
+        self.grain = convolution(width, seen, (3, 3), gain=0.0) if grain else None
+
+    def forward(self, picture: Tensor, step: Tensor, told: Tensor) -> Tensor:
+        """(rows, channels, height, width), multiples of the block.
+
+        Args:
+            picture: in grey values around zero.
+            step: size of the coefficients' steps, (rows, 1, 1, 1).
+            told: its logarithm in some unit, alike.
+        """
+        f, known = self._seen(picture, step, told)
+        change = self._taken(f, known)
+        if self.grain is not None and not self.training:
+            change = change + 2 * self.share * self._log_missing(known).exp() * noise(change)
+        restored: Tensor = picture + step * self._joined(change)
+        return restored
+
+    def missing(self, picture: Tensor, step: Tensor, told: Tensor, real: Tensor) -> Tensor:
+        r"""How well h is known, log N(f(x) - f' ; 0, h^2) up to a constant, (rows,); grain alone
+        learns from it.
+
+        Args:
+            picture, step, told: as for ``forward``.
+            real: what the picture was made of, as large.
+        """
+        assert self.grain is not None
+        with torch.no_grad():
+            f, known = self._seen(picture, step, told)
+            left = self._windows((real - picture) / step - self._joined(self._taken(f, known)))
+        log_missing = self._log_missing(known)
+        terms = -0.5 * (left / log_missing.exp()).square() - log_missing
+        return terms.flatten(1).sum(1)
+
+    def _taken(self, f: Tensor, known: Tensor) -> Tensor:
+        """What the gains change of the coefficients."""
+        change: Tensor = -self.out(known) * f / (1.0 + f.abs() / 2)
+        return change
+
+    def _log_missing(self, known: Tensor) -> Tensor:
+        """log h, within bounds."""
+        assert self.grain is not None
+        found: Tensor = self.grain(known) + USUAL
+        return found.clamp(LEAST, MOST)
+
+    def _windows(self, picture: Tensor) -> Tensor:
+        """Cosine coefficients of the windows, (rows, coefficients, h, w)."""
+        framed = F.pad(picture, (self.stride,) * 4, mode="replicate")
+        return F.conv2d(framed, self.cosines, stride=self.stride)
+
+    def _joined(self, coefficients: Tensor) -> Tensor:
+        """The mean of the windows over each pixel."""
+        edge = self.stride
+        whole = F.conv_transpose2d(coefficients, self.cosines, stride=edge) / 4
+        return whole[:, :, edge:-edge, edge:-edge]
+
+    def _seen(self, picture: Tensor, step: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients in steps, and what the network knows of each window."""
+        f = self._windows(picture) / step
+        rows, _, height, width = f.shape
+        place = self._place(height, width).to(f).expand(rows, -1, -1, -1)
+        features = torch.cat([f.abs().log1p(), told.expand(rows, 1, height, width), place], 1)
+        known: Tensor = torch.relu(self.layers(self.look(features)))
+        return f, known
+
+    def _place(self, height: int, width: int) -> Tensor:
+        """Where in its block each window begins, one-hot by row and by column."""
+        row = F.one_hot(torch.arange(height) % self.period, self.period).T[:, :, None]
+        column = F.one_hot(torch.arange(width) % self.period, self.period).T[:, None]
+        shape = (self.period, height, width)
+        return torch.cat([row.expand(shape), column.expand(shape)])[None]
+
+
+def noise(like: Tensor) -> Tensor:
+    """Standard normal, always the same for each row: a file comes back the same each time."""
+    with seeded(0):
+        return torch.randn(1, *like.shape[1:]).to(like)

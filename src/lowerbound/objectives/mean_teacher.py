@@ -1,0 +1,162 @@
+"""What teaches q(y | x) beside the bound: perturbed labeled rows, and a teacher of the others."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from lowerbound.errors import OptionError
+from lowerbound.models.labeled import LabeledVariationalAutoencoder
+from lowerbound.objectives.augmentation import Perturbation
+from lowerbound.objectives.base import Bound, over_samples
+from lowerbound.objectives.elbo import ELBO
+from lowerbound.trace import Batch, Choose, Trace
+
+if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
+    from lowerbound.data.dataset import Dataset
+
+LABELED = 64  # labeled rows per update, besides those of the batch
+ROWS = 4_096  # that are looked at together before the first update
+MEMORY = 1 / 15  # of the run that the teacher's weights are an average over
+RAMP = 0.3  # share of the run over which the teacher is believed more and more
+
+
+class MeanTeacher(ELBO):
+    """A bound whose q(y | x) is taught besides, by labels and by its own averaged weights.
+
+    Args:
+        samples: draws of the continuous latents per row.
+        share: weight of the lesson, in nats of the bound per nat of it.
+        consistency: weight of the teacher within it.
+        noise: on perturbed rows, in standard deviations; see ``Perturbation``.
+        moves: of perturbed pictures, 0 to 1.
+    """
+
+    uses_labels: ClassVar[bool] = True
+    steady: ClassVar[bool] = False  # each batch has its own number of rows without a label
+
+    averaged: Tensor
+    labeled_x: Tensor | None
+    labeled_observed: Tensor | None
+    labeled_label: Tensor | None
+    teacher: nn.Module | None
+
+    def __init__(
+        self, samples: int, share: float, consistency: float, noise: float, moves: float
+    ) -> None:
+        super().__init__(samples=samples)
+        if noise < 0:
+            raise OptionError(f"noise must not be negative, and is {noise}")
+        if consistency < 0 or not 0 <= moves <= 1:
+            raise OptionError(
+                f"consistency is 0 or more and moves 0 to 1, not {consistency} and {moves}"
+            )
+        self.share, self.consistency = share, consistency
+        self.noise, self.moves = noise, moves
+        self.perturb: Perturbation | None = None
+        for name in ("labeled_x", "labeled_observed", "labeled_label"):
+            self.register_buffer(name, None, persistent=False)  # made again when a run is resumed
+        self.register_module("teacher", None)
+        self.register_buffer("averaged", torch.zeros(()))  # share of the run that the teacher saw
+        self._student: list[nn.Module] = []  # in a list: it is the model's and not this one's
+
+    def gather(
+        self, model: LabeledVariationalAutoencoder, dataset: Dataset, known: Tensor, label: Tensor
+    ) -> None:
+        """Gather the labeled rows, and set up perturbation and teacher.
+
+        Args:
+            known: numbers of the labeled rows.
+            label: theirs.
+        """
+        rows = dataset.batch(known)
+        self.labeled_x, self.labeled_observed = rows.x, rows.observed
+        self.labeled_label = label
+        self.perturb = Perturbation(dataset.schema, _deviation(dataset), self.noise, self.moves)
+        if self.share and self.consistency:
+            self.teacher = copy.deepcopy(model.labeler).requires_grad_(False)
+            self._student = [model.labeler]
+
+    @torch.no_grad()
+    def after_update(self, bound: Bound) -> None:
+        """Move the teacher's weights towards those it is an average of."""
+        if self.teacher is None:
+            return
+        weight = ((self.progress - self.averaged) / MEMORY).clamp(0.0, 1.0)
+        self.averaged.copy_(self.progress)
+        student = self._student[0]
+        for own, other in zip(self.teacher.parameters(), student.parameters(), strict=True):
+            own.lerp_(other, weight.to(own))
+
+    @property
+    def fading(self) -> Tensor:
+        """From 1 to 0 over the run."""
+        return 1 - self.progress
+
+    @property
+    def rising(self) -> Tensor:
+        """From 0 to 1 over the first part of the run."""
+        return (self.progress / RAMP).clamp_max(1.0)
+
+    def labeled(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """Some of the labeled rows, all where they are few, and their labels."""
+        assert self.labeled_x is not None
+        assert self.labeled_label is not None
+        count = len(self.labeled_label)
+        index = torch.arange(count) if count <= LABELED else torch.randperm(count)[:LABELED]
+        index = index.to(self.labeled_label.device)
+        assert batch.x is not None
+        rows = Batch(self.labeled_x, self.labeled_observed).rows(index).to(batch.x.dtype)
+        return rows, self.labeled_label[index]
+
+    def perturbed(self, rows: Batch) -> Batch:
+        """The rows after a perturbation."""
+        assert self.perturb is not None
+        return replace(rows, x=self.perturb(rows.filled))
+
+
+@dataclass(frozen=True)
+class KnownLabels:
+    """Take the label, the first latent, where it is known; ``rest`` decides everything else.
+
+    Attributes:
+        label: (batch, label_dim), NaN where unknown; None: known nowhere.
+        rest: of the choices.
+    """
+
+    label: Tensor | None
+    rest: Choose
+
+    def __call__(
+        self, level: int, posterior: Distribution | None, prior: Distribution | None
+    ) -> Tensor:
+        if level or self.label is None:
+            return self.rest(level, posterior, prior)
+        given = self.label.unsqueeze(0)
+        if not bool(given.isnan().any()):
+            return given
+        z = self.rest(level, posterior, prior)
+        return torch.where(given.isnan(), z, given.to(z))
+
+    def log_weights(self, trace: Trace) -> Tensor | float:
+        return self.rest.log_weights(trace)
+
+
+def surprise(trace: Trace, rows: int) -> Tensor:
+    """-log p(y) of the label that a pass took, (rows,)."""
+    first = trace.steps[0]
+    return -over_samples(first.prior.log_prob(first.z)).expand(rows)
+
+
+def _deviation(dataset: Dataset) -> float:
+    """Standard deviation of the values over the first rows, those without levels alone."""
+    batch = dataset.batch(torch.arange(min(ROWS, len(dataset)), device=dataset.x.device))
+    metric = dataset.schema.metric.to(batch.filled.device)
+    if not bool(metric.any()):
+        return 1.0
+    return float(batch.filled[:, metric].double().std(correction=0))

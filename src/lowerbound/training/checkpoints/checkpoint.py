@@ -1,0 +1,126 @@
+"""Checkpoints that survive a kill at any moment.
+
+::
+
+    checkpoint/tensors-7.safetensors   everything that is a tensor
+    checkpoint/state.json              everything else, the name and SHA-256 of the tensors' file
+
+The tensors are written first, under a new name; replacing ``state.json`` by a rename makes them
+count; the file before is removed last. Whenever that is cut short, ``state.json`` names a complete
+file. No pickle is written or read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lowerbound import durable
+from lowerbound.errors import ModelFolderError
+
+FOLDER = "checkpoint"  # of a model folder; ``model_folder.manifest`` names it too
+STATE = "state.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run between two updates.
+
+    Attributes:
+        tensors: by part and name: "model/...", "optimizer/...", "average/...", "random/...".
+        values: JSON values.
+    """
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one part, by their name in it."""
+        start = f"{name}/"
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def joined(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of all parts under the names that ``Checkpoint.part`` takes apart."""
+    return {f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint into ``folder/checkpoint``; the one before stays until this one counts.
+
+    Raises:
+        OSError: it could not be written; the one before is intact.
+    """
+    home = folder / FOLDER
+    home.mkdir(parents=True, exist_ok=True)
+    name = f"tensors-{_generation(home) + 1}.safetensors"
+    try:
+        durable.write_tensors(home / name, checkpoint.tensors)
+        state = {"format": FORMAT, "tensors": name, "sha256": durable.sha256(home / name)}
+        text = json.dumps({**state, **checkpoint.values}, allow_nan=False)
+        durable.write_text(home / STATE, text)
+    finally:
+        _tidy(home)
+
+
+def load(folder: Path) -> Checkpoint | None:
+    """The checkpoint in ``folder/checkpoint``; None where there is none.
+
+    Raises:
+        ModelFolderError: it is damaged, or written by a newer version.
+    """
+    from safetensors.torch import load as tensors_of
+
+    home = folder / FOLDER
+    if not (home / STATE).exists():
+        return None
+    values = _read_state(home)
+    path = home / Path(str(values.pop("tensors", ""))).name
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != values.pop("sha256", None):
+        raise _damaged(path)
+    return Checkpoint(tensors_of(content), values)
+
+
+def _read_state(home: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = dict(json.loads((home / STATE).read_text(encoding="utf-8")))
+        version = values.pop("format")
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(home / STATE) from error
+    if version != FORMAT:
+        raise ModelFolderError(
+            f"the checkpoint {home} has format {version}, and this version of lowerbound reads "
+            f"format {FORMAT}; resume it with the version that wrote it, or train anew"
+        )
+    return values
+
+
+def _damaged(path: Path) -> ModelFolderError:
+    return ModelFolderError(
+        f"the checkpoint file {path} is missing or damaged; train anew, without resume"
+    )
+
+
+def _generation(home: Path) -> int:
+    """The highest number among the files of tensors; 0 where there are none."""
+    numbers = [path.stem.partition("-")[2] for path in home.glob("tensors-*.safetensors")]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
+def _tidy(home: Path) -> None:
+    """Remove the files of tensors that do not count, and what a kill left half-written."""
+    try:
+        counts = json.loads((home / STATE).read_text(encoding="utf-8"))["tensors"]
+    except (OSError, ValueError, KeyError):
+        return
+    for path in (*home.glob("tensors-*.safetensors"), *home.glob(".*.part")):
+        if path.name != counts:
+            path.unlink(missing_ok=True)

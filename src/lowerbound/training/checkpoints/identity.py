@@ -1,0 +1,94 @@
+"""What a run is: its options, data, objective and model, so that only that run is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lowerbound.config import to_mapping
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError
+from lowerbound.models import Model
+from lowerbound.objectives import Objective
+from lowerbound.training.settings.options import TrainingOptions
+
+FREE_TO_CHANGE = ("checkpoint_seconds", "threads")
+SAMPLED_ROWS = 256
+
+
+def identity(
+    model: Model,
+    objective: Objective,
+    dataset: Dataset,
+    validation: Dataset | None,
+    options: TrainingOptions,
+) -> dict[str, Any]:
+    """JSON values that are equal if and only if the run is the same one."""
+    chosen = {k: v for k, v in to_mapping(options).items() if k not in FREE_TO_CHANGE}
+    return {
+        "options": chosen,
+        "objective": _settings(objective),
+        "model": {name: list(value.shape) for name, value in model.state_dict().items()},
+        "data": _data(dataset),
+        "validation data": None if validation is None else _data(validation),
+    }
+
+
+def refuse_another_run(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """A checkpoint is resumed by the run that wrote it and by no other.
+
+    Raises:
+        OptionError: something differs; all of it is named.
+    """
+    differences = list(_differences(then, now))
+    if differences:
+        raise OptionError(
+            f"cannot resume the training in {folder}, because it was started with other settings: "
+            f"{'; '.join(differences)}. Use the same ones, or train anew, without resume"
+        )
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for part in now:
+        before, after = then.get(part), now[part]
+        if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+            if before != after:
+                yield f"{part} was {_said(before)} and is {_said(after)}"
+            continue
+        for name in {**before, **after}:
+            if before.get(name) != after.get(name):
+                label = name if part == "options" else f"{part} {name}"
+                yield f"{label} was {_said(before.get(name))} and is {_said(after.get(name))}"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "given"
+    return "not given" if value is None else repr(value)
+
+
+def _settings(objective: Objective) -> dict[str, Any]:
+    """The objective's class and its plain public attributes."""
+    plain = {
+        name: value
+        for name, value in vars(objective).items()
+        if isinstance(value, (bool, int, float, str)) and name != "training" and name[0] != "_"
+    }
+    return {"kind": type(objective).__name__, **plain}
+
+
+def _data(dataset: Dataset) -> dict[str, Any]:
+    """Number of rows, and a hash of some of them spread over the whole, labels included."""
+    count = min(len(dataset), SAMPLED_ROWS)
+    index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
+    batch = dataset.batch(index.to(dataset.x.device), None)
+    digest = hashlib.sha256()
+    for name, value in sorted(vars(batch).items()):
+        if value is not None:
+            digest.update(name.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    return {"rows": len(dataset), "content": digest.hexdigest()[:16]}

@@ -1,0 +1,126 @@
+"""When checkpoints are written, and what happens when they cannot be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lowerbound.training.checkpoints import checkpoint as files
+from lowerbound.training.checkpoints.checkpoint import Checkpoint, joined
+from lowerbound.training.checkpoints.identity import refuse_another_run
+from lowerbound.training.progress.history import Ended, History
+from lowerbound.training.run import TrainingRun
+from lowerbound.training.settings.plan import TrainingPlan
+
+SHARE_OF_TIME = 0.05
+
+Publish = Callable[[History], None]
+
+
+class Keeper:
+    """Writes a run's checkpoints.
+
+    Args:
+        folder: they go to ``folder/checkpoint``.
+        identity: what the run is; see ``lowerbound.training.checkpoints.identity``.
+        seconds: least time between two of them; more where writing takes long.
+        publish: called before each, while the model holds the weights to keep so far.
+        say: takes a sentence for the log.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        seconds: float,
+        publish: Publish | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self.folder = folder
+        self._identity = identity
+        self._seconds = seconds
+        self._publish = publish
+        self._say = say
+        self._due = time.monotonic() + seconds
+
+    def found(self) -> Checkpoint | None:
+        """The checkpoint of this very run; None where there is none.
+
+        Raises:
+            OptionError: it belongs to another run; the message says what differs.
+            ModelFolderError: it is damaged.
+        """
+        checkpoint = files.load(self.folder)
+        if checkpoint is None:
+            self._say(f"no checkpoint in {self.folder}: training starts from the beginning")
+            return None
+        refuse_another_run(checkpoint.values["identity"], self._identity, self.folder)
+        if checkpoint.values["torch"] != torch.__version__:
+            self._say(
+                f"the checkpoint was written under torch {checkpoint.values['torch']} and this is "
+                f"{torch.__version__}: the run goes on, equal only up to rounding"
+            )
+        return checkpoint
+
+    def save_if_due(self, run: TrainingRun) -> None:
+        """Write a checkpoint where it is time to; if that fails, say so and train on."""
+        if time.monotonic() < self._due:
+            return
+        began = time.monotonic()
+        try:
+            self.save(run)
+        except OSError as error:
+            self._say(
+                f"no checkpoint was written at update {run.updates:,} ({reason(error)}); the one "
+                "before is intact, training goes on, and the next attempt follows"
+            )
+        now = time.monotonic()
+        self._due = now + max(self._seconds, (now - began) / SHARE_OF_TIME)
+
+    def save(self, run: TrainingRun, ended: Ended = "running") -> None:
+        """Publish the weights to keep so far, then write a checkpoint.
+
+        Args:
+            run: between two updates.
+            ended: how the published history says that the run ended.
+
+        Raises:
+            OSError: it could not be written; the one before is intact.
+        """
+        if self._publish is not None:
+            with run.kept():
+                self._publish(replace(run.history(), ended=ended))
+        checkpoint = run.checkpoint()
+        self._write(checkpoint.tensors, {**checkpoint.values, "plan": asdict(run.plan)})
+
+    def save_finished(self, run: TrainingRun) -> None:
+        """Publish, and replace the checkpoint by a small one that says the run is over.
+
+        The model holds the weights to keep by now.
+        """
+        try:
+            if self._publish is not None:
+                self._publish(run.history())
+            tensors = joined({"model": run.model.state_dict()})
+            self._write(tensors, {"finished": run.history().to_mapping()})
+        except OSError as error:
+            self._say(f"the last checkpoint was not written ({reason(error)})")
+
+    def _write(self, tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+        about = {"identity": self._identity, "torch": torch.__version__}
+        files.save(self.folder, Checkpoint(tensors, {**about, **values}))
+
+
+def plan_of(checkpoint: Checkpoint) -> TrainingPlan:
+    """What was decided when the run began."""
+    return TrainingPlan(**checkpoint.values["plan"])
+
+
+def reason(error: OSError) -> str:
+    """The system's words for what went wrong."""
+    return error.strerror or str(error)

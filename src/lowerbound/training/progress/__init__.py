@@ -1,0 +1,1 @@
+"""How a run is going, for people and for the record."""

@@ -1,0 +1,169 @@
+"""What training shows while it runs, and to whom."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TextIO
+
+MOST_LEVELS = 8  # whose rates fit on a line
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; bounds in nats per row, in the data's own units.
+
+    Attributes:
+        epoch: passes over the data so far.
+        updates: updates so far.
+        total: updates of the whole run; None where time alone limits it.
+        share: how much of the run is done, 0 to 1.
+        bound: mean over the training rows seen of late; NaN before the first.
+        rates: mean KL of each latent over the same rows, top down.
+        distortion: mean of -log p(x | z) over the same rows.
+        validation: the newest held-out bound.
+        seconds: training time so far.
+        seconds_left: estimated; None while nothing is known.
+        skipped: updates skipped because loss or gradient was not finite.
+        readings: what else the model says of the updates of late, by name.
+    """
+
+    epoch: float
+    updates: int
+    total: int | None
+    share: float
+    bound: float
+    rates: tuple[float, ...]
+    distortion: float
+    validation: float | None
+    seconds: float
+    seconds_left: float | None
+    skipped: int
+    readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def numbers(self) -> str:
+        """The bound and what it is made of: "bound -98.21  rate 24.10  distortion 74.11"."""
+        words = [f"bound {self.bound:.2f}"]
+        words += [f"rate {self._rate()}", f"distortion {self.distortion:.2f}"]
+        if self.validation is not None:
+            words.append(f"validation {self.validation:.2f}")
+        if self.skipped:
+            words.append(f"skipped {self.skipped:,}")
+        return "  ".join(words)
+
+    def _rate(self) -> str:
+        """The sum, and the rate of each level where there are a few, the coarsest first."""
+        if not 2 <= len(self.rates) <= MOST_LEVELS:
+            return f"{sum(self.rates):.2f}"
+        return f"{sum(self.rates):.2f} ({' + '.join(f'{rate:.1f}' for rate in self.rates)})"
+
+    def beside(self) -> str:
+        """The model's readings, those of each level with a stroke between: "perplexity 61.2/40"."""
+        words = [
+            f"{name} {'/'.join(f'{n:.3g}' for n in each)}" for name, each in self.readings.items()
+        ]
+        return "  ".join(words)
+
+    def position(self) -> str:
+        """Epoch and update: "epoch 12.3  update 6,642/27,000"."""
+        of = "" if self.total is None else f"/{self.total:,}"
+        return f"epoch {self.epoch:.1f}  update {self.updates:,}{of}"
+
+    def time_left(self) -> str:
+        """Time left as minutes and seconds; empty while nothing is known."""
+        return "" if self.seconds_left is None else f"{clock(self.seconds_left)} left"
+
+
+class TrainingReporter(Protocol):
+    """Shows a run to somebody. The loop calls ``update`` about four times a second at most."""
+
+    def start(self) -> None:
+        """Training begins."""
+
+    def message(self, text: str) -> None:
+        """A sentence that should stay readable."""
+
+    def update(self, progress: Progress) -> None:
+        """The newest state."""
+
+    def stop(self) -> None:
+        """Training is over, in whatever way."""
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def start(self) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        pass
+
+    def update(self, progress: Progress) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+class LineReporter:
+    """Plain lines, for a pipe or a log file.
+
+    Args:
+        stream: where to; standard error unless given.
+        seconds: least time between two lines; the last state is always written.
+        clock: seconds, increasing.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        seconds: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._clock = clock
+        self._next = 0.0
+        self._unwritten: Progress | None = None
+
+    def start(self) -> None:
+        self._next = self._clock() + self._seconds
+        self._unwritten = None
+
+    def message(self, text: str) -> None:
+        print(text, file=self._stream or sys.stderr, flush=True)
+
+    def update(self, progress: Progress) -> None:
+        self._unwritten = progress
+        if self._clock() >= self._next:
+            self._write(progress)
+
+    def stop(self) -> None:
+        if self._unwritten is not None:
+            self._write(self._unwritten)
+
+    def _write(self, progress: Progress) -> None:
+        numbers = [progress.numbers(), progress.beside()]
+        parts = [progress.position(), *numbers, progress.time_left()]
+        self.message("  ".join(part for part in parts if part))
+        self._next = self._clock() + self._seconds
+        self._unwritten = None
+
+
+def reporter_for(stream: TextIO | None = None) -> TrainingReporter:
+    """A progress bar where ``stream`` (standard error unless given) is a terminal, else lines."""
+    if (stream or sys.stderr).isatty():
+        from lowerbound.training.progress.bar import BarReporter
+
+        return BarReporter(stream)
+    return LineReporter(stream)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours too: 0:41, 12:05, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

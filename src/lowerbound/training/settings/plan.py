@@ -1,0 +1,205 @@
+"""What is decided before the first update: budget, precision, compilation; said in one line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.models import Model
+from lowerbound.objectives import Objective
+from lowerbound.training.engine import Update
+from lowerbound.training.feed import Feed
+from lowerbound.training.held_out import updates_between
+from lowerbound.training.progress.reporter import clock
+from lowerbound.training.settings import precision as arithmetic
+from lowerbound.training.settings.budget import Budget
+from lowerbound.training.settings.options import TrainingOptions
+from lowerbound.training.settings.units import is_mass
+from lowerbound.training.settings.update_size import pace_of
+
+LONG_RUN = 60.0  # seconds in float32 from which bf16 is worth its rounding
+LARGE_UPDATE = 2e8  # operations per update below which neither bf16 nor a second thread pays
+BF16_SPEED = 1.5  # float32 time over bf16 time above that
+COMPILE_SECONDS = 15.0  # what torch.compile costs from a cold cache
+COMPILE_GAIN = 0.12  # share of a bf16 update that it saves
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that "auto" and None left open, decided; kept with the checkpoint.
+
+    Attributes:
+        batch_size: rows per update.
+        learning_rate: Adam's step size at its highest.
+        updates: the budget's limits; see ``Budget``.
+        minutes: the budget's limits.
+        record_every: updates from one record, and validation, to the next.
+        precision: "float32" or "bf16".
+        compiled: whether the update is compiled.
+        threads: processor threads.
+        reason: why, in words for the log.
+    """
+
+    batch_size: int
+    learning_rate: float
+    updates: int | None
+    minutes: float | None
+    record_every: int
+    precision: str
+    compiled: bool
+    threads: int
+    reason: str
+
+    @property
+    def budget(self) -> Budget:
+        """When the run is over."""
+        return Budget(self.updates, self.minutes)
+
+
+def decide(
+    model: Model,
+    objective: Objective,
+    dataset: Dataset,
+    validation: Dataset | None,
+    options: TrainingOptions,
+) -> TrainingPlan:
+    """The plan of a run that begins; nothing moves, random state neither."""
+    pace = pace_of(model, len(dataset), options)
+    budget = Budget.of(options, len(dataset), pace.batch_size, pace.passes)
+    work = Work(Update(model, objective), dataset, pace.batch_size, budget)
+    precision, reason = _precision(options, work)
+    compiled, obstacle = _compiled(options, precision, work)
+    held_out = len(validation) if validation is not None else 0
+    slow = precision == "bf16"
+    return TrainingPlan(
+        batch_size=pace.batch_size,
+        learning_rate=pace.learning_rate,
+        updates=budget.updates,
+        minutes=budget.minutes,
+        record_every=updates_between(len(dataset), held_out, pace.batch_size, slow),
+        precision=precision,
+        compiled=compiled,
+        threads=_threads(options, work),
+        reason="; ".join(words for words in (reason, obstacle) if words),
+    )
+
+
+def sentence(plan: TrainingPlan, options: TrainingOptions, rows: int, held_out: int) -> str:
+    """All that was decided, in one line for the log."""
+    parts = [
+        f"{rows:,} rows" + (f" and {held_out:,} held out" if held_out else ""),
+        _limits(plan, rows),
+        f"batches of {plan.batch_size}",
+        _optimizer(plan, options),
+        f"{plan.precision}, {'compiled' if plan.compiled else 'not compiled'}"
+        + (f" ({plan.reason})" if plan.reason else ""),
+        f"{plan.threads} thread" + ("s" if plan.threads > 1 else ""),
+        f"a record every {plan.record_every:,} updates",
+    ]
+    if options.weight_average:
+        parts.append(f"weights averaged with decay {options.weight_average:g}")
+    if held_out and options.patience:
+        parts.append(f"stops after {options.patience} validations without gain")
+    return "training: " + "; ".join(parts)
+
+
+class Work:
+    """How much there is to compute, counted only if somebody asks."""
+
+    def __init__(self, update: Update, dataset: Dataset, batch_size: int, budget: Budget) -> None:
+        self.update = update
+        self.budget = budget
+        self._dataset = dataset
+        self._batch_size = batch_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next((value.device for value in self.update.parameters()), torch.device("cpu"))
+
+    @cached_property
+    def flops(self) -> int:
+        """Operations in matrix products and convolutions of one update."""
+        value = next(self.update.parameters())
+        feed = Feed(self._dataset, self.device, value.dtype)
+        return arithmetic.update_flops(self.update, feed.batch(torch.arange(self._batch_size)))
+
+    @property
+    def seconds(self) -> float:
+        """A guess of the whole run's time in float32."""
+        by_time = 60 * self.budget.minutes if self.budget.minutes else math.inf
+        if self.budget.updates is None:
+            return by_time
+        each = arithmetic.update_seconds(self.flops, torch.get_num_threads())
+        return min(by_time, self.budget.updates * each)
+
+
+def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
+    """(precision, why): where the processor has bf16, a long run of large updates takes it.
+
+    bf16 has 8 bits of mantissa, and real columns are finer than that, so a density keeps float32.
+    """
+    if options.precision != "auto":
+        return options.precision, ""
+    if work.device.type != "cpu":
+        return "float32", "bf16 is taken by itself on processors only"
+    if not arithmetic.native_bf16():
+        return "float32", "this processor has no bf16 arithmetic"
+    if not is_mass(work.update.model):
+        return "float32", "a density over real numbers is finer than bf16"
+    if work.flops < LARGE_UPDATE:
+        return "float32", "the updates are too small for bf16 to pay"
+    if work.seconds < LONG_RUN:
+        return "float32", f"about {work.seconds:.0f} s of work, too little for bf16 to pay"
+    return "bf16", f"about {clock(work.seconds / BF16_SPEED)} of work"
+
+
+def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[bool, str]:
+    """(whether to compile, what stands against it): it pays in bf16 where the run is long and each
+    update like the last."""
+    if options.compile == "off":
+        return False, ""
+    if options.compile == "auto":
+        pays = precision == "bf16" and work.device.type == "cpu" and arithmetic.native_bf16()
+        if (
+            not pays
+            or not work.update.objective.steady
+            or work.seconds / BF16_SPEED * COMPILE_GAIN < COMPILE_SECONDS
+        ):
+            return False, ""
+    if work.device.type == "cpu" and arithmetic.compiler() is None:
+        return False, "no C++ compiler was found"
+    return True, ""
+
+
+def _threads(options: TrainingOptions, work: Work) -> int:
+    """One where updates are small: threads that wait for each other cost more than they carry, and
+    on a busy machine many times more."""
+    if options.threads:
+        return options.threads
+    small = work.device.type == "cpu" and work.flops < LARGE_UPDATE
+    return 1 if small else torch.get_num_threads()
+
+
+def _limits(plan: TrainingPlan, rows: int) -> str:
+    limits = []
+    if plan.updates is not None:
+        epochs = plan.updates * plan.batch_size / rows
+        limits.append(f"{plan.updates:,} updates ({epochs:.4g} epochs)")
+    if plan.minutes is not None:
+        limits.append(f"{plan.minutes:g} minutes")
+    return " or ".join(limits)
+
+
+def _optimizer(plan: TrainingPlan, options: TrainingOptions) -> str:
+    name = "AdamW" if options.weight_decay else "Adam"
+    words = [f"{name} {plan.learning_rate:g}", f"{options.schedule} schedule"]
+    if options.warm_up:
+        words.append(f"warm-up over {options.warm_up:,} updates")
+    if options.gradient_clip:
+        words.append(f"gradients clipped at {options.gradient_clip:g}")
+    return ", ".join(words)

@@ -1,0 +1,78 @@
+"""How many operations one update takes, and what this machine can do with them."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import sys
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.trace import Batch
+
+FLOPS_PER_THREAD = 50e9  # sustained in float32 by a recent server core
+SECONDS_PER_UPDATE = 1e-3  # besides matrix products: gathering, launching, Adam
+
+
+def update_flops(update: nn.Module, batch: Batch) -> int:
+    """Operations in matrix products and convolutions of one forward and backward pass.
+
+    Counted on a copy, so neither the module nor any random state moves.
+    """
+    trial = copy.deepcopy(update)
+    counter = _Counting()
+    with seeded(0), counter:
+        trial(batch).loss.backward()
+    return counter.flops
+
+
+class _Counting(TorchDispatchMode):
+    """Adds up what torch's own table says of each operation.
+
+    Not torch's ``FlopCounterMode``, which imports the compiler: a second and 80 MB for a sum.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops: int = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # skipping it is what needs the compiler
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func.overloadpacket)
+        if count is not None:
+            self.flops += count(*args, **(kwargs or {}), out_val=answer)
+        return answer
+
+
+def update_seconds(flops: int, threads: int) -> float:
+    """A rough guess of the time of one float32 update on this many processor threads.
+
+    A guess from constants and not a measurement, so that the same run on the same kind of machine
+    always decides the same.
+    """
+    return SECONDS_PER_UPDATE + flops / (FLOPS_PER_THREAD * threads)
+
+
+def native_bf16() -> bool:
+    """Whether the processor multiplies bf16 matrices in hardware."""
+    try:
+        able = torch.cpu.get_capabilities()
+    except (AttributeError, RuntimeError):  # older torch
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call; None where there is none."""
+    default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return shutil.which(os.environ.get("CXX", default))

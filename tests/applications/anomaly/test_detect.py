@@ -1,0 +1,76 @@
+"""Known anomalies, the words of a report, and heat maps."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
+from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
+from lowerbound.applications.anomaly.report import DetectReport, Odd, Verdict
+from lowerbound.data import load
+from lowerbound.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("values", "normal", "expected"),
+    [
+        ([0, 1, 1], "", [False, True, True]),
+        ([0.0, 1.0, 0.0], "", [False, True, False]),
+        ([True, False, False], "", [True, False, False]),
+        (["normal.", "smurf.", "normal."], "", [False, True, False]),
+        (["good", "bad", "bad"], "good", [False, True, True]),
+    ],
+)
+def test_which_label_is_an_anomaly(values: list[object], normal: str, expected: list[bool]) -> None:
+    rows = load(np.arange(3.0)[:, None])
+    for cuts in ([0, 3], [0, 1, 3]):
+        known = KnownAnomalies("kind", normal)
+        for start, stop in pairwise(cuts):
+            known.add(pd.Series(values[start:stop]), rows)
+        assert known.anomalies().tolist() == expected
+
+
+def test_labels_that_tell_nothing_are_refused() -> None:
+    known = KnownAnomalies("kind", "")
+    known.add(pd.Series([0, 0]), load(np.arange(2.0)[:, None]))
+    with pytest.raises(DataError, match="one value only"):
+        known.anomalies()
+    with pytest.raises(DataError, match="all rows are of one kind"):
+        ranking_of(np.array([True, True]), np.array([1.0, 2.0]))
+
+
+def test_a_ranking_that_is_perfect() -> None:
+    ranking = ranking_of(np.array([False, True, False]), np.array([0.1, 3.0, 0.2]))
+    assert (ranking.auroc, ranking.average_precision) == (1.0, 1.0)
+    assert "1 known anomalies: AUROC 1.0000" in ranking.text()
+
+
+def test_a_report_in_words() -> None:
+    odd = Odd("17", 9.3, 0.001, {"income": 12.3, "rate": 1.0}, {"income": "1.2e+06"})
+    verdict = Verdict(0.01, 5.0, 500, (0.004, 0.02))
+    report = DetectReport(
+        "m.lb", "d.csv", 1000, "combined", verdict, 12, (odd,), None, "held out", ("s.csv",)
+    )
+    text = report.text()
+    assert "12 of 1,000 rows are anomalies by combined: score above 5" in text
+    assert "row 17: score 9.30, p = 0.001: income = 1.2e+06 (+12.3 nats), rate (+1.0 nats)" in text
+    assert report.to_mapping()["verdict"]["band"] == [0.004, 0.02]
+
+
+def test_heat_maps_show_where(tmp_path: Path) -> None:
+    nats = torch.zeros(2, 4, 4)
+    nats[0, 1, 2] = 5.0
+    colors = heat(nats)
+    assert colors.shape == (2, 4, 4, 3)
+    assert colors[0].sum(-1).argmax() == 4 + 2
+    pictures = torch.rand(2, 1, 4, 4)
+    write_heat_maps(tmp_path / "heat.png", pictures, pictures, nats, ["a", "b"])
+    with Image.open(tmp_path / "heat.png") as sheet:
+        assert sheet.width > 3 * 112

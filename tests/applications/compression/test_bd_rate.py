@@ -1,0 +1,43 @@
+"""How much smaller files are at the same quality: known answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowerbound.applications.compression.bd_rate import bd_rate, quality_at
+from lowerbound.errors import OptionError
+
+CURVE = [(0.2, 28.0), (0.4, 31.0), (0.6, 32.6), (0.9, 34.4), (1.3, 36.2)]
+
+
+def test_a_curve_against_itself_saves_nothing() -> None:
+    assert bd_rate(CURVE, CURVE) == pytest.approx(0.0, abs=1e-9)
+    assert bd_rate(CURVE, CURVE, (0.3, 0.9)) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.5, 1.25])
+def test_so_much_of_the_rate_is_so_much_saved(factor: float) -> None:
+    other = [(factor * rate, quality) for rate, quality in CURVE]
+    assert bd_rate(other, CURVE) == pytest.approx(factor - 1, abs=1e-9)
+    assert bd_rate(other, CURVE, (0.3, 0.9)) == pytest.approx(factor - 1, abs=1e-9)
+
+
+def test_the_known_answer_of_straight_lines() -> None:
+    """log R = q / 6 and log R = q / 6 - 0.1 at their own points: exp(-0.1) - 1."""
+    import math
+
+    anchor = [(math.exp(q / 6), q) for q in (28.0, 30.0, 33.0, 36.0)]
+    codec = [(math.exp(q / 6 - 0.1), q) for q in (27.0, 31.0, 34.0, 37.0)]
+    assert bd_rate(codec, anchor) == pytest.approx(math.expm1(-0.1), abs=1e-6)
+
+
+def test_points_are_interpolated() -> None:
+    assert quality_at(CURVE, 0.4) == pytest.approx(31.0)
+    assert 31.0 < quality_at(CURVE, 0.5) < 32.6
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(OptionError, match="at least 4"):
+        bd_rate(CURVE[:3], CURVE)
+    with pytest.raises(OptionError, match="in common"):
+        bd_rate([(rate, quality - 40) for rate, quality in CURVE], CURVE)

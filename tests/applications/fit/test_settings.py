@@ -1,0 +1,28 @@
+"""part.option=value reaches the part, and nothing else is taken."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowerbound.applications.fit.settings import with_settings
+from lowerbound.errors import OptionError
+from lowerbound.fitting import FitOptions
+
+
+def test_settings_reach_their_part() -> None:
+    settings = ["network.width=200", "network.hidden=[3, 4]", "prior.kind=wide", "objective.beta=2"]
+    made = with_settings(FitOptions(), settings)
+    assert made.model.network_options == {"width": 200, "hidden": (3, 4)}
+    assert made.model.prior_options == {"kind": "wide"}
+    assert made.objective_options == {"beta": 2}
+
+
+@pytest.mark.parametrize("setting", ["width=200", "network.width", ".width=3", "network.=3", ""])
+def test_what_is_no_setting_is_refused(setting: str) -> None:
+    with pytest.raises(OptionError, match=r"part\.option=value"):
+        with_settings(FitOptions(), [setting])
+
+
+def test_an_unknown_part_suggests_the_nearest() -> None:
+    with pytest.raises(OptionError, match="did you mean 'network'"):
+        with_settings(FitOptions(), ["netwrk.width=3"])

@@ -1,0 +1,103 @@
+"""Rows are written in the data's own units, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from lowerbound.applications.io import rows
+from lowerbound.applications.io.files import replacing
+from lowerbound.data import Dataset, load
+from lowerbound.errors import OptionError
+
+FRAME = pd.DataFrame({"age": [3, 5, 9, 11], "same": [7.0] * 4, "height": [0.5, 0.25, 2.0, -1.0]})
+
+
+@pytest.fixture
+def table() -> Dataset:
+    with pytest.warns(UserWarning, match="no variation in column 'same'"):
+        return load(FRAME, kinds="real")
+
+
+@pytest.fixture
+def pictures() -> Dataset:
+    return load(np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5) * 4)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_comes_back_in_its_own_types(tmp_path: Path, table: Dataset, suffix: str) -> None:
+    path = tmp_path / f"t{suffix}"
+    files = rows.write_rows(path, table.schema, table.all().filled, rounded=True)
+    assert files == (str(path),)
+    read = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
+    pd.testing.assert_frame_equal(read, FRAME)
+
+
+def test_means_keep_their_fractions(tmp_path: Path, table: Dataset) -> None:
+    halfway = table.all().filled[:2].mean(0, keepdim=True)
+    rows.write_rows(tmp_path / "t.csv", table.schema, halfway, rounded=False)
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "t.csv")["age"], [4.0])
+
+
+def test_extra_columns_go_along(tmp_path: Path, table: Dataset) -> None:
+    x = table.all().filled
+    rows.write_rows(tmp_path / "t.csv", table.schema, x, rounded=True, extra={"kind": list("abca")})
+    assert list(pd.read_csv(tmp_path / "t.csv")["kind"]) == list("abca")
+
+
+def test_pictures_come_back_from_npz_and_folder(tmp_path: Path, pictures: Dataset) -> None:
+    x = pictures.all().filled
+    rows.write_rows(tmp_path / "p.npz", pictures.schema, x, rounded=True)
+    original = np.arange(60, dtype=np.uint8).reshape(3, 4, 5) * 4
+    with np.load(tmp_path / "p.npz") as file:
+        np.testing.assert_array_equal(file["x"], original)
+    files = rows.write_rows(tmp_path / "folder", pictures.schema, x, rounded=True)
+    assert [Path(file).name for file in files] == [
+        "sheet.png",
+        "00000.png",
+        "00001.png",
+        "00002.png",
+    ]
+    np.testing.assert_array_equal(np.asarray(Image.open(files[2])), original[1])
+
+
+def test_a_sheet_shows_every_picture_enlarged(tmp_path: Path, pictures: Dataset) -> None:
+    rows.write_rows(tmp_path / "p.png", pictures.schema, pictures.all().filled, rounded=True)
+    sheet = np.asarray(Image.open(tmp_path / "p.png"))
+    times, margin = 12, rows.MARGIN  # 5 pixels wide become at least 56
+    assert sheet.shape == (2 * (4 * times + margin) + margin, 2 * (5 * times + margin) + margin)
+    second = sheet[margin : margin + 4 * times, 5 * times + 2 * margin :][:, : 5 * times]
+    expected = (np.arange(20, 40, dtype=np.uint8) * 4).reshape(4, 5)
+    np.testing.assert_array_equal(second[::times, ::times], expected)
+
+
+def test_a_name_that_says_no_format_is_refused(table: Dataset, pictures: Dataset) -> None:
+    with pytest.raises(OptionError, match=r"tables are written as \.csv, \.parquet or \.npz"):
+        rows.check_suffix(Path("out.png"), table.schema)
+    with pytest.raises(OptionError, match=r"pictures are written as one \.png sheet"):
+        rows.check_suffix(Path("out.csv"), pictures.schema)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+
+    def fill_the_disk() -> None:
+        with replacing(path) as place:
+            place.write_text("half")
+            raise OSError(28, "full")
+
+    with pytest.raises(OSError, match="full") as caught:
+        fill_the_disk()
+    assert caught.value.filename == str(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_eight_bits_are_for_looking_at_only() -> None:
+    assert rows.eight_bit(torch.tensor([[[[-0.1, 0.5, 1.2]]]])).ravel().tolist() == [0, 128, 255]

@@ -1,0 +1,28 @@
+"""Sentences say which side is better, and when a difference is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowerbound.applications.io.sentences import about_difference, about_explained
+from lowerbound.inference.estimate import Estimate
+
+
+@pytest.mark.parametrize(
+    ("difference", "sentence"),
+    [
+        (Estimate(3.0, 1.0), "3.00 ± 1.00 nats per row above other"),
+        (Estimate(-3.0, 1.0), "3.00 ± 1.00 nats per row below other"),
+        (Estimate(1.9, 1.0), "cannot be told apart from other"),
+        (Estimate(-1.9, 1.0), "cannot be told apart from other"),
+    ],
+)
+def test_differences(difference: Estimate, sentence: str) -> None:
+    assert about_difference("other", difference).startswith(sentence)
+
+
+def test_reconstructions_worse_than_the_mean_are_called_so() -> None:
+    assert about_explained(0.25) == "reconstructions keep 25.0% of the variance"
+    assert (
+        about_explained(-1.5) == "reconstructions are worse than the mean row: 2.5 times its error"
+    )

@@ -1,0 +1,105 @@
+"""A regressor that starts as ridge regression: scikit-learn's, and rows left out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import Ridge, RidgeCV
+
+from lowerbound import SemiSupervisedRegressor
+from lowerbound.assembly.ridge_start import LEAST, PENALTIES, bends, ridge, smooth_errors
+from lowerbound.models import SemiSupervisedRegression
+from lowerbound.networks.labels.gated_residual import GatedResidual
+
+ROWS, LABELED = 200, 40
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(ROWS, 3))
+NOISE = 0.1 * RANDOM.normal(size=ROWS)
+STRAIGHT = 5 + 2 * (X @ [1.0, -2.0, 0.5] + NOISE)
+BENT = 3 * np.sin(2 * X[:, 0]) + NOISE
+
+
+def few(y: Any, labels: int = LABELED) -> Any:
+    return np.where(np.arange(ROWS) < labels, y, np.nan)
+
+
+def fitted(y: Any, **options: Any) -> SemiSupervisedRegressor:
+    return SemiSupervisedRegressor(
+        latent_dim=2, learning_rate=0.01, epochs=200, random_state=0, **options
+    ).fit(X, y)
+
+
+def path(model: SemiSupervisedRegressor) -> GatedResidual:
+    assert isinstance(model.model_, SemiSupervisedRegression)
+    assert isinstance(model.model_.regressor, GatedResidual)
+    return model.model_.regressor
+
+
+def test_errors_of_rows_left_out_of_a_line_are_those_of_fits_without_them() -> None:
+    x, y = X[:20], STRAIGHT[:20]
+    line, errors = ridge(x, y)
+    for row in (0, 7):
+        others = np.arange(20) != row
+        center = x.mean(0)  # scikit-learn centers once, with the row that is left out
+        without = Ridge(line.alpha_).fit(x[others] - center, y[others])
+        assert errors[row] == pytest.approx((without.predict(x[[row]] - center) - y[row]) ** 2, 0.2)
+    assert line.alpha_ in PENALTIES
+
+
+def test_errors_of_rows_left_out_of_a_process_are_those_of_processes_without_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = X[:25], BENT[:25] - BENT[:25].mean()
+    kernels = []
+    fit = GaussianProcessRegressor.fit
+
+    def remembered(self: GaussianProcessRegressor, *args: Any) -> Any:
+        done = fit(self, *args)
+        kernels.append(self.kernel_)
+        return done
+
+    monkeypatch.setattr(GaussianProcessRegressor, "fit", remembered)
+    errors = smooth_errors(x, y)
+    (kernel,) = kernels
+    monkeypatch.undo()
+    for row in (0, 11):
+        others = np.arange(25) != row
+        process = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
+        process.fit(x[others], y[others])
+        assert errors[row] == pytest.approx((process.predict(x[[row]])[0] - y[row]) ** 2, 1e-6)
+
+
+def test_what_is_straight_is_answered_by_ridge_regression() -> None:
+    assert not bends(X[:LABELED], STRAIGHT[:LABELED])
+    model = fitted(few(STRAIGHT))
+    assert path(model).gate.item() == 0
+    known = X[:LABELED]
+    center, scale = X.mean(0), X.std(0)
+    line = RidgeCV(PENALTIES).fit((known - center) / scale, STRAIGHT[:LABELED])
+    mean, deviation = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, line.predict((X - center) / scale), atol=0.05)
+    assert np.ptp(deviation) == pytest.approx(0, abs=1e-6)
+    assert 0.15 < deviation[0] < 0.3  # the noise is 0.2
+
+
+def test_what_is_bent_is_left_to_the_network() -> None:
+    assert bends(X[:LABELED], BENT[:LABELED])
+    model = fitted(few(BENT))
+    assert path(model).gate.item() != 0
+    line = RidgeCV(PENALTIES).fit(X[:LABELED], BENT[:LABELED])
+    assert model.score(X[LABELED:], BENT[LABELED:]) > line.score(X[LABELED:], BENT[LABELED:]) + 0.2
+
+
+def test_next_to_no_labels_are_asked_nothing() -> None:
+    model = fitted(few(STRAIGHT, LEAST - 1))
+    assert not path(model).weight.any()
+    assert path(model).gate.requires_grad
+
+
+def test_the_line_can_be_left_out() -> None:
+    model = fitted(few(STRAIGHT), model_options={"line": False})
+    assert isinstance(model.model_, SemiSupervisedRegression)
+    assert not isinstance(model.model_.regressor, GatedResidual)

@@ -1,0 +1,245 @@
+"""Every kind of column is recognized, enters model units and comes back; the person's word wins."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from lowerbound.data import Schema, load, to_frame
+from lowerbound.data.columns.column import ATOM, CONTINUOUS, HIGHEST, Column
+from lowerbound.data.columns.inference import understood
+from lowerbound.errors import DataError, OptionError
+
+ROWS = 400
+COLUMNS: dict[str, Callable[[np.random.Generator], Any]] = {
+    "real": lambda r: r.normal(3, 2, ROWS),
+    "positive": lambda r: np.exp(r.normal(0, 1.5, ROWS)),
+    "bounded": lambda r: r.beta(0.6, 0.6, ROWS).clip(1e-4, 1 - 1e-4),
+    "mixed": lambda r: np.where(r.random(ROWS) < 0.4, 0.0, np.exp(r.normal(3, 1, ROWS))),
+    "datetime": lambda r: (
+        pd.Timestamp("2020-01-01") + pd.to_timedelta(r.integers(0, 9e6, ROWS), "s")
+    ),
+    "count": lambda r: r.negative_binomial(2, 0.1, ROWS),
+    "binary": lambda r: np.where(r.random(ROWS) < 0.3, "yes", "no"),
+    "ordinal": lambda r: r.integers(1, 11, ROWS),
+    "categorical": lambda r: r.choice(["red", "green", "blue", "?"], ROWS),
+    "identifier": lambda r: np.arange(1000, 1000 + ROWS),
+    "constant": lambda r: np.full(ROWS, 7),
+}
+
+
+def table() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame({kind: make(random) for kind, make in COLUMNS.items()})
+
+
+def read(frame: pd.DataFrame, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load(frame, **options)
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_each_kind_is_found_from_its_values(kind: str) -> None:
+    assert understood(table()[kind]).kind == kind
+
+
+def test_a_table_comes_back_as_it_was() -> None:
+    frame = table()
+    dataset = read(frame)
+    assert dataset.schema.left_out == ("identifier",)
+    back = to_frame(dataset.schema, dataset.x)
+    kept = frame.drop(columns="identifier")
+    seen = kept["categorical"] != "?"
+    assert (~dataset.observed).sum() == (~seen).sum()
+    for name in kept.columns:
+        given, found = kept[name][seen], back[name][seen]
+        if given.dtype.kind == "f":
+            np.testing.assert_allclose(found, given, rtol=1e-9)
+        elif given.dtype.kind == "M":
+            assert (abs(found - given) < pd.Timedelta("1ms")).all()
+        else:
+            assert found.tolist() == given.tolist()
+
+
+def test_a_schema_of_every_kind_survives_json() -> None:
+    schema = read(table()).schema
+    restored = Schema.from_mapping(json.loads(json.dumps(schema.to_mapping(), allow_nan=False)))
+    assert restored == schema
+    again = read(table(), schema=restored)
+    assert torch.equal(again.x, read(table()).x)
+
+
+@pytest.mark.parametrize("kind", CONTINUOUS)
+def test_the_slope_of_a_column_is_the_derivative_of_its_map(kind: str) -> None:
+    column = understood(table()[kind])
+    units = np.linspace(-2.2, 2.2, 41)
+    step = 1e-5
+    numeric = (column.decode(units + step) - column.decode(units - step)) / (2 * step)
+    np.testing.assert_allclose(column.log_slope(units), -np.log(numeric), atol=2e-3)
+
+
+def test_the_log_density_in_own_units_is_that_of_scipy() -> None:
+    """A log-normal column in log units: log p(v) of scipy's lognorm."""
+    values = np.exp(np.random.default_rng(0).normal(1.0, 0.8, 60))
+    frame = pd.DataFrame({"v": values, "w": np.random.default_rng(1).normal(size=60)})
+    dataset = read(frame, kinds={"v": "positive"})
+    column = dataset.schema.columns[0]
+    assert column.spline is None
+    u = dataset.x[:, 0].numpy()
+    inside = stats.norm.logpdf(u) + column.log_slope(u)
+    expected = stats.lognorm.logpdf(values, s=column.scale, scale=np.exp(column.shift))
+    np.testing.assert_allclose(inside, expected, rtol=1e-10)
+
+
+def test_an_atom_has_mass_and_no_slope() -> None:
+    column = understood(table()["mixed"])
+    assert column.atom == 0
+    units = column.encode(table()["mixed"].to_numpy())
+    assert ((units == ATOM) == (table()["mixed"] == 0)).all()
+    assert (column.log_slope(units)[units == ATOM] == 0).all()
+
+
+def test_the_persons_word_wins() -> None:
+    frame = table()
+    columns = {
+        column.name: column
+        for column in read(
+            frame,
+            kinds={
+                "ordinal": "real",
+                "count": {"kind": "mixed", "atom": 3},
+                "binary": {"kind": "ordinal", "levels": ["yes", "no", "maybe"]},
+                "real": {"kind": "bounded", "low": -20, "high": 20},
+            },
+        ).schema.columns
+    }
+    assert columns["ordinal"].kind == "real"
+    assert (columns["count"].kind, columns["count"].atom) == ("mixed", 3.0)
+    assert columns["binary"].levels == ("yes", "no", "maybe")
+    assert (columns["real"].low, columns["real"].high) == (-20.0, 20.0)
+    with pytest.raises(OptionError, match="column 'oridnal'; did you mean 'ordinal'"):
+        read(frame, kinds={"oridnal": "real"})
+    with pytest.raises(OptionError, match="kind of column 'real': 'reel'"):
+        read(frame, kinds={"real": "reel"})
+    with pytest.raises(DataError, match="column 'real' holds positive numbers, but not in rows"):
+        read(frame, kinds={"real": "positive"})
+
+
+def test_an_identifier_taken_for_classes_is_doubted() -> None:
+    with pytest.warns(UserWarning, match="'identifier' has 400 levels in 400 rows: it names rows"):
+        understood(table()["identifier"], "categorical")
+    with pytest.warns(UserWarning, match="'identifier': never the same twice"):
+        load(table().drop(columns=["constant", "categorical"]))
+
+
+def test_a_level_that_is_new_counts_as_missing_and_is_named() -> None:
+    frame = pd.DataFrame({"a": ["x", "y", "z", "x"] * 5, "b": np.arange(20.0) ** 2})
+    schema = load(frame).schema
+    new = pd.DataFrame({"a": ["x", "w"], "b": [1.0, 2.0]})
+    with pytest.warns(UserWarning, match="column 'a' has levels .* not fitted on: 'w'; they count"):
+        dataset = load(new, schema=schema)
+    assert dataset.observed is not None
+    assert dataset.observed.tolist() == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("many", r"column 'b' holds numbers, but not in rows 1, counted from 0 \(row 1: 'many'\)"),
+        (np.inf, "column 'b' has inf in rows 1"),
+    ],
+)
+def test_values_of_another_kind_are_named(value: Any, words: str) -> None:
+    frame = pd.DataFrame({"a": ["x", "y"] * 10, "b": np.arange(20.0) ** 2})
+    schema = load(frame).schema
+    wrong = frame.astype({"b": object})
+    wrong.loc[1, "b"] = value
+    with pytest.raises(DataError, match=words):
+        load(wrong, schema=schema)
+    with pytest.raises(DataError, match="column 'b'"):
+        load(wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("positive", -3.0), ("positive", 0.0), ("bounded", 1.0)]
+)
+def test_a_value_beyond_the_bounds_is_named_and_next_to_impossible(kind: str, value: float) -> None:
+    frame = table()[[kind, "real"]]
+    schema = read(frame).schema
+    place = [column.name for column in schema.columns].index(kind)
+    with pytest.warns(UserWarning, match=f"column '{kind}' held .* and not in rows 7, counted"):
+        dataset = load(
+            frame.assign(**{kind: frame[kind].mask(frame.index == 7, value)}), schema=schema
+        )
+    assert abs(float(dataset.x[7, place])) == HIGHEST
+    assert torch.isfinite(dataset.x).all()
+    assert torch.isfinite(dataset.log_jacobian(mass=False)).all()
+
+
+def test_counts_are_whole_and_not_negative() -> None:
+    frame = pd.DataFrame({"n": np.random.default_rng(0).poisson(5, 200) ** 2})
+    frame["m"] = np.random.default_rng(1).normal(size=200)
+    schema = load(frame, kinds={"n": "count"}).schema
+    with pytest.raises(DataError, match="column 'n' holds counts, but not in rows 0"):
+        load(frame.assign(n=-1), schema=schema)
+
+
+def test_codes_among_numbers_are_levels_and_a_typing_error_is_not() -> None:
+    random = np.random.default_rng(0)
+    codes = random.choice(["250", "401.9", "V57", "E909", "V58", "E880", "V45", "428"], 300)
+    assert understood(pd.Series(codes, name="diagnosis")).kind == "categorical"
+    numbers = pd.Series(random.normal(size=300).round(3).astype(str), name="n")
+    numbers.iloc[17] = "o.5"
+    with pytest.raises(DataError, match=r"not in rows 17, counted from 0 \(row 17: 'o.5'\)"):
+        understood(numbers)
+
+
+def test_an_all_missing_row_is_read_and_a_table_without_values_is_refused() -> None:
+    frame = pd.DataFrame({"a": [1.0, np.nan, 3.0, 4.5], "b": [2.0, np.nan, 1.0, 7.0]})
+    dataset = load(frame)
+    assert dataset.observed is not None
+    assert dataset.observed[1].tolist() == [False, False]
+    with pytest.raises(DataError, match="no column varies"):
+        load(pd.DataFrame({"a": [np.nan] * 4, "b": [np.nan] * 4}))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "object", "string"])
+def test_every_way_of_writing_a_missing_number_is_understood(dtype: str) -> None:
+    values = pd.Series([1.5, None, 2.5, 4.0, -1.0]).astype(dtype)
+    dataset = load(pd.DataFrame({"a": values, "b": [3.0, 1.0, 4.0, 1.5, 9.0]}))
+    assert dataset.observed is not None
+    assert dataset.observed[:, 0].tolist() == [True, False, True, True, True]
+    found = to_frame(dataset.schema, dataset.x)["a"]
+    np.testing.assert_allclose(np.delete(found, 1), [1.5, 2.5, 4.0, -1.0])
+
+
+def test_many_levels_are_read_quickly() -> None:
+    levels = np.array([f"user {i}" for i in range(50_000)])
+    names = np.random.default_rng(0).choice(levels, 200_000)
+    frame = pd.DataFrame({"who": names, "n": np.random.default_rng(1).normal(size=200_000)})
+    dataset = load(frame)
+    assert dataset.schema.columns[0].kind == "categorical"
+    assert (to_frame(dataset.schema, dataset.x[:100])["who"] == frame["who"][:100]).all()
+
+
+def test_a_constant_column_of_text_is_put_back() -> None:
+    frame = pd.DataFrame({"unit": ["mg"] * 6, "b": [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]})
+    with pytest.warns(UserWarning, match="no variation in column 'unit'"):
+        dataset = load(frame)
+    assert dataset.schema.event_shape == (1,)
+    assert to_frame(dataset.schema, dataset.x)["unit"].tolist() == ["mg"] * 6
+
+
+def test_a_column_says_what_it_is() -> None:
+    assert Column("a").affine
+    assert not Column("a", kind="positive").affine
+    assert not Column("a", kind="identifier").modeled

@@ -1,0 +1,95 @@
+"""Series cut in windows, and scores brought back to points."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lowerbound.data import Schema, load
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.errors import DataError, OptionError
+
+
+def test_windows_overlap() -> None:
+    np.testing.assert_array_equal(
+        Windows(3).cut(np.arange(5))[..., 0], [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    )
+    assert Windows(2).cut(np.zeros((6, 4))).shape == (5, 2, 4)
+
+
+def test_the_last_window_ends_with_the_series() -> None:
+    np.testing.assert_array_equal(Windows(4, stride=3).starts(12), [0, 3, 6, 8])
+    np.testing.assert_array_equal(Windows(4, stride=4).starts(12), [0, 4, 8])
+
+
+def test_a_frame_has_a_column_for_each_time() -> None:
+    frame = pd.DataFrame({"load": [1.0, 2.0, 3.0], "on": ["a", "b", "a"]})
+    windows = Windows(2).frame(frame)
+    assert list(windows.columns) == ["load@0", "load@1", "on@0", "on@1"]
+    assert windows.to_numpy().tolist() == [[1.0, 2.0, "a", "b"], [2.0, 3.0, "b", "a"]]
+
+
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (4, 1), (4, 3), (5, 5), (7, 2)])
+def test_windows_before_another_share_no_point_with_it(length: int, stride: int) -> None:
+    windows = Windows(length, stride)
+    for points in range(length, 40):
+        starts = windows.starts(points)
+        for window in range(1, len(starts)):
+            count = windows.before(window)
+            assert count == 0 or starts[count - 1] + length <= starts[window]
+            regular = window * stride == starts[window]
+            if regular and count < window:  # at most one window fewer than there could be
+                assert starts[count] + length + stride > starts[window]
+
+
+def test_a_schema_remembers_its_windows() -> None:
+    rng = np.random.default_rng(0)
+    series = pd.DataFrame(
+        {"load": rng.normal(size=60), "t": np.arange(60), "odd": rng.random(60) > 0.5}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the columns that name rows
+        found = load(series, windows=Windows(5, 2), kinds={"t": "identifier"}, label="odd")
+    assert [column.name for column in found.schema.columns] == [f"load@{i}" for i in range(5)]
+    assert len(found) == len(Windows(5, 2).starts(60))
+    assert Schema.from_mapping(found.schema.to_mapping()) == found.schema
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the columns that were left out
+        again = load(series, schema=found.schema)
+        cut = load(Windows(5, 2).frame(series), schema=found.schema)
+    assert torch.equal(again.x, found.x)
+    assert torch.equal(cut.x, found.x)
+    with pytest.raises(DataError, match="only tables are cut in windows"):
+        load("digits", windows=Windows(3))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_points_take_the_scores_of_their_windows(stride: int) -> None:
+    windows, points = Windows(3, stride), 8
+    scores = np.random.default_rng(0).normal(size=len(windows.starts(points)))
+    covering = [
+        [
+            score
+            for score, start in zip(scores, windows.starts(points), strict=True)
+            if start <= point < start + 3
+        ]
+        for point in range(points)
+    ]
+    np.testing.assert_allclose(
+        windows.points(scores, points, "max"), [max(some) for some in covering]
+    )
+    np.testing.assert_allclose(
+        windows.points(scores, points, "mean"), [np.mean(some) for some in covering]
+    )
+
+
+def test_bad_cuts_are_refused() -> None:
+    with pytest.raises(DataError, match="a series of 3 points has no window of 4"):
+        Windows(4).cut(np.zeros(3))
+    for length, stride in ((0, 1), (3, 0), (3, 4)):
+        with pytest.raises(OptionError, match="a window has at least 1 point"):
+            Windows(length, stride)

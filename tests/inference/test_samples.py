@@ -1,0 +1,126 @@
+"""Samples of models whose distribution is known, and codes found again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.inference.samples import (
+    decode_codes,
+    reencode,
+    sample_mixture,
+    sample_prior,
+    sample_white_codes,
+)
+from lowerbound.models import ProbabilisticPrincipalComponents
+from tests.evaluation.small_models import binary_vae, linear_autoencoder
+from tests.oracles import linear_gaussian as oracle
+
+
+def test_samples_have_the_models_mean_and_covariance() -> None:
+    weight, offset, sigma = oracle.parameters()
+    samples = sample_prior(oracle.model("exact"), 20_000)
+    assert torch.allclose(samples.x.mean(0), offset, atol=0.06)
+    expected = weight @ weight.T + sigma**2 * torch.eye(oracle.FEATURES)
+    assert torch.allclose(torch.cov(samples.x.T), expected, atol=0.15)
+    assert torch.allclose(samples.mean, samples.z @ weight.T + offset)
+
+
+def test_the_mean_is_no_draw() -> None:
+    samples = sample_prior(binary_vae(), 50)
+    assert set(samples.x.unique().tolist()) == {0.0, 1.0}
+    assert ((samples.mean > 0) & (samples.mean < 1)).all()
+
+
+@pytest.mark.usefixtures("untouched_random_state")
+def test_the_seed_decides_and_the_random_state_is_left_alone() -> None:
+    with torch.random.fork_rng():
+        model = binary_vae()
+    first, again = sample_prior(model, 20, seed=3), sample_prior(model, 20, seed=3)
+    other = sample_prior(model, 20, seed=4)
+    assert torch.equal(first.x, again.x)
+    assert not torch.equal(first.z, other.z)
+
+
+def test_the_noise_of_one_seed_is_not_the_codes_of_another() -> None:
+    model = ProbabilisticPrincipalComponents((3,), 2)
+    first, second = sample_prior(model, 500, seed=0), sample_prior(model, 500, seed=1)
+    correlation = torch.corrcoef(torch.cat([first.x.T, second.z.T]))[:3, 3:]
+    assert correlation.abs().max() < 0.2
+
+
+def test_many_codes_are_decoded_in_pieces() -> None:
+    model = oracle.model("exact")
+    z = torch.randn(2_500, oracle.LATENT, dtype=torch.float64)
+    weight, offset, _ = oracle.parameters()
+    assert torch.allclose(decode_codes(model, z).mean, z @ weight.T + offset)
+
+
+def test_a_model_without_a_prior_says_what_to_do() -> None:
+    with pytest.raises(
+        UnsupportedError,
+        match=r"cannot be sampled.*pca, semi_supervised, semi_supervised_reg.*, transform, vae",
+    ):
+        sample_prior(linear_autoencoder(5, 2), 3)
+
+
+def test_a_count_must_be_positive() -> None:
+    with pytest.raises(OptionError):
+        sample_prior(binary_vae(), 0)
+
+
+def two_clusters() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    codes = 0.3 * torch.randn(600, 2, generator=generator)
+    codes[:300] += torch.tensor([4.0, 1.0])
+    return codes
+
+
+def test_white_codes_have_the_codes_mean_and_covariance() -> None:
+    codes = two_clusters()
+    samples = sample_white_codes(linear_autoencoder(5, 2), codes, 20_000)
+    assert torch.allclose(samples.z.mean(0), codes.mean(0), atol=0.06)
+    expected = torch.cov(codes.T, correction=0)
+    assert torch.allclose(torch.cov(samples.z.T), expected, atol=0.12)
+
+
+def test_a_mixture_stays_with_the_clusters_and_white_codes_do_not() -> None:
+    codes, model = two_clusters(), linear_autoencoder(5, 2)
+
+    def share_between(z: torch.Tensor) -> float:
+        return float(((z[:, 0] > 1.2) & (z[:, 0] < 2.8)).double().mean())
+
+    assert share_between(sample_white_codes(model, codes, 1_000).z) > 0.2
+    assert share_between(sample_mixture(model, codes, 1_000, components=4).z) < 0.02
+
+
+def test_mixture_draws_come_in_no_order() -> None:
+    z = sample_mixture(linear_autoencoder(5, 2), two_clusters(), 400, components=2).z
+    left = (z[:, 0] < 2).double()
+    assert 0.3 < float(left[:200].mean()) < 0.7
+
+
+def test_codes_are_found_as_well_as_the_posterior_allows() -> None:
+    _, covariance = oracle.posterior_matrices()
+    found = reencode(oracle.model("exact"), sample_prior(oracle.model("exact"), 5_000))
+    assert found.r_squared == pytest.approx(1 - float(torch.trace(covariance)) / 2, abs=0.01)
+    exact = (1 - torch.diagonal(covariance)).sqrt()
+    assert torch.allclose(found.correlation, exact, atol=0.01)
+
+
+def test_codes_found_from_means() -> None:
+    gain, _ = oracle.posterior_matrices()
+    weight, _, _ = oracle.parameters()
+    samples = sample_prior(oracle.model("exact"), 4_000)
+    found = reencode(oracle.model("exact"), samples, from_mean=True)
+    z = samples.z
+    residual = (z - z @ (gain @ weight).T).square().sum() / (z - z.mean(0)).square().sum()
+    assert found.r_squared == pytest.approx(float(1 - residual), abs=1e-9)
+
+
+def test_units_that_the_decoder_ignores_are_not_found() -> None:
+    model = oracle.model("mean_field")
+    model.decoder.weight.data[:, 1] = 0
+    found = reencode(model, sample_prior(model, 3_000))
+    assert abs(float(found.correlation[1])) < 0.1
