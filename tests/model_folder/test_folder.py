@@ -337,7 +337,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 
-from lowerbound import model_folder
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.fitting import FitOptions, ModelOptions, fit
 from lowerbound.training import TrainingOptions, loop
 from lowerbound.training.checkpoints import saving
