@@ -1,0 +1,224 @@
+"""What the design promises of the source and a linter cannot say: run by ``make check``.
+
+- A class name exists once in the package.
+- At most 8 modules at the top level, 20 files in any folder, 50 lines in any function.
+- A kind that a person types is compared as a string only by its owner.
+- A concrete model class is named only in ``models/`` and ``coding/``.
+- Every concrete emission implements every abstract method of ``Emission``.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import statistics
+import sys
+import typing
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+PACKAGE = Path(__file__).parents[1] / "src" / "lowerbound"
+MOST_MODULES = 8  # at the top level
+MOST_FILES = 20  # in a folder
+MOST_LINES = 50  # of a function, its docstring left out
+
+MODEL_ROOMS = ("models/", "coding/")
+COLUMN_ROOM, DATA_ROOM = "data/columns/", "data/kinds"
+
+# What variables and attributes that hold such a name are called.
+HOLDERS = {"kind", "model", "network", "likelihood", "prior", "posterior", "objective"}
+
+
+def main() -> int:
+    """Print what breaks a promise; 1 where something does."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources()}
+    found = [
+        *repeated_classes(trees),
+        *crowded_folders(),
+        *long_functions(trees),
+        *foreign_comparisons(trees),
+        *concrete_models(trees),
+        *unfinished_emissions(),
+    ]
+    for sentence in found:
+        print(sentence)
+    lines = [function_lines(node) for tree in trees.values() for node in functions(tree)]
+    size = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in trees)
+    print(
+        f"{len(trees)} files, {size:,} lines; {len(lines):,} functions of "
+        f"{statistics.median(lines):g} lines, {max(lines)} at most"
+    )
+    return int(bool(found))
+
+
+def sources() -> list[Path]:
+    """Every file of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    """Where a file is, from the package on."""
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def classes(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    """Every class of a file."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    """Every function of a file."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def function_lines(node: ast.FunctionDef) -> int:
+    """Lines of a function without its decorators and docstring."""
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    if ast.get_docstring(node) is not None:
+        first = node.body[0]
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+def repeated_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """Class names that exist more than once."""
+    places = defaultdict(list)
+    for path, tree in trees.items():
+        for node in classes(tree):
+            places[node.name].append(place(path))
+    for name, files in places.items():
+        if len(files) > 1:
+            yield f"class {name} exists {len(files)} times: {', '.join(files)}"
+
+
+def crowded_folders() -> Iterator[str]:
+    """Folders with more files than a reader takes in."""
+    for folder in {path.parent for path in sources()}:
+        most = MOST_MODULES if folder == PACKAGE else MOST_FILES
+        files = len(list(folder.glob("*.py")))
+        if files > most:
+            yield f"{place(folder)}/ holds {files} files, at most {most} are promised"
+
+
+def long_functions(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """Functions that are too long."""
+    for path, tree in trees.items():
+        for node in functions(tree):
+            if function_lines(node) > MOST_LINES:
+                yield f"{place(path)}:{node.lineno}: {node.name} has {function_lines(node)} lines"
+
+
+def foreign_comparisons(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """Comparisons of a kind with a string outside the kind's owner."""
+    owners = owners_of_names()
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            for line, words in compared(node):
+                foreign = [w for w in words if not place(path).startswith(owners.get(w, ("",)))]
+                if foreign:
+                    yield f"{place(path)}:{line}: a kind is compared with {', '.join(foreign)}"
+
+
+def owners_of_names() -> dict[str, tuple[str, ...]]:
+    """Of every name that a person types for a kind of part, the places that may know it."""
+    from lowerbound.data.columns.column import Kind
+    from lowerbound.data.schema import Schema
+    from lowerbound.likelihoods import LIKELIHOODS
+    from lowerbound.models import MODELS
+    from lowerbound.networks import NETWORKS
+    from lowerbound.objectives import OBJECTIVES
+    from lowerbound.posteriors import POSTERIORS
+    from lowerbound.priors import PRIORS
+
+    owners: dict[str, tuple[str, ...]] = {}
+    for names, rooms in (
+        (typing.get_args(Kind), (COLUMN_ROOM,)),
+        (typing.get_args(typing.get_type_hints(Schema)["kind"]), (DATA_ROOM,)),
+        *((names, ("models/",)) for names in (MODELS, NETWORKS, LIKELIHOODS, OBJECTIVES)),
+        *((names, ("models/",)) for names in (POSTERIORS, PRIORS)),
+    ):
+        for name in names:
+            owners[name] = (*owners.get(name, ()), *rooms)
+    return owners
+
+
+def compared(node: ast.AST) -> Iterator[tuple[int, list[str]]]:
+    """(line, strings that a name of a kind is compared with), of a comparison or of a match."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        if any(named(side) in HOLDERS for side in sides):
+            yield node.lineno, sorted(set().union(*(strings(side) for side in sides)))
+    if isinstance(node, ast.Match) and named(node.subject) in HOLDERS:
+        leaves = [leaf for case in node.cases for leaf in ast.walk(case.pattern)]
+        yield node.lineno, sorted(set().union(*(strings(leaf) for leaf in leaves)))
+
+
+def named(node: ast.AST) -> str:
+    """The last name of ``schema.kind``, ``kind``; "" of anything else, numpy's types included."""
+    if isinstance(node, ast.Attribute):
+        return "" if named(node.value) == "dtype" else node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def strings(node: ast.AST) -> set[str]:
+    """The strings that an expression spells out."""
+    if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+        return set().union(*(strings(item) for item in node.elts))
+    return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
+
+
+def concrete_models(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """Imports of concrete model classes where only protocols may be known."""
+    concrete = {
+        node.name
+        for path, tree in trees.items()
+        if place(path).startswith("models/")
+        for node in classes(tree)
+        if registered(node)
+    }
+    for path, tree in trees.items():
+        if place(path).startswith(MODEL_ROOMS):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "lowerbound.models"
+            ):
+                for alias in node.names:
+                    if alias.name in concrete:
+                        yield f"{place(path)}:{node.lineno}: names the model class {alias.name}"
+
+
+def registered(node: ast.ClassDef) -> bool:
+    """Whether a class is filed under a name that a person types."""
+    return any("MODELS" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def unfinished_emissions() -> Iterator[str]:
+    """Concrete emissions that lack what ``Emission`` asks for: torch's distributions check none."""
+    import lowerbound
+    from lowerbound.trace import Emission
+
+    for module in walk_packages(lowerbound.__path__, "lowerbound."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    for kind in descendants(Emission):
+        lacking = [
+            name
+            for name in dir(kind)
+            if getattr(inspect.getattr_static(kind, name), "__isabstractmethod__", False)
+        ]
+        if lacking and not descendants(kind):
+            yield f"{kind.__module__}.{kind.__name__} does not implement {', '.join(lacking)}"
+
+
+def descendants(kind: type) -> list[type]:
+    """All classes below one."""
+    below = kind.__subclasses__()
+    return [*below, *(further for one in below for further in descendants(one))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
