@@ -86,7 +86,7 @@ def main() -> None:
         folder = Path(name)
         make(folder / "sample.parquet", 5_000, args.seed)
         model = str(folder / "model.lb")
-        command = ["-m", "lowerbound.cli"]
+        command = ["-m", "lowerbound"]
         epochs = ["--epochs", "2" if args.quick else "20", "--seed", str(args.seed)]
         peak([*command, "fit", str(folder / "sample.parquet"), "-o", model, "--no-report", *epochs])
         for count in rows:

@@ -41,7 +41,7 @@ def timed(words: list[str], threads: int) -> tuple[float, float]:
     """(wall, processor) seconds of one command."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     start = time.perf_counter()
-    command = [sys.executable, "-m", "lowerbound.cli", *words]
+    command = [sys.executable, "-m", "lowerbound", *words]
     child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

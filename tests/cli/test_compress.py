@@ -64,7 +64,7 @@ def test_grey_pictures_as_bits(run: Run, bits_model: Path, pictures: Path, tmp_p
 
 
 def test_another_process_decodes(model: Path, file: Path) -> None:
-    words = [sys.executable, "-m", "lowerbound.cli", "verify", str(file), "--model", str(model)]
+    words = [sys.executable, "-m", "lowerbound", "verify", str(file), "--model", str(model)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "decodes: 60 rows" in done.stdout

@@ -95,7 +95,7 @@ def test_other_lossy_codecs_stand_beside_it(
 
 
 def test_another_process_decodes(model: Path, file: Path) -> None:
-    words = [sys.executable, "-m", "lowerbound.cli", "verify", str(file), "--model", str(model)]
+    words = [sys.executable, "-m", "lowerbound", "verify", str(file), "--model", str(model)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "decodes: 60 rows" in done.stdout

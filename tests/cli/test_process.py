@@ -13,14 +13,18 @@ from pathlib import Path
 from lowerbound.model_folder.folder import read
 from tests.cli.conftest import QUICK, Run
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SECONDS = 120
 
 
 def start(*words: object, **pipes: int) -> subprocess.Popen[str]:
     """The command line, started."""
-    program = [sys.executable, "-m", "lowerbound.cli", *(str(word) for word in words)]
-    return subprocess.Popen(program, text=True, env=ENVIRONMENT, **pipes)
+    program = [sys.executable, "-m", "lowerbound", *(str(word) for word in words)]
+    return subprocess.Popen(program, text=True, env=environment(), **pipes)
+
+
+def environment() -> dict[str, str]:
+    """That of the tests, with one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def finish(*words: object) -> subprocess.CompletedProcess[str]:
@@ -37,6 +41,13 @@ def test_piped_output_is_plain_lines(table: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["command"] == "fit"
     for line in (*done.stdout.splitlines(), *done.stderr.splitlines()):
         assert line.isprintable(), line
+
+
+def test_the_package_is_the_command_line(table_model: Path) -> None:
+    assert finish("--version").stdout.startswith("lowerbound ")
+    done = finish("inf", table_model)
+    assert done.returncode == 2
+    assert done.stderr == "lowerbound: unknown command 'inf'; did you mean: lowerbound info?\n"
 
 
 def test_a_reader_that_leaves_is_no_error(table_model: Path) -> None:
@@ -101,7 +112,7 @@ def test_a_file_that_outgrows_its_limit_is_no_traceback(
         [sys.executable, "-c", program, *words],
         capture_output=True,
         text=True,
-        env=ENVIRONMENT,
+        env=environment(),
         timeout=SECONDS,
     )
     assert done.returncode == 2

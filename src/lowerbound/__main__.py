@@ -1,4 +1,4 @@
-"""``python -m lowerbound.cli``: the command line where its script is not on the path."""
+"""``python -m lowerbound``: the command line where its script is not on the path."""
 
 from __future__ import annotations
 
