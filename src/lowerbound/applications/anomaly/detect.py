@@ -11,9 +11,11 @@ anomaly, whatever the model.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +28,7 @@ from lowerbound.applications.anomaly.row_judge import RowScorer, Tally
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
-from lowerbound.applications.io.requested_rows import asked
+from lowerbound.applications.io.requested_rows import Asked, asked
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -85,14 +87,17 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     """
     _check(request)
     windows = _windows(request, fitted)
-    chunks = asked(
+    read = partial(
+        asked,
         request.data,
         fitted,
         column=request.label,
         windows=windows,
         on_error=request.on_error,
     )
+    chunks = read()
     first = next(chunks)  # what is wrong with the data is said before any work
+    _check_known(KnownAnomalies(request.label, request.normal), first, read)
     reporter.say("learning what normal rows score")
     given = _calibrating(request, fitted, windows)
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
@@ -149,6 +154,29 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
             "leave --window out"
         )
     return Windows(request.window) if request.window else None
+
+
+def _check_known(known: KnownAnomalies, first: Asked, read: Callable[[], Iterator[Asked]]) -> None:
+    """See before anything is scored that --label and --normal tell anomalies apart.
+
+    Args:
+        known: what the person said of the rows.
+        first: the first rows; further ones are read only where these do not show it.
+        read: reads all rows again.
+
+    Raises:
+        DataError, OptionError: they do not; the message says why.
+    """
+    if not known.wanted:
+        return
+    known.add(first.apart, first.rows)
+    if known.decided:
+        return
+    for rows in islice(read(), 1, None):
+        known.add(rows.apart, rows.rows)
+        if known.decided:
+            return
+    known.anomalies()  # says why
 
 
 def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None) -> Dataset | None:

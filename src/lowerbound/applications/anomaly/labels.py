@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data import Dataset
-from lowerbound.errors import DataError, unknown
+from lowerbound.errors import DataError, OptionError, unknown
 
 Array = np.ndarray[Any, Any]
 
@@ -53,6 +53,11 @@ class KnownAnomalies:
         """Whether anything is known."""
         return bool(self.column or self.normal)
 
+    @property
+    def decided(self) -> bool:
+        """Whether the rows so far hold both normal ones and others."""
+        return len(self._index) > 1 and self.normal in ("", *self._index)
+
     def add(self, values: Any, rows: Dataset) -> None:
         """Take in the column's values, a pandas series, or the classes of some rows.
 
@@ -62,10 +67,9 @@ class KnownAnomalies:
         """
         if self.column:
             said = values.map(_name).to_numpy().astype(str)
-            names, places = np.unique(said, return_inverse=True)
         else:
-            anomalies = truth_of_classes(rows, self.normal)
-            names, places = np.array([self.normal, ""]), anomalies.astype(int)
+            said = np.where(truth_of_classes(rows, self.normal), "", self.normal)
+        names, places = np.unique(said, return_inverse=True)
         codes = [self._index.setdefault(str(name), len(self._index)) for name in names]
         self._codes.append(np.array(codes, dtype=np.int32)[places])
 
@@ -73,14 +77,18 @@ class KnownAnomalies:
         """Which of all rows are anomalies, (rows,).
 
         Raises:
-            DataError: the column has one value only.
+            DataError: the column has one value only, or all rows are normal, or none is.
             OptionError: none of its values is called like the normal one.
         """
         codes = np.concatenate(self._codes)
         names = list(self._index)
-        if self.column and len(names) < 2:
+        if len(names) < 2:
+            what = f"column {self.column!r} has one value only"
+            if not self.column:
+                which = "all" if self.normal in names else "none"
+                what = f"{which} of the rows are of the class {self.normal!r}"
             raise DataError(
-                f"column {self.column!r} has one value only, so it tells no anomalies apart"
+                f"{what}, so it tells no anomalies apart: leave --label or --normal out"
             )
         if self.column and self.normal and self.normal not in names:
             raise unknown(f"value of column {self.column!r}:", self.normal, names)
@@ -95,11 +103,19 @@ def truth_of_classes(rows: Dataset, normal: str) -> Array:
 
     Raises:
         DataError: the rows have no classes.
-        OptionError: none of them is called so.
+        OptionError: none of them is called so, or the model was fitted without classes.
     """
     if rows.label is None:
-        raise DataError("these rows have no classes: say which column has them with --label")
+        raise DataError(
+            "these rows have no classes: name a table's column of them with --label, or leave "
+            "--normal out"
+        )
     names = rows.schema.class_names
+    if not names:
+        raise OptionError(
+            f"--normal {normal} is no class that the model knows, since it was fitted on data "
+            "without classes: leave --normal out, or fit a folder whose subfolders name the classes"
+        )
     if normal not in names:
         raise unknown("class", normal, names)
     return np.asarray((rows.label != names.index(normal)).numpy())
