@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from lowerbound.applications.anomaly import normal_rows, row_judge
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.inference.likelihood import score
 from lowerbound.model_folder.folder import read
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, fitted
 
 
 def odd_people(table: Path, path: Path) -> Path:
@@ -54,8 +56,8 @@ def test_the_bound_is_the_librarys(
     run: Run, table: Path, table_model: Path, tmp_path: Path
 ) -> None:
     run("detect", table_model, table, "--score", "bound", "-o", tmp_path / "s.parquet")
-    fitted = read(table_model)
-    bound = score(fitted.model, load(table, schema=fitted.schema), samples=16).bound
+    known = read(table_model)
+    bound = score(known.model, load(table, schema=known.schema), samples=16).bound
     found = pd.read_parquet(tmp_path / "s.parquet")
     np.testing.assert_allclose(found["score"], -bound.numpy(), rtol=1e-6)
 
@@ -99,6 +101,65 @@ def test_an_autoencoder_has_every_score_but_the_bound(
     done = run("detect", autoencoder, pictures, "--score", "bound")
     assert done.code == 2
     assert "no prior and so no bound" in done.err
+
+
+def no_scoring(*arguments: object, **keywords: object) -> None:
+    raise AssertionError("rows were scored before the options were checked")
+
+
+def test_the_normal_class_of_a_model_without_classes_is_refused_before_scoring(
+    run: Run, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(pictures / "above", tmp_path / "flat")
+    model = fitted(tmp_path / "flat", tmp_path / "model")
+    monkeypatch.setattr(normal_rows, "look", no_scoring)
+    monkeypatch.setattr(row_judge, "look", no_scoring)
+    done = run("detect", model, pictures, "--normal", "above", "-o", tmp_path / "s.csv")
+    assert done.code == 2
+    assert "--normal above is no class that the model knows" in done.err
+    assert "leave --normal out, or fit a folder whose subfolders name the classes" in done.err
+    done = run("detect", model, tmp_path / "flat", "--normal", "above")
+    assert done.code == 2
+    assert "these rows have no classes" in done.err
+
+
+def test_the_normal_class_is_checked_before_scoring(
+    run: Run,
+    pictures: Path,
+    picture_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(normal_rows, "look", no_scoring)
+    monkeypatch.setattr(row_judge, "look", no_scoring)
+    done = run("detect", picture_model, pictures, "--normal", "abov")
+    assert done.code == 2
+    assert "did you mean 'above'" in done.err
+    for name in ("new", "newer"):
+        shutil.copytree(pictures / "above", tmp_path / "odd" / name)
+    done = run("detect", picture_model, tmp_path / "odd", "--normal", "above")
+    assert done.code == 2
+    assert "none of the rows are of the class 'above'" in done.err
+
+
+def test_the_normal_value_of_a_long_table_is_sought_before_scoring(
+    run: Run, table: Path, table_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first chunks hold one value, the last rows the other."""
+    monkeypatch.setattr("lowerbound.data.tables.chunks.MOST_ROWS", 20)
+    frame = pd.read_csv(table).assign(odd=0)
+    frame.loc[75:, "odd"] = 1
+    frame.to_csv(tmp_path / "odd.csv", index=False)
+    words = ("detect", table_model, tmp_path / "odd.csv", "--label", "odd")
+    for normal in ((), ("--normal", "1"), ("--normal", "0")):
+        done = run(*words, *normal, "--json")
+        assert done.code == 0
+        assert done.object["ranking"]["anomalies"] == (75 if normal == ("--normal", "1") else 5)
+    monkeypatch.setattr(normal_rows, "look", no_scoring)
+    monkeypatch.setattr(row_judge, "look", no_scoring)
+    assert "known: 0, 1" in run(*words, "--normal", "2").err
+    frame.assign(odd=0).to_csv(tmp_path / "odd.csv", index=False)
+    assert "one value only" in run(*words).err
 
 
 def test_pictures_have_neither_columns_nor_windows(
@@ -193,11 +254,35 @@ def test_bad_input_is_one_sentence(
     assert message in done.err
 
 
+def test_only_missing_rows_are_taken_for_moved(run: Run, table: Path, tmp_path: Path) -> None:
+    """Whatever else is wrong with the rows that were fitted on is said as it is."""
+    own = tmp_path / "own.csv"
+    shutil.copy(table, own)
+    model = fitted(own, tmp_path / "model", "--label", "kind")
+    assert run("detect", model, table).code == 0
+    pd.read_csv(table).drop(columns="weight").to_csv(own, index=False)
+    done = run("detect", model, table)
+    assert done.code == 2
+    assert str(own) in done.err
+    assert "'weight'" in done.err
+    own.write_bytes(b"")
+    assert f"{own} is empty; restore it" in run("detect", model, table).err
+    own.unlink()
+    assert "have moved" in run("detect", model, table).err
+
+
+def test_rows_that_the_fit_skipped_are_skipped_again(
+    run: Run, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "own")
+    (tmp_path / "own" / "above" / "broken.png").write_bytes(b"no picture")
+    model = fitted(tmp_path / "own", tmp_path / "model", "--on-error", "skip")
+    assert run("detect", model, pictures).code == 0
+
+
 def test_a_model_whose_rows_are_gone_asks_for_some(
     run: Run, table: Path, table_model: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     folder = tmp_path / "moved"
     shutil.copytree(table_model, folder)
     (folder / "request.json").unlink()

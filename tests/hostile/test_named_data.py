@@ -181,6 +181,19 @@ def test_a_request_of_ones_own_does_not_speak_for_another_model(
     assert not [name for name in opened if name.startswith(str(data))]
 
 
+@pytest.mark.parametrize("changes", [{"fitting": {}}, {"fitting": "x"}, {"test": [1]}])
+def test_a_request_of_another_form_is_one_sentence(
+    theirs: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+) -> None:
+    folder = tampered(theirs, tmp_path / "model", **changes)
+    assert call("evaluate", folder, pictures, tmp_path) == 2
+    assert "there is no --part test" in capsys.readouterr().err
+
+
 def test_what_to_do_is_said(
     theirs: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

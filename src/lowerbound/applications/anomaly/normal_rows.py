@@ -147,8 +147,14 @@ def fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
         return None
     source, on_error = request["data"], request["reading"]["on_error"]
     options = fitted.options.training
-    dataset = open_untold(source, fitted, on_error)
-    parts = apart(source, dataset, request["test"], options.seed, on_error)
+    try:
+        dataset = open_untold(source, fitted, on_error)
+        parts = apart(source, dataset, request["test"], options.seed, on_error)
+    except DataError as error:
+        raise DataError(
+            f"{folder} was fitted on {source}, which cannot be read as it was then: {error}; "
+            "restore it, or move it away to go on without it"
+        ) from error
     seen, fresh = seen_and_fresh(told(parts.training, fitted), options)
     aside = None if parts.test is None else told(parts.test, fitted)
     return NormalRows(seen, fresh, aside, parts.protocol)

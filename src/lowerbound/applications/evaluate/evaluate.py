@@ -167,14 +167,15 @@ def measured_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
     dataset = open_untold(request.data, fitted, request.on_error)
     if request.part == "all":
         return DataParts(dataset, None, "all there are")
-    asked = home.remembered(Path(request.model))
-    if asked is None:
+    asked = home.remembered(Path(request.model)) or {}
+    try:
+        share, seed = float(asked["test"]), int(asked["fitting"]["training"]["seed"])
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{request.model} does not say which rows were set aside when it was fitted, so there "
             "is no --part test"
-        )
-    seed = asked["fitting"]["training"]["seed"]
-    parts = apart(request.data, dataset, asked["test"], seed, request.on_error)
+        ) from error
+    parts = apart(request.data, dataset, share, seed, request.on_error)
     if parts.test is None:
         raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
     return parts
