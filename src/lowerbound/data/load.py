@@ -66,8 +66,9 @@ def load(
             NaN is refused. Tables and sweeps default to the first, arrays and pictures to the
             second.
         kinds: of a table's columns: "infer" finds each from its values, "real" takes all for real
-            numbers; a mapping from names says some of them, as a kind ("categorical") or as a
-            mapping of kind, levels, low, high and atom, and the others are found.
+            numbers; a mapping from names says some of them, as a kind ("categorical",
+            "datetime:%d/%m/%Y") or as a mapping of kind, levels, low, high, atom and format, and
+            the others are found.
         split: the part of a set that has several, such as "test".
         levels: number of levels of whole-number values, where their type does not tell.
         standardize: bring real columns to mean 0 and standard deviation 1.

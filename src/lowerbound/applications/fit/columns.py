@@ -88,7 +88,7 @@ def _said(column: Column, dataset: Dataset) -> dict[str, Any]:
         said |= {"missing": round(gone, 4)} if gone else {}
     if 0 < len(column.levels) <= MOST_LEVELS:
         said["levels"] = list(column.levels)
-    for name in ("low", "high", "atom"):
+    for name in ("low", "high", "atom", "format"):
         value = getattr(column, name)
         said |= {} if value is None else {name: value}
     return said
@@ -100,6 +100,8 @@ def _described(said: Mapping[str, Any]) -> str:
         words.append(f"{len(said['levels'])} levels: {listed(said['levels'])}")
     if "atom" in said:
         words.append(f"{said['atom']:g} apart")
+    if "format" in said:
+        words.append(f"written as {said['format']}")
     if "low" in said:
         words.append(f"between {said['low']:g} and {said['high']:g}")
     if "missing" in said:

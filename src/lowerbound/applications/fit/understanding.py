@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 from lowerbound.assembly.options import AUTO, ModelOptions
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
+from lowerbound.data.columns.dates import ISO
 
 
 def about_data(dataset: Dataset) -> list[str]:
@@ -24,10 +27,24 @@ def about_data(dataset: Dataset) -> list[str]:
         lines.append(f"      numbers{column} for {known:,} rows, {mean:.4g} on average")
     if schema.mixed:
         lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]
+    lines += [f"      {sentence}" for sentence in _about_dates(schema)]
     if dataset.observed is not None:
         share = 1 - float(dataset.observed.double().mean())
         lines.append(f"      {share:.1%} of the cells are missing")
     return lines
+
+
+def _about_dates(schema: Schema) -> list[str]:
+    """How dates written as text are read, and how to say otherwise."""
+    found: dict[str, list[str]] = {}
+    for column in schema.modeled:
+        if column.format not in (None, ISO):
+            found.setdefault(column.format, []).append(column.name)
+    return [
+        f"dates of {listed(names)} are read as {format} "
+        f"(--kind {shlex.quote(names[0] + '=datetime:FORMAT')} says otherwise)"
+        for format, names in found.items()
+    ]
 
 
 def by_kind(schema: Schema) -> dict[str, list[str]]:

@@ -19,8 +19,13 @@ from lowerbound.applications.io.sources import OnError, told
 from lowerbound.data import Dataset, load
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.pixels import restore_channels
-from lowerbound.data.tables.completion import completed_array, completed_frame, hidden_cells
-from lowerbound.data.tables.files import is_table, read_frame
+from lowerbound.data.tables.completion import (
+    completed_array,
+    completed_frame,
+    hidden_cells,
+    with_given_text,
+)
+from lowerbound.data.tables.files import is_table, read_frame, read_text
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
@@ -79,9 +84,10 @@ class Incomplete(ABC):
 
 @dataclass(frozen=True, eq=False)
 class IncompleteTable(Incomplete):
-    """A frame."""
+    """A frame, and the text of its csv file's cells; None: it came from no csv file."""
 
     frame: Any
+    text: Any = None
 
     @cached_property
     def hidden(self) -> Array:
@@ -100,6 +106,8 @@ class IncompleteTable(Incomplete):
     def _write(self, path: Path, answers: Array, exact: bool) -> str:
         schema, hidden = self.dataset.schema, self.hidden
         frame = completed_frame(self.frame, schema, answers, hidden, exact=exact)
+        if self.text is not None and path.suffix.lower() == ".csv":
+            frame = with_given_text(frame, self.text, schema, hidden)
         return rows.write_columns(path, {name: frame[name] for name in frame.columns})[0]
 
 
@@ -222,7 +230,7 @@ def open_incomplete(
         if mask is not None:
             raise OptionError("--mask is for pictures and arrays: empty the cells of a table")
         frame = read_frame(source)
-        return IncompleteTable(told(load(frame, schema=schema), fitted), frame)
+        return IncompleteTable(told(load(frame, schema=schema), fitted), frame, read_text(source))
     if schema.kind == "images":
         return IncompletePictures(
             _masked(load(source, schema=schema, on_error=on_error), mask, fitted)

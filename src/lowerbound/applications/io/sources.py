@@ -59,7 +59,8 @@ class ReadingOptions:
     )
     kind: tuple[str, ...] = option(
         (),
-        "what a table's column holds, where that is not what was found; repeatable",
+        "what a table's column holds, where that is not what was found, such as zip=categorical or "
+        "visit=datetime:%d/%m/%Y; repeatable",
         metavar="COLUMN=KIND",
     )
     columns: str | None = option(

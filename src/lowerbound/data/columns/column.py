@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 
 Array = np.ndarray[Any, Any]
@@ -62,6 +63,13 @@ class Column:
         low, high: of a bounded column.
         atom: of a mixed column.
         resolution: the smallest step between two values, in model units; 0 where not known.
+        format: how a datetime column writes every date, as of ``strptime``; "ISO8601" for ISO text
+            of several lengths and for dates that are no text; None: schemas before there was one,
+            whose text is read cell by cell.
+        round_to: seconds that every date is a multiple of, 86,400 for days; 0: not known.
+
+    Raises:
+        OptionError: the format is none.
     """
 
     name: str
@@ -75,6 +83,12 @@ class Column:
     high: float | None = None
     atom: float | None = None
     resolution: float = 0.0
+    format: str | None = None
+    round_to: int = 0
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            check_format(self.format)
 
     @property
     def modeled(self) -> bool:

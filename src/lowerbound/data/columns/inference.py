@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import LEVELED, Column, Kind, moments
+from lowerbound.data.columns.dates import ISO, closest_format, formats, other_readings, rounding
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 from lowerbound.data.columns.values import (
     distinct_values,
@@ -20,7 +22,7 @@ from lowerbound.data.columns.values import (
     parsed_numbers,
     read_values,
 )
-from lowerbound.errors import DataError, unknown
+from lowerbound.errors import DataError, OptionError, unknown
 
 Array = np.ndarray[Any, Any]
 Hint = str | Mapping[str, Any]
@@ -30,6 +32,7 @@ ATOM_SHARE, ATOM_LEAD = 0.1, 3.0  # of a value with mass of its own: among the r
 COUNT_LEAST, COUNT_MEDIAN = 1, 20  # counts begin at 0 or 1 and are mostly small
 NAMES_SHARE, NAMES_ROWS = 0.9, 20  # text that (nearly) never repeats names rows
 FEWEST_CODES = 5  # distinct texts with digits among numbers that make the numbers codes too
+SAID = ("kind", "levels", "low", "high", "atom", "format")  # what a person may say of a column
 SKEWED = 1.0  # skewness from which positive numbers are better seen through their logarithm
 BOUNDED_REACH = 0.1  # numbers inside (0, 1) that come so near to both ends are bounded by them
 SPLINE_GAIN = 0.05  # nats per row by which a bent map has to beat a straight one
@@ -42,14 +45,15 @@ def understood(
 
     Args:
         series: with its name.
-        hint: the person's word: a kind, or a mapping of a ``Column``'s fields (kind, levels, low,
-            high, atom) as ``lowerbound schema`` writes them.
+        hint: the person's word: a kind ("datetime:%d/%m/%Y" says the format too), or a mapping of
+            a ``Column``'s fields (kind, levels, low, high, atom, format) as ``lowerbound schema``
+            writes them.
         standardize: False keeps continuous columns in their own units.
         bend: False leaves them without a spline to normal scores.
 
     Raises:
         DataError: some rows do not fit the kind; they are named.
-        OptionError: an unknown kind or field.
+        OptionError: an unknown kind or field, or what is no format of dates.
     """
     found = _inferred(series) if hint is None else _told(series, hint)
     if not found.modeled or found.kind in LEVELED:
@@ -58,21 +62,27 @@ def understood(
     values = values[~np.isnan(values)]
     if found.kind == "count":
         return found
+    if found.format is not None:
+        found = replace(found, round_to=rounding(values))
     return _fitted(found, values, standardize, bend)
 
 
 def _told(series: Any, hint: Hint) -> Column:
-    fields = {"kind": hint} if isinstance(hint, str) else dict(hint)
+    fields = _fields(hint) if isinstance(hint, str) else dict(hint)
     kind = fields.get("kind")
     if kind not in get_args(Kind):
         raise unknown(f"kind of column {series.name!r}:", kind, get_args(Kind))
-    known = {key: fields[key] for key in ("kind", "levels", "low", "high", "atom") if key in fields}
+    known = {key: fields[key] for key in SAID if key in fields}
     told = from_mapping(
         Column, {**known, "name": str(series.name), "dtype": numpy_name(series.dtype)}
     )
     if told.kind in LEVELED and not told.levels:
         told = replace(told, levels=_levels(series))
         _warn_names(series, told)
+    if told.format is not None and told.kind != "datetime":
+        raise OptionError(f"column {told.name!r}: only datetime has a format, not {told.kind}")
+    if told.kind == "datetime" and told.format is None:
+        told = replace(told, format=_format(series) or closest_format(_cells(series)))
     if told.kind == "bounded" and (told.low is None or told.high is None):
         raise DataError(f"column {told.name!r} is bounded: say its low and high")
     if told.kind == "mixed" and told.atom is None:
@@ -81,12 +91,18 @@ def _told(series: Any, hint: Hint) -> Column:
     return told
 
 
+def _fields(hint: str) -> dict[str, Any]:
+    """A kind, and after a colon how it writes dates."""
+    kind, colon, format = hint.partition(":")
+    return {"kind": kind, "format": format} if colon else {"kind": kind}
+
+
 def _inferred(series: Any) -> Column:
     import pandas as pd
 
     column = Column(str(series.name), dtype=numpy_name(series.dtype))
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        return replace(column, kind="datetime")
+        return replace(column, kind="datetime", format=ISO)
     if isinstance(series.dtype, pd.CategoricalDtype):
         kind: Kind = "ordinal" if series.dtype.ordered else "categorical"
         levels = tuple(_scalar(level) for level in series.dtype.categories)
@@ -107,8 +123,8 @@ def _written(series: Any, column: Column) -> Column:
         return _numeric(series, replace(column, dtype="int64" if whole else "float64"))
     if not _are_codes(series, text):
         check_numbers(series, text)
-    if _are_dates(series[present]):
-        return replace(column, kind="datetime", dtype="datetime64[ns]")
+    if _look_like_dates(series[present]) and (format := _format(series)):
+        return replace(column, kind="datetime", dtype="datetime64[ns]", format=format)
     levels = _levels(series)
     if len(levels) >= NAMES_ROWS and len(levels) > NAMES_SHARE * present.sum():
         return replace(column, kind="identifier")
@@ -222,13 +238,34 @@ def _are_codes(series: Any, text: Array) -> bool:
     return len(odd) >= FEWEST_CODES and all(any(c.isdigit() for c in value) for value in odd)
 
 
-def _are_dates(series: Any) -> bool:
+def _look_like_dates(series: Any) -> bool:
+    return bool(series.astype(str).str.match(r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all())
+
+
+def _format(series: Any) -> str | None:
+    """The one format by which every cell is a date; None: there is none.
+
+    A warning says so where another one fits too.
+    """
     import pandas as pd
 
-    text = series.astype(str)
-    if not text.str.match(r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all():
-        return False
-    return bool(pd.to_datetime(text, errors="coerce", utc=True, format="mixed").notna().all())
+    if pd.api.types.infer_dtype(series, skipna=True) in ("datetime64", "datetime", "date"):
+        return ISO
+    cells = _cells(series)
+    found = formats(cells)
+    if others := other_readings(cells, found):
+        warnings.warn(
+            f"column {series.name!r}: its dates fit {found[0]} and {listed(others)}, and are read "
+            f"as {found[0]}; if that is wrong, say "
+            f"--kind {shlex.quote(f'{series.name}=datetime:{others[0]}')}",
+            UserWarning,
+            stacklevel=4,
+        )
+    return found[0] if found else None
+
+
+def _cells(series: Any) -> list[str]:
+    return [name(value) for value in distinct_values(series)]
 
 
 def _skewness(values: Array) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from lowerbound.data.arrays import as_array, check_finite, check_no_inf, listed
 from lowerbound.data.columns.column import Column, moments
+from lowerbound.data.columns.dates import rounded as rounded_dates
 from lowerbound.data.columns.values import numbers, read_values
 from lowerbound.errors import DataError
 
@@ -211,6 +212,8 @@ def _each(columns: Sequence[Column], field: str) -> Array:
 def _whole(values: Array, column: Column) -> Array:
     if column.levels:
         return np.rint(values).clip(0, len(column.levels) - 1)
+    if column.round_to:
+        return rounded_dates(values, column.round_to)
     kind = np.dtype(column.dtype if column.dtype != "str" else "float64")
     if kind.kind not in "biu":
         return np.rint(values) if column.kind == "count" else values

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column, Level
+from lowerbound.data.columns.dates import ISO, seconds, since_1970
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -33,7 +34,7 @@ def read_values(series: Any, column: Column, *, fitting: bool = False) -> Array:
     if column.levels:
         return _codes(series, column)
     if column.kind == "datetime":
-        return _seconds(series)
+        return _seconds(series, column)
     values = numbers(series)
     _refuse(np.isinf(values), series, f"column {column.name!r} has inf")
     wrong, what = _outside(values, column)
@@ -107,15 +108,24 @@ def _codes(series: Any, column: Column) -> Array:
     return answer
 
 
-def _seconds(series: Any) -> Array:
-    """Seconds since 1970."""
+def _seconds(series: Any, column: Column) -> Array:
+    """Seconds since 1970, text by the column's format."""
     import pandas as pd
 
     gone = missing(series)
-    dates = pd.to_datetime(series.mask(gone), errors="coerce", utc=True, format="mixed")
-    _refuse(dates.isna().to_numpy() & ~gone, series, f"column {series.name!r} holds dates, but not")
-    since: Array = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(float)
-    return since
+    if column.format is None or pd.api.types.is_datetime64_any_dtype(series.dtype):
+        dates = pd.to_datetime(series.mask(gone), errors="coerce", utc=True, format="mixed")
+        values = since_1970(dates)
+    else:
+        codes, distinct = _factorized(series)
+        # the last entry is what pandas' code -1, a missing value, points to
+        values = np.append(seconds([name(value) for value in distinct], column.format), np.nan)
+        values = np.where(gone, np.nan, values[codes])
+    written = "" if column.format in (None, ISO) else f" written as {column.format}"
+    _refuse(
+        np.isnan(values) & ~gone, series, f"column {series.name!r} holds dates{written}, but not"
+    )
+    return values
 
 
 def _outside(values: Array, column: Column) -> tuple[Array, str]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from lowerbound.data.arrays import as_array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.values import missing, numbers
+from lowerbound.data.columns.dates import ISO, as_dates, as_text, formats
+from lowerbound.data.columns.values import distinct_values, missing, name, numbers
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import as_typed
@@ -60,8 +61,8 @@ def completed_frame(
     """The frame with its hidden cells filled; index, order and other columns as they are.
 
     A column without a hidden cell keeps its type, and so does one whose type can hold its answers:
-    whole numbers become fractions only where ``exact`` is False, and numbers or dates written as
-    text become numbers or dates.
+    whole numbers become fractions only where ``exact`` is False, and numbers written as text become
+    numbers. Dates written as text stay text, and the new ones are written as they are.
 
     Args:
         frame: as given.
@@ -89,7 +90,7 @@ def places(frame: Any, schema: Schema) -> list[int]:
 
 def _filled(series: Any, answers: Array, hidden: Array, column: Column, exact: bool) -> Any:
     out = _with_room(series, column, exact)
-    fill = _typed(answers[hidden], column, exact, out.dtype)
+    fill = _typed(answers[hidden], column, exact, out)
     # not by position: pandas would convert the column if it took the values one by one
     out.iloc[np.flatnonzero(hidden)] = fill
     return out
@@ -102,10 +103,7 @@ def _with_room(series: Any, column: Column, exact: bool) -> Any:
     if column.levels:
         return series.copy()
     if column.kind == "datetime":
-        if pd.api.types.is_datetime64_any_dtype(series.dtype):
-            return series.copy()
-        dates = pd.to_datetime(series.mask(missing(series)), utc=True, format="mixed")
-        return dates.dt.tz_localize(None)
+        return _with_room_for_dates(series)
     if not pd.api.types.is_numeric_dtype(series.dtype):
         return pd.Series(numbers(series), index=series.index, name=series.name)
     if pd.api.types.is_integer_dtype(series.dtype) and not exact:
@@ -113,20 +111,82 @@ def _with_room(series: Any, column: Column, exact: bool) -> Any:
     return series.copy()
 
 
-def _typed(answers: Array, column: Column, exact: bool, dtype: Any) -> Any:
+def _with_room_for_dates(series: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.astype(object)
+    if pd.api.types.infer_dtype(series, skipna=True) not in ("datetime", "date"):
+        return series.copy()
+    dates = pd.to_datetime(series.mask(missing(series)), utc=True, format="mixed")
+    return dates.dt.tz_localize(None)
+
+
+def _typed(answers: Array, column: Column, exact: bool, like: Any) -> Any:
     """Answers in the type of the column that takes them."""
     import pandas as pd
 
+    dtype = like.dtype
     if column.levels and not pd.api.types.is_numeric_dtype(dtype):
         codes = np.rint(answers).astype(np.int64).clip(0, len(column.levels) - 1)
         levels = np.empty(len(column.levels), dtype=object)
         levels[:] = column.levels
         return pd.Series(levels[codes]).astype(dtype).array
     if column.kind == "datetime":
-        dates = pd.to_datetime(pd.Series(answers), unit="s", utc=True)
-        zone = getattr(dtype, "tz", None)
-        return (dates.dt.tz_convert(zone) if zone else dates.dt.tz_localize(None)).astype(dtype)
+        return _dates(answers, column, like)
     return pd.Series(as_typed(answers, column, rounded=exact)).astype(dtype).array
+
+
+def _dates(answers: Array, column: Column, like: Any) -> Any:
+    """Dates as the column has them: of its type and zone, or text, or numbers such as 20240531."""
+    import pandas as pd
+
+    dtype = like.dtype
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        dates, zone = as_dates(answers, column.round_to), getattr(dtype, "tz", None)
+        if zone is not None:
+            dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
+        return dates.astype(dtype).array
+    format = column.format or _format(like)
+    text = as_text(answers, format, column.round_to)
+    return pd.to_numeric(text).astype(dtype) if pd.api.types.is_numeric_dtype(dtype) else text
+
+
+def _format(series: Any) -> str:
+    """How a column writes its dates where the schema does not say it."""
+    return next(iter(formats([name(value) for value in distinct_values(series)])), ISO)
+
+
+def with_given_text(completed: Any, text: Any, schema: Schema, hidden: Array) -> Any:
+    """The completed rows as text: each cell that was observed as its file spells it.
+
+    Args:
+        completed: of ``completed_frame``.
+        text: the cells of the file, a frame of its shape.
+        schema, hidden: as of ``completed_frame``.
+    """
+    import pandas as pd
+
+    out = {place: text.iloc[:, place].astype(object) for place in range(text.shape[1])}
+    for i, place in enumerate(places(completed, schema)):
+        rows = hidden[:, i]
+        if rows.any():
+            values = completed.iloc[:, place].to_numpy(dtype=object)
+            given = out[place].to_numpy(dtype=object, copy=True)
+            given[rows] = _spelled(
+                values[rows], dict(zip(values[~rows], given[~rows], strict=True))
+            )
+            out[place] = pd.Series(given)
+    return _frame(out, completed)
+
+
+def _spelled(values: Array, known: dict[Any, str]) -> list[Any]:
+    """Values as the observed ones are spelled; whole ones without a point if those have none."""
+    whole = not any("." in text for text in known.values())
+    return [
+        known.get(v, int(v) if whole and isinstance(v, float) and v.is_integer() else v)
+        for v in values
+    ]
 
 
 def _frame(columns: dict[int, Any], like: Any) -> Any:

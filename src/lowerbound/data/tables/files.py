@@ -59,6 +59,17 @@ def read_frame(source: str | Path) -> Any:
     return layout.named(frame)
 
 
+def read_text(source: str | Path) -> Any:
+    """The cells of a csv file as they are spelled, a frame of text; None: it is no csv file."""
+    import pandas as pd
+
+    path = Path(source).expanduser()
+    if is_address(source) or path.suffix.lower() in PARQUET_SUFFIXES:
+        return None
+    layout = sniffed(path)
+    return layout.named(pd.read_csv(path, dtype=str, na_filter=False, **layout.keywords))
+
+
 @contextmanager
 def parquet(path: Path) -> Iterator[Any]:
     """A parquet file to read from.

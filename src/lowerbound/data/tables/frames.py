@@ -11,6 +11,7 @@ import numpy as np
 
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.dates import ISO, as_dates, as_text
 from lowerbound.data.columns.inference import check_numbers
 from lowerbound.data.columns.values import parsed_numbers
 from lowerbound.data.raw import RawData
@@ -162,7 +163,9 @@ def as_typed(values: Array, column: Column, rounded: bool = True) -> Any:
         levels = pd.array(list(column.levels), dtype=_level_type(column))
         return levels.take(codes)
     if column.kind == "datetime":
-        return pd.to_datetime(pd.Series(values), unit="s").to_numpy()
+        if column.format in (None, ISO):
+            return as_dates(values, column.round_to).to_numpy()
+        return as_text(values, column.format, column.round_to)
     return values.astype(column.dtype) if rounded and column.dtype != "str" else values
 
 
