@@ -16,7 +16,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import understood
 from lowerbound.errors import DataError, OptionError
 
-DAYS = pd.Series(pd.Timestamp("1999-01-01") + pd.to_timedelta(np.arange(60), "D"))
+DAYS = pd.Series(pd.Timestamp("1999-01-15") + pd.to_timedelta(np.arange(60), "D"))
 TIMES = DAYS + pd.to_timedelta(np.arange(60) * 61, "s")
 
 FORMATS = [

@@ -7,6 +7,7 @@ by which every cell of it is a date.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,7 +123,9 @@ def _candidates(cells: Sequence[str]) -> list[str]:
     orders = _DOTTED if found and found[1] == "." else _ORDERS
     dates = [order.replace("/", found[1]) for order in orders] if found else []
     explicit = [date + time for date in dates for time in _TIMES]
-    guesses = [guess_datetime_format(first, dayfirst=day_first) for day_first in (False, True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a day of 13 or more comes first
+        guesses = [guess_datetime_format(first, dayfirst=day_first) for day_first in (False, True)]
     named = [each for each in (*explicit, *guesses) if each and each != ISO]
     return [each for each in dict.fromkeys(named) if not np.isnan(seconds([first], each))[0]] + [
         ISO
