@@ -126,7 +126,9 @@ def _candidates(cells: Sequence[str]) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a day of 13 or more comes first
         guesses = [guess_datetime_format(first, dayfirst=day_first) for day_first in (False, True)]
-    named = [each for each in (*explicit, *guesses) if each and each != ISO]
+    named = [each for each in (*explicit, *guesses) if each]
+    if first.endswith("Z"):  # is written again as Z, and a %z as +0000
+        named = [each.removesuffix("%z") + "Z" for each in named]
     return [each for each in dict.fromkeys(named) if not np.isnan(seconds([first], each))[0]] + [
         ISO
     ]

@@ -1,0 +1,44 @@
+"""Dates of a frame are filled in the type and the format that the frame has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.data import load
+from lowerbound.data.tables.completion import completed_frame, hidden_cells
+
+DAYS = pd.Series(pd.date_range("2024-01-15", periods=60))
+COLUMNS: dict[str, tuple[str, pd.Series, Any]] = {
+    "text": ("datetime", DAYS.dt.strftime("%d/%m/%Y"), "14/02/2024"),
+    "month by name": ("datetime", DAYS.dt.strftime("%d %b %Y"), "14 Feb 2024"),
+    "whole numbers": ("datetime:%Y%m%d", DAYS.dt.strftime("%Y%m%d").astype(float), 20240214.0),
+    "category": ("datetime", DAYS.dt.strftime("%d.%m.%Y").astype("category"), "14.02.2024"),
+    "date objects": ("datetime", DAYS.dt.date.astype(object), pd.Timestamp("2024-02-14")),
+    "dates": ("datetime", DAYS, pd.Timestamp("2024-02-14")),
+    "dates in a zone": (
+        "datetime",
+        DAYS.dt.tz_localize("Asia/Tokyo"),
+        pd.Timestamp("2024-02-14", tz="Asia/Tokyo"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_hole_gets_a_date_as_the_others_are(name: str) -> None:
+    kind, full, expected = COLUMNS[name]
+    frame = pd.DataFrame({"day": full, "size": np.random.default_rng(0).normal(size=60)})
+    frame.loc[30, "day"] = None  # 14 February
+    data = load(frame, kinds={"day": kind})
+    later = pd.Timestamp("2024-02-14", tz=getattr(full.dtype, "tz", None)).timestamp() + 1000.0
+    answers = np.full((60, 2), later)
+    out = completed_frame(frame, data.schema, answers, hidden_cells(frame, data), exact=False)
+    assert out["day"].iloc[30] == expected
+    seen = frame["day"].notna()
+    if name != "date objects":
+        assert out["day"][seen].tolist() == frame["day"][seen].tolist()
+    else:
+        assert out["day"][seen].dt.date.tolist() == frame["day"][seen].tolist()
