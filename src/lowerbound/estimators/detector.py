@@ -13,7 +13,8 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.anomaly.detector_file import DetectorState, read_state, write_state
-from lowerbound.applications.anomaly.normal_rows import seen_and_fresh, usual_shares
+from lowerbound.applications.anomaly.normal_rows import usual_shares
+from lowerbound.applications.io.fit_rows import seen_and_fresh
 from lowerbound.assembly.options import AUTO
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError

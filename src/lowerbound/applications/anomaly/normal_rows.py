@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowerbound.applications.anomaly.detector_file import NAME, read_state
-from lowerbound.applications.io import fit_folder as home
-from lowerbound.applications.io.sources import apart, is_there, open_untold, told
+from lowerbound.applications.io.fit_rows import FitRows, rows_of_fit
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
-from lowerbound.fitting import Fitted, held_out
+from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.scores import (
@@ -25,9 +24,7 @@ from lowerbound.inference.anomaly.scores import (
     look,
 )
 from lowerbound.models import Model
-from lowerbound.training import TrainingOptions
 
-FEWEST_FRESH = 20  # rows held out for early stopping that say where the tails of scores begin
 USUAL_ROWS = 1_000  # that say what is usual of a feature
 
 
@@ -45,23 +42,6 @@ class Normal:
     reference: Reference
     calibration: ConformalCalibration | None
     usual: Shares
-    told: str
-
-
-@dataclass(frozen=True)
-class NormalRows:
-    """Rows that are taken for normal.
-
-    Attributes:
-        seen: to compare with.
-        fresh: that the model was not trained on, for the tails of scores; None: those of ``seen``.
-        apart: that nothing was fitted or chosen on, for p-values; None where there are none.
-        told: where they are from, in words.
-    """
-
-    seen: Dataset
-    fresh: Dataset | None
-    apart: Dataset | None
     told: str
 
 
@@ -97,26 +77,13 @@ def normal_of(
     return Normal(reference, calibration, usual, rows.told)
 
 
-def seen_and_fresh(fitted_on: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
-    """The rows that a fit trained on, and those that it held out; None where those are too few.
-
-    Args:
-        fitted_on: the very rows of the fit: the same split is made again.
-        options: of its training.
-    """
-    seen, fresh = held_out(fitted_on, options)
-    if fresh is None or len(fresh) < FEWEST_FRESH:
-        return fitted_on, None
-    return seen, fresh
-
-
 def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:
     """What each feature costs on average, from some of the rows."""
     return shares(model, rows.thinned(USUAL_ROWS), samples=samples, seed=seed).mean()
 
 
-def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> NormalRows:
-    known = fitted_on(fitted, folder)
+def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> FitRows:
+    known = rows_of_fit(fitted, folder)
     if given is None:
         if known is None:
             raise DataError(
@@ -129,32 +96,5 @@ def _rows(fitted: Fitted, folder: str, given: Dataset | None, seed: int) -> Norm
             raise DataError(f"--calibrate has {len(given)} rows, and it takes at least 4")
         seen, calibrating = given.split(0.5, seed)
         where = f"{len(given):,} rows of --calibrate, half to compare with"
-        return NormalRows(seen, None, calibrating, where)
-    return NormalRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")
-
-
-def fitted_on(fitted: Fitted, folder: str) -> NormalRows | None:
-    """The rows that the model in a folder was fitted on, and those set aside.
-
-    None where they have moved, or where no fit of this user on this machine recorded them: a
-    folder from elsewhere does not say which data is opened.
-
-    Raises:
-        DataError: they are there and cannot be read, or are other data by now.
-    """
-    request = home.recorded(Path(folder))
-    if request is None or not is_there(request["data"]):
-        return None
-    source, on_error = request["data"], request["reading"]["on_error"]
-    options = fitted.options.training
-    try:
-        dataset = open_untold(source, fitted, on_error)
-        parts = apart(source, dataset, request["test"], options.seed, on_error)
-    except DataError as error:
-        raise DataError(
-            f"{folder} was fitted on {source}, which cannot be read as it was then: {error}; "
-            "restore it, or move it away to go on without it"
-        ) from error
-    seen, fresh = seen_and_fresh(told(parts.training, fitted), options)
-    aside = None if parts.test is None else told(parts.test, fitted)
-    return NormalRows(seen, fresh, aside, parts.protocol)
+        return FitRows(seen, None, calibrating, where)
+    return FitRows(known.seen, known.fresh, given, f"{len(given):,} rows of --calibrate")

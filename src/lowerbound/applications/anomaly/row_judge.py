@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from lowerbound.applications.anomaly.features import feature_names, feature_values
 from lowerbound.applications.anomaly.heat_maps import write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
 from lowerbound.applications.anomaly.normal_rows import Normal
 from lowerbound.applications.anomaly.report import Odd, Verdict
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.io.features import feature_names, feature_values
 from lowerbound.applications.io.requested_rows import Asked
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.fitting import Fitted

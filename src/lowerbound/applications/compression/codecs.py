@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lowerbound import durable
-from lowerbound.applications.anomaly.normal_rows import fitted_on
+from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
 from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.lossless import model_hash
@@ -161,7 +161,7 @@ def _stored(model: Model, rows: Dataset, seed: int) -> float:
 
 def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
     """The rows that were fitted on, where they are still there."""
-    known = fitted_on(fitted, str(folder))
+    known = rows_of_fit(fitted, str(folder))
     return rows if known is None else bits_of(known.seen)
 
 

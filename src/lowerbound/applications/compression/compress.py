@@ -35,10 +35,10 @@ from lowerbound.applications.compression.pictures import (
     refuse_parts,
 )
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS
-from lowerbound.applications.evaluate.evaluate import AsksForPart, measured, measured_parts
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io import rows as written
 from lowerbound.applications.io.compressed_files import SUFFIX, FileReport, whole
+from lowerbound.applications.io.fit_rows import AsksForPart, requested, requested_parts
 from lowerbound.coding import picture_tiles, transform
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.lossless import Progress
@@ -300,7 +300,7 @@ def coded_rows(
     kind = kind_of(fitted.model)
     kind.check(fitted.model)
     constriction()  # named before any work is done, where it is missing
-    dataset = bits_of(measured(measured_parts(request, fitted)), seed)
+    dataset = bits_of(requested(requested_parts(request, fitted)), seed)
     codec = codec_of(fitted, Path(request.model), dataset)
     stored = "rate" if kind.lossy else "bound"
     reporter.say(f"codec {codec.hash.hex()}: {codec.gap:.2%} of the {stored} lost to whole numbers")

@@ -9,10 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from lowerbound.applications.base import Report
-from lowerbound.applications.io.audio_files import check_output, write_sounds
+from lowerbound.applications.io.audio_files import check_clips_output, write_sounds
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.sound import Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
@@ -125,33 +123,6 @@ def decompress_sound(model: Path, file: Container, path: Path) -> tuple[int, tup
         BitstreamError: as of ``heard``.
         OptionError: the output's name makes no sense.
     """
-    _check_wav(path)
+    check_clips_output(path)
     found = heard(model, file)
     return len(found.clips), write_sounds(path, found.clips, found.rate)
-
-
-def rebuild_sound(
-    fitted: Fitted, data: str, path: Path, on_error: OnError
-) -> tuple[int, float, tuple[str, ...]]:
-    """Write what the model makes of clips: (how many, share of the variance kept, files).
-
-    Raises:
-        UnsupportedError: the model does not turn sound into codes.
-        DataError: the data is no sound of the model's sample rate.
-        OptionError: the output's name makes no sense.
-    """
-    _check_wav(path)
-    coder = SoundCoder.of(fitted.model)
-    clips = audio.read_clips(data, fitted.schema.sample_rate, on_error)
-    signal = torch.from_numpy(clips.joined)
-    made = coder.signal(coder.codes(signal), len(signal))
-    error, spread = (signal - made).double().square().mean(), signal.double().var(correction=0)
-    kept = float(1 - error / spread) if spread > 0 else float("nan")
-    files = write_sounds(path, clips.cut(made.numpy()), clips.rate, clips.names)
-    return len(clips.samples), kept, files
-
-
-def _check_wav(path: Path) -> None:
-    check_output(path)
-    if path.suffix.lower() == ".npz":
-        raise OptionError(f"{path}: clips differ in length; write one .wav, or a folder of them")

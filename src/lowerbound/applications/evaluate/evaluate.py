@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io import fit_folder as home
 from lowerbound.applications.io.files import write_text
+from lowerbound.applications.io.fit_rows import requested, requested_parts
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.applications.io.sentences import (
     about_difference,
@@ -20,10 +21,10 @@ from lowerbound.applications.io.sentences import (
     about_likelihood,
     about_samples,
 )
-from lowerbound.applications.io.sources import DataParts, OnError, apart, open_untold, told
+from lowerbound.applications.io.sources import DataParts, told
 from lowerbound.config import option
 from lowerbound.data import Dataset
-from lowerbound.errors import DataError, UnsupportedError
+from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
 from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
@@ -102,13 +103,13 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
         DataError: the data is not of the kind that the model was fitted on, or has no test part.
         UnsupportedError: a bound is asked for that the model does not have.
     """
-    parts = measured_parts(request, fitted)
+    parts = requested_parts(request, fitted)
     if request.part == "all" and _fitted_to(request):
         reporter.say(
             "note: the model was fitted to rows of this data; --part test takes only those that "
             "were set aside"
         )
-    rows = told(measured(parts), fitted)
+    rows = told(requested(parts), fitted)
     sight = _Sight()
     if request.suite in ("likelihood", "all"):
         _see_likelihood(request, reporter, fitted, rows, sight)
@@ -139,51 +140,6 @@ class _Sight:
     lines: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     reached: bool | None = None
-
-
-class AsksForPart(Protocol):
-    """A request for rows of some data, or for those of them that a model's fit set aside."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def data(self) -> str: ...
-
-    @property
-    def part(self) -> Literal["all", "test"]: ...
-
-    @property
-    def on_error(self) -> OnError: ...
-
-
-def measured_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
-    """The rows asked for as the test part, and the others; all of them where no part is asked for.
-
-    Args:
-        request: says which rows, and by whose fit they were set aside.
-        fitted: whose schema the rows are read by.
-    """
-    dataset = open_untold(request.data, fitted, request.on_error)
-    if request.part == "all":
-        return DataParts(dataset, None, "all there are")
-    asked = home.remembered(Path(request.model)) or {}
-    try:
-        share, seed = float(asked["test"]), int(asked["fitting"]["training"]["seed"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{request.model} does not say which rows were set aside when it was fitted, so there "
-            "is no --part test"
-        ) from error
-    parts = apart(request.data, dataset, share, seed, request.on_error)
-    if parts.test is None:
-        raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
-    return parts
-
-
-def measured(parts: DataParts) -> Dataset:
-    """The rows asked for."""
-    return parts.training if parts.test is None else parts.test
 
 
 def _fitted_to(request: EvaluateRequest) -> bool:
@@ -234,7 +190,7 @@ def _difference(
 ) -> Estimate:
     """This model's bound minus another's, paired over the same rows."""
     rival = model_folder.read(Path(other))
-    rows = told(measured(measured_parts(request, rival)), rival)
+    rows = told(requested(requested_parts(request, rival)), rival)
     mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
     if mine.mass != its.mass:
         raise UnsupportedError(

@@ -19,10 +19,15 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.compression.sound import rebuild_sound
 from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.generation.code_files import (
+    CodeTable,
+    check_suffix,
+    columns_of,
+    read_codes,
+)
+from lowerbound.applications.generation.sound import rebuild_sound
 from lowerbound.applications.io import rows
-from lowerbound.applications.io.code_files import CodeTable, check_suffix, columns_of, read_codes
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.conditions import asked_class, label_indices, label_names, one_hot
 from lowerbound.applications.io.requested_rows import asked

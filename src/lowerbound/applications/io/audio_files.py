@@ -28,6 +28,17 @@ def check_output(path: Path) -> None:
         )
 
 
+def check_clips_output(path: Path) -> None:
+    """The same for clips that differ in length, which no array holds.
+
+    Raises:
+        OptionError: names what is written of them.
+    """
+    check_output(path)
+    if path.suffix.lower() == ".npz":
+        raise OptionError(f"{path}: clips differ in length; write one .wav, or a folder of them")
+
+
 def write_sounds(
     path: Path, clips: Sequence[Array], rate: int, names: Sequence[str] = ()
 ) -> tuple[str, ...]:

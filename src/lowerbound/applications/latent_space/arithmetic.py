@@ -19,9 +19,9 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.animations import ANIMATIONS
 from lowerbound.applications.io.conditions import label_indices, one_hot
-from lowerbound.applications.io.label_columns import Labeled, open_labeled
-from lowerbound.applications.io.picked_rows import picked_row, row_name
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.latent_space.label_columns import Labeled, open_labeled
+from lowerbound.applications.latent_space.picked_rows import picked_row, row_name
 from lowerbound.config import option
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting import Fitted

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.io.label_columns import Labeled
 from lowerbound.applications.io.sources import open_data
+from lowerbound.applications.latent_space.label_columns import Labeled
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import unknown
 from lowerbound.evaluation.latents.attribute_effects import Effect, measure_effects

@@ -18,10 +18,10 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import one_hot
-from lowerbound.applications.io.label_columns import Labeled, open_labeled
-from lowerbound.applications.io.picked_rows import picked_rows, row_name
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
 from lowerbound.applications.latent_space.attribute_sources import Learned, from_classes, from_sets
+from lowerbound.applications.latent_space.label_columns import Labeled, open_labeled
+from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.latents.attribute_effects import Effect

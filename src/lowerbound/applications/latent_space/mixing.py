@@ -10,9 +10,9 @@ import torch
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io.picked_rows import picked_rows, row_name
 from lowerbound.applications.io.sources import open_data, open_untold, told
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError

@@ -17,10 +17,10 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import label_indices, one_hot
-from lowerbound.applications.io.picked_rows import picked_rows, row_name
 from lowerbound.applications.io.sources import open_data
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
 from lowerbound.applications.latent_space.path_verdicts import PathVerdict, about_verdict, verdicts
+from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, OptionError

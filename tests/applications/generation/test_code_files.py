@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.applications.io.code_files import CodeTable, check_suffix, columns_of, read_codes
+from lowerbound.applications.generation.code_files import (
+    CodeTable,
+    check_suffix,
+    columns_of,
+    read_codes,
+)
 from lowerbound.applications.io.rows import write_columns
 from lowerbound.errors import DataError, OptionError
 
