@@ -30,7 +30,7 @@ from lowerbound.coding.stack import WORD, Array, Stack, from_bytes, seed_words, 
 from lowerbound.coding.whole_numbers.emissions import CodedEmission
 from lowerbound.coding.whole_numbers.grid_normal import GridNormal, Order
 from lowerbound.errors import BitstreamError, UnsupportedError
-from lowerbound.models import HierarchicalVariationalAutoencoder, Model
+from lowerbound.models import Chains, Model
 from lowerbound.trace import Batch, Emission, Trace, proposer
 
 SEED_BITS = 24  # per latent, more than any can take
@@ -103,7 +103,7 @@ class Swap(Pop):
     So the stack never has to lend more than one latent's bits (Kingma et al. 2019).
     """
 
-    model: HierarchicalVariationalAutoencoder
+    model: Chains
     batch: Batch
 
     def __call__(
@@ -127,19 +127,22 @@ class Swap(Pop):
 @torch.no_grad()
 def push_rows(model: Model, batch: Batch, stack: Stack, levels: int = ALL) -> None:
     """Push the rows of a batch together, with so many levels of latents, the uppermost."""
-    if isinstance(model, HierarchicalVariationalAutoencoder):
-        _push_chain(model, batch, stack)
-        return
-    trace = model(batch, Pop(stack, levels))
-    _coded(trace.likelihood).encode(stack, batch.filled)
-    for step in reversed(trace.steps[:levels]):
+    if isinstance(model, Chains):
+        swap = Swap(stack, model=model, batch=batch)
+        steps = model(batch, swap).steps[:1]
+        swap.push_below(-1)
+    else:
+        trace = model(batch, Pop(stack, levels))
+        steps = trace.steps[:levels]
+        _coded(trace.likelihood).encode(stack, batch.filled)
+    for step in reversed(steps):
         _prior_of(step.prior, step.z).encode(stack, step.z, PRIOR)
 
 
 @torch.no_grad()
 def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor:
     """Pop that many rows, (rows, *event), that were pushed with so many levels."""
-    if isinstance(model, HierarchicalVariationalAutoencoder):
+    if isinstance(model, Chains):
         return _pop_chain(model, rows, stack)
     pop = Pop(stack, levels)
     trace = model.imagine(Batch(state=torch.zeros(rows, 0)), pop)  # type: ignore[operator]
@@ -151,15 +154,7 @@ def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor
     return x
 
 
-def _push_chain(model: HierarchicalVariationalAutoencoder, batch: Batch, stack: Stack) -> None:
-    swap = Swap(stack, model=model, batch=batch)
-    trace = model(batch, swap)
-    swap.push_below(-1)
-    top = trace.steps[0]
-    _prior_of(top.prior, top.z).encode(stack, top.z, PRIOR)
-
-
-def _pop_chain(model: HierarchicalVariationalAutoencoder, rows: int, stack: Stack) -> Tensor:
+def _pop_chain(model: Chains, rows: int, stack: Stack) -> Tensor:
     """Top down; each latent is pushed back as soon as the one below it is known."""
     above: Tensor | None = None
     for level in range(model.levels):
@@ -235,7 +230,7 @@ def first_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
 
     A chain's rows always have all levels.
     """
-    if isinstance(model, HierarchicalVariationalAutoencoder):
+    if isinstance(model, Chains):
         return paying_plan(model, x, margin)
     lent = [bits * margin for bits in lent_bits(model, x[:1])]
     stack = Stack(seed_words(LEAST_SEED))

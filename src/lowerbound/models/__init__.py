@@ -3,6 +3,7 @@
 from lowerbound.models.autoencoder import DeterministicAutoencoder
 from lowerbound.models.base import (
     MODELS,
+    Chains,
     Decodes,
     Encodes,
     HasPrior,
@@ -24,6 +25,7 @@ from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 
 __all__ = [
     "MODELS",
+    "Chains",
     "Classifies",
     "Decodes",
     "DeterministicAutoencoder",

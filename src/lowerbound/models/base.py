@@ -108,6 +108,21 @@ class HasPrior(Protocol):
 
 
 @runtime_checkable
+class Chains(Encodes, Decodes, Protocol):
+    """A Markov chain of latents: each one, and x, depends on its neighbors in the chain alone."""
+
+    @property
+    def levels(self) -> int:
+        """How many latents the chain has; ``encode`` and ``decode`` are of the lowest."""
+
+    def prior_at(self, level: int, above: Tensor | None) -> Distribution:
+        """p of the latent at ``level`` (0: the top) given the one above it, (samples, batch, d)."""
+
+    def posterior_above(self, level: int, below: Tensor) -> Distribution:
+        """q of the latent at ``level`` given the one below it, (samples, batch, d)."""
+
+
+@runtime_checkable
 class Mixes(Protocol):
     """A model of several levels, each latent of which is proposed in the context of those above."""
 
@@ -144,6 +159,7 @@ LACKED: dict[type, str] = {
     Decodes: "decoder over one latent",
     Imagines: "prior",
     HasPrior: "prior over one latent",
+    Chains: "Markov chain of latents",
     Mixes: "levels whose posterior sees those above",
     Quantizes: "codebook",
 }

@@ -26,8 +26,10 @@ from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 from lowerbound.models import (
+    Chains,
     HierarchicalVariationalAutoencoder,
     LadderVariationalAutoencoder,
+    Mixes,
     Model,
     VariationalAutoencoder,
 )
@@ -105,7 +107,7 @@ def used_latents(model: Model, rates: list[Tensor]) -> list[Tensor | None]:
     A latent's bits have to be lent by the stack whether it says anything or not. So as many as
     together carry less than a thousandth of all rates are settled where the prior expects them.
     """
-    if isinstance(model, HierarchicalVariationalAutoencoder):
+    if isinstance(model, Chains):
         return [None] * model.levels  # whose priors are not known when a latent is popped
     flat = torch.cat([rate.flatten() for rate in rates])
     ordered, order = flat.sort()
@@ -195,6 +197,6 @@ def _rate_per_number(step: Step) -> Tensor:
 
 
 def _latent_shapes(model: Model) -> list[tuple[int, ...]]:
-    if isinstance(model, LadderVariationalAutoencoder):
+    if isinstance(model, Mixes):
         return list(model.latent_shapes)
     return [(int(model.latent_dim),)]  # type: ignore[arg-type]
