@@ -101,7 +101,7 @@ def test_every_public_figure_is_drawn_here() -> None:
 def test_pyplot_is_never_imported() -> None:
     code = (
         "import sys, numpy as np\n"
-        "from lowerbound.evaluation import figures\n"
+        "from lowerbound.evaluation.report import figures\n"
         "assert 'matplotlib' not in sys.modules, 'imported before it is needed'\n"
         "figures.to_png(figures.unit_bars(np.ones(3), np.ones(3, bool)))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
