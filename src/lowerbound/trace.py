@@ -205,10 +205,13 @@ class Trace:
 
         The average of w over draws from q is p(x) (Burda et al. 2016).
         """
-        weights = self.likelihood.log_prob(x, observed)
+        return self.weighted(self.likelihood.log_prob(x, observed))
+
+    def weighted(self, log_likelihood: Tensor) -> Tensor:
+        """The same from log p(x | z), (samples, batch), in its precision."""
         for step in self.steps:
-            weights = weights - step.log_ratio()
-        return weights
+            log_likelihood = log_likelihood - step.log_ratio()
+        return log_likelihood
 
 
 class Choose(Protocol):

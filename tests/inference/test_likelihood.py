@@ -329,7 +329,7 @@ def test_a_prior_with_a_bound_for_a_density_is_not_importance_weighted() -> None
     prior = BoundedNormal(Normal(loc, torch.ones_like(loc)), 1)
     model.prior_distribution = lambda: prior  # type: ignore[method-assign]
     score(model, ROWS, samples=1)
-    with pytest.raises(UnsupportedError, match="need an exact one"):
+    with pytest.raises(UnsupportedError, match="needs the exact one"):
         score(model, ROWS, samples=2)
 
 

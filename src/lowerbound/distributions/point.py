@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import Reparameterized
 from lowerbound.errors import UnsupportedError
 
@@ -15,6 +16,8 @@ class Point(Reparameterized):
     Args:
         loc: the code, (1 | samples, rows, dim).
     """
+
+    density: Density = "none"
 
     def __init__(self, loc: Tensor) -> None:
         self.loc = loc

@@ -32,7 +32,7 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.scores import Protocol, Scores
 from lowerbound.models import Model
-from lowerbound.objectives.importance_weighted import refuse_inexact_priors
+from lowerbound.models.densities import require_bounded_densities, require_exact_densities
 from lowerbound.trace import Batch, Trace
 
 Progress = Callable[[int, int], None]
@@ -64,8 +64,8 @@ def score(
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
-        UnsupportedError: the model has no prior, so it has no bound; or K > 1 and its prior has no
-            exact density.
+        UnsupportedError: the model has no prior, so it has no bound; or a density is missing, or
+            is a bound where K > 1.
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
@@ -74,7 +74,9 @@ def score(
         samples = 1
     plan = ChunkPlan.within(memory, footprint, samples)
     if samples > 1:
-        refuse_inexact_priors(footprint.trace)
+        require_exact_densities(footprint.trace, "a bound of several samples")
+    else:
+        require_bounded_densities(footprint.trace)
     tally = _WeightTally(len(dataset), len(footprint.trace.steps))
     with evaluation_mode(model):
         for rows, batch in batches(dataset, model, plan.rows):
@@ -141,15 +143,12 @@ class _WeightTally:
     def add(self, rows: slice, trace: Trace, batch: Batch, samples: int) -> Tensor:
         """Add one chunk of samples of some rows; their log weights, (samples, rows)."""
         assert batch.x is not None
-        log_likelihood = _over_samples(
-            trace.likelihood.log_prob(batch.x, batch.observed), samples, len(batch)
-        )
-        log_weights = log_likelihood
+        log_likelihood = trace.likelihood.log_prob(batch.x, batch.observed).double()
+        log_weights = _over_samples(trace.weighted(log_likelihood), samples, len(batch))
         for level, step in enumerate(trace.steps):
             rate = _over_samples(step.rate(analytic=True), samples, len(batch))
             self.rates[level, rows] += rate.sum(0)
-            log_weights = log_weights - _over_samples(step.log_ratio(), samples, len(batch))
-        self.distortion[rows] -= log_likelihood.sum(0)
+        self.distortion[rows] -= _over_samples(log_likelihood, samples, len(batch)).sum(0)
         for total, power in ((self.log_weights, 1), (self.log_squares, 2)):
             total[rows] = torch.logaddexp(total[rows], torch.logsumexp(power * log_weights, 0))
         return log_weights

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
+from lowerbound.models.densities import require_bounded_densities
 from lowerbound.objectives.balance import column_weights
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, over_samples, stacked_rates
 from lowerbound.trace import Batch, Choose, Draw, Trace
@@ -76,6 +77,7 @@ class ELBO(Objective):
     def bound(self, trace: Trace, batch: Batch) -> Bound:
         """The bound of a pass that drew its latents."""
         refuse_biased_draws(trace)
+        require_bounded_densities(trace)
         likelihood, rates = self.split(trace, batch)
         value = likelihood - rates.sum(0)
         if self.balance:

@@ -13,9 +13,10 @@ from torch.distributions import Distribution
 from lowerbound.distributions.reparameterization import frozen
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
+from lowerbound.models.densities import require_exact_densities
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, stacked_rates
 from lowerbound.objectives.elbo import refuse_biased_draws
-from lowerbound.trace import Batch, Draw, Trace
+from lowerbound.trace import Batch, Draw, Step, Trace
 
 Gradient = Literal["plain", "stl", "dreg"]
 
@@ -55,15 +56,10 @@ class ImportanceWeighted(Objective):
         assert batch.x is not None
         refuse_biased_draws(trace)
         refuse_quantized(trace)
-        refuse_inexact_priors(trace)
+        require_exact_densities(trace, "the importance-weighted bound")
         log_likelihood = trace.likelihood.log_prob(batch.x, batch.observed)
-        log_weights = log_likelihood
-        for step in trace.steps:
-            posterior = step.posterior
-            assert posterior is not None
-            proposal = posterior if self.gradient == "plain" else frozen(posterior)
-            log_weights = log_weights + step.prior.log_prob(step.z) - proposal.log_prob(step.z)
-        log_weights = log_weights.expand(self.samples, len(batch))
+        weighed = trace if self.gradient == "plain" else _frozen_proposals(trace)
+        log_weights = weighed.weighted(log_likelihood).expand(self.samples, len(batch))
         if choose is not None:
             choose.reweight(torch.softmax(log_weights.detach(), 0))
         value = torch.logsumexp(log_weights, 0) - math.log(self.samples)
@@ -106,6 +102,15 @@ class ReweightedDraw:
         return gradient * self.weights.reshape(self.weights.shape + (1,) * (gradient.dim() - 2))
 
 
+def _frozen_proposals(trace: Trace) -> Trace:
+    """The pass with its posteriors' parameters cut from the graph: log q moves only with z."""
+    steps = []
+    for step in trace.steps:
+        assert step.posterior is not None
+        steps.append(Step(step.z, frozen(step.posterior), step.prior, step.closed))
+    return Trace(tuple(steps), trace.likelihood)
+
+
 def refuse_quantized(trace: Trace) -> None:
     """All draws of a latent that has one value are that value: there is nothing to weigh.
 
@@ -117,19 +122,4 @@ def refuse_quantized(trace: Trace) -> None:
             raise UnsupportedError(
                 f"level {level} is quantized, so all draws of a row are one, and the "
                 "importance-weighted bound is the ELBO; use the objective 'elbo'"
-            )
-
-
-def refuse_inexact_priors(trace: Trace) -> None:
-    """A bound on log p(z) inside a logarithm of a mean is no longer a bound.
-
-    Raises:
-        UnsupportedError: a prior of the pass has no exact density.
-    """
-    for level, step in enumerate(trace.steps):
-        density = getattr(step.prior, "density", "exact")
-        if density != "exact":
-            raise UnsupportedError(
-                f"the prior at level {level} has a density of kind {density!r}; importance weights "
-                "need an exact one, so use the ELBO"
             )

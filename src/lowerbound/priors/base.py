@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.distributions.density import Density
 from lowerbound.registry import Registry
 
-Density = Literal["exact", "bound", "none"]
 Encode = Callable[[Tensor], Distribution]
 
 
@@ -19,8 +19,8 @@ class Prior(nn.Module, ABC):
     """A module that answers with p(z), batch shape (1, 1), event (latent_dim,).
 
     Attributes:
-        density: what ``log_prob`` is worth: "exact", a lower "bound" (allowed in the ELBO, never
-            inside IWAE), or "none".
+        density: the kind of density of the distributions that it answers with. They carry it too:
+            it is read from them by ``density_of``.
     """
 
     density: ClassVar[Density] = "exact"
@@ -29,6 +29,8 @@ class Prior(nn.Module, ABC):
         super().__init__()
         self.latent_dim = latent_dim
         self.event_shape = event_shape
+        if self.density != "exact":
+            self.register_forward_hook(_declare_density)
 
     @abstractmethod
     def forward(self, encode: Encode | None = None) -> Distribution:
@@ -36,6 +38,10 @@ class Prior(nn.Module, ABC):
 
     def initialize(self, x: Tensor) -> None:
         """Start from training data in model units, (rows, *event); most priors need none."""
+
+
+def _declare_density(prior: Prior, _: tuple[Any, ...], distribution: Any) -> None:
+    distribution.density = prior.density
 
 
 PRIORS: Registry[type[Prior]] = Registry("prior")

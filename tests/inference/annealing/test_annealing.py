@@ -292,7 +292,7 @@ def test_what_cannot_be_annealed_is_refused() -> None:
     loc = torch.zeros(1, 1, oracle.LATENT, dtype=torch.float64)
     prior = BoundedNormal(Normal(loc, torch.ones_like(loc)), 1)
     model.prior_distribution = lambda: prior  # type: ignore[method-assign]
-    with pytest.raises(UnsupportedError, match="need an exact one"):
+    with pytest.raises(UnsupportedError, match="needs the exact one"):
         anneal(model, ROWS, FEW)
 
 

@@ -39,7 +39,7 @@ from lowerbound.inference.passes import (
     in_precision,
 )
 from lowerbound.models import Model
-from lowerbound.objectives.importance_weighted import refuse_inexact_priors
+from lowerbound.models.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Trace
 
 Schedule = Literal["sigmoid", "linear"]
@@ -113,7 +113,7 @@ def anneal(
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
-        UnsupportedError: no latents, discrete latents, or a prior without an exact density.
+        UnsupportedError: no latents, discrete latents, or a density that is not exact.
     """
     options = options or AnnealingOptions()
     model = in_precision(model, dataset.x.dtype)
@@ -149,12 +149,12 @@ def checked(model: Model, dataset: Dataset) -> Footprint:
     """What a differentiated pass of a model costs that can be annealed.
 
     Raises:
-        UnsupportedError: no latents, discrete latents, or a prior without an exact density.
+        UnsupportedError: no latents, discrete latents, or a density that is not exact.
     """
     footprint = dry_run(model, first_row(dataset, model))
     refuse_no_latents(model, footprint.trace)
     refuse_discrete_latents(footprint.trace)
-    refuse_inexact_priors(footprint.trace)
+    require_exact_densities(footprint.trace, "annealed importance sampling")
     return footprint.differentiated()
 
 

@@ -32,6 +32,7 @@ from lowerbound.inference.passes import (
     keyed_draw,
 )
 from lowerbound.models import Model
+from lowerbound.models.densities import require_exact_densities
 from lowerbound.trace import Batch, Trace
 
 TERMS_COST = 4  # what terms keep of each draw, beside the pass itself
@@ -79,9 +80,14 @@ def shares(
         samples: K.
         seed: of the draws.
         memory: working memory in bytes.
+
+    Raises:
+        UnsupportedError: K > 1 and a density is not exact, which weights need.
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
+    if samples > 1:
+        require_exact_densities(footprint.trace, "the split of a bound of several samples")
     plan = ChunkPlan.within(max(1, memory // TERMS_COST), footprint, samples)
     parts, mass = [], is_mass(model)
     with evaluation_mode(model):
@@ -111,8 +117,7 @@ class _ShareTally:
         assert batch.x is not None
         cost = -trace.likelihood.terms(batch.x, batch.observed).double()
         cost = cost.expand(samples, *cost.shape[1:])
-        ratio = sum((step.log_ratio().double() for step in trace.steps), cost.new_zeros(1, 1))
-        weight = -cost.flatten(2).sum(-1) - ratio
+        weight = trace.weighted(-cost.flatten(2).sum(-1))
         top = weight.amax(0) if self.top is None else torch.maximum(self.top, weight.amax(0))
         share = torch.exp(weight - top)
         wide = share.reshape(*share.shape, *(1,) * (cost.dim() - 2))

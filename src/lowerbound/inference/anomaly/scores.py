@@ -103,7 +103,7 @@ def look(
         progress: called with (rows done, rows).
 
     Raises:
-        UnsupportedError: K > 1 and the prior has no exact density.
+        UnsupportedError: K > 1 and a density is not exact.
     """
     once = distinct(dataset)
     if once is not None:

@@ -84,7 +84,7 @@ def denoise(
     The mean of a row depends on its content, the seed and the noise, and not on the other rows.
 
     Args:
-        model: with continuous latents and a prior of exact density.
+        model: with continuous latents and exact densities.
         dataset: noisy rows, ``schema.levels`` None, since they lie between the levels.
         noise: what was added, model units.
         chains: K, of each row.

@@ -41,7 +41,7 @@ from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.inference.restoration.expectation import Expectation, expectation
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.models import Model
-from lowerbound.objectives.importance_weighted import refuse_inexact_priors
+from lowerbound.models.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given
 
 Array = np.ndarray[Any, Any]
@@ -97,14 +97,14 @@ def impute(
 
     Raises:
         OptionError: samples or memory are not positive, or draws are negative.
-        UnsupportedError: the prior has no exact density, which weights need.
+        UnsupportedError: a density is not exact, which weights need.
     """
     if draws < 0:
         raise OptionError(f"draws must be 0 or more, not {draws}")
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
     if footprint.trace.steps:
-        refuse_inexact_priors(footprint.trace)
+        require_exact_densities(footprint.trace, "imputation")
     else:
         samples = 1
     expected = expectation(dataset.schema, footprint.trace.likelihood)

@@ -1,0 +1,70 @@
+"""Refuse a pass whose densities are not of the kind that a computation needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch.distributions import Distribution
+
+from lowerbound.distributions.density import density_of
+from lowerbound.errors import UnsupportedError
+from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.models.base import MODELS
+from lowerbound.posteriors import POSTERIORS
+from lowerbound.priors import PRIORS
+from lowerbound.trace import Trace
+
+PARTS = {"prior": PRIORS, "posterior": POSTERIORS, "likelihood": LIKELIHOODS}
+
+
+def require_exact_densities(trace: Trace, task: str) -> None:
+    """For importance weights: exponentials of bounds have a mean that bounds nothing.
+
+    Args:
+        trace: a pass.
+        task: what needs them, for the message.
+
+    Raises:
+        UnsupportedError: a density is a bound or missing; the message names what can be used.
+    """
+    for part, level, distribution in _parts(trace):
+        if density_of(distribution) != "exact":
+            raise _refusal(part, level, distribution, f"{task} needs the exact one")
+
+
+def require_bounded_densities(trace: Trace) -> None:
+    """For the ELBO: a lower bound on log p is enough; log q is subtracted, so it has to be exact.
+
+    Raises:
+        UnsupportedError: a density is missing, or that of a posterior is a bound; the message
+            names what can be used.
+    """
+    for part, level, distribution in _parts(trace):
+        density = density_of(distribution)
+        if density == "none" or (density == "bound" and part == "posterior"):
+            raise _refusal(part, level, distribution, "the ELBO needs one")
+
+
+def _parts(trace: Trace) -> Iterator[tuple[str, int, Distribution]]:
+    """Each distribution of a pass, with what part it is and its level."""
+    for level, step in enumerate(trace.steps):
+        yield "prior", level, step.prior
+        if step.posterior is not None:
+            yield "posterior", level, step.posterior
+    yield "likelihood", len(trace.steps), trace.likelihood
+
+
+def _refusal(part: str, level: int, distribution: Distribution, need: str) -> UnsupportedError:
+    bounded = density_of(distribution) == "bound"
+    found = "only a lower bound on its density" if bounded else "no density"
+    exact = [n for n in PARTS[part] if getattr(PARTS[part][n], "density", "exact") == "exact"]
+    able = [n for n in MODELS if hasattr(MODELS[n], "imagine")]
+    return UnsupportedError(
+        f"the {part} at level {level}, {type(distribution).__name__}, gives {found}, and {need}: "
+        + f"choose a {part} that has it ({', '.join(exact)})"
+        + (
+            ", or take the ELBO: objective 'elbo', 1 sample"
+            if bounded
+            else f", in a model whose latents have densities ({', '.join(able)})"
+        )
+    )
