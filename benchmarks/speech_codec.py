@@ -39,7 +39,7 @@ from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
 from lowerbound.data import Dataset
 from lowerbound.data.audio.clips import Clips, usual_windows
-from lowerbound.data.audio.rows import learned, rows_of
+from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.fitting import Fitted, fit
 

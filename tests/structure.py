@@ -124,8 +124,8 @@ def foreign_comparisons(trees: dict[Path, ast.Module]) -> Iterator[str]:
 
 def owners_of_names() -> dict[str, tuple[str, ...]]:
     """Of every name that a person types for a kind of part, the places that may know it."""
+    from lowerbound.data import DATA_KINDS
     from lowerbound.data.columns.column import Kind
-    from lowerbound.data.schema import Schema
     from lowerbound.likelihoods import LIKELIHOODS
     from lowerbound.models import MODELS
     from lowerbound.networks import NETWORKS
@@ -136,7 +136,7 @@ def owners_of_names() -> dict[str, tuple[str, ...]]:
     owners: dict[str, tuple[str, ...]] = {}
     for names, rooms in (
         (typing.get_args(Kind), (COLUMN_ROOM,)),
-        (typing.get_args(typing.get_type_hints(Schema)["kind"]), (DATA_ROOM,)),
+        (DATA_KINDS, (DATA_ROOM,)),
         *((names, ("models/",)) for names in (MODELS, NETWORKS, LIKELIHOODS, OBJECTIVES)),
         *((names, ("models/",)) for names in (POSTERIORS, PRIORS)),
     ):

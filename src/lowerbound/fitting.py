@@ -172,7 +172,7 @@ def _temperature(
 
 def _usual_folds(dataset: Dataset, options: FitOptions) -> int:
     """Labels in such parts where fits are quick and each part has one of every class."""
-    quick = dataset.schema.kind in ("table", "vectors") and options.training.minutes is None
+    quick = dataset.schema.data_kind.fits_quickly and options.training.minutes is None
     if dataset.label is None or not quick:
         return 0
     few = int((dataset.label >= 0).sum()) <= FOLDED

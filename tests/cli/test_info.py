@@ -19,14 +19,14 @@ def test_what_a_folder_holds(run: Run, picture_model: Path) -> None:
     assert found["weights"] == sum(value.numel() for value in model.state_dict().values())
     assert (found["kind"], found["ended"], found["updates"]) == ("vae", "finished", 4)
     shown = run("info", picture_model).out
-    assert "pictures, 5x6x1, 256 levels; classes above, below" in shown
+    assert "grey pictures, 5x6 pixels, 256 levels; classes above, below" in shown
     assert "verified   config.json, schema.json, model.safetensors" in shown
 
 
 def test_pca_was_not_trained(run: Run, pca: Path) -> None:
     shown = run("info", pca).out
     assert "training" not in shown
-    assert "table, 3 columns of real numbers: size, weight, age" in shown
+    assert "rows of 3 columns of real numbers (size, weight, age)" in shown
 
 
 @pytest.mark.parametrize("words", [["--help"], ["info"], ["info", "--help"], ["nonsense"]])

@@ -11,7 +11,7 @@ from lowerbound.assembly.build import assemble
 from lowerbound.assembly.initialization import initialize
 from lowerbound.assembly.options import ModelOptions
 from lowerbound.data.audio.clips import Clips
-from lowerbound.data.audio.rows import learned, rows_of
+from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import VectorQuantizedVariationalAutoencoder

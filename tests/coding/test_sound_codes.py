@@ -9,7 +9,7 @@ from lowerbound.assembly.build import assemble
 from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding import sound_codes
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.data.audio.rows import learned
+from lowerbound.data.audio.kind import learned
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.trace import Batch, Mean

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from lowerbound.data import load
+from lowerbound.data.pictures.augmentation import moved
 from lowerbound.objectives import label_graph
-from lowerbound.objectives.augmentation import Perturbation, moved
+from lowerbound.objectives.augmentation import Perturbation
 from lowerbound.objectives.label_graph import balanced, label_folds, nearest, spread_labels
 
 

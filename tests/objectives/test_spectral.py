@@ -8,8 +8,8 @@ import torch
 
 from lowerbound.assembly.build import assemble
 from lowerbound.assembly.options import ModelOptions
+from lowerbound.data.audio.kind import learned
 from lowerbound.data.audio.log_mel import LogMel, mel_triangles
-from lowerbound.data.audio.rows import learned
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError
 from lowerbound.objectives import ELBO, Spectral

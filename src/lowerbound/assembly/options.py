@@ -67,9 +67,9 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     """
     MODELS[options.model]
     _check_powers(schema, options)
-    network = options.network
+    kind, network = schema.data_kind, options.network
     if network == AUTO:
-        network = default_network(schema, options.model)
+        network = kind.default_network(schema, options.model == "vae").name
     if options.model == "ladder":
         _check_ladder(options, network)
     if options.model == "vq_vae":
@@ -86,7 +86,9 @@ def resolve(schema: Schema, options: ModelOptions) -> ModelOptions:
     if options.model == "transform":
         options = _checked_transform(schema, options)
     _check_missingness(schema, options, network)
-    likelihood = default_likelihood(schema) if options.likelihood == AUTO else options.likelihood
+    likelihood = options.likelihood
+    if likelihood == AUTO:
+        likelihood = kind.default_likelihood(schema).name
     posterior = options.posterior
     if posterior == AUTO:
         posterior = "full" if network == "tabular" else "gaussian"
@@ -194,7 +196,7 @@ def _check_label(options: ModelOptions, network: str) -> None:
 
 def _checked_transform(schema: Schema, options: ModelOptions) -> ModelOptions:
     """With the likelihood and the numbers per block that it has."""
-    if schema.kind != "images":
+    if not schema.data_kind.pictures:
         raise OptionError("a transform coder is for pictures: choose vae or vq_vae for other rows")
     if options.likelihood not in (AUTO, "gaussian") or options.conditional:
         raise OptionError(
@@ -226,28 +228,6 @@ def code_dim(options: Mapping[str, Any]) -> int:
     if options.get("quantizer") == "lfq" and isinstance(codes, int):
         return (max(codes, 2) - 1).bit_length()
     return CODE_DIM
-
-
-def default_network(schema: Schema, model: str = "vae") -> str:
-    """Convolutional for pictures of at least 16 pixels a side, frames for sound, tabular for the
-    VAE of a table or of vectors with missing cells, else an MLP."""
-    if schema.kind == "audio":
-        return "frames"
-    if model == "vae" and len(schema.event_shape) == 1 and (schema.mixed or schema.missing):
-        return "tabular"
-    return "convolutional" if min(schema.event_shape[1:], default=0) >= 16 else "mlp"
-
-
-def default_likelihood(schema: Schema) -> str:
-    """By columns for a table, probability mass for binary and integer data, one learned scale for
-    real numbers."""
-    if schema.kind == "table" and schema.levels is None and (schema.mixed or schema.missing):
-        return "mixed"
-    if schema.binary:
-        return "bernoulli"
-    if schema.levels is not None:
-        return "discretized_logistic"
-    return "gaussian"
 
 
 def of_numbers_only(options: ModelOptions) -> bool:

@@ -8,28 +8,38 @@
 
 from __future__ import annotations
 
+from lowerbound.data.audio.kind import AudioKind
 from lowerbound.data.catalog.download import cache_folder, file_sha256
 from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
 from lowerbound.data.catalog.names import CATALOG, provenance
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, require_binary
+from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.load import load
+from lowerbound.data.pictures.kind import PictureKind
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Condition, Schema
 from lowerbound.data.tables.frames import to_frame
+from lowerbound.data.tables.kind import TableKind, VectorKind
 
 __all__ = [
     "CATALOG",
+    "DATA_KINDS",
     "UNKNOWN",
+    "AudioKind",
     "Binarize",
     "Column",
     "Condition",
+    "DataKind",
     "Dataset",
     "ImageFormat",
+    "PictureKind",
     "RawData",
     "Schema",
+    "TableKind",
+    "VectorKind",
     "cache_folder",
     "encode_labels",
     "file_sha256",

@@ -98,6 +98,32 @@ def check_finite_rows(values: np.ndarray[Any, Any], what: str) -> None:
     )
 
 
+def without_nan(
+    values: np.ndarray[Any, Any], missing: bool
+) -> tuple[np.ndarray[Any, Any], torch.Tensor | None]:
+    """(values with 0 for NaN, where there was none); None where everything was observed."""
+    if not missing or values.dtype.kind != "f":
+        return values, None
+    observed = ~np.isnan(values)
+    if observed.all():
+        return values, None
+    return np.where(observed, values, values.dtype.type(0)), torch.from_numpy(observed)
+
+
+def observed_values(values: np.ndarray[Any, Any], missing: bool) -> np.ndarray[Any, Any]:
+    """The values that were observed, in one row where some were not.
+
+    Raises:
+        DataError: none was.
+    """
+    if not missing or values.dtype.kind != "f" or not np.isnan(values).any():
+        return values
+    seen: np.ndarray[Any, Any] = values[~np.isnan(values)]
+    if not len(seen):
+        raise DataError("every value is missing: there is nothing to learn from")
+    return seen
+
+
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type that torch takes: native byte order, floats of 32 or 64 bits."""
     if dtype.kind == "f":

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from lowerbound.data import raw as raw_data
 from lowerbound.data.arrays import as_array
-from lowerbound.data.audio.clips import SUFFIX as WAV, is_audio
-from lowerbound.data.audio.rows import read_rows
-from lowerbound.data.audio.spectrograms import read_spectrograms
 from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pictures import folders as images
+from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import Resize
-from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
-from lowerbound.data.raw import RawData
+from lowerbound.data.raw import Kinds, RawData
+from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Binarize, Schema
-from lowerbound.data.sequences.series import at_all_times, cut, has_windows, read_series
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.data.tables.duckdb import is_address, is_relation, relation_frame
-from lowerbound.data.tables.files import CSV_SUFFIXES, PARQUET_SUFFIXES, read_frame, table_suffix
-from lowerbound.data.tables.frames import from_frame
-from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.data.tables.files import CSV_SUFFIXES, PARQUET_SUFFIXES
+from lowerbound.errors import DataError
 
-Missing = Literal["error", "model"]
+ARRAYS = (".npz", ".npy")
 
 
 def load(
@@ -37,10 +30,10 @@ def load(
     schema: Schema | None = None,
     image_size: int | tuple[int, int] | None = None,
     resize: Resize | None = None,
-    on_error: images.OnError = "raise",
+    on_error: OnError = "raise",
     binarize: Binarize | None = None,
     missing: Missing | None = None,
-    kinds: raw_data.Kinds = "infer",
+    kinds: Kinds = "infer",
     split: str | None = None,
     levels: int | None = None,
     standardize: bool = True,
@@ -86,174 +79,54 @@ def load(
         DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
         OptionError: an option has an unknown value.
     """
-    _check_options(resize, on_error, binarize, missing, schema)
-    if spectrograms and not is_audio(source):
-        raise OptionError(f"spectrograms are of sound, and {source} is no {WAV} file or folder")
-    if is_audio(source) and (spectrograms or (schema is not None and schema.clip_length)):
-        return _heard(source, label, schema, image_size, on_error, binarize, split)
-    if is_audio(source):
-        _check_sound(label, resize, binarize, levels, image_size)
-        return read_rows(source, schema, windows, on_error, split)
-    if windows is not None:
-        source, label = cut(read_series(source), windows, label), None
-        kinds = at_all_times(kinds, windows)
-    found = _read(source, label, schema, image_size, resize, on_error, split, kinds == "real")
-    if levels is not None:
-        found = replace(found, levels=levels)
-    if schema is not None:
-        return raw_data.encode(found, schema)
-    gaps = found.missing or (hasattr(found.x, "columns") and kinds != "real")
-    missing = missing or ("model" if gaps else "error")
-    fitted = raw_data.fit(
-        found, binarize or "none", standardize, missing == "model", kinds, bend, measured
+    reading = Reading(
+        label=label,
+        schema=schema,
+        image_size=image_size,
+        resize=resize,
+        on_error=on_error,
+        binarize=binarize,
+        missing=missing,
+        kinds=kinds,
+        split=split,
+        levels=levels,
+        standardize=standardize,
+        windows=windows,
+        bend=bend,
+        spectrograms=spectrograms,
+        measured=measured,
     )
-    return replace(fitted, schema=replace(fitted.schema, windows=windows))
+    if not (isinstance(source, str) and source in CATALOG):
+        for kind in newest_kinds():
+            if kind.reads(source):
+                return kind.load(source, reading)
+    return reading.encoded(_read_arrays(source, reading))
 
 
-def _heard(
-    source: Any,
-    label: Any,
-    schema: Schema | None,
-    image_size: int | tuple[int, int] | None,
-    on_error: images.OnError,
-    binarize: Binarize | None,
-    split: str | None,
-) -> Dataset:
-    """Clips as pictures."""
-    size, _, _ = _picture_shape(schema, image_size, None)
-    found, rate, length = read_spectrograms(source, schema, size, on_error, split)
-    found = _labeled(found, label)
-    if schema is not None:
-        return raw_data.encode(found, schema)
-    fitted = raw_data.fit(found, binarize or "none")
-    heard = replace(fitted.schema, sample_rate=rate, clip_length=length)
-    return replace(fitted, schema=heard)
+def _read_arrays(source: Any, reading: Reading) -> RawData:
+    """Numbers in memory, in a file, or of a named set: their shape says what they are.
 
-
-def _check_options(
-    resize: str | None,
-    on_error: str,
-    binarize: str | None,
-    missing: str | None,
-    schema: Schema | None,
-) -> None:
-    allowed = {
-        "resize": (resize, get_args(Resize)),
-        "on_error": (on_error, get_args(images.OnError)),
-        "binarize": (binarize, get_args(Binarize)),
-        "missing": (missing, get_args(Missing)),
-    }
-    for name, (value, known) in allowed.items():
-        if value is not None and value not in known:
-            raise unknown(f"value for {name}:", value, known)
-    if schema is not None and binarize not in (None, schema.binarize):
-        raise OptionError(
-            f"binarize={binarize!r}, but the model was fitted with {schema.binarize!r}"
-        )
-
-
-def _check_sound(label: Any, *others: Any) -> None:
-    """Refuse what can be said of tables and pictures only."""
-    if label is not None:
-        raise DataError(f"only tables have columns, so there is no column {label!r} for the label")
-    if any(value not in (None, "none") for value in others):
-        raise OptionError("sound takes neither levels nor bits, and has no pictures to resize")
-
-
-def _read(
-    source: Any,
-    label: Any,
-    schema: Schema | None,
-    image_size: int | tuple[int, int] | None,
-    resize: Resize | None,
-    on_error: images.OnError,
-    split: str | None,
-    numbers_only: bool,
-) -> RawData:
-    if is_address(source):
-        return _from_table(read_frame(source), label, schema, source, numbers_only)
-    if is_relation(source):
-        source = relation_frame(source)
+    Raises:
+        DataError: they cannot be read, or there is nothing of that name.
+    """
     named = isinstance(source, str) and source in CATALOG
     path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None
-    if path and is_sweeps(path):
-        _check_parts(None, split)
-        size, _, _ = _picture_shape(schema, image_size, resize)
-        return _labeled(read_sweeps(path, size), label)
-    if path and (path.is_dir() or (path.suffix.lower() in images.SUFFIXES and path.is_file())):
-        _check_parts(path, split)
-        size, channels, how = _picture_shape(schema, image_size, resize)
-        if path.is_dir():
-            found = images.read_folder(path, size, channels, how, on_error, split)
-        else:
-            found = images.read_file(path, size, channels, how)
-        return _labeled(found, label)
-    there = path is None or path.exists()
-    if there and (image_size is not None or resize is not None):
-        raise OptionError("image_size and resize are for folders of pictures and picture files")
-    if named:
-        return _labeled(CATALOG[source](split), label)
-    _check_parts(path, split)
-    if path:
-        return _read_file(path, label, schema, split, numbers_only)
-    if hasattr(source, "columns"):
-        return _from_table(source, label, schema, "", numbers_only)
-    return _labeled(RawData(as_array(source)), label)
-
-
-def _check_parts(path: Path | None, split: str | None) -> None:
-    """Only folders, npz files and named sets come in parts."""
-    if split is None or (path is not None and (path.is_dir() or not path.exists())):
-        return
-    if path is None or path.suffix.lower() != ".npz":
-        raise DataError(f"{path or 'an array'} has no parts, so no {split!r}; leave split out")
-
-
-def _read_file(
-    path: Path, label: Any, schema: Schema | None, split: str | None, numbers_only: bool
-) -> RawData:
-    if not path.exists():
+    if path and not path.exists():
         raise DataError(_nothing_there(path))
-    if path.suffix.lower() in (".npz", ".npy"):
-        return _labeled(read_npz(path, split), label)
-    if table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES):
-        return _from_table(read_frame(path), label, schema, str(path), numbers_only)
+    reading.refuse(source, "windows", "spectrograms", "image_size", "resize")
+    if named:
+        return reading.labeled(CATALOG[source](reading.split))
+    if path and path.suffix.lower() == ".npz":
+        return reading.labeled(read_npz(path, reading.split))
+    reading.refuse(path or "an array", "split")
+    if path is None:
+        return reading.labeled(RawData(as_array(source)))
+    if path.suffix.lower() in ARRAYS:
+        return reading.labeled(read_npz(path, None))
     raise DataError(
         f"{path} is of no known kind: give a folder of pictures, a picture, or a file that ends in "
-        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES))}, .npz, .npy or {WAV}"
+        f"{', '.join((*CSV_SUFFIXES, *PARQUET_SUFFIXES, *ARRAYS))} or .wav"
     )
-
-
-def _from_table(
-    frame: Any, label: Any, schema: Schema | None, source: str, numbers_only: bool
-) -> RawData:
-    if schema is not None and schema.windows is not None and not has_windows(frame, schema):
-        frame = cut(frame, schema.windows, label)
-    if label is None or isinstance(label, str):
-        return from_frame(frame, label, schema, source, numbers_only)
-    return replace(from_frame(frame, None, schema, source, numbers_only), labels=label)
-
-
-def _labeled(found: RawData, label: Any) -> RawData:
-    if isinstance(label, str):
-        raise DataError(f"only tables have columns, so there is no column {label!r} for the label")
-    return found if label is None else replace(found, labels=label, class_names=None)
-
-
-def _picture_shape(
-    schema: Schema | None, image_size: int | tuple[int, int] | None, resize: Resize | None
-) -> tuple[tuple[int, int] | None, int | None, Resize]:
-    """(size, channels, how to get there): those of the schema where there is one."""
-    if isinstance(image_size, int):
-        image_size = (image_size, image_size)
-    if schema is not None and schema.kind == "images" and schema.image is not None:
-        channels, height, width = schema.event_shape
-        if image_size not in (None, (height, width)):
-            raise OptionError(f"the model was fitted on {width}x{height}; leave image_size out")
-        return (height, width), channels, resize or schema.image.resize
-    if image_size is not None and min(image_size) < 1:
-        raise OptionError(f"image_size must be at least 1, not {image_size}")
-    return image_size, None, resize or "pad"
 
 
 def _nothing_there(path: Path) -> str:

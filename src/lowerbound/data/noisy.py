@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import as_array, check_finite_rows
-from lowerbound.data.columns.matrix import modeled_values, table_values
+from lowerbound.data.arrays import check_finite_rows
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
-from lowerbound.data.pictures.pixels import ImageFormat, match_layout
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
@@ -31,14 +29,10 @@ def noisy_rows(raw: Any, schema: Schema, source: str = "") -> Dataset:
     Raises:
         DataError: the rows do not fit the schema; the message says where.
     """
-    if schema.kind != "images" and not schema.binary and schema.levels is None:
+    kind = schema.data_kind
+    if schema.levels is None and not schema.binary and not kind.pictures:
         return replace(load(raw, schema=schema), source=source)
-    if schema.kind == "images":
-        layout = schema.image or ImageFormat()
-        values = match_layout(as_array(raw), schema.event_shape, layout.channels)
-    else:
-        table = table_values(raw, schema.columns, by_name=schema.kind == "table")
-        values = modeled_values(table, schema.columns, schema.missing)
+    values = kind.values(schema, raw)
     units: Array = np.asarray(values, np.float64) / schema.white
     if values.dtype != np.float64:
         units = units.astype(np.float32)
@@ -58,7 +52,7 @@ def noise_in_units(schema: Schema, level: float) -> Tensor:
     Raises:
         DataError: a column's way in is bent, or its values are no real numbers.
     """
-    if schema.kind == "images" or schema.levels is not None:
+    if not schema.modeled or schema.levels is not None:
         return torch.tensor(level / schema.white)
     for column in schema.modeled:
         if not column.affine or column.kind != "real":

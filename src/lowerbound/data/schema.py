@@ -18,21 +18,12 @@ import torch
 from torch import Tensor
 
 from lowerbound import config
-from lowerbound.data.arrays import as_array
 from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.matrix import (
-    decode_columns,
-    encode_columns,
-    log_slopes,
-    modeled_values,
-    table_values,
-)
-from lowerbound.data.pictures import pixels
-from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.data.kinds import DATA_KINDS, DataKind
+from lowerbound.data.pictures.pixels import Channels, ImageFormat
 from lowerbound.data.regression_targets import Measurement
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.errors import DataError
 
 Binarize = Literal["none", "dynamic", "threshold"]
 Array = np.ndarray[Any, Any]
@@ -56,7 +47,8 @@ class Schema:
     """What the data looks like.
 
     Attributes:
-        kind: "table" (columns with names), "vectors" (columns without), "images" or "audio".
+        kind: name of the kind of data: "table" (columns with names), "vectors" (columns without),
+            "images", "audio", or another of ``DATA_KINDS``.
         event_shape: shape of one row in model units: (C, H, W), or (D,) without constant columns.
         columns: of a table or of vectors, in their order, constants included.
         levels: number of levels of the person's values: 256 for uint8 pictures, 2 for binary data;
@@ -77,7 +69,7 @@ class Schema:
         clip_length: samples of a clip that a picture of it shows; None: rows are no such pictures.
     """
 
-    kind: Literal["table", "images", "vectors", "audio"]
+    kind: str
     event_shape: tuple[int, ...]
     columns: tuple[Column, ...] = ()
     levels: int | None = None
@@ -94,6 +86,20 @@ class Schema:
     sample_rate: int | None = None
     clip_length: int | None = None
     measurement: Measurement | None = None
+
+    @property
+    def data_kind(self) -> DataKind:
+        """What rows of this kind own: how they are packed, decoded, named.
+
+        Raises:
+            OptionError: there is no such kind; the nearest name is suggested.
+        """
+        return DATA_KINDS[self.kind]()
+
+    @property
+    def layout(self) -> Channels:
+        """Where the color axis of the person's pictures is."""
+        return "first" if self.image is None else self.image.channels
 
     @property
     def modeled(self) -> tuple[Column, ...]:
@@ -144,23 +150,7 @@ class Schema:
         Raises:
             DataError: width, columns, size, range or values do not fit; the message says which.
         """
-        if self.kind == "audio":
-            return pack_signals(raw, self.dimension), None
-        if self.kind == "images":
-            layout = self.image or ImageFormat()
-            pictures = pixels.match_layout(as_array(raw), self.event_shape, layout.channels)
-            pictures, observed = _without_nan(pictures, self.missing)
-            return pixels.pack(pictures, self.levels, self.white), observed
-        values = table_values(raw, self.columns, by_name=self.kind == "table")
-        if self.levels is None and self.binarize == "none":
-            units, observed = _without_nan(
-                encode_columns(values, self.columns, self.missing), self.missing
-            )
-            return torch.from_numpy(units), observed
-        inside, observed = _without_nan(
-            modeled_values(values, self.columns, self.missing), self.missing
-        )
-        return pixels.pack(inside, self.levels, self.white), observed
+        return self.data_kind.pack(self, raw)
 
     def units(self, packed: Tensor) -> Tensor:
         """The compact form in model units: the training loop's conversion, one pass."""
@@ -191,16 +181,7 @@ class Schema:
                 mean of a prediction, say) as floats.
         """
         units = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
-        if self.kind == "audio":
-            return units
-        if self.kind == "images":
-            layout = self.image or ImageFormat()
-            values = pixels.unpack(units, self.levels, self.white, self.dtype, rounded)
-            return pixels.restore_channels(values, layout.channels)
-        if self.levels is not None:
-            units = pixels.unpack(units, self.levels, self.white, "float64", rounded)
-        values = decode_columns(units, self.columns, rounded)
-        return values.astype(self.dtype) if rounded else values
+        return self.data_kind.decode(self, units, rounded)
 
     def log_slopes(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
         """log T'(v) of each cell in nats, (rows | 1, *event) float64: what ``log_jacobian`` sums.
@@ -210,14 +191,8 @@ class Schema:
         """
         if mass or self.binarize != "none":
             each = torch.zeros(1, *self.event_shape, dtype=torch.float64)
-        elif self.kind == "images" or self.levels is not None:
-            each = torch.full((1, *self.event_shape), -math.log(self.white), dtype=torch.float64)
-        elif all(column.affine for column in self.modeled):
-            slopes = [-math.log(column.scale) for column in self.modeled] or [0.0]
-            each = torch.tensor(slopes, dtype=torch.float64).expand(1, *self.event_shape)
         else:
-            units = x.detach().cpu().double().numpy()
-            each = torch.from_numpy(log_slopes(units, self.columns))
+            each = self.data_kind.log_slopes(self, x)
         return each if observed is None else torch.where(observed.cpu(), each, 0.0)
 
     def log_jacobian(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
@@ -251,28 +226,3 @@ class Schema:
         """SHA-256 of the canonical JSON."""
         text = json.dumps(self.to_mapping(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def pack_signals(raw: Any, samples: int) -> Tensor:
-    """Rows of amplitudes as a tensor, (rows, samples), float32.
-
-    Raises:
-        DataError: they are not so many samples long, or no numbers.
-    """
-    values = as_array(raw)
-    if values.ndim != 2 or values.shape[1] != samples:
-        raise DataError(
-            f"the model was fitted on sound in rows of {samples:,} samples, and this is an array "
-            f"of shape {values.shape}: give .wav files, or rows of that length"
-        )
-    return torch.from_numpy(values.astype(np.float32))
-
-
-def _without_nan(values: Array, missing: bool) -> tuple[Array, Tensor | None]:
-    """(values with 0 for NaN, where there was none); None where everything was observed."""
-    if not missing or values.dtype.kind != "f":
-        return values, None
-    observed = ~np.isnan(values)
-    if observed.all():
-        return values, None
-    return np.where(observed, values, values.dtype.type(0)), torch.from_numpy(observed)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lowerbound.data.schema import Schema
-
-TURN, SHIFT, ZOOM, SHEAR = 0.2, 0.07, 0.1, 0.15  # radians, share of a side, shares
 
 
 class Perturbation:
@@ -27,12 +24,12 @@ class Perturbation:
         self.metric = schema.metric
         self.smooth = bool(self.metric.all())
         self.deviation, self.noise = deviation, noise
-        self.moves = moves if schema.kind == "images" else 0.0
+        self.kind, self.moves = schema.data_kind, moves
 
     def __call__(self, x: Tensor) -> Tensor:
         """x, (rows, *event), changed; noise comes from torch's state."""
         if self.moves:
-            x = moved(x, self.moves)
+            x = self.kind.augmented(x, self.moves)
         if not self.noise:
             return x
         noisy = x + self.noise * self.deviation * torch.randn_like(x)
@@ -41,24 +38,3 @@ class Perturbation:
         others = x[torch.randperm(len(x), device=x.device)]
         swap = torch.rand_like(x) < self.noise / 2
         return torch.where(self.metric.to(x.device), noisy, torch.where(swap, others, x))
-
-
-def moved(pictures: Tensor, strength: float) -> Tensor:
-    """Pictures (rows, channels, height, width), each turned, shifted, zoomed and sheared a little
-    and by its own amounts; what comes in from outside repeats the edge."""
-    rows, _, height, width = pictures.shape
-    turn, zoom, shear, down, right = (
-        strength * (2 * torch.rand(5, rows, device=pictures.device) - 1)
-    ).unbind()
-    turn, size, shear = TURN * turn, 1 + ZOOM * zoom, SHEAR * shear
-    # in units of half a side, as affine_grid takes them; sides differ, so turns are put right
-    ratio = height / width
-    first = torch.stack(
-        (size * torch.cos(turn), ratio * (shear - size * torch.sin(turn)), 2 * SHIFT * right), 1
-    )
-    second = torch.stack(
-        (size * torch.sin(turn) / ratio, size * torch.cos(turn), 2 * SHIFT * down), 1
-    )
-    affine = torch.stack((first, second), 1).to(pictures.dtype)
-    grid = F.affine_grid(affine, list(pictures.shape), align_corners=False)
-    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)

@@ -15,6 +15,7 @@ from lowerbound.applications.io import fit_folder as home
 from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
+from lowerbound.data.schema import Schema
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CONFIG, FILES, METRICS, SCHEMA, WEIGHTS, hashes, verify
 
@@ -119,19 +120,12 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
 
 def about_schema(schema: Mapping[str, Any]) -> str:
     """What the data looks like, in one line."""
-    values = "real numbers" if schema["levels"] is None else f"{schema['levels']} levels"
-    if schema["kind"] == "images":
-        channels, height, width = schema["event_shape"]
-        text = f"pictures, {width}x{height}x{channels}, {values}"
-    else:
-        names = [column["name"] for column in schema["columns"]]
-        kinds = {column["kind"] for column in schema["columns"]} - {"constant"}
-        of = f" of {values}" if kinds == {"real"} else ""
-        text = f"{schema['kind']}, {len(names)} columns{of}: {_listed(names)}"
-    if schema["binarize"] != "none":
-        text += f", made bits ({schema['binarize']})"
-    if schema["class_names"]:
-        text += f"; classes {_listed(schema['class_names'])}"
+    read = Schema.from_mapping(schema)
+    text = read.data_kind.describe(read)
+    if read.mixed:
+        text += f" ({_listed([column.name for column in read.modeled])})"
+    if read.class_names:
+        text += f"; classes {_listed(list(read.class_names))}"
     return text
 
 

@@ -14,7 +14,7 @@ from lowerbound.data.columns.dates import ISO
 def about_data(dataset: Dataset) -> list[str]:
     """What the rows are: size, columns or pixels, classes; warnings say what was left out."""
     schema = dataset.schema
-    lines = [f"data: {dataset.source}: {len(dataset):,} {_rows(schema)}"]
+    lines = [f"data: {dataset.source}: {len(dataset):,} {schema.data_kind.describe(schema)}"]
     if schema.class_names:
         column = f" in column {schema.label_column!r}" if schema.label_column else ""
         count = len(schema.class_names)
@@ -68,12 +68,12 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
         return [*lines, "      Gaussian throughout, solved in closed form"]
     if chosen.model == "transform":
         return [*lines, "      of each block of pixels; networks and likelihood are its own"]
-    network = f"      network {chosen.network}"
+    kind = schema.data_kind
+    network, likelihood = f"      network {chosen.network}", f"      likelihood {chosen.likelihood}"
     if asked.network == AUTO:
-        network += f" ({_why_network(schema, chosen.network)})"
-    likelihood = f"      likelihood {chosen.likelihood}"
+        network += f" ({kind.default_network(schema, chosen.model == 'vae').reason})"
     if asked.likelihood == AUTO:
-        likelihood += f" ({_why_likelihood(schema, chosen.likelihood)})"
+        likelihood += f" ({kind.default_likelihood(schema).reason})"
     lines += [network, likelihood]
     if chosen.model == "vae":
         lines.append(f"      prior {chosen.prior}, posterior {chosen.posterior}")
@@ -82,52 +82,5 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
     return lines
 
 
-def _rows(schema: Schema) -> str:
-    if schema.kind == "audio":
-        seconds = schema.dimension / (schema.sample_rate or 1)
-        return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
-    if schema.kind != "images":
-        names = [column.name for column in schema.modeled]
-        if schema.mixed:
-            return f"rows of {len(names)} columns"
-        return f"rows of {len(names)} columns of {_values(schema)} ({listed(names)})"
-    channels, height, width = schema.event_shape
-    if schema.clip_length is not None:
-        seconds = schema.clip_length / (schema.sample_rate or 1)
-        return f"spectrograms of {seconds:.2g} s of sound, {height} pitches at {width} times"
-    color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
-    return f"{color} pictures, {width}x{height} pixels, {_values(schema)}"
-
-
-def _values(schema: Schema) -> str:
-    if schema.levels == 2:
-        return "zeros and ones"
-    values = "real numbers" if schema.levels is None else f"{schema.levels} levels"
-    how = {"dynamic": "drawn anew at each visit", "threshold": "1 above a half"}
-    bits = how.get(schema.binarize)
-    return f"{values}, made bits ({bits})" if bits else values
-
-
 def _told(chosen: ModelOptions, schema: Schema) -> str:
     return f", told the class ({len(schema.class_names)})" if chosen.conditional else ""
-
-
-def _why_network(schema: Schema, network: str) -> str:
-    if schema.kind == "audio":
-        return "sound goes by frames"
-    if network == "tabular":
-        return "starts as factor analysis, whatever is missing"
-    if schema.kind != "images":
-        return "columns have no neighbors"
-    large = min(schema.event_shape[1:]) >= 16
-    return "pictures large enough to have parts" if large else "pictures this small have no parts"
-
-
-def _why_likelihood(schema: Schema, chosen: str) -> str:
-    if chosen == "mixed":
-        return "each column by its kind"
-    if schema.binary:
-        return "the values are zeros and ones"
-    if schema.levels is not None:
-        return f"each of {schema.levels} levels gets its probability, so bits mean something"
-    return "real numbers, with one learned scale"

@@ -83,7 +83,7 @@ def places(frame: Any, schema: Schema) -> list[int]:
     """Where in the frame each column of the schema is: by name, or by position without names."""
     found = [str(name) for name in frame.columns]
     names = [column.name for column in schema.columns]
-    if schema.kind != "table" and not set(names) & set(found):
+    if not schema.data_kind.named_columns and not set(names) & set(found):
         return list(range(len(names)))
     return [found.index(name) for name in names]
 

@@ -83,7 +83,7 @@ def _label_column(names: list[str], label: str | None, schema: Schema | None) ->
 def _known_columns(frame: Any, schema: Schema) -> Any:
     """Without the columns that the schema does not have; the unexpected are named in a warning."""
     wanted = {column.name for column in schema.columns}
-    if schema.kind != "table" and not wanted & set(frame.columns):
+    if not schema.data_kind.named_columns and not wanted & set(frame.columns):
         return frame  # an array's columns have no names: position decides
     extra = [name for name in frame.columns if name not in wanted]
     unexpected = [n for n in extra if n not in schema.left_out and n != schema.label_column]

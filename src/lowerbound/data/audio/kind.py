@@ -1,0 +1,105 @@
+"""Sound as a data set: rows of equal length, or a picture of each clip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import as_array
+from lowerbound.data.audio.clips import Clips, is_audio, read_clips, usual_windows
+from lowerbound.data.audio.spectrograms import read_spectrograms
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.reading import Reading
+from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.errors import DataError, OptionError
+
+Array = np.ndarray[Any, Any]
+
+
+@DATA_KINDS.register("audio")
+class AudioKind(DataKind):
+    """Rows of amplitudes in [-1, 1], (samples,)."""
+
+    matrix = True
+    has_report = False
+
+    def reads(self, source: Any) -> bool:
+        return is_audio(source)
+
+    def load(self, source: Any, reading: Reading) -> Dataset:
+        """The rows of a .wav file or of a folder of some; pictures where spectrograms are meant.
+
+        By the schema of an earlier fit rows do not overlap, so that each sample is in one.
+        """
+        schema = reading.schema
+        if reading.spectrograms or (schema is not None and schema.clip_length):
+            return _pictures(source, reading)
+        reading.refuse(source, "label")
+        others = (reading.resize, reading.binarize, reading.levels, reading.image_size)
+        if any(value not in (None, "none") for value in others):
+            raise OptionError("sound takes neither levels nor bits, and has no pictures to resize")
+        if schema is not None and schema.sample_rate is None:
+            raise DataError(f"{source} is sound, and the model was fitted on other data")
+        rate = None if schema is None else schema.sample_rate
+        clips = read_clips(source, rate, reading.on_error, reading.split)
+        if schema is None:
+            windows = reading.windows or usual_windows(clips.rate)
+            return rows_of(clips, learned(clips.rate, windows), windows)
+        return rows_of(clips, schema)
+
+    def learn(self, raw: RawData, how: Learning) -> Schema:
+        raise DataError("sound is learned from .wav files, which say their sample rate")
+
+    def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, None]:
+        values = as_array(raw)
+        if values.ndim != 2 or values.shape[1] != schema.dimension:
+            raise DataError(
+                f"the model was fitted on sound in rows of {schema.dimension:,} samples, and this "
+                f"is an array of shape {values.shape}: give .wav files, or rows of that length"
+            )
+        return torch.from_numpy(values.astype(np.float32)), None
+
+    def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
+        return units
+
+    def describe(self, schema: Schema) -> str:
+        seconds = schema.dimension / (schema.sample_rate or 1)
+        return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
+
+    def default_network(self, schema: Schema, tabular: bool) -> Default:
+        return Default("frames", "sound goes by frames")
+
+
+def learned(rate: int, windows: Windows) -> Schema:
+    """What sound in such rows looks like."""
+    return Schema(
+        kind="audio",
+        event_shape=(windows.length,),
+        dtype="float32",
+        windows=windows,
+        sample_rate=rate,
+    )
+
+
+def rows_of(clips: Clips, schema: Schema, windows: Windows | None = None) -> Dataset:
+    """The rows of clips, amplitudes; one after another unless ``windows`` says how they overlap."""
+    windows = windows or Windows(schema.dimension, schema.dimension)
+    return Dataset(schema, torch.from_numpy(clips.rows(windows)), source=clips.source)
+
+
+def _pictures(source: Any, reading: Reading) -> Dataset:
+    """Clips as pictures."""
+    size, _, _ = replace(reading, resize=None).picture_shape()
+    found, rate, length = read_spectrograms(
+        source, reading.schema, size, reading.on_error, reading.split
+    )
+    read = replace(reading, windows=None).encoded(reading.labeled(found))
+    heard = replace(read.schema, sample_rate=rate, clip_length=length)
+    return read if reading.schema is not None else replace(read, schema=heard)

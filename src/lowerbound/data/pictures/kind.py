@@ -1,0 +1,98 @@
+"""Pictures: a folder or file of them, LiDAR sweeps, or arrays in any layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lowerbound.data.arrays import as_array, observed_values, without_nan
+from lowerbound.data.audio.clips import is_audio
+from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.pictures import folders, pixels
+from lowerbound.data.pictures.augmentation import moved
+from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
+from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.reading import Reading
+from lowerbound.data.schema import Schema
+
+Array = np.ndarray[Any, Any]
+LEAST_SIDE = 16  # pixels from which a picture has parts
+
+
+@DATA_KINDS.register("images")
+class PictureKind(DataKind):
+    """Pictures, (channels, height, width)."""
+
+    pictures = True
+
+    def reads(self, source: Any) -> bool:
+        if not isinstance(source, (str, Path)):
+            return False
+        path = Path(source).expanduser()
+        picture = path.suffix.lower() in folders.SUFFIXES and path.is_file()
+        return picture or is_sweeps(path) or (path.is_dir() and not is_audio(path))
+
+    def read(self, source: Any, reading: Reading) -> RawData:
+        reading.refuse(source, "windows", "spectrograms")
+        path = Path(source).expanduser()
+        size, channels, how = reading.picture_shape()
+        if is_sweeps(path):
+            reading.refuse(source, "split")
+            return reading.labeled(read_sweeps(path, size))
+        if path.is_dir():
+            found = folders.read_folder(path, size, channels, how, reading.on_error, reading.split)
+        else:
+            reading.refuse(source, "split")
+            found = folders.read_file(path, size, channels, how)
+        return reading.labeled(found)
+
+    def holds(self, rows: Any) -> bool:
+        return getattr(rows, "ndim", 2) in (3, 4)
+
+    def learn(self, raw: RawData, how: Learning) -> Schema:
+        channels = raw.channels or pixels.find_channels(raw.x.shape)
+        levels, white = pixels.find_levels(observed_values(raw.x, how.missing), raw.levels)
+        return Schema(
+            kind="images",
+            event_shape=pixels.channels_first(raw.x, channels).shape[1:],
+            levels=levels,
+            white=white,
+            dtype=str(raw.x.dtype),
+            image=ImageFormat(channels, raw.resize),
+        )
+
+    def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, Tensor | None]:
+        pictures, observed = without_nan(self.values(schema, raw), schema.missing)
+        return pixels.pack(pictures, schema.levels, schema.white), observed
+
+    def values(self, schema: Schema, raw: Any) -> Array:
+        return pixels.match_layout(as_array(raw), schema.event_shape, schema.layout)
+
+    def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
+        values = pixels.unpack(units, schema.levels, schema.white, schema.dtype, rounded)
+        return pixels.restore_channels(values, schema.layout)
+
+    def describe(self, schema: Schema) -> str:
+        channels, height, width = schema.event_shape
+        if schema.clip_length is not None:
+            seconds = schema.clip_length / (schema.sample_rate or 1)
+            return f"spectrograms of {seconds:.2g} s of sound, {height} pitches at {width} times"
+        color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
+        return f"{color} pictures, {width}x{height} pixels, {self.describe_values(schema)}"
+
+    def feature_names(self, schema: Schema) -> list[str]:
+        channels, height, width = schema.event_shape
+        names = [f"pixel {y},{x}" for y in range(height) for x in range(width)]
+        return names if channels == 1 else [f"{n} of {c}" for c in range(channels) for n in names]
+
+    def default_network(self, schema: Schema, tabular: bool) -> Default:
+        if min(schema.event_shape[1:]) >= LEAST_SIDE:
+            return Default("convolutional", "pictures large enough to have parts")
+        return Default("mlp", "pictures this small have no parts")
+
+    def augmented(self, x: Tensor, strength: float) -> Tensor:
+        return moved(x, strength)

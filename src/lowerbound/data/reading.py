@@ -1,0 +1,126 @@
+"""What is said of data that is read, and the steps that all readers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from lowerbound.data import raw as raw_data
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.pictures.pixels import Resize
+from lowerbound.data.raw import Kinds, Learning, RawData
+from lowerbound.data.schema import Binarize, Schema
+from lowerbound.data.sequences.windows import Windows
+from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
+
+Missing = Literal["error", "model"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is said of a source; the fields are the arguments of ``load``.
+
+    Raises:
+        OptionError: an option has an unknown value, or is not that of the schema.
+    """
+
+    label: Any = None
+    schema: Schema | None = None
+    image_size: int | tuple[int, int] | None = None
+    resize: Resize | None = None
+    on_error: OnError = "raise"
+    binarize: Binarize | None = None
+    missing: Missing | None = None
+    kinds: Kinds = "infer"
+    split: str | None = None
+    levels: int | None = None
+    standardize: bool = True
+    windows: Windows | None = None
+    bend: bool = True
+    spectrograms: bool = False
+    measured: bool = False
+
+    def __post_init__(self) -> None:
+        choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}
+        for name, choice in choices.items():
+            value = getattr(self, name)
+            if value is not None and value not in get_args(choice):
+                raise unknown(f"value for {name}:", value, get_args(choice))
+        if self.schema is not None and self.binarize not in (None, self.schema.binarize):
+            raise OptionError(
+                f"binarize={self.binarize!r}, but the model was fitted with "
+                f"{self.schema.binarize!r}"
+            )
+
+    def refuse(self, source: Any, *names: str) -> None:
+        """Refuse options that make no sense for ``source``.
+
+        Raises:
+            OptionError, DataError: one of them is given.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value is not False:
+                raise self._refusal(source, name)
+
+    def _refusal(self, source: Any, name: str) -> LowerboundError:
+        if name == "windows":
+            return DataError(f"only tables are cut in windows, and {source!s:.60} is none")
+        if name == "split":
+            return DataError(f"{source!s:.60} has no parts, so no {self.split!r}; leave split out")
+        if name == "label":
+            return DataError(
+                f"only tables have columns, so there is no column {self.label!r} for the label"
+            )
+        if name == "spectrograms":
+            return OptionError(f"spectrograms are of sound, and {source} is no .wav file or folder")
+        return OptionError("image_size and resize are for folders of pictures and picture files")
+
+    def labeled(self, found: RawData) -> RawData:
+        """The rows with the labels that were given beside them.
+
+        Raises:
+            DataError: the label is the name of a column.
+        """
+        if isinstance(self.label, str):
+            self.refuse(found.source, "label")
+        if self.label is None:
+            return found
+        return replace(found, labels=self.label, class_names=None)
+
+    def picture_shape(self) -> tuple[tuple[int, int] | None, int | None, Resize]:
+        """(size, channels, how to get there): those of the schema where there is one.
+
+        Raises:
+            OptionError: the size is none, or not that of the schema.
+        """
+        size = self.image_size
+        size = (size, size) if isinstance(size, int) else size
+        schema = self.schema
+        if schema is not None and schema.image is not None:
+            channels, height, width = schema.event_shape
+            if size not in (None, (height, width)):
+                raise OptionError(f"the model was fitted on {width}x{height}; leave image_size out")
+            return (height, width), channels, self.resize or schema.image.resize
+        if size is not None and min(size) < 1:
+            raise OptionError(f"image_size must be at least 1, not {self.image_size}")
+        return size, None, self.resize or "pad"
+
+    def encoded(self, found: RawData) -> Dataset:
+        """The rows by the schema, or by one learned from them.
+
+        Raises:
+            DataError: they do not fit the schema, or cannot be modeled.
+        """
+        if self.levels is not None:
+            found = replace(found, levels=self.levels)
+        if self.schema is not None:
+            return raw_data.encode(found, self.schema)
+        gaps = found.missing or (hasattr(found.x, "columns") and self.kinds != "real")
+        missing = self.missing or ("model" if gaps else "error")
+        how = Learning(
+            self.binarize or "none", self.standardize, missing == "model", self.kinds, self.bend
+        )
+        fitted = raw_data.fit(found, how, self.measured)
+        return replace(fitted, schema=replace(fitted.schema, windows=self.windows))

@@ -1,0 +1,214 @@
+"""Rows of columns: tables, whose columns have names, and vectors, whose columns have places."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import listed, observed_values, without_nan
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import Hint, check_hints, numpy_name, understood
+from lowerbound.data.columns.matrix import (
+    check_variation,
+    decode_columns,
+    encode_columns,
+    frame_numbers,
+    log_slopes,
+    modeled_values,
+    named,
+    real_columns,
+    table_values,
+)
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.pictures import pixels
+from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.reading import Reading
+from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.series import at_all_times, cut, has_windows
+from lowerbound.data.tables.duckdb import is_relation, relation_frame
+from lowerbound.data.tables.files import is_table, read_frame
+from lowerbound.data.tables.frames import from_frame
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+class ColumnKind(DataKind):
+    """Rows of columns, each with its own way into model units; the constant ones are left out."""
+
+    matrix = True
+    fits_quickly = True
+
+    def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, Tensor | None]:
+        if schema.levels is not None or schema.binarize != "none":
+            inside, observed = without_nan(self.values(schema, raw), schema.missing)
+            return pixels.pack(inside, schema.levels, schema.white), observed
+        values = table_values(raw, schema.columns, by_name=self.named_columns)
+        units = encode_columns(values, schema.columns, schema.missing)
+        inside, observed = without_nan(units, schema.missing)
+        return torch.from_numpy(inside), observed
+
+    def values(self, schema: Schema, raw: Any) -> Array:
+        values = table_values(raw, schema.columns, by_name=self.named_columns)
+        return modeled_values(values, schema.columns, schema.missing)
+
+    def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
+        if schema.levels is not None:
+            units = pixels.unpack(units, schema.levels, schema.white, "float64", rounded)
+        values = decode_columns(units, schema.columns, rounded)
+        return values.astype(schema.dtype) if rounded else values
+
+    def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
+        if schema.levels is not None:
+            return super().log_slopes(schema, x)
+        if all(column.affine for column in schema.modeled):
+            slopes = [-math.log(column.scale) for column in schema.modeled] or [0.0]
+            return torch.tensor(slopes, dtype=torch.float64).expand(1, *schema.event_shape)
+        return torch.from_numpy(log_slopes(x.detach().cpu().double().numpy(), schema.columns))
+
+    def describe(self, schema: Schema) -> str:
+        names = self.feature_names(schema)
+        if schema.mixed:
+            return f"rows of {len(names)} columns"
+        return f"rows of {len(names)} columns of {self.describe_values(schema)} ({listed(names)})"
+
+    def feature_names(self, schema: Schema) -> list[str]:
+        return [column.name for column in schema.modeled] or super().feature_names(schema)
+
+    def features(self, schema: Schema, units: Tensor) -> Array:
+        decoded = np.asarray(schema.decode(units, rounded=False), dtype=float)
+        return decoded[..., [i for i, column in enumerate(schema.columns) if column.modeled]]
+
+    def default_network(self, schema: Schema, tabular: bool) -> Default:
+        if tabular and (schema.mixed or schema.missing):
+            return Default("tabular", "starts as factor analysis, whatever is missing")
+        return Default("mlp", "columns have no neighbors")
+
+
+@DATA_KINDS.register("vectors")
+class VectorKind(ColumnKind):
+    """A matrix of numbers."""
+
+    def holds(self, rows: Any) -> bool:
+        return not hasattr(rows, "columns") and rows.ndim not in (3, 4)
+
+    def learn(self, raw: RawData, how: Learning) -> Schema:
+        if raw.x.ndim != 2:
+            raise DataError(
+                f"expected (rows, columns) or pictures, found an array of shape {raw.x.shape}. "
+                "Reshape your data: X.reshape(-1, 1) if it has one column, X.reshape(1, -1) if one "
+                "row"
+            )
+        names = [f"x{i}" for i in range(raw.x.shape[1])]
+        return _of_numbers(raw.x, names, [str(raw.x.dtype)] * len(names), raw.levels, how)
+
+
+@DATA_KINDS.register("table")
+class TableKind(ColumnKind):
+    """A pandas frame, a csv or parquet file, or what a database answers."""
+
+    named_columns = True
+
+    def reads(self, source: Any) -> bool:
+        if isinstance(source, (str, Path)):
+            return is_table(source)
+        return hasattr(source, "columns") or is_relation(source)
+
+    def read(self, source: Any, reading: Reading) -> RawData:
+        """The columns of a table; of windows, where its rows are points in time."""
+        reading.refuse(source, "spectrograms", "image_size", "resize", "split")
+        schema, label = reading.schema, reading.label
+        frame = _frame(source)
+        if reading.windows is not None:
+            frame, label = cut(frame, reading.windows, label), None
+        if schema is not None and schema.windows is not None and not has_windows(frame, schema):
+            frame = cut(frame, schema.windows, label)
+        name = str(source) if isinstance(source, (str, Path)) else ""
+        column = label if isinstance(label, str) else None
+        found = from_frame(frame, column, schema, name, reading.kinds == "real")
+        return found if label is column else replace(found, labels=label)
+
+    def load(self, source: Any, reading: Reading) -> Dataset:
+        if reading.windows is not None:
+            reading = replace(reading, kinds=at_all_times(reading.kinds, reading.windows))
+        return super().load(source, reading)
+
+    def holds(self, rows: Any) -> bool:
+        return hasattr(rows, "columns")
+
+    def learn(self, raw: RawData, how: Learning) -> Schema:
+        if how.kinds == "real" or how.binarize != "none" or raw.levels is not None:
+            names = [str(name) for name in raw.x.columns]
+            dtypes = [numpy_name(dtype) for dtype in raw.x.dtypes]
+            schema = _of_numbers(frame_numbers(raw.x), names, dtypes, raw.levels, how)
+        else:
+            schema = _of_kinds(raw, {} if how.kinds == "infer" else how.kinds, how)
+        left_out = (*raw.left_out, *schema.left_out)
+        return replace(schema, kind="table", label_column=raw.label_column, left_out=left_out)
+
+    def default_likelihood(self, schema: Schema) -> Default:
+        if schema.levels is None and (schema.mixed or schema.missing):
+            return Default("mixed", "each column by its kind")
+        return super().default_likelihood(schema)
+
+
+def _frame(source: Any) -> Any:
+    """A pandas frame of a path, an address, a relation or a frame."""
+    if isinstance(source, (str, Path)):
+        return read_frame(source)
+    return relation_frame(source) if is_relation(source) else source
+
+
+def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Learning) -> Schema:
+    """A frame whose columns are of the kinds that their values, or the person, tell."""
+    check_hints(hints, raw.x.columns)
+    found = [
+        understood(raw.x[name], hints.get(name), how.standardize, how.bend)
+        for name in raw.x.columns
+    ]
+    columns = tuple(column for column in found if column.kind != "identifier")
+    identifiers = [column.name for column in found if column.kind == "identifier"]
+    if identifiers:
+        warnings.warn(
+            f"{named(identifiers)}: never the same twice, so it names rows; left out",
+            UserWarning,
+            stacklevel=3,
+        )
+    if identifiers and not columns:
+        raise DataError(f"{named(identifiers)} names rows, and the table has no column to model")
+    check_variation(columns, len(raw.x))
+    shape = (sum(column.modeled for column in columns),)
+    return Schema("table", shape, columns=columns, left_out=tuple(identifiers))
+
+
+def _of_numbers(
+    values: Array, names: list[str], dtypes: list[str], levels: int | None, how: Learning
+) -> Schema:
+    """Columns that are pictures in disguise keep all their cells; others lose their constants."""
+    white = 1.0
+    seen = observed_values(values, how.missing)
+    if levels is not None or how.binarize != "none":
+        levels, white = pixels.find_levels(seen, levels)
+        columns = tuple(Column(n, dtype=d) for n, d in zip(names, dtypes, strict=True))
+    else:
+        bits = pixels.is_whole(seen) and seen.min() >= 0 and seen.max() <= 1
+        standardize = how.standardize and not bits
+        columns = real_columns(values, names, dtypes, standardize=standardize, missing=how.missing)
+        levels = 2 if bits else None
+    return Schema(
+        kind="vectors",
+        event_shape=(sum(column.modeled for column in columns),),
+        columns=columns,
+        levels=levels,
+        white=white,
+        dtype=str(np.result_type(*set(dtypes))),
+    )
