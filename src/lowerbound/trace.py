@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.distributions import Distribution, OneHotCategorical
 
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
+from lowerbound.distributions.quantized import Quantized
 from lowerbound.distributions.reparameterization import NoiseSource, ScaledNoise, Size, draw
 from lowerbound.errors import UnsupportedError
 
@@ -163,6 +164,11 @@ class Step:
     posterior: Distribution | None
     prior: Distribution
     closed: bool = True
+
+    @property
+    def quantized(self) -> bool:
+        """Whether z is the one code of the row, past which the model hands gradients on."""
+        return isinstance(self.posterior, Quantized)
 
     def log_ratio(self) -> Tensor:
         """log q(z) - log p(z) at the decided z, (samples, batch); zero where z was imagined."""

@@ -54,7 +54,7 @@ def test_what_cannot_be_classified(run: Run, table: Path, tmp_path: Path) -> Non
     assert run("fit", table, "-o", tmp_path / "v.lb", "--label", "state", "--epochs", 1).code == 0
     done = run("classify", tmp_path / "v.lb", table)
     assert done.code == 2
-    assert "has no classes to choose from; models that have: semi_supervised" in done.err
+    assert "vae cannot choose a class: it has no classes; models that can: semi" in done.err
 
 
 @pytest.fixture

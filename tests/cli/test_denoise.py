@@ -130,7 +130,7 @@ def test_bad_input_is_a_sentence(
         ((model, numbers, "-o", tmp_path / "x.png"), "tables are written as .csv"),
         ((model, numbers, "-o", out, "--draws", -1, "--noise", 1), "draws must be 0 or more"),
         ((table_model, table, "-o", out), "again with --likelihood gaussian"),
-        ((autoencoder, pictures, "-o", tmp_path / "o.png"), "Autoencoder has no prior"),
+        ((autoencoder, pictures, "-o", tmp_path / "o.png"), "autoencoder has no prior"),
     ):
         refused = run("denoise", *words)
         assert refused.code == 2

@@ -75,7 +75,7 @@ def test_all_suites_and_their_files(
 def test_a_model_without_a_bound_says_so(run: Run, pictures: Path, autoencoder: Path) -> None:
     done = run("evaluate", autoencoder, pictures, "--suite", "likelihood")
     assert done.code == 0
-    assert "no likelihood: Autoencoder has no prior" in done.out
+    assert "no likelihood: autoencoder has no prior" in done.out
     assert run("evaluate", autoencoder, pictures, "--at-least", "3").code == 2
 
 

@@ -171,4 +171,4 @@ def test_an_autoencoder_says_that_it_has_no_likelihood(
 ) -> None:
     done = run("fit", pictures, "-o", tmp_path / "m", *QUICK, "--model", "autoencoder")
     assert done.code == 0
-    assert "no likelihood: Autoencoder has no prior" in done.out
+    assert "no likelihood: autoencoder has no prior" in done.out

@@ -50,4 +50,4 @@ def test_what_has_no_measurement(run: Run, table: Path, tmp_path: Path) -> None:
     assert run("fit", table, "-o", tmp_path / "v.lb", "--epochs", 1).code == 0
     done = run("predict", tmp_path / "v.lb", table)
     assert done.code == 2
-    assert "no measurement to predict; models that have: semi_supervised_regression" in done.err
+    assert "it has no regression target; models that can: semi_supervised_regression" in done.err

@@ -29,7 +29,7 @@ def test_a_column_of_numbers_with_blanks(run: Run, tmp_path: Path) -> None:
     assert list(pd.read_csv(tmp_path / "s.csv").columns) == ["a", "b"]
     done = run("classify", model, table)
     assert done.code == 2
-    assert "SemiSupervisedRegression has no classes to choose from" in done.err
+    assert "semi_supervised_regression cannot choose a class: it has no classes" in done.err
 
 
 def test_a_label_that_is_no_number(run: Run, table: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_it_gives_back_what_went_in(autoencoder: Autoencoder, X: Array) -> None:
 
 
 def test_it_has_no_prior_and_says_who_has(autoencoder: Autoencoder) -> None:
-    with pytest.raises(UnsupportedError, match=r"Autoencoder cannot be sampled.*vae"):
+    with pytest.raises(UnsupportedError, match=r"autoencoder cannot be sampled.*vae"):
         autoencoder.sample(3)
 
 

@@ -69,5 +69,5 @@ def test_the_information_of_a_label_is_the_entropy_of_the_class() -> None:
 def test_a_model_without_classes_says_which_have() -> None:
     data = load(torch.randn(8, 3).numpy())
     model = assemble(data.schema, ModelOptions(latent_dim=1, network="mlp"))
-    with pytest.raises(UnsupportedError, match=r"models that have: semi_supervised"):
+    with pytest.raises(UnsupportedError, match=r"models that can: semi_supervised"):
         class_probabilities(model, data)

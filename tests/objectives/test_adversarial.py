@@ -160,7 +160,7 @@ def test_how_differently_rows_are_seen() -> None:
 
 
 def test_refusals(digits: Dataset) -> None:
-    with pytest.raises(UnsupportedError, match="Autoencoder"):
+    with pytest.raises(UnsupportedError, match="autoencoder"):
         Adversarial().prepare(built(digits, "autoencoder"), digits)
     with pytest.raises(OptionError):
         FeatureMatching(weight=-1.0)

@@ -13,6 +13,7 @@ from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.errors import OptionError
 from lowerbound.posteriors import GRADIENTS, QUANTIZERS, Codebook, Quantized
 from lowerbound.posteriors.vector_quantized import SMOOTHING, clusters
+from lowerbound.trace import Step
 
 
 def two_codes(**options: object) -> Codebook:
@@ -197,5 +198,5 @@ def test_the_posterior_is_certain_of_its_codes() -> None:
     other[0, 1, 0] = 1
     log_prob = posterior.log_prob(torch.cat([codes, other]))
     assert log_prob.tolist() == [[0.0, 0.0], [0.0, -math.inf]]
-    assert posterior.straight_through
+    assert Step(posterior.codes, posterior, posterior).quantized
     assert not posterior.has_rsample

@@ -163,7 +163,7 @@ def test_bf16_is_for_arithmetic_only() -> None:
 
 
 def test_a_model_without_parameters_cannot_be_trained() -> None:
-    with pytest.raises(TrainingError, match="ProbabilisticPrincipalComponents has no parameters"):
+    with pytest.raises(TrainingError, match="pca has no parameters"):
         Engine(Update(ProbabilisticPrincipalComponents((FEATURES,), 2), ELBO()), options())
 
 

@@ -15,15 +15,13 @@ class Quantized(Pushed):
     r"""q(z) = 1 at ``codes`` and 0 elsewhere: the entropy is zero, so the rate is -log p(codes).
 
     A draw is the code itself and carries no gradient. The model that made it hands the decoder's
-    gradient on to the encoder past the quantization, which it says by ``straight_through``.
+    gradient on to the encoder past the quantization.
 
     Args:
         codes: (1 | samples, rows, *shape), int64.
         silent: rows that say nothing at this level, (rows,): q is p there, and their rate is zero.
         prior: p(z); read where rows are silent.
     """
-
-    straight_through = True
 
     def __init__(
         self, codes: Tensor, silent: Tensor | None = None, prior: Distribution | None = None

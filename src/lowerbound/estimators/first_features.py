@@ -10,7 +10,6 @@ from lowerbound.data import Dataset, Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models import Model
-from lowerbound.models.labeled import LabeledVariationalAutoencoder
 from lowerbound.training import TrainingReporter
 
 SHARED = ("encoder", "decoder", "likelihood", "inputs")
@@ -77,7 +76,6 @@ def starting_from(first: Fitted) -> Callable[[Model], None]:
     """What puts the features' networks, which are not trained further, into a stacked model."""
 
     def start(model: Model) -> None:
-        assert isinstance(model, LabeledVariationalAutoencoder)
         for name in SHARED:
             part, source = getattr(model, name), getattr(first.model, name)
             if part is not None:

@@ -23,7 +23,7 @@ from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.estimators.vae import FEW
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
-from lowerbound.models.labeled import LabeledVariationalAutoencoder
+from lowerbound.models import Encodes, require
 
 Self = TypeVar("Self", bound="LabeledEstimator")
 
@@ -55,9 +55,7 @@ class LabeledEstimator(TrainedEstimator):
     @property
     def latent_dim_(self) -> int:
         """Numbers per code: those of the label and of the style; the features in M1+M2."""
-        model = self.model_
-        assert isinstance(model, LabeledVariationalAutoencoder)
-        return model.latent_dim
+        return require(self.model_, Encodes, "encode").latent_dim
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

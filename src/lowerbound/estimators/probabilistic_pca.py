@@ -15,7 +15,7 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import Array
 from lowerbound.fitting import FitOptions
 from lowerbound.inference.likelihood import score
-from lowerbound.models import ProbabilisticPrincipalComponents as Model
+from lowerbound.models import HasCovariance, require
 from lowerbound.training import TrainingOptions
 
 
@@ -60,12 +60,11 @@ class ProbabilisticPCA(LatentVariableEstimator):
 
         For pictures rows and columns are pixels in the order of X's layout.
         """
-        model = self.model_
-        assert isinstance(model, Model)
-        loadings = self._in_units(model.weight.T).T
-        scale = self._in_units(torch.ones(1, len(model.weight)))[0]
-        covariance: Array = loadings @ loadings.T + float(model.variance) * np.diag(scale**2)
-        return covariance
+        model = require(self.model_, HasCovariance, "say how columns vary together")
+        covariance = model.covariance()
+        scale = self._in_units(torch.ones(1, len(covariance)))
+        known: Array = scale * covariance.numpy() * scale.T
+        return known
 
     def _options(self, seed: int) -> FitOptions:
         options = ModelOptions(**{**chosen(ModelOptions, self), "model": self.kind})

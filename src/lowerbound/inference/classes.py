@@ -11,9 +11,8 @@ from torch.nn import functional as F
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import UNKNOWN
-from lowerbound.errors import UnsupportedError
 from lowerbound.inference.passes import batches, evaluation_mode, in_precision
-from lowerbound.models import MODELS, Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.models import Classifies, Model, require
 from lowerbound.objectives.label_graph import label_folds
 
 ROWS = 1_024  # that are classified at once
@@ -44,23 +43,17 @@ def class_logits(model: Model, dataset: Dataset) -> Tensor:
     Raises:
         UnsupportedError: the model has no classes; the message names the models that have.
     """
-    if not isinstance(model, SemiSupervisedVariationalAutoencoder):
-        able = [name for name in MODELS if hasattr(MODELS[name], "class_logits")]
-        raise UnsupportedError(
-            f"{type(model).__name__} has no classes to choose from; models that have: "
-            f"{', '.join(able)}"
-        )
     model = in_precision(model, dataset.x.dtype)
+    classifier = require(model, Classifies, "choose a class")
     with evaluation_mode(model):
-        parts = [model.class_logits(b).double().cpu() for _, b in batches(dataset, model, ROWS)]
-    return torch.cat(parts)
+        rows = batches(dataset, model, ROWS)
+        return torch.cat([classifier.class_logits(b).double().cpu() for _, b in rows])
 
 
 def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
     """q(y | x) of every row, (rows, classes), float64; rows sum to one."""
-    logits = class_logits(model, dataset)
-    assert isinstance(model, SemiSupervisedVariationalAutoencoder)
-    return torch.softmax(logits / model.temperature.double().cpu(), -1)
+    classifier = require(model, Classifies, "choose a class")
+    return torch.softmax(classifier.tempered(class_logits(model, dataset)), -1)
 
 
 def best_temperature(logits: Tensor, label: Tensor) -> float:

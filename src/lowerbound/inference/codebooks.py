@@ -30,7 +30,7 @@ def codebook_use(
     Raises:
         UnsupportedError: the model has no codebook.
     """
-    quantizes = require(model, Quantizes, "say how its codes are used")  # type: ignore[type-abstract]
+    quantizes = require(model, Quantizes, "say how its codes are used")
     rows = quantized_rows(model, dataset, memory=memory)
     books = zip(_by_codebook(quantizes, rows), quantizes.codebook_sizes, strict=True)
     counts = [torch.bincount(codes.flatten(), minlength=size) for codes, size in books]
@@ -44,7 +44,7 @@ def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> T
         UnsupportedError: the model has no codebook.
     """
     model = in_precision(model, dataset.x.dtype)
-    quantizes = require(model, Quantizes, "quantize")  # type: ignore[type-abstract]
+    quantizes = require(model, Quantizes, "quantize")
     plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), 1)
     parts = []
     for _, batch in batches(dataset, model, plan.rows):

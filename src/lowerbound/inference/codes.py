@@ -59,7 +59,7 @@ def posteriors(
     model: Model, dataset: Dataset, *, memory: int = MEMORY
 ) -> Iterator[tuple[Batch, Distribution]]:
     """q(z | x) of the rows in order, chunk by chunk, batch shape (1, rows of the chunk)."""
-    encodes = require(model, Encodes, "encode")  # type: ignore[type-abstract]
+    encodes = require(model, Encodes, "encode")
     plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), 1)
     for _, batch in batches(dataset, model, plan.rows):
         with evaluation_mode(model, gradients=True), torch.no_grad():

@@ -31,7 +31,7 @@ from lowerbound.inference.passes import (
     keyed_draw,
 )
 from lowerbound.inference.scores import Protocol, Scores
-from lowerbound.models import Model
+from lowerbound.models import HasMarginal, Model, name_of
 from lowerbound.models.densities import require_bounded_densities, require_exact_densities
 from lowerbound.trace import Batch, Trace
 
@@ -88,7 +88,7 @@ def score(
             tally.shapes.append(tail.shape())
             if progress is not None:
                 progress(rows.stop, len(dataset))
-    mass = is_mass(model)
+    mass = model.mass
     scores = Scores(
         elbo=tally.elbo(samples),
         bound=tally.log_weights - math.log(samples),
@@ -106,11 +106,6 @@ def score(
     return scores
 
 
-def is_mass(model: Model) -> bool:
-    """Whether p(x | z) is a probability mass, so that bits per dimension make sense."""
-    return bool(getattr(getattr(model, "likelihood", None), "mass", False))
-
-
 def refuse_no_latents(model: Model, trace: Trace) -> None:
     """Refuse a model that has no prior: nothing bounds its log p(x).
 
@@ -119,7 +114,7 @@ def refuse_no_latents(model: Model, trace: Trace) -> None:
     """
     if not trace.steps:
         raise UnsupportedError(
-            f"{type(model).__name__} has no prior, so it says nothing about log p(x) and no bound "
+            f"{name_of(model)} has no prior, so it says nothing about log p(x) and no bound "
             "on it exists; take its reconstruction error instead, or fit a model with a prior: vae "
             "or pca"
         )
@@ -127,7 +122,7 @@ def refuse_no_latents(model: Model, trace: Trace) -> None:
 
 def _certain(trace: Trace) -> bool:
     """Whether every draw of the latents is the same."""
-    return all(getattr(step.posterior, "straight_through", False) for step in trace.steps)
+    return all(step.quantized for step in trace.steps)
 
 
 class _WeightTally:
@@ -167,10 +162,9 @@ def _over_samples(values: Tensor, samples: int, rows: int) -> Tensor:
 
 def _log_marginal(model: Model, dataset: Dataset) -> Tensor | None:
     """Exact log p(x) in model units, where the model knows it."""
-    exact = getattr(model, "log_marginal", None)
-    if exact is None:
+    if not isinstance(model, HasMarginal):
         return None
-    parts = [exact(batch.filled) for _, batch in batches(dataset, model, 8192)]
+    parts = [model.log_marginal(batch.filled) for _, batch in batches(dataset, model, 8192)]
     return torch.cat(parts).detach().double().cpu()
 
 

@@ -18,7 +18,6 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.likelihood import is_mass
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -109,7 +108,7 @@ def reconstruction_error(
     errors, counts = torch.cat(squared), cells.flatten(1).sum(1).double()
     return ReconstructionError(
         squared=Estimate.of((errors / counts)[counts.expand(len(errors)) > 0]),
-        log_loss=Estimate.of(torch.cat(losses) - dataset.log_jacobian(is_mass(model))),
+        log_loss=Estimate.of(torch.cat(losses) - dataset.log_jacobian(model.mass)),
         explained=float(1 - errors.sum() / squared_distance(torch.cat(rows), cells)),
     )
 

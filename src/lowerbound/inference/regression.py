@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.errors import UnsupportedError
 from lowerbound.inference.passes import batches, evaluation_mode, in_precision
-from lowerbound.models import MODELS, Model, SemiSupervisedRegression
+from lowerbound.models import Model, Regresses, require
 
 ROWS = 1_024  # that are predicted at once
 BAND = 1.96  # standard deviations to either side that hold 95 %
@@ -37,18 +36,13 @@ def predictions(model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
     Raises:
         UnsupportedError: the model has no measurement; the message names the models that have.
     """
-    if not isinstance(model, SemiSupervisedRegression):
-        able = [name for name in MODELS if issubclass(MODELS[name], SemiSupervisedRegression)]
-        raise UnsupportedError(
-            f"{type(model).__name__} has no measurement to predict; models that have: "
-            f"{', '.join(able)}"
-        )
+    model, means, deviations = in_precision(model, dataset.x.dtype), [], []
+    regressor = require(model, Regresses, "predict a number")
     measurement = dataset.schema.measurement
     assert measurement is not None
-    model, means, deviations = in_precision(model, dataset.x.dtype), [], []
     with evaluation_mode(model):
         for _, batch in batches(dataset, model, ROWS):
-            said = model.label_posterior(batch)
+            said = regressor.target_posterior(batch)
             means.append(said.mean.flatten().double().cpu())
             deviations.append(said.stddev.flatten().double().cpu())
     mean = measurement.restored(torch.cat(means))

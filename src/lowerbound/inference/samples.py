@@ -65,7 +65,7 @@ def sample_prior(
         UnsupportedError: the model has no prior, or one without a temperature.
         OptionError: fewer than one sample, or a negative temperature.
     """
-    imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+    imagines = require(model, Imagines, "be sampled")
     if count < 1:
         raise OptionError(f"the number of samples must be at least 1, not {count}")
     temperatures = _temperatures(temperature)
@@ -99,7 +99,7 @@ def _imagined(
     plain = all(temperature == 1.0 for temperature in temperatures)
     samples = count if told is None else 1
     choose = Draw(samples) if plain else Tempered(samples, temperatures)
-    imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+    imagines = require(model, Imagines, "be sampled")
     trace = imagines.imagine(Batch(condition=None if told is None else told[part]), choose)
     z = model.code(trace).flatten(0, 1)
     mean, x = trace.likelihood.mean.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
@@ -127,7 +127,7 @@ def decode_codes(
 
 def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
     """The same, drawing from torch's state."""
-    decodes = require(model, Decodes, "decode")  # type: ignore[type-abstract]
+    decodes = require(model, Decodes, "decode")
     z = as_taken(z, model)
     told = None if condition is None else as_taken(condition, model)
     means, draws = [], []
@@ -220,7 +220,7 @@ def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Cons
     Raises:
         UnsupportedError: the model has no encoder over one latent.
     """
-    encodes = require(model, Encodes, "encode")  # type: ignore[type-abstract]
+    encodes = require(model, Encodes, "encode")
     pictures = samples.mean if from_mean else samples.x
     answers = []
     for start in range(0, len(samples), ROWS_AT_ONCE):

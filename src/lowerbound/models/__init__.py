@@ -1,23 +1,28 @@
 """Models: how prior, posterior and likelihood are put together."""
 
 from lowerbound.models.autoencoder import DeterministicAutoencoder
-from lowerbound.models.base import (
-    MODELS,
-    Chains,
-    Decodes,
-    Encodes,
-    HasPrior,
-    Imagines,
-    Mixes,
-    Model,
-    Quantizes,
-    require,
-)
+from lowerbound.models.base import MODELS, Model
 from lowerbound.models.hierarchical import HierarchicalVariationalAutoencoder
 from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPrincipalComponents
-from lowerbound.models.semi_supervised import Classifies, SemiSupervisedVariationalAutoencoder
+from lowerbound.models.powers import (
+    Chains,
+    Classifies,
+    Decodes,
+    Encodes,
+    HasCovariance,
+    HasLabel,
+    HasMarginal,
+    HasPrior,
+    Imagines,
+    Mixes,
+    Quantizes,
+    Regresses,
+    name_of,
+    require,
+)
+from lowerbound.models.semi_supervised import SemiSupervisedVariationalAutoencoder
 from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
 from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
@@ -30,6 +35,9 @@ __all__ = [
     "Decodes",
     "DeterministicAutoencoder",
     "Encodes",
+    "HasCovariance",
+    "HasLabel",
+    "HasMarginal",
     "HasPrior",
     "HierarchicalVariationalAutoencoder",
     "Imagines",
@@ -39,10 +47,12 @@ __all__ = [
     "NoisyModel",
     "ProbabilisticPrincipalComponents",
     "Quantizes",
+    "Regresses",
     "SemiSupervisedRegression",
     "SemiSupervisedVariationalAutoencoder",
     "TransformCoder",
     "VariationalAutoencoder",
     "VectorQuantizedVariationalAutoencoder",
+    "name_of",
     "require",
 ]

@@ -10,7 +10,8 @@ from torch.nn import Parameter
 
 from lowerbound.distributions.point import Point
 from lowerbound.likelihoods import Likelihood
-from lowerbound.models.base import DRAW, MODELS, Imagines, Model, require
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.powers import Imagines, require
 from lowerbound.networks.inputs import Input
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
 
@@ -47,7 +48,7 @@ class DeterministicAutoencoder(Model):
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:
-            require(self, Imagines, "be sampled")  # type: ignore[type-abstract]
+            require(self, Imagines, "be sampled")
         return Trace((), self.decode(self.encode(batch).mean, batch.condition))
 
     def encode(self, batch: Batch) -> Distribution:

@@ -99,6 +99,14 @@ class LabeledVariationalAutoencoder(Model):
     def certain(self, label: Tensor) -> Distribution:
         """All probability at these labels, (batch, label_dim); batch shape (1, batch)."""
 
+    def label_features(self, batch: Batch) -> Tensor:
+        """The means of q(z_1 | x) in M1+M2, the linear values of a table's columns, else the rows
+        themselves, (batch, features)."""
+        if self.between is not None:
+            return self.encode(batch).mean.squeeze(0)
+        seen = self.seen(batch).flatten(1)
+        return seen[:, : getattr(self.inputs, "linear", seen.shape[1])]
+
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:
             return self.imagine(batch, choose)

@@ -117,11 +117,13 @@ class ProbabilisticPrincipalComponents(Model):
     def log_marginal(self, x: Tensor) -> Tensor:
         """Exact log p(x) = log N(x; mu, W W^T + sigma^2 I) in nats, (rows,), in model units."""
         rows = x.flatten(1).to(torch.float64)
-        covariance = self.weight @ self.weight.T + self.variance * torch.eye(
-            rows.shape[1], dtype=torch.float64
-        )
-        exact: Tensor = MultivariateNormal(self.offset, covariance).log_prob(rows)
+        exact: Tensor = MultivariateNormal(self.offset, self.covariance()).log_prob(rows)
         return exact
+
+    def covariance(self) -> Tensor:
+        """W W^T + sigma^2 I, (features, features), in squared model units."""
+        noise = self.variance * torch.eye(len(self.weight), dtype=torch.float64)
+        return self.weight @ self.weight.T + noise
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return {"inference": [], "generative": []}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,6 @@ from lowerbound.models.labeled import LabeledVariationalAutoencoder, StackedNetw
 from lowerbound.networks.inputs import Input
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch
-
-
-@runtime_checkable
-class Classifies(Protocol):
-    """A model that answers with q(y | x)."""
-
-    classes: int
-
-    def class_posterior(self, batch: Batch) -> OneHotCategorical:
-        """q(y | x), batch shape (1, batch), one-hot over the classes."""
 
 
 @MODELS.register("semi_supervised")
@@ -97,13 +87,21 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
 
     def class_posterior(self, batch: Batch) -> OneHotCategorical:
         """q(y | x), batch shape (1, batch)."""
-        logits = self.class_logits(batch) / self.temperature
+        logits = self.tempered(self.class_logits(batch))
         return OneHotCategorical(logits=logits.unsqueeze(0), validate_args=False)
 
-    def class_logits(self, batch: Batch) -> Tensor:
+    def class_logits(self, batch: Batch, labeler: nn.Module | None = None) -> Tensor:
         """What q(y | x) is the softmax of, before the temperature, (batch, classes)."""
-        logits: Tensor = self.classifier(self.seen(batch), None)
+        logits: Tensor = (labeler or self.classifier)(self.seen(batch), None)
         return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+    def tempered(self, logits: Tensor) -> Tensor:
+        """The logits over the temperature."""
+        return logits / self.temperature.to(logits)
+
+    def class_shares(self) -> Tensor:
+        """p(y), (classes,)."""
+        return self.log_prior.exp()
 
     @torch.no_grad()
     def start_classes(self, label: Tensor) -> None:

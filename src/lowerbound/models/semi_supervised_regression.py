@@ -61,10 +61,11 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
         return self.regressor
 
     def label_posterior(self, batch: Batch) -> Distribution:
-        return self.of_heads(self.regressor(self.seen(batch), None))
+        return self.target_posterior(batch)
 
-    def of_heads(self, numbers: Tensor) -> Distribution:
-        """q(y | x) of two heads, (batch, 2)."""
+    def target_posterior(self, batch: Batch, labeler: nn.Module | None = None) -> Distribution:
+        """q(y | x), batch shape (1, batch)."""
+        numbers = (labeler or self.regressor)(self.seen(batch), None)
         distribution: Distribution = self.heads(numbers.unsqueeze(0))
         return distribution
 

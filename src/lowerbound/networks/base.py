@@ -26,8 +26,12 @@ class Encoder(nn.Module, ABC):
 
     The last linear layer holds the heads side by side: a diagonal Gaussian posterior is owed
     ``numbers = 2 * latent_dim``, the mean and the raw log-variance of each latent coordinate.
+
+    Attributes:
+        large_batches: whether it is so small that rows hardly add to the time of an update.
     """
 
+    large_batches: ClassVar[bool] = False
     condition_dim: int
 
     @abstractmethod

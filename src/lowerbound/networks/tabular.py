@@ -124,6 +124,7 @@ class TabularEncoder(Encoder):
         tells_missing: whether F features after the mask say which values nobody has.
     """
 
+    large_batches: ClassVar[bool] = True
     slope: Tensor
     threshold: Tensor
     applies: Tensor

@@ -73,7 +73,7 @@ class Adversarial(ELBO):
     def prepare(self, model: Model, dataset: Dataset) -> None:
         """Build the critic for rows of this shape."""
         if self.dreams:
-            require(model, Imagines, "be judged by its samples")  # type: ignore[type-abstract]
+            require(model, Imagines, "be judged by its samples")
         if self.sees == "windows" and min(_sides(dataset.schema.event_shape)) < WINDOW:
             raise OptionError(f"the critic of windows is for pictures of {WINDOW} pixels a side")
         parameter = next(model.parameters())
@@ -95,7 +95,7 @@ class Adversarial(ELBO):
 
     def _dreams(self, model: Model, batch: Batch) -> Tensor:
         """As many samples as rows, of the same classes where the model is told them."""
-        imagines = require(model, Imagines, "be sampled")  # type: ignore[type-abstract]
+        imagines = require(model, Imagines, "be sampled")
         told = batch.condition
         draws = Draw(len(batch) if told is None else 1)
         trace = imagines.imagine(Batch(condition=told), draws)

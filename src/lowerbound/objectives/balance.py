@@ -13,7 +13,6 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
-from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.marginal import marginal_nats
 from lowerbound.models import Model
 
@@ -32,8 +31,8 @@ def column_weights(model: Model, dataset: Dataset, balance: float) -> Tensor:
     Raises:
         UnsupportedError: the rows have no columns, or the likelihood no marginal of each.
     """
-    likelihood = getattr(model, "likelihood", None)
-    if not dataset.schema.modeled or not isinstance(likelihood, Likelihood):
+    likelihood = model.declared_likelihood
+    if not dataset.schema.modeled or likelihood is None:
         raise UnsupportedError("only rows of columns can be balanced: leave balance out")
     cost = -marginal_nats(likelihood, dataset.thinned(MOST_ROWS))
     weights = cost.clamp_min(LEAST_NATS).pow(-balance)

@@ -128,15 +128,14 @@ class ELBO(Objective):
 def refuse_biased_draws(trace: Trace) -> None:
     """A learned discrete latent drawn without reparameterization has a silently biased gradient.
 
-    A quantized latent is not drawn; its model says by ``straight_through`` that it hands gradients
-    on past it.
+    A quantized latent is not drawn: its model hands gradients on past it.
 
     Raises:
         UnsupportedError: such a latent was drawn.
     """
     for level, step in enumerate(trace.steps):
         passes = step.posterior is None or step.posterior.has_rsample
-        if not passes and not getattr(step.posterior, "straight_through", False):
+        if not passes and not step.quantized:
             raise UnsupportedError(
                 f"level {level} draws from {type(step.posterior).__name__}, through which no "
                 "gradient passes; enumerate that latent or use a relaxation"

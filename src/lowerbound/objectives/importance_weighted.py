@@ -118,7 +118,7 @@ def refuse_quantized(trace: Trace) -> None:
         UnsupportedError: a latent of the pass is quantized.
     """
     for level, step in enumerate(trace.steps):
-        if getattr(step.posterior, "straight_through", False):
+        if step.quantized:
             raise UnsupportedError(
                 f"level {level} is quantized, so all draws of a row are one, and the "
                 "importance-weighted bound is the ELBO; use the objective 'elbo'"

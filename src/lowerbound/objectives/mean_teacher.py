@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.errors import OptionError
-from lowerbound.models.labeled import LabeledVariationalAutoencoder
+from lowerbound.models import HasLabel
 from lowerbound.objectives.augmentation import Perturbation
 from lowerbound.objectives.base import Bound, over_samples
 from lowerbound.objectives.elbo import ELBO
@@ -65,9 +65,7 @@ class MeanTeacher(ELBO):
         self.register_buffer("averaged", torch.zeros(()))  # share of the run that the teacher saw
         self._student: list[nn.Module] = []  # in a list: it is the model's and not this one's
 
-    def gather(
-        self, model: LabeledVariationalAutoencoder, dataset: Dataset, known: Tensor, label: Tensor
-    ) -> None:
+    def gather(self, model: HasLabel, dataset: Dataset, known: Tensor, label: Tensor) -> None:
         """Gather the labeled rows, and set up perturbation and teacher.
 
         Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.errors import DataError, OptionError
-from lowerbound.models import Model, SemiSupervisedVariationalAutoencoder
+from lowerbound.models import Classifies, HasLabel, Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.label_graph import Spread, spread_labels
 from lowerbound.objectives.mean_teacher import ROWS, KnownLabels, MeanTeacher, surprise
@@ -86,22 +86,24 @@ class SemiSupervised(MeanTeacher):
             DataError: no row has a label, or all labels are of one class.
         """
         super().prepare(model, dataset)
-        if not isinstance(model, SemiSupervisedVariationalAutoencoder):
+        if not isinstance(model, Classifies):
             return
         label = require_labels(dataset)
         known = torch.nonzero(label >= 0).flatten()
         self.gather(model, dataset, known, label[known])
         if self.share and self.graph and len(known) < len(dataset):
             features = neighborhood(model, dataset)
-            self.spread = spread_labels(features, label, model.log_prior.exp())
+            self.spread = spread_labels(features, label, model.class_shares())
             if self.spread.gain > 0:  # not where nothing could be asked, either
                 self.targets = self.spread.probability
 
     def forward(self, model: Model, batch: Batch) -> Bound:
-        if not isinstance(model, SemiSupervisedVariationalAutoencoder):
+        if not isinstance(model, Classifies):
             return super().forward(model, batch)
         if batch.label is not None and bool((batch.label >= 0).all()):
-            bound = self.supervised(model, batch)
+            assert batch.x is not None
+            one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
+            bound = self.supervised(model(batch, KnownLabels(one_hot, self.choose)), batch)
         else:
             every = Every(0, self.choose)
             trace = model(batch, every)
@@ -110,12 +112,8 @@ class SemiSupervised(MeanTeacher):
             return bound
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
 
-    def supervised(self, model: SemiSupervisedVariationalAutoencoder, batch: Batch) -> Bound:
-        """The bound of rows whose classes are all known: no other class is looked at."""
-        assert batch.label is not None
-        assert batch.x is not None
-        one_hot = F.one_hot(batch.label, model.classes).to(batch.x.dtype)
-        trace = model(batch, KnownLabels(one_hot, self.choose))
+    def supervised(self, trace: Trace, batch: Batch) -> Bound:
+        """The bound of a pass through rows whose classes are all known: no other is looked at."""
         fit, rates = self.split(trace, batch)
         rates = torch.cat([surprise(trace, len(batch)).unsqueeze(0), rates[1:]])
         value = fit - rates.sum(0)
@@ -134,7 +132,7 @@ class SemiSupervised(MeanTeacher):
         value = fit - stacked.sum(0)
         return Bound(value.detach(), -fit.detach(), stacked.detach(), -value.mean())
 
-    def lesson(self, model: SemiSupervisedVariationalAutoencoder, batch: Batch) -> Tensor:
+    def lesson(self, model: Classifies, batch: Batch) -> Tensor:
         """C + g G + c T, nats."""
         rows, label = self.labeled(batch)
         loss = F.cross_entropy(self._seen_perturbed(model, rows), label)
@@ -154,15 +152,15 @@ class SemiSupervised(MeanTeacher):
         return loss
 
     @torch.no_grad()
-    def _taught(self, model: SemiSupervisedVariationalAutoencoder, rows: Batch) -> Tensor:
+    def _taught(self, model: Classifies, rows: Batch) -> Tensor:
         """What the teacher says, made surer, (rows, classes); nothing where it is not sure."""
         assert self.teacher is not None
-        probability = torch.softmax(self.teacher(model.seen(rows), None), -1)
+        probability = torch.softmax(model.class_logits(rows, self.teacher), -1)
         sure = probability.amax(1, keepdim=True) > self.sure
         surer = probability.square()
         return sure * surer / surer.sum(1, keepdim=True)
 
-    def _seen_perturbed(self, model: SemiSupervisedVariationalAutoencoder, rows: Batch) -> Tensor:
+    def _seen_perturbed(self, model: Classifies, rows: Batch) -> Tensor:
         """Logits of the rows after a perturbation, (rows, classes)."""
         return model.class_logits(self.perturbed(rows))
 
@@ -196,20 +194,12 @@ def require_labels(dataset: Dataset) -> Tensor:
 
 
 @torch.no_grad()
-def neighborhood(model: SemiSupervisedVariationalAutoencoder, dataset: Dataset) -> Tensor:
-    """What distances between rows are taken of, (rows, F): the means of q(z_1 | x) in M1+M2, the
-    linear values of a table's columns, else the rows themselves."""
-    parts = []
-    linear = getattr(model.inputs, "linear", None)
-    parameter = next(model.parameters())
+def neighborhood(model: HasLabel, dataset: Dataset) -> Tensor:
+    """What distances between rows are taken of, (rows, features)."""
+    parts, dtype = [], next(model.labeler.parameters()).dtype
     for start in range(0, len(dataset), ROWS):
         index = torch.arange(start, min(start + ROWS, len(dataset)), device=dataset.x.device)
-        batch = dataset.batch(index).to(parameter.dtype)
-        if model.between is not None:
-            parts.append(model.encode(batch).mean.squeeze(0))
-        else:
-            seen = model.seen(batch).flatten(1)
-            parts.append(seen if linear is None else seen[:, :linear])
+        parts.append(model.label_features(dataset.batch(index).to(dtype)))
     return torch.cat(parts).to(torch.float32)
 
 

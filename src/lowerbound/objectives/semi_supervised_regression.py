@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
-from lowerbound.models import Model, SemiSupervisedRegression
+from lowerbound.models import Model, Regresses
 from lowerbound.objectives.base import OBJECTIVES, Bound
 from lowerbound.objectives.mean_teacher import KnownLabels, MeanTeacher, surprise
 from lowerbound.trace import Batch, Trace
@@ -70,7 +70,7 @@ class TaughtRegression(MeanTeacher):
             DataError: no row has a label.
         """
         super().prepare(model, dataset)
-        if not isinstance(model, SemiSupervisedRegression):
+        if not isinstance(model, Regresses):
             return
         target = dataset.target
         if target is None or bool(target.isnan().all()):
@@ -79,7 +79,7 @@ class TaughtRegression(MeanTeacher):
         self.gather(model, dataset, known, target[known])
 
     def forward(self, model: Model, batch: Batch) -> Bound:
-        if not isinstance(model, SemiSupervisedRegression):
+        if not isinstance(model, Regresses):
             return super().forward(model, batch)
         known = None if batch.target is None else batch.target.unsqueeze(1)
         bound = self.bound(model(batch, KnownLabels(known, self.choose)), batch)
@@ -95,10 +95,10 @@ class TaughtRegression(MeanTeacher):
         of_label = torch.where(batch.target.isnan(), rates[0], surprise(trace, len(batch)))
         return likelihood, torch.cat([of_label.unsqueeze(0), rates[1:]])
 
-    def lesson(self, model: SemiSupervisedRegression, batch: Batch) -> Tensor:
+    def lesson(self, model: Regresses, batch: Batch) -> Tensor:
         """C + c T, nats."""
         labeled, target = self.labeled(batch)
-        said = model.label_posterior(self.perturbed(labeled))
+        said = model.target_posterior(self.perturbed(labeled))
         loss = -said.log_prob(target.reshape(1, -1, 1).to(said.mean)).mean()
         if self.teacher is None or batch.target is None:
             return loss
@@ -107,7 +107,7 @@ class TaughtRegression(MeanTeacher):
             return loss
         rows = batch.rows(hidden)
         with torch.no_grad():
-            taught = model.of_heads(self.teacher(model.seen(rows), None))
-        apart = closed_form_kl(taught, model.label_posterior(self.perturbed(rows)))
+            taught = model.target_posterior(rows, self.teacher)
+        apart = closed_form_kl(taught, model.target_posterior(self.perturbed(rows)))
         assert apart is not None
         return loss + self.consistency * self.rising * apart.mean()

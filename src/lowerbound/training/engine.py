@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowerbound.errors import LowerboundError, TrainingError
-from lowerbound.models import Model
+from lowerbound.models import Model, name_of
 from lowerbound.objectives import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training.adam import Adam
@@ -62,7 +62,7 @@ class Engine:
         self.update = update
         self.parameters = [value for value in update.parameters() if value.requires_grad]
         if not self.parameters:
-            raise TrainingError(f"{type(update.model).__name__} has no parameters to train")
+            raise TrainingError(f"{name_of(update.model)} has no parameters to train")
         self.device = self.parameters[0].device
         self.clip = options.gradient_clip
         self.adam = Adam(self.parameters, options.adam_eps, options.weight_decay)

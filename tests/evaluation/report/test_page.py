@@ -131,7 +131,7 @@ def test_the_table_names_its_figures_and_refusals(digits: tuple[ReportPage, Page
         "hole rate",
         "linear probe",
         "AUTOENCODER VAE",
-        "Autoencoder has no prior",
+        "autoencoder has no prior",
         "a density on 8-bit data",
         "their nats are of different kinds",
         "closed form",

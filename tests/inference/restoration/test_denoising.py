@@ -145,7 +145,7 @@ def test_bits_are_restored_to_bits_when_noise_is_small() -> None:
 
 
 def test_a_model_without_a_prior_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="Autoencoder has no prior"):
+    with pytest.raises(UnsupportedError, match="autoencoder has no prior"):
         denoise(
             linear_autoencoder(6, 2), vectors(noisy_rows(3).float()), NoiseModel(torch.tensor(0.5))
         )

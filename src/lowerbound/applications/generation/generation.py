@@ -237,7 +237,7 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     Raises:
         DataError: the codes cannot be read or have another length.
     """
-    model = require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    model = require(fitted.model, Decodes, "decode")
     path = Path(request.output)
     rows.check_suffix(path, fitted.schema)
     if isinstance(model, Quantizes):

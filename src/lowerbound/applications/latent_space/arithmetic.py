@@ -112,8 +112,8 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
     check_strip_suffix(path, fitted.schema)
     if path.suffix.lower() in ANIMATIONS:
         raise OptionError(f"{path}: one answer is no animation; write a .png sheet")
-    require(fitted.model, Encodes, "encode")  # type: ignore[type-abstract]
-    require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    require(fitted.model, Encodes, "encode")
+    require(fitted.model, Decodes, "decode")
     data = open_labeled(request.data, fitted, request.label)
     terms = read_sum(request.sum, data)
     reporter.say(f"encoding {len(data.dataset):,} rows")

@@ -139,8 +139,8 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
     """
     path = Path(request.output)
     check_strip_suffix(path, fitted.schema)
-    require(fitted.model, Encodes, "encode")  # type: ignore[type-abstract]
-    require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    require(fitted.model, Encodes, "encode")
+    require(fitted.model, Decodes, "decode")
     _check(request)
     data = open_labeled(request.data, fitted, request.label)
     reporter.say(f"encoding {len(data.dataset):,} rows")

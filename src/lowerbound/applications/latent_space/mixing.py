@@ -109,7 +109,7 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
     check_strip_suffix(path, fitted.schema)
     if not isinstance(fitted.model, Mixes) and _has_classes(fitted):
         return _analogies(request, path, fitted)
-    model = require(fitted.model, Mixes, "mix styles")  # type: ignore[type-abstract]
+    model = require(fitted.model, Mixes, "mix styles")
     data = open_data(request.data, fitted)
     coarse = _chosen(request.coarse, data, "--coarse", 0)
     fine = _chosen(request.fine, data, "--fine", len(coarse))

@@ -127,8 +127,8 @@ def interpolate(
     """
     path = Path(request.output)
     check_strip_suffix(path, fitted.schema)
-    require(fitted.model, Encodes, "encode")  # type: ignore[type-abstract]
-    require(fitted.model, Decodes, "decode")  # type: ignore[type-abstract]
+    require(fitted.model, Encodes, "encode")
+    require(fitted.model, Decodes, "decode")
     if request.frames < 2:
         raise OptionError(f"--frames must be at least 2, not {request.frames}")
     data = open_data(request.data, fitted)

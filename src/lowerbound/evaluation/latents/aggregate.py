@@ -23,7 +23,7 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import Whitening, encode_rows, posteriors
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.passes import MEMORY
-from lowerbound.models import HasPrior, Imagines, Model
+from lowerbound.models import HasPrior, Imagines, Model, name_of
 from lowerbound.trace import Step
 
 Components = Callable[[], Iterator[Distribution]]
@@ -86,7 +86,7 @@ def prior_agreement(
     """
     if isinstance(model, Imagines) and not isinstance(model, HasPrior):
         raise UnsupportedError(
-            f"the latents of {type(model).__name__} are a chain, each expected by those above it, "
+            f"the latents of {name_of(model)} are a chain, each expected by those above it, "
             "or discrete, so there is no one prior to compare all codes with"
         )
     if not isinstance(model, HasPrior):

@@ -63,7 +63,7 @@ def units(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Units:
     Raises:
         UnsupportedError: the model has no encoder, or no prior to measure a rate against.
     """
-    has_prior = require(model, HasPrior, "say which units are active")  # type: ignore[type-abstract]
+    has_prior = require(model, HasPrior, "say which units are active")
     with torch.no_grad():
         prior = has_prior.prior_distribution()
     return units_of(encode_rows(model, dataset, memory=memory), prior)

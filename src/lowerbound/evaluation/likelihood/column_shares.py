@@ -24,7 +24,6 @@ from lowerbound.inference.passes import (
     first_row,
     keyed_draw,
 )
-from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.marginal import marginal_nats
 from lowerbound.models import Model
 
@@ -66,8 +65,8 @@ def column_shares(
         UnsupportedError: the rows have no columns, or the likelihood no marginal of each.
     """
     names = [column.name for column in dataset.schema.modeled]
-    likelihood = getattr(model, "likelihood", None)
-    if not names or not isinstance(likelihood, Likelihood):
+    likelihood = model.declared_likelihood
+    if not names or likelihood is None:
         raise UnsupportedError("only rows of columns have shares of columns")
     plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), DRAWS)
     total, count = torch.zeros(len(names)).double(), torch.zeros(len(names)).double()

@@ -122,7 +122,7 @@ def describe(subject: Subject) -> dict[str, str]:
     model, history = subject.model, subject.history
     last = list(history)[-1] if history is not None and len(history) else None
     numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    likelihood = type(getattr(model, "likelihood", None)).__name__
+    likelihood = type(model.declared_likelihood).__name__
     prior = type(getattr(model, "prior", None)).__name__
     return {
         "model": type(model).__name__,

@@ -27,7 +27,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.annealing.hamiltonian import State, Target, Transition
-from lowerbound.inference.likelihood import Progress, is_mass, refuse_no_latents
+from lowerbound.inference.likelihood import Progress, refuse_no_latents
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -122,13 +122,13 @@ def anneal(
     found = []
     with evaluation_mode(model, gradients=True):
         for rows, batch in batches(dataset, model, plan.rows):
-            chains = Chains(model, batch, footprint.trace, options)
+            chains = AnnealedChains(model, batch, footprint.trace, options)
             found.append(chains.forward(plan.samples))
             if progress is not None:
                 progress(rows.stop, len(dataset))
     weights = torch.cat([part.log_weights for part in found], 1)
     total = torch.logsumexp(weights, 0)
-    units = dataset.log_jacobian(mass=is_mass(model))
+    units = dataset.log_jacobian(mass=model.mass)
     return Annealed(
         bound=total - math.log(options.chains) + units,
         effective_sample_size=torch.exp(2 * total - torch.logsumexp(2 * weights, 0)),
@@ -186,7 +186,7 @@ class AnnealingRun:
     acceptance: Tensor
 
 
-class Chains:
+class AnnealedChains:
     """Chains of the rows of one batch, forwards from the proposal or backwards from the posterior.
 
     Args:

@@ -17,9 +17,9 @@ from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import draw, seeded
-from lowerbound.inference.annealing.annealing import AnnealingOptions, Chains, checked
+from lowerbound.inference.annealing.annealing import AnnealedChains, AnnealingOptions, checked
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.likelihood import Progress, is_mass
+from lowerbound.inference.likelihood import Progress
 from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, evaluation_mode, in_precision
 from lowerbound.models import Model
 from lowerbound.trace import Batch, Trace, proposer
@@ -79,7 +79,7 @@ def bracket(
         made, latents = simulate(model, dataset, options.seed)
         for start in range(0, len(made), plan.rows):
             rows = slice(start, min(start + plan.rows, len(made)))
-            chains = Chains(model, made.rows(rows), footprint.trace, options)
+            chains = AnnealedChains(model, made.rows(rows), footprint.trace, options)
             forward = chains.forward(plan.samples)
             backward = chains.backward(latents[:, rows], plan.samples)
             lower.append(torch.logsumexp(forward.log_weights, 0) - count)
@@ -87,7 +87,7 @@ def bracket(
             acceptance.append(torch.cat([forward.acceptance, backward.acceptance]).mean(0))
             if progress is not None:
                 progress(rows.stop, len(made))
-    units = dataset.log_jacobian(mass=is_mass(model))
+    units = dataset.log_jacobian(mass=model.mass)
     return Bracket(torch.cat(lower) + units, torch.cat(upper) + units, torch.cat(acceptance))
 
 

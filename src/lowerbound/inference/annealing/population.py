@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from lowerbound.inference.annealing.annealing import FORWARD, Chains
+from lowerbound.inference.annealing.annealing import FORWARD, AnnealedChains
 from lowerbound.inference.annealing.hamiltonian import State
 
 LEAST_SHARE = 0.5  # of chains that count, below which they are drawn anew
@@ -43,7 +43,7 @@ class Particles:
         return torch.exp(-torch.logsumexp(2 * self.log_weights, 0))
 
 
-class Population(Chains):
+class Population(AnnealedChains):
     """The chains of the rows of one batch, all of a row together."""
 
     def particles(self) -> Particles:

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.likelihood import is_mass
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -89,7 +88,7 @@ def shares(
     if samples > 1:
         require_exact_densities(footprint.trace, "the split of a bound of several samples")
     plan = ChunkPlan.within(max(1, memory // TERMS_COST), footprint, samples)
-    parts, mass = [], is_mass(model)
+    parts, mass = [], model.mass
     with evaluation_mode(model):
         for rows, batch in batches(dataset, model, plan.rows):
             tally = _ShareTally()

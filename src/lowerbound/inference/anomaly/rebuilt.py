@@ -15,7 +15,6 @@ from torch import Tensor
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.inference.likelihood import is_mass
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -68,7 +67,7 @@ def rebuild(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Rebuilt:
             row, place = _numbers(emission, batch, dataset.schema)
             rows.append(row)
             places.append(place)
-    nats = torch.cat(losses) - dataset.log_jacobian(is_mass(model))
+    nats = torch.cat(losses) - dataset.log_jacobian(model.mass)
     return Rebuilt(nats.numpy(), np.concatenate(rows), np.concatenate(places))
 
 

@@ -34,7 +34,7 @@ def in_every_class(model: Model, dataset: Dataset, classes: int) -> Tensor:
     Raises:
         UnsupportedError: the model has no prior, so that it cannot make rows.
     """
-    require(model, Imagines, "make rows of a class")  # type: ignore[type-abstract]
+    require(model, Imagines, "make rows of a class")
     parts = []
     for _, batch in batches(dataset, model, ROWS_AT_ONCE):
         with evaluation_mode(model):

@@ -52,7 +52,7 @@ def decoder_means(model: Model, condition: Tensor | None = None) -> Decode:
     Raises:
         UnsupportedError: it has none; the message names the models that have.
     """
-    decodes = require(model, Decodes, "decode")  # type: ignore[type-abstract]
+    decodes = require(model, Decodes, "decode")
 
     def decode(z: Tensor) -> Tensor:
         told = None if condition is None else as_taken(condition, model).expand(len(z), -1)

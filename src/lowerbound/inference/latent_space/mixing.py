@@ -36,7 +36,7 @@ def mix_rows(model: Model, coarse: Dataset, fine: Dataset, cut: int | None = Non
         UnsupportedError: the model has one latent, or a chain whose posterior ignores those above.
         OptionError: no level is left for one of the two.
     """
-    mixes = require(model, Mixes, "mix styles")  # type: ignore[type-abstract]
+    mixes = require(model, Mixes, "mix styles")
     cut = coarse_levels(mixes) if cut is None else cut
     levels = len(mixes.latent_shapes)
     if not 1 <= cut < levels:

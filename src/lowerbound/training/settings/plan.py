@@ -18,7 +18,6 @@ from lowerbound.training.progress.reporter import clock
 from lowerbound.training.settings import precision as arithmetic
 from lowerbound.training.settings.budget import Budget
 from lowerbound.training.settings.options import TrainingOptions
-from lowerbound.training.settings.units import is_mass
 from lowerbound.training.settings.update_size import pace_of
 
 LONG_RUN = 60.0  # seconds in float32 from which bf16 is worth its rounding
@@ -149,7 +148,7 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
         return "float32", "bf16 is taken by itself on processors only"
     if not arithmetic.native_bf16():
         return "float32", "this processor has no bf16 arithmetic"
-    if not is_mass(work.update.model):
+    if not work.update.model.mass:
         return "float32", "a density over real numbers is finer than bf16"
     if work.flops < LARGE_UPDATE:
         return "float32", "the updates are too small for bf16 to pay"

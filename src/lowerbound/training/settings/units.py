@@ -8,9 +8,4 @@ from lowerbound.models import Model
 
 def own_units(model: Model, dataset: Dataset) -> float:
     """Nats per row to add to a mean bound in model units to have it in the data's own units."""
-    return float(dataset.log_jacobian(mass=is_mass(model)).mean())
-
-
-def is_mass(model: Model) -> bool:
-    """Whether p(x | z) is a probability mass and not a density."""
-    return bool(getattr(getattr(model, "likelihood", None), "mass", False))
+    return float(dataset.log_jacobian(mass=model.mass).mean())

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowerbound.models import Model
-from lowerbound.networks.tabular import TabularEncoder
+from lowerbound.networks.base import Encoder
 from lowerbound.training.settings.budget import PASSES
 from lowerbound.training.settings.options import TrainingOptions
 
@@ -46,8 +46,9 @@ def pace_of(model: Model, rows: int, options: TrainingOptions) -> Pace:
 
     Whoever asks for smaller batches gets the step size and the passes that go with those.
     """
-    tabular = isinstance(getattr(model, "encoder", None), TabularEncoder)
-    usual = OF_LARGE_TABLES if tabular and rows >= LARGE_TABLE else USUAL
+    encoder = getattr(model, "encoder", None)
+    small = isinstance(encoder, Encoder) and encoder.large_batches
+    usual = OF_LARGE_TABLES if small and rows >= LARGE_TABLE else USUAL
     if options.batch_size is not None and options.batch_size < usual.batch_size:
         usual = USUAL
     return Pace(
