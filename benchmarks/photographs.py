@@ -27,7 +27,7 @@ from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _record import Metric, commit, keep_answer
 from PIL import Image, features
 
-from lowerbound.applications.compression.bd_rate import Curve, bd_rate, quality_at
+from lowerbound.applications.compression.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.codecs import Codec, make_codec
 from lowerbound.applications.compression.pictures import as_row
 from lowerbound.applications.io.rows import eight_bit
@@ -248,6 +248,12 @@ def curves(answers: list[Answer]) -> dict[str, Curve]:
         psnr = 10 * np.log10(255**2 / points[..., 1].clip(1e-3))
         found[codec] = list(zip(points[..., 0].mean(0), psnr.mean(0), strict=True))
     return found
+
+
+def quality_at(curve: Curve, rate: float) -> float:
+    """The quality of a codec at a rate, interpolated by log rate."""
+    known, quality = np.array(sorted(curve), np.float64).T
+    return float(np.interp(np.log(rate), np.log(known), np.maximum.accumulate(quality)))
 
 
 def metrics(answers: Mapping[str, Answer]) -> list[Metric]:

@@ -27,12 +27,13 @@ from photographs import (
     SIDE,
     by,
     error,
+    quality_at,
     rivals,
     split,
     tiles,
 )
 
-from lowerbound.applications.compression.bd_rate import Curve, bd_rate, quality_at
+from lowerbound.applications.compression.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.codecs import make_codec, write_codec
 from lowerbound.applications.compression.pictures import level_of, write_one
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped_codec

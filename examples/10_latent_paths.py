@@ -40,7 +40,7 @@ from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.latent_space.attributes import (
     Attribute,
     attribute,
-    class_attributes,
+    class_attribute,
     combined,
 )
 from lowerbound.inference.latent_space.paths import PATHS
@@ -104,7 +104,7 @@ def directions(model: torch.nn.Module, train: Dataset) -> dict[str, Attribute]:
     """Ways to make a three an eight."""
     codes, label, names = encode_rows(model, train).mean, train.label, train.schema.class_names
     rows = (label == 3) | (label == 8)
-    parts = class_attributes(codes, label, names)
+    parts = {name: class_attribute(name, codes, label, names) for name in ("8", "3")}
     return {
         "mean of 8 - mean of 3": attribute("8", codes[rows], label[rows] == 8),
         "normal between 8 and 3": attribute("8", codes[rows], label[rows] == 8, "logistic"),

@@ -27,14 +27,6 @@ def test_names_map_to_parts_in_order() -> None:
     assert "flow" not in parts
 
 
-def test_parts_know_their_name() -> None:
-    parts = registry()
-    assert parts.name_of(float) == "mixture"
-    assert parts.name_of(0.5) == "mixture"  # an instance
-    with pytest.raises(KeyError, match="not a registered prior"):
-        parts.name_of("text")
-
-
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"unknown prior 'mixtur'; did you mean 'mixture'\?"):
         registry()["mixtur"]
@@ -64,7 +56,6 @@ def test_families_are_documented_and_name_themselves(family: Registry[type]) -> 
     assert len(family) >= 2
     for name in family:
         part = family[name]
-        assert family.name_of(part) == name
         assert part.__doc__
         assert name == name.lower()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.distributions.reparameterization import TorchNoise, diagonal_normal
+from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import BernoulliEmission, GaussianEmission
 from lowerbound.trace import (
@@ -23,6 +23,7 @@ from lowerbound.trace import (
     masked_terms,
     proposer,
 )
+from tests.generator_noise import TorchNoise
 
 Q = diagonal_normal(torch.randn(1, 4, 2).double(), torch.rand(1, 4, 2).double() + 0.5)
 P = diagonal_normal(torch.zeros(1, 1, 2).double(), torch.ones(1, 1, 2).double())

@@ -50,13 +50,6 @@ class Registry(Generic[T]):
             raise unknown(self.kind, name, self._parts)
         return self._parts[name]
 
-    def name_of(self, part: object) -> str:
-        """The name under which ``part`` (or the class of ``part``) was filed."""
-        for name, candidate in self._parts.items():
-            if candidate is part or candidate is type(part):
-                return name
-        raise KeyError(f"{part!r} is not a registered {self.kind}")
-
     def __contains__(self, name: object) -> bool:
         return name in self._parts
 

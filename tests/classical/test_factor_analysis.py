@@ -59,17 +59,6 @@ def test_the_marginal_of_the_observed_cells() -> None:
     assert expected[0] == 0
 
 
-def test_the_conditional_mean_of_the_hidden_cells() -> None:
-    model = truth()
-    x, mask = rows(model, 40)
-    got, sigma = model.conditional_mean(x, mask), covariance(model)
-    for row, seen, answer in zip(x, mask, got, strict=True):
-        assert torch.equal(answer[seen], row[seen])
-        gain = sigma[~seen][:, seen] @ torch.linalg.inv(sigma[seen][:, seen])
-        expected = model.offset[~seen] + gain @ (row[seen] - model.offset[seen])
-        torch.testing.assert_close(answer[~seen], expected)
-
-
 def test_the_posterior_is_bayes_rule() -> None:
     """log p(z) + log p(x_o | z) - log p(x_o) at any z."""
     model = truth()

@@ -120,7 +120,7 @@ def test_known_factors_stay_with_their_rows_and_never_reach_a_model() -> None:
     assert whole.to("meta").factors.is_meta  # type: ignore[union-attr]
     assert whole.conditioned_on_label().factors is whole.factors
     assert "factors" not in vars(whole.all())
-    assert whole.schema.fingerprint == labeled().schema.fingerprint
+    assert whole.schema == labeled().schema
 
 
 def test_factors_have_names() -> None:

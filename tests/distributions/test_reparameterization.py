@@ -18,7 +18,6 @@ from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.normalizing_flow import FlowDistribution, NormalizingFlow
 from lowerbound.distributions.reparameterization import (
     NoiseSource,
-    TorchNoise,
     base_normal,
     diagonal_normal,
     draw,
@@ -28,6 +27,7 @@ from lowerbound.distributions.reparameterization import (
 from lowerbound.errors import UnsupportedError
 from lowerbound.posteriors import Point
 from lowerbound.priors import GaussianMixture
+from tests.generator_noise import TorchNoise
 
 LOC = torch.tensor([[[1.0, -2.0], [0.0, 5.0], [3.0, 3.0]]], dtype=torch.float64)
 SCALE = torch.tensor([[[0.5, 1.0], [2.0, 0.1], [1.0, 1.0]]], dtype=torch.float64)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError
 from lowerbound.inference.passes import dry_run, first_row
 from lowerbound.inference.reconstruction import (
-    predictive_interval,
     reconstruct,
     reconstruction_error,
 )
-from lowerbound.inference.samples import sample_prior
 from tests.evaluation.small_models import linear_autoencoder, vectors
 from tests.oracles import linear_gaussian as oracle
 
@@ -62,46 +58,3 @@ def test_error_through_the_mean_code() -> None:
     units = 10 * (rebuilt - ROWS.x)
     density = torch.distributions.Normal(0.0, 10 * sigma).log_prob(units).sum(1)
     assert error.log_loss.mean == pytest.approx(-float(density.mean()))
-
-
-@pytest.mark.parametrize("level", [0.5, 0.9])
-def test_intervals_cover_rows_that_share_the_code(level: float) -> None:
-    model = oracle.model("exact")
-    samples = sample_prior(model, 2_000, seed=1)
-    with seeded(2):
-        replicate = model.decode(samples.z.unsqueeze(0)).sample()[0]
-    interval = predictive_interval(model, vectors(samples.x), level=level)
-    covered = interval.coverage(replicate)
-    assert covered.shape == (oracle.FEATURES,)
-    assert float(covered.mean()) == pytest.approx(level, abs=0.015)
-
-
-def test_a_narrower_decoder_is_caught() -> None:
-    model = oracle.model("exact")
-    samples = sample_prior(model, 1_000, seed=1)
-    with seeded(2):
-        replicate = model.decode(samples.z.unsqueeze(0)).sample()[0]
-    model.likelihood.scale.start = 0.3
-    interval = predictive_interval(model, vectors(samples.x), level=0.9)
-    assert float(interval.coverage(replicate).mean()) < 0.75
-
-
-def test_intervals_of_an_autoencoder_are_its_noise() -> None:
-    model = linear_autoencoder(6, 2)
-    rows = vectors(torch.randn(200, 6))
-    interval = predictive_interval(model, rows, level=0.9)
-    width = (interval.high - interval.low).mean()
-    assert float(width) == pytest.approx(2 * 1.645 * 0.5, rel=0.03)
-
-
-@pytest.mark.usefixtures("untouched_random_state")
-def test_intervals_leave_the_random_state_alone() -> None:
-    with torch.random.fork_rng():
-        model = oracle.model("exact")
-    predictive_interval(model, ROWS, samples=10)
-
-
-@pytest.mark.parametrize("level", [0.0, 1.0])
-def test_a_level_lies_between_zero_and_one(level: float) -> None:
-    with pytest.raises(OptionError):
-        predictive_interval(oracle.model("exact"), ROWS, level=level)

@@ -14,10 +14,11 @@ from lowerbound.config import construct
 from lowerbound.distributions.density import density_of
 from lowerbound.distributions.divergence import monte_carlo_kl
 from lowerbound.distributions.keyed_noise import KeyedNoise
-from lowerbound.distributions.reparameterization import TorchNoise, diagonal_normal, draw
+from lowerbound.distributions.reparameterization import diagonal_normal, draw
 from lowerbound.errors import OptionError
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import PRIORS, Prior
+from tests.generator_noise import TorchNoise
 
 EVENT = (3,)
 FORMS: dict[str, list[dict[str, object]]] = {

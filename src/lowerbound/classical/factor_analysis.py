@@ -79,11 +79,6 @@ class FactorAnalysis:
         """
         return torch.cat([self._log_marginal(*part) for part in chunks(values, mask)])
 
-    def conditional_mean(self, values: Tensor, mask: Tensor) -> Tensor:
-        """E[x | observed cells], (rows, features): an observed cell is its own value."""
-        means = torch.cat([self.posterior(*part)[0] for part in chunks(values, mask)])
-        return torch.where(mask.bool(), values.to(means), means @ self.weight.T + self.offset)
-
     def _log_marginal(self, values: Tensor, mask: Tensor) -> Tensor:
         residual = self._residual(values, mask)
         mean, factor = self.posterior(values, mask)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from lowerbound.data.audio.kind import AudioKind
 from lowerbound.data.catalog.download import cache_folder, file_sha256
 from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
-from lowerbound.data.catalog.names import CATALOG, provenance
+from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, require_binary
 from lowerbound.data.kinds import DATA_KINDS, DataKind
@@ -45,7 +45,6 @@ __all__ = [
     "file_sha256",
     "flat_sheet",
     "load",
-    "provenance",
     "require_binary",
     "rolled_sheet",
     "to_frame",

@@ -6,8 +6,6 @@ see transformed tensors, and ``log_jacobian`` puts every reported value in the d
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -220,9 +218,3 @@ class Schema:
             OptionError: an unknown key, or a value of the wrong type.
         """
         return config.from_mapping(cls, mapping)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON."""
-        text = json.dumps(self.to_mapping(), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()

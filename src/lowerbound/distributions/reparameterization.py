@@ -187,18 +187,6 @@ def frozen(distribution: Distribution) -> Distribution:
 
 
 @dataclass(frozen=True)
-class TorchNoise:
-    """Noise from a generator of its own, so that a call neither reads nor moves global state."""
-
-    generator: torch.Generator
-
-    def normal(self, shape: Sequence[int], like: Tensor, level: int) -> Tensor:
-        return torch.randn(
-            tuple(shape), generator=self.generator, dtype=like.dtype, device=like.device
-        )
-
-
-@dataclass(frozen=True)
 class ScaledNoise:
     """Noise from torch's state, times ``scale``."""
 

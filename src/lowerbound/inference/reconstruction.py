@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.passes import (
     MEMORY,
@@ -123,53 +121,6 @@ def squared_distance(x: Tensor, cells: Tensor) -> Tensor:
     kept = torch.where(cells, x.double(), 0.0)
     counts = cells.expand(x.shape).sum(0).clamp_min(1)
     return torch.where(cells, kept - kept.sum(0) / counts, 0.0).square().sum()
-
-
-@dataclass(frozen=True)
-class Interval:
-    """What a new x' with the code of x is expected to be, (rows, *event), in model units.
-
-    Attributes:
-        low, high: between which a share ``level`` of the draws lies.
-        level: that share.
-    """
-
-    low: Tensor
-    high: Tensor
-    level: float
-
-    def coverage(self, x: Tensor) -> Tensor:
-        """Share of rows whose value lies in the interval, for each feature, (*event).
-
-        The level is met by rows x' that share the code of x; x itself has been seen by the encoder
-        and is covered more often.
-        """
-        return ((self.low <= x) & (x <= self.high)).double().mean(0)
-
-
-def predictive_interval(
-    model: Model, dataset: Dataset, *, level: float = 0.9, samples: int = 400, seed: int = 0
-) -> Interval:
-    """The central interval of ``samples`` draws x' ~ p(x' | z), z ~ q(z | x), for each row.
-
-    Raises:
-        OptionError: the level is not between 0 and 1.
-    """
-    if not 0 < level < 1:
-        raise OptionError(f"the level of an interval lies between 0 and 1, not {level}")
-    footprint = dry_run(model, first_row(dataset, model))
-    plan = ChunkPlan.within(MEMORY, footprint, samples)
-    lows, highs = [], []
-    with evaluation_mode(model), seeded(seed):
-        for _, batch in batches(dataset, model, plan.rows):
-            draws = model(batch, keyed_draw(batch, samples, seed)).likelihood.sample()
-            if len(draws) == 1:  # an autoencoder decodes one code
-                draws = torch.cat(
-                    [draws, *(model(batch).likelihood.sample() for _ in range(samples - 1))]
-                )
-            lows.append(draws.quantile((1 - level) / 2, dim=0).cpu())
-            highs.append(draws.quantile((1 + level) / 2, dim=0).cpu())
-    return Interval(torch.cat(lows).clone(), torch.cat(highs).clone(), level)
 
 
 def _plan(model: Model, dataset: Dataset, memory: int, samples: int) -> ChunkPlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.applications.compression.bd_rate import bd_rate, quality_at
+from lowerbound.applications.compression.bd_rate import bd_rate
 from lowerbound.errors import OptionError
 
 CURVE = [(0.2, 28.0), (0.4, 31.0), (0.6, 32.6), (0.9, 34.4), (1.3, 36.2)]
@@ -29,11 +29,6 @@ def test_the_known_answer_of_straight_lines() -> None:
     anchor = [(math.exp(q / 6), q) for q in (28.0, 30.0, 33.0, 36.0)]
     codec = [(math.exp(q / 6 - 0.1), q) for q in (27.0, 31.0, 34.0, 37.0)]
     assert bd_rate(codec, anchor) == pytest.approx(math.expm1(-0.1), abs=1e-6)
-
-
-def test_points_are_interpolated() -> None:
-    assert quality_at(CURVE, 0.4) == pytest.approx(31.0)
-    assert 31.0 < quality_at(CURVE, 0.5) < 32.6
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

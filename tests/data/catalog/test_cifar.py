@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowerbound.data import load, provenance
+from lowerbound.data import load
 from lowerbound.data.catalog.cifar import ARCHIVE, CIFAR10, CLASSES, FOLDER, PICKLED, CifarSet
 from lowerbound.errors import DataError
 
@@ -83,14 +83,6 @@ def test_parts_labels_and_colors_are_those_of_the_batches(mine: Path, how: str) 
     assert test.labels.tolist() == [NAMES[i] for i in LABELS[5 * ROWS :]]
     with pytest.raises(DataError, match="parts train and test, not 'val'"):
         small_set().read("val")
-
-
-def test_provenance_is_that_of_the_batches_however_packed(mine: Path) -> None:
-    expected = hashlib.sha256(b"".join(files()[name] for name in TRAINING)).hexdigest()
-    (mine / ARCHIVE).write_bytes(packed(files()))
-    assert small_set().provenance() == {"file": ARCHIVE, "sha256": expected, "split": "train"}
-    unpack(mine, files())
-    assert small_set().provenance() == {"file": FOLDER, "sha256": expected, "split": "train"}
 
 
 def test_the_archive_is_downloaded_once_and_kept(tmp_path: Path) -> None:
@@ -192,7 +184,6 @@ def test_the_published_hashes_are_those_of_different_files(mine: Path) -> None:
     unpack(mine, {**files(), "test_batch.bin": bytes(10_000 * 3073)})
     with pytest.raises(DataError, match=r"is not that of cifar10: its MD5 differs"):
         load("cifar10", split="test")
-    assert provenance("cifar10", "test")["file"] == FOLDER
 
 
 def test_batches_cut_from_photographs_keep_their_pixels(

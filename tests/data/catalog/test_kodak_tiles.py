@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.data import load, provenance
+from lowerbound.data import load
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES, KodakTiles, cut
 from lowerbound.errors import DataError
 
@@ -92,14 +91,6 @@ def test_training_tiles_may_overlap_and_test_tiles_do_not(mine: Path) -> None:
     np.testing.assert_array_equal(dense.read("test").x, SMALL.read("test").x)
 
 
-def test_provenance_is_that_of_the_photographs_of_the_part(mine: Path) -> None:
-    packed(mine / "kodak24.tar", files())
-    first = hashlib.sha256(files()["01.png"] + files()["02.png"]).hexdigest()
-    last = hashlib.sha256(files()["03.png"]).hexdigest()
-    assert SMALL.provenance() == {"file": "kodak24.tar", "sha256": first, "split": "train"}
-    assert SMALL.provenance("test") == {"file": "kodak24.tar", "sha256": last, "split": "test"}
-
-
 def test_a_missing_folder_is_said_in_one_sentence(mine: Path) -> None:
     with pytest.raises(DataError) as caught:
         load("kodak_tiles")
@@ -160,5 +151,4 @@ def test_the_real_photographs(shared_data: Path, monkeypatch: pytest.MonkeyPatch
         photograph = np.asarray(Image.open(io.BytesIO(file.read())))
     decoded = test.schema.decode(test.schema.units(test.x[-384:]))
     np.testing.assert_array_equal(decoded[-1], photograph[480:512, 736:768])
-    assert provenance("kodak_tiles")["sha256"] != provenance("kodak_tiles", "test")["sha256"]
     assert KODAK_TILES.locate().name == "kodak24.tar"

@@ -17,7 +17,7 @@ import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from lowerbound.data import CATALOG, file_sha256, load, provenance
+from lowerbound.data import CATALOG, file_sha256, load
 from lowerbound.data.catalog.download import cache_folder, write_whole
 from lowerbound.data.catalog.idx_sets import FILES, MNIST, IdxSet, idx_sha256, read_idx
 from lowerbound.errors import DataError, OptionError
@@ -105,7 +105,6 @@ def test_classes_keep_the_indices_of_their_source() -> None:
 def test_sets_inside_scikit_learn(name: str, rows: int, event: tuple[int, ...]) -> None:
     dataset = load(name)
     assert (len(dataset), dataset.schema.event_shape) == (rows, event)
-    assert provenance(name) == provenance(name)
     with pytest.raises(DataError, match="no published parts"):
         load(name, split="test")
 
@@ -120,10 +119,6 @@ def test_sprites_come_with_their_factors_in_two_parts() -> None:
     assert test.label is not None
     assert test.factor_names == ("shape", "scale", "rotation", "x", "y")
     assert torch.equal(test.factors[:, 0], test.label)
-    first, second = provenance("sprites"), provenance("sprites", "test")
-    assert first["file"] == "rendered: sprites"
-    assert (first["split"], second["split"]) == ("train", "test")
-    assert first["sha256"] != second["sha256"]
     with pytest.raises(DataError, match="parts train and test, not 'val'"):
         load("sprites", split="val")
 
@@ -225,16 +220,6 @@ def test_a_download_that_dies_leaves_nothing(
     assert list((tmp_path / "deep").iterdir()) == []
 
 
-def test_provenance_of_a_file_is_its_hash(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_bytes(b"a,b\n1,2\n")
-    digest = hashlib.sha256(b"a,b\n1,2\n").hexdigest()
-    assert file_sha256(path) == digest
-    assert provenance(str(path)) == {"file": "table.csv", "sha256": digest, "split": "all"}
-    with pytest.raises(DataError, match="neither a file nor a named data set"):
-        provenance(str(tmp_path / "nothing"))
-
-
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_real_sets_are_the_originals(
     name: str, shared_data: Path, monkeypatch: pytest.MonkeyPatch
@@ -246,7 +231,7 @@ def test_the_real_sets_are_the_originals(
     assert training.schema.levels == 256
     assert len(training.schema.class_names) == 10
     sums = (shared_data / "SHA256SUMS").read_text()
-    assert f"{provenance(name, 'test')['sha256']}  {name}.npz" in sums
+    assert f"{file_sha256(shared_data / f'{name}.npz')}  {name}.npz" in sums
 
 
 def test_mnists_hashes_are_those_of_four_different_files() -> None:

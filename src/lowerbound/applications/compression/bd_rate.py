@@ -47,12 +47,6 @@ def bd_rate(codec: Curve, anchor: Curve, rates: tuple[float, float] | None = Non
     return float(np.expm1((ours - theirs) / (high - low)))
 
 
-def quality_at(curve: Curve, rate: float) -> float:
-    """The quality of a codec at a rate, interpolated by log rate."""
-    known, quality = _sorted(curve)
-    return float(np.interp(np.log(rate), np.log(known), quality))
-
-
 def _sorted(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     rate, quality = np.array(sorted(curve), np.float64).T
     return rate, np.maximum.accumulate(quality) + 1e-9 * np.arange(len(quality))

@@ -20,7 +20,6 @@ from lowerbound.data.catalog.published import (
     check_md5,
     choose_part,
     first_place,
-    members_sha256,
     read_members,
 )
 from lowerbound.data.raw import RawData
@@ -84,12 +83,6 @@ class CifarSet:
             channels="first",
             source=f"{self.name}:{split}",
         )
-
-    def provenance(self, split: str | None = None) -> dict[str, str]:
-        """{"file", "sha256", "split"}; the hash is that of the part's batches one after another."""
-        split, place = choose_part(self.name, split), self.locate()
-        digest = members_sha256(read_members(place, FILES[split]))
-        return {"file": place.name, "sha256": digest, "split": split}
 
     def _records(self, name: str, content: bytes, place: Path) -> Array:
         """(rows, 3073) bytes of one batch."""

@@ -25,7 +25,6 @@ from lowerbound.data.catalog.published import (
     choose_part,
     first_place,
     member_names,
-    members_sha256,
     read_members,
 )
 from lowerbound.data.raw import RawData
@@ -102,13 +101,6 @@ class DownsampledImageNet:
             channels="first",
             source=f"{self.name}:{split}",
         )
-
-    def provenance(self, split: str | None = None) -> dict[str, str]:
-        """{"file", "sha256", "split"}; the hash is that of the part's npz one after another."""
-        split = choose_part(self.name, split)
-        places = dict.fromkeys(place.name for place in self.locate(split).values())
-        digest = members_sha256((name, content) for _, name, content in self._members(split))
-        return {"file": ", ".join(places), "sha256": digest, "split": split}
 
     def _members(self, split: str) -> Iterator[tuple[Path, str, bytes]]:
         for name, place in self.locate(split).items():

@@ -20,7 +20,6 @@ from lowerbound.data.catalog.published import (
     choose_part,
     first_place,
     member_names,
-    members_sha256,
     read_members,
 )
 from lowerbound.data.raw import RawData
@@ -87,12 +86,6 @@ class KodakTiles:
             ids=tuple(ids),
             source=f"{self.name}:{split}",
         )
-
-    def provenance(self, split: str | None = None) -> dict[str, str]:
-        """{"file", "sha256", "split"}; the hash is that of the part's PNG one after another."""
-        split = choose_part(self.name, split)
-        digest = members_sha256(self._members(split))
-        return {"file": self.locate().name, "sha256": digest, "split": split}
 
     def _members(self, split: str) -> Iterator[tuple[str, bytes]]:
         place = self.locate()

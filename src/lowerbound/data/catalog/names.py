@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from lowerbound.data.catalog.cifar import CIFAR10
-from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.downsampled_imagenet import IMAGENET32, IMAGENET64
 from lowerbound.data.catalog.idx_sets import FASHION_MNIST, MNIST
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
@@ -34,10 +31,6 @@ class NamedSet(Protocol):
 
 
 CATALOG: Registry[NamedSet] = Registry("data set")
-_ONE_FILE = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}
-_SEVERAL_FILES = {
-    published.name: published for published in (CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES)
-}
 
 
 @CATALOG.register("digits")
@@ -141,37 +134,6 @@ def sprites(split: str | None = None) -> RawData:
         factors=factors,
         factor_names=FACTORS,
     )
-
-
-def provenance(name: str, split: str | None = None) -> dict[str, str]:
-    """What a benchmark says of its data: {"file", "sha256", "split"}.
-
-    For a set inside scikit-learn, or rendered, the hash is that of its values; for one of several
-    files that of the part's files one after another; otherwise that of the file.
-
-    Args:
-        name: of a set in the catalog, or the path of a file.
-        split: the part that was used.
-
-    Raises:
-        DataError: neither a name nor a file, or the set cannot be had.
-    """
-    if name in _ONE_FILE:
-        path = _ONE_FILE[name].locate()
-        return {"file": path.name, "sha256": file_sha256(path), "split": split or "train"}
-    if name in _SEVERAL_FILES:
-        return _SEVERAL_FILES[name].provenance(split)
-    if name in CATALOG:
-        values = np.ascontiguousarray(CATALOG[name](split).x)
-        rendered = name == "sprites"
-        return {
-            "file": f"{'rendered' if rendered else 'scikit-learn'}: {name}",
-            "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
-            "split": split or ("train" if rendered else "all"),
-        }
-    if not Path(name).is_file():
-        raise DataError(f"{name} is neither a file nor a named data set ({', '.join(CATALOG)})")
-    return {"file": Path(name).name, "sha256": file_sha256(name), "split": split or "all"}
 
 
 def _table(name: str, reader: Callable[..., Any], split: str | None) -> RawData:

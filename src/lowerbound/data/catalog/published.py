@@ -87,14 +87,6 @@ def check_md5(content: bytes, md5: str | None, what: str, owner: str) -> None:
         raise DataError(f"{what} is not that of {owner}: its MD5 differs; remove the file")
 
 
-def members_sha256(members: Iterable[tuple[str, bytes]]) -> str:
-    """SHA-256 of the files one after another: the same from a folder and from an archive."""
-    digest = hashlib.sha256()
-    for _, content in members:
-        digest.update(content)
-    return digest.hexdigest()
-
-
 def _from_zip(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(place) as archive:
         paths = {_last(path): path for path in archive.namelist()}

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lowerbound.data.raw import Kinds
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
-from lowerbound.data.tables.files import is_table, read_frame
-from lowerbound.errors import DataError
-
-
-def read_series(source: Any) -> Any:
-    """The pandas frame of a series, its rows in time order.
-
-    Raises:
-        DataError: it is no table.
-    """
-    if isinstance(source, (str, Path)) and is_table(source):
-        return read_frame(source)
-    if hasattr(source, "columns") and hasattr(source, "set_axis"):
-        return source
-    raise DataError(f"only tables are cut in windows, and {source!s:.60} is none")
 
 
 def cut(frame: Any, windows: Windows, label: Any = None) -> Any:

@@ -103,18 +103,6 @@ def class_attribute(
     return attribute(name, codes[rows], label[rows] == known[name], method)
 
 
-def class_attributes(
-    codes: Tensor, label: Tensor | None, class_names: Sequence[str], method: str = "mean"
-) -> dict[str, Attribute]:
-    """Every class against the rest, by name; classes without a row are left out.
-
-    Raises:
-        DataError: no labels, or one class only.
-    """
-    names = known_classes(label, class_names)
-    return {name: class_attribute(name, codes, label, class_names, method) for name in names}
-
-
 def known_classes(label: Tensor | None, class_names: Sequence[str]) -> dict[str, int]:
     """Names of the classes that have rows, with their indices.
 
@@ -176,9 +164,3 @@ def combined(weights: Mapping[str, float], attributes: Mapping[str, Attribute]) 
     name = " ".join(f"{'+' if weight > 0 else '-'}{one.name}" for one, weight in chosen)
     having, lacking = (min(getattr(o, side) for o, _ in chosen) for side in ("having", "lacking"))
     return Attribute(name, vector, having, lacking)
-
-
-def analogy(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """a - b + c, codes of one length: what c would be with what a has and b has not."""
-    answer: Tensor = a.double() - b.double() + c.double()
-    return answer

@@ -19,7 +19,7 @@ from lowerbound.evaluation.report.figures.sheets import (
     picture_strip,
     sample_sheets,
 )
-from lowerbound.evaluation.report.figures.style import SMALL, save_png, to_png
+from lowerbound.evaluation.report.figures.style import SMALL, to_png
 from lowerbound.evaluation.report.figures.tables import correlations, marginals
 from lowerbound.evaluation.report.figures.training import (
     TrainingCurve,
@@ -48,7 +48,6 @@ __all__ = [
     "profile_reconstructions",
     "sample_sheets",
     "sampled_profiles",
-    "save_png",
     "scatter_reconstructions",
     "to_png",
     "training_curves",

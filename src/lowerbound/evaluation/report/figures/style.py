@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,11 +150,6 @@ def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def save_png(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG file."""
-    path.write_bytes(to_png(figure))
 
 
 def class_names_of(names: Sequence[str], label: Array) -> list[str]:
