@@ -35,8 +35,8 @@ from _cells import (
 )
 from _record import Metric, commit, keep_answer
 
-from lowerbound.applications.compression.codecs import bits_of, make_codec
-from lowerbound.applications.compression.rival_codecs import rivals
+from lowerbound.applications.compression.exported_models import bits_of, export_model
+from lowerbound.applications.compression.lossless_rivals import rivals
 from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.files.container import open_container
@@ -108,7 +108,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     training, test = rows_of(cell, held_out)
     folder = Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
     fitted, clock = fit_on(folder, training, cell.options())
-    codec = make_codec(fitted, bits_of(training).thinned(5_000))
+    codec = export_model(fitted, bits_of(training).thinned(5_000))
     x = test.all().x
     assert x is not None
     bound, exported = (
@@ -211,7 +211,7 @@ def quick(seed: int) -> None:
         options, training=replace(options.training, compile="off", precision="float32")
     )
     fitted = fit(training.subset(range(5_000)), options)
-    codec = make_codec(fitted, bits_of(training).thinned(500))
+    codec = export_model(fitted, bits_of(training).thinned(500))
     x = held_out.subset(range(500)).all().x
     assert x is not None
     with tempfile.TemporaryDirectory() as folder:

@@ -28,8 +28,8 @@ from _record import Metric, commit, keep_answer
 from PIL import Image, features
 
 from lowerbound.applications.compression.bd_rate import Curve, bd_rate
-from lowerbound.applications.compression.codecs import Codec, make_codec
-from lowerbound.applications.compression.pictures import as_row
+from lowerbound.applications.compression.exported_models import ExportedModel, export_model
+from lowerbound.applications.compression.rated_pictures import as_row
 from lowerbound.applications.io.rows import eight_bit
 from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding import transform
@@ -123,7 +123,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     folder = Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
     rows = tiles(train)
     fitted, clock = fit_on(folder, rows, cell.options())
-    codec = make_codec(fitted, rows)
+    codec = export_model(fitted, rows)
     answer: Answer = {
         "cell": name,
         "title": cell.title,
@@ -142,7 +142,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     return answer
 
 
-def measured(codec: Codec, picture: Array) -> Answer:
+def measured(codec: ExportedModel, picture: Array) -> Answer:
     """[bits per pixel, mean squared error] of one photograph by codec, and the seconds."""
     model = codec.model
     assert isinstance(model, TransformCoder)
@@ -314,7 +314,7 @@ def quick(seed: int) -> None:
     train, test = split(0, held_out=True)
     rows = tiles(train[-1:])
     options = replace(CELLS["fold_0"], epochs=1, seed=seed, batch_size=8).options()
-    codec = make_codec(fit(rows.thinned(64), options), rows)
+    codec = export_model(fit(rows.thinned(64), options), rows)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.lbz"
         x = as_row(test[0][:128, :128])

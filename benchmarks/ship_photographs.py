@@ -34,9 +34,10 @@ from photographs import (
 )
 
 from lowerbound.applications.compression.bd_rate import Curve, bd_rate
-from lowerbound.applications.compression.codecs import make_codec, write_codec
-from lowerbound.applications.compression.pictures import level_of, write_one
-from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped_codec
+from lowerbound.applications.compression.exported_models import export_model, write_exported
+from lowerbound.applications.compression.rated_pictures import write_one
+from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped
+from lowerbound.coding.transform import level_of
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.models import Model
@@ -81,10 +82,10 @@ def ship(seed: int) -> None:
     rows = tiles(train)
     fitted, _ = fit_on(Path("runs") / "photographs" / FOLD, rows, CELLS[FOLD].options())
     halved(fitted.model)
-    codec = make_codec(fitted, rows)
+    codec = export_model(fitted, rows)
     shutil.rmtree(PHOTOGRAPHS, ignore_errors=True)
     PHOTOGRAPHS.mkdir(parents=True)
-    write_codec(PHOTOGRAPHS, codec, fitted.options.model, "shipped")
+    write_exported(PHOTOGRAPHS, codec, fitted.options.model, "shipped")
     numbers = range(1, 25)
     (PHOTOGRAPHS / "README.md").write_text(
         README.format(
@@ -100,13 +101,13 @@ def ship(seed: int) -> None:
 def measured(seed: int) -> list[Metric]:
     """What the codec in the package is worth on the photographs that it has not seen."""
     _, test = split(seed, held_out=False)
-    codec = shipped_codec()
+    codec = shipped()
     points: dict[str, list[list[list[float]]]] = {"lowerbound": []}
     with tempfile.TemporaryDirectory() as folder:
         for picture in test:
             curve = []
             for quality in QUALITIES:
-                one = write_one(codec, picture, Path(folder) / "x.lbz", Quality(quality))
+                one = write_one(codec.model, picture, Path(folder) / "x.lbz", Quality(quality))
                 curve.append([8 * one.bytes / one.pixels, error(picture, one.back)])
             points["lowerbound"].append(curve)
             for form in rivals():
@@ -136,7 +137,7 @@ def quick(seed: int) -> None:
     """A file of a piece of a photograph by the codec that is there."""
     _, test = split(0, held_out=True)
     with tempfile.TemporaryDirectory() as folder:
-        one = write_one(shipped_codec(), test[0][:96, :128], Path(folder) / "x.lbz", Quality(50))
+        one = write_one(shipped().model, test[0][:96, :128], Path(folder) / "x.lbz", Quality(50))
     print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB, level {level_of(50)}")
 
 

@@ -34,10 +34,10 @@ from _record import Metric, commit, keep_answer
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
-from lowerbound.applications.compression.codecs import make_codec
+from lowerbound.applications.compression.exported_models import export_model
 from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.lossy_rivals import QUALITIES, available, decode, encode
-from lowerbound.applications.compression.pictures import write_one
+from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.assembly.warm_start import start_from_model
 from lowerbound.data import load
 from lowerbound.data.catalog.download import file_sha256
@@ -93,13 +93,13 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     fitted, clock = fit_on(
         folder, rows, cell.options(), start=partial(start_from_model, other=before.model)
     )
-    codecs = {GRAIN: make_codec(fitted, rows), PLAINLY: make_codec(before, rows)}
+    codecs = {GRAIN: export_model(fitted, rows), PLAINLY: export_model(before, rows)}
     written: dict[str, list[tuple[int, Array]]] = {form: [] for form in (*codecs, *available())}
     for picture in test:
         budget = int(RATE * picture.shape[0] * picture.shape[1] / 8)
         with tempfile.TemporaryDirectory() as place:
             for title, codec in codecs.items():
-                one = write_one(codec, picture, Path(place) / "x.lbz", _Budget(budget))
+                one = write_one(codec.model, picture, Path(place) / "x.lbz", _Budget(budget))
                 written[title].append((one.bytes, one.back))
         for form in available():
             written[form].append(by(form, picture, budget))
@@ -256,11 +256,11 @@ def quick(seed: int) -> None:
     rows = tiles(train[-1:]).thinned(32)
     before = fit(rows, replace(PLAIN["fold_0"], epochs=1, batch_size=8, seed=seed).options())
     options = replace(CELLS["fold_0"], epochs=1, batch_size=8, seed=seed).options()
-    codec = make_codec(
+    codec = export_model(
         fit(rows, options, start=partial(start_from_model, other=before.model)), rows
     )
     with tempfile.TemporaryDirectory() as folder:
-        one = write_one(codec, test[0][:128, :128], Path(folder) / "x.lbz", _Budget(1_500))
+        one = write_one(codec.model, test[0][:128, :128], Path(folder) / "x.lbz", _Budget(1_500))
     print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB")
 
 

@@ -29,7 +29,7 @@ from _cells import Answer, Cell, done, drive, fit_on, parts, write_cells
 from _record import Metric, commit, keep_answer
 from torch import Tensor
 
-from lowerbound.applications.compression.codecs import Codec, make_codec
+from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.losses import psnr
 from lowerbound.applications.compression.lossy_rivals import decode, encode, lossy_rivals
 from lowerbound.applications.io.rows import eight_bit
@@ -111,7 +111,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     training = mirrored(training)
     folder = Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
     fitted, clock = fit_on(folder, training, cell.options())
-    codec = make_codec(fitted, training.thinned(500))
+    codec = export_model(fitted, training.thinned(500))
     path = folder / "test.lbz"
     answer = {
         "cell": name,
@@ -131,7 +131,7 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
     return answer
 
 
-def measured(path: Path, codec: Codec, x: Tensor) -> Answer:
+def measured(path: Path, codec: ExportedModel, x: Tensor) -> Answer:
     """Bytes, decibels and codes of the file of all rows, written and read again."""
     model = codec.model
     assert isinstance(model, VectorQuantizedVariationalAutoencoder)
@@ -258,7 +258,7 @@ def quick(seed: int) -> None:
     training, scored = parts(cell.source, held_out=True)
     cell = replace(cell, model=model)
     fitted = fit(training.subset(range(0, len(training), 40)), cell.options())
-    codec = make_codec(fitted, training.thinned(100))
+    codec = export_model(fitted, training.thinned(100))
     x = pixels(scored.subset(range(0, len(scored), 10)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "quick.lbz"

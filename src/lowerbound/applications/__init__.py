@@ -97,7 +97,7 @@ APPLICATIONS.register("verify")(
 )
 APPLICATIONS.register("compare")(
     Listing(
-        "lowerbound.applications.compression.rival_codecs",
+        "lowerbound.applications.compression.compress",
         "bytes of a model beside those of PNG, WebP, xz and so on",
     )
 )

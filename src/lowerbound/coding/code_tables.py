@@ -10,6 +10,7 @@ one finds codes before any of them is coded, the other starts once all of them a
 from __future__ import annotations
 
 import copy
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -62,9 +63,14 @@ def whole_counts(log_probabilities: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(tables)).int().view_as(shares)
 
 
+def has_codes(model: Model) -> TypeGuard[VectorQuantizedVariationalAutoencoder]:
+    """Whether the model's latents are codes under priors that tables can replace."""
+    return isinstance(model, VectorQuantizedVariationalAutoencoder)
+
+
 def check_codes(model: Model) -> None:
     """Raise UnsupportedError where rows cannot be put into files as codes."""
-    if not isinstance(model, VectorQuantizedVariationalAutoencoder):
+    if not has_codes(model):
         raise UnsupportedError(f"{type(model).__name__} has no codes: that takes a vq_vae model")
     told = ("condition_dim", "told")
     if any(getattr(part, name, 0) for part in model.modules() for name in told):

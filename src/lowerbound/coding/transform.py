@@ -37,12 +37,13 @@ from lowerbound.coding.whole_numbers.logistic_tables import (
     coded_by,
 )
 from lowerbound.data.dataset import Dataset
-from lowerbound.errors import BitstreamError, UnsupportedError
+from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder
 from lowerbound.models.transform import STEPS, KnownCoefficients
 from lowerbound.trace import Batch, Mean
 
 KIND = "transform"
+COARSEST = STEPS - 1  # level of the step; 0 is the finest
 TILE = 1024  # pixels of a side
 MOST_NUMBERS = 2**28  # of a file's pictures
 CALIBRATION_ROWS = 40
@@ -50,9 +51,14 @@ CALIBRATION_NUMBERS = 2**22
 HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, told as two halves of 32 bits
 
 
+def is_transform(model: Model) -> bool:
+    """Whether pictures can be put into files this way."""
+    return isinstance(model, TransformCoder)
+
+
 def check_transform(model: Model) -> None:
     """Raise UnsupportedError where pictures cannot be put into files this way."""
-    if not isinstance(model, TransformCoder):
+    if not is_transform(model):
         raise UnsupportedError(f"{type(model).__name__} is no transform coder")
 
 
@@ -82,6 +88,27 @@ def bare_transform(model: Model) -> TransformCoder:
     exported = _copied(model)
     exact_layers_in(exported.contexts, {})
     return exported
+
+
+def quality_of(level: int) -> int:
+    """A level of the step as people count: 100 is the finest, 0 the coarsest."""
+    return round(100 * (1 - level / COARSEST))
+
+
+def level_of(quality: int) -> int:
+    """The level of a quality.
+
+    Raises:
+        OptionError: it is not from 0 to 100.
+    """
+    if not 0 <= quality <= 100:
+        raise OptionError(f"quality is from 0 to 100, not {quality}")
+    return round((1 - quality / 100) * COARSEST)
+
+
+def invents(model: Model) -> bool:
+    """Whether what comes back holds texture that the decoder made up."""
+    return isinstance(model, TransformCoder) and model.decoder.grain is not None
 
 
 def write_pictures(

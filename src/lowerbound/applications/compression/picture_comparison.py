@@ -6,37 +6,26 @@ quality whose file is nearest to as many bytes. The points make curves, whose di
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.bd_rate import FEWEST, Curve, bd_rate
-from lowerbound.applications.compression.codecs import Codec
+from lowerbound.applications.compression.codec import CompareReport, CompareRequest
 from lowerbound.applications.compression.losses import psnr
 from lowerbound.applications.compression.lossy_rivals import available, decode, encode, nearest
-from lowerbound.applications.compression.pictures import (
-    INVENTS,
-    invents,
-    picture_paths,
-    readable,
-    write_one,
-)
-from lowerbound.applications.compression.shipped import picture_codec
+from lowerbound.applications.compression.pages import picture_of, side_by_side
+from lowerbound.applications.compression.rated_pictures import INVENTS, each, write_one
 from lowerbound.applications.io.files import page_path, write_text
-from lowerbound.applications.io.rows import as_image
-from lowerbound.coding.stack import constriction
-from lowerbound.data.pictures.folders import OnError
-from lowerbound.errors import DataError, OptionError
+from lowerbound.coding.transform import invents
+from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
+from lowerbound.models import Model
 from lowerbound.objectives.ms_ssim import ms_ssim
 
 Array = np.ndarray[Any, Any]
@@ -94,74 +83,58 @@ class AtRate:
         )
 
 
-@dataclass(frozen=True)
-class PictureComparison(Report):
-    """Codecs beside each other at several rates.
-
-    Attributes:
-        pictures: how many.
-        rates: of each codec at each rate.
-        saved: BD-rate of each codec against JPEG: how much smaller its files are at the same PSNR,
-            as a share below 0.
-        page: where pictures are shown side by side, if anywhere.
-        invents: the model's decoder adds texture that no file holds.
-    """
-
-    pictures: int
-    rates: tuple[AtRate, ...]
-    saved: dict[str, float]
-    page: str | None = None
-    invents: bool = False
-
-    def text(self) -> str:
-        lines = [f"{self.pictures:,} pictures; a byte per pixel and color is 1 times"]
-        for times in dict.fromkeys(rate.times for rate in self.rates):
-            lines.append(f"{times:g} times smaller, or the nearest that a codec can:")
-            alike = [rate for rate in self.rates if rate.times == times]
-            lines += [rate.text() for rate in sorted(alike, key=lambda rate: -rate.psnr)]
-        for codec, saved in sorted(self.saved.items(), key=lambda pair: pair[1]):
-            lines.append(f"{codec}: {saved:+.1%} of {ANCHOR}'s bytes at the same PSNR (BD-rate)")
-        if self.invents:
-            lines.append(f"{OURS}: {INVENTS}")
-        return "\n".join(lines if self.page is None else [*lines, f"side by side: {self.page}"])
-
-
 def compare_pictures(
-    data: str,
-    output: str | None,
-    model: str | None,
-    on_error: OnError,
-    reporter: Reporter,
-    fitted: Fitted | None,
-) -> PictureComparison:
+    request: CompareRequest, fitted: Fitted, paths: Sequence[Path], reporter: Reporter
+) -> CompareReport:
     """Write pictures at several rates by the model and by other codecs.
 
     Raises:
-        DataError: there are none, or one cannot be read.
+        DataError: a picture cannot be read.
         OptionError: the page's name makes no sense.
     """
-    paths = picture_paths(data)
-    if paths is None:
-        raise DataError(f"{data}: a transform coder compares a picture or a folder of pictures")
-    page = page_path(output)
-    constriction()  # named before any work is done, where it is missing
-    codec: Codec | None = None
+    page = page_path(request.output or None)
     found: list[dict[str, list[Rate]]] = []
     sizes: list[int] = []
     shown: list[tuple[str, Array]] = []
-    channels, codec_of = picture_codec(fitted, model)
-    for path, picture in readable(paths, channels, on_error, reporter, "comparing"):
-        codec = codec_of(picture)
-        found.append(_by_all(codec, picture))
+    for path, picture, exported in each(request, fitted, paths, reporter, "comparing"):
+        found.append(_by_all(exported.model, picture))
         sizes.append(picture.shape[0] * picture.shape[1])
         if len(shown) < SHOWN:
             shown.append((path.name, middle(picture)))
     rates = tuple(_together(found, sizes))
     if page is not None:
         write_text(page, _page(shown, found))
-    assert codec is not None
-    named = None if page is None else str(page)
-    return PictureComparison(len(found), rates, _saved(rates), named, invents(codec.model))
+    saved, made_up = _saved(rates), invents(exported.model)
+    return CompareReport(
+        {
+            "pictures": len(found),
+            "rates": rates,
+            "saved": saved,
+            "page": page,
+            "invents": made_up,
+        },
+        tuple(_lines(len(found), rates, saved, made_up, page)),
+    )
+
+
+def _lines(
+    pictures: int,
+    rates: Sequence[AtRate],
+    saved: Mapping[str, float],
+    made_up: bool,
+    page: Path | None,
+) -> Iterator[str]:
+    yield f"{pictures:,} pictures; a byte per pixel and color is 1 times"
+    for times in dict.fromkeys(rate.times for rate in rates):
+        yield f"{times:g} times smaller, or the nearest that a codec can:"
+        alike = [rate for rate in rates if rate.times == times]
+        yield from (rate.text() for rate in sorted(alike, key=lambda rate: -rate.psnr))
+    for codec, share in sorted(saved.items(), key=lambda pair: pair[1]):
+        yield f"{codec}: {share:+.1%} of {ANCHOR}'s bytes at the same PSNR (BD-rate)"
+    if made_up:
+        yield f"{OURS}: {INVENTS}"
+    if page is not None:
+        yield f"side by side: {page}"
 
 
 def middle(picture: Array) -> Array:
@@ -170,13 +143,13 @@ def middle(picture: Array) -> Array:
     return picture[top : top + WINDOW, left : left + WINDOW]
 
 
-def _by_all(codec: Codec, picture: Array) -> dict[str, list[Rate]]:
+def _by_all(model: Model, picture: Array) -> dict[str, list[Rate]]:
     """One picture by every codec at every rate that the model can reach."""
     channels = picture.shape[-1]
     found: dict[str, list[Rate]] = {name: [] for name in (OURS, *available())}
     for times in TIMES:
         try:
-            size, back = _by_model(codec, picture, times)
+            size, back = _by_model(model, picture, times)
         except OptionError:  # not even at its coarsest
             continue
         found[OURS].append(_rate(times, size, picture, back))
@@ -195,9 +168,9 @@ class _Times:
     bytes: None = None
 
 
-def _by_model(codec: Codec, picture: Array, times: float) -> tuple[int, Array]:
+def _by_model(model: Model, picture: Array, times: float) -> tuple[int, Array]:
     with tempfile.TemporaryDirectory() as folder:
-        written = write_one(codec, picture, Path(folder) / "picture.lbz", _Times(times))
+        written = write_one(model, picture, Path(folder) / "picture.lbz", _Times(times))
     return written.bytes, written.back
 
 
@@ -240,34 +213,16 @@ def _page(shown: Sequence[tuple[str, Array]], found: Sequence[dict[str, list[Rat
     """The middle of the first pictures by each codec, in one file that needs no other."""
     rows = []
     for (name, part), by_codec in zip(shown, found, strict=False):
-        cells = [_cell(part, f"{name}, as it was")]
+        figures = [(picture_of(part), f"{name}, as it was")]
         for codec, rates in by_codec.items():
             at = [rate for rate in rates if rate.times == SHOWN_AT]
-            cells += [_cell(r.part, f"{codec}: {r.bytes:,} bytes, {r.psnr:.2f} dB") for r in at]
-        rows.append(f"<div>{''.join(cells)}</div>")
-    return _FRAME.format(rows="\n".join(rows), times=math.floor(SHOWN_AT))
-
-
-def _cell(part: Array, caption: str) -> str:
-    stream = io.BytesIO()
-    as_image(part).save(stream, "PNG")
-    data = base64.b64encode(stream.getvalue()).decode()
-    text = html.escape(caption)
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{text}">'
-        f"<figcaption>{text}</figcaption></figure>"
+            figures += [
+                (picture_of(r.part), f"{codec}: {r.bytes:,} bytes, {r.psnr:.2f} dB") for r in at
+            ]
+        rows.append(("", figures))
+    return side_by_side(
+        f"Pictures {SHOWN_AT:g} times smaller",
+        "The middle of each picture, pixel by pixel, at the same bytes or the fewest that a codec "
+        "can.",
+        rows,
     )
-
-
-_FRAME = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Pictures {times} times smaller</title><style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #222; }}
-figure {{ display: inline-block; margin: 0 1em 1em 0; vertical-align: top; }}
-img {{ display: block; }}
-figcaption {{ max-width: 256px; font-size: 13px; }}
-</style></head><body>
-<h1>Pictures {times} times smaller</h1>
-<p>The middle of each picture, pixel by pixel, at the same bytes or the fewest that a codec can.</p>
-{rows}
-</body></html>
-"""

@@ -11,27 +11,24 @@ photographs; ``benchmarks/ship_photographs.py`` makes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lowerbound.applications.compression.codecs import FOLDER, Codec, codec_of, read_codec
-from lowerbound.data import load
-from lowerbound.data.pictures.resizing import tiles_of
+from lowerbound.applications.compression.exported_models import (
+    FOLDER,
+    ExportedModel,
+    read_exported,
+)
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted
+from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.training import History
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "shipped" / "photographs"
 
-PictureCodec = Callable[[NDArray[np.uint8]], Codec]
-
 
 @cache
-def shipped_codec() -> Codec:
-    """The codec of photographs.
+def shipped() -> ExportedModel:
+    """The transform coder of photographs, exported.
 
     Raises:
         OptionError: this copy of the package comes without it.
@@ -39,25 +36,9 @@ def shipped_codec() -> Codec:
     found = sorted((PHOTOGRAPHS / FOLDER).glob("*.safetensors"))
     if not found:
         raise OptionError("this copy of lowerbound has no codec of its own: name a model folder")
-    return read_codec(found[-1])
+    return read_exported(found[-1])
 
 
-def picture_codec(fitted: Fitted | None, folder: str | None) -> tuple[int, PictureCodec]:
-    """Colors of pictures, and the codec for one of them; the shipped one where none is named.
-
-    Where the pictures a model was fitted on are gone, the tiles of the first one that is to be
-    compressed tell its layers' ranges.
-    """
-    if fitted is None or folder is None:
-        codec = shipped_codec()
-        return codec.schema.event_shape[0], lambda picture: codec
-    channels, height, width = fitted.schema.event_shape
-    made: list[Codec] = []
-
-    def of(picture: NDArray[np.uint8]) -> Codec:
-        if not made:
-            tiles = load(tiles_of(picture, (height, width)).x, schema=fitted.schema)
-            made.append(codec_of(fitted, Path(folder), tiles))
-        return made[0]
-
-    return channels, of
+def shipped_model() -> Fitted:
+    """The same as a model that was fitted somewhere else."""
+    return Fitted(shipped().model, shipped().schema, FitOptions(), History())

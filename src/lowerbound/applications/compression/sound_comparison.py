@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,21 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.compression.codec import CompareReport, CompareRequest
 from lowerbound.applications.compression.lossy_rivals import nearest
-from lowerbound.applications.compression.sound import BITS, asked_clips
-from lowerbound.applications.compression.sound_page import SHOWN, Shown, sound_page
+from lowerbound.applications.compression.pages import Figure, player_of, side_by_side
 from lowerbound.applications.compression.sound_rivals import RIVALS, Call, Telephone, available
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
 from lowerbound.data.audio.clips import Clips
-from lowerbound.data.pictures.folders import OnError
 from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
 from lowerbound.fitting import Fitted
 
 Array = np.ndarray[Any, Any]
 OURS = "lowerbound"
+BITS = 16  # of a sample as telephones and discs have it
+SHOWN, SECONDS = 4, 10  # clips on a page, and what is played of each
 
 
 @dataclass(frozen=True)
@@ -69,59 +70,24 @@ class SoundRate:
         )
 
 
-@dataclass(frozen=True)
-class SoundComparison(Report):
-    """Codecs of sound beside each other.
-
-    Attributes:
-        clips: how many.
-        sound_seconds: of all clips.
-        rates: of each codec at each number of codebooks, the model first.
-        left_out: a sentence for each codec that could not be asked.
-        page: where clips are to be listened to, if anywhere.
-    """
-
-    clips: int
-    sound_seconds: float
-    rates: tuple[SoundRate, ...]
-    left_out: tuple[str, ...] = ()
-    page: str | None = None
-
-    def text(self) -> str:
-        lines = [
-            f"{self.clips:,} clips, {self.sound_seconds:,.1f} s of sound, laid end to end; bytes "
-            "are of codes and packets, without headers"
-        ]
-        for codebooks in dict.fromkeys(rate.codebooks for rate in self.rates):
-            lines.append(f"{codebooks} codebooks, and the nearest that others can:")
-            lines += [rate.text() for rate in self.rates if rate.codebooks == codebooks]
-        lines += self.left_out
-        return "\n".join(lines if self.page is None else [*lines, f"side by side: {self.page}"])
-
-
 def compare_sound(
-    fitted: Fitted,
-    data: str,
-    output: str | None,
-    codebooks: int | None,
-    on_error: OnError,
-    part: str,
-    reporter: Reporter,
-) -> SoundComparison:
-    """The clips of a .wav file or a folder by the model and by other codecs.
+    request: CompareRequest, fitted: Fitted, clips: Clips, codebooks: int, reporter: Reporter
+) -> CompareReport:
+    """Clips by the model and by other codecs.
 
     Args:
-        codebooks: how many are used; None: all, and half of them.
+        request: says the page, and whether the codebooks were chosen; if not, half of them are
+            used too.
+        fitted: a model that turns sound into codes.
+        clips: the clips.
+        codebooks: how many are used.
+        reporter: hears of each codec.
 
     Raises:
-        UnsupportedError: the model does not turn sound into codes.
-        DataError: the data is no sound of the model's sample rate.
-        OptionError: there are not so many codebooks, a part is asked for, or the page's name makes
-            no sense.
+        OptionError: the page's name makes no sense.
     """
-    page = page_path(output)
-    clips, most = asked_clips(fitted, data, codebooks, on_error, part)
-    counts = [most] if codebooks else dict.fromkeys((most, (most + 1) // 2))
+    page = page_path(request.output or None)
+    counts = [codebooks] if request.codebooks else dict.fromkeys((codebooks, (codebooks + 1) // 2))
     rivals, left_out = available()
     rates: list[SoundRate] = []
     shown = {"as it was": _first(clips, clips.joined)}
@@ -129,16 +95,38 @@ def compare_sound(
         reporter.say(f"{rate.title}: {rate.bytes:,} bytes")
         rates.append(rate)
         shown.setdefault(rate.title, _first(clips, heard))
-    report = SoundComparison(
-        clips=len(clips.samples),
-        sound_seconds=sum(clips.lengths) / clips.rate,
-        rates=tuple(rates),
-        left_out=left_out,
-        page=None if page is None else str(page),
-    )
     if page is not None:
-        write_text(page, sound_page(_table(rates), Shown(clips.names, clips.rate, shown)))
-    return report
+        write_text(page, _page(clips, rates, shown))
+    seconds = sum(clips.lengths) / clips.rate
+    return CompareReport(
+        {
+            "clips": len(clips.samples),
+            "sound_seconds": seconds,
+            "rates": rates,
+            "left_out": left_out,
+            "page": page,
+        },
+        tuple(_lines(len(clips.samples), seconds, rates, left_out, page)),
+    )
+
+
+def _lines(
+    clips: int,
+    seconds: float,
+    rates: Sequence[SoundRate],
+    left_out: Sequence[str],
+    page: Path | None,
+) -> Iterator[str]:
+    yield (
+        f"{clips:,} clips, {seconds:,.1f} s of sound, laid end to end; bytes are of codes and "
+        "packets, without headers"
+    )
+    for codebooks in dict.fromkeys(rate.codebooks for rate in rates):
+        yield f"{codebooks} codebooks, and the nearest that others can:"
+        yield from (rate.text() for rate in rates if rate.codebooks == codebooks)
+    yield from left_out
+    if page is not None:
+        yield f"side by side: {page}"
 
 
 def _by_all(
@@ -192,6 +180,22 @@ def _measured(codec: str, codebooks: int, size: int, heard: Array, clips: Clips)
 def _first(clips: Clips, heard: Array) -> list[Array]:
     """The first clips of a signal that is as long as all of them."""
     return clips.cut(heard)[:SHOWN]
+
+
+def _page(clips: Clips, rates: Sequence[SoundRate], shown: Mapping[str, list[Array]]) -> str:
+    """A table, and the first clips by each codec to listen to."""
+
+    def players(heard: Sequence[Array]) -> list[Figure]:
+        parts = [player_of(clip[: SECONDS * clips.rate], clips.rate) for clip in heard]
+        return list(zip(parts, shown, strict=True))
+
+    clips_by_codec = zip(clips.names, *shown.values(), strict=False)
+    rows = [(name, players(heard)) for name, *heard in clips_by_codec]
+    about = (
+        "All clips, laid end to end; bits are of codes and packets, without headers of files. "
+        f"Below are the first clips, {SECONDS} seconds of each at most."
+    )
+    return side_by_side("Sound in few bits", about, rows, _table(rates))
 
 
 def _table(rates: Sequence[SoundRate]) -> list[tuple[str, ...]]:

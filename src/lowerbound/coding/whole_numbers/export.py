@@ -132,9 +132,14 @@ def _settle(exported: Model, ranges: Ranges, used: Sequence[Tensor | None]) -> N
             put(exported, name, CODED[type(part)](part))
 
 
+def takes(model: Model) -> bool:
+    """Whether the model is of a class that may have an exact form."""
+    return isinstance(model, KINDS)
+
+
 def check_exact(model: Model) -> None:
     """Raise UnsupportedError where a part of the model has no exact form."""
-    if not isinstance(model, KINDS):
+    if not takes(model):
         raise UnsupportedError(
             f"{type(model).__name__} cannot compress without loss: that takes a vae, hierarchical "
             "or ladder model"

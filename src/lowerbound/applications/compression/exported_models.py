@@ -1,11 +1,10 @@
-"""A fitted model's codecs: the model in whole numbers, kept in its folder for as long as files may
-need it.
+"""A fitted model's exported copies, kept in its folder for as long as files may need them.
 
 ::
 
     MODEL/codecs/1f0c…9a.safetensors     named by its hash, which files of data carry
 
-A model that is fitted again gets another codec beside the old one, so that what was compressed
+A model that is fitted again gets another copy beside the old one, so that what was compressed
 before still decompresses. Each holds all that it takes: tensors, options and schema.
 """
 
@@ -23,8 +22,9 @@ from lowerbound import durable
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
 from lowerbound.assembly.options import ModelOptions
+from lowerbound.coding.exports import export_of
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import model_hash
-from lowerbound.coding.row_kinds import kind_of
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data import Dataset, Schema
 from lowerbound.distributions.reparameterization import seeded
@@ -41,8 +41,8 @@ WHOLE = 2**15
 
 
 @dataclass(frozen=True, eq=False)
-class Codec:
-    """A model in whole numbers.
+class ExportedModel:
+    """A model in whole numbers: see ``lowerbound.coding.exports``.
 
     Attributes:
         model: the model.
@@ -60,13 +60,18 @@ class Codec:
     exported: float
 
     @property
+    def lossy(self) -> bool:
+        """Whether what it codes comes back about as it was."""
+        return export_of(self.model).lossy
+
+    @property
     def gap(self) -> float:
         """By how much whole numbers are worse, as a share of the bound."""
         return self.exported / self.bound - 1
 
 
-def codec_of(fitted: Fitted, folder: Path, rows: Dataset) -> Codec:
-    """The codec of the model in a folder; made, and written there, where there is none yet.
+def exported_model(fitted: Fitted, folder: Path, rows: Dataset) -> ExportedModel:
+    """The copy of the model in a folder; made, and written there, where there is none yet.
 
     Args:
         fitted: the model.
@@ -80,52 +85,58 @@ def codec_of(fitted: Fitted, folder: Path, rows: Dataset) -> Codec:
     weights = hashes(folder)[WEIGHTS]
     for path in sorted((folder / FOLDER).glob("*.safetensors")):
         if _facts(path).get("weights") == weights:
-            return read_codec(path)
-    made = make_codec(fitted, _calibration(fitted, folder, rows))
-    write_codec(folder, made, fitted.options.model, weights)
+            return read_exported(path)
+    made = export_model(fitted, _calibration(fitted, folder, rows))
+    write_exported(folder, made, fitted.options.model, weights)
     return made
 
 
-def codec_for(folder: Path, hash: bytes, file: str) -> Codec:
-    """The codec that a file was compressed with.
+def exported_for(file: Container, folder: Path) -> ExportedModel:
+    """The copy that a file was compressed with.
 
     Raises:
-        BitstreamError: the folder has it not.
+        BitstreamError: the folder does not have it.
     """
-    path = folder / FOLDER / f"{hash.hex()}.safetensors"
+    name = file.header.model_hash.hex()
+    path = folder / FOLDER / f"{name}.safetensors"
     if not path.exists():
         raise BitstreamError(
-            f"{file} was compressed with the codec {hash.hex()}, and {folder} has none of that "
+            f"{file.name} was compressed with the codec {name}, and {folder} has none of that "
             "name; give the model folder that it was compressed with"
         )
-    return read_codec(path)
+    return read_exported(path)
 
 
-def make_codec(fitted: Fitted, rows: Dataset, seed: int = 0) -> Codec:
-    """A codec of a fitted model; ``rows``, bits where it codes bits, tell the layers' ranges."""
-    exported = kind_of(fitted.model).export(fitted.model, rows, seed)
+def export_model(fitted: Fitted, rows: Dataset, seed: int = 0) -> ExportedModel:
+    """A copy of a fitted model; from ``rows`` the ranges of its layers' inputs are read.
+
+    Where the model codes bits, so are the rows.
+    """
+    exported = export_of(fitted.model).copy(fitted.model, rows, seed)
     few = rows.thinned(min(BOUND_ROWS, max(FEWEST_ROWS, BOUND_NUMBERS // rows.schema.dimension)))
     bound, after = (_stored(model, few, seed) for model in (fitted.model, exported))
-    return Codec(exported, rows.schema, model_hash(exported), bound, after)
+    return ExportedModel(exported, rows.schema, model_hash(exported), bound, after)
 
 
-def write_codec(folder: Path, codec: Codec, options: ModelOptions, weights: str) -> None:
-    """Write a codec into a model folder."""
+def write_exported(
+    folder: Path, exported: ExportedModel, options: ModelOptions, weights: str
+) -> None:
+    """Write a copy into a model folder."""
     facts = {
         "options": to_mapping(options),
-        "schema": codec.schema.to_mapping(),
+        "schema": exported.schema.to_mapping(),
         "weights": weights,
-        "bound": codec.bound,
-        "exported": codec.exported,
+        "bound": exported.bound,
+        "exported": exported.exported,
     }
-    path = folder / FOLDER / f"{codec.hash.hex()}.safetensors"
+    path = folder / FOLDER / f"{exported.hash.hex()}.safetensors"
     path.parent.mkdir(exist_ok=True)
-    tensors = {name: _small(value) for name, value in codec.model.state_dict().items()}
+    tensors = {name: _small(value) for name, value in exported.model.state_dict().items()}
     durable.write_tensors(path, tensors, {"codec": json.dumps(facts)})
 
 
-def read_codec(path: Path) -> Codec:
-    """The codec in a file.
+def read_exported(path: Path) -> ExportedModel:
+    """The copy in a file.
 
     Raises:
         ModelFolderError: it is damaged.
@@ -137,14 +148,14 @@ def read_codec(path: Path) -> Codec:
         schema = Schema.from_mapping(facts["schema"])
         with seeded(0):
             form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
-            model = kind_of(form).bare(form)
+            model = export_of(form).bare(form)
         model.load_state_dict(load_file(path))
-        codec = Codec(model, schema, model_hash(model), facts["bound"], facts["exported"])
+        found = ExportedModel(model, schema, model_hash(model), facts["bound"], facts["exported"])
     except (KeyError, TypeError, RuntimeError, LowerboundError) as error:
         raise _damaged(path) from error
-    if codec.hash.hex() != path.stem:
+    if found.hash.hex() != path.stem:
         raise _damaged(path)
-    return codec
+    return found
 
 
 def bits_of(dataset: Dataset, seed: int = 0) -> Dataset:
@@ -155,7 +166,7 @@ def bits_of(dataset: Dataset, seed: int = 0) -> Dataset:
 def _stored(model: Model, rows: Dataset, seed: int) -> float:
     """The part of the bound that becomes bytes, nats per row."""
     scores = score(model, rows, samples=1, seed=seed)
-    stored = -scores.rates.sum(0) if kind_of(model).lossy else scores.elbo
+    stored = -scores.rates.sum(0) if export_of(model).lossy else scores.elbo
     return float(stored.double().mean())
 
 
@@ -166,7 +177,7 @@ def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a codec's file says beside its tensors."""
+    """What a copy's file says beside its tensors."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -193,8 +204,3 @@ def _small(values: Tensor) -> Tensor:
         return whole.to(torch.int16)
     half = values.half() if values.is_floating_point() else values
     return half if bool((half == values).all()) else values
-
-
-def codec_line(name: str, gap: float, of: str) -> str:
-    """Which codec wrote a file, and what whole numbers cost of its bound or its rate."""
-    return f"codec {name}, kept in the model folder; whole numbers cost {gap:.2%} of the {of}"

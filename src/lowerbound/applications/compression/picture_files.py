@@ -1,0 +1,61 @@
+"""Pictures in files: which there are, read one by one, and where those that come back go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.applications.base import Reporter
+from lowerbound.data.pictures.folders import SUFFIXES, OnError, find_pictures, read_whole
+from lowerbound.errors import DataError, OptionError
+
+Array = np.ndarray[Any, Any]
+
+
+def picture_paths(data: str) -> list[Path]:
+    """The picture files that a person named; none: it is something else."""
+    place = Path(data)
+    if place.is_dir():
+        return [place / path for path in find_pictures(place)]
+    return [place] if place.is_file() and place.suffix.lower() in SUFFIXES else []
+
+
+def readable(
+    paths: Sequence[Path], channels: int, on_error: OnError, reporter: Reporter, task: str
+) -> Iterator[tuple[Path, Array]]:
+    """Each picture at its own size, with the model's colors.
+
+    Raises:
+        DataError: one cannot be read, and is not to be left out; or none can.
+    """
+    some = False
+    for done, path in enumerate(paths, 1):
+        try:
+            picture = read_whole(path, channels)
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            reporter.say(f"left out: {error}")
+            continue
+        some = True
+        yield path, picture
+        reporter.advance(task, done, len(paths))
+    if not some:
+        raise DataError("none of the pictures can be read")
+
+
+def check_pictures_output(output: Path, pictures: int, file: str) -> bool:
+    """Whether the output is one picture, NAME.png; else it is a folder.
+
+    Raises:
+        OptionError: it is neither, or one for several pictures.
+    """
+    alone = output.suffix.lower() == ".png"
+    if alone and pictures > 1:
+        raise OptionError(f"{file} holds {pictures:,} pictures: name a folder for them")
+    if output.suffix and not alone:
+        raise OptionError(f"{output}: pictures are written as NAME.png or into a folder")
+    return alone

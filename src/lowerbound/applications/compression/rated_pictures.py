@@ -1,0 +1,145 @@
+"""One picture as a file of a transform coder that is as small as a person asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.compression.codec import CodecRequest
+from lowerbound.applications.compression.exported_models import ExportedModel, exported_model
+from lowerbound.applications.compression.losses import mean_psnr
+from lowerbound.applications.compression.picture_files import readable
+from lowerbound.applications.compression.shipped import shipped
+from lowerbound.applications.io.rows import eight_bit
+from lowerbound.coding.files.container import open_container
+from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_encoded
+from lowerbound.data import load
+from lowerbound.data.pictures.resizing import tiles_of
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+
+Array = np.ndarray[Any, Any]
+USUAL_QUALITY = 50
+INVENTS = (
+    "this decoder adds texture that looks likely: it may invent detail, so do not read anything "
+    "from it"
+)
+HEADER = 48  # bytes, at most, of a picture's file beside its payload
+
+
+class AsksForRate(Protocol):
+    """A request that may say how small, in one of three ways."""
+
+    @property
+    def quality(self) -> int | None:
+        """From 0, the coarsest, to 100, the finest."""
+
+    @property
+    def times(self) -> float | None:
+        """How many times smaller than the picture at least."""
+
+    @property
+    def bytes(self) -> int | None:
+        """Of a file at most."""
+
+
+def check_rate(rate: AsksForRate) -> None:
+    """Raise OptionError where the rate is asked for twice, or is none."""
+    said = [name for name in ("quality", "times", "bytes") if getattr(rate, name) is not None]
+    if len(said) > 1:
+        raise OptionError(f"{' and '.join(said)} both say how small: give one of them")
+    if (rate.times is not None and rate.times <= 0) or (rate.bytes is not None and rate.bytes <= 0):
+        raise OptionError("times and bytes are above 0")
+    if rate.quality is not None:
+        level_of(rate.quality)
+
+
+def level_for(rate: AsksForRate, numbers: int, size: Callable[[int], int]) -> int:
+    """The finest level whose file is as small as asked for.
+
+    Args:
+        rate: what was asked for.
+        numbers: bytes of the picture as it is.
+        size: of the payload at a level, bytes.
+
+    Raises:
+        OptionError: not even the coarsest is.
+    """
+    if rate.bytes is None and rate.times is None:
+        return level_of(USUAL_QUALITY if rate.quality is None else rate.quality)
+    most = rate.bytes if rate.bytes is not None else numbers / (rate.times or 1.0)
+    most -= HEADER
+    low, high = 0, COARSEST
+    if size(high) > most:
+        raise OptionError(
+            f"at its coarsest this picture takes {size(high) + HEADER:,} bytes, and "
+            f"{math.floor(most + HEADER):,} are asked for"
+        )
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if size(middle) <= most else (middle + 1, high)
+    return high
+
+
+@dataclass(frozen=True)
+class Written:
+    """A picture's file, and what comes back from it."""
+
+    bytes: int
+    level: int
+    numbers: int
+    pixels: int
+    psnr: float
+    back: Array
+
+
+def write_one(model: Any, picture: Array, target: Path, rate: AsksForRate) -> Written:
+    """Write one picture (height, width, channels) at a rate by an exported transform coder, and
+    read it back."""
+    x = as_row(picture)
+
+    @cache
+    def chunks(level: int) -> list[tuple[bytes, int]]:
+        return encoded(model, x, level)
+
+    level = level_for(rate, picture.size, lambda at: sum(len(data) for data, _ in chunks(at)))
+    write_encoded(target, model, x, level, chunks(level))
+    file = open_container(target)
+    (back,) = eight_bit(read_pictures(file, model))
+    psnr = mean_psnr(picture[None], back[None])
+    pixels = picture.shape[0] * picture.shape[1]
+    return Written(file.size, level, picture.size, pixels, psnr, back)
+
+
+def as_row(picture: Array) -> Tensor:
+    """(height, width, channels) uint8 as (1, channels, height, width) in [0, 1]."""
+    return torch.from_numpy(np.moveaxis(picture, -1, 0).copy())[None].float() / 255
+
+
+def each(
+    request: CodecRequest, fitted: Fitted, paths: Sequence[Path], reporter: Reporter, task: str
+) -> Iterator[tuple[Path, Array, ExportedModel]]:
+    """Each picture with the copy of the model that writes it.
+
+    Where the pictures a model was fitted on are gone, the ranges of its layers are read from the
+    tiles of the first one here.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    exported = shipped() if request.named_model is None else None
+    channels, height, width = fitted.schema.event_shape
+    for path, picture in readable(paths, channels, request.on_error, reporter, task):
+        if exported is None:
+            tiles = load(tiles_of(picture, (height, width)).x, schema=fitted.schema)
+            exported = exported_model(fitted, Path(request.model), tiles)
+        yield path, picture, exported

@@ -1,0 +1,157 @@
+"""Pictures of any size in one file that loses nothing, as tiles of the size a model was fitted on.
+
+::
+
+    fit photos/ -o photos.lb --resize tiles --image-size 32 ...
+    compress photos.lb folder/ -o photos.lbz         every picture at its own size
+    decompress photos.lb photos.lbz -o again/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.compression.codec import (
+    CODECS,
+    CodecRequest,
+    CompressReport,
+    CompressRequest,
+    advancing,
+    output_file,
+)
+from lowerbound.applications.compression.exported_models import exported_for, exported_model
+from lowerbound.applications.compression.picture_files import (
+    check_pictures_output,
+    picture_paths,
+    readable,
+)
+from lowerbound.applications.compression.rows import ExactRows, about_codec, units
+from lowerbound.applications.io.rows import write_picture
+from lowerbound.coding import lossless
+from lowerbound.coding.files.container import Container, open_container
+from lowerbound.coding.files.header import MOST_SYMBOLS
+from lowerbound.coding.lossless import Progress
+from lowerbound.coding.picture_tiles import KIND, Size, cut, joined, read_sizes, tiles_in
+from lowerbound.coding.stack import Array
+from lowerbound.data import CATALOG, Dataset, Schema, load
+from lowerbound.data.pictures.folders import look_at
+from lowerbound.data.pictures.pixels import Channels, ImageFormat, channels_first, restore_channels
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+
+COLORS = (1, 3)  # of picture files as they are read
+WHITE = 255
+
+
+@CODECS.register(KIND)
+class PictureTiles(ExactRows):
+    """Pictures as the tiles of a model of pictures of one size; compared as rows."""
+
+    takes = "pictures of any size by a vae or ladder model of tiles"
+    unit = "picture"
+    options = frozenset()
+
+    def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
+        """Where pictures are to come back at their own sizes.
+
+        These are a picture, or those of a folder in which one has another size than the model's,
+        where the model gives 8-bit numbers back.
+        """
+        if request.part != "all" or request.source in CATALOG:
+            return False
+        return super().serves(request, fitted) and _own_sizes(fitted.schema, request.source)
+
+    def write(self, request: CompressRequest, fitted: Fitted, reporter: Reporter) -> CompressReport:
+        path, paths = output_file(request), picture_paths(request.source)
+        self.export.check(fitted.model)
+        channels = fitted.schema.event_shape[0]
+        pictures = readable(paths, channels, request.on_error, reporter, "reading")
+        rows, sizes = _tiled((picture for _, picture in pictures), fitted.schema)
+        exported, x = exported_model(fitted, Path(request.model), rows), units(rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        progress = advancing(reporter, "compressing")
+        lossless.write_rows(path, exported.model, x, sizes=sizes, progress=progress)
+        file = open_container(path)
+        numbers = channels * sum(height * width for height, width in sizes)
+        bits = 8 * file.size / numbers  # what fills the last tiles is no number of a picture
+        notes = tuple(look_at(paths, channels).notes)
+        lost = f"lost before that, when they were read: {'; '.join(notes)}"
+        return CompressReport(
+            files=(str(path),),
+            files_written=1,
+            bytes=file.size,
+            raw_bytes=numbers,
+            codec=exported.hash.hex(),
+            what=f"{len(sizes):,} pictures, {len(x):,} tiles,",
+            rate=f"{bits:.4f} bits per dimension",
+            measures={
+                "pictures": len(sizes),
+                "tiles": len(x),
+                "header_bytes": file.overhead,
+                "bits_per_dimension": bits,
+                "gap": exported.gap,
+                "notes": notes,
+            },
+            lines=(about_codec(exported), *([lost] if notes else [])),
+        )
+
+    def decompress(
+        self, file: Container, folder: Path, output: Path, progress: Progress | None
+    ) -> tuple[int, Sequence[str]]:
+        sizes = read_sizes(file)
+        alone = check_pictures_output(output, len(sizes), file.name)
+        exported = exported_for(file, folder)
+        x = self.read_rows(file, exported.model, progress)
+        levels = channels_first(exported.schema.decode(x), _layout(exported.schema))
+        tiles = np.moveaxis(levels, 1, -1).astype(np.uint8)
+        names: list[str] = []
+        for number, picture in enumerate(_untiled(tiles, sizes)):
+            names += write_picture(output if alone else output / f"{number:05d}.png", picture)
+        return len(sizes), names
+
+
+def _own_sizes(schema: Schema, source: str) -> bool:
+    exact = len(schema.event_shape) == 3 and schema.binarize == "none" and schema.levels is not None
+    if not exact or schema.white > WHITE or schema.event_shape[0] not in COLORS:
+        return False
+    paths = picture_paths(source)
+    if not paths or Path(source).is_file():
+        return bool(paths)
+    channels, *side = schema.event_shape
+    return bool(set(look_at(paths, channels).sizes) - {tuple(side)})
+
+
+def _tiled(pictures: Iterable[Array], schema: Schema) -> tuple[Dataset, list[Size]]:
+    """The tiles of pictures (height, width, channels) as the model's rows, and their sizes."""
+    _, height, width = schema.event_shape
+    parts: list[Array] = []
+    sizes: list[Size] = []
+    numbers = 0
+    for picture in pictures:
+        sizes.append((picture.shape[0], picture.shape[1]))
+        numbers += tiles_in(sizes[-1], (height, width)) * schema.dimension
+        if numbers > MOST_SYMBOLS:
+            raise OptionError(
+                f"a file holds at most {MOST_SYMBOLS:,} numbers, and these pictures have more: "
+                "compress parts of the folder"
+            )
+        parts.append(cut(picture, (height, width)))
+    tiles = restore_channels(np.moveaxis(np.concatenate(parts), -1, 1), _layout(schema))
+    return load(tiles, schema=schema), sizes
+
+
+def _untiled(tiles: Array, sizes: list[Size]) -> Iterator[Array]:
+    """The pictures of tiles (n, height, width, channels), one after another."""
+    start = 0
+    for size in sizes:
+        stop = start + tiles_in(size, (tiles.shape[1], tiles.shape[2]))
+        yield joined(tiles[start:stop], size)
+        start = stop
+
+
+def _layout(schema: Schema) -> Channels:
+    return (schema.image or ImageFormat()).channels

@@ -1,0 +1,65 @@
+"""How a fitted model becomes the copy of it that codes: a copy whose tensors decide every bit.
+
+Files carry the hash of that copy, and are decoded with it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lowerbound.coding import code_tables, transform
+from lowerbound.coding.whole_numbers import export
+from lowerbound.data.dataset import Dataset
+from lowerbound.models import Model
+from lowerbound.registry import Registry
+
+
+@dataclass(frozen=True)
+class Export:
+    """One way to make the copy, for models of its own.
+
+    Attributes:
+        lossy: whether files hold latents alone, so that rows come back about as they were.
+        takes: whether a model, a copy or not, is one of these.
+        check: raises UnsupportedError where a part of the model has no exact form.
+        copy: (model, rows of its training data, seed) to the copy.
+        bare: the copy's form alone, into which its tensors are loaded.
+    """
+
+    lossy: bool
+    takes: Callable[[Model], bool]
+    check: Callable[[Model], None]
+    copy: Callable[[Model, Dataset, int], Model]
+    bare: Callable[[Model], Model]
+
+
+EXPORTS: Registry[Export] = Registry("export of a model")
+
+EXACT = EXPORTS.register("exact")(
+    Export(False, export.takes, export.check_exact, export.export_integer, export.bare)
+)
+CODES = EXPORTS.register("codes")(
+    Export(
+        True,
+        code_tables.has_codes,
+        code_tables.check_codes,
+        lambda model, rows, seed: code_tables.export_codes(model),
+        code_tables.export_codes,
+    )
+)
+COEFFICIENTS = EXPORTS.register("coefficients")(
+    Export(
+        True,
+        transform.is_transform,
+        transform.check_transform,
+        transform.export_transform,
+        transform.bare_transform,
+    )
+)
+
+
+def export_of(model: Model) -> Export:
+    """How a model is copied; one that no way takes is refused by the ``check`` of the exact way."""
+    every = (EXPORTS[name] for name in EXPORTS)
+    return next((way for way in every if way.takes(model)), EXACT)
