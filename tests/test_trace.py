@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.distributions.reparameterization import diagonal_normal
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import BernoulliEmission, GaussianEmission
 from lowerbound.trace import (
     Batch,
@@ -67,10 +67,29 @@ def test_batch_picks_rows_and_changes_dtype() -> None:
 
 @pytest.mark.parametrize(
     ("batch", "rows"),
-    [(Batch(), 1), (Batch(condition=torch.eye(3)), 3), (Batch(label=torch.zeros(4)), 4)],
+    [
+        (Batch(), 1),
+        (Batch(count=7), 7),
+        (Batch(count=0), 0),
+        (Batch(condition=torch.eye(3)), 3),
+        (Batch(condition=torch.eye(3), count=3), 3),
+        (Batch(label=torch.zeros(4)), 4),
+        (Batch(resets=torch.zeros(5, 9, dtype=torch.bool)), 5),
+    ],
 )
 def test_length_of_a_batch_without_data(batch: Batch, rows: int) -> None:
     assert len(batch) == rows
+
+
+def test_rows_to_imagine_agree_with_the_other_fields() -> None:
+    with pytest.raises(OptionError, match=r"count=2.*condition has 3"):
+        Batch(condition=torch.eye(3), count=2)
+    with pytest.raises(OptionError, match="count=-1"):
+        Batch(count=-1)
+    picked = Batch(condition=torch.eye(3), count=3).rows(torch.tensor([True, False, True]))
+    assert len(picked) == picked.count == 2
+    assert Batch(count=5).rows(slice(1, None)).count == 4
+    assert Batch(count=5).to(torch.float64).count == 5
 
 
 def test_masked_terms_keep_nan_out_of_value_and_gradient() -> None:

@@ -25,7 +25,7 @@ from torch.distributions import Distribution, OneHotCategorical
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
 from lowerbound.distributions.quantized import Quantized
 from lowerbound.distributions.reparameterization import NoiseSource, ScaledNoise, Size, draw
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,15 @@ class Batch:
         condition: what the model is told, (batch, *condition): a class as one-hot, an embedding.
         label: class indices, (batch,), -1 where unknown.
         target: labels that are measurements, standardized, (batch,), NaN where unknown.
-        resets: (batch, time), True where a sequence starts anew.
-        state: an earlier Trace's state, to continue from.
+        resets: (batch, time), True where a sequence starts anew; its length is the horizon where x
+            is None.
+        state: an earlier Trace's state, to continue from, (batch, ...).
         ids: row numbers in the data set, (batch,).
+        count: how many rows to imagine where x is None; None: as many as the other fields have,
+            one where there are none.
+
+    Raises:
+        OptionError: ``count`` differs from the rows of another field.
     """
 
     x: Tensor | None = None
@@ -54,6 +60,11 @@ class Batch:
     resets: Tensor | None = None
     state: Tensor | None = None
     ids: Tensor | None = None
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None:
+            self._check_count(self.count)
 
     @property
     def filled(self) -> Tensor:
@@ -72,20 +83,37 @@ class Batch:
         return ~self.observed if self.withheld is None else ~(self.observed | self.withheld)
 
     def __len__(self) -> int:
+        if self.count is not None:
+            return self.count
         for value in (self.x, self.condition, self.label, self.resets, self.state):
             if value is not None:
                 return len(value)
         return 1
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are there, by name, but for ``count``."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
     def rows(self, index: Tensor | slice) -> Batch:
         """The same batch at some rows only."""
-        chosen = {name: value[index] for name, value in vars(self).items() if value is not None}
-        return replace(self, **chosen)
+        count = None if self.count is None else len(torch.arange(self.count)[index])
+        chosen = {name: value[index] for name, value in self.tensors.items()}
+        return replace(self, **chosen, count=count)
 
     def to(self, dtype: torch.dtype) -> Batch:
         """The same batch with its real-valued fields in ``dtype``."""
-        names = [n for n, v in vars(self).items() if v is not None and v.is_floating_point()]
-        return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
+        real = {name: v.to(dtype) for name, v in self.tensors.items() if v.is_floating_point()}
+        return replace(self, **real)  # type: ignore[arg-type]
+
+    def _check_count(self, count: int) -> None:
+        others = {name: len(value) for name, value in self.tensors.items()}
+        wrong = [f"{name} has {rows}" for name, rows in others.items() if rows != count]
+        if count < 0 or wrong:
+            raise OptionError(
+                f"a batch of count={count} rows is to be imagined"
+                + (f", and {', '.join(wrong)}: leave count out" if wrong else "")
+            )
 
 
 class Emission(Distribution):

@@ -92,7 +92,7 @@ def test_the_coarse_map_is_decided_first() -> None:
     assert model.code_shapes == (COARSE, FINE)
     assert model.latent_dim == (4 + 16) * DIM == model.encode(batch).mean.shape[-1]
     for count in (1, 2):
-        imagined = model.imagine(Batch(label=torch.zeros(5)), Draw(count))
+        imagined = model.imagine(Batch(count=5), Draw(count))
         assert [step.z.shape for step in imagined.steps] == [(count, 5, *COARSE), (count, 5, *FINE)]
         assert imagined.likelihood.mean.shape == (count, 5, 1, 8, 8)
 
@@ -314,7 +314,7 @@ def test_the_coarse_map_alone() -> None:
     assert code.shape == (1, 6, model.latent_dim)
     assert not code[..., 4 * DIM :].any()
     torch.testing.assert_close(model.decode(code).mean, model(batch).likelihood.mean)
-    assert len(model.imagine(Batch(label=torch.zeros(5))).steps) == 1
+    assert len(model.imagine(Batch(count=5)).steps) == 1
     rows = quantized_rows(model.float(), data)
     assert rows.shape == (64, 4)
 

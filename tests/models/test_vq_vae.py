@@ -64,7 +64,7 @@ def test_shapes(network: str, shape: tuple[int, ...]) -> None:
     assert trace.likelihood.mean.shape[-3:] == (1, 8, 8)
     assert model.encode(batch).mean.shape == (1, 6, model.latent_dim)
     for count in (1, 2):
-        imagined = model.imagine(Batch(label=torch.zeros(5)), Draw(count))
+        imagined = model.imagine(Batch(count=5), Draw(count))
         assert imagined.steps[0].z.shape == (count, 5, *shape)
         assert imagined.likelihood.mean.shape == (count, 5, 1, 8, 8)
 
@@ -138,7 +138,7 @@ def test_one_pass_and_the_powers_agree() -> None:
     torch.testing.assert_close(model.decode(code).mean, trace.likelihood.mean)
     replayed = model(batch, Given([z]))
     torch.testing.assert_close(replayed.likelihood.mean, trace.likelihood.mean)
-    imagined = model.imagine(Batch(label=torch.zeros(6)), Given([z]))
+    imagined = model.imagine(Batch(count=6), Given([z]))
     torch.testing.assert_close(imagined.likelihood.mean, trace.likelihood.mean)
 
 

@@ -145,7 +145,7 @@ def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor
     if isinstance(model, Chains):
         return _pop_chain(model, rows, stack)
     pop = Pop(stack, levels)
-    trace = model.imagine(Batch(state=torch.zeros(rows, 0)), pop)  # type: ignore[operator]
+    trace = model.imagine(Batch(count=rows), pop)  # type: ignore[operator]
     x = _coded(trace.likelihood).decode(stack)
     replay = Replay([z for _, z in pop.popped], levels)
     model(Batch(x), replay)

@@ -68,8 +68,8 @@ def placed(batch: Batch, model: nn.Module) -> Batch:
     tensor = next(_real_tensors(model), None)
     if tensor is None:
         return batch
-    moved = {name: v.to(tensor.device) for name, v in vars(batch).items() if v is not None}
-    return replace(batch, **moved).to(tensor.dtype)
+    moved = {name: value.to(tensor.device) for name, value in batch.tensors.items()}
+    return replace(batch, **moved).to(tensor.dtype)  # type: ignore[arg-type]
 
 
 def as_taken(values: Tensor, model: nn.Module) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch.distributions import Distribution
 
@@ -12,9 +13,14 @@ from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models.base import MODELS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
+from lowerbound.registry import Registry
 from lowerbound.trace import Trace
 
-PARTS = {"prior": PRIORS, "posterior": POSTERIORS, "likelihood": LIKELIHOODS}
+PARTS: dict[str, Registry[Any]] = {
+    "prior": PRIORS,
+    "posterior": POSTERIORS,
+    "likelihood": LIKELIHOODS,
+}
 
 
 def require_exact_densities(trace: Trace, task: str) -> None:

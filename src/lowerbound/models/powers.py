@@ -38,7 +38,7 @@ class Imagines(Protocol):
     """A model with a prior: it can be sampled."""
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """One pass that sees no data; ``batch`` holds the conditions of its rows, if any."""
+        """One pass that sees no data, of ``len(batch)`` rows with the conditions that it holds."""
 
 
 @runtime_checkable

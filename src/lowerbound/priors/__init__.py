@@ -1,7 +1,7 @@
 """p(z): what a latent looks like before any data."""
 
 from lowerbound.distributions.gaussian_mixture import GaussianMixture
-from lowerbound.priors.base import PRIORS, Density, Encode, Prior
+from lowerbound.priors.base import PRIORS, Encode, Prior
 from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.flow import FlowPrior
 from lowerbound.priors.mixture import MixturePrior
@@ -13,7 +13,6 @@ __all__ = [
     "PRIORS",
     "CodeDistribution",
     "CodePrior",
-    "Density",
     "Encode",
     "FlowPrior",
     "GaussianMixture",

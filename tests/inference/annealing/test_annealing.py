@@ -60,7 +60,7 @@ class TwoLevels(Model):
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         unit = torch.ones(1, 1, 2, dtype=torch.float64)
-        top_prior = diagonal_normal(0 * unit, unit)
+        top_prior = diagonal_normal(0 * unit, unit).expand((1, len(batch)))
         top: Distribution | None = None
         if batch.x is not None:
             seen = self.base.encode(batch)

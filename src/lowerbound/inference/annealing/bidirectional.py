@@ -13,16 +13,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.distributions.reparameterization import draw, seeded
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.inference.annealing.annealing import AnnealedChains, AnnealingOptions, checked
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.likelihood import Progress
 from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, evaluation_mode, in_precision
 from lowerbound.models import Model
-from lowerbound.trace import Batch, Trace, proposer
+from lowerbound.trace import Batch
 
 SIMULATED_AT_ONCE = 16  # a fixed number, so that the rows do not depend on memory
 
@@ -103,35 +102,10 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
     rows, latents, told = [], [], []
     with seeded(seed):
         for _, real in batches(dataset, model, SIMULATED_AT_ONCE):
-            unknown = torch.full(
-                (len(real),), -1, device=real.filled.device
-            )  # labels say how many rows to imagine
-            trace = model(Batch(condition=real.condition, label=unknown), DrawRows(len(real)))
+            trace = model(Batch(condition=real.condition, count=len(real)))
             rows.append(trace.likelihood.sample()[0].expand(len(real), *real.filled.shape[1:]))
             latents.append(trace.latents())
             told += [] if real.condition is None else [real.condition]
     return Batch(x=torch.cat(rows), condition=torch.cat(told) if told else None), torch.cat(
         latents, 1
     )
-
-
-@dataclass(frozen=True)
-class DrawRows:
-    """One draw for each of several rows, also where the prior is one for all of them.
-
-    Attributes:
-        rows: how many.
-    """
-
-    rows: int
-
-    def __call__(
-        self, level: int, posterior: Distribution | None, prior: Distribution | None
-    ) -> Tensor:
-        distribution = proposer(posterior, prior)
-        if distribution.batch_shape[1] == self.rows:
-            return draw(distribution, 1)
-        return draw(distribution, self.rows).transpose(0, 1)  # (rows, 1, ...) to (1, rows, ...)
-
-    def log_weights(self, trace: Trace) -> float:
-        return 0.0

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.inference.annealing.bidirectional import DrawRows
 from lowerbound.inference.passes import placed
 from lowerbound.models import Model
 from lowerbound.trace import Batch
@@ -40,9 +39,8 @@ class WienerFilter:
     def __init__(self, model: Model, like: Dataset, variance: Tensor, seed: int = 0) -> None:
         # a conditional model imagines rows of the classes that there are
         some = placed(like.batch(torch.arange(DRAWS, device=like.x.device) % len(like)), model)
-        unknown = torch.full((DRAWS,), -1, device=some.filled.device)  # says how many to imagine
         with seeded(seed):
-            trace = model(Batch(condition=some.condition, label=unknown), DrawRows(DRAWS))
+            trace = model(Batch(condition=some.condition, count=DRAWS))
         means = trace.likelihood.mean[0].flatten(1).double()
         self.mean = means.mean(0)
         self.deviations = (means - self.mean) / DRAWS**0.5

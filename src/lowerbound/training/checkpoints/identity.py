@@ -87,8 +87,7 @@ def _data(dataset: Dataset) -> dict[str, Any]:
     index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
     batch = dataset.batch(index.to(dataset.x.device), None)
     digest = hashlib.sha256()
-    for name, value in sorted(vars(batch).items()):
-        if value is not None:
-            digest.update(name.encode())
-            digest.update(value.cpu().contiguous().numpy().tobytes())
+    for name, value in sorted(batch.tensors.items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
     return {"rows": len(dataset), "content": digest.hexdigest()[:16]}
