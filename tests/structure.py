@@ -13,7 +13,6 @@ import ast
 import inspect
 import statistics
 import sys
-import typing
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib import import_module
@@ -125,7 +124,7 @@ def foreign_comparisons(trees: dict[Path, ast.Module]) -> Iterator[str]:
 def owners_of_names() -> dict[str, tuple[str, ...]]:
     """Of every name that a person types for a kind of part, the places that may know it."""
     from lowerbound.data import DATA_KINDS
-    from lowerbound.data.columns.column import Kind
+    from lowerbound.data.columns.kind import COLUMN_KINDS
     from lowerbound.likelihoods import LIKELIHOODS
     from lowerbound.models import MODELS
     from lowerbound.networks import NETWORKS
@@ -135,7 +134,7 @@ def owners_of_names() -> dict[str, tuple[str, ...]]:
 
     owners: dict[str, tuple[str, ...]] = {}
     for names, rooms in (
-        (typing.get_args(Kind), (COLUMN_ROOM,)),
+        (COLUMN_KINDS, (COLUMN_ROOM,)),
         (DATA_KINDS, (DATA_ROOM,)),
         *((names, ("models/",)) for names in (MODELS, NETWORKS, LIKELIHOODS, OBJECTIVES)),
         *((names, ("models/",)) for names in (POSTERIORS, PRIORS)),

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.data.columns.column import CONTINUOUS, LEVELED, Column, Kind
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.levels import Leveled
 from lowerbound.errors import DataError
 from lowerbound.likelihoods import LIKELIHOODS, LevelsLikelihood, Likelihood, Mixed
 
@@ -66,7 +68,7 @@ class Case:
 class TableCase(Case):
     """A table's likelihood, with a column of each kind; a wider table repeats them."""
 
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def columns(self, width: int) -> list[Column]:
         kinds = [self.kinds[j % len(self.kinds)] for j in range(width)]
@@ -78,15 +80,14 @@ class TableCase(Case):
 
     @property
     def mass(self) -> bool:
-        return not set(self.kinds) & set(CONTINUOUS)
+        return not any(COLUMN_KINDS[kind].continuous for kind in self.kinds)
 
     def shapes(self, proposed: Iterable[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
         return [(len(self.kinds),)]
 
     def averaged(self, width: int) -> Tensor:
         # a code has to be decoded, and an atom is no number to average with
-        kinds = [column.kind for column in self.columns(width)]
-        return torch.tensor([kind not in (*LEVELED, "mixed") for kind in kinds])
+        return torch.tensor([column.rules.has_deviation for column in self.columns(width)])
 
     def spread(self, width: int) -> Tensor:
         kinds = [column.kind for column in self.columns(width)]
@@ -96,9 +97,9 @@ class TableCase(Case):
         return "-".join([super().__str__(), *self.kinds])
 
 
-def column(name: str, kind: Kind, levels: int = 3) -> Column:
+def column(name: str, kind: str, levels: int = 3) -> Column:
     """A column in model units; as many levels as asked for where its kind has any."""
-    count = {"binary": 2}.get(kind, levels) if kind in LEVELED else 0
+    count = {"binary": 2}.get(kind, levels) if issubclass(COLUMN_KINDS[kind], Leveled) else 0
     return Column(name, kind, levels=tuple(f"level {k}" for k in range(count)))
 
 

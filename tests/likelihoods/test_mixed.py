@@ -11,7 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from lowerbound.data.columns.column import ATOM, Column
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.mixed import ATOM
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.likelihoods import Bernoulli, Mixed

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lowerbound.data.columns.column import ATOM, Column
-from lowerbound.networks import Columns, Masked, Role
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.levels import AtLevel
+from lowerbound.data.columns.mixed import ATOM, AtAtom, BesideAtom
+from lowerbound.networks import Columns, Masked
 
 COLUMNS = [
     Column("a"),
@@ -46,12 +48,12 @@ def test_the_linear_values_of_each_kind() -> None:
     values, mask, embedded = read(ROWS)
     columns = Columns(COLUMNS)
     assert columns.feature_column.tolist() == [0, 3, 4, 2, 1, 1, 5, 5, 5]
-    assert [(role, level) for _, role, level in columns.roles[-5:]] == [
-        (Role.ATOM, 0),
-        (Role.REST, 0),
-        (Role.LEVEL, 0),
-        (Role.LEVEL, 1),
-        (Role.LEVEL, 2),
+    assert [(type(each), each.number) for _, each in columns.features[-5:]] == [
+        (AtAtom, 0),
+        (BesideAtom, 1),
+        (AtLevel, 0),
+        (AtLevel, 1),
+        (AtLevel, 2),
     ]
     by_hand = [
         #  a    d    e    log(1 + c)   b is its atom, b   f in x, y, z

@@ -12,7 +12,6 @@ probability, a count or a level it is the first-order change of the number aroun
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,20 +22,17 @@ from torch import Tensor
 from lowerbound.classical.factor_analysis import FactorAnalysis, chosen_ridge, fit_factor_analysis
 from lowerbound.classical.self_masked_factors import fit_self_masked_factors
 from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
+from lowerbound.data.columns.features import LEAST_NOISE
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.gaussian import Gaussian
 from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed
 from lowerbound.models.vae import VariationalAutoencoder
-from lowerbound.networks.inputs import Columns, Role
+from lowerbound.networks.inputs import Columns
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.trace import Batch
-
-LEAST_NOISE = 1e-3  # variance of a continuous feature
-LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
-STEEPEST = 3.0  # slope of a rare level's logit per standard deviation of its indicator
 
 
 @torch.no_grad()
@@ -115,23 +111,9 @@ def _in_model_units(curves: SelfMasking, inputs: Columns, columns: int) -> SelfM
 
 
 def _least_noise(model: VariationalAutoencoder) -> Tensor:
-    """The smallest noise variance of each linear feature.
-
-    A standardized indicator with slope w in z tells w^2 / psi of z if it is taken for a Gaussian,
-    and w^2 if the level's logit has the slope w / s that it is given here (Fisher's information of
-    a Bernoulli variable). Taken for more, a few columns of many levels drown what hangs together.
-    The indicators of one column of L levels exclude each other, which alone gives them a variance
-    of L / (L - 1) in some direction.
-    """
-    roles = model.inputs.roles if isinstance(model.inputs, Columns) else ()
-    levels = Counter(column for column, role, _ in roles if role is Role.LEVEL)
-
-    def least(column: int, role: Role) -> float:
-        if role is Role.LEVEL:
-            return levels[column] / (levels[column] - 1)
-        return 1.0 if role in (Role.BIT, Role.ORDER, Role.ATOM) else LEAST_NOISE
-
-    each = [least(column, role) for column, role, _ in roles]
+    """The smallest noise variance of each linear feature."""
+    features = model.inputs.features if isinstance(model.inputs, Columns) else ()
+    each = [feature.least_noise for _, feature in features]
     return torch.tensor(each or [LEAST_NOISE], dtype=torch.float64)
 
 
@@ -157,30 +139,20 @@ def _starts(model: VariationalAutoencoder, fitted: FactorAnalysis) -> Iterator[_
 def _by_columns(likelihood: Mixed, inputs: Columns, fitted: FactorAnalysis) -> Iterator[_Start]:
     shift, scale = inputs.shift.double(), inputs.scale.double()
     sigma = torch.ones(likelihood.event_shape, dtype=torch.float64)
-    for feature, (column, role, _) in enumerate(inputs.roles):
-        if role in (Role.VALUE, Role.REST):
-            sigma[column] = scale[feature] * fitted.noise[feature].sqrt()
+    for place, (column, feature) in enumerate(inputs.features):
+        if feature.measured:
+            sigma[column] = scale[place] * fitted.noise[place].sqrt()
     likelihood.set_noise(sigma)
     owners = likelihood.owners
     first = {int(c): int((owners == c).nonzero()[0]) for c in owners.unique()}
     owed = torch.bincount(owners)
-    levels = Counter(column for column, role, _ in inputs.roles if role is Role.LEVEL)
-    for feature, (column, role, level) in enumerate(inputs.roles):
-        weight, row = fitted.weight[feature], first[column]
-        s, m = scale[feature], shift[feature]
-        match role:
-            case Role.VALUE:
-                yield _Start(row, s * weight, s * fitted.offset[feature] + m)
-            case Role.REST:
-                yield _Start(row + 1, s * weight, s * fitted.offset[feature] + m)
-            case Role.ATOM | Role.BIT:
-                yield _Start(row, weight * (1 / s).clamp_max(STEEPEST))
-            case Role.COUNT:
-                yield _Start(row, s * weight)
-            case Role.ORDER:
-                yield _Start(row, LOGISTIC * weight)
-            case Role.LEVEL if owed[column] == levels[column]:  # a logit of its own for each
-                yield _Start(row + level, weight * (s / m.clamp_min(1e-6)).clamp_max(STEEPEST))
+    for place, (column, feature) in enumerate(inputs.features):
+        if feature.owed not in (None, int(owed[column])):
+            continue
+        s, m = scale[place], shift[place]
+        slope = feature.slope(fitted.weight[place], m, s)
+        offset = s * fitted.offset[place] + m if feature.measured else None
+        yield _Start(first[column] + feature.number, slope, offset)
 
 
 def _offsets(decoder: TabularDecoder, starts: list[_Start]) -> Tensor:

@@ -107,7 +107,7 @@ class Schema:
     @property
     def mixed(self) -> bool:
         """Whether some column is more than a real number, so that p(x | z) goes by columns."""
-        return any(column.kind != "real" or column.spline for column in self.modeled)
+        return any(not column.rules.plain for column in self.modeled)
 
     @property
     def gaussian(self) -> bool:
@@ -119,8 +119,7 @@ class Schema:
         """The cells between whose model units a distance means something, (*event_shape) bool."""
         if not self.modeled:
             return torch.ones(self.event_shape, dtype=torch.bool)
-        real = [column.continuous and column.kind != "mixed" for column in self.modeled]
-        return torch.tensor(real)
+        return torch.tensor([column.rules.metric for column in self.modeled])
 
     @property
     def dimension(self) -> int:

@@ -303,7 +303,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         """The rows filled, save those columns whose levels have no order."""
         filled = rows.filled(end, exact=True)
         for i, column in enumerate(rows.schema.columns):
-            if column.kind == "categorical" and is_frame(filled):
+            if not column.rules.ordered and is_frame(filled):
                 series = filled[column.name]
                 filled[column.name] = series.mask(rows.hidden[:, i])
         return filled

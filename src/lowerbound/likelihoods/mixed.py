@@ -14,8 +14,6 @@ from lowerbound.config import construct
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.atom import AtomColumns
-from lowerbound.likelihoods.columns.continuous import ContinuousColumns
 from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
 from lowerbound.likelihoods.columns.grouping import group_columns
 from lowerbound.trace import Emission
@@ -174,8 +172,7 @@ class Mixed(Likelihood):
     def set_noise(self, sigma: Tensor) -> None:
         """Start the continuous parts at ``sigma``, (columns,); the other columns' are ignored."""
         for indices, group in self._members():
-            if isinstance(group, (ContinuousColumns, AtomColumns)):
-                group.scale.set(sigma[indices])
+            group.set_noise(sigma[indices])
 
     def explain_missing(self, missingness: str) -> None:
         """Of the columns of real numbers; those of other kinds stay missing at random.
@@ -184,7 +181,7 @@ class Mixed(Likelihood):
             DataError: there is no such column.
         """
         self.missingness = missingness
-        able = [group for group in self._groups() if isinstance(group, ContinuousColumns)]
+        able = [group for group in self._groups() if group.may_explain_missing]
         for group in able:
             group.explain_missing(missingness)
         if not able:
@@ -196,7 +193,7 @@ class Mixed(Likelihood):
     def start_curves(self, curves: SelfMasking) -> None:
         """Start from the curves of the columns of x; those of other kinds are ignored."""
         for indices, group in self._members():
-            if isinstance(group, ContinuousColumns) and group.curves is not None:
+            if group.curves is not None:
                 group.curves.start_from(curves.at(indices))
 
     def forward(self, parameters: Tensor) -> MixedEmission:

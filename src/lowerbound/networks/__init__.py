@@ -2,7 +2,7 @@
 
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
-from lowerbound.networks.inputs import Columns, Input, Masked, Role
+from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
 from lowerbound.networks.pictures.convolutional import Convolutional
@@ -23,7 +23,6 @@ __all__ = [
     "Linear",
     "Masked",
     "Network",
-    "Role",
     "Tabular",
     "TabularDecoder",
     "TabularEncoder",

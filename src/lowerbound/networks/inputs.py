@@ -13,26 +13,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from enum import Enum
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 
-from lowerbound.data.columns.column import Column, Kind, is_atom
-
-MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
-
-
-class Role(Enum):
-    """What a linear feature says of its column."""
-
-    VALUE = "a continuous value"
-    BIT = "the code of a binary column"
-    ORDER = "the code of an ordinal column, over its largest"
-    COUNT = "log(1 + n) of a count"
-    ATOM = "whether a mixed column is at its atom"
-    REST = "its value elsewhere"
-    LEVEL = "whether a categorical column is at one of its levels"
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.features import Feature, Transform
 
 
 class Input(nn.Module, ABC):
@@ -87,12 +74,12 @@ class Columns(Input):
 
         [ linear values (F) | their mask (F) | (missing (F)) | embeddings (E) ]
 
-    The linear values are those that a linear-Gaussian model can use: a continuous value as it is;
-    of a mixed column whether it is the atom, and the value where it is not; log(1 + n) of a count;
-    the code of a binary column, that of an ordinal one over its largest; an indicator of each level
-    of a categorical column that has at most 48. Each is standardized over the training data and
-    zero where hidden. Every categorical column has an embedding too, "missing" being one more
-    level; a code that is no level reads as missing.
+    The linear values are those that a linear-Gaussian model can use, as each column's kind says:
+    a continuous value as it is; of a mixed column whether it is the atom, and the value where it is
+    not; log(1 + n) of a count; the code of a binary column, that of an ordinal one over its
+    largest; an indicator of each level of a categorical column that has at most 48. Each is
+    standardized over the training data and zero where hidden. Every categorical column has an
+    embedding too, "missing" being one more level; a code that is no level reads as missing.
 
     Args:
         columns: of the table; those that are not modeled are passed over.
@@ -101,60 +88,37 @@ class Columns(Input):
 
     Attributes:
         linear: F.
-        roles: of each linear feature, (its column among the modeled ones, what it says, a level).
+        features: each with its column's number among the modeled ones.
     """
 
     shift: Tensor
     scale: Tensor
     feature_column: Tensor  # of each linear feature, its column among the modeled ones, (F,)
-    code: Tensor
-    span: Tensor
-    count: Tensor
-    mixed: Tensor
-    indicated: Tensor
-    level: Tensor
-    is_value: Tensor
+    is_value: Tensor  # of each linear feature, whether a cell may be missing because of it, (F,)
 
     def __init__(
         self, columns: Sequence[Column], *, embedding: int = 16, tells_missing: bool = False
     ) -> None:
         super().__init__()
         self.tells_missing = tells_missing
-        modeled = [column for column in columns if column.modeled]
-        kinds = [column.kind for column in modeled]
-        mixed = [i for i, kind in enumerate(kinds) if kind == "mixed"]
-        count = [i for i, kind in enumerate(kinds) if kind == "count"]
-        code = [i for i, kind in enumerate(kinds) if kind not in ("mixed", "count", "categorical")]
-        levels = [
-            (i, level)
-            for i, column in enumerate(modeled)
-            if column.kind == "categorical" and len(column.levels) <= MOST_INDICATORS
-            for level in range(len(column.levels))
-        ]
-        self.roles: tuple[tuple[int, Role, int], ...] = (
-            *((i, _role(kinds[i]), 0) for i in code),
-            *((i, Role.COUNT, 0) for i in count),
-            *((i, Role.ATOM, 0) for i in mixed),
-            *((i, Role.REST, 0) for i in mixed),
-            *((i, Role.LEVEL, level) for i, level in levels),
+        rules = [column.rules for column in columns if column.modeled]
+        found = [(place, each) for place, kind in enumerate(rules) for each in kind.features()]
+        self.features = sorted(found, key=lambda pair: pair[1].transform.order)
+        self.linear = len(self.features)
+        self.transformed = nn.ModuleList(
+            _Transformed(transform, list(some))
+            for transform, some in groupby(self.features, lambda pair: pair[1].transform)
         )
-        self._index("code", code)
-        span = torch.tensor([_span(modeled[i]) for i in code])
-        self.register_buffer("span", span, persistent=False)
-        self._index("count", count)
-        self._index("mixed", mixed)
-        self._index("indicated", [i for i, _ in levels])
-        self._index("level", [level for _, level in levels])
-        self._index("feature_column", [i for i, _, _ in self.roles])
-        self.linear = len(self.roles)
+        places = torch.tensor([place for place, _ in self.features], dtype=torch.long)
+        is_value = torch.tensor(
+            [each.explains_missing for _, each in self.features], dtype=torch.bool
+        )
+        self.register_buffer("feature_column", places, persistent=False)
+        self.register_buffer("is_value", is_value, persistent=False)
         self.register_buffer("shift", torch.zeros(self.linear))
         self.register_buffer("scale", torch.ones(self.linear))
-        self.embeddings = Embeddings(
-            [(i, len(c.levels)) for i, c in enumerate(modeled) if c.kind == "categorical"],
-            embedding,
-        )
-        is_value = [role is Role.VALUE for _, role, _ in self.roles]
-        self.register_buffer("is_value", torch.tensor(is_value, dtype=torch.bool), persistent=False)
+        embedded = [(place, kind.embedded) for place, kind in enumerate(rules) if kind.embedded]
+        self.embeddings = Embeddings(embedded, embedding)
         told = (3 if tells_missing else 2) * self.linear
         self.shape = (told + self.embeddings.width,)
 
@@ -192,27 +156,37 @@ class Columns(Input):
 
     def _raw(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
         """Linear values before they are standardized, and which of them were seen, (rows, F)."""
-        mixed = x.index_select(1, self.mixed)
-        atom = is_atom(mixed)
-        values = torch.cat(
-            (
-                x.index_select(1, self.code) / self.span,
-                torch.log1p(x.index_select(1, self.count)),
-                atom.to(x.dtype),
-                mixed,
-                (x.index_select(1, self.indicated) == self.level).to(x.dtype),
-            ),
-            1,
-        )
-        seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
-        seen = seen[:, self.feature_column]
-        is_value = torch.ones_like(seen)
-        start = len(self.code) + len(self.count) + len(self.mixed)
-        is_value[:, start : start + len(self.mixed)] = ~atom
-        return values, seen & is_value
+        parts = [transformed(x) for transformed in self.transformed]
+        values = torch.cat([x[:, :0], *(values for values, _ in parts)], 1)
+        present = torch.cat([x[:, :0].bool(), *(present for _, present in parts)], 1)
+        return values, present if observed is None else present & observed[:, self.feature_column]
 
-    def _index(self, name: str, index: Sequence[int]) -> None:
-        self.register_buffer(name, torch.tensor(index, dtype=torch.long), persistent=False)
+
+class _Transformed(nn.Module):
+    """The linear features of one transform, from rows of the table.
+
+    Args:
+        transform: theirs.
+        features: each with its column's number.
+    """
+
+    column: Tensor
+    parameter: Tensor
+
+    def __init__(self, transform: Transform, features: Sequence[tuple[int, Feature]]) -> None:
+        super().__init__()
+        self.transform = transform
+        parameter = torch.tensor([float(feature.parameter) for _, feature in features])
+        column = torch.tensor([place for place, _ in features])
+        self.register_buffer("column", column, persistent=False)
+        self.register_buffer("parameter", parameter, persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and where there is one, (rows, features)."""
+        own = x.index_select(1, self.column)
+        present = self.transform.present
+        there = torch.ones_like(own, dtype=torch.bool) if present is None else present(own)
+        return self.transform.values(own, self.parameter), there
 
 
 class Embeddings(nn.Module):
@@ -263,11 +237,3 @@ class _Table(nn.Module):
             known = known & observed[:, self.column]
         vectors: Tensor = self.vectors(self.first + torch.where(known, code, self.levels))
         return vectors.flatten(1)
-
-
-def _span(column: Column) -> float:
-    return float(max(len(column.levels) - 1, 1)) if column.kind == "ordinal" else 1.0
-
-
-def _role(kind: Kind) -> Role:
-    return {"binary": Role.BIT, "ordinal": Role.ORDER}.get(kind, Role.VALUE)

@@ -11,13 +11,9 @@ from lowerbound.assembly.initialization import initialize
 from lowerbound.assembly.options import ModelOptions, resolve
 from lowerbound.data import Column, load
 from lowerbound.distributions.keyed_noise import row_keys
-from lowerbound.inference.restoration.expectation import (
-    ByColumn,
-    ExpectationCurve,
-    InUnits,
-    expectation,
-)
+from lowerbound.inference.restoration.expectation import ByColumn, InUnits, expectation
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
+from lowerbound.likelihoods.columns.expectation_curve import ExpectationCurve
 from lowerbound.models import VariationalAutoencoder
 from tests.evaluation.incomplete_rows import every_kind
 

@@ -398,7 +398,7 @@ def write_reconstruction(
             named |= {
                 f"{column.name}_std": std[:, i]
                 for i, column in enumerate(schema.columns)
-                if not column.levels and column.kind != "mixed"
+                if column.rules.has_deviation
             }
         return rows.write_columns(path, named)
     beside = _beside(made)

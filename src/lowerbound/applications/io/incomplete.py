@@ -77,7 +77,7 @@ class Incomplete(ABC):
         and other levels are counted."""
         found, hidden = {}, self.hidden
         for i, column in enumerate(self.dataset.schema.columns):
-            if hidden[:, i].any() and column.kind != "categorical":
+            if hidden[:, i].any() and column.rules.ordered:
                 found[column.name] = float((high - low)[hidden[:, i], i].mean())
         return found
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import as_array, check_finite, check_no_inf, listed
-from lowerbound.data.columns.column import Column, moments
-from lowerbound.data.columns.dates import rounded as rounded_dates
-from lowerbound.data.columns.values import numbers, read_values
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import moments
+from lowerbound.data.columns.values import numbers
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -64,7 +64,7 @@ def check_variation(columns: Sequence[Column], rows: int) -> None:
     Raises:
         DataError: no column varies.
     """
-    constant = [column.name for column in columns if column.kind == "constant"]
+    constant = [column.name for column in columns if not column.modeled]
     if not any(column.modeled for column in columns):
         raise DataError(_nothing_varies(rows))
     if constant:
@@ -134,7 +134,7 @@ def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Ar
         for position, i in enumerate(modeled):
             values[..., i] = columns[i].decode(inside[..., position])
     for i, column in enumerate(columns if rounded else ()):
-        values[..., i] = _whole(values[..., i], column)
+        values[..., i] = column.rules.rounded(values[..., i])
     return values
 
 
@@ -189,9 +189,9 @@ def named(names: Sequence[str]) -> str:
 
 
 def _frame_values(frame: Any, columns: Sequence[Column]) -> Array:
-    if all(column.kind in ("real", "constant") and not column.levels for column in columns):
+    if all(column.rules.any_number for column in columns):
         return frame_numbers(frame)
-    parts = [read_values(frame.iloc[:, i], column) for i, column in enumerate(columns)]
+    parts = [column.rules.read(frame.iloc[:, i]) for i, column in enumerate(columns)]
     return np.stack(parts, axis=1)
 
 
@@ -209,20 +209,8 @@ def _each(columns: Sequence[Column], field: str) -> Array:
     return np.array([getattr(column, field) for column in columns])
 
 
-def _whole(values: Array, column: Column) -> Array:
-    if column.levels:
-        return np.rint(values).clip(0, len(column.levels) - 1)
-    if column.round_to:
-        return rounded_dates(values, column.round_to)
-    kind = np.dtype(column.dtype if column.dtype != "str" else "float64")
-    if kind.kind not in "biu":
-        return np.rint(values) if column.kind == "count" else values
-    low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
-    return np.asarray(np.rint(values).clip(low, high))
-
-
 def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
-    fixed = [i for i, column in enumerate(columns) if column.kind == "constant"]
+    fixed = [i for i, column in enumerate(columns) if not column.modeled]
     if not fixed:
         return
     shift = np.array([columns[i].shift for i in fixed]).astype(values.dtype)

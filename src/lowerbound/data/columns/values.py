@@ -1,4 +1,4 @@
-"""A column of a frame as numbers: values where it is continuous, codes where it has levels.
+"""The cells of a frame's column: which are missing, which are numbers, which distinct values.
 
 Missing is NaN, None, pandas' NA or NaT, and, in text, one of the markers that people write for it.
 """
@@ -6,41 +6,30 @@ Missing is NaN, None, pandas' NA or NaT, and, in text, one of the markers that p
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.column import Column, Level
-from lowerbound.data.columns.dates import ISO, seconds, since_1970
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
+Level = bool | int | str | float
 
 MARKERS = ("", "?", "-", "na", "n/a", "nan", "<na>", "null", "none", "nat")
 """What people write for "missing", in small letters."""
 
 
-def read_values(series: Any, column: Column, *, fitting: bool = False) -> Array:
-    """The column's values in the person's units, or its codes; float64, NaN where missing.
-
-    A level that the fit did not see counts as missing, and a warning names it. A value beyond the
-    bounds of the column's kind is taken for the bound, which the model holds for next to
-    impossible, and a warning names its rows; while fitting it is refused.
+def finite_numbers(series: Any) -> Array:
+    """As ``numbers``, none of which is infinite.
 
     Raises:
-        DataError: some rows hold text, infinite values or what is no count; the first are named.
+        DataError: some rows hold text or infinite values; the first are named.
     """
-    if column.levels:
-        return _codes(series, column)
-    if column.kind == "datetime":
-        return _seconds(series, column)
     values = numbers(series)
-    _refuse(np.isinf(values), series, f"column {column.name!r} has inf")
-    wrong, what = _outside(values, column)
-    if fitting or column.kind == "count":
-        _refuse(wrong, series, f"column {column.name!r} holds {what}, but not")
-    return _within(values, column, wrong, what)
+    refuse(np.isinf(values), series, f"column {series.name!r} has inf")
+    return values
 
 
 def numbers(series: Any) -> Array:
@@ -54,7 +43,7 @@ def numbers(series: Any) -> Array:
     if pd.api.types.is_numeric_dtype(series.dtype):
         return _float64(series)
     parsed, text = parsed_numbers(series)
-    _refuse(text, series, f"column {series.name!r} holds numbers, but not")
+    refuse(text, series, f"column {series.name!r} holds numbers, but not")
     return parsed
 
 
@@ -70,7 +59,7 @@ def missing(series: Any) -> Array:
     """Where nothing was observed, (rows,)."""
     gone: Array = series.isna().to_numpy(dtype=bool, copy=True)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
-        codes, distinct = _factorized(series)
+        codes, distinct = factorized(series)
         marks = np.array([name(value).lower() in MARKERS for value in distinct], dtype=bool)
         if marks.any():
             gone |= (codes >= 0) & np.append(marks, False)[codes]
@@ -79,7 +68,7 @@ def missing(series: Any) -> Array:
 
 def distinct_values(series: Any) -> list[Any]:
     """The distinct values that are not missing, in the order of their appearance."""
-    _, distinct = _factorized(series)
+    _, distinct = factorized(series)
     return [value for value in distinct if name(value).lower() not in MARKERS]
 
 
@@ -90,17 +79,39 @@ def name(value: Level) -> str:
     return str(value).strip()
 
 
-def _codes(series: Any, column: Column) -> Array:
-    index = {name(level): code for code, level in enumerate(column.levels)}
-    codes, distinct = _factorized(series)
+def scalar(value: Any) -> Level:
+    """A level as JSON can hold it."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def distinct_levels(series: Any) -> tuple[Level, ...]:
+    """Distinct values in order: numbers by size, text by name; NaN is none of them."""
+    distinct = {name(value): scalar(value) for value in distinct_values(series)}
+    try:
+        return tuple(sorted(distinct.values(), key=float))
+    except ValueError:
+        return tuple(distinct[key] for key in sorted(distinct))
+
+
+def level_codes(series: Any, label: str, levels: Sequence[Level]) -> Array:
+    """The code of each cell, float64, NaN where it is missing or no level; a warning names those.
+
+    Args:
+        series: the cells.
+        label: of the column.
+        levels: in the order of their codes.
+    """
+    index = {name(level): code for code, level in enumerate(levels)}
+    codes, distinct = factorized(series)
     names = [name(value) for value in distinct]
     new = [text for text in names if text not in index and text.lower() not in MARKERS]
     if new:
         warnings.warn(
-            f"column {column.name!r} has levels that the model was not fitted on: "
+            f"column {label!r} has levels that the model was not fitted on: "
             f"{listed([repr(text) for text in new])}; they count as missing",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     # the last entry is what pandas' code -1, a missing value, points to
     table = np.array([*(index.get(text, np.nan) for text in names), np.nan], dtype=np.float64)
@@ -108,56 +119,37 @@ def _codes(series: Any, column: Column) -> Array:
     return answer
 
 
-def _seconds(series: Any, column: Column) -> Array:
-    """Seconds since 1970, text by the column's format."""
-    import pandas as pd
-
-    gone = missing(series)
-    if column.format is None or pd.api.types.is_datetime64_any_dtype(series.dtype):
-        dates = pd.to_datetime(series.mask(gone), errors="coerce", utc=True, format="mixed")
-        values = since_1970(dates)
-    else:
-        codes, distinct = _factorized(series)
-        # the last entry is what pandas' code -1, a missing value, points to
-        values = np.append(seconds([name(value) for value in distinct], column.format), np.nan)
-        values = np.where(gone, np.nan, values[codes])
-    written = "" if column.format in (None, ISO) else f" written as {column.format}"
-    _refuse(
-        np.isnan(values) & ~gone, series, f"column {series.name!r} holds dates{written}, but not"
-    )
-    return values
+def value_quantiles(draws: Array, shares: Sequence[float], whole: bool) -> Array:
+    """Of draws, (draws, ...), to (shares, ...): among the values where those are whole."""
+    method: Any = "inverted_cdf" if whole else "linear"
+    return np.asarray(np.quantile(draws, np.asarray(shares), axis=0, method=method))
 
 
-def _outside(values: Array, column: Column) -> tuple[Array, str]:
-    """(where a value is not of the column's kind, what the column holds)."""
-    if column.kind == "positive":
-        return values <= 0, "positive numbers"
-    if column.kind == "bounded":
-        assert column.low is not None
-        assert column.high is not None
-        low, high = column.low, column.high
-        return (values <= low) | (values >= high), f"numbers between {low:g} and {high:g}"
-    if column.kind == "count":
-        return (values < 0) | (values != np.rint(values)) & ~np.isnan(values), "counts"
-    return np.zeros(values.shape, dtype=bool), ""
+def check_numbers(series: Any, text: Array) -> None:
+    """Refuse a column of numbers with text in some rows: a marker for missing values, probably.
+
+    Args:
+        series: the column.
+        text: where text stands that is no number.
+
+    Raises:
+        DataError: most cells are numbers and some are not.
+    """
+    rows = np.flatnonzero(text)
+    if len(rows) and 2 * len(rows) <= (~missing(series)).sum():
+        raise DataError(
+            f"column {series.name!r} holds numbers, but not in rows {listed(rows.tolist())}, "
+            f"counted from 0 (row {rows[0]}: {series.iloc[rows[0]]!r}); fill or drop those rows, "
+            "or say what kind of column it is"
+        )
 
 
-def _within(values: Array, column: Column, wrong: Array, what: str) -> Array:
-    """The values with those beyond the bounds at the bound."""
-    rows = np.flatnonzero(wrong)
-    if not len(rows):
-        return values
-    warnings.warn(
-        f"column {column.name!r} held {what} when the model was fitted, and not in rows "
-        f"{listed(rows.tolist())}, counted from 0: they are taken for the bound",
-        UserWarning,
-        stacklevel=4,
-    )
-    low = 0.0 if column.kind == "positive" else column.low
-    return np.asarray(np.clip(values, low, column.high))
+def refuse(wrong: Array, series: Any, words: str) -> None:
+    """Refuse cells.
 
-
-def _refuse(wrong: Array, series: Any, words: str) -> None:
+    Raises:
+        DataError: names the first rows that are wrong.
+    """
     rows = np.flatnonzero(wrong)
     if len(rows):
         raise DataError(
@@ -166,7 +158,7 @@ def _refuse(wrong: Array, series: Any, words: str) -> None:
         )
 
 
-def _factorized(series: Any) -> tuple[Array, list[Any]]:
+def factorized(series: Any) -> tuple[Array, list[Any]]:
     """(code of each row, -1 where pandas calls it missing, distinct values)."""
     import pandas as pd
 

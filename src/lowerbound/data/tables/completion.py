@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import as_array
-from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.dates import ISO, as_dates, as_text, formats
-from lowerbound.data.columns.values import distinct_values, missing, name, numbers
+from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.data.tables.frames import as_typed
 
 Array = np.ndarray[Any, Any]
 
@@ -74,8 +71,11 @@ def completed_frame(
     filled = {place: frame.iloc[:, place] for place in range(frame.shape[1])}
     for i, place in enumerate(places(frame, schema)):
         if hidden[:, i].any():
-            column = schema.columns[i]
-            filled[place] = _filled(filled[place], answers[:, i], hidden[:, i], column, exact)
+            rules, rows = schema.columns[i].rules, hidden[:, i]
+            column = rules.with_room(filled[place], exact)
+            # not by position: pandas would convert the column if it took the values one by one
+            column.iloc[np.flatnonzero(rows)] = rules.filling(answers[rows, i], column, exact)
+            filled[place] = column
     return _frame(filled, frame)
 
 
@@ -86,75 +86,6 @@ def places(frame: Any, schema: Schema) -> list[int]:
     if not schema.data_kind.named_columns and not set(names) & set(found):
         return list(range(len(names)))
     return [found.index(name) for name in names]
-
-
-def _filled(series: Any, answers: Array, hidden: Array, column: Column, exact: bool) -> Any:
-    out = _with_room(series, column, exact)
-    fill = _typed(answers[hidden], column, exact, out)
-    # not by position: pandas would convert the column if it took the values one by one
-    out.iloc[np.flatnonzero(hidden)] = fill
-    return out
-
-
-def _with_room(series: Any, column: Column, exact: bool) -> Any:
-    """A copy of a type that can hold the column's answers."""
-    import pandas as pd
-
-    if column.levels:
-        return series.copy()
-    if column.kind == "datetime":
-        return _with_room_for_dates(series)
-    if not pd.api.types.is_numeric_dtype(series.dtype):
-        return pd.Series(numbers(series), index=series.index, name=series.name)
-    if pd.api.types.is_integer_dtype(series.dtype) and not exact:
-        return series.astype("Float64")
-    return series.copy()
-
-
-def _with_room_for_dates(series: Any) -> Any:
-    import pandas as pd
-
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return series.astype(object)
-    if pd.api.types.infer_dtype(series, skipna=True) not in ("datetime", "date"):
-        return series.copy()
-    dates = pd.to_datetime(series.mask(missing(series)), utc=True, format="mixed")
-    return dates.dt.tz_localize(None)
-
-
-def _typed(answers: Array, column: Column, exact: bool, like: Any) -> Any:
-    """Answers in the type of the column that takes them."""
-    import pandas as pd
-
-    dtype = like.dtype
-    if column.levels and not pd.api.types.is_numeric_dtype(dtype):
-        codes = np.rint(answers).astype(np.int64).clip(0, len(column.levels) - 1)
-        levels = np.empty(len(column.levels), dtype=object)
-        levels[:] = column.levels
-        return pd.Series(levels[codes]).astype(dtype).array
-    if column.kind == "datetime":
-        return _dates(answers, column, like)
-    return pd.Series(as_typed(answers, column, rounded=exact)).astype(dtype).array
-
-
-def _dates(answers: Array, column: Column, like: Any) -> Any:
-    """Dates as the column has them: of its type and zone, or text, or numbers such as 20240531."""
-    import pandas as pd
-
-    dtype = like.dtype
-    if pd.api.types.is_datetime64_any_dtype(dtype):
-        dates, zone = as_dates(answers, column.round_to), getattr(dtype, "tz", None)
-        if zone is not None:
-            dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
-        return dates.astype(dtype).array
-    format = column.format or _format(like)
-    text = as_text(answers, format, column.round_to)
-    return pd.to_numeric(text).astype(dtype) if pd.api.types.is_numeric_dtype(dtype) else text
-
-
-def _format(series: Any) -> str:
-    """How a column writes its dates where the schema does not say it."""
-    return next(iter(formats([name(value) for value in distinct_values(series)])), ISO)
 
 
 def with_given_text(completed: Any, text: Any, schema: Schema, hidden: Array) -> Any:

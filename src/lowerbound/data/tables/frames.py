@@ -7,18 +7,11 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from lowerbound.data.arrays import listed
-from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.dates import ISO, as_dates, as_text
-from lowerbound.data.columns.inference import check_numbers
-from lowerbound.data.columns.values import parsed_numbers
+from lowerbound.data.columns.values import check_numbers, parsed_numbers
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 
 def from_frame(
@@ -151,24 +144,4 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
 
     values = schema.decode(x, rounded)
     columns = enumerate(schema.columns)
-    return pd.DataFrame({c.name: as_typed(values[:, i], c, rounded) for i, c in columns})
-
-
-def as_typed(values: Array, column: Column, rounded: bool = True) -> Any:
-    """Values of one column in the person's units, codes where it has levels, in their own type."""
-    import pandas as pd
-
-    if column.levels:
-        codes = np.rint(values).astype(np.int64).clip(0, len(column.levels) - 1)
-        levels = pd.array(list(column.levels), dtype=_level_type(column))
-        return levels.take(codes)
-    if column.kind == "datetime":
-        if column.format in (None, ISO):
-            return as_dates(values, column.round_to).to_numpy()
-        return as_text(values, column.format, column.round_to)
-    return values.astype(column.dtype) if rounded and column.dtype != "str" else values
-
-
-def _level_type(column: Column) -> Any:
-    """numpy's type of a column's levels; objects for text."""
-    return object if column.dtype == "str" else np.dtype(column.dtype)
+    return pd.DataFrame({c.name: c.rules.typed(values[:, i], rounded) for i, c in columns})

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import listed, observed_values, without_nan
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.inference import Hint, check_hints, numpy_name, understood
+from lowerbound.data.columns.inference import Hint, check_hints, understood
 from lowerbound.data.columns.matrix import (
     check_variation,
     decode_columns,
@@ -27,6 +27,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
+from lowerbound.data.columns.sample import numpy_name
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import pixels
@@ -175,8 +176,8 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Learning) -> Schema:
         understood(raw.x[name], hints.get(name), how.standardize, how.bend)
         for name in raw.x.columns
     ]
-    columns = tuple(column for column in found if column.kind != "identifier")
-    identifiers = [column.name for column in found if column.kind == "identifier"]
+    columns = tuple(column for column in found if column.rules.kept)
+    identifiers = [column.name for column in found if not column.rules.kept]
     if identifiers:
         warnings.warn(
             f"{named(identifiers)}: never the same twice, so it names rows; left out",

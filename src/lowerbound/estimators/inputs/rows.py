@@ -132,7 +132,7 @@ def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: An
     import pandas as pd
 
     for i, column in enumerate(schema.columns):
-        if column.levels or column.kind == "mixed":
+        if not column.rules.has_deviation:
             values[:, i] = np.nan
     return pd.DataFrame(
         values, columns=_modeled(schema), index=like.index if is_frame(like) else None

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.inference.passes import (
@@ -31,7 +30,7 @@ from lowerbound.trace import Batch, Emission, Mean
 
 Array = np.ndarray[Any, Any]
 
-MOST_LEVELS = 32  # of a categorical column that has a number of its own for each
+MOST_LEVELS = 32  # of an unordered column that has a number of its own for each
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,11 @@ def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, A
     before, after = (_decoded(schema, values) for values in (x, mean))
     pairs = []
     for place, column in enumerate(schema.modeled):
-        if column.kind != "categorical":
-            pairs.append((before[:, [place]], after[:, [place]]))
-        elif isinstance(emission, MixedEmission) and len(column.levels) <= MOST_LEVELS:
-            probable = emission.probabilities(place)[0].double().cpu()
-            pairs.append((_indicators(x[:, place].cpu(), column), probable.numpy()))
+        row = column.rules.coordinates(before[:, place])
+        if column.rules.ordered:
+            pairs.append((row, column.rules.coordinates(after[:, place])))
+        elif isinstance(emission, MixedEmission) and row.shape[1] <= MOST_LEVELS:
+            pairs.append((row, emission.probabilities(place)[0].double().cpu().numpy()))
     if not pairs:
         pairs = [(np.zeros((len(x), 1)), np.zeros((len(x), 1)))]
     row, decoded = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
@@ -97,10 +96,3 @@ def _decoded(schema: Schema, values: Tensor) -> Array:
     modeled = [index for index, column in enumerate(schema.columns) if column.modeled]
     whole = schema.decode(values, rounded=False)
     return np.asarray(whole.reshape(len(values), -1)[:, modeled], dtype=np.float64)
-
-
-def _indicators(codes: Tensor, column: Column) -> Array:
-    """One where the level is that of the row, else zero, (rows, levels)."""
-    levels = torch.arange(len(column.levels))
-    indicators: Array = (codes.round().unsqueeze(1) == levels).double().numpy()
-    return indicators

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import mode
 
-from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
@@ -57,14 +56,11 @@ def imputed_quantiles(
 def quantiles(draws: Array, schema: Schema, shares: Sequence[float]) -> Array:
     """Of draws in the person's units, (draws, rows, ...), cell by cell."""
     if schema.kind == "images":
-        return _quantiles(draws, shares, schema.levels is not None)
-    found = np.empty((len(shares), *draws.shape[1:]))
-    for i, column in enumerate(schema.columns):
-        if column.kind == "categorical":
-            found[..., i] = _most_common(draws[..., i])
-        else:
-            found[..., i] = _quantiles(draws[..., i], shares, schema.binary or _whole(column))
-    return found
+        return value_quantiles(draws, shares, schema.levels is not None)
+    if schema.binary:
+        return value_quantiles(draws, shares, whole=True)
+    each = [c.rules.quantiles(draws[..., i], shares) for i, c in enumerate(schema.columns)]
+    return np.stack(each, -1)
 
 
 def _blocks(
@@ -74,23 +70,3 @@ def _blocks(
     for start in range(0, len(dataset), rows):
         block = dataset.subset(torch.arange(start, min(start + rows, len(dataset))))
         yield impute(model, block, samples=samples, draws=draws, seed=seed)
-
-
-def _quantiles(draws: Array, shares: Sequence[float], whole: bool) -> Array:
-    where = np.asarray(shares)
-    if whole:
-        return np.asarray(np.quantile(draws, where, axis=0, method="inverted_cdf"))
-    return np.asarray(np.quantile(draws, where, axis=0))
-
-
-def _most_common(codes: Array) -> Array:
-    """The code that most draws of a row hold, (rows,); there may be more levels than draws."""
-    found: Array = mode(codes, axis=0).mode
-    return found
-
-
-def _whole(column: Column) -> bool:
-    """Whether the column holds whole numbers or levels only."""
-    if column.levels or column.kind == "count":
-        return True
-    return column.dtype != "str" and np.dtype(column.dtype).kind in "biu"

@@ -8,11 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.data.columns.column import ATOM, HIGHEST, LOWEST, Column, is_atom
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import HIGHEST, LOWEST
+from lowerbound.data.columns.mixed import ATOM, is_atom
 from lowerbound.likelihoods.columns.continuous import ColumnScale
-from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
+from lowerbound.likelihoods.columns.expectation_curve import ExpectationCurve
+from lowerbound.likelihoods.columns.group import (
+    COLUMN_FAMILIES,
+    Averages,
+    ColumnGroup,
+    DiscreteEmission,
+)
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
-from lowerbound.trace import masked_terms
+from lowerbound.trace import Emission, masked_terms
 
 
 class AtomEmission(DiscreteEmission):
@@ -59,6 +67,7 @@ class AtomEmission(DiscreteEmission):
         return torch.where(atom > 0, ATOM, self.rest.sample(sample_shape).clamp(LOWEST, HIGHEST))
 
 
+@COLUMN_FAMILIES.register("mixed")
 class AtomColumns(ColumnGroup):
     """Columns of the kind "mixed"; two numbers owed each, the logit of pi and mu.
 
@@ -73,6 +82,28 @@ class AtomColumns(ColumnGroup):
     def __init__(self, columns: Sequence[Column], floor: float) -> None:
         super().__init__(columns)
         self.scale = ColumnScale(columns, floor)
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> AtomColumns:
+        return cls(columns, floor)
+
+    @classmethod
+    def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
+        """pi * atom + (1 - pi) * the expectation of the others."""
+        assert isinstance(emission, AtomEmission)
+        rest = ExpectationCurve(columns, emission.rest.scale)
+        atoms = [column.atom for column in columns]
+        atom = torch.tensor(atoms, dtype=torch.float64, device=emission.logit.device)
+
+        def given(emission: Emission) -> Tensor:
+            assert isinstance(emission, AtomEmission)
+            share = torch.sigmoid(emission.logit.double())
+            return share * atom + (1 - share) * rest.given(emission.rest)
+
+        return given
+
+    def set_noise(self, sigma: Tensor) -> None:
+        self.scale.set(sigma)
 
     @property
     def numbers(self) -> int:

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lowerbound.likelihoods.columns.group import (
-    ColumnGroup,
+    COLUMN_FAMILIES,
     DiscreteEmission,
+    LeveledColumns,
     level_counts,
     whole_numbers,
 )
@@ -49,7 +50,8 @@ class BinaryColumnsEmission(DiscreteEmission):
         return torch.bernoulli(torch.sigmoid(self.logits).expand(sample_shape + self.logits.shape))
 
 
-class BinaryColumns(ColumnGroup):
+@COLUMN_FAMILIES.register("binary")
+class BinaryColumns(LeveledColumns):
     """Columns of the kind "binary"; one logit owed each."""
 
     mass = True

@@ -1,21 +1,26 @@
-"""Columns of a few levels without order: p(k | z) = softmax(l)_k."""
+"""Columns of levels without order: p(k | z) = softmax(l)_k, of many l = E h(z) + b."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.columns.group import (
-    ColumnGroup,
+    COLUMN_FAMILIES,
     DiscreteEmission,
+    LeveledColumns,
+    check_levels,
     level_counts,
     whole_numbers,
 )
 from lowerbound.trace import masked_terms
+
+SPREAD = 0.1  # of the first E: not 0, where neither E nor h would have a gradient
 
 
 class CategoricalColumnsEmission(DiscreteEmission):
@@ -64,7 +69,8 @@ class CategoricalColumnsEmission(DiscreteEmission):
         return code.reshape(sample_shape + self.logits.shape[:3]).to(self.logits.dtype)
 
 
-class CategoricalColumns(ColumnGroup):
+@COLUMN_FAMILIES.register("categorical")
+class CategoricalColumns(LeveledColumns):
     """Columns of the kind "categorical" with equally many levels; one logit owed per level.
 
     Args:
@@ -79,6 +85,19 @@ class CategoricalColumns(ColumnGroup):
         self.levels = levels
         self.support = f"the codes 0 .. {levels - 1}"
 
+    @classmethod
+    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> LeveledColumns:
+        check_levels(columns)
+        levels = len(columns[0].levels)
+        return (
+            cls(columns, levels) if levels <= embedding else EmbeddedColumn(columns[0], embedding)
+        )
+
+    @classmethod
+    def key(cls, column: Column, place: int, embedding: int) -> Hashable:
+        levels = len(column.levels)
+        return levels if levels <= embedding else ("embedded", place)
+
     @property
     def numbers(self) -> int:
         return self.levels
@@ -91,6 +110,50 @@ class CategoricalColumns(ColumnGroup):
 
     def initial_bias(self, x: Tensor) -> Tensor:
         return log_frequencies(x, self.levels).flatten()
+
+
+class EmbeddedColumn(LeveledColumns):
+    """One column of the kind "categorical"; as many numbers owed as an embedding has, h.
+
+    The decoder grows with the embedding and not with the levels, 100,000 of which then fit: E and b
+    belong to the likelihood.
+
+    Args:
+        column: of that kind.
+        embedding: the width of h.
+    """
+
+    mass = True
+
+    def __init__(self, column: Column, embedding: int) -> None:
+        super().__init__([column])
+        self.levels, self.embedding = len(column.levels), embedding
+        self.support = f"the codes 0 .. {self.levels - 1}"
+        self.table = nn.Parameter(SPREAD * torch.randn(self.levels, embedding))
+        self.bias = nn.Parameter(torch.zeros(self.levels))
+
+    @property
+    def numbers(self) -> int:
+        return self.embedding
+
+    def forward(self, parameters: Tensor) -> CategoricalColumnsEmission:
+        h = self.by_column(parameters)
+        # logits belong to the probability: bf16 ends before them
+        with torch.autocast(h.device.type, enabled=False):
+            logits = F.linear(h, self.table.to(h.dtype), self.bias.to(h.dtype))
+        return CategoricalColumnsEmission(logits)
+
+    def inside(self, x: Tensor) -> Tensor:
+        return whole_numbers(x, self.levels - 1)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """b from the log frequencies."""
+        self.bias.copy_(log_frequencies(x, self.levels)[0])
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """h = 0: b says the marginal."""
+        return torch.zeros(self.embedding, dtype=x.dtype, device=x.device)
 
 
 def log_frequencies(x: Tensor, levels: int) -> Tensor:

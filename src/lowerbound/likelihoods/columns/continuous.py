@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
-from lowerbound.likelihoods.columns.group import ColumnGroup
+from lowerbound.likelihoods.columns.expectation_curve import curve_of
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, Averages, ColumnGroup
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.likelihoods.self_masked import Curves, gaussian_cells
+from lowerbound.trace import Emission
 
 
 class ColumnScale(nn.Module):
@@ -46,20 +48,34 @@ class ColumnScale(nn.Module):
         self.raw.copy_(raw_scale(sigma, self.floor))
 
 
+@COLUMN_FAMILIES.register("continuous")
 class ContinuousColumns(ColumnGroup):
     """Columns with a density; one number owed each, mu.
 
     Args:
-        columns: of the kinds "real", "positive", "bounded" or "datetime".
+        columns: of kinds of this family.
         floor: the least sigma, model units.
     """
 
     mass = False
     support = "finite numbers"
+    may_explain_missing = True
 
     def __init__(self, columns: Sequence[Column], floor: float) -> None:
         super().__init__(columns)
         self.scale = ColumnScale(columns, floor)
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> ContinuousColumns:
+        return cls(columns, floor)
+
+    @classmethod
+    def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
+        assert isinstance(emission, GaussianEmission)
+        return curve_of(columns, emission).given
+
+    def set_noise(self, sigma: Tensor) -> None:
+        self.scale.set(sigma)
 
     def forward(self, parameters: Tensor) -> GaussianEmission:
         return gaussian_cells(parameters, self.scale(), self.curves)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
-from lowerbound.likelihoods.columns.group import ColumnGroup, whole_numbers
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup, whole_numbers
 from lowerbound.trace import Emission, masked_terms
 
 LEAST_EXCESS = 1e-6  # 1 / r: below it, a Poisson to all intents
@@ -66,6 +66,7 @@ def log_mass(x: Tensor, log_mean: Tensor, excess: Tensor) -> Tensor:
     return ways + x * F.logsigmoid(log_odds) + r * F.logsigmoid(-log_odds)
 
 
+@COLUMN_FAMILIES.register("count")
 class CountColumns(ColumnGroup):
     r"""Columns of the kind "count"; one number l owed each, the log-mean.
 

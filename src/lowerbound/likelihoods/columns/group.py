@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,27 +11,72 @@ from torch import Tensor
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import Likelihood
+from lowerbound.registry import Registry
 from lowerbound.trace import Emission
+
+Averages = Callable[[Emission], Tensor]
+"""Of a group's emission, numbers that may be averaged over draws of z, column after column, as many
+as each column's ``width``: (samples, batch, numbers), float64."""
 
 
 class ColumnGroup(Likelihood):
-    """The likelihood of columns of one kind, (rows, columns).
+    """The likelihood of columns of one family, (rows, columns).
 
     The decoder owes ``numbers`` per column, column by column.
 
     Attributes:
         support: the values that such a column takes, in words.
+        may_explain_missing: whether cells may be missing because of what they hold.
 
     Args:
         columns: what they are; their names appear in messages.
     """
 
     support: str
+    may_explain_missing = False
 
     def __init__(self, columns: Sequence[Column]) -> None:
         super().__init__((len(columns),))
         self.names = tuple(column.name for column in columns)
         self.kinds = tuple(column.kind for column in columns)
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> ColumnGroup:
+        """The group of columns that have one key.
+
+        Args:
+            columns: of the family.
+            floor: the least sigma of a continuous column, model units.
+            embedding: the most levels of a column that owes a logit for each.
+
+        Raises:
+            DataError: a column has no levels, and the family needs them.
+        """
+        return cls(columns)
+
+    @classmethod
+    def key(cls, column: Column, place: int, embedding: int) -> Hashable:
+        """What sets columns of the family apart: those of one key are computed together.
+
+        Args:
+            column: one of them.
+            place: its number in the table.
+            embedding: as of ``of``.
+        """
+        return None
+
+    @classmethod
+    def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
+        """What an expectation of the columns is made of; their means.
+
+        Args:
+            columns: of a group.
+            emission: any that the group answers with.
+        """
+        return lambda emission: emission.mean.double()
+
+    def set_noise(self, sigma: Tensor) -> None:
+        """Start from ``sigma``, (columns,), where the columns have one."""
 
     @abstractmethod
     def inside(self, x: Tensor) -> Tensor:
@@ -59,12 +104,39 @@ class ColumnGroup(Likelihood):
         return by_column
 
 
+COLUMN_FAMILIES: Registry[type[ColumnGroup]] = Registry("family of columns")
+
+
 class DiscreteEmission(Emission):
     """Columns some or all of whose values have probability mass."""
 
     @abstractmethod
     def probabilities(self, column: int) -> Tensor:
         """Probability of each level of one column of the group, (samples, batch, levels)."""
+
+
+class LeveledColumns(ColumnGroup):
+    """Columns of levels, each of which has a probability."""
+
+    @classmethod
+    def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
+        return lambda emission: _probabilities(emission, len(columns))
+
+
+def _probabilities(emission: Emission, columns: int) -> Tensor:
+    assert isinstance(emission, DiscreteEmission)
+    return torch.cat([emission.probabilities(column) for column in range(columns)], -1).double()
+
+
+def check_levels(columns: Sequence[Column]) -> None:
+    """Refuse columns without levels.
+
+    Raises:
+        DataError: names the column.
+    """
+    for column in columns:
+        if not column.levels:
+            raise DataError(f"column {column.name!r} is {column.kind} and has no levels; name them")
 
 
 def whole_numbers(x: Tensor, most: float | Tensor) -> Tensor:

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError
-from lowerbound.likelihoods.columns.atom import AtomColumns
-from lowerbound.likelihoods.columns.binary import BinaryColumns
-from lowerbound.likelihoods.columns.categorical import CategoricalColumns
-from lowerbound.likelihoods.columns.continuous import ContinuousColumns
-from lowerbound.likelihoods.columns.count import CountColumns
-from lowerbound.likelihoods.columns.embedded import EmbeddedColumn
-from lowerbound.likelihoods.columns.group import ColumnGroup
-from lowerbound.likelihoods.columns.ordinal import OrdinalColumns
-
-Key = tuple[str, int]  # a family of columns, and what sets its members apart from the others'
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup
 
 
 def group_columns(
@@ -32,40 +23,16 @@ def group_columns(
     Raises:
         DataError: a column is not modeled, or has no levels where its kind needs them.
     """
-    members: dict[Key, list[int]] = {}
+    members: dict[tuple[str, Hashable], list[int]] = {}
     for index, column in enumerate(columns):
-        members.setdefault(_key(index, column, embedding), []).append(index)
+        if not column.modeled:
+            raise DataError(
+                f"column {column.name!r} is of the kind {column.kind!r}, which is not modeled"
+            )
+        name = column.rules.family
+        key = name, COLUMN_FAMILIES[name].key(column, index, embedding)
+        members.setdefault(key, []).append(index)
     return [
-        (indices, _group(key, [columns[index] for index in indices], floor, embedding))
-        for key, indices in members.items()
+        (indices, COLUMN_FAMILIES[name].of([columns[i] for i in indices], floor, embedding))
+        for (name, _), indices in members.items()
     ]
-
-
-def _key(index: int, column: Column, embedding: int) -> Key:
-    if column.kind in ("ordinal", "categorical") and not column.levels:
-        raise DataError(f"column {column.name!r} is {column.kind} and has no levels; name them")
-    if column.kind == "categorical":
-        levels = len(column.levels)
-        return ("categorical", levels) if levels <= embedding else ("embedded", index)
-    plain = column.continuous and column.kind != "mixed"
-    return "continuous" if plain else column.kind, 0
-
-
-def _group(key: Key, columns: list[Column], floor: float, embedding: int) -> ColumnGroup:
-    family, number = key
-    match family:
-        case "continuous":
-            return ContinuousColumns(columns, floor)
-        case "mixed":
-            return AtomColumns(columns, floor)
-        case "count":
-            return CountColumns(columns)
-        case "binary":
-            return BinaryColumns(columns)
-        case "ordinal":
-            return OrdinalColumns(columns)
-        case "categorical":
-            return CategoricalColumns(columns, number)
-        case "embedded":
-            return EmbeddedColumn(columns[0], embedding)
-    raise DataError(f"column {columns[0].name!r} is of the kind {family!r}, which is not modeled")

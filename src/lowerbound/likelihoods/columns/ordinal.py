@@ -11,8 +11,10 @@ from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.columns.cut_points import CutPoints
 from lowerbound.likelihoods.columns.group import (
-    ColumnGroup,
+    COLUMN_FAMILIES,
     DiscreteEmission,
+    LeveledColumns,
+    check_levels,
     level_counts,
     whole_numbers,
 )
@@ -62,7 +64,8 @@ class OrdinalColumnsEmission(DiscreteEmission):
         return self.cuts.code(location + torch.logit(uniform)).to(location.dtype)
 
 
-class OrdinalColumns(ColumnGroup):
+@COLUMN_FAMILIES.register("ordinal")
+class OrdinalColumns(LeveledColumns):
     """Columns of the kind "ordinal"; one number owed each, the location l.
 
     The cut points, one fewer than a column's levels, are learned: the first, and the gaps after it
@@ -78,6 +81,7 @@ class OrdinalColumns(ColumnGroup):
 
     def __init__(self, columns: Sequence[Column]) -> None:
         super().__init__(columns)
+        check_levels(columns)
         levels = torch.tensor([len(column.levels) for column in columns])
         self.register_buffer("levels", levels, persistent=False)
         self.most_levels = max(3, int(levels.max()))  # one gap at least, if only a padded one

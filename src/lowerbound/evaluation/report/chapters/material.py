@@ -87,7 +87,7 @@ class Material:
     @property
     def names(self) -> list[str]:
         """Names of the columns that vary."""
-        return [column.name for column in self.training.schema.columns if _varies(column)]
+        return [column.name for column in self.training.schema.columns if column.modeled]
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:
@@ -106,8 +106,4 @@ class Material:
         """Rows in model units as the columns that vary, (..., columns), in the person's units."""
         schema = self.training.schema
         decoded = np.asarray(schema.decode(units, rounded=False), dtype=float)
-        return decoded[..., [i for i, column in enumerate(schema.columns) if _varies(column)]]
-
-
-def _varies(column: Any) -> bool:
-    return bool(column.kind != "constant")
+        return decoded[..., [i for i, column in enumerate(schema.columns) if column.modeled]]

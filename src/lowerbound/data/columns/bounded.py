@@ -1,0 +1,140 @@
+"""Numbers on one side of a bound, or between two: g is the logarithm or the logit."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import Continuous, moments
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.sample import Sample
+from lowerbound.data.columns.values import finite_numbers
+from lowerbound.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+SKEWED = 1.0  # skewness from which positive numbers are better seen through their logarithm
+REACH = 0.1  # numbers inside (0, 1) that come so near to both ends are bounded by them
+LARGEST_LOG = 700.0  # exp of more is infinite
+
+
+class WithinBounds(Continuous, ABC):
+    """A value beyond the bounds is refused while fitting; afterwards it is taken for the bound,
+    which the model holds for next to impossible, and a warning names its row."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[float, float | None]:
+        """Neither of which is a value; None: there is no upper one."""
+
+    def outside(self, values: Array) -> Array:
+        low, high = self.bounds
+        below: Array = values <= low
+        return below if high is None else below | (values >= high)
+
+    def read(self, series: Any, *, fitting: bool = False) -> Array:
+        if fitting:
+            return super().read(series)
+        values = finite_numbers(series)
+        rows = np.flatnonzero(self.outside(values))
+        if not len(rows):
+            return values
+        warnings.warn(
+            f"column {self.column.name!r} held {self.support} when the model was fitted, and not "
+            f"in rows {listed(rows.tolist())}, counted from 0: they are taken for the bound",
+            UserWarning,
+            stacklevel=4,
+        )
+        return np.asarray(np.clip(values, *self.bounds))
+
+
+@COLUMN_KINDS.register("positive")
+class PositiveKind(WithinBounds):
+    """Numbers above 0, most of them small; g is the logarithm."""
+
+    rank = 80
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        if sample.numeric and sample.distinct[0] > 0 and _skewness(sample.numbers) > SKEWED:
+            return replace(sample.column, kind="positive")
+        return None
+
+    @property
+    def bounds(self) -> tuple[float, None]:
+        return 0.0, None
+
+    @property
+    def support(self) -> str:
+        return "positive numbers"
+
+    def g(self, values: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log(values))
+
+    def g_inverse(self, values: Array) -> Array:
+        return np.asarray(np.exp(np.minimum(values, LARGEST_LOG)))
+
+    def log_g_slope(self, g: Array) -> Array:
+        return -g
+
+
+@COLUMN_KINDS.register("bounded")
+class BoundedKind(WithinBounds):
+    """Numbers inside (low, high); g is the logit of their share of the way."""
+
+    rank = 70
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        if not sample.numeric:
+            return None
+        first, last = sample.distinct[0], sample.distinct[-1]
+        if 0 < first < REACH and 1 - REACH < last < 1:
+            return replace(sample.column, kind="bounded", low=0.0, high=1.0)
+        return None
+
+    def completed(self, series: Any) -> Column:
+        if self.column.low is None or self.column.high is None:
+            raise DataError(f"column {self.column.name!r} is bounded: say its low and high")
+        return self.column
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        assert self.column.low is not None
+        assert self.column.high is not None
+        return self.column.low, self.column.high
+
+    @property
+    def support(self) -> str:
+        low, high = self.bounds
+        return f"numbers between {low:g} and {high:g}"
+
+    def g(self, values: Array) -> Array:
+        from scipy.special import logit
+
+        return np.asarray(logit((values - self.bounds[0]) / self._width))
+
+    def g_inverse(self, values: Array) -> Array:
+        from scipy.special import expit
+
+        return np.asarray(self.bounds[0] + self._width * expit(values))
+
+    def log_g_slope(self, g: Array) -> Array:
+        return np.asarray(np.logaddexp(0, g) + np.logaddexp(0, -g) - np.log(self._width))
+
+    @property
+    def _width(self) -> float:
+        low, high = self.bounds
+        return high - low
+
+
+def _skewness(values: Array) -> float:
+    shift, scale = moments(values)
+    return float((((values - shift) / scale) ** 3).mean())

@@ -1,0 +1,134 @@
+r"""Real numbers, and what all columns with a density share: a smooth increasing map T.
+
+With log p(v) = log p(u) + log T'(v),
+
+.. math:: u = Q\left(\frac{g(v) - \mathrm{shift}}{\mathrm{scale}}\right)
+
+with g the identity, the logarithm of a positive value or the logit of a bounded one, and Q the
+quantile-normal spline where the column has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.features import Feature, Value
+from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.quantile_normal import QuantileNormal
+from lowerbound.data.columns.sample import Sample
+
+Array = np.ndarray[Any, Any]
+
+LOWEST, HIGHEST = -32.0, 32.0  # between which continuous model units are kept
+SPLINE_GAIN = 0.05  # nats per row by which a bent map has to beat a straight one
+
+
+class Continuous(ColumnKind):
+    """A column with a density; g, its inverse and the logarithm of its slope are a kind's own."""
+
+    family = "continuous"
+    continuous = True
+    metric = True
+
+    def g(self, values: Array) -> Array:
+        """g(v)."""
+        return values
+
+    def g_inverse(self, values: Array) -> Array:
+        """v, from g(v)."""
+        return values
+
+    def log_g_slope(self, g: Array) -> Array:
+        """log g'(v), from g(v)."""
+        return np.zeros(g.shape)
+
+    def encode(self, values: Array) -> Array:
+        units = (self.g(values) - self.column.shift) / self.column.scale
+        if self.column.spline is not None:
+            units = self.column.spline(units)
+        return units if self.affine else np.clip(units, LOWEST, HIGHEST)
+
+    def decode(self, units: Array) -> Array:
+        spline = self.column.spline
+        inner = units if spline is None else spline.inverse(units)
+        return self.g_inverse(inner * self.column.scale + self.column.shift)
+
+    def log_slope(self, units: Array) -> Array:
+        inner, slope = units, np.full(units.shape, -np.log(self.column.scale))
+        if self.column.spline is not None:
+            inner = self.column.spline.inverse(units)
+            slope = slope + self.column.spline.log_slope(inner)
+        return slope + self.log_g_slope(inner * self.column.scale + self.column.shift)
+
+    def fitted(self, series: Any, standardize: bool, bend: bool) -> Column:
+        values = self.read(series, fitting=True)
+        return self.fitted_to(values[~np.isnan(values)], standardize, bend)
+
+    def fitted_to(self, values: Array, standardize: bool, bend: bool) -> Column:
+        """The column with shift, scale, spline and resolution of values without a missing one."""
+        units = self.unscaled(values)
+        if not standardize or len(units) < 2 or np.ptp(units) == 0:
+            return self.column
+        shift, scale = moments(units)
+        standardized = (units - shift) / scale
+        spline = QuantileNormal.fit(standardized) if bend else None
+        if spline is not None and _gain(spline, standardized) < SPLINE_GAIN:
+            spline = None
+        distinct = np.unique(standardized)
+        gaps = np.diff(distinct if spline is None else spline(distinct))
+        resolution = float(np.quantile(gaps, 0.05)) if len(gaps) else 0.0
+        return replace(self.column, shift=shift, scale=scale, spline=spline, resolution=resolution)
+
+    def unscaled(self, values: Array) -> Array:
+        """g of the values that shift, scale and spline are fitted to."""
+        return np.clip(self.g(values), LOWEST, HIGHEST)
+
+    def features(self) -> Sequence[Feature]:
+        return (Value(),)
+
+
+@COLUMN_KINDS.register("real")
+class RealKind(Continuous):
+    """Real numbers: what numbers are taken for that are of no other kind."""
+
+    rank = 100
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        return sample.column
+
+    @property
+    def affine(self) -> bool:
+        return self.column.spline is None
+
+    @property
+    def plain(self) -> bool:
+        return self.affine
+
+    @property
+    def any_number(self) -> bool:
+        return True
+
+    def unscaled(self, values: Array) -> Array:
+        return values
+
+
+def moments(values: Array) -> tuple[float, float]:
+    """Mean and standard deviation, safe for values near the largest float."""
+    values = values.astype(np.float64)
+    center = values.min() / 2 + values.max() / 2
+    radius = values.max() / 2 - values.min() / 2
+    inside = (values - center) / radius  # in [-1, 1]
+    scale = max(float(radius * inside.std()), float(np.finfo(np.float64).tiny))
+    return float(center + radius * inside.mean()), scale
+
+
+def _gain(spline: QuantileNormal, standardized: Array) -> float:
+    """Nats per row of a normal density through the spline above one without it."""
+    bent = spline.log_slope(standardized) - 0.5 * spline(standardized) ** 2
+    return float((bent + 0.5 * standardized**2).mean()) - len(spline.values) / len(standardized)

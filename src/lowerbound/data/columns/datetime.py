@@ -1,0 +1,148 @@
+"""Dates: seconds since 1970, in and out by the one format of the column."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import Continuous
+from lowerbound.data.columns.dates import (
+    ISO,
+    as_dates,
+    as_text,
+    closest_format,
+    formats,
+    other_readings,
+    rounded,
+    rounding,
+    seconds,
+    since_1970,
+)
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.sample import Sample
+from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
+
+Array = np.ndarray[Any, Any]
+
+
+@COLUMN_KINDS.register("datetime")
+class DatetimeKind(Continuous):
+    """Dates, of pandas' type or text by a format that fits every cell."""
+
+    rank = 0
+    has_format = True
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        import pandas as pd
+
+        if pd.api.types.is_datetime64_any_dtype(sample.series.dtype):
+            return replace(sample.column, kind="datetime", format=ISO)
+        if not sample.written or not _look_like_dates(sample.present):
+            return None
+        format = _format(sample.series)
+        typed = replace(sample.column, dtype="datetime64[ns]")
+        return None if format is None else replace(typed, kind="datetime", format=format)
+
+    def completed(self, series: Any) -> Column:
+        if self.column.format is not None:
+            return self.column
+        return replace(self.column, format=_format(series) or closest_format(_cells(series)))
+
+    def fitted_to(self, values: Array, standardize: bool, bend: bool) -> Column:
+        found = super().fitted_to(values, standardize, bend)
+        return found if found.format is None else replace(found, round_to=rounding(values))
+
+    def read(self, series: Any, *, fitting: bool = False) -> Array:
+        import pandas as pd
+
+        gone, format = missing(series), self.column.format
+        if format is None or pd.api.types.is_datetime64_any_dtype(series.dtype):
+            dates = pd.to_datetime(series.mask(gone), errors="coerce", utc=True, format="mixed")
+            values = since_1970(dates)
+        else:
+            codes, distinct = factorized(series)
+            # the last entry is what pandas' code -1, a missing value, points to
+            values = np.append(seconds([name(value) for value in distinct], format), np.nan)
+            values = np.where(gone, np.nan, values[codes])
+        how = "" if format in (None, ISO) else f" written as {format}"
+        words = f"column {series.name!r} holds dates{how}, but not"
+        refuse(np.isnan(values) & ~gone, series, words)
+        return values
+
+    @property
+    def affine(self) -> bool:
+        return self.column.spline is None
+
+    def unscaled(self, values: Array) -> Array:
+        return values
+
+    def rounded(self, values: Array) -> Array:
+        if self.column.round_to:
+            return rounded(values, self.column.round_to)
+        return super().rounded(values)
+
+    def typed(self, values: Array, rounded: bool = True) -> Any:
+        if self.column.format in (None, ISO):
+            return as_dates(values, self.column.round_to).to_numpy()
+        return as_text(values, self.column.format, self.column.round_to)
+
+    def with_room(self, series: Any, exact: bool) -> Any:
+        import pandas as pd
+
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            return series.astype(object)
+        if pd.api.types.infer_dtype(series, skipna=True) not in ("datetime", "date"):
+            return series.copy()
+        dates = pd.to_datetime(series.mask(missing(series)), utc=True, format="mixed")
+        return dates.dt.tz_localize(None)
+
+    def filling(self, answers: Array, like: Any, exact: bool) -> Any:
+        """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""
+        import pandas as pd
+
+        dtype = like.dtype
+        if pd.api.types.is_datetime64_any_dtype(dtype):
+            dates, zone = as_dates(answers, self.column.round_to), getattr(dtype, "tz", None)
+            if zone is not None:
+                dates = dates.dt.tz_localize("UTC").dt.tz_convert(zone)
+            return dates.astype(dtype).array
+        format = self.column.format or next(iter(formats(_cells(like))), ISO)
+        text = as_text(answers, format, self.column.round_to)
+        return pd.to_numeric(text).astype(dtype) if pd.api.types.is_numeric_dtype(dtype) else text
+
+
+def _look_like_dates(series: Any) -> bool:
+    return bool(series.astype(str).str.match(r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all())
+
+
+def _format(series: Any) -> str | None:
+    """The one format by which every cell is a date; None: there is none.
+
+    A warning says so where another one fits too.
+    """
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(series, skipna=True) in ("datetime64", "datetime", "date"):
+        return ISO
+    cells = _cells(series)
+    found = formats(cells)
+    if others := other_readings(cells, found):
+        warnings.warn(
+            f"column {series.name!r}: its dates fit {found[0]} and {listed(others)}, and are read "
+            f"as {found[0]}; if that is wrong, say "
+            f"--kind {shlex.quote(f'{series.name}=datetime:{others[0]}')}",
+            UserWarning,
+            stacklevel=5,
+        )
+    return found[0] if found else None
+
+
+def _cells(series: Any) -> list[str]:
+    return [name(value) for value in distinct_values(series)]

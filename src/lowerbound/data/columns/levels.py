@@ -1,0 +1,200 @@
+"""Columns of levels, whose model units are codes: two, several in an order, or in none."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.features import STEEPEST, Feature, Indicator, Transform
+from lowerbound.data.columns.identifier import NAMES_SHARE
+from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.sample import Sample
+from lowerbound.data.columns.values import distinct_levels, level_codes
+
+Array = np.ndarray[Any, Any]
+
+LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
+MOST_ORDINAL = 20  # distinct whole numbers that are levels rather than measurements
+MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
+
+
+@dataclass(frozen=True)
+class Order(Feature):
+    """The code over its largest; the decoder owes the location of a logistic variable."""
+
+    def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        return LOGISTIC * weight
+
+
+@dataclass(frozen=True)
+class AtLevel(Feature):
+    """Whether the code is the parameter, one of L; the decoder owes a logit of each.
+
+    The indicators of one column exclude each other, which alone gives them a variance of
+    L / (L - 1) in some direction.
+    """
+
+    transform = Transform(4, lambda x, level: (x == level).to(x.dtype))
+
+    @property
+    def least_noise(self) -> float:
+        assert self.owed is not None
+        return self.owed / max(self.owed - 1, 1)
+
+    def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        return weight * (scale / shift.clamp_min(1e-6)).clamp_max(STEEPEST)
+
+
+class Leveled(ColumnKind):
+    """A column of levels; one that the fit did not see is missing, and a warning names it."""
+
+    def completed(self, series: Any) -> Column:
+        if self.column.levels:
+            return self.column
+        found = replace(self.column, levels=distinct_levels(series))
+        _warn_names(series, found)
+        return found
+
+    def read(self, series: Any, *, fitting: bool = False) -> Array:
+        return level_codes(series, self.column.name, self.column.levels)
+
+    @property
+    def width(self) -> int:
+        """One number for each level: its probability."""
+        return max(1, len(self.column.levels))
+
+    def decided(self, averaged: Array) -> Array:
+        return np.asarray(averaged.argmax(1))
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    @property
+    def has_deviation(self) -> bool:
+        return False
+
+    def rounded(self, values: Array) -> Array:
+        return np.asarray(np.rint(values).clip(0, len(self.column.levels) - 1))
+
+    def typed(self, values: Array, rounded: bool = True) -> Any:
+        import pandas as pd
+
+        text = self.column.dtype == "str"
+        dtype = object if text else np.dtype(self.column.dtype)
+        return pd.array(list(self.column.levels), dtype=dtype).take(self._codes(values))
+
+    def with_room(self, series: Any, exact: bool) -> Any:
+        return series.copy()
+
+    def filling(self, answers: Array, like: Any, exact: bool) -> Any:
+        import pandas as pd
+
+        if pd.api.types.is_numeric_dtype(like.dtype):
+            return super().filling(answers, like, exact)
+        levels = np.empty(len(self.column.levels), dtype=object)
+        levels[:] = self.column.levels
+        return pd.Series(levels[self._codes(answers)]).astype(like.dtype).array
+
+    def _codes(self, values: Array) -> Array:
+        return self.rounded(values).astype(np.int64)
+
+
+@COLUMN_KINDS.register("binary")
+class BinaryKind(Leveled):
+    """Two levels."""
+
+    rank = 20
+    family = "binary"
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        if sample.varieties != 2:
+            return None
+        return replace(sample.column, kind="binary", levels=sample.levels)
+
+    def features(self) -> Sequence[Feature]:
+        return (Indicator(),)
+
+
+@COLUMN_KINDS.register("ordinal")
+class OrdinalKind(Leveled):
+    """Levels in an order: an ordered pandas category, or few whole numbers near each other."""
+
+    rank = 40
+    family = "ordinal"
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        near = (
+            sample.whole
+            and len(sample.distinct) <= MOST_ORDINAL
+            and np.ptp(sample.distinct) <= 2 * MOST_ORDINAL
+        )
+        if near or getattr(sample.series.dtype, "ordered", False):
+            return replace(sample.column, kind="ordinal", levels=sample.levels)
+        return None
+
+    def features(self) -> Sequence[Feature]:
+        return (Order(max(len(self.column.levels) - 1, 1)),)
+
+    def decided(self, averaged: Array) -> Array:
+        """The level nearest to the mean of levels that are numbers, or of their codes."""
+        levels = self.column.levels
+        numeric = not any(isinstance(level, str) for level in levels)
+        values = np.array(levels if numeric else range(len(levels)), dtype=np.float64)
+        mean = averaged @ values / averaged.sum(1)
+        return np.asarray(np.abs(values - mean[:, None]).argmin(1))
+
+
+@COLUMN_KINDS.register("categorical")
+class CategoricalKind(Leveled):
+    """Levels without an order: text, or a pandas category."""
+
+    rank = 90
+    family = "categorical"
+    ordered = False
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        if sample.numeric:
+            return None
+        return replace(sample.column, kind="categorical", levels=sample.levels)
+
+    def features(self) -> Sequence[Feature]:
+        levels = len(self.column.levels)
+        if levels > MOST_INDICATORS:
+            return ()
+        return [AtLevel(level, level, levels) for level in range(levels)]
+
+    @property
+    def embedded(self) -> int:
+        return len(self.column.levels)
+
+    def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
+        """The most common code of each row; there may be more levels than draws."""
+        from scipy.stats import mode
+
+        return np.broadcast_to(mode(draws, axis=0).mode, (len(shares), *draws.shape[1:]))
+
+    def coordinates(self, values: Array) -> Array:
+        """One where the code is a level's, else zero, (rows, levels)."""
+        at = np.rint(values)[:, None] == np.arange(len(self.column.levels))
+        return np.asarray(at, dtype=np.float64)
+
+
+def _warn_names(series: Any, column: Column) -> None:
+    if len(column.levels) > NAMES_SHARE * max(len(series), 1):
+        warnings.warn(
+            f"column {column.name!r} has {len(column.levels):,} levels in {len(series):,} rows: it "
+            "names rows rather than classes, and the model can only learn it by heart; kind "
+            "'identifier' leaves it out",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,99 @@
+"""Real numbers one value of which, the atom, has mass of its own, such as 0 among expenses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import LOWEST, Continuous
+from lowerbound.data.columns.features import Feature, Indicator, Transform, Value
+from lowerbound.data.columns.kind import COLUMN_KINDS
+from lowerbound.data.columns.sample import Sample
+
+Array = np.ndarray[Any, Any]
+
+ATOM = -64.0
+"""Model units of the atom, below ``LOWEST``: no continuous value is taken for it."""
+
+SHARE, LEAD = 0.1, 3.0  # of a value with mass of its own: among the rows, over the next
+
+
+def is_atom(units: Any) -> Any:
+    """Whether model units of a mixed column, an array or a tensor, stand for its atom."""
+    return units <= 0.5 * (ATOM + LOWEST)
+
+
+@dataclass(frozen=True)
+class AtAtom(Indicator):
+    """Whether the value is the atom."""
+
+    transform = Transform(2, lambda x, _: is_atom(x).to(x.dtype))
+
+
+@dataclass(frozen=True)
+class BesideAtom(Value):
+    """The value where it is not the atom."""
+
+    transform = Transform(3, lambda x, _: x, lambda x: ~is_atom(x))
+    explains_missing = False
+
+
+@COLUMN_KINDS.register("mixed")
+class MixedKind(Continuous):
+    """Real numbers and an atom, found where one value has more than a tenth of the rows."""
+
+    rank = 50
+    family = "mixed"
+    metric = False
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        if not sample.numeric:
+            return None
+        atom, share, lead = _most_common(sample.numbers)
+        if share > SHARE and lead > LEAD:
+            return replace(sample.column, kind="mixed", atom=atom)
+        return None
+
+    def completed(self, series: Any) -> Column:
+        if self.column.atom is not None:
+            return self.column
+        values = self.read(series)
+        return replace(self.column, atom=_most_common(values[~np.isnan(values)])[0])
+
+    def encode(self, values: Array) -> Array:
+        units = super().encode(values)
+        units[values == self.column.atom] = ATOM
+        return units
+
+    def decode(self, units: Array) -> Array:
+        values = super().decode(units)
+        values[is_atom(units)] = self.column.atom
+        return values
+
+    def log_slope(self, units: Array) -> Array:
+        slope = super().log_slope(units)
+        slope[is_atom(units)] = 0.0
+        return slope
+
+    def unscaled(self, values: Array) -> Array:
+        return np.asarray(values[values != self.column.atom])
+
+    def features(self) -> Sequence[Feature]:
+        return AtAtom(), BesideAtom(number=1)
+
+    @property
+    def has_deviation(self) -> bool:
+        return False
+
+
+def _most_common(values: Array) -> tuple[float, float, float]:
+    """(the most common value, its share, how many times more common than the next)."""
+    distinct, counts = np.unique(values, return_counts=True)
+    order = np.argsort(counts)
+    first, second = counts[order[-1]], counts[order[-2]] if len(order) > 1 else 1
+    return float(distinct[order[-1]]), float(first / len(values)), float(first / second)
