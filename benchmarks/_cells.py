@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from _record import RESULTS, Metric, arguments, commit, keep_answer, write
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
@@ -30,6 +29,7 @@ from lowerbound.evaluation.likelihood.tighter import carry_over
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import data_sha256, score
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import Record, TrainingOptions
 
 IMPORTANCE_SAMPLES = 5000

@@ -37,8 +37,8 @@ from _cells import (
 )
 from _record import Metric
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset
+from lowerbound.models.options import ModelOptions
 
 NAME = "bits_per_dimension"
 Array = np.ndarray[Any, Any]

@@ -24,7 +24,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier, fit_judge
 from lowerbound.fitting import FitOptions, fit
@@ -32,6 +31,7 @@ from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.inference.samples import sample_mixture, sample_prior, sample_white_codes
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 SAMPLES = 10_000

@@ -31,7 +31,7 @@ from _cells import (
 from _pictures import keep
 from _record import Metric
 
-from lowerbound.assembly.options import ModelOptions
+from lowerbound.models.options import ModelOptions
 
 NAME = "hierarchies"
 FIGURE = "mnist_nats_of_every_model.png"

@@ -15,7 +15,6 @@ import time
 import torch
 from _record import Metric, arguments, write
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, surroundings
 from lowerbound.evaluation.samples.acceptance import fit_judge
@@ -23,6 +22,7 @@ from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 LATENT = 16

@@ -37,13 +37,13 @@ from _record import Metric, commit, keep_answer
 
 from lowerbound.applications.compression.exported_models import bits_of, export_model
 from lowerbound.applications.compression.lossless_rivals import rivals
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.lossless import read_rows, write_rows
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import fit
 from lowerbound.inference.likelihood import data_sha256, score
+from lowerbound.models.options import ModelOptions
 
 NAME = "lossless"
 RECTIFIED = {"activation": "relu"}

@@ -26,7 +26,7 @@ from _cells import Cell, done, drive, mnist_data, quick_look, write_cells
 from _pictures import keep
 from _record import Metric
 
-from lowerbound.assembly.options import ModelOptions
+from lowerbound.models.options import ModelOptions
 
 NAME = "mnist_likelihood"
 FIGURE = "mnist_nats_against_minutes.png"

@@ -31,7 +31,6 @@ from lowerbound.applications.compression.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.rated_pictures import as_row
 from lowerbound.applications.io.rows import eight_bit
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding import transform
 from lowerbound.coding.files.container import open_container
 from lowerbound.data import Dataset, load
@@ -41,6 +40,7 @@ from lowerbound.data.catalog.published import member_names, read_members
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.fitting import fit
 from lowerbound.models import TransformCoder
+from lowerbound.models.options import ModelOptions
 
 NAME = "photographs"
 FOLDS = 4

@@ -31,9 +31,7 @@ from _record import Metric, arguments, write
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.quality import MEAN, Quality
@@ -43,6 +41,7 @@ from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256, score
 from lowerbound.inference.samples import sample_prior
 from lowerbound.models import VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives.critic import Critic
 from lowerbound.training import TrainingOptions
 
@@ -143,7 +142,7 @@ def gan_samples(training: Dataset, epochs: int, seed: int) -> Tensor:
     with seeded(seed):
         model = assemble(training.schema, resolve(training.schema, LEARNED))
         assert isinstance(model, VariationalAutoencoder)
-        initialize(model, training)
+        model.start(training)
         critic = Critic(training.schema.event_shape)
         generator = [*model.decoder.parameters()]
         players = [

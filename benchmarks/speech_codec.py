@@ -34,7 +34,6 @@ from _speech import (
     spoken,
 )
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
 from lowerbound.data import Dataset
@@ -42,6 +41,7 @@ from lowerbound.data.audio.clips import Clips, usual_windows
 from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.fitting import Fitted, fit
+from lowerbound.models.options import ModelOptions
 
 NAME = "speech_codec"
 CODEBOOKS = {"x30": 8, "x50": 5}  # of 1,024 codes each, 50 times per second

@@ -33,13 +33,13 @@ from lowerbound.applications.compression.exported_models import ExportedModel, e
 from lowerbound.applications.compression.losses import psnr
 from lowerbound.applications.compression.lossy_rivals import decode, encode, lossy_rivals
 from lowerbound.applications.io.rows import eight_bit
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.vector_quantized import bits_of, read_codes, read_rows, write_rows
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import fit
 from lowerbound.inference.likelihood import data_sha256
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.posteriors.codebook_use import CodebookUse
 
 NAME = "vq_tiles"

@@ -22,7 +22,6 @@ import warnings
 import torch
 from _figures import plt, quick, save, show_sheet
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.acceptance import fit_judge
@@ -30,6 +29,7 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.samples import sample_prior
 from lowerbound.models import Imagines
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch, Continue, Draw, Mean
 from lowerbound.training import TrainingOptions
 

@@ -27,13 +27,12 @@ from _figures import plt, quick, save
 from torch import Tensor
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.inference.annealing.hamiltonian import Target, Transition
 from lowerbound.inference.likelihood import score
 from lowerbound.models import Imagines, Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.trace import Batch, Draw, Given
 
@@ -121,7 +120,7 @@ def curve(
     """(rows passed, L_500 of each part) along one run."""
     with seeded(0):
         model = assemble(train.schema, OPTIONS)
-        initialize(model, train)
+        model.start(train)
         update, batches = learner(model, train), shuffled(len(train))
         passed, found = 0, []
         marks = iter(torch.logspace(3.3, torch.tensor(float(budget)).log10(), 12).long().tolist())

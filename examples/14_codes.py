@@ -19,7 +19,6 @@ import math
 import torch
 from _figures import plt, quick, save, show_sheet
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.codebooks import codebook_use
@@ -27,6 +26,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.inference.reconstruction import reconstruction_error
 from lowerbound.inference.samples import sample_prior
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Mean
 from lowerbound.training import TrainingOptions
 

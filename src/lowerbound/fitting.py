@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.config import construct, option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -19,9 +17,9 @@ from lowerbound.inference.classes import hidden_label_temperature
 from lowerbound.models import (
     MODELS,
     Model,
-    ProbabilisticPrincipalComponents,
     SemiSupervisedVariationalAutoencoder,
 )
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.objectives.label_graph import FOLDS, fewest_labels
 from lowerbound.training import (
@@ -109,10 +107,10 @@ def fit(
         labeled = dataset.label is not None or dataset.target is not None
         if not (objective.uses_labels and labeled):
             training, validation = held_out(dataset, options.training)
-        initialize(model, training)
+        model.start(training)
         if start is not None:
             start(model)
-    if isinstance(model, ProbabilisticPrincipalComponents):
+    if not any(True for _ in model.parameters()):  # solved by ``start``
         return Fitted(model.eval(), dataset.schema, options, History())
     schema = dataset.schema
     temperature = _temperature(dataset, options, reporter, start)

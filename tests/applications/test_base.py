@@ -16,10 +16,10 @@ from lowerbound.applications import APPLICATIONS, Report, Reporter, load
 from lowerbound.applications.base import Silent, jsonable
 from lowerbound.applications.fit.fit import FitRequest
 from lowerbound.applications.form import answer, entries, typed
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions
+from lowerbound.models.options import ModelOptions
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)

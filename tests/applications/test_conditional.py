@@ -9,10 +9,10 @@ import pytest
 
 from lowerbound.applications import load
 from lowerbound.applications.fit.fit import FitReport, FitRequest
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

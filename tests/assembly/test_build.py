@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, LowerboundError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models import MODELS
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import POSTERIORS
@@ -98,7 +97,7 @@ def test_start_is_the_marginal_of_the_data() -> None:
     64 log 2 nats of even odds."""
     data = load("digits", binarize="threshold")
     model = assemble(data.schema, ModelOptions(latent_dim=2, network="mlp"))
-    initialize(model, data)
+    model.start(data)
     x = data.all().filled
     share = x.mean(0).clamp(0.01, 0.99)
     entropy = float(-(share * share.log() + (1 - share) * (1 - share).log()).sum())

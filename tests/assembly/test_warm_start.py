@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.assembly.warm_start import start_from_model
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.priors.codes import MarginalCodes
 
 RECTIFIED = {"activation": "relu"}
@@ -79,7 +78,7 @@ def small_codes(
             model_options={"codes": 16, **chosen},
         )
         model = assemble(rows.schema, made)
-        initialize(model, rows)
+        model.start(rows)
         for parameter in model.parameters():
             parameter.data.add_(0.1 * torch.randn_like(parameter))
         for part in model.modules():

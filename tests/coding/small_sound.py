@@ -8,13 +8,12 @@ import numpy as np
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data.audio.clips import Clips
 from lowerbound.data.audio.kind import learned, rows_of
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 
 RATE, HOP = 200, 8
 
@@ -43,7 +42,7 @@ def sound_model(**model: Any) -> VectorQuantizedVariationalAutoencoder:
     dataset = rows_of(clips(700, 500), learned(RATE, windows), windows)
     with seeded(0):
         built = assemble(dataset.schema, options)
-        initialize(built, dataset)
+        built.start(dataset)
     assert isinstance(built, VectorQuantizedVariationalAutoencoder)
     torch.manual_seed(0)
     for prior in built.priors:

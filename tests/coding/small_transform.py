@@ -9,12 +9,11 @@ import torch
 from sklearn.datasets import load_sample_images
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import TransformCoder
+from lowerbound.models.options import ModelOptions
 
 SMALL = {"block": 8, "width": 16, "restoration": 8, "depth": 1}
 
@@ -35,7 +34,7 @@ def small_coder(seed: int = 0) -> TransformCoder:
     """One whose networks say something, though nothing that helps."""
     with seeded(seed):
         model = assemble(tiles().schema, ModelOptions(model="transform", model_options=SMALL))
-        initialize(model, tiles())
+        model.start(tiles())
         for parameter in model.parameters():
             parameter.data.add_(0.03 * torch.randn_like(parameter))
     assert isinstance(model, TransformCoder)

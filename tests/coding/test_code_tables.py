@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.code_tables import TableCodes, check_codes, export_codes, whole_counts
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.stack import PRECISION
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.priors.codes import MarginalCodes, UniformCodes
 from tests.coding.small_codecs import digits, small_codes, small_model
 

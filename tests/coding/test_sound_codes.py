@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding import sound_codes
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data.audio.kind import learned
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch, Mean
 from tests.coding.small_sound import HOP, RATE, clips, sound_model
 

@@ -20,8 +20,8 @@ from lowerbound import (
     SemiSupervisedRegressor,
     SemiSupervisedVAE,
 )
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.fitting import FitOptions
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from tests.estimators.conftest import MORE_CHECKS
 

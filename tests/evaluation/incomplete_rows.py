@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.classical.factor_analysis import FactorAnalysis
 from lowerbound.data import Column, Dataset, Schema
 from lowerbound.models import VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 
 FEATURES, LATENT = 6, 2

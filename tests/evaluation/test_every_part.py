@@ -11,8 +11,6 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.suites import (
@@ -26,6 +24,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.inference.scores import Scores
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models import MODELS, Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
@@ -71,7 +70,7 @@ def built(parts: dict[str, Any]) -> tuple[Model, Dataset]:
     torch.manual_seed(0)
     model = assemble(data.schema, ModelOptions(**{"latent_dim": 3, "network": "mlp", **parts}))
     try:
-        initialize(model, data)
+        model.start(data)
     except DataError as error:
         pytest.skip(str(error))
     return model.eval(), data

@@ -9,7 +9,6 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.classes import (
@@ -18,6 +17,7 @@ from lowerbound.inference.classes import (
     class_probabilities,
     information,
 )
+from lowerbound.models.options import ModelOptions
 
 
 def drawn(rows: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:

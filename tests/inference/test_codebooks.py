@@ -10,14 +10,13 @@ import torch
 
 from lowerbound.applications.io.sentences import about_latents
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite
 from lowerbound.inference.codebooks import codebook_use
 from lowerbound.inference.estimate import Skipped
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.training import History, train
@@ -28,7 +27,7 @@ def model_of_digits() -> VectorQuantizedVariationalAutoencoder:
     data = load("digits").thinned(100)
     torch.manual_seed(0)
     model = assemble(data.schema, ModelOptions(model="vq_vae", model_options={"codes": 8}))
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VectorQuantizedVariationalAutoencoder)
     return model
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.likelihood import score
@@ -27,6 +26,7 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.scores import Scores, marginal_difference
 from lowerbound.models import ProbabilisticPrincipalComponents, VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch
 from tests.evaluation.small_models import (
     binary_vae,

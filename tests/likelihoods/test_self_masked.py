@@ -13,8 +13,6 @@ from scipy.special import log_ndtr, logsumexp
 from torch import Tensor
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.classical.factor_analysis import FactorAnalysis
 from lowerbound.classical.self_masking import MISSINGNESS, SelfMasking
 from lowerbound.data import Dataset, load
@@ -26,6 +24,7 @@ from lowerbound.inference.restoration.imputation import impute
 from lowerbound.likelihoods import Gaussian, LevelsLikelihood, Mixed, SelfMaskedEmission
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.trace import Batch, Mean
@@ -225,9 +224,9 @@ def table() -> Dataset:
 def test_columns_of_a_table_are_explained_where_they_are_real() -> None:
     data = table()
     model = assemble(data.schema, ModelOptions(latent_dim=2, missingness=HIGH)).double()
-    initialize(model, data)
+    model.start(data)
     plain = assemble(data.schema, ModelOptions(latent_dim=2)).double()
-    initialize(plain, data)
+    plain.start(data)
     assert isinstance(model.likelihood, Mixed)
     place = {column.name: i for i, column in enumerate(data.schema.columns)}
     truth = complete_frame()
@@ -242,7 +241,7 @@ def test_columns_of_a_table_are_explained_where_they_are_real() -> None:
 def test_the_expectation_of_a_bent_column_is_the_mean_of_its_draws() -> None:
     data = table()
     model = assemble(data.schema, ModelOptions(latent_dim=2, missingness=HIGH)).double()
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VariationalAutoencoder)
     assert data.observed is not None
     place = [column.name for column in data.schema.columns].index("skewed")

@@ -19,8 +19,7 @@ import pytest
 import torch
 
 from lowerbound import durable
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
 from lowerbound.distributions.reparameterization import seeded
@@ -28,6 +27,7 @@ from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.card import model_card
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import History, Record, TrainingOptions
 
@@ -310,7 +310,7 @@ def test_the_card_says_what_the_model_is(folder: Path) -> None:
     card = (folder / "MODEL_CARD.md").read_text()
     for words in [
         "# model.lb",
-        "variational autoencoder with 2 latent dimensions",
+        "VAE with 2 latent dimensions",
         "likelihood p(x | z): gaussian",
         "5 values per row",
         "20 updates",

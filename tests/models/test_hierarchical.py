@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import Encodes, HasPrior, HierarchicalVariationalAutoencoder, Imagines
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.posteriors import GaussianPosterior
 from lowerbound.priors import StandardNormal

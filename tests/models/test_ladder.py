@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import LadderVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures.ladder import resolutions, spread_latents
 from lowerbound.networks.sizes import Picture
 from lowerbound.objectives import OBJECTIVES
@@ -28,7 +27,7 @@ def ladder(network: str = "convolutional", **options: object) -> LadderVariation
             data.schema,
             ModelOptions(model="ladder", network=network, model_options=chosen, latent_dim=4),
         )
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, LadderVariationalAutoencoder)
     return model
 

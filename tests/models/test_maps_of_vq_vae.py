@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, fit
@@ -21,6 +19,7 @@ from lowerbound.inference.codebooks import codebook_use, quantized_rows, vectors
 from lowerbound.inference.likelihood import score
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks.pictures.map_stack import StackEncoder
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import Codebook, Quantizer
@@ -50,7 +49,7 @@ def small(
         model_options={**size, "stride": 2, "maps": 2, **chosen},
     )
     model = assemble(data.schema, made)
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VectorQuantizedVariationalAutoencoder)
     return model.to(dtype), data
 

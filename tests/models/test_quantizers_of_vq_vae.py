@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions, latent_suite, sample_suite
@@ -20,6 +18,7 @@ from lowerbound.inference.codebooks import codebook_use, quantized_rows, vectors
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import score
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.posteriors import QUANTIZERS
 from lowerbound.trace import Batch, Draw, Mean
@@ -45,7 +44,7 @@ def small(
     model = assemble(
         data.schema, ModelOptions(model="vq_vae", network=network, model_options=options)
     )
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VectorQuantizedVariationalAutoencoder)
     return model, data
 

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Normal, OneHotCategorical, kl_divergence
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import SemiSupervised, semi_supervised as module
 from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.label_graph import spread_labels
@@ -49,7 +48,7 @@ def built(stacked: bool, seed: int = 0) -> tuple[SemiSupervisedVariationalAutoen
         model_options={"stacked": stacked, "hidden": [8], "feature_dim": 4},
     )
     model = assemble(data.schema, options)
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, SemiSupervisedVariationalAutoencoder)
     return model.double(), data
 
@@ -245,7 +244,7 @@ def test_a_class_prior_is_what_was_said(said: Any, expected: list[float]) -> Non
     data = labeled_rows()
     options = ModelOptions(model="semi_supervised", model_options={"class_prior": said})
     model: Any = assemble(data.schema, options)
-    initialize(model, data)
+    model.start(data)
     torch.testing.assert_close(model.class_prior().probs.flatten(), torch.tensor(expected))
 
 
@@ -253,7 +252,7 @@ def of_prior(prior: Any, data: Dataset) -> Any:
     options = ModelOptions(model="semi_supervised", model_options={"class_prior": prior})
     torch.manual_seed(0)
     model = assemble(data.schema, options)
-    initialize(model, data)
+    model.start(data)
     return model.double()
 
 

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal, Normal, kl_divergence
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedRegression
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import TaughtRegression
 from lowerbound.objectives.mean_teacher import MEMORY
 from lowerbound.priors import StandardNormal
@@ -46,7 +45,7 @@ def built(stacked: bool) -> tuple[Any, Dataset]:
         model_options={"stacked": stacked, "hidden": [8], "feature_dim": 4},
     )
     model = assemble(data.schema, options)
-    initialize(model, data)
+    model.start(data)
     return model.double(), data
 
 

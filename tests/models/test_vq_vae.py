@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit
@@ -19,6 +17,7 @@ from lowerbound.inference.annealing.annealing import anneal
 from lowerbound.inference.likelihood import score
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, OBJECTIVES, Factor, ImportanceWeighted, TargetRate
 from lowerbound.posteriors import Codebook
 from lowerbound.trace import Batch, Draw, Given, Mean
@@ -40,7 +39,7 @@ def small(
         data.schema,
         ModelOptions(model="vq_vae", network=network, latent_dim=3, model_options=model_options),
     )
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VectorQuantizedVariationalAutoencoder)
     return model.to(dtype), data
 
@@ -219,7 +218,7 @@ def test_hidden_cells_reach_nothing() -> None:
     x[::3, 2] = math.nan
     data = load(x.numpy(), missing="model")
     model = assemble(data.schema, ModelOptions(model="vq_vae", model_options={"codes": 4}))
-    initialize(model, data)
+    model.start(data)
     bound = ELBO()(model, data.batch(torch.arange(9), None).to(torch.float32))
     bound.loss.backward()
     assert bound.value.isfinite().all()
@@ -259,7 +258,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, quantizer: str) 
                 },
             ),
         )
-        initialize(model, data)
+        model.start(data)
         assert isinstance(model, VectorQuantizedVariationalAutoencoder)
         return model
 
@@ -335,7 +334,7 @@ def test_linear_paths_start_where_clusters_of_patches_end(likelihood: str) -> No
             model_options=chosen,
         ),
     )
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VectorQuantizedVariationalAutoencoder)
     batch = data.all()
     x = batch.x
@@ -379,7 +378,7 @@ def test_an_encoder_of_patches_stays_while_the_decoder_learns() -> None:
     )
     model = assemble(data.schema, made)
     torch.manual_seed(0)
-    initialize(model, data)
+    model.start(data)
     before = weights(model.encoder)
     start = score(model.eval(), data).distortion.mean()
     train(model.train(), ELBO(), data, options(updates=30, learning_rate=1e-3))

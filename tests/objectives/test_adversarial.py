@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Adversarial, FeatureMatching
 from lowerbound.objectives.adversarial import _told_apart
 from lowerbound.objectives.critic import Critic, WindowCritic, seen_apart
@@ -26,7 +25,7 @@ def digits() -> Dataset:
 def built(data: Dataset, kind: str = "vae") -> Model:
     with seeded(0):
         model = assemble(data.schema, ModelOptions(kind, 4, network="mlp"))
-    initialize(model, data)
+    model.start(data)
     return model
 
 
@@ -71,7 +70,7 @@ def test_textures_are_judged_of_reconstructions_alone() -> None:
         pictures = torch.randint(0, 256, (12, 16, 16, 3), dtype=torch.uint8)
         data = load(pictures.numpy())
         model = assemble(data.schema, ModelOptions("transform"))
-    initialize(model, data)
+    model.start(data)
     objective = Adversarial(critic="windows", dreams=False)
     objective.prepare(model, data)
     assert isinstance(objective.critic, WindowCritic)

@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.column_shares import column_shares
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Bound, TargetRate
 from lowerbound.objectives.balance import LEAST_NATS
 from lowerbound.training import TrainingOptions
@@ -28,7 +27,7 @@ def table() -> tuple[Model, Dataset]:
     options = resolve(data.schema, ModelOptions(latent_dim=2))
     with seeded(0):
         model = assemble(data.schema, options)
-        initialize(model, data)
+        model.start(data)
     return model.eval(), data
 
 

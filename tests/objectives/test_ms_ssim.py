@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Structural
 from lowerbound.objectives.ms_ssim import WEIGHTS, _compared, likeness, ms_ssim
 from tests.coding.small_transform import photograph

@@ -39,7 +39,8 @@ from lowerbound.coding.whole_numbers.logistic_tables import (
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder
-from lowerbound.models.transform import STEPS, KnownCoefficients
+from lowerbound.models.known_coefficients import KnownCoefficients
+from lowerbound.models.transform import STEPS
 from lowerbound.trace import Batch, Mean
 
 KIND = "transform"

@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.assembly.options import AUTO, ModelOptions, of_numbers_only
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.estimators.inputs import rows as inputs
@@ -29,6 +28,8 @@ from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
+from lowerbound.models.base import AUTO
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import History, TrainingReporter
 
 Self = TypeVar("Self", bound="LatentVariableEstimator")
@@ -231,7 +232,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     def _data_options(self) -> dict[str, Any]:
         options = ModelOptions(model=self.kind, likelihood=getattr(self, "likelihood", AUTO))
-        kinds = "real" if of_numbers_only(options) else "infer"
+        kinds = "real" if options.numbers_only else "infer"
         return {"binarize": self.binarize, "kinds": kinds, **(self.data_options or {})}
 
     def _reading_options(self) -> dict[str, Any]:

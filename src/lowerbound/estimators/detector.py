@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from lowerbound.applications.anomaly.detector_file import DetectorState, read_state, write_state
 from lowerbound.applications.anomaly.normal_rows import usual_shares
 from lowerbound.applications.io.fit_rows import seen_and_fresh
-from lowerbound.assembly.options import AUTO
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.estimators.inputs import rows as inputs
@@ -33,6 +32,7 @@ from lowerbound.inference.anomaly.scores import (
     combination,
     look,
 )
+from lowerbound.models.base import AUTO
 
 Self = TypeVar("Self", bound="VAEDetector")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, Schema
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingReporter
 
 SHARED = ("encoder", "decoder", "likelihood", "inputs")

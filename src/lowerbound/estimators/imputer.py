@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from lowerbound.assembly.options import AUTO
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.data import load
@@ -30,6 +29,7 @@ from lowerbound.inference.restoration.imputation import SAMPLES, impute
 from lowerbound.inference.restoration.imputed_quantiles import DRAWS, imputed_quantiles
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
+from lowerbound.models.base import AUTO
 from lowerbound.training import History, TrainingOptions, reporter_for
 
 Self = TypeVar("Self", bound="VAEImputer")

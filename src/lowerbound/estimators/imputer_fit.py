@@ -11,11 +11,11 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.config import from_mapping
 from lowerbound.data import Dataset
 from lowerbound.estimators.base import chosen
 from lowerbound.fitting import FitOptions
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 MOST_FACTORS = 16

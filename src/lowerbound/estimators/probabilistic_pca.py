@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.estimators.inputs import rows as inputs
@@ -16,6 +15,7 @@ from lowerbound.estimators.inputs.rows import Array
 from lowerbound.fitting import FitOptions
 from lowerbound.inference.likelihood import score
 from lowerbound.models import HasCovariance, require
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

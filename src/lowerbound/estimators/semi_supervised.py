@@ -72,7 +72,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
             one more of each counted.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
-        model_options: further fields of ``lowerbound.networks.labels.classes.Classes``.
+        model_options: further fields of ``SemiSupervisedVariationalAutoencoder.Options``.
         objective_options: of ``lowerbound.objectives.SemiSupervised``.
         n_importance: as of ``VAE``.
         epochs: as of ``VAE``.

@@ -11,7 +11,6 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.assembly.options import MEASURED
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
 from lowerbound.estimators.inputs import rows as inputs
@@ -54,7 +53,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         likelihood_options: as of ``VAE``.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
-        model_options: further fields of ``lowerbound.networks.labels.regression.Measurements``.
+        model_options: further fields of ``SemiSupervisedRegression.Options``.
         objective_options: of ``lowerbound.objectives.TaughtRegression``.
         n_importance: as of ``VAE``.
         epochs: as of ``VAE``.
@@ -74,7 +73,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
     Attributes: those of ``VAE``.
     """
 
-    kind: ClassVar[str] = MEASURED
+    kind: ClassVar[str] = "semi_supervised_regression"
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
         """Fit the model to X and to the labels that are known.

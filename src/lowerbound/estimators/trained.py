@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lowerbound.assembly.options import AUTO, ModelOptions
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.models.base import AUTO
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.restoration.noise import found_noise, without_noise
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
@@ -22,6 +21,7 @@ from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
+from lowerbound.models.options import ModelOptions
 
 FEW = 16  # importance samples: a bound from so few claims no tightness, so none is warned about
 

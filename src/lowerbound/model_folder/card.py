@@ -9,14 +9,17 @@ from lowerbound import __version__
 from lowerbound.config import to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.fitting import Fitted
+from lowerbound.models import MODELS
+from lowerbound.models.base import title_of
 from lowerbound.training import History
 
 SHOWN_NAMES = 12
 
-_KINDS = {
-    "vae": "variational autoencoder",
-    "autoencoder": "autoencoder",
-    "pca": "probabilistic principal component analysis",
+_PARTS = {
+    "network": "networks",
+    "likelihood": "likelihood p(x | z)",
+    "prior": "prior p(z)",
+    "posterior": "posterior q(z | x)",
 }
 _ENDS = {
     "finished": "the budget was used up",
@@ -47,17 +50,14 @@ def model_card(name: str, fitted: Fitted) -> str:
 
 def _model(fitted: Fitted) -> Iterator[str]:
     options = fitted.options.model
-    kind = _KINDS.get(options.model, options.model)
     conditional = "conditional " if options.conditional else ""
     weights = sum(value.numel() for value in fitted.model.parameters())
-    yield f"A {conditional}{kind} with {options.latent_dim} latent dimensions."
-    if options.model != "pca":
-        yield ""
-        yield f"- networks: {options.network}, {weights:,} parameters"
-        yield f"- likelihood p(x | z): {options.likelihood}"
-    if options.model == "vae":
-        yield f"- prior p(z): {options.prior}"
-        yield f"- posterior q(z | x): {options.posterior}"
+    title = f"{conditional}{title_of(options.model)}"
+    yield f"{title[0].upper()}{title[1:]} with {options.latent_dim} latent dimensions."
+    yield ""
+    for part in MODELS[options.model].uses:
+        yield f"- {_PARTS[part]}: {getattr(options, part)}"
+    yield f"- {weights:,} parameters"
 
 
 def _data(schema: Schema) -> Iterator[str]:

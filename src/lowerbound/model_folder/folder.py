@@ -48,7 +48,7 @@ from lowerbound.model_folder.manifest import (
     hashes,
     verify,
 )
-from lowerbound.models import Model
+from lowerbound.models import MODELS, Model
 from lowerbound.training import History
 
 CARD = "MODEL_CARD.md"
@@ -102,7 +102,7 @@ def _create(folder: Path, fitted: Fitted) -> None:
     made.mkdir()
     try:
         _write_files(made, fitted, "")
-        _write_manifest(made, "")
+        _write_manifest(made, fitted, "")
         _write_unhashed(made, folder.name, fitted)
         if folder.is_dir():
             folder.rmdir()  # it is empty
@@ -117,7 +117,7 @@ def _replace(folder: Path, fitted: Fitted) -> None:
     """Write beside what is there; the manifest's rename makes the new files count."""
     try:
         _write_files(folder, fitted, NEW)
-        _write_manifest(folder, NEW)
+        _write_manifest(folder, fitted, NEW)
     except BaseException:
         if not _count(folder, NEW):
             _remove(folder, NEW)
@@ -132,9 +132,10 @@ def _write_files(folder: Path, fitted: Fitted, ending: str) -> None:
     durable.write_tensors(folder / (WEIGHTS + ending), fitted.model.state_dict())
 
 
-def _write_manifest(folder: Path, ending: str) -> None:
+def _write_manifest(folder: Path, fitted: Fitted, ending: str) -> None:
     files = {name: durable.sha256(folder / (name + ending)) for name in FILES}
-    manifest = {"format": FORMAT, "lowerbound": __version__, "sha256": files}
+    parts = list(MODELS[fitted.options.model.model].uses)
+    manifest = {"format": FORMAT, "lowerbound": __version__, "sha256": files, "parts": parts}
     durable.write_text(folder / MANIFEST, _json(manifest))
 
 

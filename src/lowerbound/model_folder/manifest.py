@@ -20,6 +20,7 @@ CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
 FILES = (CONFIG, SCHEMA, WEIGHTS)
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
+PARTS = ("network", "likelihood", "prior", "posterior")
 NEW = ".new"
 """Ending of a file that is to replace the one of its name."""
 
@@ -53,6 +54,12 @@ def hashes(folder: Path) -> Mapping[str, str]:
     if missing:
         raise _broken(folder / MANIFEST, f"damaged: it does not list {', '.join(missing)}")
     return files
+
+
+def parts(folder: Path) -> tuple[str, ...] | None:
+    """Which parts that the options name the model is made of; None: an older version wrote it."""
+    found = _manifest(folder).get("parts")
+    return tuple(name for name in PARTS if name in found) if isinstance(found, list) else None
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

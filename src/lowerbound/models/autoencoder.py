@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.classical.self_masking import AT_RANDOM
+from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.point import Point
 from lowerbound.likelihoods import Likelihood
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import AUTO, DRAW, MODELS, Model
 from lowerbound.models.powers import Imagines, require
+from lowerbound.networks.base import NETWORKS
 from lowerbound.networks.inputs import Input
 from lowerbound.trace import Batch, Choose, Emission, Trace, fold
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 
 @MODELS.register("autoencoder")
@@ -32,6 +41,9 @@ class DeterministicAutoencoder(Model):
         inputs: what the encoder is fed; None: the row as it is.
     """
 
+    title: ClassVar[str] = "autoencoder"
+    uses: ClassVar[tuple[str, ...]] = ("network", "likelihood")
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -45,6 +57,25 @@ class DeterministicAutoencoder(Model):
         self.decoder = decoder
         self.likelihood = likelihood
         self.latent_dim = latent_dim
+
+    @classmethod
+    def rival_options(cls, dataset: Dataset, options: ModelOptions) -> ModelOptions:
+        if options.network not in NETWORKS or not NETWORKS[options.network].full_posterior:
+            return options
+        return replace(
+            options,
+            network=AUTO,
+            network_options={},
+            posterior=AUTO,
+            posterior_options={},
+            missingness=AT_RANDOM,
+        )
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> DeterministicAutoencoder:
+        latent_dim, likelihood = parts.latent_dim, parts.likelihood()
+        decoder = parts.decoder(likelihood, latent_dim)
+        return cls(parts.encoder(latent_dim), decoder, likelihood, latent_dim, parts.inputs)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:

@@ -3,19 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.config import option
+from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.inputs import Input
+from lowerbound.networks.mlp import MLP
+from lowerbound.networks.sizes import hidden_widths
 from lowerbound.posteriors import Posterior
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
+
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.models.parts import ModelParts
+
+
+@dataclass(frozen=True)
+class HierarchicalOptions:
+    """Latents z_1 (next to the data) to z_T, and perceptrons between neighbors, both ways.
+
+    ``latent_dims=(100, 50)``, ``hidden=(100, 100)`` and ``activation="tanh"`` with an ``MLP`` of
+    (200, 200) is the two-layer network of Burda et al. 2016.
+    """
+
+    levels: int = option(2, "T, latents in the chain")
+    latent_dims: tuple[int, ...] | None = option(
+        None, "numbers of z_1, ..., z_T; each half of the one below unless given"
+    )
+    hidden: tuple[int, ...] | None = option(
+        None, "hidden layers between latents; sized from them unless given"
+    )
+    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
+
+    def __post_init__(self) -> None:
+        ACTIVATIONS[self.activation]
+        if self.levels < 1:
+            raise OptionError(f"levels is the number of latents, at least 1, not {self.levels}")
+        if self.latent_dims is not None and min(self.latent_dims, default=0) < 1:
+            raise OptionError(f"latent_dims are at least one each, not {self.latent_dims}")
+
+    def dims(self, latent_dim: int) -> tuple[int, ...]:
+        """Numbers of each latent, z_1 first: ``latent_dim`` for z_1 unless they are given."""
+        if self.latent_dims is not None:
+            return self.latent_dims
+        return tuple(max(min(2, latent_dim), latent_dim >> above) for above in range(self.levels))
+
+    def upward(self, dims: tuple[int, ...]) -> list[nn.Module]:
+        """z_t to two heads of z_{t+1}, from the lowest up."""
+        return [self._between(below, above) for below, above in pairwise(dims)]
+
+    def downward(self, dims: tuple[int, ...]) -> list[nn.Module]:
+        """z_{t+1} to two heads of z_t, from the lowest up."""
+        return [self._between(above, below) for below, above in pairwise(dims)]
+
+    def _between(self, source: int, target: int) -> nn.Module:
+        hidden = hidden_widths(max(source, target)) if self.hidden is None else self.hidden
+        return MLP(hidden, self.activation).encoder((source,), 2 * target)
 
 
 @MODELS.register("hierarchical")
@@ -45,6 +99,9 @@ class HierarchicalVariationalAutoencoder(Model):
     variational autoencoders".
     """
 
+    title: ClassVar[str] = "hierarchical VAE"
+    Options: ClassVar[type[Any]] = HierarchicalOptions
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -66,6 +123,22 @@ class HierarchicalVariationalAutoencoder(Model):
         self.downward = nn.ModuleList(downward)
         self.heads = GaussianHeads()
         self.latent_dim = posterior.latent_dim
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> HierarchicalVariationalAutoencoder:
+        chain = parts.own(HierarchicalOptions)
+        dims = chain.dims(parts.latent_dim)
+        likelihood, posterior = parts.likelihood(), parts.posterior(dims[0])
+        return cls(
+            parts.encoder(posterior.numbers),
+            posterior,
+            parts.prior(dims[-1]),
+            parts.decoder(likelihood, dims[0]),
+            likelihood,
+            chain.upward(dims),
+            chain.downward(dims),
+            parts.inputs,
+        )
 
     @property
     def levels(self) -> int:

@@ -4,18 +4,104 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.config import option
 from lowerbound.distributions.point import Point
+from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import AUTO, DRAW, MODELS, Model
+from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.inputs import Input
-from lowerbound.networks.pictures.ladder import BottomUp, LadderShape, TopDown
+from lowerbound.networks.pictures.ladder import (
+    BottomUp,
+    LadderShape,
+    TopDown,
+    resolutions,
+    spread_latents,
+)
+from lowerbound.networks.sizes import Picture, as_picture, hidden_widths
 from lowerbound.posteriors.gaussian import GaussianHeads
 from lowerbound.trace import Batch, Choose, Continue, Emission, Given, Mean, Step, Trace
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
+
+DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
+CHANNELS = 8  # of the coarsest latent of a picture
+
+
+@dataclass(frozen=True)
+class LadderOptions:
+    """Options of a ladder; resolutions and channels are taken from the data unless given."""
+
+    levels: int | None = option(
+        None, "latents in all, the coarsest first (default: 7 for pictures, 3 otherwise)"
+    )
+    width: int | None = option(None, "channels of the finest resolution, or of all without any")
+    depth: int = option(1, "residual blocks behind each latent")
+    bottleneck: bool = option(True, "residual blocks of 1x1, 3x3, 1x1 convolutions, cheaper")
+    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
+    style: int = option(0, "numbers of the last latent, which then holds for the whole picture")
+
+    def __post_init__(self) -> None:
+        ACTIVATIONS[self.activation]
+        for name in ("levels", "width"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"{name} of a ladder is at least 1, not {value}")
+        if self.depth < 0:
+            raise OptionError(f"depth is a number of blocks, not {self.depth}")
+        if self.style < 0:
+            raise OptionError(f"style is how many numbers, not {self.style}")
+
+    def shape(
+        self,
+        event_shape: tuple[int, ...],
+        latent_dim: int,
+        condition_dim: int = 0,
+        flat: bool = False,
+    ) -> LadderShape:
+        """Sizes for that data.
+
+        Args:
+            event_shape: of a row.
+            latent_dim: channels of the widest latent.
+            condition_dim: numbers that the model is told.
+            flat: the row is one pixel, and the ladder an MLP.
+
+        Raises:
+            OptionError: a style without pixels that it could hold for, or without a latent above.
+        """
+        features = math.prod(event_shape)
+        picture = Picture(features, 1, 1) if flat else as_picture(event_shape)
+        width = self.width
+        if width is None and picture.size == (1, 1):
+            width = hidden_widths(features)[0]
+        levels = resolutions(picture, width)
+        count = self.levels or (DEEP if len(levels) > 1 else SHALLOW)
+        if self.style and len(levels) == 1:
+            raise OptionError("a style is for pictures: --network convolutional")
+        if self.style and count == 1:
+            raise OptionError("a style is the last of at least 2 levels")
+        latents = spread_latents(count - bool(self.style), levels, latent_dim)
+        return LadderShape(
+            picture,
+            levels,
+            latents,
+            self.depth,
+            self.bottleneck,
+            self.activation,
+            condition_dim,
+            self.style,
+        )
 
 
 @MODELS.register("ladder")
@@ -38,6 +124,10 @@ class LadderVariationalAutoencoder(Model):
     Sources: Sonderby et al. 2016; Vahdat & Kautz 2020; Child 2021.
     """
 
+    title: ClassVar[str] = "ladder VAE"
+    Options: ClassVar[type[Any]] = LadderOptions
+    uses: ClassVar[tuple[str, ...]] = ("network", "likelihood")
+
     def __init__(
         self, shape: LadderShape, likelihood: Likelihood, inputs: Input | None = None
     ) -> None:
@@ -48,6 +138,33 @@ class LadderVariationalAutoencoder(Model):
         self.latent_shapes: tuple[tuple[int, ...], ...] = shape.top_down
         self.heads = nn.ModuleList(GaussianHeads() for _ in self.latent_shapes)
         self.latent_dim = sum(math.prod(latent) for latent in self.latent_shapes)
+
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if options.network not in ("mlp", "convolutional"):
+            raise OptionError(
+                f"a ladder takes the network 'mlp' or 'convolutional', not {options.network!r}"
+            )
+        if options.prior != "standard_normal" or options.posterior not in (AUTO, "gaussian"):
+            raise OptionError(
+                "a ladder has Gaussian priors and posteriors of its own at every level; leave "
+                "prior and posterior out"
+            )
+
+    @classmethod
+    def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
+        """Channels of the coarsest latent of a picture; as of any model for other rows."""
+        if options.latent_dim is None and options.network == "convolutional":
+            return CHANNELS
+        return super().latent_dim_of(schema, options)
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> LadderVariationalAutoencoder:
+        flat = parts.options.network == "mlp"
+        shape = parts.own(LadderOptions).shape(
+            parts.input_shape, parts.latent_dim, parts.condition_dim, flat
+        )
+        return cls(shape, parts.likelihood(), parts.inputs)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         features = None if batch.x is None else self.encoder(self.seen(batch), batch.condition)

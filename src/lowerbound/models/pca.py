@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import Parameter
 
+from lowerbound.classical.self_masking import AT_RANDOM
+from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import diagonal_normal
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
+
+COMPLETE = "pca needs every cell: fill the missing values, or fit a vae"
 
 
 @MODELS.register("pca")
@@ -34,6 +45,10 @@ class ProbabilisticPrincipalComponents(Model):
         latent_dim: d, less than the number of features D.
     """
 
+    title: ClassVar[str] = "PCA"
+    uses: ClassVar[tuple[str, ...]] = ()
+    remark: ClassVar[str] = "Gaussian throughout, solved in closed form"
+    numbers_only: ClassVar[bool] = True
     weight: Tensor
     offset: Tensor
     variance: Tensor
@@ -46,6 +61,34 @@ class ProbabilisticPrincipalComponents(Model):
         self.register_buffer("weight", torch.zeros(features, latent_dim, dtype=torch.float64))
         self.register_buffer("offset", torch.zeros(features, dtype=torch.float64))
         self.register_buffer("variance", torch.ones((), dtype=torch.float64))
+
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if options.conditional:
+            raise OptionError("pca cannot be told the class: choose vae or autoencoder")
+        if not schema.gaussian:
+            raise OptionError(
+                "pca is for columns of real numbers, and this table has others: read it with "
+                "kinds='real', or fit a vae"
+            )
+
+    @classmethod
+    def rival_options(cls, dataset: Dataset, options: ModelOptions) -> ModelOptions | None:
+        most = dataset.schema.dimension - 1
+        if most < 1 or not dataset.schema.gaussian or dataset.observed is not None:
+            return None
+        units = min(options.latent_dim or most, most)
+        return replace(options, latent_dim=units, conditional=False, missingness=AT_RANDOM)
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> ProbabilisticPrincipalComponents:
+        return cls(parts.schema.event_shape, parts.latent_dim)
+
+    def start(self, dataset: Dataset) -> None:
+        """Solve it."""
+        if dataset.observed is not None:
+            raise DataError(COMPLETE)
+        self.fit(dataset.all().filled)
 
     @torch.no_grad()
     def fit(self, x: Tensor, floor: float = 1e-8) -> ProbabilisticPrincipalComponents:
@@ -94,7 +137,7 @@ class ProbabilisticPrincipalComponents(Model):
     def encode(self, batch: Batch) -> Distribution:
         """The exact posterior N(M^-1 W^T (x - mu), sigma^2 M^-1), M = W^T W + sigma^2 I."""
         if batch.observed is not None and not bool(batch.observed.all()):
-            raise DataError("pca needs every cell: fill the missing values, or fit a vae")
+            raise DataError(COMPLETE)
         rows = batch.filled.flatten(1)
         weight, offset, variance = self._as(rows.dtype)
         precision = weight.T @ weight + variance * torch.eye(self.latent_dim, dtype=rows.dtype)

@@ -2,19 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import OneHotCategorical
 
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError, unknown
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
-from lowerbound.models.labeled import LabeledVariationalAutoencoder, StackedNetworks
+from lowerbound.models.labeled import (
+    LabeledVariationalAutoencoder,
+    LabelOptions,
+    StackedNetworks,
+    refuse_tabular,
+)
+from lowerbound.networks.base import Encoder, Network
 from lowerbound.networks.inputs import Input
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
+
+UNIFORM = "uniform"
+ROUNDING = 1e-3  # that probabilities said by hand may miss one by
+
+
+@dataclass(frozen=True)
+class SemiSupervisedOptions(LabelOptions):
+    """The classifier and p(y), besides what any label has."""
+
+    classifier: str | None = option(
+        None, "network of q(y | x): strided convolutions of pictures, else the encoder's"
+    )
+    classifier_options: Mapping[str, Any] = field(default_factory=dict)
+    class_prior: str | tuple[float, ...] | Mapping[str, float] | None = option(
+        None,
+        "p(y), where labels were not picked at random: uniform, or the probability of each class, "
+        "in their order or by name; the shares among the labels unless given",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_tabular(self.classifier, "classifier")
+
+    def classifying(self, network: Network, shape: tuple[int, ...], classes: int) -> Encoder:
+        """Rows of that shape to logits, where ``network`` is the model's."""
+        return self.labeling(network, shape, classes, self.classifier, self.classifier_options)
+
+    def prior(self, names: Sequence[str]) -> tuple[float, ...] | None:
+        """p(y) of the classes of these names, where it is said by hand.
+
+        Raises:
+            OptionError: it is no distribution over these classes.
+        """
+        said = self.class_prior
+        if said is None:
+            return None
+        if isinstance(said, str):
+            if said != UNIFORM:
+                raise unknown("class_prior", said, (UNIFORM,))
+            return (1 / len(names),) * len(names)
+        if isinstance(said, Mapping):
+            said = _by_name(said, names)
+        if len(said) != len(names):
+            raise OptionError(
+                f"class_prior has {len(said)} probabilities, and there are {len(names)} classes: "
+                f"{', '.join(names)}"
+            )
+        total = math.fsum(said)
+        if not min(said) > 0 or not abs(total - 1) <= ROUNDING:
+            raise OptionError(
+                "class_prior is one positive probability for each class, and they sum to one, not "
+                f"{', '.join(f'{value:g}' for value in said)}"
+            )
+        return tuple(value / total for value in said)
+
+
+def _by_name(said: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
+    for name in said:
+        if name not in names:
+            raise unknown("class in class_prior", name, names)
+    left_out = [name for name in names if name not in said]
+    if left_out:
+        raise OptionError(f"class_prior leaves out the class {left_out[0]}: say all of them")
+    return tuple(float(said[name]) for name in names)
 
 
 @MODELS.register("semi_supervised")
@@ -33,6 +113,8 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         temperature: q(y | x) is the softmax of the logits over it.
     """
 
+    title: ClassVar[str] = "semi-supervised VAE"
+    Options: ClassVar[type[Any]] = SemiSupervisedOptions
     objective: ClassVar[str] = "semi_supervised"
     log_prior: Tensor
     temperature: Tensor
@@ -67,6 +149,34 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         shares = (1 / classes,) * classes if class_prior is None else tuple(class_prior)
         self.register_buffer("log_prior", torch.tensor(shares).log())
         self.register_buffer("temperature", torch.ones(()))
+
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if len(schema.class_names) < 2:
+            found = f"one class ({schema.class_names[0]})" if schema.class_names else "none"
+            raise OptionError(
+                "semi_supervised learns two classes or more, and the data has labels of "
+                f"{found}: name a label column, give y, or sort pictures into a folder per class "
+                "(sound too, and name --spectrograms)"
+            )
+        super().check(schema, options)
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> SemiSupervisedVariationalAutoencoder:
+        sizes, names = parts.own(SemiSupervisedOptions), parts.schema.class_names
+        return cls(
+            sizes.classifying(parts.network, parts.input_shape, len(names)),
+            *cls.around_label(parts, sizes, len(names)),
+            classes=len(names),
+            feature_dim=sizes.below(parts.latent_dim),
+            class_prior=sizes.prior(names),
+        )
+
+    def start(self, dataset: Dataset) -> None:
+        """From marginals; p(y), unless it was given, from the labels that are known."""
+        super().start(dataset)
+        if dataset.label is not None and not self.prior_is_known:
+            self._start_prior(dataset.label)
 
     @property
     def labeler(self) -> nn.Module:
@@ -104,10 +214,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         return self.log_prior.exp()
 
     @torch.no_grad()
-    def start_classes(self, label: Tensor) -> None:
-        """Take p(y), unless it was given, from the labels that are known, one more of each class
-        counted (Laplace)."""
-        if self.prior_is_known:
-            return
+    def _start_prior(self, label: Tensor) -> None:
+        """Take p(y) from labels, one more of each class counted (Laplace)."""
         counts = torch.bincount(label[label >= 0], minlength=self.classes) + 1.0
         self.log_prior.copy_(torch.log(counts / counts.sum()))

@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.point import Point
 from lowerbound.distributions.reparameterization import diagonal_normal
+from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
-from lowerbound.models.labeled import LabeledVariationalAutoencoder, StackedNetworks
+from lowerbound.models.labeled import (
+    LabeledVariationalAutoencoder,
+    LabelOptions,
+    StackedNetworks,
+    refuse_tabular,
+)
+from lowerbound.models.starts.ridge import start_from_ridge
+from lowerbound.networks.base import Encoder, Network
+from lowerbound.networks.gated_residual import GatedResidual
 from lowerbound.networks.inputs import Input
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
+
+
+@dataclass(frozen=True)
+class SemiSupervisedRegressionOptions(LabelOptions):
+    """The regressor, besides what any label has."""
+
+    regressor: str | None = option(
+        None, "network of q(y | x): strided convolutions of pictures, else the encoder's"
+    )
+    regressor_options: Mapping[str, Any] = field(default_factory=dict)
+    line: bool = option(True, "of rows of numbers: ridge regression beside the regressor")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_tabular(self.regressor, "regressor")
+
+    def regressing(self, network: Network, shape: tuple[int, ...], linear: int) -> Encoder:
+        """Rows of that shape to two heads of q(y | x), where ``network`` is the model's and the
+        first ``linear`` numbers of a row without further axes are a line's to take."""
+        bent = self.labeling(network, shape, 2, self.regressor, self.regressor_options)
+        return GatedResidual(bent, linear) if self.line and len(shape) == 1 else bent
 
 
 @MODELS.register("semi_supervised_regression")
@@ -28,7 +68,10 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
             ``LabeledVariationalAutoencoder``.
     """
 
+    title: ClassVar[str] = "semi-supervised regression"
+    Options: ClassVar[type[Any]] = SemiSupervisedRegressionOptions
     objective: ClassVar[str] = "semi_supervised_regression"
+    predicts_number: ClassVar[bool] = True
     origin: Tensor
 
     def __init__(
@@ -55,6 +98,30 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
         )
         self.regressor = regressor
         self.register_buffer("origin", torch.zeros(1, 1, 1), persistent=False)
+
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if schema.measurement is None:
+            raise OptionError(
+                f"{options.model} learns a measurement, and the data has none: name a label column "
+                "that holds numbers, or give y"
+            )
+        super().check(schema, options)
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> SemiSupervisedRegression:
+        sizes = parts.own(SemiSupervisedRegressionOptions)
+        linear = getattr(parts.inputs, "linear", math.prod(parts.input_shape))
+        return cls(
+            sizes.regressing(parts.network, parts.input_shape, linear),
+            *cls.around_label(parts, sizes, 1),
+            feature_dim=sizes.below(parts.latent_dim),
+        )
+
+    def start(self, dataset: Dataset) -> None:
+        """From marginals, and the regressor from ridge regression where it has a line."""
+        super().start(dataset)
+        start_from_ridge(self, dataset)
 
     @property
     def labeler(self) -> nn.Module:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter, functional as F
 
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.kinds import Default
 from lowerbound.distributions.point import Point
 from lowerbound.distributions.quantized import Quantized
 from lowerbound.distributions.rounded_logistic import RoundedLogistic
+from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
+from lowerbound.models.known_coefficients import KnownCoefficients
 from lowerbound.networks.transform.block_transform import BlockTransform
 from lowerbound.networks.transform.checkerboard import (
     TURNS,
@@ -29,6 +35,11 @@ from lowerbound.networks.transform.restoration import Restoration
 from lowerbound.networks.transform.rounding import Recentering
 from lowerbound.trace import Batch, Choose, Given, Mean, Step, Trace
 
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
+
 GREYS = 255.0
 MIDDLE = 128.0
 FINEST = 4.0  # step, in grey values
@@ -39,65 +50,44 @@ FRACTIONS = 64  # of the log scales that are kept
 DISTORTION = 6.0  # nats per squared step: 1 / (2 / 12)
 
 
+BLOCKS = (2, 4, 8, 16, 32)
+
+
 @dataclass(frozen=True)
-class KnownCoefficients:
-    """A pass so far.
+class TransformOptions:
+    """Options of a transform coder beside the numbers of a block that are kept."""
 
-    Attributes:
-        level: of each row's step, (rows,).
-        step: its size in grey values, (rows, 1, 1, 1).
-        blocks: height and width of the map of blocks.
-        values: of each group so far, whole numbers, zero where they are not known yet,
-            (rows, group, *blocks).
-        locations: where they were expected, alike.
-        log_scales: and how widely.
-    """
+    block: int = option(16, "pixels of a block's side; fewer where a picture has fewer")
+    width: int = option(128, "channels of the prior's networks")
+    restoration: int = option(64, "channels of the network that takes errors out of the picture")
+    depth: int = option(2, "residual blocks of that network")
+    grain: float = option(0.0, "share of the missing texture that is drawn anew, 0 to 1")
 
-    level: Tensor
-    step: Tensor
-    blocks: tuple[int, int]
-    values: tuple[Tensor, ...] = ()
-    locations: tuple[Tensor, ...] = ()
-    log_scales: tuple[Tensor, ...] = ()
+    def __post_init__(self) -> None:
+        if self.block not in BLOCKS:
+            raise OptionError(f"block is one of {', '.join(map(str, BLOCKS))}, not {self.block}")
+        if min(self.width, self.restoration, self.depth) < 1:
+            raise OptionError("width, restoration and depth are at least 1")
+        if not 0 <= self.grain <= 1:
+            raise OptionError(f"grain is a share, 0 to 1, not {self.grain}")
 
-    def __len__(self) -> int:
-        return len(self.level)
+    def fitting(self, event_shape: tuple[int, ...]) -> int:
+        """A block that the picture is as large as."""
+        fitting = [side for side in BLOCKS if side <= min(self.block, *event_shape[1:])]
+        return max(fitting, default=BLOCKS[0])
 
-    def settled(
-        self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic
-    ) -> KnownCoefficients:
-        """With the blocks ``at`` of the next group, or of the newest in its second turn."""
+    def coefficients(self, event_shape: tuple[int, ...]) -> int:
+        """Numbers of a block."""
+        return int(event_shape[0]) * self.fitting(event_shape) ** 2
 
-        def more(groups: tuple[Tensor, ...], new: Tensor) -> tuple[Tensor, ...]:
-            new = new.reshape(len(self), *new.shape[2:])
-            if not turn:
-                groups = (*groups, new.new_zeros(*new.shape[:2], *self.blocks))
-            *before, last = groups
-            return (*before, last.flatten(2).index_copy(2, at, new).view_as(last))
-
-        return replace(
-            self,
-            values=more(self.values, z),
-            locations=more(self.locations, expected.location),
-            log_scales=more(self.log_scales, expected.log_scale),
-        )
-
-    def repeated(self, times: int) -> KnownCoefficients:
-        """The same for each of several draws."""
-
-        def again(x: Tensor) -> Tensor:
-            return x.repeat(times, *[1] * (x.dim() - 1))
-
-        def all_again(groups: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(map(again, groups))
-
-        return KnownCoefficients(
-            again(self.level),
-            again(self.step),
-            self.blocks,
-            all_again(self.values),
-            all_again(self.locations),
-            all_again(self.log_scales),
+    def networks(
+        self, event_shape: tuple[int, ...], kept: int
+    ) -> tuple[BlockTransform, Restoration]:
+        """The transform, and what the decoder adds."""
+        block = self.fitting(event_shape)
+        return (
+            BlockTransform(event_shape[0], block, kept),
+            Restoration(event_shape[0], block, self.restoration, self.depth, self.grain),
         )
 
 
@@ -133,6 +123,10 @@ class TransformCoder(Model):
     of each coefficient); He et al. 2022 (groups and checkerboard).
     """
 
+    title: ClassVar[str] = "Transform coder"
+    Options: ClassVar[type[Any]] = TransformOptions
+    uses: ClassVar[tuple[str, ...]] = ()
+    remark: ClassVar[str] = "of each block of pixels; networks and likelihood are its own"
     steps: Tensor
     base: Tensor
 
@@ -158,16 +152,47 @@ class TransformCoder(Model):
         self.register_buffer("base", torch.zeros(STEPS, coefficients))
         self._set_base()
 
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if not schema.data_kind.pictures:
+            raise OptionError(
+                "a transform coder is for pictures: choose vae or vq_vae for other rows"
+            )
+        if options.likelihood not in (AUTO, "gaussian") or options.conditional:
+            raise OptionError(
+                "a transform coder has a gaussian likelihood with the noise of rounding, and is "
+                "told no class: leave likelihood and conditional out"
+            )
+
+    @classmethod
+    def default_likelihood(cls, schema: Schema) -> Default:
+        return Default("gaussian", "with the noise of rounding")
+
+    @classmethod
+    def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
+        """Numbers of a block that are kept: at most those that it has."""
+        sizes: TransformOptions = cls.own_options(options.model_options)
+        most = sizes.coefficients(schema.event_shape)
+        return min(options.latent_dim or most, most)
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> TransformCoder:
+        sizes = parts.own(TransformOptions)
+        transform, restoration = sizes.networks(parts.schema.event_shape, parts.latent_dim)
+        return cls(transform, sizes.width, restoration, parts.likelihood())
+
+    def start(self, dataset: Dataset) -> None:
+        """From marginals, and the transform from the principal components of rows."""
+        batch = starting_rows(dataset)
+        self.start_at_marginals(batch)
+        self.transform.start_from(self.padded(batch.filled))
+        self._set_base()
+
     @property
     def latent_dim(self) -> int:
         """Coefficients of a row of the fitted size."""
         height, width = self._blocks(*self.likelihood.event_shape[1:])
         return len(self.transform.basis) * height * width
-
-    def start_transform(self, batch: Batch) -> None:
-        """Start from the principal components of training rows."""
-        self.transform.start_from(self.padded(batch.filled))
-        self._set_base()
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:

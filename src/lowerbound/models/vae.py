@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
-from lowerbound.errors import UnsupportedError
+from lowerbound.data.columns.matrix import named
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
+from lowerbound.models.starts.linear import start_from_linear
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import Prior
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 
 @MODELS.register("vae")
@@ -37,6 +46,9 @@ class VariationalAutoencoder(Model):
     Source: Kingma & Welling 2014.
     """
 
+    title: ClassVar[str] = "VAE"
+    tabular: ClassVar[bool] = True
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -53,6 +65,35 @@ class VariationalAutoencoder(Model):
         self.decoder = decoder
         self.likelihood = likelihood
         self.latent_dim = prior.latent_dim
+
+    @classmethod
+    def check_missingness(cls, schema: Schema, options: ModelOptions) -> None:
+        if options.network != "tabular":
+            super().check_missingness(schema, options)
+        if not schema.missing:
+            raise OptionError(
+                f"missingness {options.missingness!r} says why cells are missing, and the data was "
+                "read as complete rows: read it with missing='model' (--missing model)"
+            )
+        bent = [column.name for column in schema.modeled if column.spline is not None]
+        if bent:
+            raise OptionError(
+                f"{named(bent)}: bent to normal by the values that were seen, beyond which missing "
+                "ones are to lie; read the data with bend=False"
+            )
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> VariationalAutoencoder:
+        likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)
+        decoder, prior = parts.decoder(likelihood, parts.latent_dim), parts.prior(parts.latent_dim)
+        encoder = parts.encoder(posterior.numbers)
+        return cls(encoder, posterior, prior, decoder, likelihood, parts.inputs)
+
+    def start(self, dataset: Dataset) -> None:
+        """From marginals; the prior from rows, and the network 'tabular' from factor analysis."""
+        batch = starting_rows(dataset)
+        self.prior.initialize(self.start_at_marginals(batch))
+        start_from_linear(self, batch)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:

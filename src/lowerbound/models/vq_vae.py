@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
-from lowerbound.data.dataset import spread_rows
+from lowerbound.config import construct
+from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
+from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
 from lowerbound.models.code_map import CodebookPass, CodeMap
+from lowerbound.models.code_networks import VectorQuantizedOptions, code_dim, code_networks
 from lowerbound.networks.inputs import Input
+from lowerbound.networks.pictures.feature_maps import MapDecoder
+from lowerbound.networks.pictures.patch_paths import PatchEncoder
+from lowerbound.posteriors import GRADIENTS, QUANTIZERS
 from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.quantizer import Quantizer
 from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
+from lowerbound.priors import CODE_PRIORS
 from lowerbound.priors.codes import CodePrior
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
+
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
 
 ROWS_AT_ONCE = 256
 
@@ -71,6 +84,9 @@ class VectorQuantizedVariationalAutoencoder(Model):
     several codebooks and dropout.
     """
 
+    title: ClassVar[str] = "VQ-VAE"
+    Options: ClassVar[type[Any]] = VectorQuantizedOptions
+    uses: ClassVar[tuple[str, ...]] = ("network", "likelihood")
     freed: Tensor
 
     def __init__(
@@ -104,6 +120,63 @@ class VectorQuantizedVariationalAutoencoder(Model):
         self.register_buffer("freed", torch.zeros((), dtype=torch.long), persistent=free > 0)
         self._quantized: list[CodebookPass] = []
         self._passed: list[list[Tensor]] = [[] for _ in self._maps()]
+
+    @classmethod
+    def own_options(cls, given: Mapping[str, Any]) -> VectorQuantizedOptions:
+        """Those apart from the codebooks', which the quantizer takes."""
+        return VectorQuantizedOptions.split(given)[0]
+
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if options.network == "tabular":
+            raise OptionError(
+                "a vq_vae takes any network but 'tabular', which answers with a Gaussian"
+            )
+        if options.prior != "standard_normal" or options.posterior not in (AUTO, "gaussian"):
+            raise OptionError(
+                "the latents of a vq_vae are codes: leave prior and posterior out, and choose the "
+                f"model's own prior over codes: {' or '.join(CODE_PRIORS)}"
+            )
+
+    @classmethod
+    def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
+        """Numbers of the vector that a code stands for."""
+        return options.latent_dim or code_dim(options.model_options)
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> VectorQuantizedVariationalAutoencoder:
+        codes, rest = VectorQuantizedOptions.split(parts.options.model_options)
+        likelihood, kind = parts.likelihood(), QUANTIZERS[codes.quantizer]
+        books = [construct(kind, parts.latent_dim, options=rest) for _ in range(codes.maps)]
+        networks = code_networks(parts, codes, likelihood)
+        priors = [
+            CODE_PRIORS[codes.prior](shape, quantizer.codes)
+            for shape, quantizers in zip(networks.shapes, books, strict=True)
+            for quantizer in quantizers
+        ]
+        return cls(
+            networks.encoder,
+            [quantizer for quantizers in books for quantizer in quantizers],
+            priors,
+            networks.decoder,
+            likelihood,
+            GRADIENTS[codes.gradient],
+            parts.inputs,
+            codes.dropout,
+            breadth=codes.breadth,
+            free=codes.free,
+            between=networks.between,
+        )
+
+    def start(self, dataset: Dataset) -> None:
+        """From marginals; patches from their principal components, and codebooks from what the
+        untrained encoder says, unless they start later."""
+        batch = starting_rows(dataset)
+        x, decoder = self.start_at_marginals(batch), self.decoder
+        if isinstance(self.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
+            decoder.start_from_patches(self.encoder, x)
+        if not self.free:
+            self._start_codes(batch)
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
@@ -221,10 +294,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
             quantizer.forget_use()
 
     @torch.no_grad()
-    def start_codes(self, batch: Batch) -> None:
-        """Start the codebooks from what the untrained encoder says, unless they start later."""
-        if self.free:
-            return
+    def _start_codes(self, batch: Batch) -> None:
+        """Start the codebooks from what the untrained encoder says."""
         batch = batch.to(next(self.encoder.parameters()).dtype)
         maps = self._maps()
         most = max(1, MOST_CLUSTERED // math.prod(maps[-1].shape))

@@ -75,9 +75,12 @@ class Network(ABC):
 
     Attributes:
         reads_mask: whether the encoder takes values and, beside them, which were observed.
+        full_posterior: whether the encoder answers with a Gaussian of full covariance and nothing
+            else.
     """
 
     reads_mask: ClassVar[bool] = False
+    full_posterior: ClassVar[bool] = False
 
     @abstractmethod
     def encoder(

@@ -45,6 +45,7 @@ class Tabular(DenseNetwork):
     """
 
     reads_mask: ClassVar[bool] = True
+    full_posterior: ClassVar[bool] = True
 
     def encoder(
         self,

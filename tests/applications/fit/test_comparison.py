@@ -7,9 +7,9 @@ import pytest
 
 from lowerbound.applications.base import Silent
 from lowerbound.applications.fit.comparison import flat, side_by_side
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 

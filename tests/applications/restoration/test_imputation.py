@@ -13,10 +13,10 @@ from lowerbound.applications.base import Silent
 from lowerbound.applications.io.incomplete import open_incomplete
 from lowerbound.applications.io.masks import read_mask
 from lowerbound.applications.restoration.imputation import ImputeReport, ImputeRequest, impute
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Schema, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 from tests.evaluation.incomplete_rows import every_kind, with_holes
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.whole_numbers.export import bare, check_exact, export_integer, used_latents
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.likelihood import score
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch
 from tests.coding.small_codecs import KINDS, RECTIFIED, digits, small_model
 

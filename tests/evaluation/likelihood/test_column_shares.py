@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.likelihood.column_shares import DRAWS, column_shares
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 
@@ -82,7 +81,7 @@ def test_why_a_cell_is_missing_is_no_share() -> None:
     x[x[:, 0] > 0, 0] = np.nan
     data = load(x, missing="model")
     model = assemble(data.schema, ModelOptions(latent_dim=1, missingness="self_masking_high"))
-    initialize(model, data)
+    model.start(data)
     shares = column_shares(model.eval(), data)
     assert data.observed is not None
     some = data.subset(data.observed.all(1).nonzero().flatten())

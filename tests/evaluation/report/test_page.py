@@ -12,8 +12,6 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.cells import Cell, minus
@@ -23,6 +21,7 @@ from lowerbound.evaluation.report.subjects import Subject, examine
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import _ranked, notes, worth
 from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.models.options import ModelOptions
 from tests.evaluation.small_models import vectors
 
 QUICK = SuiteOptions(samples=5, rows=60, agreement_rows=80, gap_rows=3, draws=40)
@@ -84,7 +83,7 @@ def subjects(training: Dataset, names: tuple[str, ...]) -> list[Subject]:
     for name in names:
         torch.manual_seed(0)
         model = assemble(training.schema, ModelOptions(model=name, latent_dim=2, network="mlp"))
-        initialize(model, training)
+        model.start(training)
         trained = name != "pca"
         records = History([Record(1.0), Record(2.0, bound=-85.0)]) if trained else History()
         made.append(Subject(name.upper(), model.eval(), records))

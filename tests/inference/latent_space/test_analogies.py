@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.latent_space.analogies import in_every_class
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Mean
 
 CLASSES, ROWS = 3, 9
@@ -33,7 +32,7 @@ def built(dataset: Dataset, **options: Any) -> Model:
     chosen = ModelOptions(latent_dim=2, network="mlp", network_options={"hidden": [8]}, **options)
     with seeded(0):
         model = assemble(dataset.schema, chosen)
-        initialize(model, dataset)
+        model.start(dataset)
         with torch.no_grad():  # a decoder that listens to what it is told
             for value in model.parameters():
                 value.add_(0.3 * torch.randn_like(value))

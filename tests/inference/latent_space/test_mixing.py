@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.latent_space.mixing import coarse_levels, mix_rows
 from lowerbound.models import LadderVariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Given, Mean
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -34,7 +33,7 @@ def model(data: Dataset) -> LadderVariationalAutoencoder:
     )
     with seeded(0):
         model = assemble(data.schema, options)
-        initialize(model, data)
+        model.start(data)
         with torch.no_grad():  # posteriors that say something
             for name, value in model.named_parameters():
                 if "propose" in name or "write" in name:

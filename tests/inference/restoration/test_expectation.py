@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Column, load
 from lowerbound.distributions.keyed_noise import row_keys
 from lowerbound.inference.restoration.expectation import ByColumn, InUnits, expectation
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.likelihoods.columns.expectation_curve import ExpectationCurve
 from lowerbound.models import VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from tests.evaluation.incomplete_rows import every_kind
 
 
@@ -22,7 +21,7 @@ def test_every_column_s_expectation_is_the_mean_of_its_draws() -> None:
     data = load(every_kind())
     options = resolve(data.schema, ModelOptions(latent_dim=2))
     model = assemble(data.schema, options)
-    initialize(model, data)
+    model.start(data)
     assert isinstance(model, VariationalAutoencoder)
     with torch.no_grad():
         emission = model.double().decode(torch.tensor([[[0.3, -1.0], [-0.8, 0.2]]]).double())

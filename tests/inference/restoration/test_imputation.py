@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.data import Dataset, load
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.errors import OptionError
@@ -17,6 +16,7 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.restoration.imputation import impute
 from lowerbound.inference.restoration.imputed_quantiles import imputed_quantiles, quantiles
 from lowerbound.models import VariationalAutoencoder
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks.tabular import TabularEncoder
 from lowerbound.training import TrainingOptions
 from tests.evaluation.incomplete_rows import (

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions, resolve
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import load
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.training import TrainingOptions
 from lowerbound.training.settings.plan import decide, sentence

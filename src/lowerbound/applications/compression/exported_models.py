@@ -21,7 +21,6 @@ from torch import Tensor
 from lowerbound import durable
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.coding.exports import export_of
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import model_hash
@@ -33,6 +32,7 @@ from lowerbound.fitting import Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 
 FOLDER = "codecs"
 BOUND_ROWS = 1000

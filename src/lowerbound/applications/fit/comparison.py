@@ -10,50 +10,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lowerbound.applications.base import Reporter
-from lowerbound.assembly.options import AUTO
-from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.data import Dataset
 from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.models import MODELS
+from lowerbound.models.base import title_of
 
-NAMES = {
-    "vae": "VAE",
-    "autoencoder": "autoencoder",
-    "pca": "PCA",
-    "hierarchical": "hierarchical VAE",
-    "ladder": "ladder VAE",
-    "vq_vae": "VQ-VAE",
-    "semi_supervised": "semi-supervised VAE",
-    "semi_supervised_regression": "semi-supervised regression",
-    "transform": "Transform coder",
-}
 RIVALS = ("vae", "autoencoder", "pca")
 PLANAR = ("autoencoder", "vae", "pca")
 Fit = Callable[[Dataset, FitOptions], Fitted]
 
 
-def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions:
-    """The same options for a model of another kind, of as many latent units as it can have."""
+def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions | None:
+    """The same options for a model of another kind, of as many latent units as it can have; None
+    where it cannot be fitted to the rows."""
     own = options.model
     if own.model not in RIVALS:  # what describes several levels means nothing for one
         own = replace(own, latent_dim=None, model_options={})
-    if own.network == "tabular" and kind != "vae":  # that one answers with a posterior
-        own = replace(own, network=AUTO, network_options={}, posterior=AUTO, posterior_options={})
-        own = replace(own, missingness=AT_RANDOM)
-    model = replace(own, model=kind)
-    if kind == "pca":
-        most = max(1, dataset.schema.dimension - 1)
-        units = min(model.latent_dim or most, most)
-        model = replace(model, latent_dim=units, conditional=False)
+    model = MODELS[kind].rival_options(dataset, replace(own, model=kind))
+    if model is None:
+        return None
+    if "prior" in MODELS[kind].uses:
         return replace(options, model=model)
-    if kind == "autoencoder":  # it has no rate, so nothing weighs one or draws samples for it
-        return replace(options, model=model, objective="elbo", objective_options={})
-    return replace(options, model=model)
-
-
-def able(kind: str, dataset: Dataset) -> bool:
-    """Whether a kind of model can be fitted: PCA knows several complete columns of real numbers."""
-    schema, complete = dataset.schema, dataset.observed is None
-    return kind != "pca" or (schema.dimension > 1 and schema.gaussian and complete)
+    # it has no rate, so nothing weighs one or draws samples for it
+    return replace(options, model=model, objective=MODELS[kind].objective, objective_options={})
 
 
 PLANE = 2
@@ -79,11 +58,11 @@ def flat(
         return {}
     found = {}
     for kind in kinds:
-        if not able(kind, training):
-            continue
-        reporter.say(f"for the maps: {NAMES[kind]} with {PLANE} latent units")
         chosen = options_of(kind, options, training)
-        found[f"{NAMES[kind]} with {PLANE} units"] = fit(
+        if chosen is None:
+            continue
+        reporter.say(f"for the maps: {title_of(kind)} with {PLANE} latent units")
+        found[f"{title_of(kind)} with {PLANE} units"] = fit(
             training, chosen, reporter=reporter.training()
         )
     return found
@@ -102,12 +81,12 @@ def side_by_side(
             among them.
     """
     own = fitted.options.model.model
-    found = {} if own in kinds else {NAMES[own]: fitted}
+    found = {} if own in kinds else {title_of(own): fitted}
     for kind in kinds:
+        options = options_of(kind, fitted.options, training)
         if kind == own:
-            found[NAMES[kind]] = fitted
-        elif able(kind, training):
-            reporter.say(f"for comparison: {NAMES[kind]}")
-            options = options_of(kind, fitted.options, training)
-            found[NAMES[kind]] = fit(training, options, reporter=reporter.training())
+            found[title_of(kind)] = fitted
+        elif options is not None:
+            reporter.say(f"for comparison: {title_of(kind)}")
+            found[title_of(kind)] = fit(training, options, reporter=reporter.training())
     return found

@@ -13,14 +13,15 @@ from typing import Any
 import torch
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.fit.comparison import NAMES, RIVALS
+from lowerbound.applications.fit.comparison import RIVALS
 from lowerbound.applications.fit.fit import FitReport, FitRequest, fit
 from lowerbound.applications.io import fit_folder as home
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions
+from lowerbound.models.base import title_of
+from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
 DATA = "digits"
@@ -81,7 +82,7 @@ class DemoReport(Report):
     def text(self) -> str:
         """What happened, what the numbers mean, and what to try next."""
         found = {one["name"]: one for one in self.fit.findings}
-        vae, autoencoder, pca = (found[NAMES[kind]] for kind in RIVALS)
+        vae, autoencoder, pca = (found[title_of(kind)] for kind in RIVALS)
         (made,) = _accepted(vae)
         guessed, modeled = _accepted(autoencoder)
         scores = vae["likelihood"]

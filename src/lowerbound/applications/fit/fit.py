@@ -16,7 +16,7 @@ from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder as home
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
-from lowerbound.assembly.options import bends, measures, of_numbers_only, resolve
+from lowerbound.assembly.build import resolve
 from lowerbound.assembly.warm_start import start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
@@ -117,9 +117,9 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         request.reading,
         request.test,
         options.training.seed,
-        of_numbers_only(options.model),
-        bends(options.model),
-        measures(options.model),
+        options.model.numbers_only,
+        options.model.bends,
+        options.model.predicts_number,
     )
     if finished:
         reporter.say(f"{folder} is finished: its training has nothing left to do")

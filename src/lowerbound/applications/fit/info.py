@@ -17,7 +17,16 @@ from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
 from lowerbound.data.schema import Schema
 from lowerbound.errors import ModelFolderError
-from lowerbound.model_folder.manifest import CONFIG, FILES, METRICS, SCHEMA, WEIGHTS, hashes, verify
+from lowerbound.model_folder.manifest import (
+    CONFIG,
+    FILES,
+    METRICS,
+    SCHEMA,
+    WEIGHTS,
+    hashes,
+    parts,
+    verify,
+)
 
 SHOWN = 12  # names of columns or classes
 
@@ -37,7 +46,8 @@ class InfoReport(Report):
 
     Attributes:
         model: the folder.
-        kind: vae, autoencoder or pca.
+        kind: the name of the model, such as vae.
+        parts: which of the parts that the options name it is made of.
         options: how it was fitted, every default resolved.
         data: the schema.
         weights: numbers in the model.
@@ -50,6 +60,7 @@ class InfoReport(Report):
 
     model: str
     kind: str
+    parts: tuple[str, ...]
     options: Mapping[str, Any]
     data: Mapping[str, Any]
     weights: int
@@ -69,12 +80,8 @@ class InfoReport(Report):
         told = ", told the class" if model["conditional"] else ""
         yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{told}"
         yield "data", about_schema(self.data)
-        if self.kind != "pca":
-            yield "network", _part(model, "network")
-            yield "likelihood", _part(model, "likelihood")
-        if self.kind == "vae":
-            yield "prior", _part(model, "prior")
-            yield "posterior", _part(model, "posterior")
+        for part in self.parts:
+            yield part, _part(model, part)
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         if self.ended:
             yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
@@ -99,12 +106,14 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
         return whole(open_container(folder))
     content = verify(folder)
     options, schema = json.loads(content[CONFIG]), json.loads(content[SCHEMA])
+    kind, found = options["model"]["model"], parts(folder)
     records, end = _training(folder)
     last = records[-1] if records else {}
     kept = [record["validation"] for record in records if record["updates"] == end.get("best")]
     return InfoReport(
         model=request.model,
-        kind=options["model"]["model"],
+        kind=kind,
+        parts=_parts_of(kind) if found is None else found,
         options=options,
         data=schema,
         weights=_count(content[WEIGHTS], folder),
@@ -127,6 +136,13 @@ def about_schema(schema: Mapping[str, Any]) -> str:
     if read.class_names:
         text += f"; classes {_listed(list(read.class_names))}"
     return text
+
+
+def _parts_of(kind: str) -> tuple[str, ...]:
+    """Those of a model whose folder does not say so; only then is torch waited for."""
+    from lowerbound.models import MODELS
+
+    return MODELS[kind].uses if kind in MODELS else ()
 
 
 def _listed(names: list[str]) -> str:

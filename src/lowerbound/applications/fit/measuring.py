@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Reporter, jsonable
-from lowerbound.applications.fit.comparison import NAMES, flat, side_by_side
+from lowerbound.applications.fit.comparison import flat, side_by_side
 from lowerbound.applications.io.sentences import about, about_likelihood
 from lowerbound.applications.io.sources import DataParts, told
 from lowerbound.data import Dataset
@@ -16,6 +16,7 @@ from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
 from lowerbound.fitting import Fitted
+from lowerbound.models.base import title_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def measure_all(
     fitted: Fitted, parts: DataParts, options: SuiteOptions, page: Page, reporter: Reporter
 ) -> Measured:
     """All suites, for this model and its rivals, and the page with the figures."""
-    contenders = {NAMES[fitted.options.model.model]: fitted}
+    contenders = {title_of(fitted.options.model.model): fitted}
     planar: Mapping[str, Fitted] = {}
     if page.compare:
         contenders = side_by_side(fitted, parts.training, reporter)
@@ -89,7 +90,7 @@ def measure_likelihood(
 
     quick = replace(options, gap_rows=0)
     found = likelihood_suite(fitted.model, _test(fitted, parts), quick, progress=progress)
-    name = NAMES[fitted.options.model.model]
+    name = title_of(fitted.options.model.model)
     mapping = {"name": name, **jsonable(found.to_mapping())}
     return Measured((mapping,), _lines(parts, about_likelihood(found)), "")
 

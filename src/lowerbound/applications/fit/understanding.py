@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 
-from lowerbound.assembly.options import AUTO, ModelOptions
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.dates import ISO
+from lowerbound.models import MODELS
+from lowerbound.models.base import AUTO
+from lowerbound.models.options import ModelOptions
+
+LATENT = ("prior", "posterior")
 
 
 def about_data(dataset: Dataset) -> list[str]:
@@ -64,19 +68,18 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
         chosen: the same with every default decided.
     """
     lines = [f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_told(chosen, schema)}"]
-    if chosen.model == "pca":
-        return [*lines, "      Gaussian throughout, solved in closed form"]
-    if chosen.model == "transform":
-        return [*lines, "      of each block of pixels; networks and likelihood are its own"]
-    kind = schema.data_kind
-    network, likelihood = f"      network {chosen.network}", f"      likelihood {chosen.likelihood}"
-    if asked.network == AUTO:
-        network += f" ({kind.default_network(schema, chosen.model == 'vae').reason})"
-    if asked.likelihood == AUTO:
-        likelihood += f" ({kind.default_likelihood(schema).reason})"
-    lines += [network, likelihood]
-    if chosen.model == "vae":
-        lines.append(f"      prior {chosen.prior}, posterior {chosen.posterior}")
+    kind = MODELS[chosen.model]
+    if kind.remark:
+        lines.append(f"      {kind.remark}")
+    if "network" in kind.uses:
+        why = f" ({kind.default_network(schema).reason})" if asked.network == AUTO else ""
+        lines.append(f"      network {chosen.network}{why}")
+    if "likelihood" in kind.uses:
+        why = f" ({kind.default_likelihood(schema).reason})" if asked.likelihood == AUTO else ""
+        lines.append(f"      likelihood {chosen.likelihood}{why}")
+    latent = [f"{part} {getattr(chosen, part)}" for part in LATENT if part in kind.uses]
+    if latent:
+        lines.append(f"      {', '.join(latent)}")
     if chosen.missingness != AT_RANDOM:
         lines.append(f"      missing cells {chosen.missingness}, {WARNING}")
     return lines

@@ -27,8 +27,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lowerbound.config import option
-from lowerbound.errors import OptionError
 from lowerbound.networks.activations import ACTIVATIONS, gain
 from lowerbound.networks.base import check_condition
 from lowerbound.networks.initialization import QUIET, convolution, linear
@@ -37,13 +35,9 @@ from lowerbound.networks.pictures.residual import residual_blocks
 from lowerbound.networks.sizes import (
     Level,
     Picture,
-    as_picture,
-    hidden_widths,
     kernel,
     pyramid,
 )
-
-DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
 
 
 class Place(NamedTuple):
@@ -100,72 +94,6 @@ class LadderShape:
         return tuple(
             (place.channels, *((1, 1) if place.everywhere else self.levels[place.level].size))
             for place in self.places
-        )
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """Options of a ladder; resolutions and channels are taken from the data unless given."""
-
-    levels: int | None = option(
-        None, "latents in all, the coarsest first (default: 7 for pictures, 3 otherwise)"
-    )
-    width: int | None = option(None, "channels of the finest resolution, or of all without any")
-    depth: int = option(1, "residual blocks behind each latent")
-    bottleneck: bool = option(True, "residual blocks of 1x1, 3x3, 1x1 convolutions, cheaper")
-    activation: str = option("silu", "nonlinearity: " + ", ".join(ACTIVATIONS))
-    style: int = option(0, "numbers of the last latent, which then holds for the whole picture")
-
-    def __post_init__(self) -> None:
-        ACTIVATIONS[self.activation]
-        for name in ("levels", "width"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} of a ladder is at least 1, not {value}")
-        if self.depth < 0:
-            raise OptionError(f"depth is a number of blocks, not {self.depth}")
-        if self.style < 0:
-            raise OptionError(f"style is how many numbers, not {self.style}")
-
-    def shape(
-        self,
-        event_shape: tuple[int, ...],
-        latent_dim: int,
-        condition_dim: int = 0,
-        flat: bool = False,
-    ) -> LadderShape:
-        """Sizes for that data.
-
-        Args:
-            event_shape: of a row.
-            latent_dim: channels of the widest latent.
-            condition_dim: numbers that the model is told.
-            flat: the row is one pixel, and the ladder an MLP.
-
-        Raises:
-            OptionError: a style without pixels that it could hold for, or without a latent above.
-        """
-        features = math.prod(event_shape)
-        picture = Picture(features, 1, 1) if flat else as_picture(event_shape)
-        width = self.width
-        if width is None and picture.size == (1, 1):
-            width = hidden_widths(features)[0]
-        levels = resolutions(picture, width)
-        count = self.levels or (DEEP if len(levels) > 1 else SHALLOW)
-        if self.style and len(levels) == 1:
-            raise OptionError("a style is for pictures: --network convolutional")
-        if self.style and count == 1:
-            raise OptionError("a style is the last of at least 2 levels")
-        latents = spread_latents(count - bool(self.style), levels, latent_dim)
-        return LadderShape(
-            picture,
-            levels,
-            latents,
-            self.depth,
-            self.bottleneck,
-            self.activation,
-            condition_dim,
-            self.style,
         )
 
 

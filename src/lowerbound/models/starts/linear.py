@@ -27,11 +27,11 @@ from lowerbound.errors import DataError
 from lowerbound.likelihoods.gaussian import Gaussian
 from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed
-from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.networks.inputs import Columns
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 
-if TYPE_CHECKING:  # a name for annotations
+if TYPE_CHECKING:  # names for annotations: the model starts by this module
+    from lowerbound.models.vae import VariationalAutoencoder
     from lowerbound.trace import Batch
 
 

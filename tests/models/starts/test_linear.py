@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.assembly.initialization import initialize
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.classical.factor_analysis import chosen_ridge, fit_factor_analysis
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.likelihood.column_shares import column_shares
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.restoration.imputation import impute
 from lowerbound.models import Model
+from lowerbound.models.options import ModelOptions
 from tests.tables import KINDS, mixed_frame
 
 RANDOM = np.random.default_rng(0)
@@ -24,7 +23,7 @@ RANDOM = np.random.default_rng(0)
 def started(data: Dataset, **options: object) -> Model:
     torch.manual_seed(0)
     model = assemble(data.schema, ModelOptions(**options)).double()  # type: ignore[arg-type]
-    initialize(model, data)
+    model.start(data)
     return model.eval()
 
 

@@ -10,9 +10,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import Ridge, RidgeCV
 
 from lowerbound import SemiSupervisedRegressor
-from lowerbound.assembly.ridge_start import LEAST, PENALTIES, bends, ridge, smooth_errors
 from lowerbound.models import SemiSupervisedRegression
-from lowerbound.networks.labels.gated_residual import GatedResidual
+from lowerbound.models.starts.ridge import LEAST, PENALTIES, bends, ridge, smooth_errors
+from lowerbound.networks.gated_residual import GatedResidual
 
 ROWS, LABELED = 200, 40
 RANDOM = np.random.default_rng(0)

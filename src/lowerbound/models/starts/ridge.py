@@ -10,14 +10,16 @@ sparing with few labels than a Gaussian process.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.models import SemiSupervisedRegression
-from lowerbound.networks.labels.gated_residual import GatedResidual
+from lowerbound.networks.gated_residual import GatedResidual
+
+if TYPE_CHECKING:  # a name for annotations: the model starts by this module
+    from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
 
 Array = np.ndarray[Any, Any]
 

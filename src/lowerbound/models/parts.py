@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
-from lowerbound.assembly.options import ModelOptions
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct, from_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.tabular import Tabular
 from lowerbound.posteriors import POSTERIORS, Posterior
 from lowerbound.priors import PRIORS, Prior
+
+Own = TypeVar("Own")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class ModelParts:
 
     schema: Schema
     options: ModelOptions
+
+    def own(self, kind: type[Own]) -> Own:
+        """The model's own options as the dataclass of that kind."""
+        return from_mapping(kind, self.options.model_options)
 
     @property
     def latent_dim(self) -> int:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from lowerbound.assembly.parts import ModelParts
-from lowerbound.config import construct, from_mapping, option
+from lowerbound.config import from_mapping, option
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.likelihoods.location_scale import LocationScale
-from lowerbound.models import (
-    Model,
-    VectorQuantizedVariationalAutoencoder,
-)
 from lowerbound.networks import Convolutional, Decoder, Encoder, Frames
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.feature_maps import MapDecoder, MapEncoder
@@ -26,13 +22,18 @@ from lowerbound.networks.pictures.patch_paths import PatchEncoder
 from lowerbound.networks.signals.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.networks.sizes import as_picture, reductions
 from lowerbound.posteriors import GRADIENTS, QUANTIZERS
+from lowerbound.posteriors.finite_scalar import LEVELS
 from lowerbound.priors import CODE_PRIORS
 
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.models.parts import ModelParts
+
+CODE_DIM = 16  # numbers of the vector that a code stands for
 MOST_SLOTS = 16  # codes of a row that is no picture, unless given
 
 
 @dataclass(frozen=True)
-class CodeOptions:
+class VectorQuantizedOptions:
     """The latent of a model whose latent is codes, apart from the codebooks."""
 
     quantizer: str = option("vq", "how vectors become codes: " + ", ".join(QUANTIZERS))
@@ -54,7 +55,6 @@ class CodeOptions:
     linear: bool = option(
         False, "encode a picture as the PCA of its patches, as they are, and start decoding there"
     )
-
     breadth: int = option(
         1, "sums of codes that are followed, outside training; 1: each codebook takes its nearest"
     )
@@ -77,6 +77,13 @@ class CodeOptions:
                 "gradient=rotation is for learned codebooks; a grid and signs have vectors of no "
                 "direction or of one length, so leave it at straight_through"
             )
+
+    @classmethod
+    def split(cls, given: Mapping[str, Any]) -> tuple[VectorQuantizedOptions, dict[str, Any]]:
+        """These options among those given, and the rest, which are the codebooks'."""
+        own = {field.name for field in fields(cls)}
+        options = from_mapping(cls, {name: given[name] for name in given if name in own})
+        return options, {name: given[name] for name in given if name not in own}
 
     def slots_of(self, features: int) -> int:
         """Codes of a row of that many features."""
@@ -104,7 +111,7 @@ class CodeOptions:
 
 
 @dataclass(frozen=True)
-class _CodeNetworks:
+class CodeNetworks:
     """The networks of a model whose latent is codes.
 
     Attributes:
@@ -119,35 +126,20 @@ class _CodeNetworks:
     between: Sequence[nn.Module] = ()
 
 
-def vector_quantized(parts: ModelParts) -> Model:
-    own = {field.name for field in fields(CodeOptions)}
-    given = parts.options.model_options
-    codes = from_mapping(CodeOptions, {name: given[name] for name in given if name in own})
-    rest = {name: given[name] for name in given if name not in own}
-    likelihood, kind = parts.likelihood(), QUANTIZERS[codes.quantizer]
-    books = [construct(kind, parts.latent_dim, options=rest) for _ in range(codes.maps)]
-    networks = _code_networks(parts, codes, likelihood)
-    priors = [
-        CODE_PRIORS[codes.prior](shape, quantizer.codes)
-        for shape, quantizers in zip(networks.shapes, books, strict=True)
-        for quantizer in quantizers
-    ]
-    return VectorQuantizedVariationalAutoencoder(
-        networks.encoder,
-        [quantizer for quantizers in books for quantizer in quantizers],
-        priors,
-        networks.decoder,
-        likelihood,
-        GRADIENTS[codes.gradient],
-        parts.inputs,
-        codes.dropout,
-        breadth=codes.breadth,
-        free=codes.free,
-        between=networks.between,
-    )
+def code_dim(options: Mapping[str, Any]) -> int:
+    """Numbers of the vector that a code stands for: as many as the grid or the signs have."""
+    levels, codes = options.get("levels", LEVELS), options.get("codes", 512)
+    if options.get("quantizer") == "fsq" and isinstance(levels, (list, tuple)):
+        return len(levels)
+    if options.get("quantizer") == "lfq" and isinstance(codes, int):
+        return (max(codes, 2) - 1).bit_length()
+    return CODE_DIM
 
 
-def _code_networks(parts: ModelParts, codes: CodeOptions, likelihood: Likelihood) -> _CodeNetworks:
+def code_networks(
+    parts: ModelParts, codes: VectorQuantizedOptions, likelihood: Likelihood
+) -> CodeNetworks:
+    """Those of the network, the maps and the places that the options name."""
     if isinstance(parts.network, Convolutional):
         return _map_networks(parts, parts.network, codes, likelihood)
     if codes.maps > 1:
@@ -156,16 +148,16 @@ def _code_networks(parts: ModelParts, codes: CodeOptions, likelihood: Likelihood
     if isinstance(parts.network, Frames):
         shape = (parts.network.transform.places(parts.schema.dimension),)
         encoder = FrameMapEncoder(parts.network, dim, told)
-        return _CodeNetworks(encoder, FrameMapDecoder(parts.network, dim, owed, told), (shape,))
+        return CodeNetworks(encoder, FrameMapDecoder(parts.network, dim, owed, told), (shape,))
     codes.patch_of(likelihood, parts.inputs, pictures=False)
     slots = codes.slots_of(parts.schema.dimension)
     numbers = slots * dim
-    return _CodeNetworks(parts.encoder(numbers), parts.decoder(likelihood, numbers), ((slots,),))
+    return CodeNetworks(parts.encoder(numbers), parts.decoder(likelihood, numbers), ((slots,),))
 
 
 def _map_networks(
-    parts: ModelParts, network: Convolutional, codes: CodeOptions, likelihood: Likelihood
-) -> _CodeNetworks:
+    parts: ModelParts, network: Convolutional, codes: VectorQuantizedOptions, likelihood: Likelihood
+) -> CodeNetworks:
     picture, owed = parts.input_shape, likelihood.parameter_shape
     dim, told = parts.latent_dim, parts.condition_dim
     levels = reductions(as_picture(picture).size, codes.stride, network.width)
@@ -173,8 +165,8 @@ def _map_networks(
     if codes.maps > 1:
         stack = MapStack(network, levels, codes.maps, dim)
         encoder, decoder = stack.encoder(picture, told), stack.decoder(owed, told)
-        return _CodeNetworks(encoder, decoder, stack.shapes, stack.between())
-    return _CodeNetworks(
+        return CodeNetworks(encoder, decoder, stack.shapes, stack.between())
+    return CodeNetworks(
         PatchEncoder(picture, patch, dim, told)
         if patch
         else MapEncoder(network, picture, levels, dim, told),

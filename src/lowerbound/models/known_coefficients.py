@@ -1,0 +1,71 @@
+"""What a pass through a transform coder has decided so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from lowerbound.distributions.rounded_logistic import RoundedLogistic
+
+
+@dataclass(frozen=True)
+class KnownCoefficients:
+    """A pass so far.
+
+    Attributes:
+        level: of each row's step, (rows,).
+        step: its size in grey values, (rows, 1, 1, 1).
+        blocks: height and width of the map of blocks.
+        values: of each group so far, whole numbers, zero where they are not known yet,
+            (rows, group, *blocks).
+        locations: where they were expected, alike.
+        log_scales: and how widely.
+    """
+
+    level: Tensor
+    step: Tensor
+    blocks: tuple[int, int]
+    values: tuple[Tensor, ...] = ()
+    locations: tuple[Tensor, ...] = ()
+    log_scales: tuple[Tensor, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def settled(
+        self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic
+    ) -> KnownCoefficients:
+        """With the blocks ``at`` of the next group, or of the newest in its second turn."""
+
+        def more(groups: tuple[Tensor, ...], new: Tensor) -> tuple[Tensor, ...]:
+            new = new.reshape(len(self), *new.shape[2:])
+            if not turn:
+                groups = (*groups, new.new_zeros(*new.shape[:2], *self.blocks))
+            *before, last = groups
+            return (*before, last.flatten(2).index_copy(2, at, new).view_as(last))
+
+        return replace(
+            self,
+            values=more(self.values, z),
+            locations=more(self.locations, expected.location),
+            log_scales=more(self.log_scales, expected.log_scale),
+        )
+
+    def repeated(self, times: int) -> KnownCoefficients:
+        """The same for each of several draws."""
+
+        def again(x: Tensor) -> Tensor:
+            return x.repeat(times, *[1] * (x.dim() - 1))
+
+        def all_again(groups: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(map(again, groups))
+
+        return KnownCoefficients(
+            again(self.level),
+            again(self.step),
+            self.blocks,
+            all_again(self.values),
+            all_again(self.locations),
+            all_again(self.log_scales),
+        )

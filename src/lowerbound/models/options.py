@@ -1,0 +1,60 @@
+"""What a model is made of: the names of its parts, "auto" where they are chosen from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
+from lowerbound.config import option
+from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.models.base import AUTO, MODELS
+from lowerbound.networks import NETWORKS
+from lowerbound.posteriors import POSTERIORS
+from lowerbound.priors import PRIORS
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the model is made of; "auto" and None are chosen from the data.
+
+    The words are the registries' names; the ``*_options`` go to the part of that name.
+    """
+
+    model: str = option("vae", "what is fitted", choices=MODELS)
+    latent_dim: int | None = option(
+        None, "numbers that a row is shrunk to (default: from the data)"
+    )
+    network: str = option(AUTO, "of encoder and decoder", choices=(AUTO, *NETWORKS))
+    likelihood: str = option(AUTO, "p(x | z)", choices=(AUTO, *LIKELIHOODS))
+    prior: str = option("standard_normal", "p(z)", choices=PRIORS)
+    posterior: str = option(AUTO, "q(z | x)", choices=(AUTO, *POSTERIORS))
+    missingness: str = option(
+        AT_RANDOM,
+        "why cells are missing, if you know it, since no data can tell: because their values are "
+        "high, low, or either",
+        choices=MISSINGNESS,
+    )
+    conditional: bool = option(False, "tell encoder and decoder the class: p(x | y)")
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    likelihood_options: Mapping[str, Any] = field(default_factory=dict)
+    prior_options: Mapping[str, Any] = field(default_factory=dict)
+    posterior_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def numbers_only(self) -> bool:
+        """Whether every column is taken for a real number, so that a table is read as such."""
+        return MODELS[self.model].numbers_only or self.likelihood not in (AUTO, "mixed")
+
+    @property
+    def predicts_number(self) -> bool:
+        """Whether the label is a number to be predicted, so that it is read as such."""
+        return MODELS[self.model].predicts_number
+
+    @property
+    def bends(self) -> bool:
+        """Whether columns may be bent to normal by the values that were seen: not where the others
+        are missing because they lie elsewhere."""
+        return self.missingness == AT_RANDOM

@@ -1,0 +1,1 @@
+"""Where models start: at the solution of a classical model."""

@@ -1,1 +1,0 @@
-"""Networks of models with a label among their latents."""
