@@ -45,7 +45,7 @@ FEATURES = Path("runs") / NAME / "mnist_bits.lb"
 SHARE = 0.05  # of the training rows of tables, X-rays and sounds that keep their label
 SURE = 0.9  # probability from which self-training believes
 DIGITS: dict[str, Any] = {
-    "moves": 1.0,
+    "augmentation": 1.0,
     "learning_rate": 2e-3,
     "training_options": {"updates": 1500},
 }
@@ -57,7 +57,7 @@ MORE_DIGITS: dict[str, Any] = {  # which more labels can fill
 TABLE: dict[str, Any] = {"learning_rate": 2e-3, "training_options": {"updates": 1000}}
 MNIST: dict[str, Any] = {
     "latent_dim": 16,
-    "moves": 1.0,
+    "augmentation": 1.0,
     "stacked": True,
     "learning_rate": 2e-3,
     "batch_size": 256,
@@ -71,14 +71,14 @@ SMALL_PICTURES: dict[str, Any] = {
     "network": "mlp",
     "network_options": {"hidden": [500, 500]},
     "likelihood": "continuous_bernoulli",
-    "objective_options": {"sure": 0.7},
+    "objective_options": {"confidence_threshold": 0.7},
     "training_options": {"updates": 800},
 }
 LONGER: dict[str, dict[str, Any]] = {"pneumonia": {"training_options": {"updates": 2000}}}
 # M2 alone: no graph and no teacher
 M2: dict[str, Any] = {
     "latent_dim": 32,
-    "moves": 1.0,
+    "augmentation": 1.0,
     "network": "mlp",
     "network_options": {"hidden": [256]},
     "likelihood": "continuous_bernoulli",

@@ -36,7 +36,7 @@ def main() -> None:
     few = np.where(np.arange(len(y)) < LABELS, y, -1)
     model = SemiSupervisedVAE(
         latent_dim=8,
-        moves=1.0,
+        augmentation=1.0,
         epochs=20 if short else None,
         data_options={"levels": 17},
         random_state=0,

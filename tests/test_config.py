@@ -9,8 +9,18 @@ from typing import Any, Literal
 
 import pytest
 
-from lowerbound.config import construct, from_mapping, option, to_mapping
+from lowerbound import SemiSupervisedRegressor, SemiSupervisedVAE
+from lowerbound.config import (
+    RenamedWarning,
+    construct,
+    from_mapping,
+    old_names_in_silence,
+    option,
+    renamed_keywords,
+    to_mapping,
+)
 from lowerbound.errors import OptionError
+from lowerbound.objectives import OBJECTIVES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,3 +114,68 @@ def test_construct_names_the_part_and_the_nearest_option() -> None:
         construct(Part, (2,), options={"component": 3})
     with pytest.raises(OptionError, match="known: components, floor"):
         construct(Part, options={"shape": (2,)})  # what the model decides is no option
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    learning_rate: float = option(1e-3, "step size", formerly="pace")
+    extra: int = 0
+
+
+@renamed_keywords(parts="components")
+class RenamedPart(Part):
+    def __init__(self, shape: tuple[int, ...], *, components: int = 10) -> None:
+        super().__init__(shape, components=components)
+
+
+@renamed_keywords(reckon="compute")
+def answer(x: int, *, compute: int = 1) -> int:
+    return x * compute
+
+
+def test_an_old_name_works_and_the_new_one_is_said() -> None:
+    with pytest.warns(RenamedWarning, match="option 'pace' is now called 'learning_rate'"):
+        options = from_mapping(Renamed, {"pace": 1, "extra": 3})
+    assert options == Renamed(1.0, 3)
+    assert to_mapping(options) == {"learning_rate": 1.0, "extra": 3}
+    with pytest.warns(RenamedWarning, match="'parts' is now called 'components'"):
+        assert construct(RenamedPart, (2,), options={"parts": 3}).components == 3
+    with pytest.warns(RenamedWarning, match="'parts' is now called 'components'"):
+        assert RenamedPart((2,), parts=4).components == 4  # type: ignore[call-arg]
+    with pytest.warns(RenamedWarning, match="'reckon' is now called 'compute'"):
+        assert construct(answer, 2, options={"reckon": 5}) == 10
+
+
+def test_new_names_and_files_of_an_earlier_version_are_read_in_silence() -> None:
+    assert from_mapping(Renamed, {"learning_rate": 2}).learning_rate == 2.0
+    assert construct(RenamedPart, (2,), options={"components": 3}).components == 3
+    with old_names_in_silence():
+        assert from_mapping(Renamed, {"pace": 2}).learning_rate == 2.0
+
+
+def test_one_value_has_one_name() -> None:
+    with pytest.raises(OptionError, match="'pace' is the old name of 'learning_rate': give one"):
+        from_mapping(Renamed, {"pace": 1, "learning_rate": 2})
+    with pytest.raises(OptionError, match="'learning_rate' takes float"):
+        from_mapping(Renamed, {"learning_rate": "fast"})
+    with pytest.raises(OptionError, match="known: components"):  # the old name is not suggested
+        construct(RenamedPart, (2,), options={"part": 3})
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "value"),
+    [
+        (OBJECTIVES["semi_supervised"], "sure", "confidence_threshold", 0.7),
+        (OBJECTIVES["semi_supervised"], "moves", "augmentation", 0.5),
+        (OBJECTIVES["semi_supervised_regression"], "moves", "augmentation", 0.5),
+        (OBJECTIVES["adversarial"], "dreams", "prior_samples", False),
+        (SemiSupervisedVAE, "moves", "augmentation", 0.5),
+        (SemiSupervisedRegressor, "moves", "augmentation", 0.5),
+    ],
+    ids=str,
+)
+def test_names_of_the_last_version(part: Any, old: str, new: str, value: Any) -> None:
+    with pytest.warns(RenamedWarning, match=f"'{old}' is now called '{new}'"):
+        made = part(**{old: value})
+    assert getattr(made, new) == value
+    assert not hasattr(made, old)

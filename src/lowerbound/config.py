@@ -1,22 +1,98 @@
-"""Options are frozen dataclasses that reject unknown keys; JSON and flags derive from them."""
+"""Options are frozen dataclasses that reject unknown keys; JSON and flags derive from them.
+
+An option that gets a new name keeps its old one for a version: ``option(..., formerly="old")`` of a
+dataclass, ``@renamed_keywords(old="new")`` of a function or a class with keyword arguments. The old
+name works and is answered by one line with the new one.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from lowerbound.errors import OptionError, unknown
 
 Options = TypeVar("Options")
+Part = TypeVar("Part", bound=Callable[..., Any])
 
 
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    """A dataclass field with the sentence that the command line shows for it."""
-    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+class RenamedWarning(UserWarning):
+    """An option was given by the name that it had before."""
+
+
+def option(default: Any, help: str, *, formerly: str = "", **metadata: Any) -> Any:
+    """A dataclass field with the sentence that the command line shows for it.
+
+    Args:
+        default: its value where none is given.
+        help: the sentence.
+        formerly: the name that it had before, which still works.
+        metadata: more for faces that ask for it; see ``applications.form.Entry``.
+    """
+    return dataclasses.field(
+        default=default, metadata={"help": help, "formerly": formerly, **metadata}
+    )
+
+
+def renamed_keywords(**renamed: str) -> Callable[[Part], Part]:
+    """Decorate a function or a class: keyword arguments ``old="new"`` also work by the old name."""
+
+    def decorate(part: Part) -> Part:
+        if isinstance(part, type):
+            part.__init__ = decorate(part.__init__)  # type: ignore[misc]
+            return part
+
+        @functools.wraps(part)
+        def called(*arguments: Any, **keywords: Any) -> Any:
+            return part(*arguments, **by_new_names(keywords, renamed))
+
+        vars(called)["renamed"] = renamed
+        return typing.cast(Part, called)
+
+    return decorate
+
+
+def renamed_of(part: Any) -> Mapping[str, str]:
+    """New names of the keyword arguments of ``part`` by their old ones."""
+    found: Mapping[str, str] = getattr(_function(part), "renamed", {})
+    return found
+
+
+def by_new_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """The values with each old name replaced; a ``RenamedWarning`` says the new one.
+
+    Raises:
+        OptionError: a value is given by both names.
+    """
+    for old in values.keys() & renamed.keys():
+        if renamed[old] in values:
+            raise OptionError(f"option {old!r} is the old name of {renamed[old]!r}: give one")
+        warn_renamed(f"option {old!r}", repr(renamed[old]))
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Say that ``old`` is ``new`` from now on."""
+    warnings.warn(
+        f"{old} is now called {new}; the old name works in this version only",
+        RenamedWarning,
+        stacklevel=3,
+    )
+
+
+@contextmanager
+def old_names_in_silence() -> Iterator[None]:
+    """Inside, old names raise no warning: what a file of an earlier version holds, nobody typed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedWarning)
+        yield
 
 
 def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
@@ -28,8 +104,10 @@ def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
+    old_names = {name: field.metadata.get("formerly") for name, field in fields.items()}
+    renamed = {old: name for name, old in old_names.items() if old}
     values = {}
-    for key, value in mapping.items():
+    for key, value in by_new_names(mapping, renamed).items():
         if key not in fields:
             raise unknown("option", key, fields)
         values[key] = _convert(hints[key], value, key)
@@ -108,10 +186,14 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
         for name, parameter in inspect.signature(part).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-    hints = typing.get_type_hints(part if inspect.isfunction(part) else part.__init__)
+    hints = typing.get_type_hints(_function(part))
     values = {}
-    for name, value in (options or {}).items():
+    for name, value in by_new_names(options or {}, renamed_of(part)).items():
         if name not in keywords:
             raise unknown(f"option of {part.__name__}", name, keywords)
         values[name] = _convert(hints[name], value, name)
     return part(*arguments, **values)
+
+
+def _function(part: Any) -> Any:
+    return part if inspect.isfunction(part) else part.__init__

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.assembly.build import assemble, resolve
-from lowerbound.config import construct, option
+from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
@@ -48,6 +48,11 @@ class FitOptions:
         "tables of 5 labels of each class at least, 1,000 at most and no limit of minutes, else "
         "none, unless given",
     )
+
+    def by_new_names(self) -> FitOptions:
+        """The same, the options of the objective by the names that they have now."""
+        renamed = renamed_of(OBJECTIVES[self.objective])
+        return replace(self, objective_options=by_new_names(self.objective_options, renamed))
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ def fit(
     options = options or FitOptions()
     if options.objective == FitOptions.objective:
         options = replace(options, objective=MODELS[options.model.model].objective)
+    options = options.by_new_names()
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
     chosen = resolve(dataset.schema, options.model)

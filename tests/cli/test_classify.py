@@ -31,7 +31,7 @@ def test_blanks_are_unlabeled_and_every_row_gets_a_class(
     words = ("--label", "state", "--model", "semi_supervised", "--epochs", 60, "--test", 0)
     assert run("fit", table, "-o", tmp_path / "m.lb", *words).code == 0
     out = tmp_path / "out.csv"
-    done = run("classify", tmp_path / "m.lb", table, "-o", out, "--ask", 3, "--json")
+    done = run("classify", tmp_path / "m.lb", table, "-o", out, "--suggest", 3, "--json")
     assert done.code == 0
     answer = done.object
     assert answer["rows"] == ROWS
@@ -44,10 +44,10 @@ def test_blanks_are_unlabeled_and_every_row_gets_a_class(
     unlabeled = written["information"].where(written["row"] >= 12)
     assert asked == unlabeled.nlargest(3).index.tolist()
     assert all(row >= 12 for row in asked)
-    done = run("classify", tmp_path / "m.lb", table, "--ask", ROWS, "--json")
+    done = run("classify", tmp_path / "m.lb", table, "--suggest", ROWS, "--json")
     assert len(done.object["questions"]) == ROWS - 12  # nobody asks for a label that is there
     done = run("classify", tmp_path / "m.lb", table, "--abstain", 1)
-    assert "too unsure" in done.out
+    assert "rows got no class" in done.out
 
 
 def test_what_cannot_be_classified(run: Run, table: Path, tmp_path: Path) -> None:

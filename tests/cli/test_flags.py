@@ -8,16 +8,16 @@ from typing import Literal
 import pytest
 
 from lowerbound.applications.base import Application, Report, Reporter
-from lowerbound.applications.form import REQUIRED
-from lowerbound.cli.flags import parse
-from lowerbound.config import option
+from lowerbound.applications.form import REQUIRED, entries
+from lowerbound.cli.flags import command_parser, parse
+from lowerbound.config import RenamedWarning, option
 from lowerbound.errors import OptionError
 
 
 @dataclass(frozen=True)
 class Training:
     epochs: int | None = option(None, "passes over the data")
-    learning_rate: float = option(1e-3, "of Adam")
+    learning_rate: float = option(1e-3, "of Adam", formerly="my_pace")
     seed: int = option(0, "of everything")
 
 
@@ -27,7 +27,7 @@ class Request:
     output: str = option(REQUIRED, "where to", short="-o", metavar="OUT")
     shape: Literal["round", "square"] = option("round", "which")
     tags: tuple[str, ...] = option((), "any number of these")
-    quiet: bool = option(False, "say less")
+    quiet: bool = option(False, "say less", formerly="hushed")
     training: Training = field(default_factory=Training)
     seed: int = option(0, "of the draws")
 
@@ -52,6 +52,21 @@ def made(line: str) -> Request:
 
 def test_defaults_are_the_dataclasses_own() -> None:
     assert made("d.csv -o out") == Request("d.csv", "out")
+
+
+@pytest.mark.parametrize("given", ["--my-pace 0.1", "--my-pace=0.1"])
+def test_an_old_flag_works_and_the_new_one_is_said(given: str) -> None:
+    with pytest.warns(RenamedWarning, match="--my-pace is now called --learning-rate; the old"):
+        request = made(f"d.csv {given} -o out")
+    assert request.training.learning_rate == 0.1
+    with pytest.warns(RenamedWarning, match="--hushed is now called --quiet"):
+        assert made("d.csv -o out --hushed").quiet
+
+
+def test_an_old_flag_is_in_no_help_and_not_suggested() -> None:
+    assert "hushed" not in command_parser("work", "", entries(Request)).format_help()
+    with pytest.raises(OptionError, match="did you mean --shape"):
+        made("d.csv -o out --hushe")
 
 
 def test_every_field_has_its_flag_nested_ones_too() -> None:

@@ -152,16 +152,16 @@ def test_the_teacher_is_believed_where_it_is_sure() -> None:
     with torch.no_grad():
         said = torch.softmax(model.classifier(hidden.filled, None), 1)
     surest = said.amax(1)
-    sure = surest.sort().values[len(surest) // 2].item()
-    own = objective(sure=sure, graph=0.0)
+    threshold = surest.sort().values[len(surest) // 2].item()
+    own = objective(confidence_threshold=threshold, graph=0.0)
     own.prepare(model, data)
-    taught = own._taught(model, hidden)
+    taught = own._teacher_probability(model, hidden)
     expected = said.square() / said.square().sum(1, keepdim=True)
-    expected[surest <= sure] = 0.0
+    expected[surest <= threshold] = 0.0
     torch.testing.assert_close(taught, expected)
     for wrong in (-0.1, 1.0):
         with pytest.raises(OptionError, match="a probability below 1"):
-            objective(sure=wrong)
+            objective(confidence_threshold=wrong)
 
 
 def test_permuted_class_codes_permute_columns_only() -> None:

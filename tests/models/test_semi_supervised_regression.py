@@ -17,7 +17,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedRegression
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives import TaughtRegression
+from lowerbound.objectives import MeanTeacherRegression
 from lowerbound.objectives.mean_teacher import MEMORY
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
@@ -85,8 +85,8 @@ class LabelDrawn:
         return self.draw.log_weights(trace)
 
 
-def objective(choose: Any = None, **options: Any) -> TaughtRegression:
-    made = TaughtRegression(**options).double()
+def objective(choose: Any = None, **options: Any) -> MeanTeacherRegression:
+    made = MeanTeacherRegression(**options).double()
     made.choose = choose or Mean()
     return made
 
@@ -227,10 +227,10 @@ def test_with_the_exact_posteriors_every_draw_gives_the_density() -> None:
     alone = MultivariateNormal(zero, given + torch.outer(A, A)).log_prob(x)
     together = MultivariateNormal(y.unsqueeze(1) * A, given).log_prob(x)
     exact = torch.where(target.isnan(), alone, together + Normal(0.0, 1.0).log_prob(y))
-    own = TaughtRegression(samples=3).double()
+    own = MeanTeacherRegression(samples=3).double()
     own.analytic = False  # log-ratios at the draws, that each of them is exact
     torch.testing.assert_close(own(model, Batch(x, target=target)).value, exact)
-    own = TaughtRegression(samples=4_000).double()  # closed forms: exact on average
+    own = MeanTeacherRegression(samples=4_000).double()  # closed forms: exact on average
     torch.manual_seed(0)
     apart = own(model, Batch(x, target=target)).value - exact
     assert float(apart.abs().max()) < 0.2
@@ -263,7 +263,7 @@ def test_what_is_no_measurement() -> None:
             assemble(data.schema, ModelOptions(model="semi_supervised_regression", **wrong))
     model, _ = built(False)
     with pytest.raises(DataError, match="no row has a label"):
-        TaughtRegression().prepare(model, Dataset(data.schema, data.x))
+        MeanTeacherRegression().prepare(model, Dataset(data.schema, data.x))
     for values, message in (
         ([math.nan] * ROWS, "no row has a label"),
         ([3.0] * ROWS, "all 24 labels are 3: a regression needs two different ones"),

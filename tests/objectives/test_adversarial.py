@@ -12,7 +12,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Adversarial, FeatureMatching
-from lowerbound.objectives.adversarial import _told_apart
+from lowerbound.objectives.adversarial import _critic_loss
 from lowerbound.objectives.critic import Critic, WindowCritic, seen_apart
 from lowerbound.trace import Batch
 
@@ -46,8 +46,8 @@ def test_model_and_critic_see_their_own_loss_alone(digits: Dataset) -> None:
     objective.zero_grad()
     with seeded(1), torch.no_grad():
         again = model(batch, objective.choose).likelihood.mean.flatten(0, 1)
-        dreamed = objective._dreams(model, batch)
-    _told_apart(objective.critic, batch.filled, again, dreamed).backward()
+        sampled = objective._sampled(model, batch)
+    _critic_loss(objective.critic, batch.filled, again, sampled).backward()
     for found, parameter in zip(critic, objective.critic.parameters(), strict=True):
         torch.testing.assert_close(found, parameter.grad)
     # without the critic's term the model's gradient stays the same
@@ -55,9 +55,9 @@ def test_model_and_critic_see_their_own_loss_alone(digits: Dataset) -> None:
     with seeded(1):
         trace = model(batch, objective.choose)
         bound = objective.bound(trace, batch)
-        dreamed = objective._dreams(model, batch)
+        sampled = objective._sampled(model, batch)
         again = trace.likelihood.mean.flatten(0, 1)
-        taken = objective._taken_for_real(objective.critic, batch.filled, again, dreamed)
+        taken = objective._model_loss(objective.critic, batch.filled, again, sampled)
         (bound.loss + 64 * taken).backward()
     for found, parameter in zip(of_model, model.parameters(), strict=True):
         torch.testing.assert_close(found, parameter.grad)
@@ -71,7 +71,7 @@ def test_textures_are_judged_of_reconstructions_alone() -> None:
         data = load(pictures.numpy())
         model = assemble(data.schema, ModelOptions("transform"))
     model.start(data)
-    objective = Adversarial(critic="windows", dreams=False)
+    objective = Adversarial(critic="windows", prior_samples=False)
     objective.prepare(model, data)
     assert isinstance(objective.critic, WindowCritic)
     batch = batch_of(data, 4)
@@ -82,7 +82,7 @@ def test_textures_are_judged_of_reconstructions_alone() -> None:
     objective.zero_grad()
     with seeded(1), torch.no_grad():
         again = model(batch, objective.choose).likelihood.mean.flatten(0, 1)
-    _told_apart(objective.critic, batch.filled, again, None).backward()
+    _critic_loss(objective.critic, batch.filled, again, None).backward()
     for found, parameter in zip(critic, objective.critic.parameters(), strict=True):
         torch.testing.assert_close(found, parameter.grad)
 
@@ -90,7 +90,7 @@ def test_textures_are_judged_of_reconstructions_alone() -> None:
 def test_windows_are_of_pictures_alone() -> None:
     rows = load(torch.randn(40, 5).numpy())
     model = built(rows)
-    with pytest.raises(OptionError, match="for pictures of 8 pixels"):
+    with pytest.raises(OptionError, match="needs pictures of at least 8 pixels"):
         Adversarial(critic="windows").prepare(model, rows)
     with pytest.raises(OptionError, match="rows or windows, not edges"):
         Adversarial(critic="edges")
@@ -104,7 +104,7 @@ def test_a_critic_of_textures_tells_blur_from_noise() -> None:
         for _ in range(40):
             real = 0.5 + 0.1 * torch.randn(4, 3, 24, 24)
             blurred = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
-            loss = _told_apart(critic, real, blurred, None)
+            loss = _critic_loss(critic, real, blurred, None)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from lowerbound.data import load
-from lowerbound.data.pictures.augmentation import moved
+from lowerbound.data.pictures.augmentation import augmented
 from lowerbound.objectives import label_graph
 from lowerbound.objectives.augmentation import Perturbation
 from lowerbound.objectives.label_graph import balanced, label_folds, nearest, spread_labels
@@ -74,9 +74,9 @@ def test_nothing_is_perturbed_that_was_not_asked_for() -> None:
     x = pictures.all().x
     assert x is not None
     assert torch.equal(Perturbation(pictures.schema, 1.0, 0.0, 0.0)(x), x)
-    torch.testing.assert_close(moved(x, 1e-6), x, atol=1e-3, rtol=0)
+    torch.testing.assert_close(augmented(x, 1e-6), x, atol=1e-3, rtol=0)
     torch.manual_seed(0)
-    changed = moved(x, 1.0)
+    changed = augmented(x, 1.0)
     assert changed.shape == x.shape
     assert (changed - x).abs().max() > 0.01
 

@@ -44,6 +44,7 @@ class Entry:
         positional: asked for by its place in the command instead of by a flag.
         short: a one-letter flag such as "-o", or "".
         metavar: how the answer is called in help texts.
+        formerly: the name that the field had before, or "".
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Entry:
     positional: bool = False
     short: str = ""
     metavar: str = ""
+    formerly: str = ""
 
     @property
     def name(self) -> str:
@@ -64,7 +66,15 @@ class Entry:
     @property
     def flag(self) -> str:
         """Its name on the command line; a field named as a word of Python ends in "_"."""
-        stem = self.name.rstrip("_").replace("_", "-")
+        return self._flag(self.name)
+
+    @property
+    def old_flag(self) -> str:
+        """The name that it had before, or ""."""
+        return self._flag(self.formerly) if self.formerly else ""
+
+    def _flag(self, name: str) -> str:
+        stem = name.rstrip("_").replace("_", "-")
         return f"--no-{stem}" if self.kind is bool and self.default is True else f"--{stem}"
 
     @property
@@ -169,6 +179,7 @@ def _entry(field: dataclasses.Field[Any], hint: Any, path: Path) -> Entry | None
         positional=metadata.get("positional", False),
         short=metadata.get("short", ""),
         metavar=metadata.get("metavar", ""),
+        formerly=metadata.get("formerly", ""),
     )
 
 

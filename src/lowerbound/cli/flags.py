@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from lowerbound.applications.base import Application
 from lowerbound.applications.form import Entry, answer, entries
+from lowerbound.config import warn_renamed
 from lowerbound.errors import OptionError
 
 PROGRAM = "lowerbound"
@@ -35,16 +36,28 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
     """
     form = entries(application.request)
     parser = command_parser(application.name, help, form)
-    typed, extra = _parsed(parser, form, words)
+    typed, extra = _parsed(parser, form, by_new_flags(form, words))
     if extra:
         raise _unexpected(parser, extra[0])
-    asked = [entry for entry in form if entry.name != SEED and hasattr(typed, _key(entry))]
-    answers = {entry.path: _value(entry, typed) for entry in asked}
+    given = [entry for entry in form if entry.name != SEED and hasattr(typed, _key(entry))]
+    answers = {entry.path: _value(entry, typed) for entry in given}
     if typed.seed is not None:  # one seed for every part of the request
         seed = _seed(typed.seed)
         answers |= {entry.path: seed for entry in form if entry.name == SEED}
     typed.request = answer(application.request, answers)
     return typed
+
+
+def by_new_flags(form: Sequence[Entry], words: Sequence[str]) -> list[str]:
+    """The words with each flag by the name it has now; a warning says it of one that changed."""
+    new_flags = {entry.old_flag: entry.flag for entry in form if entry.formerly}
+    found = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag in new_flags:
+            warn_renamed(flag, new_flags[flag])
+        found.append(f"{new_flags.get(flag, flag)}{equals}{value}")
+    return found
 
 
 def _parsed(

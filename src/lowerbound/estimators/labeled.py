@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.config import by_new_names, renamed_of
 from lowerbound.data import Dataset
 from lowerbound.estimators.first_features import (
     above,
@@ -24,6 +25,7 @@ from lowerbound.estimators.vae import FEW
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.models import Encodes, require
+from lowerbound.objectives import OBJECTIVES
 
 Self = TypeVar("Self", bound="LabeledEstimator")
 
@@ -33,7 +35,7 @@ class LabeledEstimator(TrainedEstimator):
     """An estimator of a model with the label among its latents; an objective of the model's name
     teaches it."""
 
-    moves: float = 0.0
+    augmentation: float = 0.0
     stacked: bool = False
     features: Any = None
     prior: str = "standard_normal"
@@ -87,7 +89,8 @@ class LabeledEstimator(TrainedEstimator):
         return first
 
     def _objective(self) -> dict[str, Any]:
-        options = {"moves": float(self.moves), **(self.objective_options or {})}
+        given = by_new_names(self.objective_options or {}, renamed_of(OBJECTIVES[self.kind]))
+        options = {"augmentation": float(self.augmentation), **given}
         return {"objective": self.kind, "objective_options": options}
 
     @classmethod
@@ -97,7 +100,7 @@ class LabeledEstimator(TrainedEstimator):
         model = dict(values["model_options"] or {})
         return {
             **values,
-            "moves": objective.pop("moves", 0.0),
+            "augmentation": objective.pop("augmentation", 0.0),
             "stacked": model.pop("stacked", False),
             "objective_options": objective or None,
             "model_options": model or None,

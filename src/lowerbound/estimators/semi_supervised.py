@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import one_hot
 
+from lowerbound.config import renamed_keywords
 from lowerbound.data import Dataset, encode_labels
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import DataError
@@ -27,6 +28,7 @@ from lowerbound.objectives.semi_supervised import require_labels
 Self = TypeVar("Self", bound="SemiSupervisedVAE")
 
 
+@renamed_keywords(moves="augmentation")
 @dataclass(eq=False, repr=False, kw_only=True)
 class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
     r"""A classifier that learns from rows of which few have a label: the class is one more latent.
@@ -49,9 +51,9 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
 
     Args:
         latent_dim: numbers of the style, what the class leaves open of a row; None: from the data.
-        moves: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears leave the
-            class as it is (at most 0.2 radians, 7 % of a side, 10 % and 15 %). It helps much where
-            it holds, and hurts where left and right or upside down tell classes.
+        augmentation: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
+            leave the class as it is (at most 0.2 radians, 7 % of a side, 10 % and 15 %). It helps
+            much where it holds, and hurts where left and right or upside down tell classes.
         stacked: M1+M2: features from a VAE of all rows, and the class and the style above them.
         features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
             here.

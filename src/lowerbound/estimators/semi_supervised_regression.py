@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.config import renamed_keywords
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
 from lowerbound.estimators.inputs import rows as inputs
@@ -21,6 +22,7 @@ from lowerbound.inference.regression import predictions
 Self = TypeVar("Self", bound="SemiSupervisedRegressor")
 
 
+@renamed_keywords(moves="augmentation")
 @dataclass(eq=False, repr=False, kw_only=True)
 class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
     r"""A regressor that learns from rows of which few have a label: it is one more latent.
@@ -38,12 +40,12 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
     It maximizes the bound of Kingma et al. 2014 (M2) with y ~ N(mean, variance) of the labels in
     place of a class: given where it is known, drawn from the Gaussian q(y | x) elsewhere. Beside it
     q(y | x) is taught by the labels and by its own averaged weights; see
-    ``lowerbound.objectives.TaughtRegression``. Scores of rows are bounds on log p(x).
+    ``lowerbound.objectives.MeanTeacherRegression``. Scores of rows are bounds on log p(x).
 
     Args:
         latent_dim: numbers of the style, what the label leaves open of a row; None: from the data.
-        moves: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears leave the
-            label as it is.
+        augmentation: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
+            leave the label as it is.
         stacked: M1+M2: features from a VAE of all rows, and the label and the style above them.
         features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
             here.
@@ -54,7 +56,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
         model_options: further fields of ``SemiSupervisedRegression.Options``.
-        objective_options: of ``lowerbound.objectives.TaughtRegression``.
+        objective_options: of ``lowerbound.objectives.MeanTeacherRegression``.
         n_importance: as of ``VAE``.
         epochs: as of ``VAE``.
         minutes: as of ``VAE``.

@@ -29,7 +29,7 @@ from typing import Any
 
 from lowerbound import __version__, durable
 from lowerbound.assembly.build import assemble
-from lowerbound.config import from_mapping, to_mapping
+from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError
@@ -81,8 +81,9 @@ def read(folder: Path) -> Fitted:
     folder = Path(folder)
     contents = verify(folder)
     try:
-        options = from_mapping(FitOptions, json.loads(contents[CONFIG]))
-        schema = Schema.from_mapping(json.loads(contents[SCHEMA]))
+        with old_names_in_silence():
+            options = from_mapping(FitOptions, json.loads(contents[CONFIG])).by_new_names()
+            schema = Schema.from_mapping(json.loads(contents[SCHEMA]))
         with seeded(0):  # the weights are replaced at once, but drawing them moves random state
             model = assemble(schema, options.model)
     except OptionError as error:

@@ -8,7 +8,7 @@ from lowerbound.objectives.features import FeatureMatching
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
 from lowerbound.objectives.rate_distortion import TargetRate
 from lowerbound.objectives.semi_supervised import SemiSupervised
-from lowerbound.objectives.semi_supervised_regression import TaughtRegression
+from lowerbound.objectives.semi_supervised_regression import MeanTeacherRegression
 from lowerbound.objectives.spectral import Spectral
 from lowerbound.objectives.structural import Structural
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation
@@ -22,10 +22,10 @@ __all__ = [
     "Factor",
     "FeatureMatching",
     "ImportanceWeighted",
+    "MeanTeacherRegression",
     "Objective",
     "SemiSupervised",
     "Spectral",
     "Structural",
     "TargetRate",
-    "TaughtRegression",
 ]

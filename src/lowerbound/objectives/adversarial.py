@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lowerbound.config import renamed_keywords
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models import Imagines, Model, require
@@ -22,18 +23,19 @@ if TYPE_CHECKING:
 
 
 @OBJECTIVES.register("adversarial")
+@renamed_keywords(dreams="prior_samples")
 class Adversarial(ELBO):
     r"""-ELBO + D (w_f s(x, x') + w_a (softplus(-c(x')) + softplus(-c(x'')) / 2): VAE-GAN.
 
-    A critic c learns to tell real rows from reconstructions x' = E[x | z], z ~ q, and from samples
-    x'' = E[x | z], z ~ p; the decoder learns to be taken for real, and to reconstruct what the
-    critic's layers see of a row (s, see ``features``). Without samples, as for a decoder whose
-    latents are always told, the critic's terms are of x' alone. One loss carries both sides: the
-    model's terms see the critic held fixed, the critic's term sees rows cut from the graph, so each
-    parameter's gradient is its own part's.
+    A critic c learns to distinguish real rows from reconstructions x' = E[x | z], z ~ q, and from
+    samples x'' = E[x | z], z ~ p. The decoder learns to make rows that the critic takes for real,
+    and whose features in the critic's layers are those of the row (s, see ``features``). Without
+    prior samples, as for a decoder that never decodes a draw of the prior, the critic's terms are
+    of x' alone. One loss carries both sides: the model's terms see the critic held fixed, the
+    critic's term sees rows cut from the graph, so each parameter gets the gradient of its own side.
 
-    Samples get sharper and the bound looser: what is reported is the ELBO, and it falls. Source:
-    Larsen et al. 2016.
+    Samples get sharper and the bound looser: the ELBO is reported, and it falls. Source: Larsen et
+    al. 2016.
 
     Args:
         samples: draws of z per row.
@@ -41,7 +43,7 @@ class Adversarial(ELBO):
         feature_weight: w_f, in nats per feature of the data and unit of relative error.
         width: channels of the critic's first layer.
         critic: "rows" sees the rows; "windows" the textures of pictures, place by place.
-        dreams: whether samples are judged beside reconstructions.
+        prior_samples: whether the critic sees samples of the prior beside reconstructions.
     """
 
     critic: Critic | WindowCritic | None
@@ -54,28 +56,29 @@ class Adversarial(ELBO):
         feature_weight: float = 0.1,
         width: int = 32,
         critic: Literal["rows", "windows"] = "rows",
-        dreams: bool = True,
+        prior_samples: bool = True,
     ) -> None:
         super().__init__(samples=samples)
         if critic not in ("rows", "windows"):
             raise OptionError(f"critic is rows or windows, not {critic}")
         if min(weight, feature_weight) < 0 or width < 1:
             raise OptionError(
-                f"weights must not be negative ({weight}, {feature_weight}), nor width below 1"
+                f"weight and feature_weight are 0 or more, not {weight} and {feature_weight}; "
+                f"width is 1 or more, not {width}"
             )
         self.share = weight
         self.feature_share = feature_weight
         self.width = width
         self.sees = critic
-        self.dreams = dreams
+        self.prior_samples = prior_samples
         self.register_module("critic", None)
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
         """Build the critic for rows of this shape."""
-        if self.dreams:
-            require(model, Imagines, "be judged by its samples")
+        if self.prior_samples:
+            require(model, Imagines, "be compared by its samples")
         if self.sees == "windows" and min(_sides(dataset.schema.event_shape)) < WINDOW:
-            raise OptionError(f"the critic of windows is for pictures of {WINDOW} pixels a side")
+            raise OptionError(f"critic=windows needs pictures of at least {WINDOW} pixels a side")
         parameter = next(model.parameters())
         self._critic(torch.empty(0, *dataset.schema.event_shape).to(parameter))
 
@@ -85,24 +88,23 @@ class Adversarial(ELBO):
         real = batch.filled
         critic = self._critic(real)
         again = hidden_alike(trace.likelihood.mean.flatten(0, 1).to(real.dtype), batch.observed)
-        dreamed = None
-        if self.dreams:
-            dreamed = hidden_alike(self._dreams(model, batch).to(real.dtype), batch.observed)
+        sampled = None
+        if self.prior_samples:
+            sampled = hidden_alike(self._sampled(model, batch).to(real.dtype), batch.observed)
         dimension = real[0].numel()
-        taken = self._taken_for_real(critic, real, again, dreamed)
-        loss = bound.loss + dimension * taken + _told_apart(critic, real, again, dreamed)
+        taken = self._model_loss(critic, real, again, sampled)
+        loss = bound.loss + dimension * taken + _critic_loss(critic, real, again, sampled)
         return replace(bound, loss=loss)
 
-    def _dreams(self, model: Model, batch: Batch) -> Tensor:
-        """As many samples as rows, of the same classes where the model is told them."""
+    def _sampled(self, model: Model, batch: Batch) -> Tensor:
+        """As many samples as rows, under the rows' conditions where there are any."""
         imagines = require(model, Imagines, "be sampled")
-        told = batch.condition
-        draws = Draw(len(batch) if told is None else 1)
-        trace = imagines.imagine(Batch(condition=told), draws)
+        draws = Draw(len(batch) if batch.condition is None else 1)
+        trace = imagines.imagine(Batch(condition=batch.condition), draws)
         return trace.likelihood.mean.flatten(0, 1)
 
-    def _taken_for_real(
-        self, critic: nn.Module, real: Tensor, again: Tensor, dreamed: Tensor | None
+    def _model_loss(
+        self, critic: nn.Module, real: Tensor, again: Tensor, sampled: Tensor | None
     ) -> Tensor:
         """The model's side: the critic is held fixed."""
         with torch.no_grad():
@@ -111,8 +113,8 @@ class Adversarial(ELBO):
         several = tuple(f.repeat(len(again) // len(real), *(1,) * (f.dim() - 1)) for f in target)
         apart = seen_apart(tuple(seen), several).mean()
         fooled = F.softplus(-odds).mean()
-        if dreamed is not None:
-            fooled = 0.5 * (fooled + F.softplus(-held_fixed(critic, dreamed)[2]).mean())
+        if sampled is not None:
+            fooled = 0.5 * (fooled + F.softplus(-held_fixed(critic, sampled)[2]).mean())
         return self.feature_share * apart + self.share * fooled
 
     def _critic(self, real: Tensor) -> nn.Module:
@@ -133,7 +135,7 @@ def _sides(event_shape: tuple[int, ...]) -> tuple[int, ...]:
     return event_shape[1:] if len(event_shape) == 3 else (0,)
 
 
-def _told_apart(critic: nn.Module, real: Tensor, again: Tensor, dreamed: Tensor | None) -> Tensor:
+def _critic_loss(critic: nn.Module, real: Tensor, again: Tensor, sampled: Tensor | None) -> Tensor:
     """The critic's side: rows are cut from the graph."""
-    made = (again if dreamed is None else torch.cat([again, dreamed])).detach()
+    made = (again if sampled is None else torch.cat([again, sampled])).detach()
     return F.softplus(-critic(real)[2]).mean() + F.softplus(critic(made)[2]).mean()

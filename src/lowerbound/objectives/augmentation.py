@@ -9,27 +9,29 @@ from lowerbound.data.schema import Schema
 
 
 class Perturbation:
-    """Noise on real numbers, cells of other rows for those with levels, small moves of pictures.
+    """Noise on real numbers, cells of other rows for those with levels, small turns and shifts
+    of pictures.
 
     Args:
         schema: of the rows.
         deviation: of the values of x, over all rows and features: the unit of the noise.
         noise: standard deviation of the noise in that unit; half of it is the share of cells with
             levels that are taken from another row instead.
-        moves: how far pictures are turned, shifted, zoomed and sheared at most: 1 is 0.2 radians,
-            7 % of a side, 10 % and 15 %; 0: not at all, where position or direction tells classes.
+        augmentation: how far pictures are turned, shifted, zoomed and sheared at most: 1 is 0.2
+            radians, 7 % of a side, 10 % and 15 %; 0: not at all, where position or direction tells
+            classes.
     """
 
-    def __init__(self, schema: Schema, deviation: float, noise: float, moves: float) -> None:
+    def __init__(self, schema: Schema, deviation: float, noise: float, augmentation: float) -> None:
         self.metric = schema.metric
         self.smooth = bool(self.metric.all())
         self.deviation, self.noise = deviation, noise
-        self.kind, self.moves = schema.data_kind, moves
+        self.kind, self.augmentation = schema.data_kind, augmentation
 
     def __call__(self, x: Tensor) -> Tensor:
         """x, (rows, *event), changed; noise comes from torch's state."""
-        if self.moves:
-            x = self.kind.augmented(x, self.moves)
+        if self.augmentation:
+            x = self.kind.augmented(x, self.augmentation)
         if not self.noise:
             return x
         noisy = x + self.noise * self.deviation * torch.randn_like(x)

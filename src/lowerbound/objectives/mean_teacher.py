@@ -23,18 +23,18 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 LABELED = 64  # labeled rows per update, besides those of the batch
 ROWS = 4_096  # that are looked at together before the first update
 MEMORY = 1 / 15  # of the run that the teacher's weights are an average over
-RAMP = 0.3  # share of the run over which the teacher is believed more and more
+RAMP = 0.3  # share of the run over which the teacher's weight rises from 0
 
 
 class MeanTeacher(ELBO):
-    """A bound whose q(y | x) is taught besides, by labels and by its own averaged weights.
+    """A bound with terms that teach q(y | x): labels, and its own averaged weights.
 
     Args:
         samples: draws of the continuous latents per row.
         share: weight of the lesson, in nats of the bound per nat of it.
         consistency: weight of the teacher within it.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
-        moves: of perturbed pictures, 0 to 1.
+        augmentation: of perturbed pictures, 0 to 1.
     """
 
     uses_labels: ClassVar[bool] = True
@@ -47,17 +47,18 @@ class MeanTeacher(ELBO):
     teacher: nn.Module | None
 
     def __init__(
-        self, samples: int, share: float, consistency: float, noise: float, moves: float
+        self, samples: int, share: float, consistency: float, noise: float, augmentation: float
     ) -> None:
         super().__init__(samples=samples)
         if noise < 0:
             raise OptionError(f"noise must not be negative, and is {noise}")
-        if consistency < 0 or not 0 <= moves <= 1:
+        if consistency < 0 or not 0 <= augmentation <= 1:
             raise OptionError(
-                f"consistency is 0 or more and moves 0 to 1, not {consistency} and {moves}"
+                "consistency is 0 or more and augmentation 0 to 1, not "
+                f"{consistency} and {augmentation}"
             )
         self.share, self.consistency = share, consistency
-        self.noise, self.moves = noise, moves
+        self.noise, self.augmentation = noise, augmentation
         self.perturb: Perturbation | None = None
         for name in ("labeled_x", "labeled_observed", "labeled_label"):
             self.register_buffer(name, None, persistent=False)  # made again when a run is resumed
@@ -75,7 +76,9 @@ class MeanTeacher(ELBO):
         rows = dataset.batch(known)
         self.labeled_x, self.labeled_observed = rows.x, rows.observed
         self.labeled_label = label
-        self.perturb = Perturbation(dataset.schema, _deviation(dataset), self.noise, self.moves)
+        self.perturb = Perturbation(
+            dataset.schema, _deviation(dataset), self.noise, self.augmentation
+        )
         if self.share and self.consistency:
             self.teacher = copy.deepcopy(model.labeler).requires_grad_(False)
             self._student = [model.labeler]

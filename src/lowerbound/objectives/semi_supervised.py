@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lowerbound.config import renamed_keywords
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Classifies, HasLabel, Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 
 
 @OBJECTIVES.register("semi_supervised")
+@renamed_keywords(moves="augmentation", sure="confidence_threshold")
 class SemiSupervised(MeanTeacher):
     r"""The bound of M2, each class marginalized exactly where it is unknown (Kingma et al. 2014):
 
@@ -36,9 +38,9 @@ class SemiSupervised(MeanTeacher):
     where the classifier's terms are no part of the bound: C, the cross-entropy of the labels on
     perturbed labeled rows; G, that of what a graph of neighbors says (``label_graph``), whose
     weight falls to nothing over the run, since the classifier outgrows it; and T, that of what a
-    teacher says of the row itself (Tarvainen & Valpola 2017), where it is sure: the classifier's
-    own weights, averaged. G and T are taken on perturbed rows without a label. With w = 0 the loss
-    is the bound alone; with every label given it is the supervised objective.
+    teacher says of the row itself (Tarvainen & Valpola 2017), where it is confident: the
+    classifier's own weights, averaged. G and T are taken on perturbed rows without a label. With w
+    = 0 the loss is the bound alone; with every label given it is the supervised objective.
 
     A model that has no classes has the ELBO.
 
@@ -49,10 +51,11 @@ class SemiSupervised(MeanTeacher):
             by more than a standard error, than by the shares of the classes and by a linear
             classifier, or a class has fewer than five labels to hide.
         consistency: c.
-        sure: probability of its likeliest class from which the teacher is believed of a row.
+        confidence_threshold: the teacher teaches the rows where the probability of its likeliest
+            class is above this.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
-        moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
-            leave the class as it is.
+        augmentation: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and
+            shears leave the class as it is.
     """
 
     targets: Tensor | None
@@ -64,18 +67,20 @@ class SemiSupervised(MeanTeacher):
         classifier: float = 50.0,
         graph: float = 1.0,
         consistency: float = 1.0,
-        sure: float = 0.9,
+        confidence_threshold: float = 0.9,
         noise: float = 0.3,
-        moves: float = 0.0,
+        augmentation: float = 0.0,
     ) -> None:
-        super().__init__(samples, classifier, consistency, noise, moves)
-        if not 0 <= sure < 1:
-            raise OptionError(f"sure is a probability below 1, not {sure}")
+        super().__init__(samples, classifier, consistency, noise, augmentation)
+        if not 0 <= confidence_threshold < 1:
+            raise OptionError(
+                f"confidence_threshold is a probability below 1, not {confidence_threshold}"
+            )
         for name, weight in (("classifier", classifier), ("graph", graph)):
             if weight < 0:
                 raise OptionError(f"{name} must not be negative, and is {weight}")
         self.graph = graph
-        self.sure = sure
+        self.confidence_threshold = confidence_threshold
         self.spread: Spread | None = None
         self.register_buffer("targets", None, persistent=False)  # made again by ``prepare``
 
@@ -147,18 +152,18 @@ class SemiSupervised(MeanTeacher):
             loss = loss - self.graph * self.fading * _agreement(self.targets[rows.ids], said)
         if self.teacher is not None:
             loss = loss - self.consistency * self.rising * _agreement(
-                self._taught(model, rows), said
+                self._teacher_probability(model, rows), said
             )
         return loss
 
     @torch.no_grad()
-    def _taught(self, model: Classifies, rows: Batch) -> Tensor:
-        """What the teacher says, made surer, (rows, classes); nothing where it is not sure."""
+    def _teacher_probability(self, model: Classifies, rows: Batch) -> Tensor:
+        """The teacher's probabilities, sharpened, (rows, classes); 0 where it is not confident."""
         assert self.teacher is not None
         probability = torch.softmax(model.class_logits(rows, self.teacher), -1)
-        sure = probability.amax(1, keepdim=True) > self.sure
-        surer = probability.square()
-        return sure * surer / surer.sum(1, keepdim=True)
+        confident = probability.amax(1, keepdim=True) > self.confidence_threshold
+        sharper = probability.square()
+        return confident * sharper / sharper.sum(1, keepdim=True)
 
     def _seen_perturbed(self, model: Classifies, rows: Batch) -> Tensor:
         """Logits of the rows after a perturbation, (rows, classes)."""

@@ -1,4 +1,4 @@
-"""The bound on rows of which some have a measurement, and the terms that teach the regressor."""
+"""The bound on rows of which some have a regression target, and the terms of the regressor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lowerbound.config import renamed_keywords
 from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, Regresses
@@ -20,8 +21,9 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 
 
 @OBJECTIVES.register("semi_supervised_regression")
-class TaughtRegression(MeanTeacher):
-    r"""The bound of M2 with a measurement for a label, drawn from q(y | x) where it is unknown:
+@renamed_keywords(moves="augmentation")
+class MeanTeacherRegression(MeanTeacher):
+    r"""The bound of M2 with a number for a label, drawn from q(y | x) where it is unknown:
 
     .. math::
         L(x, y) &= \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
@@ -46,8 +48,8 @@ class TaughtRegression(MeanTeacher):
         regressor: w, in nats of the bound per nat of -log q(y | x).
         consistency: c.
         noise: on perturbed rows, in standard deviations; see ``Perturbation``.
-        moves: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
-            leave the label as it is.
+        augmentation: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and
+            shears leave the label as it is.
     """
 
     def __init__(
@@ -57,9 +59,9 @@ class TaughtRegression(MeanTeacher):
         regressor: float = 50.0,
         consistency: float = 1.0,
         noise: float = 0.3,
-        moves: float = 0.0,
+        augmentation: float = 0.0,
     ) -> None:
-        super().__init__(samples, regressor, consistency, noise, moves)
+        super().__init__(samples, regressor, consistency, noise, augmentation)
         if regressor < 0:
             raise OptionError(f"regressor must not be negative, and is {regressor}")
 
@@ -107,7 +109,7 @@ class TaughtRegression(MeanTeacher):
             return loss
         rows = batch.rows(hidden)
         with torch.no_grad():
-            taught = model.target_posterior(rows, self.teacher)
-        apart = closed_form_kl(taught, model.target_posterior(self.perturbed(rows)))
+            expected = model.target_posterior(rows, self.teacher)
+        apart = closed_form_kl(expected, model.target_posterior(self.perturbed(rows)))
         assert apart is not None
         return loss + self.consistency * self.rising * apart.mean()

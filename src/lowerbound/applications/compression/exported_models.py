@@ -24,7 +24,7 @@ from lowerbound.assembly.build import assemble
 from lowerbound.coding.exports import export_of
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import model_hash
-from lowerbound.config import from_mapping, to_mapping
+from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data import Dataset, Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
@@ -145,8 +145,8 @@ def read_exported(path: Path) -> ExportedModel:
 
     try:
         facts = _facts(path)
-        schema = Schema.from_mapping(facts["schema"])
-        with seeded(0):
+        with old_names_in_silence(), seeded(0):
+            schema = Schema.from_mapping(facts["schema"])
             form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
             model = export_of(form).bare(form)
         model.load_state_dict(load_file(path))

@@ -30,32 +30,34 @@ UNSURE = ""  # what a row is called that is given no class
 
 @dataclass(frozen=True)
 class ClassifyRequest:
-    """Name the classes, please."""
+    """Rows to classify, and how."""
 
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
     data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         "",
-        "every row's class, its probability, those of all classes and what its label would tell: "
-        ".csv, .parquet or .json",
+        "file for each row's class, the probability of each class, and the nats of information "
+        "that its label would give: .csv, .parquet or .json",
         short="-o",
         metavar="OUT",
     )
-    abstain: float = option(0.0, "probability below which a row is given no class")
-    ask: int = option(10, "so many rows that are worth labeling next")
+    abstain: float = option(0.0, "probability below which a row gets no class")
+    suggest: int = option(
+        10, "number of rows to suggest for labeling, most informative first", formerly="ask"
+    )
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A row whose label is worth having.
+    """A row whose label would be informative.
 
     Attributes:
         row: its number, from 0.
         name: of its file, where it has one.
         guess: its likeliest class.
         probability: of that.
-        information: nats that the label is expected to tell: the entropy of q(y | x).
+        information: nats that its label is expected to give: the entropy of q(y | x).
     """
 
     row: int
@@ -72,10 +74,10 @@ class ClassifyReport(Report):
     Attributes:
         rows: how many.
         counts: of each class among them.
-        unsure: rows that were given no class.
-        questions: the rows worth labeling next, most telling first.
-        labeled: rows that brought a label of one of the model's classes along.
-        judged: how right and how sure the model is of those; None: there are none.
+        unsure: rows that got no class.
+        questions: the rows to label next, most informative first.
+        labeled: rows whose data names one of the model's classes.
+        judged: accuracy and calibration on those; None: there are none.
         file: where the answers are; "" nowhere.
     """
 
@@ -91,19 +93,19 @@ class ClassifyReport(Report):
         counts = ", ".join(f"{name}: {count:,}" for name, count in self.counts.items())
         lines = [f"{self.rows:,} rows: {counts}" + (f": {self.file}" if self.file else "")]
         if self.unsure:
-            lines.append(f"  {self.unsure:,} are too unsure to be given a class")
+            lines.append(f"  {self.unsure:,} rows got no class: the probability of each is too low")
         if self.judged is not None:
             lines.append(
                 f"  of {self.labeled:,} rows whose label is known {self.judged.accuracy:.1%} are "
                 f"right; expected calibration error {self.judged.error:.3f} in {BINS} bins"
             )
         if self.questions:
-            lines.append("worth labeling next, by the nats that a label is expected to tell:")
-        for asked in self.questions:
-            name = f" ({asked.name})" if asked.name else ""
+            lines.append("rows to label next, by the nats that the label is expected to give:")
+        for row in self.questions:
+            name = f" ({row.name})" if row.name else ""
             lines.append(
-                f"  row {asked.row}{name}: {asked.information:.2f}, now {asked.guess} with "
-                f"{asked.probability:.0%}"
+                f"  row {row.row}{name}: {row.information:.2f}, now {row.guess} with "
+                f"{row.probability:.0%}"
             )
         return "\n".join(lines)
 
@@ -116,23 +118,25 @@ def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> Cl
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: the output's name or a number makes no sense.
     """
-    if not 0 <= request.abstain <= 1 or request.ask < 0:
-        raise OptionError("--abstain is a probability, 0 to 1, and --ask 0 or more")
+    if not 0 <= request.abstain <= 1 or request.suggest < 0:
+        raise OptionError("--abstain takes a probability, 0 to 1, and --suggest a number from 0 up")
     if request.output:
         check_suffix(Path(request.output))
     dataset = open_untold(request.data, fitted, request.on_error)
     probability = class_probabilities(fitted.model, dataset)
     chosen = _named(probability, fitted.schema.class_names, request.abstain)
-    told = information(probability)
+    nats = information(probability)
     if request.output:
         with columnar(Path(request.output)) as file:
-            file.add(_columns(dataset, fitted.schema.class_names, probability, chosen, told))
+            file.add(_columns(dataset, fitted.schema.class_names, probability, chosen, nats))
     labeled, judged = _judged(probability, dataset)
     return ClassifyReport(
         rows=len(dataset),
         counts={name: chosen.count(name) for name in fitted.schema.class_names},
         unsure=chosen.count(UNSURE),
-        questions=_questions(dataset, fitted.schema.class_names, probability, told, request.ask),
+        questions=_questions(
+            dataset, fitted.schema.class_names, probability, nats, request.suggest
+        ),
         labeled=labeled,
         judged=judged,
         file=request.output,
@@ -141,39 +145,39 @@ def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> Cl
 
 def _named(probability: Tensor, names: tuple[str, ...], least: float) -> list[str]:
     """The likeliest class of each row by name, or ``UNSURE``."""
-    sure, index = probability.max(1)
-    pairs = zip(sure.tolist(), index.tolist(), strict=True)
+    most, index = probability.max(1)
+    pairs = zip(most.tolist(), index.tolist(), strict=True)
     return [names[place] if value >= least else UNSURE for value, place in pairs]
 
 
 def _columns(
-    dataset: Dataset, names: tuple[str, ...], probability: Tensor, chosen: list[str], told: Tensor
+    dataset: Dataset, names: tuple[str, ...], probability: Tensor, chosen: list[str], nats: Tensor
 ) -> dict[str, Any]:
     each = {f"p({name})": probability[:, index].numpy() for index, name in enumerate(names)}
-    sure = probability.amax(1).numpy()
+    most = probability.amax(1).numpy()
     rows = numbered(dataset)
-    return {**rows, "class": chosen, "probability": sure, "information": told.numpy(), **each}
+    return {**rows, "class": chosen, "probability": most, "information": nats.numpy(), **each}
 
 
 def _questions(
-    dataset: Dataset, names: tuple[str, ...], probability: Tensor, told: Tensor, count: int
+    dataset: Dataset, names: tuple[str, ...], probability: Tensor, nats: Tensor, count: int
 ) -> tuple[Question, ...]:
-    """The rows without a label whose label would tell most."""
-    asked = told.clone()
+    """The rows without a label whose label would give most."""
+    gain = nats.clone()
     if dataset.label is not None:
-        asked[dataset.label >= 0] = -1.0
-    order = asked.argsort(descending=True, stable=True)[:count].tolist()
-    sure, index = probability.max(1)
+        gain[dataset.label >= 0] = -1.0
+    order = gain.argsort(descending=True, stable=True)[:count].tolist()
+    most, index = probability.max(1)
     return tuple(
         Question(
             row,
             "" if dataset.ids is None else dataset.ids[row],
             names[int(index[row])],
-            float(sure[row]),
-            float(told[row]),
+            float(most[row]),
+            float(nats[row]),
         )
         for row in order
-        if asked[row] >= 0
+        if gain[row] >= 0
     )
 
 

@@ -1,9 +1,9 @@
-r"""Reckoning with codes: what C would be with what A has and B has not.
+r"""Latent arithmetic: add and subtract latent codes, and decode the result.
 
 .. math:: z = z_A - z_B + z_C, \qquad x = \operatorname{E} p(x \mid z)
 
-Each term is a row or ``mean(NAME)``, the mean code of a class. One plus must remain, so that the
-answer is a code and not a difference of codes.
+Each term is a row or ``mean(NAME)``, the mean code of a class. The signs have to sum to one, so
+that the answer is a code and not a difference of codes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TERM = re.compile(r"\s*([+\-−])\s*(mean\(([^)]*)\)|\d+(?![\w.])|[^\s+−]+)\s*
 
 @dataclass(frozen=True)
 class ArithmeticRequest:
-    """A - B + C, please."""
+    """A sum of codes to compute and decode."""
 
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
     data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
@@ -52,8 +52,10 @@ class ArithmeticRequest:
         short="-o",
         metavar="OUT",
     )
-    label: str = option("", "a table's column that mean(CLASS) goes by", metavar="COLUMN")
-    told: str = option("", "class of the answer, for a conditional model", metavar="CLASS")
+    label: str = option("", "the table's column with the classes of mean(CLASS)", metavar="COLUMN")
+    condition: str = option(
+        "", "class of the answer, for a conditional model", metavar="CLASS", formerly="told"
+    )
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ArithmeticReport(Report):
     """The answer was written.
 
     Attributes:
-        sum: what was reckoned.
+        sum: what was computed.
         nearest: the row whose code is nearest to the answer's, rows of the sum left out.
         nearest_class: its class, where it is known.
         distance: between the two codes.
@@ -121,7 +123,8 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
     means = torch.stack([codes[term.rows].mean(0) for term in terms])
     signs = torch.tensor([term.sign for term in terms], dtype=means.dtype)
     z = torch.cat([means, (signs @ means).unsqueeze(0)])
-    x = decode_codes(fitted.model, z, condition=_conditions(fitted, data, terms, request.told)).mean
+    condition = _conditions(fitted, data, terms, request.condition)
+    x = decode_codes(fitted.model, z, condition=condition).mean
     names = (*map(_shown, terms), "= answer")
     strip = Strip(x.unsqueeze(0), ("",), names, "", "term")
     files = write_strip(path, fitted.schema, strip)
@@ -132,8 +135,8 @@ def read_sum(text: str, data: Labeled) -> list[Term]:
     """The terms of a sum.
 
     Raises:
-        OptionError: it cannot be read, has rows or classes that are not there, or its signs do not
-            leave one plus.
+        OptionError: it cannot be read, names rows or classes that are not there, or its signs do
+            not sum to one.
         DataError: a class is named and the data has no labels.
     """
     rest = text.strip()
@@ -147,7 +150,8 @@ def read_sum(text: str, data: Labeled) -> list[Term]:
         rest = rest[match.end() :]
     if sum(term.sign for term in terms) != 1:
         raise OptionError(
-            f"SUM: {text!r} leaves {sum(t.sign for t in terms)} rows and must leave one, {FORM}"
+            f"SUM: the signs of {text!r} sum to {sum(t.sign for t in terms)} and have to sum to 1, "
+            f"{FORM}"
         )
     return terms
 
@@ -168,18 +172,18 @@ def _shown(term: Term) -> str:
     return f"{'+' if term.sign > 0 else '-'} {term.name}"
 
 
-def _conditions(fitted: Fitted, data: Labeled, terms: list[Term], told: str) -> Tensor | None:
-    """What a conditional model is told of each term, its own class, and of the answer."""
-    if told:
-        return one_hot(fitted, label_indices(fitted, [told]).expand(len(terms) + 1))
+def _conditions(fitted: Fitted, data: Labeled, terms: list[Term], name: str) -> Tensor | None:
+    """The condition of each term and of the answer: class ``name``, or each term's own class."""
+    if name:
+        return one_hot(fitted, label_indices(fitted, [name]).expand(len(terms) + 1))
     label = data.dataset.label
     if not fitted.options.model.conditional or label is None:
         return None
     own = torch.stack([label[term.rows].mode().values for term in terms])
     if len(own.unique()) > 1:
         raise OptionError(
-            "the terms are of several classes, and a conditional model is told one: choose it with "
-            "--told"
+            "the terms are of several classes, and the model decodes the answer under one: choose "
+            "it with --condition CLASS"
         )
     return one_hot(fitted, torch.cat([own, own[:1]]))
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 TURN, SHIFT, ZOOM, SHEAR = 0.2, 0.07, 0.1, 0.15  # radians, share of a side, shares
 
 
-def moved(pictures: Tensor, strength: float) -> Tensor:
+def augmented(pictures: Tensor, strength: float) -> Tensor:
     """Pictures (rows, channels, height, width), each turned, shifted, zoomed and sheared a little
     and by its own amounts; what comes in from outside repeats the edge."""
     rows, _, height, width = pictures.shape

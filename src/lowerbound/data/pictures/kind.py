@@ -12,7 +12,7 @@ from lowerbound.data.arrays import as_array, observed_values, without_nan
 from lowerbound.data.audio.clips import is_audio
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import folders, pixels
-from lowerbound.data.pictures.augmentation import moved
+from lowerbound.data.pictures.augmentation import augmented
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
 from lowerbound.data.raw import Learning, RawData
@@ -95,4 +95,4 @@ class PictureKind(DataKind):
         return Default("mlp", "pictures this small have no parts")
 
     def augmented(self, x: Tensor, strength: float) -> Tensor:
-        return moved(x, strength)
+        return augmented(x, strength)
