@@ -62,9 +62,9 @@ class ProbabilisticPCA(LatentVariableEstimator):
         """
         model = require(self.model_, HasCovariance, "say how columns vary together")
         covariance = model.covariance()
-        scale = self._in_units(torch.ones(1, len(covariance)))
-        known: Array = scale * covariance.numpy() * scale.T
-        return known
+        units = self._in_units(torch.eye(len(covariance), dtype=covariance.dtype))
+        in_units: Array = units.T @ covariance.numpy() @ units
+        return in_units
 
     def _options(self, seed: int) -> FitOptions:
         options = ModelOptions(**{**chosen(ModelOptions, self), "model": self.kind})

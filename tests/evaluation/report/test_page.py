@@ -130,7 +130,7 @@ def test_the_table_names_its_figures_and_refusals(digits: tuple[ReportPage, Page
         "hole rate",
         "linear probe",
         "AUTOENCODER VAE",
-        "autoencoder has no prior",
+        "Autoencoder has no prior",
         "a density on 8-bit data",
         "their nats are of different kinds",
         "closed form",
