@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lowerbound.data import Condition, Dataset, load
+from lowerbound.data.dataset import joined
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 
@@ -169,3 +170,16 @@ def test_everything_fits_in_one_batch() -> None:
     batch = labeled().all()
     assert isinstance(batch, Batch)
     assert len(batch) == 20
+
+
+def test_rows_of_two_parts_keep_what_both_know() -> None:
+    whole = labeled()
+    first, second = whole.subset([3, 1]), replace(whole.subset([7]), label=None)
+    seen = torch.ones_like(first.x, dtype=torch.bool)
+    seen[0] = False
+    both = joined([replace(first, observed=seen), second])
+    assert torch.equal(both.x, whole.x[[3, 1, 7]])
+    assert torch.equal(both.mask, torch.cat([seen, torch.ones_like(seen[:1])]))
+    assert both.label is None
+    assert torch.equal(joined([first, first]).label, whole.label[[3, 1, 3, 1]])  # type: ignore[index, arg-type]
+    assert joined([first, second]).observed is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,11 @@ class Dataset:
         return replace(self, schema=schema, x=bits)
 
     @property
+    def mask(self) -> Tensor:
+        """Which cells are observed, like x."""
+        return torch.ones_like(self.x, dtype=torch.bool) if self.observed is None else self.observed
+
+    @property
     def comparable(self) -> Tensor:
         """The observed cells whose values have a distance, (rows | 1, *event)."""
         metric = self.schema.metric.unsqueeze(0).to(self.x.device)
@@ -229,6 +235,34 @@ class Dataset:
         if noise is None:
             return keyed_bits(packed, self.schema.top_code)
         return drawn_bits(packed, self.schema.top_code, noise)
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """The rows of each part after those of the one before, in the schema of the first.
+
+    A cell is observed where its own part says so. Labels and conditions are kept where every part
+    has them.
+    """
+    first, *rest = parts
+    if not rest:
+        return first
+
+    def all_of(values: Sequence[Tensor | None]) -> Tensor | None:
+        known = [value for value in values if value is not None]
+        return torch.cat(known) if len(known) == len(values) else None
+
+    masked = any(part.observed is not None for part in parts)
+    ids = [part.ids for part in parts if part.ids is not None]
+    return Dataset(
+        first.schema,
+        torch.cat([part.x for part in parts]),
+        observed=torch.cat([part.mask for part in parts]) if masked else None,
+        label=all_of([part.label for part in parts]),
+        target=all_of([part.target for part in parts]),
+        condition=all_of([part.condition for part in parts]),
+        ids=tuple(chain(*ids)) if len(ids) == len(parts) else None,
+        source=first.source,
+    )
 
 
 def require_binary(dataset: Dataset) -> None:

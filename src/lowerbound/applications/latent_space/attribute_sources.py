@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.sources import open_data
 from lowerbound.applications.latent_space.label_columns import Labeled
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import unknown
 from lowerbound.evaluation.latents.attribute_effects import Effect, measure_effects
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
@@ -158,7 +158,7 @@ def apart(rows: int, seed: int) -> tuple[Tensor, Tensor]:
 def _joined(sets: Sequence[Dataset], has: Tensor) -> Dataset:
     """Both sets, labeled by whether they have it."""
     schema = replace(sets[0].schema, class_names=("without", "with"), condition=None)
-    return Dataset(schema, torch.cat([one.x for one in sets]), label=has.long())
+    return replace(joined(sets), schema=schema, label=has.long())
 
 
 def _judge_of_classes(data: Labeled, seed: int) -> RealismClassifier | None:

@@ -22,7 +22,7 @@ from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_s
 from lowerbound.applications.latent_space.path_verdicts import PathVerdict, about_verdict, verdicts
 from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
-from lowerbound.data.dataset import Dataset
+from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.latents.path_figures import ratio, surroundings
 from lowerbound.evaluation.samples.acceptance import real_rows
@@ -161,7 +161,9 @@ def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops
     if request.other:
         if request.rows:
             raise OptionError("give either --rows or a second file, not both")
-        stops = _joined(data, open_data(request.other, fitted))
+        other = open_data(request.other, fitted)
+        both = joined([data.subset([0]), other.subset([0])])
+        stops = _Stops(both, both.ids or ("A", "B"))
     else:
         chosen = picked_rows(request.rows or "0,1", data)
         names = tuple(row_name(data, row) for row in chosen)
@@ -175,19 +177,11 @@ def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops
     return stops
 
 
-def _joined(a: Dataset, b: Dataset) -> _Stops:
-    """The first row of each of two sources."""
-    first, second = a.subset([0]), b.subset([0])
-    known = [part.label for part in (first, second) if part.label is not None]
-    label = torch.cat(known) if len(known) == 2 else None
-    both = Dataset(a.schema, torch.cat([first.x, second.x]), label=label, source=a.source)
-    return _Stops(both, (row_name(a, 0), row_name(b, 0)) if a.ids and b.ids else ("A", "B"))
-
-
 def _refuse_repeats(stops: _Stops) -> None:
-    x = stops.dataset.x
+    x, mask = stops.dataset.x, stops.dataset.mask
     for i in range(len(x) - 1):
-        if torch.equal(x[i], x[i + 1]):
+        same = torch.where(mask[i] & mask[i + 1], x[i] == x[i + 1], mask[i] == mask[i + 1])
+        if bool(same.all()):
             raise OptionError(
                 f"{stops.names[i]} and {stops.names[i + 1]} are the same: a path needs two rows "
                 "that differ"
