@@ -161,7 +161,7 @@ class VAEDetector(OutlierMixin, VAE):
         dataset = self._read(X)
         found = self._shares(dataset)
         found = found.above(self.usual_) if excess else found
-        if dataset.schema.kind == "images":
+        if dataset.schema.data_kind.pictures:
             return found.pixels(dataset.schema.event_shape).numpy()
         import pandas as pd
 
@@ -276,11 +276,11 @@ class VAEDetector(OutlierMixin, VAE):
     def _learn(self, X: Any) -> Dataset:
         self._new_seed = new_seed(self.random_state)
         X = inputs.as_frame(X)
-        plain = inputs.is_path(X) or inputs.is_pictures(X) or inputs.is_frame(X)
+        plain = inputs.is_frame(X) or not inputs.is_matrix(X)
         self._by_columns = not plain and self.likelihood in (AUTO, "mixed")
         if not self._by_columns:
             dataset = super()._learn(X)
-            self._by_columns = dataset.schema.kind == "table" and self.likelihood == AUTO
+            self._by_columns = dataset.schema.data_kind.named_columns and self.likelihood == AUTO
             return dataset
         return learn_columns(self, X, self._data_options())
 

@@ -231,7 +231,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             DataError: the model knows complete rows only, or no rows of a table.
         """
         fitted = model_folder.read(Path(path))
-        if not fitted.schema.missing or fitted.schema.kind == "images":
+        if not (fitted.schema.missing and fitted.schema.columns):
             raise DataError(
                 f"{path} was fitted to complete rows or to pictures; fit a table with "
                 "VAEImputer, or with lowerbound fit --missing model"

@@ -63,7 +63,7 @@ def _model(fitted: Fitted) -> Iterator[str]:
 def _data(schema: Schema) -> Iterator[str]:
     shape = " x ".join(map(str, schema.event_shape))
     yield f"- kind: {schema.kind}, {shape} values per row"
-    if schema.columns and schema.kind == "table":
+    if schema.data_kind.named_columns:
         yield f"- columns: {_listed([column.name for column in schema.columns])}"
     if schema.levels is not None:
         yield f"- levels: {schema.levels}"

@@ -1,4 +1,4 @@
-"""The features of rows by name, and what rows have there in their own units."""
+"""What rows have in each of their columns, in their own units."""
 
 from __future__ import annotations
 
@@ -8,24 +8,10 @@ from lowerbound.data import Dataset
 from lowerbound.data.tables.frames import to_frame
 
 
-def feature_names(rows: Dataset) -> list[str]:
-    """A name for each number of a row, in the order of the event."""
-    schema = rows.schema
-    if schema.kind != "images":
-        return [column.name for column in schema.modeled]
-    channels, height, width = schema.event_shape
-    pixels = [f"pixel {y},{x}" for y in range(height) for x in range(width)]
-    return (
-        pixels
-        if channels == 1
-        else [f"{pixel} of {c}" for c in range(channels) for pixel in pixels]
-    )
-
-
 def feature_values(rows: Dataset) -> dict[str, list[Any]]:
     """What each row has in each column; nothing for pictures, whose pixels are looked at."""
     schema = rows.schema
-    if schema.kind == "images":
+    if not schema.columns:
         return {}
     frame = to_frame(schema, rows.all().filled)
     values = {column.name: frame[column.name].tolist() for column in schema.modeled}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.applications.anomaly.features import feature_names, feature_values
+from lowerbound.applications.anomaly.features import feature_values
 from lowerbound.applications.anomaly.heat_maps import write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
 from lowerbound.applications.anomaly.normal_rows import Normal
@@ -100,7 +100,8 @@ class RowScorer:
             return Explained(list(known))
         chosen = asked.rows.subset(index.copy())
         excess = shares(self.fitted.model, chosen, seed=self.seed).above(self.normal.usual)
-        names, values = feature_names(chosen), feature_values(chosen)
+        schema, values = chosen.schema, feature_values(chosen)
+        names = schema.data_kind.feature_names(schema)
         p_values = self._p_values(scores[index])
         odd = [
             Odd(
@@ -123,7 +124,7 @@ class RowScorer:
     ) -> tuple[str, ...]:
         """The oddest pictures with their heat maps, beside the scores."""
         schema = asked.rows.schema
-        if schema.kind != "images" or self.beside is None:
+        if not schema.data_kind.pictures or self.beside is None:
             return ()
         pictures = asked.rows.batch(torch.from_numpy(index.copy())).filled
         rebuilt = torch.from_numpy(judged.looks.place[index]).reshape(pictures.shape)

@@ -64,7 +64,7 @@ def schema(request: SchemaRequest, reporter: Reporter) -> SchemaReport:
         DataError: it is no table, or cannot be read.
     """
     dataset = load(request.data, label=request.label)
-    if dataset.schema.kind != "table":
+    if not dataset.schema.data_kind.named_columns:
         raise DataError(f"{request.data} is no table: only tables have columns of several kinds")
     columns = {column.name: _said(column, dataset) for column in dataset.schema.columns}
     columns |= {name: {"kind": "identifier"} for name in dataset.schema.left_out}

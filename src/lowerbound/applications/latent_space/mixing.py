@@ -120,7 +120,7 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
     x = mix_rows(fitted.model, a, b, cut)
     names = [tuple(row_name(data, row) for row in rows) for rows in (coarse, fine)]
     strip = Strip(x, names[0], names[1], "coarse", "fine")
-    if fitted.schema.kind == "images":
+    if fitted.schema.data_kind.pictures:
         strip = _with_sources(strip, a, b)
     files = write_strip(path, fitted.schema, strip)
     return MixReport(names[0], names[1], cut, len(model.latent_shapes), files[:8])
@@ -142,7 +142,7 @@ def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesRepo
     rows, classes = told(data.subset(picked), fitted), fitted.schema.class_names
     names = tuple(row_name(data, row) for row in picked)
     strip = Strip(in_every_class(fitted.model, rows, len(classes)), names, classes, "row", "class")
-    if fitted.schema.kind == "images":
+    if fitted.schema.data_kind.pictures:
         strip = replace(strip, before=real_rows(rows), before_name="style")
     files = write_strip(path, fitted.schema, strip)
     return AnalogiesReport(names, classes, files[:8])

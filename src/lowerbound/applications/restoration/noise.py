@@ -35,7 +35,7 @@ def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseMod
         raise OptionError(f"the noise is a standard deviation, 0 or more, not {level:g}")
     if not 0 <= outliers < 1:
         raise OptionError(f"outliers are a share of the cells, 0 to below 1, not {outliers:g}")
-    if outliers and schema.kind != "images":
+    if outliers and not schema.data_kind.pictures:
         raise OptionError("outliers are drawn from black to white, which only pictures have")
     return NoiseModel(noise_in_units(schema, level), outliers)
 

@@ -122,7 +122,7 @@ class TableKind(ColumnKind):
     def reads(self, source: Any) -> bool:
         if isinstance(source, (str, Path)):
             return is_table(source)
-        return hasattr(source, "columns") or is_relation(source)
+        return hasattr(source, "set_axis") or is_relation(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
         """The columns of a table; of windows, where its rows are points in time."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from lowerbound.config import construct
 from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array
+from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.errors import DataError
 
@@ -48,14 +49,14 @@ def learn(
         OptionError: an option is unknown.
     """
     X = as_frame(X)
-    if is_path(X) or is_pictures(X):
-        dataset = _load(X, label, options)
-        describe(estimator, dataset.schema)
-        return dataset
     if is_frame(X):
         X = with_text_names(X)
         dataset = _load(X, label, options)
         validate_data(estimator, X[_modeled(dataset.schema)], skip_check_array=True)
+        return dataset
+    if not is_matrix(X):
+        dataset = _load(X, label, options)
+        describe(estimator, dataset.schema)
         return dataset
     X = validate_data(
         estimator,
@@ -88,9 +89,7 @@ def read(
         X = with_text_names(X)
         passed_over = [name for name in _passed_over(schema) if name in X.columns]
         validate_data(estimator, X.drop(columns=passed_over), reset=False, skip_check_array=True)
-    elif schema.kind == "images":
-        X = as_array(X)
-    else:
+    elif schema.data_kind.matrix:
         X = validate_data(estimator, as_numbers(X), reset=False, ensure_all_finite=False)
     return _load(X, label, options)
 
@@ -98,7 +97,7 @@ def read(
 def describe(estimator: BaseEstimator, schema: Schema) -> None:
     """Set ``n_features_in_`` and ``feature_names_in_`` from a schema alone."""
     estimator.n_features_in_ = len(schema.columns) or schema.dimension
-    if schema.kind == "table":
+    if schema.data_kind.named_columns:
         estimator.feature_names_in_ = np.array(_modeled(schema), dtype=object)
     elif hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
@@ -114,7 +113,7 @@ def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any
             False for expectations, which are fractions even where the data is not.
         like: rows that these stand for; where it is a frame, a frame gets its index.
     """
-    if schema.kind == "table":
+    if schema.data_kind.named_columns:
         frame = to_frame(schema, x, rounded=exact)
         return frame.set_index(like.index) if is_frame(like) and not exact else frame
     values = schema.decode(x, rounded=exact)
@@ -127,7 +126,7 @@ def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: An
     """Standard deviations in the person's units, as ``as_given``; NaN where a column has levels or
     an atom, whose values have no distance."""
     values = schema.decode(mean + deviation, rounded=False) - schema.decode(mean, rounded=False)
-    if schema.kind != "table":
+    if not schema.data_kind.named_columns:
         return values.astype(np.float32) if schema.dtype == "float32" else values
     import pandas as pd
 
@@ -149,9 +148,13 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "set_axis")
 
 
-def is_pictures(X: Any) -> bool:
-    """Whether X holds pictures, (rows, H, W), (rows, H, W, C) or (rows, C, H, W)."""
-    return getattr(X, "ndim", 2) in (3, 4)
+def is_matrix(X: Any) -> bool:
+    """Whether scikit-learn's rules hold for X: no path, no pictures, no rows of a kind of its own.
+
+    What is no matrix either, such as a list of text, is left to scikit-learn to refuse.
+    """
+    other = any(kind.reads(X) for kind in newest_kinds())
+    return not (is_path(X) or other or getattr(X, "ndim", 2) in (3, 4))
 
 
 def as_frame(X: Any) -> Any:

@@ -15,7 +15,6 @@ from typing import Any
 
 from lowerbound import __version__
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters import Material, Plate, plates
@@ -134,27 +133,12 @@ def data_lines(training: Dataset, held_out: Dataset) -> dict[str, str]:
     schema = training.schema
     lines = {
         "source": training.source,
-        "kind": _kind(schema),
+        "kind": schema.data_kind.describe(schema),
         "training rows": f"{len(training):,}",
         "held-out rows": f"{len(held_out):,}",
-        "values": _values(schema),
         "classes": ", ".join(schema.class_names[:20]),
     }
     return {name: text for name, text in lines.items() if text}
-
-
-def _kind(schema: Schema) -> str:
-    if schema.kind == "images":
-        channels, height, width = schema.event_shape
-        color = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
-        return f"{color} pictures, {width} × {height} pixels"
-    return f"{schema.kind} of {schema.dimension} columns that vary"
-
-
-def _values(schema: Schema) -> str:
-    bits = {"dynamic": ", drawn as bits", "threshold": ", as bits above one half"}
-    levels = "real numbers" if schema.levels is None else f"{schema.levels} levels"
-    return levels + bits.get(schema.binarize, "")
 
 
 def _table(findings: Sequence[Findings]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Yardstick:
     @property
     def pictures(self) -> bool:
         """Whether rows are pictures."""
-        return self.real.schema.kind == "images"
+        return self.real.schema.data_kind.pictures
 
     def judge(self, model: Model, samples: Mapping[str, Samples]) -> SampleQuality:
         """Measure samples by the way they were drawn."""
@@ -172,7 +172,7 @@ def fit_yardstick(
         return Skipped("not asked for")
     try:
         wide = training.schema.dimension > MOST_COLUMNS and training.label is not None
-        if training.schema.kind == "images" or wide:
+        if training.schema.data_kind.pictures or wide:
             return _with_network(training, held_out, samples, network_rows, folder, seed)
         real, others = _even(held_out, training, samples, training.schema.dimension, seed)
         return Yardstick(COLUMNS, None, real, others, seed)

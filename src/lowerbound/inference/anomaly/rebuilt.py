@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -75,9 +74,9 @@ def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, A
     mean, x = emission.mean[0].double(), batch.filled.double()
     if batch.observed is not None:
         x = torch.where(batch.observed, x, mean)
-    if schema.kind == "images" or not schema.columns:
+    if not schema.columns:
         return x.flatten(1).cpu().numpy(), mean.flatten(1).cpu().numpy()
-    before, after = (_decoded(schema, values) for values in (x, mean))
+    before, after = (schema.data_kind.features(schema, values) for values in (x, mean))
     pairs = []
     for place, column in enumerate(schema.modeled):
         row = column.rules.coordinates(before[:, place])
@@ -89,10 +88,3 @@ def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, A
         pairs = [(np.zeros((len(x), 1)), np.zeros((len(x), 1)))]
     row, decoded = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
     return row, decoded
-
-
-def _decoded(schema: Schema, values: Tensor) -> Array:
-    """Modeled columns in the data's own units, levels by their codes."""
-    modeled = [index for index, column in enumerate(schema.columns) if column.modeled]
-    whole = schema.decode(values, rounded=False)
-    return np.asarray(whole.reshape(len(values), -1)[:, modeled], dtype=np.float64)

@@ -247,7 +247,7 @@ def combination(dataset: Dataset, clean: bool = True) -> tuple[str, ...]:
     """
     if not clean:
         return AMONG_ANOMALIES
-    return OF_PICTURES if dataset.schema.kind == "images" else COMPONENTS
+    return OF_PICTURES if dataset.schema.data_kind.pictures else COMPONENTS
 
 
 def check_score(kind: str) -> None:

@@ -107,7 +107,7 @@ def denoise(
     along = replace(noise, exact=False)
     footprint = _widened(checked(NoisyModel(model, along), dataset), dataset)
     plan = ChunkPlan.within(memory, footprint, chains)
-    pictures = dataset.schema.kind == "images"
+    pictures = dataset.schema.data_kind.pictures
     found = []
     with evaluation_mode(model, gradients=True):
         wiener = WienerFilter(model, dataset, noise.scale.square(), seed)

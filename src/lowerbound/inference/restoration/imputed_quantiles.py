@@ -55,7 +55,7 @@ def imputed_quantiles(
 
 def quantiles(draws: Array, schema: Schema, shares: Sequence[float]) -> Array:
     """Of draws in the person's units, (draws, rows, ...), cell by cell."""
-    if schema.kind == "images":
+    if not schema.columns:
         return value_quantiles(draws, shares, schema.levels is not None)
     if schema.binary:
         return value_quantiles(draws, shares, whole=True)

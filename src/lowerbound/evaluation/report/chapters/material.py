@@ -61,13 +61,13 @@ class Material:
     @property
     def pictures(self) -> bool:
         """Whether rows are pictures; columns otherwise."""
-        return self.training.schema.kind == "images"
+        return self.training.schema.data_kind.pictures
 
     @property
     def profiles(self) -> bool:
         """Whether rows are vectors of so many features that they are drawn as curves."""
         many = len(self.names) > PROFILE_FEATURES
-        return self.training.schema.kind == "vectors" and many
+        return many and not self.training.schema.data_kind.named_columns
 
     @property
     def scored(self) -> Dataset:
@@ -86,8 +86,8 @@ class Material:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns that vary."""
-        return [column.name for column in self.training.schema.columns if column.modeled]
+        """Names of the numbers that vary."""
+        return self.training.schema.data_kind.feature_names(self.training.schema)
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:
@@ -105,5 +105,4 @@ class Material:
     def columns(self, units: Tensor) -> Array:
         """Rows in model units as the columns that vary, (..., columns), in the person's units."""
         schema = self.training.schema
-        decoded = np.asarray(schema.decode(units, rounded=False), dtype=float)
-        return decoded[..., [i for i, column in enumerate(schema.columns) if column.modeled]]
+        return schema.data_kind.features(schema, units)
