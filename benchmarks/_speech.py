@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.applications.compression.sound_rivals import amr, opus
+from lowerbound.applications.compression.comparison.sound_rivals import amr, opus
 from lowerbound.data.audio.clips import Clips, amplitudes
 from lowerbound.data.audio.log_mel import LogMel
 from lowerbound.data.catalog.download import data_folders

@@ -35,8 +35,8 @@ from _cells import (
 )
 from _record import Metric, commit, keep_answer
 
+from lowerbound.applications.compression.comparison.lossless_rivals import rivals
 from lowerbound.applications.compression.exported_models import bits_of, export_model
-from lowerbound.applications.compression.lossless_rivals import rivals
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.lossless import read_rows, write_rows

@@ -27,7 +27,7 @@ from _cells import Answer, Cell, done, drive, fit_on, write_cells
 from _record import Metric, commit, keep_answer
 from PIL import Image, features
 
-from lowerbound.applications.compression.bd_rate import Curve, bd_rate
+from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.rated_pictures import as_row
 from lowerbound.applications.io.rows import eight_bit

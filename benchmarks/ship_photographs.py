@@ -33,7 +33,7 @@ from photographs import (
     tiles,
 )
 
-from lowerbound.applications.compression.bd_rate import Curve, bd_rate
+from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import export_model, write_exported
 from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped

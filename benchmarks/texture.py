@@ -34,9 +34,14 @@ from _record import Metric, commit, keep_answer
 from photographs import CELLS as PLAIN, kodak, split, tiles
 from torch import Tensor
 
+from lowerbound.applications.compression.comparison.lossy_rivals import (
+    QUALITIES,
+    available,
+    decode,
+    encode,
+)
 from lowerbound.applications.compression.exported_models import export_model
 from lowerbound.applications.compression.losses import mean_psnr
-from lowerbound.applications.compression.lossy_rivals import QUALITIES, available, decode, encode
 from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.assembly.warm_start import start_from_model
 from lowerbound.data import load

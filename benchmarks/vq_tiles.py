@@ -29,9 +29,9 @@ from _cells import Answer, Cell, done, drive, fit_on, parts, write_cells
 from _record import Metric, commit, keep_answer
 from torch import Tensor
 
+from lowerbound.applications.compression.comparison.lossy_rivals import decode, encode, lossy_rivals
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.losses import psnr
-from lowerbound.applications.compression.lossy_rivals import decode, encode, lossy_rivals
 from lowerbound.applications.io.rows import eight_bit
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.vector_quantized import bits_of, read_codes, read_rows, write_rows

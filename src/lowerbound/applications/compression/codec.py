@@ -13,148 +13,22 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from lowerbound.applications.base import Report, Reporter, jsonable
-from lowerbound.applications.compression.shipped import PHOTOGRAPHS
-from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io.compressed_files import SUFFIX
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.compression.reports import CompareReport, CompressReport
+from lowerbound.applications.compression.requests import (
+    CodecRequest,
+    CompareRequest,
+    CompressRequest,
+)
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
-from lowerbound.config import option
-from lowerbound.data.arrays import listed
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.registry import Registry
-
-SHOWN = 8  # names of files
-WORDS = ("what", "rate", "lines")  # of a report, which JSON has as numbers
-
-
-@dataclass(frozen=True)
-class CodecRequest:
-    """What every use of a codec may say. Options that a codec does not take are refused."""
-
-    model: str = option(
-        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
-    )
-    data: str = option("", "data of the kind it was fitted on", positional=True)
-    output: str = option("", "what is written", short="-o", metavar="OUT")
-    part: Literal["all", "test"] = option(
-        "all", "all rows, or those that were set aside when the model was fitted"
-    )
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
-    seed: int = option(0, "of the bits, where grey values become bits")
-    codebooks: int | None = option(
-        None, "of a model with several codebooks, how many to use: fewer take less (default: all)"
-    )
-
-    @property
-    def named_model(self) -> str | None:
-        """The model folder; None: the codec that comes with the package."""
-        return named_first(self.model, self.data)[0]
-
-    @property
-    def source(self) -> str:
-        """The data."""
-        return named_first(self.model, self.data)[1]
-
-
-@dataclass(frozen=True)
-class CompressRequest(CodecRequest):
-    """Rows as a small file, please."""
-
-    output: str = option(
-        "",
-        "the file, NAME.lbz (default, for a photograph: beside it); a folder for a folder of them",
-        short="-o",
-        metavar="OUT",
-    )
-    quality: int | None = option(
-        None, "of pictures by a transform coder, 0 to 100 (default: 50)", metavar="Q"
-    )
-    times: float | None = option(None, "alike: how many times smaller at least", metavar="X")
-    bytes: int | None = option(None, "alike: bytes of a picture's file at most", metavar="N")
-
-
-@dataclass(frozen=True)
-class CompareRequest(CodecRequest):
-    """What is this model worth as a codec?"""
-
-    output: str = option(
-        "",
-        "of pictures by a transform coder, and of sound: a page NAME.html to look at or listen to",
-        short="-o",
-        metavar="OUT",
-    )
-    codebooks: int | None = option(
-        None,
-        "of a model with several codebooks, how many to use (default: all; of sound also half)",
-    )
-
-
-@dataclass(frozen=True)
-class CompressReport(Report):
-    """Data was written as files.
-
-    Attributes:
-        files: where; the first few where there are many.
-        files_written: how many files there are.
-        bytes: of all files.
-        raw_bytes: of the same numbers as they are.
-        codec: the model's name in the files.
-        what: how many rows, pictures or clips, in words.
-        rate: bytes per number, pixel or second, in words.
-        measures: these and what else the codec counts, by the names that JSON has.
-        lines: what else to read.
-        seconds: it took.
-    """
-
-    files: tuple[str, ...]
-    files_written: int
-    bytes: int
-    raw_bytes: int
-    codec: str
-    what: str
-    rate: str
-    measures: Mapping[str, Any]
-    lines: tuple[str, ...]
-    seconds: float = 0.0
-
-    def text(self) -> str:
-        first = (
-            f"{self.what} in {self.bytes:,} bytes, {self.rate}, "
-            f"{self.raw_bytes / self.bytes:.1f} times smaller: "
-            f"{listed(self.files, self.files_written)}"
-        )
-        return "\n".join((first, *self.lines))
-
-    def to_mapping(self) -> dict[str, Any]:
-        fields = super().to_mapping()
-        measures: dict[str, Any] = fields.pop("measures")
-        return {name: fields[name] for name in fields if name not in WORDS} | measures
-
-
-@dataclass(frozen=True)
-class CompareReport(Report):
-    """Codecs beside each other on the same data.
-
-    Attributes:
-        measures: bytes and what else was measured, by the names that JSON has.
-        lines: the same to read.
-    """
-
-    measures: Mapping[str, Any]
-    lines: tuple[str, ...]
-
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    def to_mapping(self) -> dict[str, Any]:
-        return {name: jsonable(value) for name, value in self.measures.items()}
 
 
 class Codec(ABC):
@@ -255,30 +129,6 @@ def serving(request: CodecRequest, fitted: Fitted) -> Codec:
         f"{type(fitted.model).__name__} cannot compress: there are codecs for "
         f"{', and for '.join(codec.takes for codec in every)}"
     )
-
-
-def named_first(first: str, second: str) -> tuple[str | None, str]:
-    """(the model folder, if one is named, and what it is for): one word alone is the latter."""
-    return (first, second) if second else (None, first)
-
-
-def folder_of(named: str | None) -> Path:
-    """The model folder, or that of the codec which comes with the package."""
-    return PHOTOGRAPHS if named is None else Path(named)
-
-
-def output_file(request: CompressRequest) -> Path:
-    """The one file that is to be written.
-
-    Raises:
-        OptionError: it has no name, or one of another suffix.
-    """
-    if not request.output:
-        raise OptionError("name the file with -o")
-    path = Path(request.output)
-    if path.suffix.lower() != SUFFIX:
-        raise OptionError(f"{path}: compressed data is written as NAME{SUFFIX}")
-    return path
 
 
 def beside(source: Path, suffix: str) -> Path:

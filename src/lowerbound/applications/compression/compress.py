@@ -7,81 +7,29 @@ see ``lowerbound.applications.compression.codec``.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.compression.codec import (
-    CODECS,
+from lowerbound.applications.base import Reporter
+from lowerbound.applications.compression.codec import CODECS, Codec, advancing, beside, serving
+from lowerbound.applications.compression.reports import (
     SHOWN,
-    Codec,
     CompareReport,
-    CompareRequest,
     CompressReport,
+    DecompressReport,
+)
+from lowerbound.applications.compression.requests import (
+    CompareRequest,
     CompressRequest,
-    advancing,
-    beside,
-    folder_of,
-    named_first,
-    serving,
+    DecompressRequest,
+    VerifyRequest,
 )
 from lowerbound.applications.compression.shipped import shipped_model
-from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.compressed_files import SUFFIX, FileReport, whole
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.stack import constriction
-from lowerbound.config import option
-from lowerbound.data.arrays import listed
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-
-
-@dataclass(frozen=True)
-class DecompressRequest:
-    """The rows of a file, please."""
-
-    model: str = option(
-        REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
-    )
-    file: str = option("", "what compress wrote", positional=True, metavar="FILE")
-    output: str = option(
-        "",
-        "a folder, .png sheet or .npz for pictures; a folder or .wav for sound; .csv, .parquet or "
-        ".npz for other rows (default, for a photograph: a .png beside it)",
-        short="-o",
-        metavar="OUT",
-    )
-
-
-@dataclass(frozen=True)
-class DecompressReport(Report):
-    """Rows were written.
-
-    Attributes:
-        rows: how many.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
-        seconds: it took.
-        of: what a row is to the person.
-    """
-
-    rows: int
-    files: tuple[str, ...]
-    files_written: int
-    seconds: float
-    of: str = "row"
-
-    def text(self) -> str:
-        several = "" if self.rows == 1 else "s"
-        return f"{self.rows:,} {self.of}{several}: {listed(self.files, self.files_written)}"
-
-
-@dataclass(frozen=True)
-class VerifyRequest:
-    """Is this file whole?"""
-
-    file: str = option(REQUIRED, "what compress wrote", positional=True, metavar="FILE")
-    model: str | None = option(None, "model folder: also decode all of it", metavar="MODEL")
 
 
 def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted | None) -> CompressReport:
@@ -108,8 +56,7 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
         OptionError: the output's name makes no sense.
     """
     began = time.perf_counter()
-    named, name = named_first(request.model, request.file)
-    source = Path(name)
+    source = request.source
     paths = sorted(source.rglob(f"*{SUFFIX}")) if source.is_dir() else [source]
     if not paths:
         raise DataError(f"{source} has no {SUFFIX} files")
@@ -118,9 +65,9 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
     units: set[str] = set()
     for done, path in enumerate(paths, 1):
         file, codec = opened(path)
-        output = _output(request, source, path, codec)
+        output = _output(request, path, codec)
         progress = advancing(reporter, "decompressing") if len(paths) == 1 else None
-        more, files = codec.decompress(file, folder_of(named), output, progress)
+        more, files = codec.decompress(file, request.folder, output, progress)
         rows, names, units = rows + more, names + list(files), units | {codec.unit}
         if progress is None:
             reporter.advance("decompressing", done, len(paths))
@@ -171,8 +118,9 @@ def opened(path: Path) -> tuple[Container, Codec]:
     return file, CODECS[file.header.kind]()
 
 
-def _output(request: DecompressRequest, source: Path, path: Path, codec: Codec) -> Path:
-    """Where what the file ``path`` holds goes; ``source`` is that file, or a folder of such."""
+def _output(request: DecompressRequest, path: Path, codec: Codec) -> Path:
+    """Where what the file at ``path`` holds goes."""
+    source = request.source
     if not request.output:
         if not codec.alone:
             raise OptionError("name the output with -o")

@@ -16,19 +16,9 @@ from typing import Any
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import (
-    CODECS,
-    SHOWN,
-    Codec,
-    CodecRequest,
-    CompareReport,
-    CompareRequest,
-    CompressReport,
-    CompressRequest,
-    beside,
-)
+from lowerbound.applications.compression.codec import CODECS, Codec, beside
+from lowerbound.applications.compression.comparison.pictures import compare_pictures
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_for
-from lowerbound.applications.compression.picture_comparison import compare_pictures
 from lowerbound.applications.compression.picture_files import check_pictures_output, picture_paths
 from lowerbound.applications.compression.rated_pictures import (
     INVENTS,
@@ -36,6 +26,12 @@ from lowerbound.applications.compression.rated_pictures import (
     check_rate,
     each,
     write_one,
+)
+from lowerbound.applications.compression.reports import CompareReport, CompressReport
+from lowerbound.applications.compression.requests import (
+    CodecRequest,
+    CompareRequest,
+    CompressRequest,
 )
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.applications.io.rows import eight_bit, write_picture
@@ -108,7 +104,7 @@ class Photographs(Codec):
 
 def _report(written: Mapping[Path, Written], exported: ExportedModel) -> CompressReport:
     every = list(written.values())
-    size, pixels = sum(one.bytes for one in every), sum(one.pixels for one in every)
+    bits = 8 * sum(one.bytes for one in every) / sum(one.pixels for one in every)
     qualities = sorted({quality_of(one.level) for one in every})
     quality = tuple(dict.fromkeys((qualities[0], qualities[-1])))
     psnr = float(np.mean([one.psnr for one in every]))
@@ -117,22 +113,17 @@ def _report(written: Mapping[Path, Written], exported: ExportedModel) -> Compres
         f"lossy: they come back about as they were, PSNR {psnr:.2f} dB, quality "
         f"{' to '.join(map(str, quality))}"
     )
-    return CompressReport(
-        files=tuple(map(str, written))[:SHOWN],
-        files_written=len(written),
-        bytes=size,
-        raw_bytes=sum(one.numbers for one in every),
-        codec=exported.hash.hex(),
-        what=f"{len(every):,} pictures",
-        rate=f"{8 * size / pixels:.3f} bits per pixel",
-        measures={
-            "pictures": len(every),
-            "bits_per_pixel": 8 * size / pixels,
-            "psnr": psnr,
-            "quality": quality,
-            "invents": made_up,
-        },
-        lines=(lossy, f"codec {exported.hash.hex()}", *([INVENTS] if made_up else [])),
+    return CompressReport.of(
+        list(written),
+        sum(one.numbers for one in every),
+        f"{len(every):,} pictures",
+        f"{bits:.3f} bits per pixel",
+        (lossy, f"codec {exported.hash.hex()}", *([INVENTS] if made_up else [])),
+        pictures=len(every),
+        bits_per_pixel=bits,
+        psnr=psnr,
+        quality=quality,
+        invents=made_up,
     )
 
 

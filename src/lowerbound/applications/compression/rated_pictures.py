@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CodecRequest
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_model
 from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.picture_files import readable
+from lowerbound.applications.compression.requests import CodecRequest
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.applications.io.rows import eight_bit
 from lowerbound.coding.files.container import open_container

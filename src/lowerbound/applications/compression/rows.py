@@ -11,26 +11,16 @@ from __future__ import annotations
 
 import math
 import tempfile
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import (
-    CODECS,
-    Codec,
-    CodecRequest,
-    CompareReport,
-    CompareRequest,
-    CompressReport,
-    CompressRequest,
-    advancing,
-    output_file,
-)
+from lowerbound.applications.compression.codec import CODECS, Codec, advancing
+from lowerbound.applications.compression.comparison.lossless_rivals import rivals
+from lowerbound.applications.compression.comparison.lossy_rivals import lossy_rivals
 from lowerbound.applications.compression.exported_models import (
     ExportedModel,
     bits_of,
@@ -38,8 +28,13 @@ from lowerbound.applications.compression.exported_models import (
     exported_model,
 )
 from lowerbound.applications.compression.losses import Loss, loss_of
-from lowerbound.applications.compression.lossless_rivals import rivals
-from lowerbound.applications.compression.lossy_rivals import lossy_rivals
+from lowerbound.applications.compression.reports import CodecRate, CompareReport, CompressReport
+from lowerbound.applications.compression.requests import (
+    CodecRequest,
+    CompareRequest,
+    CompressRequest,
+    output_file,
+)
 from lowerbound.applications.io.fit_rows import requested, requested_parts
 from lowerbound.applications.io.rows import check_suffix, eight_bit, write_rows
 from lowerbound.coding import lossless, vector_quantized
@@ -60,20 +55,12 @@ class RowsCodec(Codec):
 
     Attributes:
         export: how the copy is made.
+        stream: the module whose ``write_rows`` and ``read_rows`` are each other's inverse.
     """
 
     export: ClassVar[Export]
+    stream: ClassVar[Any]
     options = frozenset({"part"})
-
-    @abstractmethod
-    def write_rows(
-        self, path: Path, model: Any, x: Tensor, codebooks: int | None, progress: Progress | None
-    ) -> None:
-        """Write rows in model units, (rows, *event), by an exported model."""
-
-    @abstractmethod
-    def read_rows(self, file: Container, model: Any, progress: Progress | None) -> Tensor:
-        """The rows of a file in model units; of a lossy one, what comes back."""
 
     def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
         return self.export.takes(fitted.model)
@@ -82,56 +69,48 @@ class RowsCodec(Codec):
         path = output_file(request)
         x, exported = self.coded(request, fitted, reporter)
         path.parent.mkdir(parents=True, exist_ok=True)
-        progress = advancing(reporter, "compressing")
-        self.write_rows(path, exported.model, x, request.codebooks, progress)
-        file = open_container(path)
-        bits = 8 * file.size / x.numel()
-        loss = self.loss(file, exported, x, reporter)
-        return CompressReport(
-            files=(str(path),),
-            files_written=1,
-            bytes=file.size,
-            raw_bytes=raw_bytes(x, raw_bits(exported.schema)),
-            codec=exported.hash.hex(),
-            what=f"{len(x):,} rows",
-            rate=f"{bits:.4f} bits per dimension",
-            measures={
-                "rows": len(x),
-                "header_bytes": file.overhead,
-                "bits_per_dimension": bits,
-                "gap": exported.gap,
-                "loss": loss,
-            },
-            lines=tuple(_about_file(len(x), exported, loss)),
+        loss = self.code(path, exported, x, request, reporter, "compressing")
+        bits = 8 * path.stat().st_size / x.numel()
+        return CompressReport.of(
+            [path],
+            raw_bytes(x, raw_bits(exported.schema)),
+            f"{len(x):,} rows",
+            f"{bits:.4f} bits per dimension",
+            _about_file(len(x), exported, loss),
+            rows=len(x),
+            bits_per_dimension=bits,
+            gap=exported.gap,
+            loss=loss,
         )
 
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Tensor:
-        return self.read_rows(file, exported_for(file, folder).model, progress)
+        """(rows, *event) in model units."""
+        x: Tensor = self.stream.read_rows(file, exported_for(file, folder).model, progress)
+        return x
 
     def decompress(
         self, file: Container, folder: Path, output: Path, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         exported = exported_for(file, folder)
         check_suffix(output, exported.schema)
-        x = self.read_rows(file, exported.model, progress)
+        x = self.stream.read_rows(file, exported.model, progress)
         return len(x), write_rows(output, exported.schema, x, rounded=True)
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         x, exported = self.coded(request, fitted, reporter)
         with tempfile.TemporaryDirectory() as folder:
-            path, progress = Path(folder) / "rows.lbz", advancing(reporter, "lowerbound")
-            self.write_rows(path, exported.model, x, request.codebooks, progress)
-            file = open_container(path)
-            loss = self.loss(file, exported, x, reporter)
-        sizes = [Size("lowerbound", file.size, 8 * file.size / x.numel(), "one file", _psnr(loss))]
-        for size in _others(x, exported, file.size, loss):
-            reporter.say(f"{size.codec}: {size.bytes:,} bytes")
-            sizes.append(size)
-        sizes.sort(key=lambda size: (-(size.psnr or 0), size.bytes))
-        raw = raw_bytes(x, raw_bits(exported.schema))
+            path = Path(folder) / "rows.lbz"
+            loss = self.code(path, exported, x, request, reporter, "lowerbound")
+            size = path.stat().st_size
+        rates = [_rate(x, "lowerbound", size, "one file", None if loss is None else loss.psnr)]
+        for rate in _others(x, exported, size, loss):
+            reporter.say(f"{rate.codec}: {rate.bytes:,} bytes")
+            rates.append(rate)
+        rates.sort(key=lambda rate: (-(rate.measures["psnr"] or 0), rate.bytes))
+        raw, sizes = raw_bytes(x, raw_bits(exported.schema)), [rate.to_mapping() for rate in rates]
         return CompareReport(
             {"rows": len(x), "sizes": sizes, "raw_bytes": raw, "loss": loss},
-            tuple(_about_sizes(len(x), raw, sizes, loss)),
+            tuple(_about_rates(len(x), raw, rates, loss)),
         )
 
     def coded(
@@ -150,13 +129,23 @@ class RowsCodec(Codec):
         reporter.say(f"codec {name}: {exported.gap:.2%} of the {part} lost to whole numbers")
         return units(rows), exported
 
-    def loss(
-        self, file: Container, exported: ExportedModel, x: Tensor, reporter: Reporter
+    def code(
+        self,
+        path: Path,
+        exported: ExportedModel,
+        x: Tensor,
+        request: CodecRequest,
+        reporter: Reporter,
+        task: str,
     ) -> Loss | None:
-        """What of the rows does not come back from their file; None where everything does."""
+        """Write the rows; what of them does not come back, None where everything does."""
+        used = {"codebooks": request.codebooks} if "codebooks" in self.options else {}
+        progress = advancing(reporter, task)
+        self.stream.write_rows(path, exported.model, x, progress=progress, **used)
         if not self.export.lossy:
             return None
-        back = self.read_rows(file, exported.model, advancing(reporter, "decompressing"))
+        progress = advancing(reporter, "decompressing")
+        back = self.stream.read_rows(open_container(path), exported.model, progress)
         return loss_of(x, back, pictures=x.dim() == 4)
 
 
@@ -166,14 +155,7 @@ class ExactRows(RowsCodec):
 
     takes = "rows by a vae, hierarchical or ladder model"
     export = EXACT
-
-    def write_rows(
-        self, path: Path, model: Any, x: Tensor, codebooks: int | None, progress: Progress | None
-    ) -> None:
-        lossless.write_rows(path, model, x, progress=progress)
-
-    def read_rows(self, file: Container, model: Any, progress: Progress | None) -> Tensor:
-        return lossless.read_rows(file, model, progress)
+    stream: ClassVar[Any] = lossless
 
 
 @CODECS.register(vector_quantized.KIND)
@@ -183,51 +165,27 @@ class CodedRows(RowsCodec):
     takes = "rows by models with codes (vq_vae)"
     options = frozenset({"part", "codebooks"})
     export = CODES
-
-    def write_rows(
-        self, path: Path, model: Any, x: Tensor, codebooks: int | None, progress: Progress | None
-    ) -> None:
-        vector_quantized.write_rows(path, model, x, codebooks=codebooks, progress=progress)
-
-    def read_rows(self, file: Container, model: Any, progress: Progress | None) -> Tensor:
-        return vector_quantized.read_rows(file, model, progress)
+    stream: ClassVar[Any] = vector_quantized
 
 
-@dataclass(frozen=True)
-class Size:
-    """Of the same rows by one codec.
-
-    Attributes:
-        codec: its name.
-        bytes: of all rows.
-        bits_per_dimension: 8 bytes / numbers.
-        how: "one file" for all rows, "a file each", or "one mosaic" of all pictures.
-        psnr: of what comes back, decibels, the mean over pictures; None: all comes back.
-    """
-
-    codec: str
-    bytes: int
-    bits_per_dimension: float
-    how: str
-    psnr: float | None = None
-
-    def text(self) -> str:
-        """A line of a table."""
-        quality = "" if self.psnr is None else f"PSNR {self.psnr:.2f} dB, "
-        return (
-            f"  {self.codec:18} {self.bytes:>12,} bytes {self.bits_per_dimension:8.4f} bits per "
-            f"dimension, {quality}{self.how}"
-        )
-
-
-def _others(x: Tensor, exported: ExportedModel, target: int, loss: Loss | None) -> Iterator[Size]:
-    """Sizes by codecs that lose nothing, or that lose too and then have about ``target`` bytes."""
+def _others(
+    x: Tensor, exported: ExportedModel, target: int, loss: Loss | None
+) -> Iterator[CodecRate]:
+    """By codecs that lose nothing, or that lose too and then have about ``target`` bytes."""
     if loss is None:
         for name, size, how in rivals(x, levels_of(exported.model)):
-            yield Size(name, size, 8 * size / x.numel(), how)
+            yield _rate(x, name, size, how, None)
     elif loss.psnr is not None and x.shape[1] in (1, 3):
         for name, size, psnr, how in lossy_rivals(eight_bit(x), target):
-            yield Size(name, size, 8 * size / x.numel(), how, psnr)
+            yield _rate(x, name, size, how, psnr)
+
+
+def _rate(x: Tensor, codec: str, size: int, how: str, psnr: float | None) -> CodecRate:
+    """``how`` is "one file" for all rows, "a file each", or "one mosaic" of all pictures."""
+    bits = 8 * size / x.numel()
+    quality = "" if psnr is None else f"PSNR {psnr:.2f} dB, "
+    words = f"{size:>12,} bytes {bits:8.4f} bits per dimension, {quality}{how}"
+    return CodecRate(codec, size, {"bits_per_dimension": bits, "how": how, "psnr": psnr}, words)
 
 
 def _about_file(rows: int, exported: ExportedModel, loss: Loss | None) -> Iterator[str]:
@@ -240,14 +198,16 @@ def _about_file(rows: int, exported: ExportedModel, loss: Loss | None) -> Iterat
         )
 
 
-def _about_sizes(rows: int, raw: int, sizes: Sequence[Size], loss: Loss | None) -> Iterator[str]:
+def _about_rates(
+    rows: int, raw: int, rates: Sequence[CodecRate], loss: Loss | None
+) -> Iterator[str]:
     yield f"{rows:,} rows, {raw:,} bytes as they are"
     if loss is not None:
         yield (
             f"lossy: rows come back about as they were, by the model with {loss.text()}; other "
             "codecs are asked for as many bytes, and for the fewest they can where that is more"
         )
-    yield from (size.text() for size in sizes)
+    yield from (f"  {rate.codec:18} {rate.words}" for rate in rates)
 
 
 def about_codec(exported: ExportedModel) -> str:
@@ -279,7 +239,3 @@ def raw_bytes(x: Tensor, bits: int) -> int:
 def part_of(exported: ExportedModel) -> str:
     """Which part of the bound becomes bytes."""
     return "rate" if exported.lossy else "bound"
-
-
-def _psnr(loss: Loss | None) -> float | None:
-    return None if loss is None else loss.psnr

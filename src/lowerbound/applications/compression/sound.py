@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import (
-    CODECS,
-    Codec,
+from lowerbound.applications.compression.codec import CODECS, Codec
+from lowerbound.applications.compression.comparison.sound import BITS, compare_sound
+from lowerbound.applications.compression.reports import CompareReport, CompressReport
+from lowerbound.applications.compression.requests import (
     CodecRequest,
-    CompareReport,
     CompareRequest,
-    CompressReport,
     CompressRequest,
     output_file,
 )
-from lowerbound.applications.compression.sound_comparison import BITS, compare_sound
 from lowerbound.applications.io.audio_files import check_clips_output, write_sounds
-from lowerbound.coding.files.container import Container, open_container
-from lowerbound.coding.lossless import Progress
+from lowerbound.coding.files.container import Container
+from lowerbound.coding.lossless import Progress, model_hash
 from lowerbound.coding.sound import KIND, Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data.audio import clips as audio
@@ -49,25 +47,18 @@ class SoundClips(Codec):
         clips, codebooks = _requested(request, fitted)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_clips(path, fitted.model, clips.samples, clips.rate, codebooks=codebooks)
-        file = open_container(path)
-        codec, seconds = file.header.model_hash.hex(), sum(clips.lengths) / clips.rate
-        kilobits = file.size * 8 / seconds / 1000
-        return CompressReport(
-            files=(str(path),),
-            files_written=1,
-            bytes=file.size,
-            raw_bytes=sum(clips.lengths) * BITS // 8,
-            codec=codec,
-            what=f"{len(clips.samples):,} clips, {seconds:,.1f} s of sound,",
-            rate=f"{kilobits:.2f} kbit/s with {codebooks} codebooks",
-            measures={
-                "clips": len(clips.samples),
-                "sound_seconds": seconds,
-                "header_bytes": file.overhead,
-                "kilobits_per_second": kilobits,
-                "codebooks": codebooks,
-            },
-            lines=(f"lossy: what comes back sounds like it; keep the model folder, codec {codec}",),
+        codec, seconds = model_hash(fitted.model).hex(), sum(clips.lengths) / clips.rate
+        kilobits = path.stat().st_size * 8 / seconds / 1000
+        return CompressReport.of(
+            [path],
+            sum(clips.lengths) * BITS // 8,
+            f"{len(clips.samples):,} clips, {seconds:,.1f} s of sound,",
+            f"{kilobits:.2f} kbit/s with {codebooks} codebooks",
+            [f"lossy: what comes back sounds like it; keep the model folder, codec {codec}"],
+            clips=len(clips.samples),
+            sound_seconds=seconds,
+            kilobits_per_second=kilobits,
+            codebooks=codebooks,
         )
 
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Decoded:

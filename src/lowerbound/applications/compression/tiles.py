@@ -15,24 +15,19 @@ from pathlib import Path
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import (
-    CODECS,
-    CodecRequest,
-    CompressReport,
-    CompressRequest,
-    advancing,
-    output_file,
-)
+from lowerbound.applications.compression.codec import CODECS, advancing
 from lowerbound.applications.compression.exported_models import exported_for, exported_model
 from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
     picture_paths,
     readable,
 )
+from lowerbound.applications.compression.reports import CompressReport
+from lowerbound.applications.compression.requests import CodecRequest, CompressRequest, output_file
 from lowerbound.applications.compression.rows import ExactRows, about_codec, units
 from lowerbound.applications.io.rows import write_picture
 from lowerbound.coding import lossless
-from lowerbound.coding.files.container import Container, open_container
+from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import MOST_SYMBOLS
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.picture_tiles import KIND, Size, cut, joined, read_sizes, tiles_in
@@ -75,28 +70,21 @@ class PictureTiles(ExactRows):
         path.parent.mkdir(parents=True, exist_ok=True)
         progress = advancing(reporter, "compressing")
         lossless.write_rows(path, exported.model, x, sizes=sizes, progress=progress)
-        file = open_container(path)
         numbers = channels * sum(height * width for height, width in sizes)
-        bits = 8 * file.size / numbers  # what fills the last tiles is no number of a picture
+        bits = 8 * path.stat().st_size / numbers  # what fills the last tiles is no number
         notes = tuple(look_at(paths, channels).notes)
         lost = f"lost before that, when they were read: {'; '.join(notes)}"
-        return CompressReport(
-            files=(str(path),),
-            files_written=1,
-            bytes=file.size,
-            raw_bytes=numbers,
-            codec=exported.hash.hex(),
-            what=f"{len(sizes):,} pictures, {len(x):,} tiles,",
-            rate=f"{bits:.4f} bits per dimension",
-            measures={
-                "pictures": len(sizes),
-                "tiles": len(x),
-                "header_bytes": file.overhead,
-                "bits_per_dimension": bits,
-                "gap": exported.gap,
-                "notes": notes,
-            },
-            lines=(about_codec(exported), *([lost] if notes else [])),
+        return CompressReport.of(
+            [path],
+            numbers,
+            f"{len(sizes):,} pictures, {len(x):,} tiles,",
+            f"{bits:.4f} bits per dimension",
+            (about_codec(exported), *([lost] if notes else [])),
+            pictures=len(sizes),
+            tiles=len(x),
+            bits_per_dimension=bits,
+            gap=exported.gap,
+            notes=notes,
         )
 
     def decompress(
@@ -105,7 +93,7 @@ class PictureTiles(ExactRows):
         sizes = read_sizes(file)
         alone = check_pictures_output(output, len(sizes), file.name)
         exported = exported_for(file, folder)
-        x = self.read_rows(file, exported.model, progress)
+        x = lossless.read_rows(file, exported.model, progress)
         levels = channels_first(exported.schema.decode(x), _layout(exported.schema))
         tiles = np.moveaxis(levels, 1, -1).astype(np.uint8)
         names: list[str] = []

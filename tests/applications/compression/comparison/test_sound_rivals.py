@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from lowerbound.applications.compression import sound_rivals
-from lowerbound.applications.compression.sound_rivals import (
+from lowerbound.applications.compression.comparison import sound_rivals
+from lowerbound.applications.compression.comparison.sound_rivals import (
     RIVALS,
     Array,
     Telephone,

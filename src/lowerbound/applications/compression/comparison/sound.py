@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,16 @@ from typing import Any
 import numpy as np
 
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.compression.codec import CompareReport, CompareRequest
-from lowerbound.applications.compression.lossy_rivals import nearest
-from lowerbound.applications.compression.pages import Figure, player_of, side_by_side
-from lowerbound.applications.compression.sound_rivals import RIVALS, Call, Telephone, available
+from lowerbound.applications.compression.comparison.lossy_rivals import nearest
+from lowerbound.applications.compression.comparison.pages import Figure, player_of, side_by_side
+from lowerbound.applications.compression.comparison.sound_rivals import (
+    RIVALS,
+    Call,
+    Telephone,
+    available,
+)
+from lowerbound.applications.compression.reports import CodecRate, CompareReport
+from lowerbound.applications.compression.requests import CompareRequest
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
@@ -33,41 +38,6 @@ Array = np.ndarray[Any, Any]
 OURS = "lowerbound"
 BITS = 16  # of a sample as telephones and discs have it
 SHOWN, SECONDS = 4, 10  # clips on a page, and what is played of each
-
-
-@dataclass(frozen=True)
-class SoundRate:
-    """All clips by one codec at one rate.
-
-    Attributes:
-        codec: its name.
-        codebooks: of the model, whose bytes the codec was asked for.
-        bytes: of the payload.
-        kilobits_per_second: of the payload.
-        times_smaller: than samples of 16 bits.
-        log_mel: log-mel L1 of what is heard, 0 where it is as it was; 0.05 is 1 dB.
-        si_sdr: of what is heard, decibels; see ``lowerbound.evaluation.samples.sound``.
-    """
-
-    codec: str
-    codebooks: int
-    bytes: int
-    kilobits_per_second: float
-    times_smaller: float
-    log_mel: float
-    si_sdr: float
-
-    @property
-    def title(self) -> str:
-        """What tells it from the others."""
-        return f"{OURS}, {self.codebooks} codebooks" if self.codec == OURS else self.codec
-
-    def text(self) -> str:
-        """A line of a table."""
-        return (
-            f"  {self.codec:16} {self.kilobits_per_second:7.2f} kbit/s {self.times_smaller:6.1f} "
-            f"times smaller, log-mel L1 {self.log_mel:.3f}, SI-SDR {self.si_sdr:.1f} dB"
-        )
 
 
 def compare_sound(
@@ -89,12 +59,12 @@ def compare_sound(
     page = page_path(request.output or None)
     counts = [codebooks] if request.codebooks else dict.fromkeys((codebooks, (codebooks + 1) // 2))
     rivals, left_out = available()
-    rates: list[SoundRate] = []
+    rates: list[CodecRate] = []
     shown = {"as it was": _first(clips, clips.joined)}
     for rate, heard in _by_all(fitted, clips, list(counts), rivals):
-        reporter.say(f"{rate.title}: {rate.bytes:,} bytes")
+        reporter.say(f"{_title(rate)}: {rate.bytes:,} bytes")
         rates.append(rate)
-        shown.setdefault(rate.title, _first(clips, heard))
+        shown.setdefault(_title(rate), _first(clips, heard))
     if page is not None:
         write_text(page, _page(clips, rates, shown))
     seconds = sum(clips.lengths) / clips.rate
@@ -102,7 +72,7 @@ def compare_sound(
         {
             "clips": len(clips.samples),
             "sound_seconds": seconds,
-            "rates": rates,
+            "rates": [rate.to_mapping() for rate in rates],
             "left_out": left_out,
             "page": page,
         },
@@ -113,7 +83,7 @@ def compare_sound(
 def _lines(
     clips: int,
     seconds: float,
-    rates: Sequence[SoundRate],
+    rates: Sequence[CodecRate],
     left_out: Sequence[str],
     page: Path | None,
 ) -> Iterator[str]:
@@ -121,9 +91,10 @@ def _lines(
         f"{clips:,} clips, {seconds:,.1f} s of sound, laid end to end; bytes are of codes and "
         "packets, without headers"
     )
-    for codebooks in dict.fromkeys(rate.codebooks for rate in rates):
+    for codebooks in dict.fromkeys(rate.measures["codebooks"] for rate in rates):
         yield f"{codebooks} codebooks, and the nearest that others can:"
-        yield from (rate.text() for rate in rates if rate.codebooks == codebooks)
+        alike = [rate for rate in rates if rate.measures["codebooks"] == codebooks]
+        yield from (f"  {rate.codec:16} {rate.words}" for rate in alike)
     yield from left_out
     if page is not None:
         yield f"side by side: {page}"
@@ -131,7 +102,7 @@ def _lines(
 
 def _by_all(
     fitted: Fitted, clips: Clips, counts: Sequence[int], rivals: Sequence[str]
-) -> Iterator[tuple[SoundRate, Array]]:
+) -> Iterator[tuple[CodecRate, Array]]:
     """What all clips take and what is heard of them, by every codec at every rate."""
     signal = clips.joined
 
@@ -163,18 +134,28 @@ def _by_model(fitted: Fitted, clips: Clips, codebooks: int) -> tuple[int, Array]
     return sum(chunk.length for chunk in file.header.chunks[1:]), heard
 
 
-def _measured(codec: str, codebooks: int, size: int, heard: Array, clips: Clips) -> SoundRate:
+def _measured(codec: str, codebooks: int, size: int, heard: Array, clips: Clips) -> CodecRate:
+    """``codebooks`` are those of the model whose bytes the codec was asked for."""
     original = clips.joined
-    raw = len(original) * BITS // 8
-    return SoundRate(
-        codec=codec,
-        codebooks=codebooks,
-        bytes=size,
-        kilobits_per_second=size * 8 / (len(original) / clips.rate) / 1000,
-        times_smaller=raw / size if size else math.inf,  # codes that are certain take nothing
-        log_mel=log_mel_distance(heard, original, clips.rate),
-        si_sdr=si_sdr(heard, original),
+    measures = {
+        "codebooks": codebooks,
+        "kilobits_per_second": size * 8 / (len(original) / clips.rate) / 1000,
+        # codes that are certain take nothing
+        "times_smaller": len(original) * BITS // 8 / size if size else math.inf,
+        "log_mel": log_mel_distance(heard, original, clips.rate),  # 0.05 is 1 dB
+        "si_sdr": si_sdr(heard, original),  # decibels
+    }
+    words = (
+        f"{measures['kilobits_per_second']:7.2f} kbit/s {measures['times_smaller']:6.1f} times "
+        f"smaller, log-mel L1 {measures['log_mel']:.3f}, SI-SDR {measures['si_sdr']:.1f} dB"
     )
+    return CodecRate(codec, size, measures, words)
+
+
+def _title(rate: CodecRate) -> str:
+    """What tells a rate from the others."""
+    own = rate.codec == OURS
+    return f"{OURS}, {rate.measures['codebooks']} codebooks" if own else rate.codec
 
 
 def _first(clips: Clips, heard: Array) -> list[Array]:
@@ -182,7 +163,7 @@ def _first(clips: Clips, heard: Array) -> list[Array]:
     return clips.cut(heard)[:SHOWN]
 
 
-def _page(clips: Clips, rates: Sequence[SoundRate], shown: Mapping[str, list[Array]]) -> str:
+def _page(clips: Clips, rates: Sequence[CodecRate], shown: Mapping[str, list[Array]]) -> str:
     """A table, and the first clips by each codec to listen to."""
 
     def players(heard: Sequence[Array]) -> list[Figure]:
@@ -198,16 +179,16 @@ def _page(clips: Clips, rates: Sequence[SoundRate], shown: Mapping[str, list[Arr
     return side_by_side("Sound in few bits", about, rows, _table(rates))
 
 
-def _table(rates: Sequence[SoundRate]) -> list[tuple[str, ...]]:
-    head = ("", "kbit/s", "times smaller", "log-mel L1", "SI-SDR, dB")
+def _table(rates: Sequence[CodecRate]) -> list[tuple[str, ...]]:
+    columns = {
+        "kilobits_per_second": ("kbit/s", ".2f"),
+        "times_smaller": ("times smaller", ".1f"),
+        "log_mel": ("log-mel L1", ".3f"),
+        "si_sdr": ("SI-SDR, dB", ".1f"),
+    }
     rows = {
-        rate.title: (
-            rate.title,
-            f"{rate.kilobits_per_second:.2f}",
-            f"{rate.times_smaller:.1f}",
-            f"{rate.log_mel:.3f}",
-            f"{rate.si_sdr:.1f}",
-        )
+        _title(rate): tuple(f"{rate.measures[name]:{form}}" for name, (_, form) in columns.items())
         for rate in rates
     }
-    return [head, *rows.values()]
+    head = ("", *(title for title, _ in columns.values()))
+    return [head, *((title, *numbers) for title, numbers in rows.items())]

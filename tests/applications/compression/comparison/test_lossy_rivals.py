@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lowerbound.applications.compression.losses import MOST
-from lowerbound.applications.compression.lossy_rivals import (
+from lowerbound.applications.compression.comparison.lossy_rivals import (
     Array,
     available,
     cut,
@@ -17,6 +16,7 @@ from lowerbound.applications.compression.lossy_rivals import (
     mosaic,
     nearest,
 )
+from lowerbound.applications.compression.losses import MOST
 
 
 def waves(rows: int = 5, channels: int = 3) -> Array:

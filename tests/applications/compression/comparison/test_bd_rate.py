@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowerbound.applications.compression.bd_rate import bd_rate
+from lowerbound.applications.compression.comparison.bd_rate import bd_rate
 from lowerbound.errors import OptionError
 
 CURVE = [(0.2, 28.0), (0.4, 31.0), (0.6, 32.6), (0.9, 34.4), (1.3, 36.2)]

@@ -12,7 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lowerbound.applications.compression.lossless_rivals import packed, picture_codecs, rivals
+from lowerbound.applications.compression.comparison.lossless_rivals import (
+    packed,
+    picture_codecs,
+    rivals,
+)
 from lowerbound.data import load
 
 
