@@ -14,6 +14,7 @@ from lowerbound.applications.io.incomplete import open_incomplete
 from lowerbound.applications.io.masks import read_mask
 from lowerbound.applications.restoration.imputation import ImputeReport, ImputeRequest, impute
 from lowerbound.data import Schema, load
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models.options import ModelOptions
@@ -226,3 +227,30 @@ def test_what_cannot_be_written_is_refused(
         run(fitted, path, tmp_path / "out.csv", draws=-1)
     with pytest.raises(DataError, match="is no file of rows"):
         open_incomplete(str(tmp_path), fitted, None)
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median", "sample"])
+def test_a_series_is_completed_point_by_point(tmp_path: Path, strategy: str) -> None:
+    time = np.arange(240)
+    whole = pd.DataFrame(
+        {"wave": np.sin(time / 6).round(3), "count": np.rint(5 + 4 * np.sin(time / 6)).astype(int)}
+    )
+    holes = np.random.default_rng(0).random(whole.shape) < 0.15
+    path, output = tmp_path / "tide.csv", tmp_path / "whole.csv"
+    whole.assign(note="low").mask(np.c_[holes, holes[:, 0]]).to_csv(path, index=False)
+    data = load(pd.read_csv(path)[["wave", "count"]], windows=Windows(6, 2))
+    fitted = fit(data, FitOptions(training=FEW))
+    with pytest.warns(UserWarning, match="not fitted on columns note@0"):
+        report = run(fitted, path, output, strategy=strategy, draws=2)
+    given, found = (pd.read_csv(name, dtype=str) for name in (path, output))
+    pd.testing.assert_frame_equal(found.where(given.notna()), given)
+    assert report.rows == len(given)
+    assert found[["wave", "count"]].notna().all(axis=None)
+    assert found["note"].isna().equals(given["note"].isna())  # which the model does not know
+    assert dict(report.filled) == dict(zip(("wave", "count"), holes.sum(0).tolist(), strict=True))
+    assert report.incomplete == int(holes.any(1).sum())
+    assert set(report.widths) == {"wave", "count"}
+    wrong = (found["wave"].astype(float) - whole["wave"])[holes[:, 0]]
+    assert wrong.std() < 0.5 * whole["wave"].std()
+    if strategy != "mean":
+        assert found["count"].astype(float).map(float.is_integer).all()

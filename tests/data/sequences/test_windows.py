@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -93,3 +94,15 @@ def test_bad_cuts_are_refused() -> None:
     for length, stride in ((0, 1), (3, 0), (3, 4)):
         with pytest.raises(OptionError, match="a window has at least 1 point"):
             Windows(length, stride)
+
+
+def test_a_series_keeps_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "tide.csv"
+    pd.DataFrame({"a": np.arange(9.0), "b": np.arange(9.0) ** 2}).to_csv(path, index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted_on = load(path, windows=Windows(3))
+    assert fitted_on.source == str(path)
+    again = load(str(path), schema=fitted_on.schema)
+    assert again.source == str(path)
+    assert again.subset([0, 2]).source == str(path)

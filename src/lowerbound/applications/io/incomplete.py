@@ -19,6 +19,9 @@ from lowerbound.applications.io.sources import OnError, told
 from lowerbound.data import Dataset, load
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.pixels import restore_channels
+from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.completion import Series
+from lowerbound.data.sequences.series import cut, has_windows
 from lowerbound.data.tables.completion import (
     completed_array,
     completed_frame,
@@ -46,6 +49,11 @@ class Incomplete(ABC):
     dataset: Dataset
 
     @property
+    def schema(self) -> Schema:
+        """Of what is written."""
+        return self.dataset.schema
+
+    @property
     @abstractmethod
     def hidden(self) -> Array:
         """Where there is something to fill, as the answers are laid out."""
@@ -68,15 +76,14 @@ class Incomplete(ABC):
 
     def counts(self) -> dict[str, int]:
         """Cells to fill, by column; those without any are left out."""
-        each = self.hidden.sum(0)
-        names = [column.name for column in self.dataset.schema.columns]
-        return {name: int(n) for name, n in zip(names, each, strict=True) if n}
+        each = zip(self.schema.columns, self.hidden.sum(0), strict=True)
+        return {column.name: int(count) for column, count in each if count}
 
     def widths(self, low: Array, high: Array) -> dict[str, float]:
         """Mean distance of two ends over the cells to fill, by column; unordered levels have none,
         and other levels are counted."""
         found, hidden = {}, self.hidden
-        for i, column in enumerate(self.dataset.schema.columns):
+        for i, column in enumerate(self.schema.columns):
             if hidden[:, i].any() and column.rules.ordered:
                 found[column.name] = float((high - low)[hidden[:, i], i].mean())
         return found
@@ -104,11 +111,38 @@ class IncompleteTable(Incomplete):
         return [self._write(*table) for table in tables]
 
     def _write(self, path: Path, answers: Array, exact: bool) -> str:
-        schema, hidden = self.dataset.schema, self.hidden
+        schema, hidden = self.schema, self.hidden
         frame = completed_frame(self.frame, schema, answers, hidden, exact=exact)
         if self.text is not None and path.suffix.lower() == ".csv":
             frame = with_given_text(frame, self.text, schema, hidden)
         return rows.write_columns(path, {name: frame[name] for name in frame.columns})[0]
+
+
+@dataclass(frozen=True, eq=False)
+class IncompleteSeries(IncompleteTable):
+    """A frame of points in time, whose windows are the rows of the data set."""
+
+    @cached_property
+    def series(self) -> Series:
+        """The points of the windows."""
+        schema = self.dataset.schema
+        assert schema.windows is not None
+        return Series(schema, schema.windows, len(self.frame))
+
+    @property
+    def schema(self) -> Schema:
+        return self.series.schema
+
+    @cached_property
+    def hidden(self) -> Array:
+        windows = cut(self.frame, self.series.windows)
+        return self.series.hidden(hidden_cells(windows, self.dataset))
+
+    def widths(self, low: Array, high: Array) -> dict[str, float]:
+        return super().widths(*(self.series.answers(end, exact=False) for end in (low, high)))
+
+    def _write(self, path: Path, answers: Array, exact: bool) -> str:
+        return super()._write(path, self.series.answers(answers, exact), exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +264,9 @@ def open_incomplete(
         if mask is not None:
             raise OptionError("--mask is for pictures and arrays: empty the cells of a table")
         frame = read_frame(source)
-        return IncompleteTable(told(load(frame, schema=schema), fitted), frame, read_text(source))
+        cuts = schema.windows is not None and not has_windows(frame, schema)
+        kind = IncompleteSeries if cuts else IncompleteTable
+        return kind(told(load(frame, schema=schema), fitted), frame, read_text(source))
     if schema.kind == "images":
         return IncompletePictures(
             _masked(load(source, schema=schema, on_error=on_error), mask, fitted)

@@ -134,8 +134,8 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
     files = data.write(Path(request.output), answers, draws, request.strategy != "mean")
     sizes = made.effective_sample_size[made.incomplete]
     return ImputeReport(
-        rows=len(data.dataset),
-        incomplete=int(data.hidden.reshape(len(data.dataset), -1).any(1).sum()),
+        rows=len(data.hidden),
+        incomplete=int(data.hidden.reshape(len(data.hidden), -1).any(1).sum()),
         filled=data.counts(),
         widths=_widths(request, fitted, data) if request.draws else {},
         strategy=request.strategy,

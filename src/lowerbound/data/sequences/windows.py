@@ -64,8 +64,11 @@ class Windows:
     def cut(self, series: Array) -> Array:
         """The windows of a series (time, columns) or (time,), (windows, length, columns)."""
         values = series if series.ndim > 1 else series[:, None]
-        places = self.starts(len(values))[:, None] + np.arange(self.length)
-        return np.asarray(values[places])
+        return np.asarray(values[self.places(len(values))])
+
+    def places(self, points: int) -> Array:
+        """Which point of a series each cell of each window is, (windows, length)."""
+        return np.asarray(self.starts(points)[:, None] + np.arange(self.length))
 
     def columns(self, name: str) -> tuple[str, ...]:
         """What a column of the series is called in a table of windows, by time."""
@@ -98,12 +101,27 @@ class Windows:
             reduction: "max" of the windows that cover a point, or their "mean", which points at
                 the middle of what is odd.
         """
-        starts = self.starts(points)
-        highest, total = np.full(points, -np.inf), np.zeros(points)
-        covered = np.zeros(points)
-        for offset in range(self.length):
-            places = starts + offset
-            np.maximum.at(highest, places, scores)
-            np.add.at(total, places, scores)
-            np.add.at(covered, places, 1)
-        return highest if reduction == "max" else total / covered
+        places = self.places(points)
+        if reduction == "mean":
+            return self.averaged(np.broadcast_to(scores[:, None], places.shape), points)
+        highest = np.full(points, -np.inf)
+        for place in places.T:
+            highest[place] = np.maximum(highest[place], scores)
+        return highest
+
+    def averaged(self, values: Array, points: int) -> Array:
+        """Values of windows' cells, (windows, length), as the mean of each point, (points,)."""
+        total, covered = np.zeros(points), np.zeros(points)
+        for offset, place in enumerate(self.places(points).T):
+            total[place] += values[:, offset]
+            covered[place] += 1
+        return np.asarray(total / covered)
+
+    def central(self, values: Array, points: int) -> Array:
+        """Values of windows' cells, (windows, length), of each point in the window that has it
+        nearest to its middle, (points,)."""
+        off_center = np.abs(np.arange(self.length) - (self.length - 1) / 2)
+        chosen = np.empty(points, dtype=values.dtype)
+        for offset in np.argsort(-off_center, kind="stable"):  # nearer ones overwrite
+            chosen[self.starts(points) + offset] = values[:, offset]
+        return chosen

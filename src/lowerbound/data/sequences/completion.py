@@ -1,0 +1,73 @@
+"""Answers for the cells of overlapping windows as answers for the points of their series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.windows import Windows
+
+Array = np.ndarray[Any, Any]
+
+
+class Series:
+    """A series that was cut into windows, each of which is a row of a table.
+
+    Args:
+        schema: of the windows.
+        windows: how the series was cut.
+        points: its length.
+    """
+
+    def __init__(self, schema: Schema, windows: Windows, points: int) -> None:
+        self.windows, self.points = windows, points
+        place = {column.name: i for i, column in enumerate(schema.columns)}
+        names = [name.removesuffix("@0") for name in place if name.endswith("@0")]
+        cells = {name: [place.get(at, -1) for at in windows.columns(name)] for name in names}
+        # a column that was left out at some of its times is left as it is
+        self.cells = {name: found for name, found in cells.items() if -1 not in found}
+        self.times = [[schema.columns[i] for i in found] for found in self.cells.values()]
+        own = (_joined(name, times) for name, times in zip(self.cells, self.times, strict=True))
+        self.schema = replace(schema, columns=tuple(own), windows=None)
+
+    def hidden(self, cells: Array) -> Array:
+        """The points that no window observes, (points, columns), of the cells that are hidden."""
+        seen = [self.windows.averaged(~cells[:, i], self.points) for i in self.cells.values()]
+        unseen: Array = np.stack(seen, 1) == 0
+        return unseen
+
+    def answers(self, cells: Array, exact: bool) -> Array:
+        """Answers of cells, (windows, ...), codes where a column has levels, as those of points,
+        (points, columns).
+
+        Values that have an order are averaged over all windows that have the point. Where an answer
+        has to be such as the data could hold, and where values have no order, it is that of the
+        window with the point nearest to its middle, which sees most on both of its sides.
+        """
+        found = []
+        for own, times, places in zip(
+            self.schema.columns, self.times, self.cells.values(), strict=True
+        ):
+            averages = own.rules.ordered and not exact
+            pool = self.windows.averaged if averages else self.windows.central
+            found.append(pool(_in_codes_of(own, times, cells[:, places]), self.points))
+        return np.stack(found, 1)
+
+
+def _joined(name: str, times: list[Column]) -> Column:
+    """One column for all its times, with the levels that it has at any of them."""
+    levels = dict.fromkeys(level for column in times for level in column.levels)
+    return replace(times[0], name=name, levels=tuple(levels))
+
+
+def _in_codes_of(own: Column, times: list[Column], answers: Array) -> Array:
+    """The answers of each time, (windows, length), codes in the levels of ``own``."""
+    if all(column.levels == own.levels for column in times):
+        return answers
+    codes = [np.array([own.levels.index(level) for level in column.levels]) for column in times]
+    each = [c[np.rint(a).astype(np.int64)] for c, a in zip(codes, answers.T, strict=True)]
+    return np.stack(each, 1).astype(answers.dtype)
