@@ -25,7 +25,7 @@ from lowerbound.coding.bits_back import (
 )
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
-from lowerbound.coding.files.header import HASH_BYTES
+from lowerbound.coding.files.header import HASH_BYTES, MOST_SETTINGS
 from lowerbound.coding.picture_tiles import Size
 from lowerbound.coding.plan import MOST_DIVISOR, StackPlan
 from lowerbound.errors import BitstreamError
@@ -89,9 +89,7 @@ def read_rows(file: Container, model: Model, progress: Progress | None = None) -
         BitstreamError: it is damaged, of another kind or another model's.
     """
     tiled = file.header.kind == picture_tiles.KIND
-    if not tiled and file.header.kind != KIND:
-        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
-    file.expect_model(model_hash(model))
+    file.expect(picture_tiles.KIND if tiled else KIND, model_hash(model))
     rows, *event = file.header.shape
     if tuple(event) != tuple(model.likelihood.event_shape):  # type: ignore[union-attr, arg-type]
         raise BitstreamError(
@@ -140,10 +138,7 @@ def _read_settings(file: Container, first: int) -> tuple[int, StackPlan]:
     Raises:
         BitstreamError: they make no sense, or do not fit the chunks.
     """
-    try:
-        chunk_rows, seed, divisor, *ramp = varint.decode_all(file.header.settings)
-    except ValueError as error:
-        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    chunk_rows, seed, divisor, *ramp = file.settings(3, MOST_SETTINGS)
     rows, streams = file.header.shape[0], file.header.chunks[first:]
     chunks = -(-rows // chunk_rows) if chunk_rows else 0
     if chunks != len(streams) or seed < LEAST_SEED or divisor > MOST_DIVISOR:

@@ -102,9 +102,7 @@ def read_clips(file: Container, model: Model) -> Decoded:
         BitstreamError: it is damaged, of another kind or another model's.
     """
     coder = SoundCoder.of(model)
-    if file.header.kind != KIND:
-        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
-    file.expect_model(model_hash(model))
+    file.expect(KIND, model_hash(model))
     lengths = _read_lengths(file)
     rate, codebooks, chunk_frames = _read_settings(file, len(coder.quantizers))
     samples = file.header.shape[0]
@@ -164,10 +162,7 @@ def _read_settings(file: Container, most: int) -> tuple[int, int, int]:
     Raises:
         BitstreamError: no encoder writes such.
     """
-    try:
-        rate, codebooks, chunk_frames = varint.decode_all(file.header.settings)
-    except ValueError as error:
-        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    rate, codebooks, chunk_frames = file.settings(3)
     if not rate or not chunk_frames or not 1 <= codebooks <= most:
         raise BitstreamError(f"{file.name} has settings that do not fit this model")
     return rate, codebooks, chunk_frames

@@ -287,13 +287,8 @@ def _settings(file: Container, model: TransformCoder) -> tuple[int, int]:
     Raises:
         BitstreamError: it is not, or claims what no encoder writes.
     """
-    if file.header.kind != KIND:
-        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
-    file.expect_model(model_hash(model))
-    try:
-        level, side = varint.decode_all(file.header.settings)
-    except ValueError as error:
-        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    file.expect(KIND, model_hash(model))
+    level, side = file.settings(2)
     shape, channels = file.header.shape, model.likelihood.event_shape[0]
     if len(shape) != 4 or shape[1] != channels or file.header.symbols > MOST_NUMBERS:
         raise BitstreamError(f"{file.name} claims pictures {shape}, which this model has not")

@@ -91,9 +91,7 @@ def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) ->
     Raises:
         BitstreamError: it is damaged, of another kind or another model's.
     """
-    if file.header.kind != KIND:
-        raise BitstreamError(f"{file.name} is of kind {file.header.kind!r}, and not {KIND!r}")
-    file.expect_model(model_hash(model))
+    file.expect(KIND, model_hash(model))
     rows, *event = file.header.shape
     if tuple(event) != tuple(model.likelihood.event_shape):
         raise BitstreamError(
@@ -237,10 +235,7 @@ def _read_settings(
     Raises:
         BitstreamError: they make no sense, or do not fit the chunks.
     """
-    try:
-        chunk_rows, levels = varint.decode_all(file.header.settings)
-    except ValueError as error:
-        raise BitstreamError(f"{file.name} has settings that no encoder writes") from error
+    chunk_rows, levels = file.settings(2)
     chunks = -(-file.header.shape[0] // chunk_rows) if chunk_rows else 0
     if chunks != len(file.header.chunks) or not 1 <= levels <= len(model.quantizers):
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks or the model")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lowerbound import durable
-from lowerbound.coding.files import header as headers
+from lowerbound.coding.files import header as headers, varint
 from lowerbound.coding.files.header import MOST_SYMBOLS, ChunkEntry, Header
 from lowerbound.errors import BitstreamError
 
@@ -66,6 +66,30 @@ class Container:
                 f"{self.name} was encoded with the model {self.header.model_hash.hex()}, and this "
                 f"one is {model_hash.hex()}; decode it with the model that encoded it"
             )
+
+    def expect(self, kind: str, model_hash: bytes) -> None:
+        """Check that it is of that kind, and as ``expect_model``.
+
+        Raises:
+            BitstreamError: it is not.
+        """
+        if self.header.kind != kind:
+            raise BitstreamError(f"{self.name} is of kind {self.header.kind!r}, and not {kind!r}")
+        self.expect_model(model_hash)
+
+    def settings(self, least: int, most: int | None = None) -> tuple[int, ...]:
+        """The settings of a kind that writes varints: ``least`` of them, or up to ``most``.
+
+        Raises:
+            BitstreamError: they are no varints, or not so many.
+        """
+        try:
+            found = varint.decode_all(self.header.settings)
+        except ValueError:
+            found = ()
+        if not least <= len(found) <= (most or least):
+            raise BitstreamError(f"{self.name} has settings that no encoder writes")
+        return found
 
     def payload(self, index: int) -> bytes:
         """The bytes of chunk ``index``, counted from 0.
