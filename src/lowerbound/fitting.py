@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lowerbound.assembly.build import assemble, resolve
+from torch import Tensor
+
+from lowerbound.assembly.build import resolve
 from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.inference.classes import hidden_label_temperature
-from lowerbound.models import (
-    MODELS,
-    Model,
-    SemiSupervisedVariationalAutoencoder,
-)
+from lowerbound.models import MODELS, Calibrates, Model, name_of
+from lowerbound.models.base import AUTO
+from lowerbound.models.calibration import Fold
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives import OBJECTIVES
-from lowerbound.objectives.label_graph import FOLDS, fewest_labels
+from lowerbound.models.parts import ModelParts
+from lowerbound.objectives import OBJECTIVES, Objective
 from lowerbound.training import (
     History,
     Interrupted,
@@ -30,8 +31,8 @@ from lowerbound.training import (
     TrainingReporter,
     train,
 )
-
-FOLDED = 1_000  # labels at most that are hidden in turn without being asked
+from lowerbound.training.checkpoints.folds import FoldAnswers
+from lowerbound.training.checkpoints.identity import identity
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class FitOptions:
     """Everything that decides a fit, besides the data."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    objective: str = option("elbo", "what training maximizes", choices=OBJECTIVES)
+    objective: str = option(
+        AUTO, "what training maximizes; auto: the model's own", choices=(AUTO, *OBJECTIVES)
+    )
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     folds: int | None = option(
@@ -76,6 +79,7 @@ def fit(
     dataset: Dataset,
     options: FitOptions | None = None,
     *,
+    model: Model | type[Model] | None = None,
     folder: Path | None = None,
     resume: bool = False,
     reporter: TrainingReporter | None = None,
@@ -87,8 +91,8 @@ def fit(
     Args:
         dataset: training data; a share of it (``options.training.validation``) is held out for
             early stopping.
-        options: defaults are chosen from the data; a model that the ELBO cannot train is given
-            its own objective in its place.
+        options: defaults are chosen from the data and by the model.
+        model: a model of your own, or its class, in the place of the one that the options name.
         folder: where checkpoints go; None keeps none.
         resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
@@ -96,91 +100,113 @@ def fit(
         start: given the model before the first update, to start parts of it from elsewhere.
 
     Raises:
-        OptionError: folds of a model without classes, or of a class with one label.
+        OptionError: an option is unknown, or asks for what the model or the data cannot do.
+        Interrupted: Ctrl-C; the message says what was kept.
     """
     options = options or FitOptions()
-    if options.objective == FitOptions.objective:
-        options = replace(options, objective=MODELS[options.model.model].objective)
-    options = options.by_new_names()
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
-    chosen = resolve(dataset.schema, options.model)
-    options = replace(options, model=chosen)
+    schema, given = dataset.schema, copy.deepcopy(model)
+    options, kind = _decided(schema, options, model)
     with seeded(options.training.seed):
-        model = assemble(dataset.schema, chosen)
+        built = model if isinstance(model, Model) else kind.build(ModelParts(schema, options.model))
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
-        training, validation = dataset, None
-        labeled = dataset.label is not None or dataset.target is not None
-        if not (objective.uses_labels and labeled):
-            training, validation = held_out(dataset, options.training)
-        model.start(training)
+        training, validation = _parts(dataset, objective, options.training)
+        built.start(training)
         if start is not None:
-            start(model)
-    if not any(True for _ in model.parameters()):  # solved by ``start``
-        return Fitted(model.eval(), dataset.schema, options, History())
-    schema = dataset.schema
-    temperature = _temperature(dataset, options, reporter, start)
-
-    def so_far(history: History) -> None:
-        if publish is not None:
-            publish(Fitted(model, schema, options, history))
-
+            start(built)
+    folds = _folds(built, dataset, options)
+    if not any(True for _ in built.parameters()):  # ``start`` solved it
+        return Fitted(built.eval(), schema, options, History())
+    run = (built, objective, training, options.training)
+    answers: list[Tensor] = []
+    if folds:
+        who = {**identity(*run[:3], validation, run[3]), "folds": len(folds)}
+        kept = FoldAnswers(folder, who, resume=resume)
+        plain = partial(fit, options=replace(options, folds=0), model=given, start=start)
+        answers = _answers(folds, kept, plain, reporter)
     history = train(
-        model,
-        objective,
-        training,
-        options.training,
+        *run,
         validation=validation,
         folder=folder,
         resume=resume,
         reporter=reporter,
-        publish=so_far,
+        publish=publish and (lambda so_far: publish(Fitted(built, schema, options, so_far))),
     )
-    if isinstance(model, SemiSupervisedVariationalAutoencoder) and temperature is not None:
-        model.temperature.fill_(temperature)
-    return Fitted(model.eval(), schema, options, history)
+    if isinstance(built, Calibrates) and folds:
+        built.calibrate(folds, answers)
+    return Fitted(built.eval(), schema, options, history)
 
 
-def _temperature(
-    dataset: Dataset,
-    options: FitOptions,
-    reporter: TrainingReporter | None,
-    start: Callable[[Model], None] | None,
-) -> float | None:
-    """That of the probabilities of classes, by further fits; None leaves them as they come."""
-    name = options.model.model
-    if not issubclass(MODELS[name], SemiSupervisedVariationalAutoencoder):
-        if options.folds:
-            raise OptionError(f"folds calibrates probabilities of classes, and {name} has none")
-        return None
-    folds = _usual_folds(dataset, options) if options.folds is None else options.folds
-    if not folds or dataset.label is None:
-        return None
-    plain, say = replace(options, folds=0), (reporter or SilentReporter()).message
+def _decided(
+    schema: Schema, options: FitOptions, model: Model | type[Model] | None
+) -> tuple[FitOptions, type[Model]]:
+    """The options with every default decided, and the model's class."""
+    if isinstance(model, Model):
+        kind, own = type(model), getattr(model, "latent_dim", None)
+        chosen = replace(options.model, model=kind.__name__, latent_dim=own)
+    else:
+        kind = model or MODELS[options.model.model]
+        name = options.model.model if model is None else name_of(kind)
+        chosen = resolve(schema, replace(options.model, model=name), kind)
+        kind.own_options(chosen.model_options)
+    objective = kind.objective if options.objective == AUTO else options.objective
+    return replace(options, model=chosen, objective=objective).by_new_names(), kind
 
-    def fitted_on(rows: Dataset) -> Model:
-        say("calibration: a fit with some of the labels hidden; folds=0 leaves these out")
-        return fit(rows, plain, reporter=reporter, start=start).model
 
-    try:
-        found = hidden_label_temperature(dataset, folds, fitted_on)
-    except Interrupted:
-        raise KeyboardInterrupt("interrupted in calibration, before anything was kept") from None
-    if found is None:
+def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:
+    """The further fits that calibrate the model.
+
+    Raises:
+        OptionError: they are asked for, and it has nothing to calibrate.
+    """
+    if isinstance(model, Calibrates):
+        return model.folds(dataset, options.folds, quick=options.training.minutes is None)
+    if options.folds:
+        name = options.model.model
         raise OptionError(
-            "folds hides labels in turn; a class has one label only, which cannot be hidden: label "
-            "one more row of it, or leave folds at 0"
+            f"folds calibrates probabilities of classes, and {name} has none: leave folds out"
         )
+    return []
+
+
+def _answers(
+    folds: Sequence[Fold],
+    kept: FoldAnswers,
+    fitted_on: Callable[..., Fitted],
+    reporter: TrainingReporter | None,
+) -> list[Tensor]:
+    """What the model of each further fit says of the rows hidden from it.
+
+    Raises:
+        Interrupted: the message says how many fits are kept.
+    """
+    found: list[Tensor] = []
+    for number, fold in enumerate(folds):
+        answer = kept.get(number)
+        if answer is None:
+            (reporter or SilentReporter()).message(
+                f"calibration: fit {number + 1} of {len(folds)} with some of the labels hidden; "
+                "folds=0 leaves these out"
+            )
+            try:
+                model = fitted_on(fold.training, reporter=reporter).model
+            except Interrupted as interruption:
+                words = f"interrupted in calibration, with {number} of {len(folds)} fits finished"
+                raise Interrupted(f"{words}{kept.where}", interruption.history) from None
+            assert isinstance(model, Calibrates)
+            answer = model.fold_answers(fold.hidden)
+            kept.put(number, answer)
+        found.append(answer)
     return found
 
 
-def _usual_folds(dataset: Dataset, options: FitOptions) -> int:
-    """Labels in such parts where fits are quick and each part has one of every class."""
-    quick = dataset.schema.data_kind.fits_quickly and options.training.minutes is None
-    if dataset.label is None or not quick:
-        return 0
-    few = int((dataset.label >= 0).sum()) <= FOLDED
-    return FOLDS if few and fewest_labels(dataset.label) >= FOLDS else 0
+def _parts(
+    dataset: Dataset, objective: Objective, options: TrainingOptions
+) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on and those to stop by; where labels are learned from, all train."""
+    labeled = dataset.label is not None or dataset.target is not None
+    return (dataset, None) if objective.uses_labels and labeled else held_out(dataset, options)
 
 
 def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:

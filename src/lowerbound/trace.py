@@ -101,6 +101,11 @@ class Batch:
         chosen = {name: value[index] for name, value in self.tensors.items()}
         return replace(self, **chosen, count=count)
 
+    def on(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        moved = {name: value.to(device) for name, value in self.tensors.items()}
+        return replace(self, **moved)  # type: ignore[arg-type]
+
     def to(self, dtype: torch.dtype) -> Batch:
         """The same batch with its real-valued fields in ``dtype``."""
         real = {name: v.to(dtype) for name, v in self.tensors.items() if v.is_floating_point()}

@@ -11,12 +11,8 @@ from scipy.optimize import minimize_scalar
 from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
-from lowerbound.inference.classes import (
-    best_temperature,
-    calibration,
-    class_probabilities,
-    information,
-)
+from lowerbound.inference.classes import calibration, class_probabilities, information
+from lowerbound.models.calibration import best_temperature
 from lowerbound.models.options import ModelOptions
 
 

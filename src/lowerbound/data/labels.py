@@ -14,6 +14,7 @@ from lowerbound.data.arrays import listed
 from lowerbound.errors import DataError
 
 UNKNOWN = -1
+FOLDS = 5  # parts of the labels, hidden in turn
 
 
 def encode_labels(
@@ -109,3 +110,28 @@ def _warn_new(known: Sequence[str], class_names: Sequence[str]) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor]:
+    """The labeled rows in parts, each with about its share of every class; none where a class has
+    one row only, which cannot be hidden.
+
+    Args:
+        label: class indices, (rows,), -1 where unknown.
+        folds: how many parts, at most.
+        seed: of who goes where.
+    """
+    if fewest_labels(label) < 2:
+        return []
+    known = torch.nonzero(label >= 0).flatten()
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
+    shuffled = known[order]
+    ordered = shuffled[label[shuffled].argsort(stable=True)]
+    return [part for fold in range(folds) if len(part := ordered[fold::folds])]
+
+
+def fewest_labels(label: Tensor) -> int:
+    """Of the classes that have labels, the number of the one with the fewest; 0 without any."""
+    counts = torch.bincount(label[label >= 0])
+    counts = counts[counts > 0]
+    return int(counts.min()) if len(counts) else 0

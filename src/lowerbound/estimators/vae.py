@@ -21,6 +21,8 @@ from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
+from lowerbound.models import MODELS
+from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 
 FEW = 16  # importance samples: a bound from so few claims no tightness, so none is warned about
@@ -55,7 +57,8 @@ class VAE(TrainedEstimator):
         posterior: q(z | x): "gaussian", "full" (of full covariance) or "flow"; "auto": full for the
             network "tabular", else gaussian.
         posterior_options: of that posterior.
-        objective: "elbo", "importance_weighted", "target_rate", "beta_tc" or "factor".
+        objective: "auto" (the "elbo"), "importance_weighted", "target_rate", "beta_tc" or
+            "factor".
         objective_options: of that objective, such as ``{"samples": 5}``.
         beta: weight of the KL in the loss, for the objective "elbo"; it never changes a score.
         n_importance: K, latents drawn per row when scoring; see ``score_samples``.
@@ -88,7 +91,7 @@ class VAE(TrainedEstimator):
     prior_options: Mapping[str, Any] | None = None
     posterior: str = ModelOptions.posterior
     posterior_options: Mapping[str, Any] | None = None
-    objective: str = "elbo"
+    objective: str = FitOptions.objective
     objective_options: Mapping[str, Any] | None = None
     beta: float = 1.0
     n_importance: int = FEW
@@ -174,7 +177,8 @@ class VAE(TrainedEstimator):
 
     def _objective(self) -> dict[str, Any]:
         options = dict(self.objective_options or {})
-        if self.objective == "elbo":
+        name = MODELS[self.kind].objective if self.objective == AUTO else self.objective
+        if name == "elbo":
             options = {"beta": float(self.beta), **options}
         elif self.beta != 1:
             raise OptionError(f"beta is of the objective 'elbo', not of {self.objective!r}")

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.labels import UNKNOWN
 from lowerbound.inference.passes import batches, evaluation_mode, in_precision
 from lowerbound.models import Classifies, Model, require
-from lowerbound.objectives.label_graph import label_folds
 
 ROWS = 1_024  # that are classified at once
 BINS = 15
-TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
-LIKELY = 0.5  # standard deviation of log T before any label is asked
 
 
 @dataclass(frozen=True)
@@ -54,46 +48,6 @@ def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
     """q(y | x) of every row, (rows, classes), float64; rows sum to one."""
     classifier = require(model, Classifies, "choose a class")
     return torch.softmax(classifier.tempered(class_logits(model, dataset)), -1)
-
-
-def best_temperature(logits: Tensor, label: Tensor) -> float:
-    r"""The likeliest temperature, given labels that were not trained on.
-
-    .. math:: T = \arg\max_T\; \sum_n \log p_T(y_n) - (\log T)^2 / (2 \cdot 0.5^2)
-
-    Before any label is asked log T is about 0, which few labels hardly change.
-
-    Args:
-        logits: of such rows, (rows, classes).
-        label: theirs, (rows,).
-    """
-    nats = [F.cross_entropy(logits.double() / t, label, reduction="sum") for t in TEMPERATURES]
-    unlikely = (TEMPERATURES.log() / LIKELY).square() / 2
-    return float(TEMPERATURES[(torch.stack(nats) + unlikely).argmin()])
-
-
-def hidden_label_temperature(
-    dataset: Dataset, folds: int, fitted_on: Callable[[Dataset], Model]
-) -> float | None:
-    """The temperature under which labels that a fit did not see are likeliest.
-
-    Args:
-        dataset: rows, some of which have a label.
-        folds: in so many parts labels are hidden, one part at a time.
-        fitted_on: rows to a model of them.
-
-    Returns:
-        None where a class has one label only, which cannot be hidden.
-    """
-    assert dataset.label is not None
-    logits, labels = [], []
-    for hidden in label_folds(dataset.label, folds):
-        label = dataset.label.clone()
-        label[hidden] = UNKNOWN
-        model = fitted_on(replace(dataset, label=label))
-        logits.append(class_logits(model, dataset.subset(hidden)))
-        labels.append(dataset.label[hidden])
-    return best_temperature(torch.cat(logits), torch.cat(labels).cpu()) if labels else None
 
 
 def calibration(probability: Tensor, label: Tensor) -> ClassCalibration:

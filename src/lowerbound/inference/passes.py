@@ -68,8 +68,7 @@ def placed(batch: Batch, model: nn.Module) -> Batch:
     tensor = next(_real_tensors(model), None)
     if tensor is None:
         return batch
-    moved = {name: value.to(tensor.device) for name, value in batch.tensors.items()}
-    return replace(batch, **moved).to(tensor.dtype)  # type: ignore[arg-type]
+    return batch.on(tensor.device).to(tensor.dtype)
 
 
 def as_taken(values: Tensor, model: nn.Module) -> Tensor:

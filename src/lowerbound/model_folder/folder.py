@@ -60,10 +60,16 @@ def write(folder: Path, fitted: Fitted) -> None:
     """Write a model folder, or replace the model in one that exists; a checkpoint in it stays.
 
     Raises:
-        ModelFolderError: ``folder`` is a file, or holds files that are not a model folder's.
+        ModelFolderError: ``folder`` is a file, or holds files that are not a model folder's; or
+            the model is not registered.
         OSError: it could not be written (a full disk, say); what was there is intact.
     """
     folder = Path(folder).resolve()
+    if fitted.options.model.model not in MODELS:
+        raise ModelFolderError(
+            f"{fitted.options.model.model} is not registered, so nothing could read it back from "
+            f'{folder}: put @MODELS.register("NAME") above its class, and fit it by that name'
+        )
     if _is_ours(folder):
         _settle(folder)
         _replace(folder, fitted)

@@ -7,6 +7,7 @@ from lowerbound.models.ladder import LadderVariationalAutoencoder
 from lowerbound.models.noisy import NoisyModel
 from lowerbound.models.pca import ProbabilisticPrincipalComponents
 from lowerbound.models.powers import (
+    Calibrates,
     Chains,
     Classifies,
     Decodes,
@@ -30,6 +31,7 @@ from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
 
 __all__ = [
     "MODELS",
+    "Calibrates",
     "Chains",
     "Classifies",
     "Decodes",

@@ -8,8 +8,10 @@ from typing import Protocol, TypeVar, runtime_checkable
 from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
 
+from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.calibration import Fold
 from lowerbound.trace import Batch, Choose, Emission, Trace
 
 
@@ -143,6 +145,28 @@ class Classifies(HasLabel, Protocol):
 
 
 @runtime_checkable
+class Calibrates(Protocol):
+    """A model whose confidence is set after training, by further fits that did not see all rows or
+    labels."""
+
+    @classmethod
+    def folds(cls, dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
+        """The further fits; none: nothing follows training.
+
+        Args:
+            dataset: the rows of the fit.
+            folds: how many a person asks for; None: as the model thinks fit.
+            quick: whether nothing limits the time of a fit.
+        """
+
+    def fold_answers(self, rows: Dataset) -> Tensor:
+        """What the model of a further fit says of the rows hidden from it, (rows, ...)."""
+
+    def calibrate(self, folds: Sequence[Fold], answers: Sequence[Tensor]) -> None:
+        """Set the confidence by what each further fit said."""
+
+
+@runtime_checkable
 class Regresses(HasLabel, Protocol):
     """A model that answers with q(y | x) of a number."""
 
@@ -167,9 +191,10 @@ LACKED: dict[type, str] = {
 }
 
 
-def name_of(model: Model) -> str:
+def name_of(model: Model | type[Model]) -> str:
     """The word that a person types for the model; the name of a class that is not registered."""
-    return next((n for n in MODELS if MODELS[n] is type(model)), type(model).__name__)
+    kind = model if isinstance(model, type) else type(model)
+    return next((name for name in MODELS if MODELS[name] is kind), kind.__name__)
 
 
 def require(model: Model, power: type[Power], task: str) -> Power:

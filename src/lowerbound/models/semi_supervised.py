@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError, unknown
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
+from lowerbound.models.calibration import Fold, best_temperature, folds_of
 from lowerbound.models.labeled import (
     LabeledVariationalAutoencoder,
     LabelOptions,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
 
+ROWS_AT_ONCE = 1_024  # that are classified
 UNIFORM = "uniform"
 ROUNDING = 1e-3  # that probabilities said by hand may miss one by
 
@@ -177,6 +180,27 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         super().start(dataset)
         if dataset.label is not None and not self.prior_is_known:
             self._start_prior(dataset.label)
+
+    @classmethod
+    def folds(cls, dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
+        """Further fits with some of the labels hidden, which say how far to trust q(y | x)."""
+        return folds_of(dataset, folds, quick=quick)
+
+    @torch.inference_mode()
+    def fold_answers(self, rows: Dataset) -> Tensor:
+        """Logits before the temperature, (rows, classes), float64."""
+        model = copy.deepcopy(self).double() if rows.x.dtype == torch.float64 else self
+        own, parts = model.log_prior, []
+        for index in torch.arange(len(rows), device=rows.x.device).split(ROWS_AT_ONCE):
+            batch = rows.batch(index).on(own.device).to(own.dtype)
+            parts.append(model.class_logits(batch).double().cpu())
+        return torch.cat(parts)
+
+    def calibrate(self, folds: Sequence[Fold], answers: Sequence[Tensor]) -> None:
+        """Take the temperature under which the labels that the further fits did not see are
+        likeliest."""
+        label = torch.cat([fold.hidden.label for fold in folds if fold.hidden.label is not None])
+        self.temperature.fill_(best_temperature(torch.cat(list(answers)), label.cpu()))
 
     @property
     def labeler(self) -> nn.Module:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.labels import FOLDS, fewest_labels, label_folds
+
 Array = np.ndarray[Any, Any]
 
 ALPHA = 0.99  # of what a row hears that is its neighbors', not its own label's
@@ -24,7 +26,6 @@ ROUNDS = 100
 BALANCING = 50
 NEIGHBORS = (5, 10, 15)
 SHARPNESS = (1.0, 2.0, 4.0, 8.0)
-FOLDS = 5
 ROWS = 1_000  # whose distances are in memory at once
 LEAST = 1e-3  # probability that a hidden label is given at least, so that one alone cannot decide
 
@@ -81,31 +82,6 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
     neighbors, sharpness = chosen
     probability = sharpened(_spread(_graph(distance, index, neighbors), codes, shares), sharpness)
     return Spread(torch.from_numpy(probability.astype(np.float32)), gain, neighbors, sharpness)
-
-
-def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor]:
-    """The labeled rows in parts, each with about its share of every class; none where a class has
-    one row only, which cannot be hidden.
-
-    Args:
-        label: class indices, (rows,), -1 where unknown.
-        folds: how many parts, at most.
-        seed: of who goes where.
-    """
-    if fewest_labels(label) < 2:
-        return []
-    known = torch.nonzero(label >= 0).flatten()
-    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
-    shuffled = known[order]
-    ordered = shuffled[label[shuffled].argsort(stable=True)]
-    return [part for fold in range(folds) if len(part := ordered[fold::folds])]
-
-
-def fewest_labels(label: Tensor) -> int:
-    """Of the classes that have labels, the number of the one with the fewest; 0 without any."""
-    counts = torch.bincount(label[label >= 0])
-    counts = counts[counts > 0]
-    return int(counts.min()) if len(counts) else 0
 
 
 @torch.no_grad()

@@ -170,7 +170,8 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
     if then is None:
         return request
     before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
-    before = replace(before, resume=True)
+    used = home.objective_of(folder) or before.fitting.objective
+    before = replace(before, fitting=replace(before.fitting, objective=used), resume=True)
     default = FitRequest(request.data, request.output, resume=True)
     differing = _differences(to_mapping(before), to_mapping(request), to_mapping(default))
     if differing:
@@ -242,7 +243,10 @@ def _train(
             start=start,
         )
     except Interrupted as interruption:
-        raise Interrupted(f"{interruption}: {_again(request)}", interruption.history) from None
+        again = typed("fit", replace(request, resume=True, overwrite=False))
+        if home.remembered(folder) is not None:
+            again = _again(request)
+        raise Interrupted(f"{interruption}: {again}", interruption.history) from None
     publish(fitted)
     return fitted
 

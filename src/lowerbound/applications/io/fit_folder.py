@@ -66,6 +66,14 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
         write_text(_record(folder, text), "")
 
 
+def objective_of(folder: Path) -> str | None:
+    """What the run in ``folder`` maximizes; None where that is not known."""
+    try:
+        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["objective"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def remembered(folder: Path) -> dict[str, Any] | None:
     """How the fit in ``folder`` was asked for; None where that is not known.
 
