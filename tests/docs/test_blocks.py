@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lowerbound.applications import base
+from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.networks import NETWORKS
 from lowerbound.priors import PRIORS
+from tests.data.columns.every_kind import (
+    check_expectation,
+    check_round_trip,
+    check_slope,
+    column_of,
+)
 from tests.docs.pages import DOCS, PAGES, blocks, name_of
 
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page.name != "extending.md"]
@@ -39,9 +47,10 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def unregistered() -> Any:
     """Takes the worked example's parts out of the registries again, for other tests' sake."""
-    before = {id(registry): dict(registry._parts) for registry in (LIKELIHOODS, PRIORS, NETWORKS)}
+    registries = (COLUMN_KINDS, LIKELIHOODS, PRIORS, NETWORKS)
+    before = {id(registry): dict(registry._parts) for registry in registries}
     yield
-    for registry in (LIKELIHOODS, PRIORS, NETWORKS):
+    for registry in registries:
         registry._parts = before[id(registry)]  # type: ignore[attr-defined]
 
 
@@ -63,6 +72,16 @@ def test_the_worked_example_of_extending_works() -> None:
     assert abs(samples.mean(0) - counts.mean(0)).max() < 1.5
     assert np.isfinite(vae.score(counts))
     assert not torch.equal(vae.model_.prior.loc, torch.zeros_like(vae.model_.prior.loc))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("unregistered")
+def test_the_worked_column_kind_keeps_the_conventions() -> None:
+    run(DOCS / "extending.md")
+    powers = pd.Series(np.exp(np.random.default_rng(0).normal(size=200)), name="values")
+    check_round_trip(powers, "power")
+    check_slope(column_of(powers, "power"))
+    check_expectation(column_of(powers, "power"))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

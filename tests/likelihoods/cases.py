@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import Continuous
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.levels import Leveled
 from lowerbound.errors import DataError
@@ -80,7 +81,7 @@ class TableCase(Case):
 
     @property
     def mass(self) -> bool:
-        return not any(COLUMN_KINDS[kind].continuous for kind in self.kinds)
+        return not any(issubclass(COLUMN_KINDS[kind], Continuous) for kind in self.kinds)
 
     def shapes(self, proposed: Iterable[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
         return [(len(self.kinds),)]

@@ -55,7 +55,7 @@ def noise_in_units(schema: Schema, level: float) -> Tensor:
     if not schema.modeled or schema.levels is not None:
         return torch.tensor(level / schema.white)
     for column in schema.modeled:
-        if not column.rules.plain:
+        if not column.plain:
             raise DataError(
                 f"noise on column {column.name!r} is not Gaussian in the units that the model "
                 "sees; fit it again with --likelihood gaussian, which takes columns as plain "

@@ -107,7 +107,7 @@ class Schema:
     @property
     def mixed(self) -> bool:
         """Whether some column is more than a real number, so that p(x | z) goes by columns."""
-        return any(not column.rules.plain for column in self.modeled)
+        return any(not column.plain for column in self.modeled)
 
     @property
     def gaussian(self) -> bool:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.features import Feature, Transform
+from lowerbound.data.columns.features import Feature
 
 
 class Input(nn.Module, ABC):
@@ -101,13 +101,13 @@ class Columns(Input):
     ) -> None:
         super().__init__()
         self.tells_missing = tells_missing
-        rules = [column.rules for column in columns if column.modeled]
-        found = [(place, each) for place, kind in enumerate(rules) for each in kind.features()]
-        self.features = sorted(found, key=lambda pair: pair[1].transform.order)
+        modeled = [column for column in columns if column.modeled]
+        found = [(i, each) for i, column in enumerate(modeled) for each in column.rules.features()]
+        self.features = sorted(found, key=lambda pair: pair[1].stage)
         self.linear = len(self.features)
         self.transformed = nn.ModuleList(
-            _Transformed(transform, list(some))
-            for transform, some in groupby(self.features, lambda pair: pair[1].transform)
+            _Transformed(list(some))
+            for _, some in groupby(self.features, lambda pair: type(pair[1]).values)
         )
         places = torch.tensor([place for place, _ in self.features], dtype=torch.long)
         is_value = torch.tensor(
@@ -117,7 +117,7 @@ class Columns(Input):
         self.register_buffer("is_value", is_value, persistent=False)
         self.register_buffer("shift", torch.zeros(self.linear))
         self.register_buffer("scale", torch.ones(self.linear))
-        embedded = [(place, kind.embedded) for place, kind in enumerate(rules) if kind.embedded]
+        embedded = [(i, len(c.levels)) for i, c in enumerate(modeled) if c.rules.embedded]
         self.embeddings = Embeddings(embedded, embedding)
         told = (3 if tells_missing else 2) * self.linear
         self.shape = (told + self.embeddings.width,)
@@ -163,19 +163,18 @@ class Columns(Input):
 
 
 class _Transformed(nn.Module):
-    """The linear features of one transform, from rows of the table.
+    """The linear features that are computed in one way, from rows of the table.
 
     Args:
-        transform: theirs.
         features: each with its column's number.
     """
 
     column: Tensor
     parameter: Tensor
 
-    def __init__(self, transform: Transform, features: Sequence[tuple[int, Feature]]) -> None:
+    def __init__(self, features: Sequence[tuple[int, Feature]]) -> None:
         super().__init__()
-        self.transform = transform
+        self.kind = type(features[0][1])
         parameter = torch.tensor([float(feature.parameter) for _, feature in features])
         column = torch.tensor([place for place, _ in features])
         self.register_buffer("column", column, persistent=False)
@@ -184,9 +183,7 @@ class _Transformed(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values and where there is one, (rows, features)."""
         own = x.index_select(1, self.column)
-        present = self.transform.present
-        there = torch.ones_like(own, dtype=torch.bool) if present is None else present(own)
-        return self.transform.values(own, self.parameter), there
+        return self.kind.values(own, self.parameter), self.kind.present(own)
 
 
 class Embeddings(nn.Module):

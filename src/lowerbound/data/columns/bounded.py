@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import Continuous, moments
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.sample import Sample
 from lowerbound.data.columns.values import finite_numbers
 from lowerbound.errors import DataError
 
@@ -24,14 +23,14 @@ REACH = 0.1  # numbers inside (0, 1) that come so near to both ends are bounded 
 LARGEST_LOG = 700.0  # exp of more is infinite
 
 
-class WithinBounds(Continuous, ABC):
+class WithinBounds(Continuous):
     """A value beyond the bounds is refused while fitting; afterwards it is taken for the bound,
     which the model holds for next to impossible, and a warning names its row."""
 
     @property
-    @abstractmethod
     def bounds(self) -> tuple[float, float | None]:
         """Neither of which is a value; None: there is no upper one."""
+        return self.column.low or 0.0, self.column.high
 
     def outside(self, values: Array) -> Array:
         low, high = self.bounds
@@ -46,7 +45,7 @@ class WithinBounds(Continuous, ABC):
         if not len(rows):
             return values
         warnings.warn(
-            f"column {self.column.name!r} held {self.support} when the model was fitted, and not "
+            f"column {self.column.name!r} held {self.supported} when the model was fitted, and not "
             f"in rows {listed(rows.tolist())}, counted from 0: they are taken for the bound",
             UserWarning,
             stacklevel=4,
@@ -59,20 +58,13 @@ class PositiveKind(WithinBounds):
     """Numbers above 0, most of them small; g is the logarithm."""
 
     rank = 80
+    support = "positive numbers"
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
         if sample.numeric and sample.distinct[0] > 0 and _skewness(sample.numbers) > SKEWED:
             return replace(sample.column, kind="positive")
         return None
-
-    @property
-    def bounds(self) -> tuple[float, None]:
-        return 0.0, None
-
-    @property
-    def support(self) -> str:
-        return "positive numbers"
 
     def g(self, values: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -90,6 +82,7 @@ class BoundedKind(WithinBounds):
     """Numbers inside (low, high); g is the logit of their share of the way."""
 
     rank = 70
+    support = "numbers between {low:g} and {high:g}"
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -104,17 +97,6 @@ class BoundedKind(WithinBounds):
         if self.column.low is None or self.column.high is None:
             raise DataError(f"column {self.column.name!r} is bounded: say its low and high")
         return self.column
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        assert self.column.low is not None
-        assert self.column.high is not None
-        return self.column.low, self.column.high
-
-    @property
-    def support(self) -> str:
-        low, high = self.bounds
-        return f"numbers between {low:g} and {high:g}"
 
     def g(self, values: Array) -> Array:
         from scipy.special import logit
@@ -132,6 +114,7 @@ class BoundedKind(WithinBounds):
     @property
     def _width(self) -> float:
         low, high = self.bounds
+        assert high is not None
         return high - low
 
 

@@ -74,7 +74,12 @@ class Column:
     @property
     def affine(self) -> bool:
         """Whether the way in is u = (v - shift) / scale and nothing else."""
-        return self.rules.affine
+        return self.rules.straight and self.spline is None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes every number and its way in is affine."""
+        return self.affine and self.rules.any_number
 
     def encode(self, values: Array) -> Array:
         """Values or codes in model units, float64."""

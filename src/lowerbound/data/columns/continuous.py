@@ -18,9 +18,9 @@ import numpy as np
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import Feature, Value
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.quantile_normal import QuantileNormal
-from lowerbound.data.columns.sample import Sample
 
 Array = np.ndarray[Any, Any]
 
@@ -32,7 +32,6 @@ class Continuous(ColumnKind):
     """A column with a density; g, its inverse and the logarithm of its slope are a kind's own."""
 
     family = "continuous"
-    continuous = True
     metric = True
 
     def g(self, values: Array) -> Array:
@@ -51,7 +50,7 @@ class Continuous(ColumnKind):
         units = (self.g(values) - self.column.shift) / self.column.scale
         if self.column.spline is not None:
             units = self.column.spline(units)
-        return units if self.affine else np.clip(units, LOWEST, HIGHEST)
+        return units if self.column.affine else np.clip(units, LOWEST, HIGHEST)
 
     def decode(self, units: Array) -> Array:
         spline = self.column.spline
@@ -86,7 +85,8 @@ class Continuous(ColumnKind):
 
     def unscaled(self, values: Array) -> Array:
         """g of the values that shift, scale and spline are fitted to."""
-        return np.clip(self.g(values), LOWEST, HIGHEST)
+        units = self.g(values)
+        return units if self.straight else np.clip(units, LOWEST, HIGHEST)
 
     def features(self) -> Sequence[Feature]:
         return (Value(),)
@@ -97,25 +97,12 @@ class RealKind(Continuous):
     """Real numbers: what numbers are taken for that are of no other kind."""
 
     rank = 100
+    straight = True
+    any_number = True
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
-        return sample.column
-
-    @property
-    def affine(self) -> bool:
-        return self.column.spline is None
-
-    @property
-    def plain(self) -> bool:
-        return self.affine
-
-    @property
-    def any_number(self) -> bool:
-        return True
-
-    def unscaled(self, values: Array) -> Array:
-        return values
+        return sample.column if sample.numeric else None
 
 
 def moments(values: Array) -> tuple[float, float]:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.features import LEAST_NOISE, Feature, Transform
+from lowerbound.data.columns.features import LEAST_NOISE, Feature
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-from lowerbound.data.columns.sample import Sample
 
 Array = np.ndarray[Any, Any]
 
@@ -24,14 +24,12 @@ LEAST, MEDIAN = 1, 20  # counts begin at 0 or 1 and are mostly small
 class LogCount(Feature):
     """log(1 + n); the decoder owes the log-mean."""
 
-    transform = Transform(1, lambda x, _: torch.log1p(x))
+    stage = 1
+    least_noise: float = LEAST_NOISE
 
-    @property
-    def least_noise(self) -> float:
-        return LEAST_NOISE
-
-    def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        return scale * weight
+    @staticmethod
+    def values(x: Tensor, parameter: Tensor) -> Tensor:
+        return torch.log1p(x)
 
 
 @COLUMN_KINDS.register("count")
@@ -40,6 +38,8 @@ class CountKind(ColumnKind):
 
     rank = 60
     family = "count"
+    always_whole = True
+    support = "counts"
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -55,13 +55,5 @@ class CountKind(ColumnKind):
     def outside(self, values: Array) -> Array:
         return np.asarray((values < 0) | (values != np.rint(values)) & ~np.isnan(values))
 
-    @property
-    def support(self) -> str:
-        return "counts"
-
     def features(self) -> Sequence[Feature]:
         return (LogCount(),)
-
-    @property
-    def whole(self) -> bool:
-        return True

@@ -24,8 +24,8 @@ from lowerbound.data.columns.dates import (
     seconds,
     since_1970,
 )
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.sample import Sample
 from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
 
 Array = np.ndarray[Any, Any]
@@ -36,6 +36,7 @@ class DatetimeKind(Continuous):
     """Dates, of pandas' type or text by a format that fits every cell."""
 
     rank = 0
+    straight = True
     has_format = True
 
     @classmethod
@@ -74,13 +75,6 @@ class DatetimeKind(Continuous):
         how = "" if format in (None, ISO) else f" written as {format}"
         words = f"column {series.name!r} holds dates{how}, but not"
         refuse(np.isnan(values) & ~gone, series, words)
-        return values
-
-    @property
-    def affine(self) -> bool:
-        return self.column.spline is None
-
-    def unscaled(self, values: Array) -> Array:
         return values
 
     def rounded(self, values: Array) -> Array:

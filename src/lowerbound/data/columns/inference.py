@@ -3,17 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from lowerbound.config import from_mapping
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.sample import Sample, numpy_name
+from lowerbound.data.columns.values import (
+    Level,
+    check_numbers,
+    distinct_levels,
+    finite_numbers,
+    missing,
+    name,
+    parsed_numbers,
+    scalar,
+)
 from lowerbound.errors import DataError, OptionError, unknown
 
+Array = np.ndarray[Any, Any]
 Hint = str | Mapping[str, Any]
 
+FEWEST_CODES = 5  # distinct texts with digits among numbers that make the numbers codes too
 SAID = ("kind", "levels", "low", "high", "atom", "format")  # what a person may say of a column
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The cells of a column, looked at in the ways that tell kinds apart.
+
+    Attributes:
+        series: the cells.
+        column: its name and type.
+        numeric: whether they are numbers, some of them perhaps written as text.
+        written: whether they are text that is no number.
+    """
+
+    series: Any
+    column: Column
+    numeric: bool
+    written: bool = False
+
+    @classmethod
+    def of(cls, series: Any) -> Sample:
+        """The sample of a frame's column.
+
+        Raises:
+            DataError: text stands in some rows of a column of numbers.
+        """
+        import pandas as pd
+
+        column = Column(str(series.name), dtype=numpy_name(series.dtype))
+        types, dtype = pd.api.types, series.dtype
+        if (
+            types.is_datetime64_any_dtype(dtype)
+            or isinstance(dtype, pd.CategoricalDtype)
+            or types.is_bool_dtype(dtype)
+        ):
+            return cls(series, column, numeric=False)
+        if types.is_numeric_dtype(dtype):
+            return cls(series, column, numeric=True)
+        values, text = parsed_numbers(series)
+        if not text.any():
+            present = values[~missing(series)]
+            whole = bool((present == np.rint(present)).all())
+            typed = replace(column, dtype="int64" if whole else "float64")
+            return cls(series, typed, numeric=True)
+        if not _are_codes(series, text):
+            check_numbers(series, text)
+        return cls(series, column, numeric=False, written=True)
+
+    @cached_property
+    def present(self) -> Any:
+        """The cells that are not missing."""
+        return self.series[~missing(self.series)]
+
+    @cached_property
+    def numbers(self) -> Array:
+        """Those of numbers, float64."""
+        values = finite_numbers(self.series)
+        return values[~np.isnan(values)]
+
+    @cached_property
+    def distinct(self) -> Array:
+        """The distinct numbers, increasing."""
+        return np.unique(self.numbers)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether they are whole numbers."""
+        return self.numeric and bool((self.distinct == np.rint(self.distinct)).all())
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """The distinct values in order: those of a pandas category in its own."""
+        categories = getattr(self.series.dtype, "categories", None)
+        if categories is not None:
+            return tuple(scalar(level) for level in categories)
+        return distinct_levels(self.series)
+
+    @property
+    def varieties(self) -> int:
+        """How many distinct values there are."""
+        return len(self.distinct) if self.numeric else len(self.levels)
 
 
 def understood(
@@ -43,8 +138,8 @@ def recognized(series: Any) -> Column:
     Raises:
         DataError: they look like numbers, and some are none.
     """
-    sample = Sample.of(series)
-    for kind in sorted((COLUMN_KINDS[name] for name in COLUMN_KINDS), key=lambda kind: kind.rank):
+    sample, kinds = Sample.of(series), map(COLUMN_KINDS.__getitem__, COLUMN_KINDS)
+    for kind in sorted(kinds, key=lambda kind: kind.rank):
         if (found := kind.recognize(sample)) is not None:
             return found
     raise DataError(f"column {series.name!r} is of no kind; say which")
@@ -79,3 +174,25 @@ def check_hints(hints: Mapping[str, Hint], columns: Iterable[Any]) -> None:
     for hinted in hints:
         if hinted not in names:
             raise unknown("column", hinted, names)
+
+
+def numpy_name(dtype: Any) -> str:
+    """numpy's name of a pandas type, its own nullable ones (Int64, boolean) included; "str" for
+    text and categories."""
+    kind = str(dtype).lower().removesuffix("[pyarrow]")
+    if kind.startswith("datetime64"):
+        return "datetime64[ns]"
+    if kind in ("object", "str", "string", "category"):
+        return "str"
+    kind = {"boolean": "bool", "double": "float64", "float": "float32"}.get(kind, kind)
+    try:
+        return str(np.dtype(kind))
+    except TypeError:  # decimals and the like have been turned into floats
+        return "float64"
+
+
+def _are_codes(series: Any, text: Array) -> bool:
+    """Whether the cells that are no numbers are many and hold digits, as in "V57": codes of text,
+    most of which happen to look like numbers, rather than a few markers."""
+    odd = {name(value) for value in series[text].unique()}
+    return len(odd) >= FEWEST_CODES and all(any(c.isdigit() for c in value) for value in odd)

@@ -17,7 +17,7 @@ from lowerbound.registry import Registry
 if TYPE_CHECKING:  # names for annotations: every column holds its kind
     from lowerbound.data.columns.column import Column
     from lowerbound.data.columns.features import Feature
-    from lowerbound.data.columns.sample import Sample
+    from lowerbound.data.columns.inference import Sample
 
 Array = np.ndarray[Any, Any]
 
@@ -31,10 +31,15 @@ class ColumnKind:
         family: key of ``COLUMN_FAMILIES``; "" where the column is not modeled.
         modeled: whether it is part of the event.
         kept: whether it stands in a schema; what only names rows does not.
-        continuous: whether it has a density rather than a mass.
+        straight: whether the way in is u = (v - shift) / scale where it has no spline.
+        any_number: whether it takes every number, so that such columns are read as a matrix.
         metric: whether every model unit is a real number, so that distances mean something.
         ordered: whether its values have an order, and so quantiles.
+        always_whole: whether they are whole numbers or codes, whatever the column's type.
+        has_deviation: whether a standard deviation of its values means something.
         has_format: whether they are text of one format.
+        embedded: whether each of its levels has a learned vector.
+        support: what the column holds, in words with the column's fields.
 
     Args:
         column: the column.
@@ -44,10 +49,15 @@ class ColumnKind:
     family: ClassVar[str] = ""
     modeled: ClassVar[bool] = True
     kept: ClassVar[bool] = True
-    continuous: ClassVar[bool] = False
+    straight: ClassVar[bool] = False
+    any_number: ClassVar[bool] = False
     metric: ClassVar[bool] = False
     ordered: ClassVar[bool] = True
+    always_whole: ClassVar[bool] = False
+    has_deviation: ClassVar[bool] = True
     has_format: ClassVar[bool] = False
+    embedded: ClassVar[bool] = False
+    support: ClassVar[str] = "numbers"
 
     def __init__(self, column: Column) -> None:
         self.column = column
@@ -96,33 +106,18 @@ class ColumnKind:
             DataError: some rows do not fit the kind; the first are named.
         """
         values = finite_numbers(series)
-        wrong = self.outside(values)
-        refuse(wrong, series, f"column {self.column.name!r} holds {self.support}, but not")
+        words = f"column {self.column.name!r} holds {self.supported}, but not"
+        refuse(self.outside(values), series, words)
         return values
+
+    @property
+    def supported(self) -> str:
+        """What the column holds, in words."""
+        return self.support.format_map(vars(self.column))
 
     def outside(self, values: Array) -> Array:
         """Where a value is not of the kind; NaN is."""
         return np.zeros(values.shape, dtype=bool)
-
-    @property
-    def support(self) -> str:
-        """What the column holds, in words."""
-        return "numbers"
-
-    @property
-    def affine(self) -> bool:
-        """Whether the way in is u = (v - shift) / scale and nothing else."""
-        return False
-
-    @property
-    def plain(self) -> bool:
-        """Whether its values are real numbers and the way in is affine."""
-        return False
-
-    @property
-    def any_number(self) -> bool:
-        """Whether it takes every number, so that a frame of such columns is read as a matrix."""
-        return False
 
     def encode(self, values: Array) -> Array:
         """Values or codes in model units, float64."""
@@ -142,17 +137,12 @@ class ColumnKind:
         """What a linear-Gaussian model is given of the column."""
         return ()
 
-    @property
-    def embedded(self) -> int:
-        """Levels that have a learned vector each; 0: there is none."""
-        return 0
-
     # Answers
 
     @property
     def width(self) -> int:
-        """How many numbers per cell are averaged over draws."""
-        return 1
+        """How many numbers per cell are averaged over draws; for a level its probability."""
+        return max(1, len(self.column.levels))
 
     def decided(self, averaged: Array) -> Array:
         """The answer that averaged numbers, (rows, width), come to: values or codes, (rows,)."""
@@ -161,12 +151,8 @@ class ColumnKind:
     @property
     def whole(self) -> bool:
         """Whether it holds whole numbers or codes only."""
-        return self.column.dtype != "str" and np.dtype(self.column.dtype).kind in "biu"
-
-    @property
-    def has_deviation(self) -> bool:
-        """Whether a standard deviation of its values means something."""
-        return True
+        dtype = self.column.dtype
+        return self.always_whole or (dtype != "str" and np.dtype(dtype).kind in "biu")
 
     def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
         """Of draws, (draws, rows), to (shares, rows): among the values where those are whole."""

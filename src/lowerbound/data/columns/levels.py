@@ -11,15 +11,15 @@ import numpy as np
 from torch import Tensor
 
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.features import STEEPEST, Feature, Indicator, Transform
-from lowerbound.data.columns.identifier import NAMES_SHARE
+from lowerbound.data.columns.features import STEEPEST, Feature, Indicator
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-from lowerbound.data.columns.sample import Sample
 from lowerbound.data.columns.values import distinct_levels, level_codes
 
 Array = np.ndarray[Any, Any]
 
 LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
+NAMES_SHARE = 0.9  # of the rows: so many distinct texts name them rather than classes
 MOST_ORDINAL = 20  # distinct whole numbers that are levels rather than measurements
 MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
 
@@ -40,12 +40,11 @@ class AtLevel(Feature):
     L / (L - 1) in some direction.
     """
 
-    transform = Transform(4, lambda x, level: (x == level).to(x.dtype))
+    stage = 4
 
-    @property
-    def least_noise(self) -> float:
-        assert self.owed is not None
-        return self.owed / max(self.owed - 1, 1)
+    @staticmethod
+    def values(x: Tensor, level: Tensor) -> Tensor:
+        return (x == level).to(x.dtype)
 
     def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         return weight * (scale / shift.clamp_min(1e-6)).clamp_max(STEEPEST)
@@ -53,6 +52,9 @@ class AtLevel(Feature):
 
 class Leveled(ColumnKind):
     """A column of levels; one that the fit did not see is missing, and a warning names it."""
+
+    always_whole = True
+    has_deviation = False
 
     def completed(self, series: Any) -> Column:
         if self.column.levels:
@@ -64,21 +66,8 @@ class Leveled(ColumnKind):
     def read(self, series: Any, *, fitting: bool = False) -> Array:
         return level_codes(series, self.column.name, self.column.levels)
 
-    @property
-    def width(self) -> int:
-        """One number for each level: its probability."""
-        return max(1, len(self.column.levels))
-
     def decided(self, averaged: Array) -> Array:
         return np.asarray(averaged.argmax(1))
-
-    @property
-    def whole(self) -> bool:
-        return True
-
-    @property
-    def has_deviation(self) -> bool:
-        return False
 
     def rounded(self, values: Array) -> Array:
         return np.asarray(np.rint(values).clip(0, len(self.column.levels) - 1))
@@ -160,6 +149,7 @@ class CategoricalKind(Leveled):
     rank = 90
     family = "categorical"
     ordered = False
+    embedded = True
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -171,11 +161,8 @@ class CategoricalKind(Leveled):
         levels = len(self.column.levels)
         if levels > MOST_INDICATORS:
             return ()
-        return [AtLevel(level, level, levels) for level in range(levels)]
-
-    @property
-    def embedded(self) -> int:
-        return len(self.column.levels)
+        noise = levels / max(levels - 1, 1)
+        return [AtLevel(level, level, levels, noise) for level in range(levels)]
 
     def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
         """The most common code of each row; there may be more levels than draws."""

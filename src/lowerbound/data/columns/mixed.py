@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import LOWEST, Continuous
-from lowerbound.data.columns.features import Feature, Indicator, Transform, Value
+from lowerbound.data.columns.features import Feature, Indicator, Value
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
-from lowerbound.data.columns.sample import Sample
 
 Array = np.ndarray[Any, Any]
 
@@ -31,15 +32,29 @@ def is_atom(units: Any) -> Any:
 class AtAtom(Indicator):
     """Whether the value is the atom."""
 
-    transform = Transform(2, lambda x, _: is_atom(x).to(x.dtype))
+    stage = 2
+
+    @staticmethod
+    def values(x: Tensor, parameter: Tensor) -> Tensor:
+        at_atom: Tensor = is_atom(x).to(x.dtype)
+        return at_atom
 
 
 @dataclass(frozen=True)
 class BesideAtom(Value):
     """The value where it is not the atom."""
 
-    transform = Transform(3, lambda x, _: x, lambda x: ~is_atom(x))
+    stage = 3
     explains_missing = False
+
+    @staticmethod
+    def values(x: Tensor, parameter: Tensor) -> Tensor:
+        return x
+
+    @staticmethod
+    def present(x: Tensor) -> Tensor:
+        beside: Tensor = ~is_atom(x)
+        return beside
 
 
 @COLUMN_KINDS.register("mixed")
@@ -49,6 +64,7 @@ class MixedKind(Continuous):
     rank = 50
     family = "mixed"
     metric = False
+    has_deviation = False
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -85,10 +101,6 @@ class MixedKind(Continuous):
 
     def features(self) -> Sequence[Feature]:
         return AtAtom(), BesideAtom(number=1)
-
-    @property
-    def has_deviation(self) -> bool:
-        return False
 
 
 def _most_common(values: Array) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lowerbound.data.arrays import listed, observed_values, without_nan
 from lowerbound.data.columns.column import Column
-from lowerbound.data.columns.inference import Hint, check_hints, understood
+from lowerbound.data.columns.inference import Hint, check_hints, numpy_name, understood
 from lowerbound.data.columns.matrix import (
     check_variation,
     decode_columns,
@@ -27,7 +27,6 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
-from lowerbound.data.columns.sample import numpy_name
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import pixels

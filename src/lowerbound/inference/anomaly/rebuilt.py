@@ -80,7 +80,7 @@ def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, A
     pairs = []
     for place, column in enumerate(schema.modeled):
         row = column.rules.coordinates(before[:, place])
-        if column.rules.ordered:
+        if column.rules.ordered or not column.levels:
             pairs.append((row, column.rules.coordinates(after[:, place])))
         elif isinstance(emission, MixedEmission) and row.shape[1] <= MOST_LEVELS:
             pairs.append((row, emission.probabilities(place)[0].double().cpu().numpy()))

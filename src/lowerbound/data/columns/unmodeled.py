@@ -1,19 +1,16 @@
-"""Columns that name rows: left out of the schema and of the model."""
+"""Columns that are no part of the model: what names rows, and what never varied."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-from lowerbound.data.columns.sample import Sample
+from lowerbound.data.columns.levels import NAMES_SHARE, Leveled
 
-Array = np.ndarray[Any, Any]
-
-NAMES_SHARE, NAMES_ROWS = 0.9, 20  # text that (nearly) never repeats names rows
+NAMES_ROWS = 20  # fewer names of rows are not taken for such
 
 
 @COLUMN_KINDS.register("identifier")
@@ -32,6 +29,37 @@ class IdentifierKind(ColumnKind):
             levels = len(sample.levels) if sample.written else 0
             found = levels >= NAMES_ROWS and levels > NAMES_SHARE * len(sample.present)
         return replace(sample.column, kind="identifier") if found else None
+
+
+@COLUMN_KINDS.register("constant")
+class ConstantKind(ColumnKind):
+    """One number, which is the column's shift."""
+
+    rank = 10
+    modeled = False
+    any_number = True
+
+    @classmethod
+    def of(cls, column: Column) -> ColumnKind:
+        return ConstantLevel(column) if column.levels else cls(column)
+
+    @classmethod
+    def recognize(cls, sample: Sample) -> Column | None:
+        if sample.varieties > 1:
+            return None
+        if not sample.numeric:
+            return replace(sample.column, kind="constant", levels=sample.levels)
+        shift = float(sample.distinct[0]) if len(sample.distinct) else 0.0
+        return replace(sample.column, kind="constant", shift=shift)
+
+    def completed(self, series: Any) -> Column:
+        return self.recognize(Sample.of(series)) or self.column
+
+
+class ConstantLevel(Leveled):
+    """One level, of code 0."""
+
+    modeled = False
 
 
 def _names_rows(sample: Sample) -> bool:
