@@ -25,7 +25,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from lowerbound.data import load
-from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier, fit_judge
+from lowerbound.evaluation.samples.acceptance import (
+    Acceptance,
+    RealismClassifier,
+    fit_realism_classifier,
+)
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Skipped
@@ -53,7 +57,7 @@ class Verdicts:
 
 def run(seed: int, epochs: int | None, count: int) -> Verdicts:
     training, held_out = load("digits").split(0.2, seed)
-    judge = fit_judge(training, held_out, seed=seed)
+    judge = fit_realism_classifier(training, held_out, seed=seed)
     assert not isinstance(judge, Skipped)
     options = FitOptions(
         ModelOptions(latent_dim=LATENT), training=TrainingOptions(epochs=epochs, seed=seed)
@@ -68,7 +72,7 @@ def run(seed: int, epochs: int | None, count: int) -> Verdicts:
     made = sample_prior(vae, count, seed=seed).mean
     guessed = sample_white_codes(autoencoder, codes, count, seed=seed).mean
     machine = CalibratedClassifierCV(make_pipeline(StandardScaler(), SVC()), ensemble=False)
-    second = fit_judge(training, held_out, seed=seed, classifier=machine)
+    second = fit_realism_classifier(training, held_out, seed=seed, classifier=machine)
     assert not isinstance(second, Skipped)
     return Verdicts(
         judge.accept(made),

@@ -16,8 +16,8 @@ import torch
 from _record import Metric, arguments, write
 
 from lowerbound.data import load
-from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, surroundings
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Skipped
@@ -39,7 +39,7 @@ MODELS = {
 def run(seed: int, pairs: int, epochs: int | None) -> dict[str, dict[str, PathFigures]]:
     """Figures by model and kind of path, of one seed."""
     training, held_out = load("digits").split(0.2, seed)
-    judge = fit_judge(training, held_out, seed=seed)
+    judge = fit_realism_classifier(training, held_out, seed=seed)
     order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(seed))
     found = {}
     for name, options in MODELS.items():
@@ -47,7 +47,7 @@ def run(seed: int, pairs: int, epochs: int | None) -> dict[str, dict[str, PathFi
             training, FitOptions(options, training=TrainingOptions(epochs=epochs, seed=seed))
         ).model
         codes = encode_rows(model, held_out).mean
-        around = surroundings(model, encode_rows(model, training).mean)
+        around = path_context(model, encode_rows(model, training).mean)
         ends = codes[order[:pairs]], codes[order[pairs : 2 * pairs]]
         found[name] = compare_paths(model, *ends, around, kinds=PATHS, judge=judge)
     return found

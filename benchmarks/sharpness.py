@@ -35,7 +35,7 @@ from lowerbound.assembly.build import assemble, resolve
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.quality import MEAN, Quality
-from lowerbound.evaluation.samples.reference import Yardstick, fit_yardstick
+from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.fitting import FitOptions
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.likelihood import data_sha256, score
@@ -172,10 +172,10 @@ def move(player: torch.optim.Optimizer, loss: Tensor) -> None:
     player.step()
 
 
-def judged(name: str, yardstick: Yardstick) -> tuple[Quality, Tensor]:
+def judged(name: str, reference: ReferenceSamples) -> tuple[Quality, Tensor]:
     """What samples that were drawn earlier are worth, and the samples."""
     samples = torch.from_numpy(np.load(RUNS / name / "samples.npy").astype(np.float32))
-    return yardstick.measure(samples, MEAN), samples
+    return reference.measure(samples, MEAN), samples
 
 
 def figure(rows: dict[str, Tensor]) -> None:
@@ -191,13 +191,13 @@ def figure(rows: dict[str, Tensor]) -> None:
 
 
 def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None:
-    yardstick = fit_yardstick(training, test, samples=SAMPLES, network_rows=20_000, seed=seed)
-    assert not isinstance(yardstick, Skipped)
-    metrics, shown = [], {"real": yardstick.real.all().filled}
+    reference = fit_reference(training, test, samples=SAMPLES, network_rows=20_000, seed=seed)
+    assert not isinstance(reference, Skipped)
+    metrics, shown = [], {"real": reference.real.all().filled}
     costs = []
     for name in (*ARMS, GAN):
         answer = json.loads((RUNS / name / "answer.json").read_text(encoding="utf-8"))
-        quality, shown[answer["title"]] = judged(name, yardstick)
+        quality, shown[answer["title"]] = judged(name, reference)
         assert not isinstance(quality.sharpness, Skipped)
         bits = {} if answer["bits"] is None else {"bits/dim, L_100": answer["bits"]}
         metrics.append(
@@ -225,7 +225,7 @@ def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None
         data=[{"file": "fashion_mnist.npz", "split": "test", "sha256": data_sha256(test)}],
         seeds=[seed],
         minutes=(time.perf_counter() - start) / 60,
-        notes=f"{EPOCHS} epochs each; features {yardstick.space}; decoder means of {SAMPLES:,} "
+        notes=f"{EPOCHS} epochs each; features {reference.space}; decoder means of {SAMPLES:,} "
         "prior draws. Minutes are processor time over two. " + "; ".join(costs),
     )
 

@@ -32,7 +32,7 @@ from sklearn.decomposition import PCA
 from lowerbound import Autoencoder
 from lowerbound.data import load, rolled_sheet
 from lowerbound.errors import UnsupportedError
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.samples import decode_codes, sample_mixture, sample_white_codes
 
@@ -79,7 +79,7 @@ def digits(epochs: int) -> dict[str, np.ndarray]:
         "their Gaussian": sample_white_codes(model.model_, codes, 1000).mean,
         "a fitted mixture": sample_mixture(model.model_, codes, 1000).mean,
     }
-    judge = fit_judge(train, test)
+    judge = fit_realism_classifier(train, test)
     print(f"  the judge is right about {judge.accuracy:.1%} of unseen digits, accepts 95 % of them")
     for name, pictures in drawn.items():
         verdict = judge.accept(pictures)

@@ -34,7 +34,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.latents.aggregate import prior_agreement
 from lowerbound.evaluation.latents.units import units
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.samples import sample_prior
@@ -126,7 +126,7 @@ def main() -> None:
     reparameterization(1_000 if short else 100_000)
     train, test = load("digits").split(0.2, seed=0)
     x = train.schema.decode(train.all().x)
-    judge = fit_judge(train, test)
+    judge = fit_realism_classifier(train, test)
     fitted: dict[str, VAE] = {}
     for prior in ("standard_normal", "vamp"):
         fitted[prior] = VAE(

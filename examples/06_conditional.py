@@ -23,7 +23,7 @@ from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE, ConditionalVAE
 from lowerbound.data import load
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"  and log p(x), all classes:     {told.score(x_test):7.2f}")
 
     sevens = told.sample(1000, y=7, mean=True)
-    judge = fit_judge(train, test)
+    judge = fit_realism_classifier(train, test)
     named = judge.classifier.predict(sevens.reshape(1000, 64) / 16.0)
     print(
         f"Give me sevens: the classifier calls {(named == 7).mean():.1%} of 1,000 samples a seven"

@@ -34,8 +34,8 @@ from lowerbound import VAE, Autoencoder
 from lowerbound.applications.io.animations import write_animation
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.latents.attribute_effects import measure_effects
-from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, surroundings
-from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
+from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.latent_space.attributes import (
     Attribute,
@@ -60,7 +60,7 @@ def ways(
     pairs: int,
 ) -> dict[str, PathFigures]:
     """Print what each kind of path is worth over random pairs of unseen digits."""
-    around = surroundings(model, encode_rows(model, train).mean)
+    around = path_context(model, encode_rows(model, train).mean)
     codes = encode_rows(model, test).mean
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
     first, last = codes[order[:pairs]], codes[order[pairs : 2 * pairs]]
@@ -77,7 +77,7 @@ def ways(
 
 def walk(model: torch.nn.Module, train: Dataset, test: Dataset, kind: str) -> np.ndarray:
     """Decoded pictures on the way from the first unseen one to the first unseen seven."""
-    around = surroundings(model, encode_rows(model, train).mean)
+    around = path_context(model, encode_rows(model, train).mean)
     ends = [int(torch.nonzero(test.label == digit)[0]) for digit in (0, 7)]
     a, b = encode_rows(model, test.subset(ends)).mean
     means = decode_codes(model, PATHS[kind](a, b, around).points(STEPS)).mean
@@ -88,7 +88,7 @@ def morph(model: torch.nn.Module, train: Dataset, test: Dataset) -> None:
     """Write a film through the first unseen one of each digit, along arcs, and back to the zero."""
     from PIL import Image
 
-    around = surroundings(model)
+    around = path_context(model)
     stops = [int(torch.nonzero(test.label == digit)[0]) for digit in (*range(10), 0)]
     codes = encode_rows(model, test.subset(stops)).mean
     z = torch.cat([PATHS["slerp"](a, b, around).points(6)[:-1] for a, b in pairwise(codes)])
@@ -172,7 +172,7 @@ def main() -> None:
     short = quick(__doc__)
     train, test = load("digits").split(0.2, seed=0)
     x = train.schema.decode(train.all().x)
-    judge = fit_judge(train, test)
+    judge = fit_realism_classifier(train, test)
     options = {"data_options": {"levels": 17}, "random_state": 0, "latent_dim": LATENT}
     options |= {"epochs": 20 if short else 200}
     models = {

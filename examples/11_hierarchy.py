@@ -24,7 +24,7 @@ from _figures import plt, quick, save, show_sheet
 
 from lowerbound.data import Dataset, load
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.samples import sample_prior
@@ -96,7 +96,7 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     short = quick(__doc__)
     train, test = load("digits").split(0.2, seed=0)
-    judge = fit_judge(train, test)
+    judge = fit_realism_classifier(train, test)
     models = fitted_models(train, 15 if short else 300)
     shown = {kind: worth(kind, one, test, judge) for kind, one in models.items()}
     draw(shown, models["ladder"], train)

@@ -27,7 +27,7 @@ from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE
 from lowerbound.applications.io.animations import write_animation
-from lowerbound.evaluation.latents.path_figures import surroundings
+from lowerbound.evaluation.latents.path_figures import path_context
 from lowerbound.inference.latent_space.attributes import Attribute, attribute
 from lowerbound.inference.latent_space.paths import PATHS
 from lowerbound.inference.samples import decode_codes
@@ -59,7 +59,7 @@ def decoded(model: VAE, z: torch.Tensor) -> np.ndarray:
 
 def walks(model: VAE, codes: torch.Tensor) -> np.ndarray:
     """Decoded pictures from stop to stop, along arcs, a line each."""
-    around = surroundings(model.model_)
+    around = path_context(model.model_)
     ways = [PATHS["slerp"](a, b, around).points(STEPS) for a, b in pairwise(codes[list(STOPS)])]
     return decoded(model, torch.cat(ways))
 
@@ -80,7 +80,7 @@ def film(model: VAE, codes: torch.Tensor) -> None:
     """Write a film through all stops and back to the first."""
     from PIL import Image
 
-    around = surroundings(model.model_)
+    around = path_context(model.model_)
     stops = codes[[*STOPS, STOPS[0]]]
     z = torch.cat([PATHS["slerp"](a, b, around).points(13)[:-1] for a, b in pairwise(stops)])
     pictures = decoded(model, z).clip(0, 255).astype(np.uint8)

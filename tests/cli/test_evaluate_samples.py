@@ -36,7 +36,7 @@ def test_too_few_pictures_say_how_many_are_needed(
 def test_distances_can_be_left_out(run: Run, pictures: Path, picture_model: Path) -> None:
     words = ("--suite", "samples", "--draws", 50, "--feature-rows", 0)
     done = run("evaluate", picture_model, pictures, *words)
-    assert "no distances of samples: not asked for" in done.out
+    assert "no distances of samples: not requested" in done.out
 
 
 @pytest.fixture(scope="module")

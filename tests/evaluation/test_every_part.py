@@ -82,7 +82,7 @@ def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
     training, held_out = data.split(0.3, 0)
     likelihood = likelihood_suite(model, held_out, QUICK)
     latents = latent_suite(model, training, held_out, QUICK)
-    samples = sample_suite(model, training, Skipped("not asked for"), QUICK)
+    samples = sample_suite(model, training, Skipped("not requested"), QUICK)
     for findings in (likelihood, latents, samples):
         json.dumps(findings.to_mapping(), allow_nan=False)
     own = next(iter(samples.samples.values()))

@@ -101,7 +101,7 @@ def test_every_suite_answers(name: str) -> None:
     model, data = small(name)
     options = SuiteOptions(rows=30, agreement_rows=30, draws=12, feature_rows=0)
     latents = latent_suite(model, data, data, options)
-    samples = sample_suite(model, data, Skipped("not asked for"), options)
+    samples = sample_suite(model, data, Skipped("not requested"), options)
     json.dumps([latents.to_mapping(), samples.to_mapping()], allow_nan=False)
     rows = quantized_rows(model, data)
     assert rows.shape == (64, len(model.quantizers) * 4)

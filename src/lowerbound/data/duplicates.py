@@ -51,8 +51,8 @@ def same_rows(words: Array) -> tuple[Array, Array] | None:
 
 def _words(dataset: Dataset) -> Array:
     """All that a model sees of each row as (rows, words) unsigned 64-bit numbers."""
-    told = dataset.schema.condition
-    label = dataset.label if told is not None and told.kind == "label" else None
+    condition = dataset.schema.condition
+    label = dataset.label if condition is not None and condition.kind == "label" else None
     seen = (dataset.x, dataset.observed, dataset.condition, label)
     parts = [_bytes(values) for values in seen if values is not None]
     width = sum(part.shape[1] for part in parts)

@@ -108,7 +108,7 @@ class ConditionalVAE(VAE):
         check_is_fitted(self)
         if y is None:
             y = [self._names[row % len(self._names)] for row in range(n_samples)]
-        return self._sample(n_samples, self._told(y, n_samples), mean, random_state)
+        return self._sample(n_samples, self._label_condition(y, n_samples), mean, random_state)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -143,10 +143,10 @@ class ConditionalVAE(VAE):
         """E[x | z, y], or E[x | z] with all classes as likely."""
         model = in_precision(self.model_, z.dtype)
         given = self._names if y is None else [y]
-        each = [means(model, z, self._told(label, len(z))) for label in given]
+        each = [means(model, z, self._label_condition(label, len(z))) for label in given]
         return torch.stack(each).mean(0)
 
-    def _told(self, y: Any, rows: int) -> torch.Tensor | None:
+    def _label_condition(self, y: Any, rows: int) -> torch.Tensor | None:
         """One-hot classes, (rows, classes), from a class for all rows or one for each."""
         return one_hot(self.fitted_, class_indices(y, rows, self._names))
 

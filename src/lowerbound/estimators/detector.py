@@ -30,7 +30,7 @@ from lowerbound.inference.anomaly.scores import (
     Reference,
     check_score,
     combination,
-    look,
+    raw_scores,
 )
 from lowerbound.models.base import AUTO
 
@@ -144,8 +144,8 @@ class VAEDetector(OutlierMixin, VAE):
         import pandas as pd
 
         index = X.index if inputs.is_frame(X) else None
-        looks = self._look(self._read(X))
-        return pd.DataFrame(self.reference_.components(looks), index=index)
+        raw = self._look(self._read(X))
+        return pd.DataFrame(self.reference_.components(raw), index=index)
 
     def explain(self, X: Any, *, excess: bool = True) -> Any:
         """Which features make the bound low: nats of each, and "rate" for the code.
@@ -242,8 +242,8 @@ class VAEDetector(OutlierMixin, VAE):
 
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
         """The rows without the share that is taken for anomalies, in their order."""
-        looks = look(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
-        odd = Reference.of(looks, combined=self._combined(training)).scores(looks, self.criterion)
+        raw = raw_scores(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
+        odd = Reference.of(raw, combined=self._combined(training)).scores(raw, self.criterion)
         dropped = TRIMMED if self._share is None else self._share
         count = max(2, round((1 - dropped) * len(training)))
         kept: Array = np.sort(np.argsort(odd, kind="stable")[:count])
@@ -264,8 +264,8 @@ class VAEDetector(OutlierMixin, VAE):
         model, training = options.model, options.training
         network = "tabular" if model.network == AUTO else model.network
         likelihood = "mixed" if model.likelihood == AUTO else model.likelihood
-        told = training.epochs, training.updates, training.minutes
-        if self.contamination != "clean" and network == "tabular" and told == (None, None, None):
+        limits = training.epochs, training.updates, training.minutes
+        if self.contamination != "clean" and network == "tabular" and limits == (None, None, None):
             # factor analysis has too few parameters to learn anomalies by heart: stay there
             training = replace(training, updates=1)
         model = replace(model, network=network, likelihood=likelihood)
@@ -285,7 +285,7 @@ class VAEDetector(OutlierMixin, VAE):
         return learn_columns(self, X, self._data_options())
 
     def _look(self, dataset: Dataset) -> RawScores:
-        return look(self.model_, dataset, samples=self.n_importance, seed=self._seed)
+        return raw_scores(self.model_, dataset, samples=self.n_importance, seed=self._seed)
 
     def _shares(self, dataset: Dataset) -> Shares:
         return shares(self.model_, dataset, samples=self.n_importance, seed=self._seed)

@@ -210,8 +210,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "n_features_in_")
         names = _check_feature_names_in(self, input_features)
         kept = names if self.keep_empty_features else names[~self.empty_]
-        told = self._indicator_names(names) if self.add_indicator else []
-        return np.array([*kept, *told], dtype=object)
+        indicators = self._indicator_names(names) if self.add_indicator else []
+        return np.array([*kept, *indicators], dtype=object)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model folder, which ``lowerbound impute`` and ``load`` read."""

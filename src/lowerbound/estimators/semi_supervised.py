@@ -170,12 +170,12 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
             OptionError: a class that the model has not seen; the nearest is named.
         """
         check_is_fitted(self)
-        told = None
+        condition = None
         if y is not None:
             names = self.fitted_.schema.class_names
             index = class_indices(y, n_samples, names)
-            told = one_hot(index, len(names)).float()
-        return self._sample(n_samples, told, mean, random_state)
+            condition = one_hot(index, len(names)).float()
+        return self._sample(n_samples, condition, mean, random_state)
 
     def _adopt(self: Self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)

@@ -132,10 +132,10 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
             DataError: not one number for each row, or one that is not finite.
         """
         check_is_fitted(self)
-        told = None if y is None else self._told(y, n_samples)
-        return self._sample(n_samples, told, mean, random_state)
+        condition = None if y is None else self._standardized(y, n_samples)
+        return self._sample(n_samples, condition, mean, random_state)
 
-    def _told(self, y: Any, rows: int) -> torch.Tensor:
+    def _standardized(self, y: Any, rows: int) -> torch.Tensor:
         """Labels as the model sees them, (rows, 1)."""
         values = np.asarray(y, float)
         if values.shape not in ((), (rows,)):

@@ -69,13 +69,13 @@ def sample_prior(
     if count < 1:
         raise OptionError(f"the number of samples must be at least 1, not {count}")
     temperatures = _temperatures(temperature)
-    told = None if condition is None else as_taken(condition, model)
+    condition = None if condition is None else as_taken(condition, model)
     parts: list[Samples] = []
     with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
-        rows = _rows_at_once(imagines, told)
+        rows = _rows_at_once(imagines, condition)
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
-            parts.append(_imagined(model, part, told, temperatures))
+            parts.append(_imagined(model, part, condition, temperatures))
     return Samples(
         torch.cat([part.z for part in parts]),
         torch.cat([part.mean for part in parts]),
@@ -92,24 +92,26 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
 
 
 def _imagined(
-    model: Model, part: slice, told: Tensor | None, temperatures: tuple[float, ...]
+    model: Model, part: slice, condition: Tensor | None, temperatures: tuple[float, ...]
 ) -> Samples:
     """One pass; rows that are told something lie along the batch, others along the samples."""
     count = part.stop - part.start
     plain = all(temperature == 1.0 for temperature in temperatures)
-    samples = count if told is None else 1
+    samples = count if condition is None else 1
     choose = Draw(samples) if plain else Tempered(samples, temperatures)
     imagines = require(model, Imagines, "be sampled")
-    trace = imagines.imagine(Batch(condition=None if told is None else told[part]), choose)
+    trace = imagines.imagine(
+        Batch(condition=None if condition is None else condition[part]), choose
+    )
     z = model.code(trace).flatten(0, 1)
     mean, x = trace.likelihood.mean.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
     return Samples(z.cpu(), mean.cpu(), x.cpu())
 
 
-def _rows_at_once(model: Imagines, told: Tensor | None) -> int:
+def _rows_at_once(model: Imagines, condition: Tensor | None) -> int:
     """How many rows fit into memory; a first row tells how large a row is."""
     with torch.random.fork_rng(devices=[]):
-        row = model.imagine(Batch(condition=None if told is None else told[:1]))
+        row = model.imagine(Batch(condition=None if condition is None else condition[:1]))
     return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
 
 
@@ -129,11 +131,13 @@ def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples
     """The same, drawing from torch's state."""
     decodes = require(model, Decodes, "decode")
     z = as_taken(z, model)
-    told = None if condition is None else as_taken(condition, model)
+    condition = None if condition is None else as_taken(condition, model)
     means, draws = [], []
     with evaluation_mode(model, gradients=True), torch.no_grad():
-        for part in _parts(decodes, z, told):
-            emission = decodes.decode(z[part].unsqueeze(0), None if told is None else told[part])
+        for part in _parts(decodes, z, condition):
+            emission = decodes.decode(
+                z[part].unsqueeze(0), None if condition is None else condition[part]
+            )
             means.append(emission.mean[0].cpu())
             draws.append(emission.sample()[0].cpu())
     return Samples(z.cpu(), torch.cat(means), torch.cat(draws), condition)
@@ -225,8 +229,8 @@ def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Cons
     answers = []
     for start in range(0, len(samples), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        told = None if samples.condition is None else samples.condition[part]
-        batch = placed(Batch(x=pictures[part], condition=told), model)
+        condition = None if samples.condition is None else samples.condition[part]
+        batch = placed(Batch(x=pictures[part], condition=condition), model)
         with evaluation_mode(model, gradients=True), torch.no_grad():
             answers.append(codes_of(encodes.encode(batch), batch).mean)
     return _consistency(samples.z.double(), torch.cat(answers))

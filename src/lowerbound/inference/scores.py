@@ -202,8 +202,8 @@ class Scores:
         )
 
     def _estimator(self) -> str:
-        told = "log p(x | y)" if self.protocol.conditional else "log p(x)"
-        return f"importance-weighted lower bound L_{self.samples} on {told}"
+        quantity = "log p(x | y)" if self.protocol.conditional else "log p(x)"
+        return f"importance-weighted lower bound L_{self.samples} on {quantity}"
 
 
 def marginal_difference(a: Scores, b: Scores) -> Estimate:

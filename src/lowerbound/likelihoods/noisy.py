@@ -26,7 +26,7 @@ from lowerbound.likelihoods.levels import from_code
 from lowerbound.trace import Emission, masked_terms
 
 LEAST = 1e-6  # of tau: no noise at all leaves only the level that was seen
-TOLD_APART = 4  # levels in a standard deviation of the noise
+LEVELS_PER_DEVIATION = 4  # levels in a standard deviation of the noise
 KNOWN = ("gaussian", "bernoulli", "discretized_logistic")
 
 
@@ -52,7 +52,7 @@ class NoiseModel:
         """How many evenly spaced levels in [0, 1] the noise can tell apart."""
         if self.exact:
             return sys.maxsize
-        return math.ceil(TOLD_APART / max(float(self.scale.min()), 1e-6)) + 1
+        return math.ceil(LEVELS_PER_DEVIATION / max(float(self.scale.min()), 1e-6)) + 1
 
 
 class NoisyEmission(Emission):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lowerbound.applications.anomaly.heat_maps import heat, write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, ranking_of
-from lowerbound.applications.anomaly.report import DetectReport, Odd, Verdict
+from lowerbound.applications.anomaly.report import Cutoff, DetectReport, Odd
 from lowerbound.data import load
 from lowerbound.errors import DataError
 
@@ -54,7 +54,7 @@ def test_a_ranking_that_is_perfect() -> None:
 
 def test_a_report_in_words() -> None:
     odd = Odd("17", 9.3, 0.001, {"income": 12.3, "rate": 1.0}, {"income": "1.2e+06"})
-    verdict = Verdict(0.01, 5.0, 500, (0.004, 0.02))
+    verdict = Cutoff(0.01, 5.0, 500, (0.004, 0.02))
     report = DetectReport(
         "m.lb", "d.csv", 1000, "combined", verdict, 12, (odd,), None, "held out", ("s.csv",)
     )

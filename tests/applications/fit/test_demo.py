@@ -10,7 +10,7 @@ import pytest
 from lowerbound.applications import load
 from lowerbound.applications.fit import demo as demo_module
 from lowerbound.applications.fit.demo import DemoReport, DemoRequest, refuse_other_folder
-from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io import fit_folder
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.model_folder.folder import read
@@ -46,6 +46,6 @@ def test_the_tour(toured: DemoReport, tmp_path: Path) -> None:
     assert "None" not in text
     assert "nan" not in text
     refuse_other_folder(tmp_path / "d")  # a second tour replaces the first, and nothing else
-    home.remember(tmp_path / "d", {"data": "other.csv", "compare": True})
+    fit_folder.remember(tmp_path / "d", {"data": "other.csv", "compare": True})
     with pytest.raises(ModelFolderError, match="not from this tour"):
         refuse_other_folder(tmp_path / "d")

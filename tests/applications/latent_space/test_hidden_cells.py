@@ -84,7 +84,7 @@ def test_a_classifier_of_two_files_is_given_what_was_observed(
     a, b, _, observed = files
     given = []
     monkeypatch.setattr(
-        "lowerbound.applications.latent_space.attribute_sources.fit_judge",
+        "lowerbound.applications.latent_space.attribute_sources.fit_realism_classifier",
         lambda *parts, seed: given.extend(parts),
     )
     from_sets(fitted, open_labeled(str(a), fitted), (str(a), str(b)), "mean", 0, Silent())

@@ -11,7 +11,7 @@ from lowerbound.data import load
 from lowerbound.evaluation.samples.acceptance import (
     Acceptance,
     RealismClassifier,
-    fit_judge,
+    fit_realism_classifier,
     real_rows,
 )
 from lowerbound.inference.estimate import Skipped
@@ -47,7 +47,7 @@ def test_the_threshold_is_the_fifth_percentile_on_rows_it_has_not_seen() -> None
     reader = Reader()
     training = vectors(sure(torch.full((40,), 0.9)), label=labelled(torch.zeros(40)))
     held_out = vectors(sure(confidence), label=torch.zeros(101).long())
-    judge = fit_judge(training, held_out, classifier=reader)
+    judge = fit_realism_classifier(training, held_out, classifier=reader)
     assert isinstance(judge, RealismClassifier)
     assert reader.rows == 40
     assert judge.threshold == pytest.approx(0.525)
@@ -79,7 +79,7 @@ def blobs(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.usefixtures("untouched_random_state")
 def test_the_default_judge_tells_real_from_between() -> None:
-    judge = fit_judge(vectors(*blobs(300, 0)), vectors(*blobs(150, 1)))
+    judge = fit_realism_classifier(vectors(*blobs(300, 0)), vectors(*blobs(150, 1)))
     assert isinstance(judge, RealismClassifier)
     assert judge.accuracy > 0.95
     real = judge.accept(blobs(300, 2)[0])
@@ -91,7 +91,7 @@ def test_the_default_judge_tells_real_from_between() -> None:
 
 
 def test_one_class_made_well_shows_in_the_shares() -> None:
-    judge = fit_judge(vectors(*blobs(300, 0)), vectors(*blobs(150, 1)))
+    judge = fit_realism_classifier(vectors(*blobs(300, 0)), vectors(*blobs(150, 1)))
     assert isinstance(judge, RealismClassifier)
     x, label = blobs(300, 2)
     verdict = judge.accept(x[label == 1])
@@ -102,13 +102,13 @@ def test_one_class_made_well_shows_in_the_shares() -> None:
 
 def test_without_labels_there_is_no_judge() -> None:
     x, label = blobs(30, 0)
-    found = fit_judge(vectors(x), vectors(x, label=label))
+    found = fit_realism_classifier(vectors(x), vectors(x, label=label))
     assert found == Skipped("the data has no labels, so there is no classifier to ask")
 
 
 def test_with_few_rows_there_is_no_judge() -> None:
     x, label = blobs(15, 0)
-    found = fit_judge(vectors(x, label=label), vectors(x, label=label))
+    found = fit_realism_classifier(vectors(x, label=label), vectors(x, label=label))
     assert isinstance(found, Skipped)
     assert "at least 10 rows" in found.reason
 

@@ -15,27 +15,32 @@ from torch import Tensor
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.samples.feature_network import load_feature_network, save_feature_network
 from lowerbound.evaluation.samples.quality import DRAWN, MEAN, Quality
-from lowerbound.evaluation.samples.reference import Yardstick, fit_yardstick, real_as, shuffled
+from lowerbound.evaluation.samples.reference import (
+    ReferenceSamples,
+    fit_reference,
+    real_as,
+    shuffled,
+)
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.samples import Samples, sample_prior
 from lowerbound.models import ProbabilisticPrincipalComponents
 from tests.evaluation.small_models import linear_autoencoder, vectors
 
 
-def yardstick(data: Dataset, samples: int = 400, folder: str = "") -> Yardstick:
+def reference(data: Dataset, samples: int = 400, folder: str = "") -> ReferenceSamples:
     training, held_out = data.split(0.3, 0)
-    found = fit_yardstick(training, held_out, samples=samples, network_rows=800, folder=folder)
-    assert isinstance(found, Yardstick), found
+    found = fit_reference(training, held_out, samples=samples, network_rows=800, folder=folder)
+    assert isinstance(found, ReferenceSamples), found
     return found
 
 
 @pytest.fixture(scope="module")
-def digits() -> Yardstick:
-    return yardstick(load("digits"))
+def digits() -> ReferenceSamples:
+    return reference(load("digits"))
 
 
 @pytest.fixture(scope="module")
-def kept(digits: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> str:
+def kept(digits: ReferenceSamples, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("features")
     assert digits.network is not None
     save_feature_network(digits.network, folder)
@@ -46,7 +51,7 @@ def drawn(x: Tensor) -> Mapping[str, Samples]:
     return {"prior": Samples(torch.zeros(len(x), 1), x, x)}
 
 
-def test_nothing_is_measured_on_rows_that_the_network_has_seen(digits: Yardstick) -> None:
+def test_nothing_is_measured_on_rows_that_the_network_has_seen(digits: ReferenceSamples) -> None:
     training, held_out = load("digits").split(0.3, 0)
     assert digits.network is not None
     assert digits.network.description.rows == 629
@@ -61,9 +66,9 @@ def test_nothing_is_measured_on_rows_that_the_network_has_seen(digits: Yardstick
     assert places(digits.others, training.split(0.5, 0)[0]) < 5
 
 
-def test_the_ceiling_is_far_above_the_floor(digits: Yardstick) -> None:
+def test_the_ceiling_is_far_above_the_floor(digits: ReferenceSamples) -> None:
     model = ProbabilisticPrincipalComponents((1, 8, 8), 2)
-    found = digits.judge(model, drawn(real_as(digits.others, MEAN)))
+    found = digits.compare(model, drawn(real_as(digits.others, MEAN)))
     floor, ceiling = found.floor[MEAN], found.ceiling[MEAN]
     assert ceiling.frechet.mean > 8 * floor.frechet.mean
     assert ceiling.kernel.mean > 8 * abs(floor.kernel.mean)
@@ -78,7 +83,7 @@ def test_the_ceiling_is_far_above_the_floor(digits: Yardstick) -> None:
     assert found.accuracy > 0.9
 
 
-def test_distances_grow_with_blur_and_sharpness_falls(digits: Yardstick) -> None:
+def test_distances_grow_with_blur_and_sharpness_falls(digits: ReferenceSamples) -> None:
     rows = real_as(digits.others, MEAN).numpy()
 
     def under(deviation: float) -> Quality:
@@ -98,21 +103,21 @@ def test_distances_grow_with_blur_and_sharpness_falls(digits: Yardstick) -> None
 def test_bits_are_compared_with_bits_and_greys_with_greys(kept: str) -> None:
     data = load("digits")
     bits = replace(data, schema=replace(data.schema, binarize="dynamic"))
-    measured = yardstick(bits, folder=kept)
+    measured = reference(bits, folder=kept)
     assert set(real_as(measured.real, DRAWN).unique().tolist()) == {0.0, 1.0}
     assert len(real_as(measured.real, MEAN).unique()) == 17
     greys, drawn_bits = real_as(measured.others, MEAN), real_as(measured.others, DRAWN)
     samples = {"prior": Samples(torch.zeros(400, 1), greys, drawn_bits)}
-    found = measured.judge(ProbabilisticPrincipalComponents((1, 8, 8), 2), samples)
+    found = measured.compare(ProbabilisticPrincipalComponents((1, 8, 8), 2), samples)
     assert found.floor[MEAN] != found.floor[DRAWN]
     assert found.found["prior"] == found.floor
 
 
 def test_a_table_is_compared_column_by_column() -> None:
     x = torch.randn(600, 3, dtype=torch.float64) @ torch.randn(3, 4, dtype=torch.float64)
-    measured = yardstick(vectors(x / x.std(0)), samples=180)
+    measured = reference(vectors(x / x.std(0)), samples=180)
     model = ProbabilisticPrincipalComponents((4,), 3).double()
-    found = measured.judge(model, {"prior": sample_prior(model, 180)})
+    found = measured.compare(model, {"prior": sample_prior(model, 180)})
     assert found.space == "columns"
     assert set(found.found["prior"]) == {DRAWN}
     assert found.accuracy is None
@@ -122,7 +127,7 @@ def test_a_table_is_compared_column_by_column() -> None:
     assert "FD[columns]" in mapping["floor"][DRAWN]
 
 
-def test_an_autoencoder_has_means_only(digits: Yardstick) -> None:
+def test_an_autoencoder_has_means_only(digits: ReferenceSamples) -> None:
     assert digits.forms(linear_autoencoder(5, 2)) == (MEAN,)
 
 
@@ -140,23 +145,25 @@ def test_shuffles_keep_values_and_lose_order() -> None:
     assert abs(float(torch.corrcoef(columns.T)[0, 1])) < 0.15
 
 
-def test_a_network_is_kept_and_used_again(digits: Yardstick, kept: str, tmp_path: Path) -> None:
+def test_a_network_is_kept_and_used_again(
+    digits: ReferenceSamples, kept: str, tmp_path: Path
+) -> None:
     training, held_out = load("digits").split(0.5, 9)
-    again = fit_yardstick(training, held_out, samples=100, network_rows=800, folder=kept, seed=9)
-    assert isinstance(again, Yardstick)
+    again = fit_reference(training, held_out, samples=100, network_rows=800, folder=kept, seed=9)
+    assert isinstance(again, ReferenceSamples)
     assert again.space == digits.space
     other = load(torch.rand(400, 9, 9).numpy(), label=[0, 1] * 200).split(0.3, 0)
-    refused = fit_yardstick(*other, samples=100, network_rows=800, folder=kept)
+    refused = fit_reference(*other, samples=100, network_rows=800, folder=kept)
     assert isinstance(refused, Skipped)
     assert "is for rows of shape (1, 8, 8)" in refused.reason
     fresh = tmp_path / "new"
-    fit_yardstick(*other, samples=100, network_rows=100, folder=str(fresh))
+    fit_reference(*other, samples=100, network_rows=100, folder=str(fresh))
     assert load_feature_network(fresh).description.rows == 100
 
 
 def reason(data: Dataset, samples: int = 400, network_rows: int = 800) -> str:
     training, held_out = data.split(0.3, 0)
-    found = fit_yardstick(training, held_out, samples=samples, network_rows=network_rows)
+    found = fit_reference(training, held_out, samples=samples, network_rows=network_rows)
     assert isinstance(found, Skipped)
     return found.reason
 
@@ -172,4 +179,4 @@ def test_too_few_rows_or_samples_say_how_many_are_needed() -> None:
 def test_what_cannot_be_measured_says_why() -> None:
     digits = load("digits")
     assert "the data has none" in reason(replace(digits, label=None))
-    assert reason(digits, network_rows=0) == "not asked for"
+    assert reason(digits, network_rows=0) == "not requested"

@@ -17,7 +17,7 @@ from lowerbound.inference.anomaly.scores import (
     OF_PICTURES,
     RawScores,
     Reference,
-    look,
+    raw_scores,
 )
 from lowerbound.inference.anomaly.tails import UpperTail
 from lowerbound.inference.likelihood import score
@@ -29,7 +29,7 @@ ROWS = vectors(oracle.data(300))
 
 
 def test_the_bound_of_an_exact_posterior_is_minus_log_p() -> None:
-    looks = look(oracle.model("exact"), ROWS)
+    looks = raw_scores(oracle.model("exact"), ROWS)
     expected = -oracle.log_marginal(ROWS.x)
     np.testing.assert_allclose(looks.bound, expected.numpy(), rtol=1e-9)
 
@@ -38,7 +38,7 @@ def test_the_reconstruction_is_that_through_the_mean_code() -> None:
     weight, offset, sigma = oracle.parameters()
     gain, _ = oracle.posterior_matrices()
     rebuilt = (ROWS.x - offset) @ gain.T @ weight.T + offset
-    looks = look(oracle.model("exact"), ROWS)
+    looks = raw_scores(oracle.model("exact"), ROWS)
     expected = -torch.distributions.Normal(rebuilt, sigma).log_prob(ROWS.x).sum(1)
     np.testing.assert_allclose(looks.reconstruction, expected.numpy(), rtol=1e-9)
     np.testing.assert_allclose(looks.place, rebuilt.numpy(), rtol=1e-9)
@@ -46,9 +46,9 @@ def test_the_reconstruction_is_that_through_the_mean_code() -> None:
 
 
 def test_the_latent_distance_is_that_to_the_neighbor_by_way_of_the_codes() -> None:
-    looks = look(oracle.model("exact"), ROWS)
+    looks = raw_scores(oracle.model("exact"), ROWS)
     reference = Reference.of(looks, neighbors=3)
-    new = look(oracle.model("exact"), vectors(oracle.data(20, seed=5)))
+    new = raw_scores(oracle.model("exact"), vectors(oracle.data(20, seed=5)))
     found = reference.components(new)["latent"]
     scale = looks.row.std(0)
     own = (((new.row - new.place) / scale) ** 2).sum(1)
@@ -58,7 +58,7 @@ def test_the_latent_distance_is_that_to_the_neighbor_by_way_of_the_codes() -> No
 
 
 def test_a_known_row_is_no_neighbor_of_its_own() -> None:
-    looks = look(oracle.model("exact"), ROWS)
+    looks = raw_scores(oracle.model("exact"), ROWS)
     scale = looks.row.std(0)
     own = (((looks.row - looks.place) / scale) ** 2).sum(1)
     apart = ((looks.place[:, None] - looks.place) / scale) ** 2
@@ -68,7 +68,7 @@ def test_a_known_row_is_no_neighbor_of_its_own() -> None:
 
 
 def test_combined_gives_nats_and_distance_a_vote_each() -> None:
-    looks = look(oracle.model("exact"), ROWS)
+    looks = raw_scores(oracle.model("exact"), ROWS)
     reference = Reference.of(looks)
     found = reference.components(looks)
     surprises = {name: tail(found[name]) for name, tail in reference.tails.items()}
@@ -82,11 +82,11 @@ def test_combined_gives_nats_and_distance_a_vote_each() -> None:
 
 def test_order_and_chunks_change_nothing() -> None:
     model = oracle.model("mean_field")
-    reference = Reference.of(look(model, ROWS))
-    whole = reference.components(look(model, ROWS))
+    reference = Reference.of(raw_scores(model, ROWS))
+    whole = reference.components(raw_scores(model, ROWS))
     memory = 16 * 4 * dry_run(model, first_row(ROWS, model)).bytes
-    pieces = reference.components(look(model, ROWS, memory=memory))
-    turned = reference.components(look(model, ROWS.subset(range(299, -1, -1))))
+    pieces = reference.components(raw_scores(model, ROWS, memory=memory))
+    turned = reference.components(raw_scores(model, ROWS.subset(range(299, -1, -1))))
     for name in whole:
         np.testing.assert_allclose(pieces[name], whole[name], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(turned[name][::-1], whole[name], rtol=1e-9, atol=1e-9)
@@ -94,9 +94,10 @@ def test_order_and_chunks_change_nothing() -> None:
 
 def test_going_away_raises_every_score() -> None:
     model = oracle.model("exact")
-    reference = Reference.of(look(model, ROWS))
+    reference = Reference.of(raw_scores(model, ROWS))
     steps = [
-        reference.components(look(model, vectors(ROWS.x[:20] + away))) for away in (5.0, 10.0, 1e3)
+        reference.components(raw_scores(model, vectors(ROWS.x[:20] + away)))
+        for away in (5.0, 10.0, 1e3)
     ]
     for name in steps[0]:
         assert (np.diff([step[name] for step in steps], axis=0) > 0).all(), name
@@ -104,7 +105,7 @@ def test_going_away_raises_every_score() -> None:
 
 def test_fresh_rows_say_where_the_tails_begin() -> None:
     model = oracle.model("exact")
-    seen, fresh = look(model, ROWS), look(model, vectors(oracle.data(200, seed=3)))
+    seen, fresh = raw_scores(model, ROWS), raw_scores(model, vectors(oracle.data(200, seed=3)))
     tail = Reference.of(seen, fresh).tails["bound"]
     assert fresh.bound is not None
     assert tail.values[-1] == pytest.approx(fresh.bound.max(), abs=1e-3)
@@ -112,7 +113,7 @@ def test_fresh_rows_say_where_the_tails_begin() -> None:
 
 def test_a_model_without_a_prior_has_no_bound() -> None:
     model, rows = linear_autoencoder(6, 2), vectors(ROWS.x.float())
-    looks = look(model, rows)
+    looks = raw_scores(model, rows)
     reference = Reference.of(looks)
     assert looks.bound is None
     assert set(reference.components(looks)) == {"combined", "reconstruction", "latent"}
@@ -136,7 +137,7 @@ def test_wide_rows_are_compared_along_their_principal_directions() -> None:
 
 def test_a_reference_takes_two_rows() -> None:
     with pytest.raises(DataError, match="at least 2 normal rows"):
-        Reference.of(look(oracle.model("exact"), vectors(ROWS.x[:1])))
+        Reference.of(raw_scores(oracle.model("exact"), vectors(ROWS.x[:1])))
 
 
 def test_a_tail_is_the_share_of_rows_that_score_as_high() -> None:
@@ -197,16 +198,16 @@ def test_an_autoencoder_has_no_rate_and_pictures_have_shares_by_pixel() -> None:
     bits = load((np.random.default_rng(0).random((8, 12)) > 0.5).astype(np.uint8))
     pixels = shares(binary_vae(), bits)
     assert pixels.features.shape == (8, 12)
-    bound = torch.from_numpy(look(binary_vae(), bits).bound)
+    bound = torch.from_numpy(raw_scores(binary_vae(), bits).bound)
     assert torch.allclose(pixels.total, bound, atol=1e-4)
 
 
 def test_rows_that_repeat_are_looked_at_once() -> None:
     model, dataset = oracle.model("mean_field"), vectors(oracle.data(12))
     many = dataset.subset([i % 12 for i in range(40)])
-    once = look(model, dataset)
+    once = raw_scores(model, dataset)
     seen: list[int] = []
-    found = look(model, many, progress=lambda _, rows: seen.append(rows))
+    found = raw_scores(model, many, progress=lambda _, rows: seen.append(rows))
     assert seen[-1] == 12
     for name in ("bound", "reconstruction", "row", "place"):
         expected = getattr(once, name)[np.arange(40) % 12]
@@ -214,7 +215,7 @@ def test_rows_that_repeat_are_looked_at_once() -> None:
 
 
 def test_rows_that_repeat_ask_for_their_neighbors_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = look(oracle.model("exact"), ROWS)
+    looks = raw_scores(oracle.model("exact"), ROWS)
     reference = Reference.of(looks, neighbors=3)
     once = reference.scores(looks, "latent")
     asked: list[int] = []

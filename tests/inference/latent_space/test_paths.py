@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.evaluation.latents.path_figures import compare_paths, surroundings
+from lowerbound.evaluation.latents.path_figures import compare_paths, path_context
 from lowerbound.evaluation.samples.acceptance import RealismClassifier
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.latent_space.geodesics import decoded_length, decoder_means, geodesic
@@ -17,9 +17,9 @@ from lowerbound.inference.latent_space.paths import (
     PATHS,
     Lerp,
     NormCorrected,
+    PathContext,
     Polyline,
     Slerp,
-    Surroundings,
 )
 from lowerbound.models import Model
 from lowerbound.priors.mixture import MixturePrior
@@ -48,7 +48,7 @@ def angle(u: Tensor, v: Tensor) -> Tensor:
 @pytest.mark.parametrize("kind", PATHS)
 def test_ends_are_exact_and_every_kind_gives_codes(kind: str) -> None:
     a, b = codes(2)
-    around = Surroundings(plane, 0.3 * torch.ones(DIM))
+    around = PathContext(plane, 0.3 * torch.ones(DIM))
     z = PATHS[kind](a, b, around).points(7)
     assert z.shape == (7, DIM)
     assert torch.equal(z[0], a)
@@ -197,14 +197,14 @@ def test_a_model_without_a_decoder_is_told_which_have_one() -> None:
 
 def test_the_center_is_the_priors_mean_or_that_of_the_codes() -> None:
     vae = coder(2, 0.1)
-    assert surroundings(vae).center.tolist() == [0.0, 0.0]
+    assert path_context(vae).center.tolist() == [0.0, 0.0]
     mixture = MixturePrior(2, components=3).double()
     mixture.loc.data = torch.tensor([[3.0, 0.0], [0.0, 3.0], [0.0, 0.0]]).double()
     vae.prior = mixture
-    torch.testing.assert_close(surroundings(vae).center, torch.ones(2).double())
+    torch.testing.assert_close(path_context(vae).center, torch.ones(2).double())
     rows = codes(9, 2)
     autoencoder = linear_autoencoder(4, 2)
-    torch.testing.assert_close(surroundings(autoencoder, rows).center, rows.mean(0))
+    torch.testing.assert_close(path_context(autoencoder, rows).center, rows.mean(0))
 
 
 class Odd:
@@ -222,7 +222,7 @@ def test_figures_over_pairs_of_a_linear_model() -> None:
     first = torch.tensor([[3.0, 0.0], [-3.0, 0.0]]).double()
     last = torch.tensor([[0.0, 4.0], [0.0, 4.0]]).double()
     found = compare_paths(
-        vae, first, last, surroundings(vae), judge=RealismClassifier(Odd(), 0.9, 1.0)
+        vae, first, last, path_context(vae), judge=RealismClassifier(Odd(), 0.9, 1.0)
     )
     assert set(found) == set(PATHS)
     assert found["lerp"].straightness.mean == pytest.approx(1.0)
@@ -232,7 +232,7 @@ def test_figures_over_pairs_of_a_linear_model() -> None:
     for figures in found.values():
         assert not isinstance(figures.middles, Skipped)
         assert figures.middles.rate.mean == 0.5
-    unjudged = compare_paths(vae, first, last, surroundings(vae), kinds=["lerp"])
+    unjudged = compare_paths(vae, first, last, path_context(vae), kinds=["lerp"])
     assert isinstance(unjudged["lerp"].middles, Skipped)
     with pytest.raises(DataError, match="do not pair"):
-        compare_paths(vae, first, last[:1], surroundings(vae))
+        compare_paths(vae, first, last[:1], path_context(vae))

@@ -155,7 +155,9 @@ def test_a_coarser_sum_on_the_way_does_not_bend_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One cell of 256 sharp levels, whose evidence and mean are sums over a grid of z."""
-    monkeypatch.setattr("lowerbound.likelihoods.noisy.TOLD_APART", 1)  # three levels: far off
+    monkeypatch.setattr(
+        "lowerbound.likelihoods.noisy.LEVELS_PER_DEVIATION", 1
+    )  # three levels: far off
     decoder, encoder = Affine(1, 1), Affine(1, 2)
     decoder.weight.data, decoder.bias.data = torch.tensor([[0.2]]), torch.tensor([0.47])
     likelihood = DiscretizedLogistic((1,), scale="fixed", tau=0.01)

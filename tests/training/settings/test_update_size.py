@@ -15,7 +15,12 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.training import TrainingOptions
 from lowerbound.training.settings.plan import decide, sentence
-from lowerbound.training.settings.update_size import LARGE_TABLE, OF_LARGE_TABLES, USUAL, pace_of
+from lowerbound.training.settings.update_size import (
+    LARGE_TABLE,
+    OF_LARGE_TABLES,
+    USUAL,
+    update_size_of,
+)
 from tests.training.cases import vae
 
 
@@ -34,16 +39,16 @@ def options(**changes: Any) -> TrainingOptions:
 
 
 def test_a_large_table_takes_large_batches_and_steps() -> None:
-    assert pace_of(table_model(), LARGE_TABLE, options()) == OF_LARGE_TABLES
-    assert pace_of(table_model(), LARGE_TABLE - 1, options()) == USUAL
+    assert update_size_of(table_model(), LARGE_TABLE, options()) == OF_LARGE_TABLES
+    assert update_size_of(table_model(), LARGE_TABLE - 1, options()) == USUAL
 
 
 def test_other_models_keep_theirs() -> None:
-    assert pace_of(vae(), 100_000, options()) == USUAL
+    assert update_size_of(vae(), 100_000, options()) == USUAL
 
 
 def test_batches_are_no_larger_than_the_data() -> None:
-    assert pace_of(table_model(), 90, options()).batch_size == 90
+    assert update_size_of(table_model(), 90, options()).batch_size == 90
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_batches_are_no_larger_than_the_data() -> None:
 def test_what_is_asked_for_is_kept(
     asked: dict[str, Any], batch_size: int, learning_rate: float, passes: int
 ) -> None:
-    pace = pace_of(table_model(), LARGE_TABLE, options(**asked))
+    pace = update_size_of(table_model(), LARGE_TABLE, options(**asked))
     assert (pace.batch_size, pace.learning_rate, pace.passes) == (batch_size, learning_rate, passes)
 
 

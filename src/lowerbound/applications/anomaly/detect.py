@@ -23,12 +23,12 @@ import numpy as np
 
 from lowerbound.applications.anomaly.labels import KnownAnomalies
 from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
-from lowerbound.applications.anomaly.report import DetectReport, Verdict
-from lowerbound.applications.anomaly.row_judge import RowScorer, Tally
+from lowerbound.applications.anomaly.report import Cutoff, DetectReport
+from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
-from lowerbound.applications.io.requested_rows import Asked, asked
+from lowerbound.applications.io.requested_rows import RequestedRows, requested_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data import Dataset
@@ -88,7 +88,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     _check(request)
     windows = _windows(request, fitted)
     read = partial(
-        asked,
+        requested_rows,
         request.data,
         fitted,
         column=request.label,
@@ -103,10 +103,10 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
     normal.reference.check(request.score)
     path = Path(request.output)
-    judge = RowScorer(
+    scorer = RowScorer(
         fitted,
         normal,
-        _verdict_of(request, normal),
+        _cutoff(request, normal),
         score=request.score,
         reduce=request.reduce,
         explain=max(request.explain, 0),
@@ -116,20 +116,20 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     tally = Tally(KnownAnomalies(request.label, request.normal))
     with columnar(path) if request.output else nullcontext() as file:
         for rows in chain([first], chunks):
-            judged = judge.judged(rows, reporter)
-            tally.add(rows, judged, judge.explained(rows, judged, tally.oddest))
+            scored = scorer.scored(rows, reporter)
+            tally.add(rows, scored, scorer.explained(rows, scored, tally.oddest))
             if file is not None:
-                file.add(judge.columns(rows, judged))
+                file.add(scorer.columns(rows, scored))
     return DetectReport(
         model=request.model,
         data=request.data,
         rows=tally.rows,
         score=request.score,
-        verdict=judge.verdict,
-        found=None if judge.verdict is None else tally.found,
+        verdict=scorer.cutoff,
+        found=None if scorer.cutoff is None else tally.found,
         oddest=tuple(tally.oddest),
         ranking=tally.ranking(),
-        normal=normal.told,
+        normal=normal.origin,
         files=(request.output, *tally.files) if request.output else (),
     )
 
@@ -156,7 +156,9 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
     return Windows(request.window) if request.window else None
 
 
-def _check_known(known: KnownAnomalies, first: Asked, read: Callable[[], Iterator[Asked]]) -> None:
+def _check_known(
+    known: KnownAnomalies, first: RequestedRows, read: Callable[[], Iterator[RequestedRows]]
+) -> None:
     """See before anything is scored that --label and --normal tell anomalies apart.
 
     Args:
@@ -185,11 +187,11 @@ def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None
         return None
     if windows is None and fitted.schema.windows is None:
         return open_data(request.calibrate, fitted, on_error=request.on_error)
-    (rows,) = asked(request.calibrate, fitted, windows=windows)
+    (rows,) = requested_rows(request.calibrate, fitted, windows=windows)
     return rows.rows
 
 
-def _verdict_of(request: DetectRequest, normal: Normal) -> Verdict | None:
+def _cutoff(request: DetectRequest, normal: Normal) -> Cutoff | None:
     """Where the line is drawn; None without rows to draw it by.
 
     Raises:
@@ -205,4 +207,4 @@ def _verdict_of(request: DetectRequest, normal: Normal) -> Verdict | None:
     least = 1 / (len(normal.calibration) + 1)
     alpha = max(ALPHA, least) if request.alpha is None else request.alpha
     threshold = normal.calibration.threshold(alpha)
-    return Verdict(alpha, threshold, len(normal.calibration), normal.calibration.band(alpha))
+    return Cutoff(alpha, threshold, len(normal.calibration), normal.calibration.band(alpha))

@@ -18,12 +18,12 @@ def feature_values(rows: Dataset) -> dict[str, list[Any]]:
     if rows.observed is not None:
         hidden = (~rows.observed).cpu().tolist()
         for place, column in enumerate(schema.modeled):
-            told = values[column.name]
+            cells = values[column.name]
             values[column.name] = [
                 "missing" if gone[place] else value
-                for value, gone in zip(told, hidden, strict=True)
+                for value, gone in zip(cells, hidden, strict=True)
             ]
-    return {name: [_short(value) for value in told] for name, told in values.items()}
+    return {name: [_short(value) for value in cells] for name, cells in values.items()}
 
 
 def _short(value: Any) -> Any:

@@ -21,7 +21,7 @@ from lowerbound.inference.anomaly.scores import (
     SAMPLES,
     Reference,
     combination,
-    look,
+    raw_scores,
 )
 from lowerbound.models import Model
 
@@ -36,13 +36,13 @@ class Normal:
         reference: what they score and where they lie.
         calibration: scores of rows that nothing was fitted on; None where there are none.
         usual: the average shares of a row.
-        told: where that is from, in words.
+        origin: where that is from, in words.
     """
 
     reference: Reference
     calibration: ConformalCalibration | None
     usual: Shares
-    told: str
+    origin: str
 
 
 def normal_of(
@@ -66,15 +66,15 @@ def normal_of(
         calibration = state.calibration if same else None
         return Normal(state.reference, calibration, state.usual, "the detector's own rows")
     rows = _rows(fitted, folder, given, seed)
-    seen = look(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
-    fresh = None if rows.fresh is None else look(fitted.model, rows.fresh, seed=seed)
+    seen = raw_scores(fitted.model, rows.seen.thinned(MOST_REFERENCES), samples=SAMPLES, seed=seed)
+    fresh = None if rows.fresh is None else raw_scores(fitted.model, rows.fresh, seed=seed)
     reference = Reference.of(seen, fresh, combined=combination(rows.seen))
     calibration = None
     if rows.apart is not None:
-        scores = reference.scores(look(fitted.model, rows.apart, seed=seed), kind)
+        scores = reference.scores(raw_scores(fitted.model, rows.apart, seed=seed), kind)
         calibration = ConformalCalibration.of(scores)
     usual = usual_shares(fitted.model, rows.seen, samples=SAMPLES, seed=seed)
-    return Normal(reference, calibration, usual, rows.told)
+    return Normal(reference, calibration, usual, rows.origin)
 
 
 def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:

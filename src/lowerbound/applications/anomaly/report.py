@@ -38,7 +38,7 @@ class Odd:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Cutoff:
     """Where the line between normal and odd is drawn.
 
     Attributes:
@@ -74,7 +74,7 @@ class DetectReport(Report):
     data: str
     rows: int
     score: str
-    verdict: Verdict | None
+    verdict: Cutoff | None
     found: int | None
     oddest: tuple[Odd, ...]
     ranking: Ranking | None
@@ -82,13 +82,13 @@ class DetectReport(Report):
     files: tuple[str, ...]
 
     def text(self) -> str:
-        lines = [self._verdict()]
+        lines = [self._line()]
         lines += [] if self.ranking is None else [self.ranking.text()]
         lines += [f"  {odd.text()}" for odd in self.oddest]
         lines += [f"wrote {file}" for file in self.files]
         return "\n".join(lines)
 
-    def _verdict(self) -> str:
+    def _line(self) -> str:
         line = self.verdict
         if line is None or self.found is None:
             return (

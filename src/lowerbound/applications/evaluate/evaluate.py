@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.files import write_text
 from lowerbound.applications.io.fit_rows import requested, requested_parts
 from lowerbound.applications.io.rows import write_columns
@@ -21,7 +21,7 @@ from lowerbound.applications.io.sentences import (
     about_likelihood,
     about_samples,
 )
-from lowerbound.applications.io.sources import DataParts, told
+from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.errors import UnsupportedError
@@ -31,10 +31,10 @@ from lowerbound.evaluation.report.suites import (
     SuiteOptions,
     latent_suite,
     likelihood_suite,
+    reference_samples,
     sample_suite,
-    sample_yardstick,
 )
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
@@ -109,7 +109,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
             "note: the model was fitted to rows of this data; --part test takes only those that "
             "were set aside"
         )
-    rows = told(requested(parts), fitted)
+    rows = conditioned(requested(parts), fitted)
     sight = _Sight()
     if request.suite in ("likelihood", "all"):
         _see_likelihood(request, reporter, fitted, rows, sight)
@@ -143,8 +143,8 @@ class _Sight:
 
 
 def _fitted_to(request: EvaluateRequest) -> bool:
-    asked = home.remembered(Path(request.model))
-    return asked is not None and asked.get("data") == request.data
+    past_request = fit_folder.remembered(Path(request.model))
+    return past_request is not None and past_request.get("data") == request.data
 
 
 def _see_likelihood(
@@ -190,7 +190,7 @@ def _difference(
 ) -> Estimate:
     """This model's bound minus another's, paired over the same rows."""
     rival = model_folder.read(Path(other))
-    rows = told(requested(requested_parts(request, rival)), rival)
+    rows = conditioned(requested(requested_parts(request, rival)), rival)
     mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
     if mine.mass != its.mass:
         raise UnsupportedError(
@@ -215,7 +215,7 @@ def _see_latents_and_samples(
         first, second = parts.training.split(0.5, options.seed)
     else:
         first, second = parts.training, parts.test
-    first, second = told(first, fitted), told(second, fitted)
+    first, second = conditioned(first, fitted), conditioned(second, fitted)
     if request.suite in ("latents", "all"):
         reporter.say("looking at the latents")
         latents = latent_suite(fitted.model, first, second, options)
@@ -223,9 +223,9 @@ def _see_latents_and_samples(
         sight.lines += about_latents(latents)
     if request.suite in ("samples", "all"):
         reporter.say("drawing samples and measuring them")
-        judge = fit_judge(first, second, seed=options.seed)
-        yardstick = sample_yardstick(first, second, options)
-        samples = sample_suite(fitted.model, first, judge, options, yardstick=yardstick)
+        judge = fit_realism_classifier(first, second, seed=options.seed)
+        reference = reference_samples(first, second, options)
+        samples = sample_suite(fitted.model, first, judge, options, reference=reference)
         sight.findings |= jsonable(samples.to_mapping())
         sight.lines += about_samples(samples)
 

@@ -15,7 +15,7 @@ import torch
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.fit.comparison import RIVALS
 from lowerbound.applications.fit.fit import FitReport, FitRequest, fit
-from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io import fit_folder
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions
@@ -41,7 +41,7 @@ class DemoRequest:
     seed: int = option(0, "of everything that is drawn")
 
 
-TOLD = """
+SUMMARY = """
 Three models have learned {training_rows:,} handwritten digits, {units} numbers for each.
 On {test_rows} digits that none of them has seen:
 
@@ -86,7 +86,7 @@ class DemoReport(Report):
         (made,) = _accepted(vae)
         guessed, modeled = _accepted(autoencoder)
         scores = vae["likelihood"]
-        return TOLD.format(
+        return SUMMARY.format(
             training_rows=self.fit.training_rows,
             test_rows=self.fit.test_rows,
             made=_bar(made),
@@ -124,7 +124,7 @@ def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
     """
     refuse_other_folder(Path(request.output))
     training = TrainingOptions(minutes=request.minutes, seed=request.seed, threads=1)
-    asked = FitRequest(
+    fit_request = FitRequest(
         DATA,
         request.output,
         fitting=FitOptions(MODEL, training=training),
@@ -136,7 +136,7 @@ def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
         overwrite=True,
     )
     with one_thread():
-        return DemoReport(fit(asked, reporter))
+        return DemoReport(fit(fit_request, reporter))
 
 
 @contextmanager
@@ -163,9 +163,9 @@ def refuse_other_folder(folder: Path) -> None:
     Raises:
         ModelFolderError: another model is there, or other files.
     """
-    if home.state_of(folder) == "absent":
+    if fit_folder.state_of(folder) == "absent":
         return
-    before = home.remembered(folder)
+    before = fit_folder.remembered(folder)
     if before is None or before.get("data") != DATA or not before.get("compare"):
         raise ModelFolderError(
             f"{folder} holds a model that is not from this tour: choose another name with -o"

@@ -14,7 +14,7 @@ from lowerbound.applications.fit.measuring import Page, measure_all, measure_lik
 from lowerbound.applications.fit.settings import with_settings
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
-from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
 from lowerbound.assembly.build import resolve
 from lowerbound.assembly.warm_start import start_from_model
@@ -146,7 +146,7 @@ def check_folder(folder: Path, request: FitRequest) -> bool:
     Raises:
         ModelFolderError: what is there may not be written over, or there is nothing to resume.
     """
-    state = home.state_of(folder)
+    state = fit_folder.state_of(folder)
     if state == "absent":
         if request.resume:
             raise ModelFolderError(f"{folder} does not exist: start without --resume")
@@ -166,11 +166,11 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
         OptionError: something that was asked for now differs from then, or a request that no fit
             of this user on this machine recorded names a file that is not named now.
     """
-    then = home.remembered(folder)
+    then = fit_folder.remembered(folder)
     if then is None:
         return request
     before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
-    used = home.objective_of(folder) or before.fitting.objective
+    used = fit_folder.objective_of(folder) or before.fitting.objective
     before = replace(before, fitting=replace(before.fitting, objective=used), resume=True)
     default = FitRequest(request.data, request.output, resume=True)
     differing = _differences(to_mapping(before), to_mapping(request), to_mapping(default))
@@ -179,7 +179,7 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
             f"the run in {folder} was started with other options ({', '.join(differing)}): resume "
             "it without them, or start anew with --overwrite"
         )
-    if home.recorded(folder) is None:
+    if fit_folder.recorded(folder) is None:
         _refuse_files(folder, before, request)
     return before
 
@@ -229,8 +229,8 @@ def _train(
 
     def publish(fitted: Fitted) -> None:
         model_folder.write(folder, fitted)
-        asked = to_mapping(request)
-        home.remember(folder, {k: v for k, v in asked.items() if k not in NOT_REMEMBERED})
+        values = to_mapping(request)
+        fit_folder.remember(folder, {k: v for k, v in values.items() if k not in NOT_REMEMBERED})
 
     try:
         fitted = fit_model(
@@ -244,7 +244,7 @@ def _train(
         )
     except Interrupted as interruption:
         again = typed("fit", replace(request, resume=True, overwrite=False))
-        if home.remembered(folder) is not None:
+        if fit_folder.remembered(folder) is not None:
             again = _again(request)
         raise Interrupted(f"{interruption}: {again}", interruption.history) from None
     publish(fitted)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io import fit_folder as home
+from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
@@ -118,7 +118,7 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
         data=schema,
         weights=_count(content[WEIGHTS], folder),
         bytes=len(content[WEIGHTS]),
-        ended=home.ending(folder),
+        ended=fit_folder.ending(folder),
         epochs=last.get("epoch", 0.0),
         updates=last.get("updates", 0),
         seconds=last.get("seconds", 0.0),

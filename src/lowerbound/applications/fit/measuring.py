@@ -10,7 +10,7 @@ from typing import Any
 from lowerbound.applications.base import Reporter, jsonable
 from lowerbound.applications.fit.comparison import flat, side_by_side
 from lowerbound.applications.io.sentences import about, about_likelihood
-from lowerbound.applications.io.sources import DataParts, told
+from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.data import Dataset
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
@@ -65,7 +65,7 @@ def measure_all(
     written = write_report(
         page.folder,
         _subjects(contenders),
-        told(parts.training, fitted),
+        conditioned(parts.training, fitted),
         test,
         planar=_subjects(planar),
         title=page.title,
@@ -97,7 +97,7 @@ def measure_likelihood(
 
 def _test(fitted: Fitted, parts: DataParts) -> Dataset:
     """The test part; without one, the rows that were fitted to."""
-    return told(parts.training if parts.test is None else parts.test, fitted)
+    return conditioned(parts.training if parts.test is None else parts.test, fitted)
 
 
 def _lines(parts: DataParts, sentences: list[str]) -> tuple[str, ...]:

@@ -59,12 +59,12 @@ def by_kind(schema: Schema) -> dict[str, list[str]]:
     return found
 
 
-def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> list[str]:
-    """What is fitted, and why, where nobody asked for it.
+def about_model(schema: Schema, given: ModelOptions, chosen: ModelOptions) -> list[str]:
+    """What is fitted, and why, where nobody chose it.
 
     Args:
         schema: of the data.
-        asked: what the person said.
+        given: what the person said.
         chosen: the same with every default decided.
     """
     lines = [f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_told(chosen, schema)}"]
@@ -72,10 +72,10 @@ def about_model(schema: Schema, asked: ModelOptions, chosen: ModelOptions) -> li
     if kind.remark:
         lines.append(f"      {kind.remark}")
     if "network" in kind.uses:
-        why = f" ({kind.default_network(schema).reason})" if asked.network == AUTO else ""
+        why = f" ({kind.default_network(schema).reason})" if given.network == AUTO else ""
         lines.append(f"      network {chosen.network}{why}")
     if "likelihood" in kind.uses:
-        why = f" ({kind.default_likelihood(schema).reason})" if asked.likelihood == AUTO else ""
+        why = f" ({kind.default_likelihood(schema).reason})" if given.likelihood == AUTO else ""
         lines.append(f"      likelihood {chosen.likelihood}{why}")
     latent = [f"{part} {getattr(chosen, part)}" for part in LATENT if part in kind.uses]
     if latent:

@@ -29,8 +29,13 @@ from lowerbound.applications.generation.code_files import (
 from lowerbound.applications.generation.sound import rebuild_sound
 from lowerbound.applications.io import rows
 from lowerbound.applications.io.columnar_files import columnar
-from lowerbound.applications.io.conditions import asked_class, label_indices, label_names, one_hot
-from lowerbound.applications.io.requested_rows import asked
+from lowerbound.applications.io.conditions import (
+    class_condition,
+    label_indices,
+    label_names,
+    one_hot,
+)
+from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.sentences import about_explained
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
@@ -115,12 +120,12 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     path = Path(request.output)
     rows.check_suffix(path, fitted.schema)
     label = _asked_labels(fitted, request.label, request.number)
-    told = asked_class(fitted, label)
+    condition = class_condition(fitted, label)
     made = sample_prior(
         fitted.model,
         request.number,
         seed=request.seed,
-        condition=told,
+        condition=condition,
         temperature=request.temperature or 1.0,
     )
     x = made.mean if request.mean else made.x
@@ -191,7 +196,7 @@ def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> Encode
     check_suffix(path)
     count = 0
     with columnar(path) as file:
-        for part in asked(request.data, fitted, on_error=request.on_error):
+        for part in requested_rows(request.data, fitted, on_error=request.on_error):
             codes = _coded(fitted, part.rows)
             file.add(columns_of(codes, path))
             count += len(codes.z)
@@ -247,8 +252,8 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         codes = read_codes(Path(request.codes), model.latent_dim)
         z = codes.z
     label = _labels_of(fitted, codes, request.label)
-    told = one_hot(fitted, label)
-    made = decode_codes(fitted.model, z, seed=request.seed, condition=told)
+    condition = one_hot(fitted, label)
+    made = decode_codes(fitted.model, z, seed=request.seed, condition=condition)
     x = made.x if request.draw else made.mean
     return _written("decoded rows", path, fitted, x, label, mean=not request.draw)
 

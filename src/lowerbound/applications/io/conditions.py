@@ -33,7 +33,7 @@ def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
     return _one_hot(label, len(names))
 
 
-def asked_class(fitted: Fitted, label: Tensor | None) -> Tensor | None:
+def class_condition(fitted: Fitted, label: Tensor | None) -> Tensor | None:
     """The same for rows to be made, which a model that has the class among its latents makes of
     the classes asked for, or by p(y)."""
     if not isinstance(fitted.model, Classifies):

@@ -11,9 +11,9 @@ from lowerbound.applications.io.sources import (
     DataParts,
     OnError,
     apart,
+    conditioned,
     is_there,
-    open_untold,
-    told,
+    open_unconditioned,
 )
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError
@@ -51,7 +51,7 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
     Raises:
         DataError: the data cannot be read, or no test part of it is known.
     """
-    dataset = open_untold(request.data, fitted, request.on_error)
+    dataset = open_unconditioned(request.data, fitted, request.on_error)
     if request.part == "all":
         return DataParts(dataset, None, "all there are")
     fit = fit_folder.remembered(Path(request.model))
@@ -80,13 +80,13 @@ class FitRows:
         seen: that the model was trained on.
         fresh: held out for early stopping; None where they are too few.
         apart: that nothing was fitted or chosen on; None where there are none.
-        told: where they are from, in words.
+        origin: where they are from, in words.
     """
 
     seen: Dataset
     fresh: Dataset | None
     apart: Dataset | None
-    told: str
+    origin: str
 
 
 def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
@@ -104,15 +104,15 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
     source, on_error = request["data"], request["reading"]["on_error"]
     options = fitted.options.training
     try:
-        dataset = open_untold(source, fitted, on_error)
+        dataset = open_unconditioned(source, fitted, on_error)
         parts = apart(source, dataset, request["test"], options.seed, on_error)
     except DataError as error:
         raise DataError(
             f"{folder} was fitted on {source}, which cannot be read as it was then: {error}; "
             "restore it, or move it away to go on without it"
         ) from error
-    seen, fresh = seen_and_fresh(told(parts.training, fitted), options)
-    aside = None if parts.test is None else told(parts.test, fitted)
+    seen, fresh = seen_and_fresh(conditioned(parts.training, fitted), options)
+    aside = None if parts.test is None else conditioned(parts.test, fitted)
     return FitRows(seen, fresh, aside, parts.protocol)
 
 

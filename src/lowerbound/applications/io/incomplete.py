@@ -15,7 +15,7 @@ from lowerbound.applications.io import rows
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.grids import grid
 from lowerbound.applications.io.masks import read_mask
-from lowerbound.applications.io.sources import OnError, told
+from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.data import Dataset, load
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.pixels import restore_channels
@@ -266,7 +266,7 @@ def open_incomplete(
         frame = read_frame(source)
         cuts = schema.windows is not None and not has_windows(frame, schema)
         kind = IncompleteSeries if cuts else IncompleteTable
-        return kind(told(load(frame, schema=schema), fitted), frame, read_text(source))
+        return kind(conditioned(load(frame, schema=schema), fitted), frame, read_text(source))
     if schema.kind == "images":
         return IncompletePictures(
             _masked(load(source, schema=schema, on_error=on_error), mask, fitted)
@@ -280,7 +280,7 @@ def open_incomplete(
 
 def _masked(dataset: Dataset, mask: str | None, fitted: Fitted) -> Dataset:
     """Told their class, and with what the mask hides hidden."""
-    dataset = told(dataset, fitted)
+    dataset = conditioned(dataset, fitted)
     if mask is None:
         return dataset
     seen = ~read_mask(Path(mask).expanduser(), dataset.schema, len(dataset))

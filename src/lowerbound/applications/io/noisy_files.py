@@ -12,7 +12,7 @@ from lowerbound.applications.io import rows
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.grids import grid
 from lowerbound.applications.io.incomplete import DRAWS_SHOWN, SHOWN
-from lowerbound.applications.io.sources import OnError, told
+from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.data import Dataset, Schema, load
 from lowerbound.data.arrays import as_array
 from lowerbound.data.columns.matrix import table_values
@@ -38,7 +38,9 @@ def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tupl
     dataset = noisy_rows(values, schema, source)
     if labels is not None:
         dataset = dataset.with_labels(labels)
-    return values, told(replace(dataset, schema=_conditional(dataset.schema, fitted)), fitted)
+    return values, conditioned(
+        replace(dataset, schema=_conditional(dataset.schema, fitted)), fitted
+    )
 
 
 def write_clean(

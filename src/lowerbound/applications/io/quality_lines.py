@@ -57,7 +57,7 @@ def _cells(quality: Quality) -> tuple[str, ...]:
         f"{near.recall:.1%}",
         f"{near.density:.2f}",
         f"{near.coverage:.1%}",
-        _told_apart(quality.two_sample),
+        _two_sample(quality.two_sample),
         *(() if isinstance(sharpness, Skipped) else (f"{sharpness.mean:.2f}",)),
     )
 
@@ -70,7 +70,7 @@ def _number(value: Estimate) -> str:
     return f"{value.mean:.{places}f}{error}"
 
 
-def _told_apart(found: TwoSample) -> str:
+def _two_sample(found: TwoSample) -> str:
     p = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
     return f"{found.accuracy.mean:.1%} ({p})"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.io.sources import OnError, open_data, told
+from lowerbound.applications.io.sources import OnError, conditioned, open_data
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import listed
 from lowerbound.data.sequences.series import has_windows
@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class RequestedRows:
     """Some of the rows that were asked about.
 
     Attributes:
@@ -64,14 +64,14 @@ class Asked:
         return str(self.first + row) if self.rows.ids is None else self.rows.ids[row]
 
 
-def asked(
+def requested_rows(
     source: str,
     fitted: Fitted,
     *,
     column: str = "",
     windows: Windows | None = None,
     on_error: OnError = "raise",
-) -> Iterator[Asked]:
+) -> Iterator[RequestedRows]:
     """The rows of ``source`` in order, at least one chunk.
 
     A table comes in chunks that are small whatever its length, and is never held as a whole, unless
@@ -92,29 +92,29 @@ def asked(
         if column or windows is not None:
             raise OptionError(f"{source} is no table, so it has neither columns nor windows")
         rows = open_data(source, fitted, on_error=on_error)
-        yield Asked(rows, len(rows), total=len(rows))
+        yield RequestedRows(rows, len(rows), total=len(rows))
         return
     remembered = fitted.schema.windows
     if windows is not None or remembered is not None:
         frame, apart = _apart(read_frame(source), column, source)
         if windows is None and has_windows(frame, fitted.schema):
-            yield Asked(_opened(frame, fitted), len(frame), 0, len(frame), apart)
+            yield RequestedRows(_opened(frame, fitted), len(frame), 0, len(frame), apart)
             return
         windows = windows or remembered
         assert windows is not None
         rows = _opened(windows.frame(frame), fitted)
-        yield Asked(rows, len(frame), 0, len(frame), apart, windows)
+        yield RequestedRows(rows, len(frame), 0, len(frame), apart, windows)
         return
     notes: set[str] = set()
     for chunk in read_chunks(source, fitted.schema):
         with _placed(source, chunk.first, notes):
             frame, apart = _apart(chunk.frame, column, source)
             rows = _opened(frame, fitted)
-        yield Asked(rows, len(rows), chunk.first, chunk.total, apart)
+        yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart)
 
 
 def _opened(frame: Any, fitted: Fitted) -> Dataset:
-    return told(load(frame, schema=replace(fitted.schema, condition=None)), fitted)
+    return conditioned(load(frame, schema=replace(fitted.schema, condition=None)), fitted)
 
 
 def _apart(frame: Any, column: str, source: str) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from lowerbound.evaluation.likelihood.column_shares import ColumnShares
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.report.suites import (
-    NOT_ASKED_FOR,
+    NOT_REQUESTED,
     LatentFindings,
     LikelihoodFindings,
     SampleFindings,
@@ -44,11 +44,11 @@ def _columns(found: ColumnShares | Skipped) -> list[str]:
     if isinstance(found, Skipped) or len(found.names) < 2:
         return []
     order = sorted(zip(found.gains, found.names, strict=True), reverse=True)
-    told = [f"{name} {gain:.2f}" for gain, name in order[:5] if name not in found.ignored]
-    lines = [f"nats that the code tells of a column above its marginal: {', '.join(told)}"]
+    words = [f"{name} {gain:.2f}" for gain, name in order[:5] if name not in found.ignored]
+    lines = [f"nats that the code tells of a column above its marginal: {', '.join(words)}"]
     if found.ignored:
         lines.append(f"columns that the code ignores: {listed(found.ignored)}")
-    return lines if told else lines[1:]
+    return lines if words else lines[1:]
 
 
 def about_explained(share: float) -> str:
@@ -100,7 +100,7 @@ def _tightened(found: LikelihoodFindings) -> list[str]:
         )
     if isinstance(found.annealed, CrossCheck):
         lines += _annealed(found.annealed)
-    elif found.annealed != NOT_ASKED_FOR:
+    elif found.annealed != NOT_REQUESTED:
         lines.append(f"no annealing: {found.annealed.reason}")
     return lines
 

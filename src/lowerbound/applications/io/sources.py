@@ -202,8 +202,8 @@ def _in_time(dataset: Dataset, windows: Windows, test: float) -> DataParts:
             f"its end aside: give a longer one, a shorter --window, or --test 0"
         )
     held_out = dataset.subset(range(first, len(dataset)))
-    told = f"{len(held_out):,} of {len(dataset):,} windows, the end of the series"
-    return DataParts(dataset.subset(range(training)), held_out, told)
+    protocol = f"{len(held_out):,} of {len(dataset):,} windows, the end of the series"
+    return DataParts(dataset.subset(range(training)), held_out, protocol)
 
 
 def publishes_test(source: str) -> bool:
@@ -235,14 +235,14 @@ def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Da
     Raises:
         DataError: it is of another kind, or a conditional model meets rows without a class.
     """
-    return told(open_untold(source, fitted, on_error), fitted)
+    return conditioned(open_unconditioned(source, fitted, on_error), fitted)
 
 
-def open_untold(source: str, fitted: Fitted, on_error: OnError = "raise") -> Dataset:
+def open_unconditioned(source: str, fitted: Fitted, on_error: OnError = "raise") -> Dataset:
     """The same without the class, which its rows may know nevertheless."""
     return load(source, schema=replace(fitted.schema, condition=None), on_error=on_error)
 
 
-def told(dataset: Dataset, fitted: Fitted) -> Dataset:
+def conditioned(dataset: Dataset, fitted: Fitted) -> Dataset:
     """The rows as the model sees them: with their class, where it is a conditional one."""
     return dataset.conditioned_on_label() if fitted.schema.condition else dataset

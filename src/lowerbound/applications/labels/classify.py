@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
-from lowerbound.applications.io.sources import open_untold
+from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
@@ -122,7 +122,7 @@ def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> Cl
         raise OptionError("--abstain takes a probability, 0 to 1, and --suggest a number from 0 up")
     if request.output:
         check_suffix(Path(request.output))
-    dataset = open_untold(request.data, fitted, request.on_error)
+    dataset = open_unconditioned(request.data, fitted, request.on_error)
     probability = class_probabilities(fitted.model, dataset)
     chosen = _named(probability, fitted.schema.class_names, request.abstain)
     nats = information(probability)

@@ -10,7 +10,7 @@ from typing import Literal
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
-from lowerbound.applications.io.sources import open_untold
+from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
 from lowerbound.fitting import Fitted
 from lowerbound.inference.regression import BAND, RegressionQuality, judged, predictions
@@ -80,7 +80,7 @@ def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> Pred
     """
     if request.output:
         check_suffix(Path(request.output))
-    dataset = open_untold(request.data, fitted, request.on_error)
+    dataset = open_unconditioned(request.data, fitted, request.on_error)
     mean, deviation = predictions(fitted.model, dataset)
     if request.output:
         half = BAND * deviation

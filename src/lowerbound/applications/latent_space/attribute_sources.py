@@ -15,7 +15,7 @@ from lowerbound.applications.latent_space.label_columns import Labeled
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import unknown
 from lowerbound.evaluation.latents.attribute_effects import Effect, measure_effects
-from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Skipped
@@ -91,10 +91,10 @@ def from_classes(
     assert data.label is not None
     seen, unseen = apart(len(codes), seed)
     rows = data.as_dataset()
-    judge = fit_judge(rows.subset(seen), rows.subset(unseen), seed=seed)
-    asked = [weights] if weights else [{name: 1.0} for name in known]
+    judge = fit_realism_classifier(rows.subset(seen), rows.subset(unseen), seed=seed)
+    attributes = [weights] if weights else [{name: 1.0} for name in known]
     found = []
-    for signs in asked:
+    for signs in attributes:
         parts = {
             name: class_attribute(name, codes[seen], data.label[seen], data.names, method)
             for name in signs
@@ -138,7 +138,7 @@ def from_sets(
     name = Path(sources[0]).name
     both = _joined(sets, has)
     seen, unseen = apart(len(both), seed)
-    judge = fit_judge(both.subset(seen), both.subset(unseen), seed=seed)
+    judge = fit_realism_classifier(both.subset(seen), both.subset(unseen), seed=seed)
     return Learned(
         attribute(name, codes, has, method),
         torch.arange(min(len(data.dataset), MOST_ROWS)),
@@ -167,5 +167,5 @@ def _judge_of_classes(data: Labeled, seed: int) -> RealismClassifier | None:
         return None
     rows = data.as_dataset()
     seen, unseen = apart(len(rows), seed)
-    judge = fit_judge(rows.subset(seen), rows.subset(unseen), seed=seed)
+    judge = fit_realism_classifier(rows.subset(seen), rows.subset(unseen), seed=seed)
     return None if isinstance(judge, Skipped) else judge

@@ -190,8 +190,8 @@ def _measured(
     fitted: Fitted, data: Labeled, codes: Tensor, one: Learned, strengths: list[float]
 ) -> AttributeFound:
     attribute = one.attribute
-    told = _told(fitted, data, one.rows)
-    effects = one.effects(fitted.model, codes[one.rows], strengths, told)
+    condition = _condition(fitted, data, one.rows)
+    effects = one.effects(fitted.model, codes[one.rows], strengths, condition)
     reason = effects.reason if isinstance(effects, Skipped) else ""
     measured = () if isinstance(effects, Skipped) else effects
     return AttributeFound(attribute.name, attribute.having, attribute.lacking, measured, reason)
@@ -226,15 +226,15 @@ def _strip(
             for row, one in pairs
         ]
     )
-    told = _told(fitted, data, rows.repeat_interleave(len(strengths)))
-    x = decode_codes(fitted.model, z.flatten(0, 1), condition=told).mean
+    condition = _condition(fitted, data, rows.repeat_interleave(len(strengths)))
+    x = decode_codes(fitted.model, z.flatten(0, 1), condition=condition).mean
     real = real_rows(data.dataset.subset(rows)).cpu()
     return Strip(
         x.unflatten(0, z.shape[:2]), names, tuple(strengths), key, "strength", real, None, "input"
     )
 
 
-def _told(fitted: Fitted, data: Labeled, rows: Tensor) -> Tensor | None:
+def _condition(fitted: Fitted, data: Labeled, rows: Tensor) -> Tensor | None:
     """What a conditional model is told of these rows: their own class, which does not change."""
     if not fitted.options.model.conditional or data.dataset.label is None:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lowerbound.applications.io.sources import open_data, told
+from lowerbound.applications.io.sources import conditioned, open_data
 from lowerbound.data import load
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import encode_labels
@@ -71,4 +71,4 @@ def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
     kept = {one.name for one in fitted.schema.columns} | {fitted.schema.label_column}
     features = frame if column in kept else frame.drop(columns=[column])
     dataset = load(features, schema=replace(fitted.schema, condition=None))
-    return Labeled(told(replace(dataset, source=source), fitted), label, names)
+    return Labeled(conditioned(replace(dataset, source=source), fitted), label, names)

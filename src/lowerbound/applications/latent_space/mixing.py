@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io.sources import open_data, open_untold, told
+from lowerbound.applications.io.sources import conditioned, open_data, open_unconditioned
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
 from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
@@ -137,9 +137,9 @@ def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesRepo
             "--coarse and --cut are for models of levels; this one has classes, and all of them "
             "are shown: choose the rows whose style they get by --fine"
         )
-    data = open_untold(request.data, fitted)
+    data = open_unconditioned(request.data, fitted)
     picked = _chosen(request.fine, data, "--fine", 0)
-    rows, classes = told(data.subset(picked), fitted), fitted.schema.class_names
+    rows, classes = conditioned(data.subset(picked), fitted), fitted.schema.class_names
     names = tuple(row_name(data, row) for row in picked)
     strip = Strip(in_every_class(fitted.model, rows, len(classes)), names, classes, "row", "class")
     if fitted.schema.data_kind.pictures:

@@ -19,17 +19,21 @@ from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.sources import open_data
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
-from lowerbound.applications.latent_space.path_verdicts import PathVerdict, about_verdict, verdicts
+from lowerbound.applications.latent_space.path_comparison import (
+    PathComparison,
+    about_comparison,
+    compare_kinds,
+)
 from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.latents.path_figures import ratio, surroundings
+from lowerbound.evaluation.latents.path_figures import path_context, ratio
 from lowerbound.evaluation.samples.acceptance import real_rows
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.latent_space.geodesics import decoded_length
-from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, Surroundings
+from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, PathContext
 from lowerbound.inference.samples import decode_codes
 from lowerbound.models import Decodes, Encodes, HasPrior, require
 
@@ -96,7 +100,7 @@ class InterpolateReport(Report):
     rows: tuple[str, ...]
     points: int
     ways: tuple[Way, ...]
-    verdicts: tuple[PathVerdict, ...]
+    verdicts: tuple[PathComparison, ...]
     files: tuple[str, ...]
     files_written: int
 
@@ -104,7 +108,7 @@ class InterpolateReport(Report):
         more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
         lines = [f"{self.points:,} points by way of {', '.join(self.rows)}: {self.files[0]}{more}"]
         lines += [f"  {about_way(way)}" for way in self.ways]
-        lines += [f"  {about_verdict(verdict)}" for verdict in self.verdicts]
+        lines += [f"  {about_comparison(verdict)}" for verdict in self.verdicts]
         return "\n".join(lines)
 
 
@@ -135,7 +139,7 @@ def interpolate(
     stops = _stops(request, data, fitted)
     ends, condition = stops.dataset, _condition(fitted, stops.dataset, request.label)
     codes = encode_rows(fitted.model, ends).mean
-    around = surroundings(
+    around = path_context(
         fitted.model, _all_codes(fitted, data), condition=condition, nodes=request.nodes
     )
     kinds = tuple(PATHS) if request.path == EVERY else (request.path,)
@@ -144,7 +148,7 @@ def interpolate(
     files = write_strip(path, fitted.schema, strip, request.fps)
     line = _length([Lerp(a, b) for a, b in pairwise(codes)], around)
     ways = tuple(_way(kind, walk, line, around) for kind, walk in walks.items())
-    judged = verdicts(fitted, data, around, kinds, request.pairs, request.seed, reporter)
+    judged = compare_kinds(fitted, data, around, kinds, request.pairs, request.seed, reporter)
     return InterpolateReport(stops.names, len(strip.columns), ways, judged, files[:8], len(files))
 
 
@@ -191,16 +195,16 @@ def _refuse_repeats(stops: _Stops) -> None:
 def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:
     """What a conditional model is told along the whole way, (classes,): one class."""
     if label or not fitted.options.model.conditional:
-        asked = label_indices(fitted, [label]) if label else None
+        classes = label_indices(fitted, [label]) if label else None
     else:
-        asked = None if ends.label is None else ends.label.unique()
-    if asked is not None and len(asked) > 1:
+        classes = None if ends.label is None else ends.label.unique()
+    if classes is not None and len(classes) > 1:
         raise OptionError(
             "the rows are of several classes, and a conditional model is told one: choose it with "
             "--label"
         )
-    told = one_hot(fitted, asked)
-    return None if told is None else told[0]
+    condition = one_hot(fitted, classes)
+    return None if condition is None else condition[0]
 
 
 def _all_codes(fitted: Fitted, data: Dataset) -> Tensor | None:
@@ -211,7 +215,7 @@ def _all_codes(fitted: Fitted, data: Dataset) -> Tensor | None:
 
 
 def _walks(
-    kinds: tuple[str, ...], codes: Tensor, around: Surroundings, reporter: Reporter
+    kinds: tuple[str, ...], codes: Tensor, around: PathContext, reporter: Reporter
 ) -> dict[str, list[LatentPath]]:
     """Of each kind, a path from each code to the next."""
     pieces = list(pairwise(codes))
@@ -233,8 +237,8 @@ def _decoded(
 ) -> Strip:
     """The rows on every path; t counts the stops."""
     z = torch.stack([_points(walk, frames) for walk in walks.values()])
-    told = None if condition is None else condition.expand(len(z.flatten(0, 1)), -1)
-    x = decode_codes(fitted.model, z.flatten(0, 1), condition=told).mean
+    condition = None if condition is None else condition.expand(len(z.flatten(0, 1)), -1)
+    x = decode_codes(fitted.model, z.flatten(0, 1), condition=condition).mean
     pieces = len(stops.names) - 1
     t = torch.linspace(0, pieces, pieces * (frames - 1) + 1, dtype=torch.float64)
     real = real_rows(stops.dataset).cpu()
@@ -257,10 +261,10 @@ def _points(walk: list[LatentPath], frames: int) -> Tensor:
     return torch.cat([parts[0], *(part[1:] for part in parts[1:])])
 
 
-def _length(walk: list[LatentPath], around: Surroundings) -> float:
+def _length(walk: list[LatentPath], around: PathContext) -> float:
     return sum(decoded_length(around.decode, path) for path in walk)
 
 
-def _way(kind: str, walk: list[LatentPath], line: float, around: Surroundings) -> Way:
+def _way(kind: str, walk: list[LatentPath], line: float, around: PathContext) -> Way:
     length = _length(walk, around)
     return Way(kind, length, ratio(line, length))

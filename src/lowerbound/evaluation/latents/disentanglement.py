@@ -154,7 +154,7 @@ def forest_importance(codes: Array, factors: Array, seed: int = 0) -> tuple[Arra
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    learn, ask = _halves(len(codes), seed)
+    learn, test = _halves(len(codes), seed)
     columns, accuracies = [], []
     for factor in factors.T:
         forest = RandomForestClassifier(
@@ -163,7 +163,7 @@ def forest_importance(codes: Array, factors: Array, seed: int = 0) -> tuple[Arra
         with small_fit():
             forest.fit(codes[learn], factor[learn])
         columns.append(forest.feature_importances_)
-        accuracies.append(float((forest.predict(codes[ask]) == factor[ask]).mean()))
+        accuracies.append(float((forest.predict(codes[test]) == factor[test]).mean()))
     return np.stack(columns, axis=1), np.array(accuracies)
 
 
@@ -172,10 +172,10 @@ def single_unit_scores(codes: Array, factors: Array, seed: int = 0) -> Array:
 
     (accuracy - chance) / (1 - chance) of linear discriminant analysis on held-out rows, 0 at least.
     """
-    learn, ask = _halves(len(codes), seed)
+    learn, test = _halves(len(codes), seed)
     return np.array(
         [
-            [_single(unit[learn], factor[learn], unit[ask], factor[ask]) for factor in factors.T]
+            [_single(unit[learn], factor[learn], unit[test], factor[test]) for factor in factors.T]
             for unit in codes.T
         ]
     )
@@ -244,22 +244,22 @@ def _concentration(importance: Array) -> float:
     return float(((1 - entropies) * rows.sum(1)).sum() / total.sum())
 
 
-def _single(learn: Array, known: Array, ask: Array, true: Array) -> float:
+def _single(learn: Array, known: Array, test: Array, true: Array) -> float:
     """The score of one unit for one factor."""
     chance = _chance(true)
     if not learn.std() > 0 or chance == 1:
         return 0.0
-    right = float((_discriminant(learn, known, ask) == true).mean())
+    right = float((_discriminant(learn, known, test) == true).mean())
     return max((right - chance) / (1 - chance), 0.0)
 
 
-def _discriminant(learn: Array, known: Array, ask: Array) -> Array:
+def _discriminant(learn: Array, known: Array, test: Array) -> Array:
     """Linear discriminant analysis of one number: a Gaussian for each value, of one variance."""
     values, place, counts = np.unique(known, return_inverse=True, return_counts=True)
     mean = np.bincount(place, learn) / counts
     # a unit that is the factor has no variance within a value
     variance = max(float(np.square(learn - mean[place]).mean()), 1e-6 * float(learn.var()))
-    scores = (ask[:, None] * mean - 0.5 * mean**2) / variance + np.log(counts / counts.sum())
+    scores = (test[:, None] * mean - 0.5 * mean**2) / variance + np.log(counts / counts.sum())
     found: Array = values[scores.argmax(1)]
     return found
 

@@ -13,7 +13,7 @@ from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.latent_space.geodesics import decoded_length, decoder_means
-from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, Surroundings
+from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, PathContext
 from lowerbound.inference.passes import evaluation_mode
 from lowerbound.models import HasPrior, Model
 
@@ -37,13 +37,13 @@ class PathFigures:
     middles: Acceptance | Skipped
 
 
-def surroundings(
+def path_context(
     model: Model,
     codes: Tensor | None = None,
     *,
     condition: Tensor | None = None,
     nodes: int = NODES,
-) -> Surroundings:
+) -> PathContext:
     """What paths between codes of a model need to know of it.
 
     Args:
@@ -57,7 +57,7 @@ def surroundings(
         UnsupportedError: the model has no decoder.
     """
     decode = decoder_means(model, condition)
-    return Surroundings(decode, _center(model, codes), nodes)
+    return PathContext(decode, _center(model, codes), nodes)
 
 
 def _center(model: Model, codes: Tensor | None) -> Tensor:
@@ -78,7 +78,7 @@ def compare_paths(
     model: Model,
     first: Tensor,
     last: Tensor,
-    around: Surroundings,
+    around: PathContext,
     *,
     kinds: Sequence[str] = tuple(PATHS),
     judge: RealismClassifier | Skipped | None = None,
@@ -91,7 +91,7 @@ def compare_paths(
         model: one with a decoder over one latent.
         first: where the paths begin, (pairs, latent_dim).
         last: where they end.
-        around: center and nodes; see ``surroundings``.
+        around: center and nodes; see ``path_context``.
         kinds: names in ``PATHS``.
         judge: a classifier that knows the real rows.
         conditions: what a conditional model is told on each path, (pairs, size).
@@ -106,8 +106,8 @@ def compare_paths(
     ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
     middles: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
     for pair, (a, b) in enumerate(zip(first, last, strict=True)):
-        told = None if conditions is None else conditions[pair]
-        here = replace(around, decode=decoder_means(model, told))
+        condition = None if conditions is None else conditions[pair]
+        here = replace(around, decode=decoder_means(model, condition))
         line = decoded_length(here.decode, Lerp(a, b))
         for kind in kinds:
             path = PATHS[kind](a, b, here)
@@ -117,7 +117,7 @@ def compare_paths(
             progress(pair + 1, len(first))
     return {
         kind: PathFigures(
-            len(first), Estimate.of(torch.tensor(ratios[kind])), _verdict(judge, middles[kind])
+            len(first), Estimate.of(torch.tensor(ratios[kind])), _acceptance(judge, middles[kind])
         )
         for kind in kinds
     }
@@ -128,12 +128,12 @@ def ratio(line: float, path: float) -> float:
     return line / path if path else 1.0
 
 
-def _middle(path: LatentPath, around: Surroundings) -> Tensor:
+def _middle(path: LatentPath, around: PathContext) -> Tensor:
     with torch.no_grad():
         return around.decode(path.at(torch.tensor([0.5]))).cpu()
 
 
-def _verdict(
+def _acceptance(
     judge: RealismClassifier | Skipped | None, middles: list[Tensor]
 ) -> Acceptance | Skipped:
     if judge is None:

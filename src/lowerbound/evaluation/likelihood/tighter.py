@@ -22,12 +22,12 @@ from lowerbound.models import Model
 
 @dataclass(frozen=True)
 class Carried:
-    """L of a dear K on all rows = L of a cheap K on all + the mean paired difference on some.
+    """L of a large K on all rows = L of a small K on all + the mean paired difference on some.
 
     Attributes:
-        samples: the dear K.
+        samples: the large K.
         rows: how many rows the difference was measured on.
-        difference: dear minus cheap, nats per row.
+        difference: large minus small K, nats per row.
         bound: their sum on all rows, nats per row; the two errors are added as if independent.
     """
 
@@ -79,15 +79,15 @@ def carry_over(
     Args:
         model: what ``scores`` are of.
         dataset: the rows that were scored.
-        scores: of a cheap K, on all of them.
-        samples: the dear K.
-        rows: how many rows the dear K is paid for.
+        scores: of a small K, on all of them.
+        samples: the large K.
+        rows: how many rows the large K is paid for.
         progress: called with (rows done, rows).
     """
     index = spread_rows(len(dataset), rows)
     few = dataset.subset(index)
-    dear = score(model, few, samples=samples, seed=scores.protocol.seed, progress=progress)
-    difference = Estimate.of(dear.bound - scores.bound[index])
+    expensive = score(model, few, samples=samples, seed=scores.protocol.seed, progress=progress)
+    difference = Estimate.of(expensive.bound - scores.bound[index])
     return Carried(samples, len(few), difference, _sum(Estimate.of(scores.bound), difference))
 
 

@@ -45,7 +45,7 @@ class Measure:
         label: its name; {samples} becomes K.
         meaning: one plain sentence.
         better: which way is better.
-        ask: the answer of one model.
+        cell: the answer of one model.
         mass_or_density: whether it compares only among masses or only among densities.
     """
 
@@ -53,7 +53,7 @@ class Measure:
     label: str
     meaning: str
     better: Better
-    ask: Callable[[Findings], Cell]
+    cell: Callable[[Findings], Cell]
     mass_or_density: bool = False
 
 

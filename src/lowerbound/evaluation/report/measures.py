@@ -28,29 +28,29 @@ from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
 
 
-def from_scores(ask: Callable[[Scores], Cell]) -> Callable[[Findings], Cell]:
+def from_scores(cell: Callable[[Scores], Cell]) -> Callable[[Findings], Cell]:
     """An answer taken from the scores, or the reason why there are none."""
 
     def answer(found: Findings) -> Cell:
         scores = found.likelihood.scores
-        return Cell(note=scores.reason) if isinstance(scores, Skipped) else ask(scores)
+        return Cell(note=scores.reason) if isinstance(scores, Skipped) else cell(scores)
 
     return answer
 
 
-def from_features(ask: Callable[[FeatureQuality], Cell]) -> Callable[[Findings], Cell]:
+def from_features(cell: Callable[[FeatureQuality], Cell]) -> Callable[[Findings], Cell]:
     """An answer taken from the features, or the reason why there are none."""
 
     def answer(found: Findings) -> Cell:
         features = found.latents.features
         if isinstance(features, Skipped):
             return Cell(note=f"features: {features.reason}")
-        return ask(features)
+        return cell(features)
 
     return answer
 
 
-def from_verdict(way: str, ask: Callable[[Acceptance], Cell]) -> Callable[[Findings], Cell]:
+def from_verdict(way: str, cell: Callable[[Acceptance], Cell]) -> Callable[[Findings], Cell]:
     """An answer taken from the verdict on samples drawn that way; empty: the model's own way."""
 
     def answer(found: Findings) -> Cell:
@@ -58,19 +58,19 @@ def from_verdict(way: str, ask: Callable[[Acceptance], Cell]) -> Callable[[Findi
         if isinstance(verdicts, Skipped):
             return Cell(note=f"acceptance: {verdicts.reason}") if not way else Cell()
         chosen = way or next(iter(verdicts))
-        return ask(verdicts[chosen]) if chosen in verdicts else Cell()
+        return cell(verdicts[chosen]) if chosen in verdicts else Cell()
 
     return answer
 
 
-def from_factors(ask: Callable[[Disentanglement], float]) -> Callable[[Findings], Cell]:
+def from_factors(cell: Callable[[Disentanglement], float]) -> Callable[[Findings], Cell]:
     """An answer taken from how codes and known factors go together; nothing where none is known."""
 
     def answer(found: Findings) -> Cell:
         known = found.latents.disentanglement
         if isinstance(known, Skipped):
             return Cell()
-        return Cell(minus(ask(known), 3), ask(known))
+        return Cell(minus(cell(known), 3), cell(known))
 
     return answer
 

@@ -14,12 +14,12 @@ from lowerbound.inference.estimate import Skipped
 SAMPLES = "Samples"
 
 
-def from_quality(form: str, ask: Callable[[Quality], Cell]) -> Callable[[Findings], Cell]:
+def from_quality(form: str, cell: Callable[[Quality], Cell]) -> Callable[[Findings], Cell]:
     """An answer taken from the model's own samples in that form, or the reason why there is none.
 
     Args:
         form: MEAN or DRAWN; empty: the mean where it is measured, else the draws.
-        ask: of what was measured.
+        cell: of what was measured.
     """
 
     def answer(found: Findings) -> Cell:
@@ -28,7 +28,7 @@ def from_quality(form: str, ask: Callable[[Quality], Cell]) -> Callable[[Finding
             return Cell(note=f"distances: {quality.reason}") if not form else Cell()
         forms = next(iter(quality.found.values()))
         chosen = form or next(iter(forms))
-        return ask(forms[chosen]) if chosen in forms else Cell()
+        return cell(forms[chosen]) if chosen in forms else Cell()
 
     return answer
 
@@ -58,7 +58,7 @@ def _sharpness(quality: Quality) -> Cell:
     return Cell() if isinstance(sharpness, Skipped) else replace(estimate(sharpness), value=None)
 
 
-def _told_apart(quality: Quality) -> Cell:
+def _two_sample(quality: Quality) -> Cell:
     return percent(quality.two_sample.accuracy)
 
 
@@ -117,7 +117,7 @@ SAMPLE_MEASURES = (
         "told apart",
         "Right answers of a classifier to real-or-not; 50 % is ideal.",
         "lower",
-        from_quality("", _told_apart),
+        from_quality("", _two_sample),
     ),
     Measure(
         SAMPLES,

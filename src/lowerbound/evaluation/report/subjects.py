@@ -15,10 +15,10 @@ from lowerbound.evaluation.report.suites import (
     SuiteOptions,
     latent_suite,
     likelihood_suite,
+    reference_samples,
     sample_suite,
-    sample_yardstick,
 )
-from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_judge
+from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.estimate import Skipped
 from lowerbound.models import HasPrior, Model
 
@@ -96,14 +96,14 @@ def examine(
 ) -> tuple[list[Findings], RealismClassifier | Skipped]:
     """All suites for all subjects, on the same rows and by the same judge."""
     options = options or SuiteOptions()
-    judge = fit_judge(training, held_out, seed=options.seed)
-    yardstick = sample_yardstick(training, held_out, options)
+    judge = fit_realism_classifier(training, held_out, seed=options.seed)
+    reference = reference_samples(training, held_out, options)
     findings = [
         Findings(
             subject,
             likelihood_suite(subject.model, held_out, options),
             latent_suite(subject.model, training, held_out, options),
-            sample_suite(subject.model, training, judge, options, yardstick=yardstick),
+            sample_suite(subject.model, training, judge, options, reference=reference),
         )
         for subject in subjects
     ]

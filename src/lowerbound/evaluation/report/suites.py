@@ -27,7 +27,7 @@ from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck, carry_over, cross_check
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
 from lowerbound.evaluation.samples.quality import SampleQuality
-from lowerbound.evaluation.samples.reference import Yardstick, fit_yardstick
+from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
 from lowerbound.inference.annealing.annealing import AnnealingOptions
 from lowerbound.inference.codebooks import codebook_use
 from lowerbound.inference.codes import EncodedRows, encode_rows
@@ -48,7 +48,7 @@ from lowerbound.posteriors.codebook_use import CodebookUse
 
 Found = TypeVar("Found")
 
-NOT_ASKED_FOR = Skipped("not asked for")
+NOT_REQUESTED = Skipped("not requested")
 FROM_PRIOR = "prior"
 FROM_WHITE_CODES = "N(0, I) in white code space"
 FROM_MIXTURE = "Gaussian mixture fitted to the codes"
@@ -85,8 +85,8 @@ class LikelihoodFindings:
     gap: AmortizationGap | Skipped
     error: ReconstructionError
     columns: ColumnShares | Skipped
-    tighter: Carried | Skipped = NOT_ASKED_FOR
-    annealed: CrossCheck | Skipped = NOT_ASKED_FOR
+    tighter: Carried | Skipped = NOT_REQUESTED
+    annealed: CrossCheck | Skipped = NOT_REQUESTED
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -118,7 +118,7 @@ class LatentFindings:
     agreement: Agreement | Skipped
     features: FeatureQuality | Skipped
     disentanglement: Disentanglement | Skipped
-    codebooks: tuple[CodebookUse, ...] | Skipped = NOT_ASKED_FOR
+    codebooks: tuple[CodebookUse, ...] | Skipped = NOT_REQUESTED
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
@@ -185,7 +185,7 @@ def likelihood_suite(
 
     def gap() -> AmortizationGap | Skipped:
         if not options.gap_rows:
-            return NOT_ASKED_FOR
+            return NOT_REQUESTED
         return amortization_gap(model, rows.thinned(options.gap_rows))
 
     error = reconstruction_error(model, rows)
@@ -208,7 +208,7 @@ def _tightened(
 
     def tighter() -> Carried | Skipped:
         if not options.tight_rows:
-            return NOT_ASKED_FOR
+            return NOT_REQUESTED
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             samples, few = options.tight_samples, options.tight_rows
@@ -216,7 +216,7 @@ def _tightened(
 
     def annealed() -> CrossCheck | Skipped:
         if not options.ais_rows:
-            return NOT_ASKED_FOR
+            return NOT_REQUESTED
         slowly = AnnealingOptions(
             temperatures=options.ais_temperatures, chains=options.ais_chains, seed=options.seed
         )
@@ -252,7 +252,7 @@ def sample_suite(
     judge: RealismClassifier | Skipped,
     options: SuiteOptions | None = None,
     *,
-    yardstick: Yardstick | Skipped = NOT_ASKED_FOR,
+    reference: ReferenceSamples | Skipped = NOT_REQUESTED,
 ) -> SampleFindings:
     """Samples, how many of them ``judge`` accepts, how near they are to real rows by ``yardstick``,
     and whether the encoder finds their codes.
@@ -274,16 +274,16 @@ def sample_suite(
         samples,
         verdicts,
         reencode(model, own, from_mean=from_mean),
-        yardstick if isinstance(yardstick, Skipped) else yardstick.judge(model, samples),
+        reference if isinstance(reference, Skipped) else reference.compare(model, samples),
     )
 
 
-def sample_yardstick(
+def reference_samples(
     training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
-) -> Yardstick | Skipped:
+) -> ReferenceSamples | Skipped:
     """What the samples of all models on this data are measured with."""
     options = options or SuiteOptions()
-    return fit_yardstick(
+    return fit_reference(
         training,
         held_out,
         samples=options.draws,
@@ -296,13 +296,13 @@ def sample_yardstick(
 def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:
     """Samples by the way they were drawn, the model's own way first."""
     count, seed = options.draws, options.seed
-    told = conditions(training, count, seed)
+    condition = conditions(training, count, seed)
     if isinstance(model, Imagines):
-        return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=told)}
+        return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=condition)}
     codes = encode_rows(model, training.thinned(options.agreement_rows)).mean
     return {
-        FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed, condition=told),
-        FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed, condition=told),
+        FROM_WHITE_CODES: sample_white_codes(model, codes, count, seed=seed, condition=condition),
+        FROM_MIXTURE: sample_mixture(model, codes, count, seed=seed, condition=condition),
     }
 
 
@@ -318,9 +318,9 @@ def _mapping(found: Disentanglement | SampleQuality | Skipped) -> dict[str, Any]
     return to_mapping(found) if isinstance(found, Skipped) else found.to_mapping()
 
 
-def attempt(ask: Callable[[], Found]) -> Found | Skipped:
+def attempt(measure: Callable[[], Found]) -> Found | Skipped:
     """The answer, or the sentence that says why this model has none."""
     try:
-        return ask()
+        return measure()
     except UnsupportedError as error:
         return Skipped(str(error))

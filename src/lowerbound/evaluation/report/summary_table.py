@@ -79,7 +79,7 @@ def _comparison(main: Findings, other: Findings) -> str:
 
 
 def _line(measure: Measure, findings: Sequence[Findings]) -> Line:
-    cells = [measure.ask(found) for found in findings]
+    cells = [measure.cell(found) for found in findings]
     samples = [s.samples for f in findings if isinstance(s := f.likelihood.scores, Scores)]
     named = {"samples": max(samples, default=0)}
     if measure.better and not (measure.mass_or_density and _mixed(findings)):

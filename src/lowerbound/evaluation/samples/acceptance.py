@@ -78,7 +78,7 @@ class RealismClassifier:
         )
 
 
-def fit_judge(
+def fit_realism_classifier(
     training: Dataset, held_out: Dataset, *, classifier: Any = None, seed: int = 0
 ) -> RealismClassifier | Skipped:
     """A judge that learns from ``training`` and sets its threshold on ``held_out``.

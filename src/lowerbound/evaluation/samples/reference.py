@@ -45,7 +45,7 @@ NO_SHARPNESS = "sharpness is for pictures"
 
 
 @dataclass(frozen=True, eq=False)
-class Yardstick:
+class ReferenceSamples:
     """Real rows, and features to measure with; the same for all models that are compared.
 
     Attributes:
@@ -68,7 +68,7 @@ class Yardstick:
         """Whether rows are pictures."""
         return self.real.schema.data_kind.pictures
 
-    def judge(self, model: Model, samples: Mapping[str, Samples]) -> SampleQuality:
+    def compare(self, model: Model, samples: Mapping[str, Samples]) -> SampleQuality:
         """Measure samples by the way they were drawn."""
         forms = self.forms(model)
         found = {
@@ -146,7 +146,7 @@ MAKE: Mapping[str, Callable[[Samples], Tensor]] = {
 }
 
 
-def fit_yardstick(
+def fit_reference(
     training: Dataset,
     held_out: Dataset,
     *,
@@ -154,7 +154,7 @@ def fit_yardstick(
     network_rows: int,
     folder: str = "",
     seed: int = 0,
-) -> Yardstick | Skipped:
+) -> ReferenceSamples | Skipped:
     """Real rows and features, or the sentence that says why samples cannot be measured.
 
     Pictures, and vectors of more than 64 columns, are seen through a feature network that learns
@@ -169,26 +169,26 @@ def fit_yardstick(
         seed: of all that is random.
     """
     if not network_rows:
-        return Skipped("not asked for")
+        return Skipped("not requested")
     try:
         wide = training.schema.dimension > MOST_COLUMNS and training.label is not None
         if training.schema.data_kind.pictures or wide:
             return _with_network(training, held_out, samples, network_rows, folder, seed)
         real, others = _even(held_out, training, samples, training.schema.dimension, seed)
-        return Yardstick(COLUMNS, None, real, others, seed)
+        return ReferenceSamples(COLUMNS, None, real, others, seed)
     except DataError as error:
         return Skipped(str(error))
 
 
 def _with_network(
     training: Dataset, held_out: Dataset, samples: int, most: int, folder: str, seed: int
-) -> Yardstick:
+) -> ReferenceSamples:
     known = labelled_rows(training)
     # half at the most: the floor is of rows that the network has not learned from
     learn, rest = known.split(0.5, seed)
     real, others = _even(held_out, rest, samples, WIDTH, seed)
     network = _network(_some(learn, most, seed), held_out, folder, seed)
-    return Yardstick(network.name, network, real, others, seed)
+    return ReferenceSamples(network.name, network, real, others, seed)
 
 
 def _network(rows: Dataset, held_out: Dataset, folder: str, seed: int) -> FeatureNetwork:

@@ -52,13 +52,13 @@ def two_sample_test(real: Tensor, samples: Tensor, *, seed: int = 0) -> TwoSampl
         DataError: fewer than 20 rows of either; says how many are needed.
     """
     require_rows("a two-sample test", FEWEST, real, samples)
-    learned, asked = _halves(real, samples, seed)
-    called_real = _classifier(seed, *learned).predict(asked[0]) == 1
-    right = int((called_real == (asked[1] == 1)).sum())
+    training, testing = _halves(real, samples, seed)
+    called_real = _classifier(seed, *training).predict(testing[0]) == 1
+    right = int((called_real == (testing[1] == 1)).sum())
     rows = len(called_real)
     accuracy = right / rows
     error = math.sqrt(accuracy * (1 - accuracy) / rows)
-    found = int((called_real & (asked[1] == 1)).sum())
+    found = int((called_real & (testing[1] == 1)).sum())
     return TwoSample(Estimate(accuracy, error), p_value(found, int(called_real.sum()), rows), rows)
 
 

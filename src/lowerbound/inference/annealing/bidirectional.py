@@ -99,13 +99,13 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
         dataset: how many rows, and what a conditional model is told.
         seed: the draws are a function of it.
     """
-    rows, latents, told = [], [], []
+    rows, latents, conditions = [], [], []
     with seeded(seed):
         for _, real in batches(dataset, model, SIMULATED_AT_ONCE):
             trace = model(Batch(condition=real.condition, count=len(real)))
             rows.append(trace.likelihood.sample()[0].expand(len(real), *real.filled.shape[1:]))
             latents.append(trace.latents())
-            told += [] if real.condition is None else [real.condition]
-    return Batch(x=torch.cat(rows), condition=torch.cat(told) if told else None), torch.cat(
-        latents, 1
-    )
+            conditions += [] if real.condition is None else [real.condition]
+    return Batch(
+        x=torch.cat(rows), condition=torch.cat(conditions) if conditions else None
+    ), torch.cat(latents, 1)

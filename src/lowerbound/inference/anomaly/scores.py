@@ -81,7 +81,7 @@ class RawScores:
         return RawScores(bound, self.reconstruction[index], self.row[index], self.place[index])
 
 
-def look(
+def raw_scores(
     model: Model,
     dataset: Dataset,
     *,
@@ -108,7 +108,9 @@ def look(
     once = distinct(dataset)
     if once is not None:
         dataset, place = once
-        found = look(model, dataset, samples=samples, seed=seed, memory=memory, progress=progress)
+        found = raw_scores(
+            model, dataset, samples=samples, seed=seed, memory=memory, progress=progress
+        )
         return found.rows(place)
     bound = None
     if has_bound(model, dataset):
@@ -152,7 +154,7 @@ class Reference:
     @classmethod
     def of(
         cls,
-        looks: RawScores,
+        raw: RawScores,
         fresh: RawScores | None = None,
         neighbors: int = NEIGHBORS,
         combined: tuple[str, ...] = COMPONENTS,
@@ -160,9 +162,9 @@ class Reference:
         """From what the model says of normal rows.
 
         Args:
-            looks: at the rows that it was fitted on: they are the neighbors.
+            raw: at the rows that it was fitted on: they are the neighbors.
             fresh: at normal rows that it was not fitted on, whose nats the tails are taken from: a
-                model is surer of rows that it has seen; None: those of ``looks``. Distances are
+                model is surer of rows that it has seen; None: those of ``raw``. Distances are
                 to other rows, and so are as fair among the rows fitted on.
             neighbors: k; at most the number of other rows.
             combined: the components that "combined" is made of.
@@ -170,37 +172,37 @@ class Reference:
         Raises:
             DataError: fewer than two rows.
         """
-        if len(looks) < 2:
-            raise DataError(f"a reference takes at least 2 normal rows, and there are {len(looks)}")
-        index = np.linspace(0, len(looks) - 1, min(len(looks), MOST_REFERENCES)).round().astype(int)
-        shift, scale = _moments(looks.row)
-        standard = (looks.place - shift) / scale
+        if len(raw) < 2:
+            raise DataError(f"a reference takes at least 2 normal rows, and there are {len(raw)}")
+        index = np.linspace(0, len(raw) - 1, min(len(raw), MOST_REFERENCES)).round().astype(int)
+        shift, scale = _moments(raw.row)
+        standard = (raw.place - shift) / scale
         directions = _directions(standard)
         k = min(neighbors, len(index) - 1)
         bare = cls({}, standard[index] @ directions, shift, scale, directions, k, combined)
         # a reference row is its own nearest neighbor, and does not count
-        found = bare._raw(looks.rows(index), k + 1)
+        found = bare._raw(raw.rows(index), k + 1)
         if fresh is not None:
             found |= {name: nats for name, nats in bare._raw(fresh, k).items() if name in IN_NATS}
         return replace(bare, tails={name: UpperTail.of(scores) for name, scores in found.items()})
 
-    def components(self, looks: RawScores) -> dict[str, Array]:
+    def components(self, raw: RawScores) -> dict[str, Array]:
         """Every score of the rows, "combined" first, (rows,) each; higher is more anomalous."""
-        found = self._raw(looks, self.neighbors)
+        found = self._raw(raw, self.neighbors)
         rare = {name: self.tails[name](found[name]) for name in self.tails if name in self.combined}
         nats = [rare[name] for name in IN_NATS if name in rare]
         votes = [np.mean(nats, axis=0)] if nats else []
         votes += [rare[name] for name in rare if name not in IN_NATS]
         return {"combined": np.sum(votes, axis=0), **found}
 
-    def scores(self, looks: RawScores, kind: str = "combined") -> Array:
+    def scores(self, raw: RawScores, kind: str = "combined") -> Array:
         """One of them, (rows,).
 
         Raises:
             OptionError, UnsupportedError: as ``check``.
         """
         self.check(kind)
-        return self.components(looks)[kind]
+        return self.components(raw)[kind]
 
     def check(self, kind: str) -> None:
         """Refuse a score that the model does not have.
@@ -216,24 +218,24 @@ class Reference:
                 "'latent' or 'combined'"
             )
 
-    def _raw(self, looks: RawScores, k: int) -> dict[str, Array]:
+    def _raw(self, raw: RawScores, k: int) -> dict[str, Array]:
         """The components in their own units."""
-        found = {} if looks.bound is None else {"bound": looks.bound}
-        return {**found, "reconstruction": looks.reconstruction, "latent": self._way(looks, k)}
+        found = {} if raw.bound is None else {"bound": raw.bound}
+        return {**found, "reconstruction": raw.reconstruction, "latent": self._way(raw, k)}
 
-    def _way(self, looks: RawScores, k: int) -> Array:
+    def _way(self, raw: RawScores, k: int) -> Array:
         """To the k-th nearest reference row through the codes, in standard deviations, (rows,)."""
-        own = np.square((looks.row - looks.place) / self.scale).sum(1)
-        standard = (looks.place - self.shift) / self.scale
+        own = np.square((raw.row - raw.place) / self.scale).sum(1)
+        standard = (raw.place - self.shift) / self.scale
         inside = standard @ self.directions
         return np.asarray(np.sqrt(own + np.square(self._distance(inside, k))))
 
     def _distance(self, inside: Array, k: int) -> Array:
         """To the k-th nearest reference row among the codes, (rows,); asked once of equal rows."""
         same = same_rows(np.ascontiguousarray(inside))
-        asked = inside if same is None else inside[same[0]]
+        distinct = inside if same is None else inside[same[0]]
         tree = cKDTree(self.places, LEAF)
-        near, _ = tree.query(asked, k=[k], workers=torch.get_num_threads())
+        near, _ = tree.query(distinct, k=[k], workers=torch.get_num_threads())
         found: Array = near[:, 0]
         return found if same is None else found[same[1]]
 

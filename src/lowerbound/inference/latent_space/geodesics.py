@@ -27,8 +27,8 @@ from lowerbound.inference.latent_space.paths import (
     Decode,
     LatentPath,
     Lerp,
+    PathContext,
     Polyline,
-    Surroundings,
 )
 from lowerbound.inference.passes import as_taken, evaluation_mode
 from lowerbound.models import Decodes, Model, require
@@ -55,9 +55,9 @@ def decoder_means(model: Model, condition: Tensor | None = None) -> Decode:
     decodes = require(model, Decodes, "decode")
 
     def decode(z: Tensor) -> Tensor:
-        told = None if condition is None else as_taken(condition, model).expand(len(z), -1)
+        fixed = None if condition is None else as_taken(condition, model).expand(len(z), -1)
         with evaluation_mode(model, gradients=torch.is_grad_enabled()):
-            return decodes.decode(as_taken(z, model).unsqueeze(0), told).mean[0]
+            return decodes.decode(as_taken(z, model).unsqueeze(0), fixed).mean[0]
 
     return decode
 
@@ -133,7 +133,7 @@ def _smoothing(inner: int) -> Tensor:
 
 
 @PATHS.register("geodesic")
-def decoder_geodesic(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+def decoder_geodesic(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
     """The way along which the decoder's answer changes least."""
     return geodesic(around.decode, a, b, around.nodes)
 

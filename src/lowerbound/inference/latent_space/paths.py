@@ -166,7 +166,7 @@ def _directions(out_a: Tensor, out_b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PathContext:
     """What a path may have to know besides its ends.
 
     Attributes:
@@ -180,23 +180,23 @@ class Surroundings:
     nodes: int = NODES
 
 
-Build = Callable[[Tensor, Tensor, Surroundings], LatentPath]
+Build = Callable[[Tensor, Tensor, PathContext], LatentPath]
 PATHS: Registry[Build] = Registry("path")
 
 
 @PATHS.register("lerp")
-def lerp(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+def lerp(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
     """The straight line."""
     return Lerp(a, b)
 
 
 @PATHS.register("slerp")
-def slerp(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+def slerp(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
     """The arc about the prior's mean."""
     return Slerp(a, b, around.center)
 
 
 @PATHS.register("norm")
-def norm_corrected(a: Tensor, b: Tensor, around: Surroundings) -> LatentPath:
+def norm_corrected(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
     """The line at the distance from the prior's mean that its ends have."""
     return NormCorrected(a, b, around.center)

@@ -58,16 +58,16 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: it could not be written; the one before is intact.
     """
-    home = folder / FOLDER
-    home.mkdir(parents=True, exist_ok=True)
-    name = f"tensors-{_generation(home) + 1}.safetensors"
+    directory = folder / FOLDER
+    directory.mkdir(parents=True, exist_ok=True)
+    name = f"tensors-{_generation(directory) + 1}.safetensors"
     try:
-        durable.write_tensors(home / name, checkpoint.tensors)
-        state = {"format": FORMAT, "tensors": name, "sha256": durable.sha256(home / name)}
+        durable.write_tensors(directory / name, checkpoint.tensors)
+        state = {"format": FORMAT, "tensors": name, "sha256": durable.sha256(directory / name)}
         text = json.dumps({**state, **checkpoint.values}, allow_nan=False)
-        durable.write_text(home / STATE, text)
+        durable.write_text(directory / STATE, text)
     finally:
-        _tidy(home)
+        _tidy(directory)
 
 
 def load(folder: Path) -> Checkpoint | None:
@@ -78,27 +78,27 @@ def load(folder: Path) -> Checkpoint | None:
     """
     from safetensors.torch import load as tensors_of
 
-    home = folder / FOLDER
-    if not (home / STATE).exists():
+    directory = folder / FOLDER
+    if not (directory / STATE).exists():
         return None
-    values = _read_state(home)
-    path = home / Path(str(values.pop("tensors", ""))).name
+    values = _read_state(directory)
+    path = directory / Path(str(values.pop("tensors", ""))).name
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != values.pop("sha256", None):
         raise _damaged(path)
     return Checkpoint(tensors_of(content), values)
 
 
-def _read_state(home: Path) -> dict[str, Any]:
+def _read_state(directory: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = dict(json.loads((home / STATE).read_text(encoding="utf-8")))
+        values: dict[str, Any] = dict(json.loads((directory / STATE).read_text(encoding="utf-8")))
         version = values.pop("format")
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(home / STATE) from error
+        raise _damaged(directory / STATE) from error
     if version != FORMAT:
         raise ModelFolderError(
-            f"the checkpoint {home} has format {version}, and this version of lowerbound reads "
-            f"format {FORMAT}; resume it with the version that wrote it, or train anew"
+            f"the checkpoint {directory} has format {version}, and this version of lowerbound "
+            f"reads format {FORMAT}; resume it with the version that wrote it, or train anew"
         )
     return values
 
@@ -109,18 +109,18 @@ def _damaged(path: Path) -> ModelFolderError:
     )
 
 
-def _generation(home: Path) -> int:
+def _generation(directory: Path) -> int:
     """The highest number among the files of tensors; 0 where there are none."""
-    numbers = [path.stem.partition("-")[2] for path in home.glob("tensors-*.safetensors")]
+    numbers = [path.stem.partition("-")[2] for path in directory.glob("tensors-*.safetensors")]
     return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
-def _tidy(home: Path) -> None:
+def _tidy(directory: Path) -> None:
     """Remove the files of tensors that do not count, and what a kill left half-written."""
     try:
-        counts = json.loads((home / STATE).read_text(encoding="utf-8"))["tensors"]
+        counts = json.loads((directory / STATE).read_text(encoding="utf-8"))["tensors"]
     except (OSError, ValueError, KeyError):
         return
-    for path in (*home.glob("tensors-*.safetensors"), *home.glob(".*.part")):
+    for path in (*directory.glob("tensors-*.safetensors"), *directory.glob(".*.part")):
         if path.name != counts:
             path.unlink(missing_ok=True)

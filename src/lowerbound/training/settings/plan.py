@@ -18,7 +18,7 @@ from lowerbound.training.progress.reporter import clock
 from lowerbound.training.settings import precision as arithmetic
 from lowerbound.training.settings.budget import Budget
 from lowerbound.training.settings.options import TrainingOptions
-from lowerbound.training.settings.update_size import pace_of
+from lowerbound.training.settings.update_size import update_size_of
 
 LONG_RUN = 60.0  # seconds in float32 from which bf16 is worth its rounding
 LARGE_UPDATE = 2e8  # operations per update below which neither bf16 nor a second thread pays
@@ -67,19 +67,19 @@ def decide(
     options: TrainingOptions,
 ) -> TrainingPlan:
     """The plan of a run that begins; nothing moves, random state neither."""
-    pace = pace_of(model, len(dataset), options)
-    budget = Budget.of(options, len(dataset), pace.batch_size, pace.passes)
-    work = Work(Update(model, objective), dataset, pace.batch_size, budget)
+    size = update_size_of(model, len(dataset), options)
+    budget = Budget.of(options, len(dataset), size.batch_size, size.passes)
+    work = Work(Update(model, objective), dataset, size.batch_size, budget)
     precision, reason = _precision(options, work)
     compiled, obstacle = _compiled(options, precision, work)
     held_out = len(validation) if validation is not None else 0
     slow = precision == "bf16"
     return TrainingPlan(
-        batch_size=pace.batch_size,
-        learning_rate=pace.learning_rate,
+        batch_size=size.batch_size,
+        learning_rate=size.learning_rate,
         updates=budget.updates,
         minutes=budget.minutes,
-        record_every=updates_between(len(dataset), held_out, pace.batch_size, slow),
+        record_every=updates_between(len(dataset), held_out, size.batch_size, slow),
         precision=precision,
         compiled=compiled,
         threads=_threads(options, work),

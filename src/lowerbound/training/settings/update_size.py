@@ -23,7 +23,7 @@ LARGE_TABLE = 4_000  # training rows from which a pass still has eight large bat
 
 
 @dataclass(frozen=True)
-class Pace:
+class UpdateSize:
     """What one update takes in, how far it goes, and how often the rows are passed.
 
     Attributes:
@@ -37,11 +37,11 @@ class Pace:
     passes: int
 
 
-USUAL = Pace(batch_size=128, learning_rate=1e-3, passes=PASSES)
-OF_LARGE_TABLES = Pace(batch_size=512, learning_rate=6e-3, passes=9_000)
+USUAL = UpdateSize(batch_size=128, learning_rate=1e-3, passes=PASSES)
+OF_LARGE_TABLES = UpdateSize(batch_size=512, learning_rate=6e-3, passes=9_000)
 
 
-def pace_of(model: Model, rows: int, options: TrainingOptions) -> Pace:
+def update_size_of(model: Model, rows: int, options: TrainingOptions) -> UpdateSize:
     """What the options say; what they leave open, from the model and the number of rows.
 
     Whoever asks for smaller batches gets the step size and the passes that go with those.
@@ -51,7 +51,7 @@ def pace_of(model: Model, rows: int, options: TrainingOptions) -> Pace:
     usual = OF_LARGE_TABLES if small and rows >= LARGE_TABLE else USUAL
     if options.batch_size is not None and options.batch_size < usual.batch_size:
         usual = USUAL
-    return Pace(
+    return UpdateSize(
         batch_size=min(options.batch_size or usual.batch_size, rows),
         learning_rate=options.learning_rate or usual.learning_rate,
         passes=usual.passes,

@@ -13,17 +13,17 @@ from lowerbound.applications.io.conditions import one_hot
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths
-from lowerbound.evaluation.samples.acceptance import fit_judge
+from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.inference.latent_space.paths import Surroundings
+from lowerbound.inference.latent_space.paths import PathContext
 
 UNSEEN = 0.2  # share of the rows that the classifier does not learn from, and pairs are drawn of
 
 
 @dataclass(frozen=True)
-class PathVerdict:
+class PathComparison:
     """One kind of path over random pairs of rows.
 
     Attributes:
@@ -44,28 +44,28 @@ class PathVerdict:
     reason: str
 
 
-def about_verdict(verdict: PathVerdict) -> str:
+def about_comparison(found: PathComparison) -> str:
     """The same in a sentence."""
-    error = verdict.straightness.standard_error or 0.0
+    error = found.straightness.standard_error or 0.0
     text = (
-        f"{verdict.path}, {verdict.pairs:,} pairs: line / path {verdict.straightness.mean:.3f} ± "
+        f"{found.path}, {found.pairs:,} pairs: line / path {found.straightness.mean:.3f} ± "
         f"{error:.3f}"
     )
-    if verdict.accepted is None:
-        return f"{text}; no verdict on the middles: {verdict.reason}"
-    share = verdict.accepted.scaled(100)
+    if found.accepted is None:
+        return f"{text}; no verdict on the middles: {found.reason}"
+    share = found.accepted.scaled(100)
     return f"{text}, {share.mean:.1f} ± {share.standard_error or 0.0:.1f} % of the middles accepted"
 
 
-def verdicts(
+def compare_kinds(
     fitted: Fitted,
     data: Dataset,
-    around: Surroundings,
+    around: PathContext,
     kinds: Sequence[str],
     pairs: int,
     seed: int,
     reporter: Reporter,
-) -> tuple[PathVerdict, ...]:
+) -> tuple[PathComparison, ...]:
     """Figures of each kind over ``pairs`` pairs of rows that the classifier has not seen.
 
     Raises:
@@ -84,11 +84,11 @@ def verdicts(
         codes[last],
         around,
         kinds=kinds,
-        judge=fit_judge(training, unseen, seed=seed),
+        judge=fit_realism_classifier(training, unseen, seed=seed),
         conditions=_conditions(fitted, unseen, first),
         progress=lambda done, total: reporter.advance("pairs of rows", done, total),
     )
-    return tuple(_verdict(kind, figures) for kind, figures in found.items())
+    return tuple(_comparison(kind, figures) for kind, figures in found.items())
 
 
 def random_pairs(rows: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -112,10 +112,10 @@ def _conditions(fitted: Fitted, unseen: Dataset, first: Tensor) -> Tensor | None
     return one_hot(fitted, unseen.label[first])
 
 
-def _verdict(kind: str, figures: PathFigures) -> PathVerdict:
+def _comparison(kind: str, figures: PathFigures) -> PathComparison:
     middles = figures.middles
     if isinstance(middles, Skipped):
-        return PathVerdict(kind, figures.pairs, figures.straightness, None, None, middles.reason)
-    return PathVerdict(
+        return PathComparison(kind, figures.pairs, figures.straightness, None, None, middles.reason)
+    return PathComparison(
         kind, figures.pairs, figures.straightness, middles.rate, middles.judge_accuracy, ""
     )

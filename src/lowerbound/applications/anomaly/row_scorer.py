@@ -14,13 +14,13 @@ from lowerbound.applications.anomaly.features import feature_values
 from lowerbound.applications.anomaly.heat_maps import write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
 from lowerbound.applications.anomaly.normal_rows import Normal
-from lowerbound.applications.anomaly.report import Odd, Verdict
+from lowerbound.applications.anomaly.report import Cutoff, Odd
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.io.requested_rows import Asked
+from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.explanation import Shares, shares
-from lowerbound.inference.anomaly.scores import RawScores, look
+from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 
 Array = np.ndarray[Any, Any]
 
@@ -33,11 +33,11 @@ class ScoredRows:
     """What is said of some rows.
 
     Attributes:
-        looks, components: of the rows, or windows.
+        raw, components: of the rows, or windows.
         scores, p_values, alarms: of the rows, or points; p-values where they are known.
     """
 
-    looks: RawScores
+    raw: RawScores
     components: Mapping[str, Array]
     scores: Array
     p_values: Array | None
@@ -61,51 +61,51 @@ class RowScorer:
 
     fitted: Fitted
     normal: Normal
-    verdict: Verdict | None
+    cutoff: Cutoff | None
     score: str
     reduce: Reduction
     explain: int
     seed: int
     beside: Path | None
 
-    def judged(self, asked: Asked, reporter: Reporter) -> ScoredRows:
+    def scored(self, part: RequestedRows, reporter: Reporter) -> ScoredRows:
         """Score some rows."""
 
         def progress(done: int, rows: int) -> None:
-            reporter.advance("scoring", asked.first + done * asked.points // rows, asked.total)
+            reporter.advance("scoring", part.first + done * part.points // rows, part.total)
 
-        looks = look(self.fitted.model, asked.rows, seed=self.seed, progress=progress)
-        components = self.normal.reference.components(looks)
-        scores = asked.of_points(components[self.score], self.reduce)
-        threshold = np.inf if self.verdict is None else self.verdict.threshold
-        return ScoredRows(looks, components, scores, self._p_values(scores), scores > threshold)
+        raw = raw_scores(self.fitted.model, part.rows, seed=self.seed, progress=progress)
+        components = self.normal.reference.components(raw)
+        scores = part.of_points(components[self.score], self.reduce)
+        threshold = np.inf if self.cutoff is None else self.cutoff.threshold
+        return ScoredRows(raw, components, scores, self._p_values(scores), scores > threshold)
 
-    def columns(self, asked: Asked, judged: ScoredRows) -> dict[str, Array]:
+    def columns(self, part: RequestedRows, scored: ScoredRows) -> dict[str, Array]:
         """Columns of the file of scores: one value per row or point, in the order of the data."""
-        named: dict[str, Any] = {"row": asked.names, "score": judged.scores}
-        if judged.p_values is not None:
-            named |= {"p_value": judged.p_values, "anomaly": judged.alarms.astype(int)}
-        for name, values in judged.components.items():
-            named[name] = asked.of_points(values, self.reduce)
+        named: dict[str, Any] = {"row": part.names, "score": scored.scores}
+        if scored.p_values is not None:
+            named |= {"p_value": scored.p_values, "anomaly": scored.alarms.astype(int)}
+        for name, values in scored.components.items():
+            named[name] = part.of_points(values, self.reduce)
         return named
 
-    def explained(self, asked: Asked, judged: ScoredRows, known: Sequence[Odd]) -> Explained:
+    def explained(self, part: RequestedRows, scored: ScoredRows, known: Sequence[Odd]) -> Explained:
         """The oddest of these rows and of those known so far, and why; pictures are drawn."""
         most = self.explain
-        scores = judged.components[self.score]
+        scores = scored.components[self.score]
         index = np.argsort(-scores, kind="stable")[:most]
         if len(known) == most and most:
             index = index[scores[index] > known[-1].score]
         if not len(index):
             return Explained(list(known))
-        chosen = asked.rows.subset(index.copy())
+        chosen = part.rows.subset(index.copy())
         excess = shares(self.fitted.model, chosen, seed=self.seed).above(self.normal.usual)
         schema, values = chosen.schema, feature_values(chosen)
         names = schema.data_kind.feature_names(schema)
         p_values = self._p_values(scores[index])
         odd = [
             Odd(
-                row=asked.name(int(row)),
+                row=part.name(int(row)),
                 score=float(scores[row]),
                 p_value=None if p_values is None else float(p_values[place]),
                 **_most_surprising(names, values, excess, place),
@@ -113,22 +113,22 @@ class RowScorer:
             for place, row in enumerate(index)
         ]
         oddest = sorted([*known, *odd], key=lambda each: -each.score)[:most]
-        return Explained(oddest, self._pictures(asked, judged, index, excess))
+        return Explained(oddest, self._pictures(part, scored, index, excess))
 
     def _p_values(self, scores: Array) -> Array | None:
         calibration = self.normal.calibration
         return None if calibration is None else calibration.p_values(scores)
 
     def _pictures(
-        self, asked: Asked, judged: ScoredRows, index: Array, excess: Shares
+        self, part: RequestedRows, scored: ScoredRows, index: Array, excess: Shares
     ) -> tuple[str, ...]:
         """The oddest pictures with their heat maps, beside the scores."""
-        schema = asked.rows.schema
+        schema = part.rows.schema
         if not schema.data_kind.pictures or self.beside is None:
             return ()
-        pictures = asked.rows.batch(torch.from_numpy(index.copy())).filled
-        rebuilt = torch.from_numpy(judged.looks.place[index]).reshape(pictures.shape)
-        names = [asked.name(int(row)) for row in index]
+        pictures = part.rows.batch(torch.from_numpy(index.copy())).filled
+        rebuilt = torch.from_numpy(scored.raw.place[index]).reshape(pictures.shape)
+        names = [part.name(int(row)) for row in index]
         sheet = self.beside.with_name(f"{self.beside.stem}_heat.png")
         return write_heat_maps(sheet, pictures, rebuilt, excess.pixels(schema.event_shape), names)
 
@@ -151,14 +151,14 @@ class Tally:
         self._known = known
         self._scores: list[Array] = []
 
-    def add(self, asked: Asked, judged: ScoredRows, explained: Explained) -> None:
-        self.rows += asked.points
-        self.found += int(judged.alarms.sum())
+    def add(self, part: RequestedRows, scored: ScoredRows, explained: Explained) -> None:
+        self.rows += part.points
+        self.found += int(scored.alarms.sum())
         self.oddest = explained.oddest
         self.files += explained.files
         if self._known.wanted:
-            self._known.add(asked.apart, asked.rows)
-            self._scores.append(judged.scores)
+            self._known.add(part.apart, part.rows)
+            self._scores.append(scored.scores)
 
     def ranking(self) -> Ranking | None:
         """How well the scores rank the anomalies that the person knows of."""
