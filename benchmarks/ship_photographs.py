@@ -12,7 +12,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ from photographs import (
 from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import export_model, write_exported
 from lowerbound.applications.compression.rated_pictures import write_one
+from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS, shipped
 from lowerbound.coding.transform import level_of
 from lowerbound.data.catalog.download import file_sha256
@@ -57,15 +57,6 @@ scikit-image's `astronaut`, `coffee`, `chelsea` and `rocket` and of scikit-learn
 `flower.jpg` (in the public domain or free to use, as their packages state). It has not seen Kodak's
 numbers {test}, on which it is scored: `benchmarks/results/{name}.json`.
 """
-
-
-@dataclass(frozen=True)
-class Quality:
-    """A rate, as a request asks for it."""
-
-    quality: int
-    times: float | None = None
-    bytes: int | None = None
 
 
 @torch.no_grad()
@@ -107,7 +98,12 @@ def measured(seed: int) -> list[Metric]:
         for picture in test:
             curve = []
             for quality in QUALITIES:
-                one = write_one(codec.model, picture, Path(folder) / "x.lbz", Quality(quality))
+                one = write_one(
+                    codec.model,
+                    picture,
+                    Path(folder) / "x.lbz",
+                    CompressRequest("", quality=quality),
+                )
                 curve.append([8 * one.bytes / one.pixels, error(picture, one.back)])
             points["lowerbound"].append(curve)
             for form in rivals():
@@ -137,7 +133,12 @@ def quick(seed: int) -> None:
     """A file of a piece of a photograph by the codec that is there."""
     _, test = split(0, held_out=True)
     with tempfile.TemporaryDirectory() as folder:
-        one = write_one(shipped().model, test[0][:96, :128], Path(folder) / "x.lbz", Quality(50))
+        one = write_one(
+            shipped().model,
+            test[0][:96, :128],
+            Path(folder) / "x.lbz",
+            CompressRequest("", quality=50),
+        )
     print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB, level {level_of(50)}")
 
 

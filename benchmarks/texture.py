@@ -20,7 +20,7 @@ from __future__ import annotations
 import tempfile
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from lowerbound.applications.compression.comparison.lossy_rivals import (
 from lowerbound.applications.compression.exported_models import export_model
 from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.rated_pictures import write_one
+from lowerbound.applications.compression.requests import CompressRequest
 from lowerbound.assembly.warm_start import start_from_model
 from lowerbound.data import load
 from lowerbound.data.catalog.download import file_sha256
@@ -74,15 +75,6 @@ CELLS: dict[str, Cell] = {
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class _Budget:
-    """A rate, as a request asks for it."""
-
-    bytes: int
-    quality: int | None = None
-    times: float | None = None
-
-
 def plain(fold: str, held_out: bool, rows: Any) -> Fitted:
     """The fold's coder of least squares, trained by ``photographs.py`` where it is not yet."""
     folder = Path("runs") / "photographs" / (fold + ("_held_out" if held_out else ""))
@@ -104,7 +96,9 @@ def run(benchmark: str, name: str, cell: Cell, held_out: bool) -> Answer:
         budget = int(RATE * picture.shape[0] * picture.shape[1] / 8)
         with tempfile.TemporaryDirectory() as place:
             for title, codec in codecs.items():
-                one = write_one(codec.model, picture, Path(place) / "x.lbz", _Budget(budget))
+                one = write_one(
+                    codec.model, picture, Path(place) / "x.lbz", CompressRequest("", bytes=budget)
+                )
                 written[title].append((one.bytes, one.back))
         for form in available():
             written[form].append(by(form, picture, budget))
@@ -265,7 +259,12 @@ def quick(seed: int) -> None:
         fit(rows, options, start=partial(start_from_model, other=before.model)), rows
     )
     with tempfile.TemporaryDirectory() as folder:
-        one = write_one(codec.model, test[0][:128, :128], Path(folder) / "x.lbz", _Budget(1_500))
+        one = write_one(
+            codec.model,
+            test[0][:128, :128],
+            Path(folder) / "x.lbz",
+            CompressRequest("", bytes=1_500),
+        )
     print(f"quick, not quoted: {one.bytes} bytes, {one.psnr:.2f} dB")
 
 

@@ -65,7 +65,7 @@ def test_there_are_not_more_codebooks_than_there_are() -> None:
     coder = SoundCoder.of(sound_model())
     assert coder.levels(None) == 3
     for wrong in (0, 4):
-        with pytest.raises(OptionError, match=f"has 3 codebooks, so use 1 to 3, not {wrong}"):
+        with pytest.raises(OptionError, match=f"from 1 to the model's 3, not {wrong}"):
             coder.codes(SIGNAL, wrong)
 
 

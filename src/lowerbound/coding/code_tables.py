@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.coding.refusals import refuse_beside_rows
 from lowerbound.coding.stack import PRECISION
 from lowerbound.coding.whole_numbers.shares import whole_shares
 from lowerbound.errors import UnsupportedError
@@ -72,17 +73,7 @@ def check_codes(model: Model) -> None:
     """Raise UnsupportedError where rows cannot be put into files as codes."""
     if not has_codes(model):
         raise UnsupportedError(f"{type(model).__name__} has no codes: that takes a vq_vae model")
-    told = ("condition_dim", "told")
-    if any(getattr(part, name, 0) for part in model.modules() for name in told):
-        raise UnsupportedError(
-            "a model that is told the class cannot compress: files do not hold classes; fit one "
-            "without --conditional"
-        )
-    if model.inputs is not None:
-        raise UnsupportedError(
-            "a model of a table's columns, or of missing values, cannot compress: that takes "
-            "pictures or numbers without gaps"
-        )
+    refuse_beside_rows(model)
     if max(model.codebook_sizes) > MOST_CODES:
         raise UnsupportedError(f"a codebook of a file has at most {MOST_CODES:,} codes")
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.coding.refusals import refuse_beside_rows, used_codebooks
+from lowerbound.errors import UnsupportedError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
 from lowerbound.networks.signals.frame_maps import FrameMapDecoder, FrameMapEncoder
 from lowerbound.posteriors.quantizer import Quantizer
@@ -43,7 +44,7 @@ class SoundCoder:
         if isinstance(model, VectorQuantizedVariationalAutoencoder):
             encoder, decoder = model.encoder, model.decoder
             if isinstance(encoder, FrameMapEncoder) and isinstance(decoder, FrameMapDecoder):
-                _refuse_told(encoder)
+                refuse_beside_rows(model)
                 return cls(model, encoder, decoder)
         raise UnsupportedError(
             "sound is compressed by a vq_vae model with the network 'frames': fit one of those"
@@ -64,12 +65,7 @@ class SoundCoder:
         Raises:
             OptionError: the model has not so many.
         """
-        most = len(self.quantizers)
-        if codebooks is not None and not 1 <= codebooks <= most:
-            raise OptionError(
-                f"the model has {most} codebooks, so use 1 to {most}, not {codebooks}"
-            )
-        return codebooks or most
+        return used_codebooks(codebooks, len(self.quantizers))
 
     @torch.no_grad()
     def codes(self, signal: Tensor, codebooks: int | None = None) -> Tensor:
@@ -120,11 +116,3 @@ def _nearest(rest: Tensor, quantizers: list[Quantizer]) -> Tensor:
         found.append(quantizer.nearest(rest))
         rest = rest - quantizer.vectors(found[-1])
     return torch.stack(found, 1)
-
-
-def _refuse_told(encoder: FrameMapEncoder) -> None:
-    if encoder.condition_dim:
-        raise UnsupportedError(
-            "a model that is told the class cannot compress: files do not hold classes; fit one "
-            "without --conditional"
-        )

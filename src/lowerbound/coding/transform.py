@@ -117,7 +117,7 @@ def write_pictures(
     model: TransformCoder,
     x: Tensor,
     level: int | None = None,
-    progress: Progress | None = None,
+    chunks: Sequence[tuple[bytes, int]] | None = None,
 ) -> None:
     """Write pictures of one size, (rows, channels, height, width), model units.
 
@@ -126,33 +126,19 @@ def write_pictures(
         model: exported.
         x: the pictures.
         level: of the step; None: the model's own.
-        progress: hears of tiles done, and of all.
+        chunks: what ``encoded`` made of them at that level, where it is known.
     """
     level = model.level if level is None else level
-    write_encoded(path, model, x, level, encoded(model, x, level, progress))
-
-
-def write_encoded(
-    path: Path, model: TransformCoder, x: Tensor, level: int, chunks: list[tuple[bytes, int]]
-) -> None:
-    """Write the chunks of pictures x."""
+    chunks = encoded(model, x, level) if chunks is None else chunks
     settings = varint.encode(level) + varint.encode(TILE)
     container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
 
 
 @torch.no_grad()
-def encoded(
-    model: TransformCoder, x: Tensor, level: int, progress: Progress | None = None
-) -> list[tuple[bytes, int]]:
+def encoded(model: TransformCoder, x: Tensor, level: int) -> list[tuple[bytes, int]]:
     """The chunks of pictures: payload, and checksum of its numbers."""
     tables = Tables(model.counts)  # type: ignore[arg-type]
-    chunks = []
-    tiles = list(_tiles(x.shape, TILE))
-    for done, tile in enumerate(tiles, 1):
-        chunks.append(_encode_tile(model, tile.of(x), level, tables))
-        if progress is not None:
-            progress(done, len(tiles))
-    return chunks
+    return [_encode_tile(model, tile.of(x), level, tables) for tile in _tiles(x.shape, TILE)]
 
 
 @torch.no_grad()

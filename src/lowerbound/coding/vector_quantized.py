@@ -26,8 +26,9 @@ from lowerbound.coding.code_tables import TableCodes
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import CHUNK_ROWS, Progress, model_hash
+from lowerbound.coding.refusals import used_codebooks
 from lowerbound.coding.stack import PRECISION, Array, CodingTable
-from lowerbound.errors import BitstreamError, OptionError
+from lowerbound.errors import BitstreamError
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.trace import Batch
 
@@ -58,7 +59,7 @@ def write_rows(
         OptionError: the model has not so many codebooks.
         OSError: it could not be written.
     """
-    levels = _checked_levels(model, codebooks)
+    levels = used_codebooks(codebooks, len(model.quantizers))
     codes = quantized(model, x, levels, progress)
     coder = _Coder(model, levels)
     settings = varint.encode(min(chunk_rows, len(x))) + varint.encode(levels)
@@ -218,13 +219,6 @@ def _tables(counts: Sequence[Tensor]) -> Iterator[CodingTable]:
             if place.data_ptr() not in made:
                 made[place.data_ptr()] = CodingTable(place.numpy())
             yield made[place.data_ptr()]
-
-
-def _checked_levels(model: VectorQuantizedVariationalAutoencoder, codebooks: int | None) -> int:
-    levels = len(model.quantizers)
-    if codebooks is not None and not 1 <= codebooks <= levels:
-        raise OptionError(f"codebooks is from 1 to the model's {levels}, not {codebooks}")
-    return codebooks or levels
 
 
 def _read_settings(

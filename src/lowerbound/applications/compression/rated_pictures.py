@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +17,11 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_model
 from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.picture_files import readable
-from lowerbound.applications.compression.requests import CodecRequest
+from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
 from lowerbound.applications.compression.shipped import shipped
 from lowerbound.applications.io.rows import eight_bit
 from lowerbound.coding.files.container import open_container
-from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_encoded
+from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_pictures
 from lowerbound.data import load
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.errors import OptionError
@@ -36,23 +36,7 @@ INVENTS = (
 HEADER = 48  # bytes, at most, of a picture's file beside its payload
 
 
-class AsksForRate(Protocol):
-    """A request that may say how small, in one of three ways."""
-
-    @property
-    def quality(self) -> int | None:
-        """From 0, the coarsest, to 100, the finest."""
-
-    @property
-    def times(self) -> float | None:
-        """How many times smaller than the picture at least."""
-
-    @property
-    def bytes(self) -> int | None:
-        """Of a file at most."""
-
-
-def check_rate(rate: AsksForRate) -> None:
+def check_rate(rate: CompressRequest) -> None:
     """Raise OptionError where the rate is asked for twice, or is none."""
     said = [name for name in ("quality", "times", "bytes") if getattr(rate, name) is not None]
     if len(said) > 1:
@@ -63,7 +47,7 @@ def check_rate(rate: AsksForRate) -> None:
         level_of(rate.quality)
 
 
-def level_for(rate: AsksForRate, numbers: int, size: Callable[[int], int]) -> int:
+def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -> int:
     """The finest level whose file is as small as asked for.
 
     Args:
@@ -102,7 +86,7 @@ class Written:
     back: Array
 
 
-def write_one(model: Any, picture: Array, target: Path, rate: AsksForRate) -> Written:
+def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -> Written:
     """Write one picture (height, width, channels) at a rate by an exported transform coder, and
     read it back."""
     x = as_row(picture)
@@ -112,7 +96,7 @@ def write_one(model: Any, picture: Array, target: Path, rate: AsksForRate) -> Wr
         return encoded(model, x, level)
 
     level = level_for(rate, picture.size, lambda at: sum(len(data) for data, _ in chunks(at)))
-    write_encoded(target, model, x, level, chunks(level))
+    write_pictures(target, model, x, level, chunks(level))
     file = open_container(target)
     (back,) = eight_bit(read_pictures(file, model))
     psnr = mean_psnr(picture[None], back[None])

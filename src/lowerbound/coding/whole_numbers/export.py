@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lowerbound.coding.refusals import refuse_beside_rows
 from lowerbound.coding.whole_numbers.emissions import CodedBernoulli, CodedLogistics
 from lowerbound.coding.whole_numbers.heads import GridHeads, GridPosterior, GridPrior
 from lowerbound.coding.whole_numbers.layer_ranges import Ranges, exact_layers_in, put, ranges_in
@@ -144,18 +145,7 @@ def check_exact(model: Model) -> None:
             f"{type(model).__name__} cannot compress without loss: that takes a vae, hierarchical "
             "or ladder model"
         )
-    if any(
-        getattr(part, "condition_dim", 0) or getattr(part, "told", None) for part in model.modules()
-    ):
-        raise UnsupportedError(
-            "a model that is told the class cannot compress without loss: files do not hold "
-            "classes; fit one without --conditional"
-        )
-    if model.inputs is not None:
-        raise UnsupportedError(
-            "a model of a table's columns, or of missing values, cannot compress without loss: "
-            "that takes pictures or whole numbers without gaps"
-        )
+    refuse_beside_rows(model)
     known = (*EXACT_AS_THEY_ARE, *CODED, *KINDS, nn.Linear, nn.Conv2d)
     known += (GaussianPosterior, GaussianHeads, StandardNormal)
     for name, part in model.named_modules():

@@ -27,7 +27,7 @@ from lowerbound.applications.compression.comparison.pages import picture_of, sid
 from lowerbound.applications.compression.losses import psnr
 from lowerbound.applications.compression.rated_pictures import INVENTS, each, write_one
 from lowerbound.applications.compression.reports import CodecRate, CompareReport
-from lowerbound.applications.compression.requests import CompareRequest
+from lowerbound.applications.compression.requests import CompareRequest, CompressRequest
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.transform import invents
 from lowerbound.errors import OptionError
@@ -140,18 +140,10 @@ def _by_all(model: Model, picture: Array) -> Rates:
     return found
 
 
-@dataclass(frozen=True)
-class _Times:
-    """A rate, as a request asks for it."""
-
-    times: float
-    quality: None = None
-    bytes: None = None
-
-
 def _by_model(model: Model, picture: Array, times: float) -> tuple[int, Array]:
+    rate = CompressRequest("", times=times)
     with tempfile.TemporaryDirectory() as folder:
-        written = write_one(model, picture, Path(folder) / "picture.lbz", _Times(times))
+        written = write_one(model, picture, Path(folder) / "picture.lbz", rate)
     return written.bytes, written.back
 
 
