@@ -209,6 +209,8 @@ def unfinished_emissions() -> Iterator[str]:
             for name in dir(kind)
             if getattr(inspect.getattr_static(kind, name), "__isabstractmethod__", False)
         ]
+        if kind.terms is Emission.terms and kind._terms is Emission._terms:
+            lacking.append("_terms or terms")
         if lacking and not descendants(kind):
             yield f"{kind.__module__}.{kind.__name__} does not implement {', '.join(lacking)}"
 

@@ -130,12 +130,16 @@ class Emission(Distribution):
 
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
 
-    @abstractmethod
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p of each feature in nats, (samples, batch, *terms); zero where hidden.
 
         A likelihood that models which cells are missing adds log p of that.
         """
+        return masked_terms(self._terms, x, observed)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        """log p of each feature where all are observed; a class has either this or ``terms``."""
+        raise NotImplementedError
 
     @property
     @abstractmethod

@@ -36,8 +36,35 @@ Self = TypeVar("Self", bound="LatentVariableEstimator")
 DRAWS = 32  # of each row's latent, for its uncertainty
 
 
+class FittedEstimator(BaseEstimator):
+    """What every estimator has once ``fitted_`` is there."""
+
+    fitted_: Fitted
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model folder: weights, schema and options, as safetensors and JSON."""
+        check_is_fitted(self)
+        model_folder.write(Path(path), self.fitted_)
+
+    @property
+    def model_(self) -> Model:
+        """The fitted module, in evaluation mode."""
+        check_is_fitted(self)
+        return self.fitted_.model
+
+    @property
+    def history_(self) -> History:
+        """How training went; empty for a model solved in closed form."""
+        check_is_fitted(self)
+        return self.fitted_.history
+
+    @property
+    def _seed(self) -> int:
+        return self.fitted_.options.training.seed
+
+
 @dataclass(eq=False, repr=False)
-class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedEstimator):
     """Rows become latents, latents become rows.
 
     Parameters are the fields of the dataclass, so that each is written once: its ``__init__`` has
@@ -58,6 +85,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     kind: ClassVar[str]
     conditional: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
         """Fit the model to X; y is ignored."""
@@ -118,11 +146,6 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         check_is_fitted(self)
         return self._sample(n_samples, None, mean, random_state)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a model folder: weights, schema and options, as safetensors and JSON."""
-        check_is_fitted(self)
-        model_folder.write(Path(path), self.fitted_)
-
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
         """Read a model folder; the estimator's parameters are those that the fit came to.
@@ -146,19 +169,6 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return estimator._adopt(fitted)
 
     @property
-    def model_(self) -> Model:
-        """The fitted module, in evaluation mode."""
-        check_is_fitted(self)
-        model: Model = self.fitted_.model
-        return model
-
-    @property
-    def history_(self) -> History:
-        """How training went; empty for a model solved in closed form."""
-        check_is_fitted(self)
-        return self.fitted_.history
-
-    @property
     def latent_dim_(self) -> int:
         """Numbers per latent."""
         check_is_fitted(self)
@@ -168,6 +178,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.target_tags.required = tags.target_tags.required or self.needs_labels
         return tags
 
     # what the kinds of estimator differ in ------------------------------------------------------
@@ -239,10 +250,6 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """What still matters once a schema is there."""
         options = self.data_options or {}
         return {name: options[name] for name in ("on_error", "resize") if name in options}
-
-    @property
-    def _seed(self) -> int:
-        return self.fitted_.options.training.seed
 
     @property
     def _n_features_out(self) -> int:

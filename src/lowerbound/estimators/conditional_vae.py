@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from scipy.special import logsumexp
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.io.conditions import one_hot
@@ -53,6 +52,7 @@ class ConditionalVAE(VAE):
     """
 
     conditional: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
         """Fit the model to X and the class of each row.
@@ -87,12 +87,7 @@ class ConditionalVAE(VAE):
         return bounds
 
     def sample(
-        self,
-        n_samples: int = 1,
-        y: Any = None,
-        *,
-        mean: bool = False,
-        random_state: Any = None,
+        self, n_samples: int = 1, y: Any = None, *, mean: bool = False, random_state: Any = None
     ) -> Any:
         """New rows of a class: z ~ p(z), then x ~ p(x | z, y).
 
@@ -109,11 +104,6 @@ class ConditionalVAE(VAE):
         if y is None:
             y = [self._names[row % len(self._names)] for row in range(n_samples)]
         return self._sample(n_samples, self._label_condition(y, n_samples), mean, random_state)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
     def _adopt(self: Self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)

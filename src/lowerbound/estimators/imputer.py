@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
@@ -19,18 +19,18 @@ from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.data.columns.matrix import named
 from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.estimators.base import FittedEstimator
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
 from lowerbound.estimators.inputs.incomplete import Rows
 from lowerbound.estimators.inputs.rows import Array, as_numbers, describe, is_frame, with_text_names
 from lowerbound.estimators.inputs.seeds import new_seed
-from lowerbound.fitting import Fitted, fit
+from lowerbound.fitting import fit
 from lowerbound.inference.restoration.imputation import SAMPLES, impute
 from lowerbound.inference.restoration.imputed_quantiles import DRAWS, imputed_quantiles
 from lowerbound.model_folder import folder as model_folder
-from lowerbound.models import Model
 from lowerbound.models.base import AUTO
-from lowerbound.training import History, TrainingOptions, reporter_for
+from lowerbound.training import TrainingOptions, reporter_for
 
 Self = TypeVar("Self", bound="VAEImputer")
 
@@ -38,7 +38,7 @@ STRATEGIES = ("mean", "median", "sample")
 
 
 @dataclass(eq=False, repr=False)
-class VAEImputer(TransformerMixin, BaseEstimator):
+class VAEImputer(TransformerMixin, FittedEstimator):
     r"""Fills missing cells by a variational autoencoder that was trained with cells missing.
 
     The encoder sees which cells of a row are observed, x_o, and z ~ q(z | x_o) is weighed by how
@@ -213,11 +213,6 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         indicators = self._indicator_names(names) if self.add_indicator else []
         return np.array([*kept, *indicators], dtype=object)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a model folder, which ``lowerbound impute`` and ``load`` read."""
-        check_is_fitted(self)
-        model_folder.write(Path(path), self.fitted_)
-
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str], **parameters: Any) -> Self:
         """Read a model folder whose model was fitted with missing cells.
@@ -242,20 +237,6 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         imputer.empty_ = np.zeros(imputer.n_features_in_, dtype=bool)
         imputer.indicator_ = np.arange(imputer.n_features_in_)
         return imputer
-
-    @property
-    def model_(self) -> Model:
-        """The fitted module, in evaluation mode."""
-        check_is_fitted(self)
-        fitted: Fitted = self.fitted_
-        return fitted.model
-
-    @property
-    def history_(self) -> History:
-        """How training went."""
-        check_is_fitted(self)
-        fitted: Fitted = self.fitted_
-        return fitted.history
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -332,8 +313,3 @@ class VAEImputer(TransformerMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=3,
             )
-
-    @property
-    def _seed(self) -> int:
-        fitted: Fitted = self.fitted_
-        return fitted.options.training.seed

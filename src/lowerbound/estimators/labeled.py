@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from lowerbound.config import by_new_names, renamed_of
 from lowerbound.data import Dataset
@@ -21,9 +21,8 @@ from lowerbound.estimators.first_features import (
 from lowerbound.estimators.inputs.rows import Array
 from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
-from lowerbound.estimators.vae import FEW
+from lowerbound.estimators.vae import FEW, lower_bounds
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.likelihood import score
 from lowerbound.models import Encodes, require
 from lowerbound.objectives import OBJECTIVES
 
@@ -44,25 +43,39 @@ class LabeledEstimator(TrainedEstimator):
     objective_options: Mapping[str, Any] | None = None
     n_importance: int = FEW
 
+    needs_labels: ClassVar[bool] = True
+
     def score_samples(self, X: Any) -> Array:
         """A lower bound on log p(x) for each row, whatever its label; as of ``VAE``."""
-        dataset = self._read(X)
-        with warnings.catch_warnings():
-            if self.n_importance <= FEW:
-                warnings.filterwarnings("ignore", "the median effective sample size")
-            scores = score(self.model_, dataset, samples=self.n_importance, seed=self._seed)
-        bounds: Array = (scores.elbo if self.n_importance == 1 else scores.bound).numpy()
-        return bounds
+        return lower_bounds(self.model_, self._read(X), self.n_importance, self._seed)
+
+    def sample(
+        self, n_samples: int = 1, y: Any = None, *, mean: bool = False, random_state: Any = None
+    ) -> Any:
+        """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
+
+        Args:
+            n_samples: how many.
+            y: a label for all, or one per row.
+            mean: the mean of p(x | y, z) instead of a draw from it.
+            random_state: as of ``VAE.sample``.
+
+        Raises:
+            OptionError: a class that the model has not seen; the nearest is named.
+            DataError: not one label for each row, or a number that is not finite.
+        """
+        check_is_fitted(self)
+        condition = None if y is None else self._label_condition(y, n_samples)
+        return self._sample(n_samples, condition, mean, random_state)
+
+    @abstractmethod
+    def _label_condition(self, y: Any, rows: int) -> Tensor:
+        """Labels as the model sees them, (rows, size), from one for all rows or one for each."""
 
     @property
     def latent_dim_(self) -> int:
         """Numbers per code: those of the label and of the style; the features in M1+M2."""
         return require(self.model_, Encodes, "encode").latent_dim
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
     def _fit(self: Self, dataset: Dataset) -> Self:
         return self._adopt(self._fits(dataset)(dataset))

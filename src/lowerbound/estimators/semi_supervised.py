@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import one_hot
 
 from lowerbound.config import renamed_keywords
@@ -65,10 +64,6 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
             value that means unlabeled.
         unlabeled_value: that in y means unlabeled; None: -1 among numbers (unless -1 and 1 are the
             only two values), None, NaN, NA and empty text among others.
-        network: as of ``VAE``.
-        network_options: as of ``VAE``.
-        likelihood: as of ``VAE``.
-        likelihood_options: as of ``VAE``.
         class_prior: p(y), where labels were not picked at random: "uniform", or the probability of
             each class, in the order of ``classes_`` or by class; None: the shares among the labels,
             one more of each counted.
@@ -76,20 +71,8 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         prior_options: of that prior.
         model_options: further fields of ``SemiSupervisedVariationalAutoencoder.Options``.
         objective_options: of ``lowerbound.objectives.SemiSupervised``.
-        n_importance: as of ``VAE``.
-        epochs: as of ``VAE``.
-        minutes: as of ``VAE``.
-        batch_size: as of ``VAE``.
-        learning_rate: as of ``VAE``.
-        precision: as of ``VAE``.
-        compile: as of ``VAE``.
-        validation: of no effect: labeled rows are too few to hold any out.
-        patience: likewise.
-        training_options: as of ``VAE``.
-        binarize: as of ``VAE``.
-        data_options: as of ``VAE``.
-        random_state: as of ``VAE``.
-        verbose: as of ``VAE``.
+        validation, patience: of no effect: labeled rows are too few to hold any out.
+        network, likelihood, n_importance, epochs and all others: as of ``VAE``.
 
     Attributes: those of ``VAE``, and
         classes_: the classes, in the order of the columns of ``predict_proba``.
@@ -150,36 +133,13 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         answers[unsure] = unknown
         return answers
 
-    def sample(
-        self,
-        n_samples: int = 1,
-        y: Any = None,
-        *,
-        mean: bool = False,
-        random_state: Any = None,
-    ) -> Any:
-        """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
-
-        Args:
-            n_samples: how many.
-            y: a class for all, or one per row.
-            mean: the mean of p(x | y, z) instead of a draw from it.
-            random_state: as of ``VAE.sample``.
-
-        Raises:
-            OptionError: a class that the model has not seen; the nearest is named.
-        """
-        check_is_fitted(self)
-        condition = None
-        if y is not None:
-            names = self.fitted_.schema.class_names
-            index = class_indices(y, n_samples, names)
-            condition = one_hot(index, len(names)).float()
-        return self._sample(n_samples, condition, mean, random_state)
-
     def _adopt(self: Self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)
         return super()._adopt(fitted)
+
+    def _label_condition(self, y: Any, rows: int) -> torch.Tensor:
+        names = self.fitted_.schema.class_names
+        return one_hot(class_indices(y, rows, names), len(names)).float()
 
     def _options(self, seed: int) -> FitOptions:
         options = replace(super()._options(seed), folds=self.folds)

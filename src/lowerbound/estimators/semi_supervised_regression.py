@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.config import renamed_keywords
 from lowerbound.data import Dataset
@@ -49,28 +48,12 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         stacked: M1+M2: features from a VAE of all rows, and the label and the style above them.
         features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
             here.
-        network: as of ``VAE``.
-        network_options: as of ``VAE``.
-        likelihood: as of ``VAE``.
-        likelihood_options: as of ``VAE``.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
         prior_options: of that prior.
         model_options: further fields of ``SemiSupervisedRegression.Options``.
         objective_options: of ``lowerbound.objectives.MeanTeacherRegression``.
-        n_importance: as of ``VAE``.
-        epochs: as of ``VAE``.
-        minutes: as of ``VAE``.
-        batch_size: as of ``VAE``.
-        learning_rate: as of ``VAE``.
-        precision: as of ``VAE``.
-        compile: as of ``VAE``.
-        validation: of no effect: labeled rows are too few to hold any out.
-        patience: likewise.
-        training_options: as of ``VAE``.
-        binarize: as of ``VAE``.
-        data_options: as of ``VAE``.
-        random_state: as of ``VAE``.
-        verbose: as of ``VAE``.
+        validation, patience: of no effect: labeled rows are too few to hold any out.
+        network, likelihood, n_importance, epochs and all others: as of ``VAE``.
 
     Attributes: those of ``VAE``.
     """
@@ -112,31 +95,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
         mean, deviation = (part.numpy() for part in predictions(self.model_, self._read(X)))
         return (mean, deviation) if return_std else mean
 
-    def sample(
-        self,
-        n_samples: int = 1,
-        y: Any = None,
-        *,
-        mean: bool = False,
-        random_state: Any = None,
-    ) -> Any:
-        """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
-
-        Args:
-            n_samples: how many.
-            y: a number for all, or one per row.
-            mean: the mean of p(x | y, z) instead of a draw from it.
-            random_state: as of ``VAE.sample``.
-
-        Raises:
-            DataError: not one number for each row, or one that is not finite.
-        """
-        check_is_fitted(self)
-        condition = None if y is None else self._standardized(y, n_samples)
-        return self._sample(n_samples, condition, mean, random_state)
-
-    def _standardized(self, y: Any, rows: int) -> torch.Tensor:
-        """Labels as the model sees them, (rows, 1)."""
+    def _label_condition(self, y: Any, rows: int) -> torch.Tensor:
         values = np.asarray(y, float)
         if values.shape not in ((), (rows,)):
             raise DataError(f"{rows} rows but labels of shape {values.shape}")

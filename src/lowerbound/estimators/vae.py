@@ -21,7 +21,7 @@ from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
-from lowerbound.models import MODELS
+from lowerbound.models import MODELS, Model
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 
@@ -167,13 +167,7 @@ class VAE(TrainedEstimator):
         return found_noise(self.fitted_, dataset, None, outliers, seed=self._seed)[0]
 
     def _bounds(self, dataset: Dataset) -> Array:
-        with warnings.catch_warnings():
-            if self.n_importance <= FEW:
-                warnings.filterwarnings("ignore", "the median effective sample size")
-            scores = score(self.model_, dataset, samples=self.n_importance, seed=self._seed)
-        values = scores.elbo if self.n_importance == 1 else scores.bound
-        bounds: Array = values.numpy()
-        return bounds
+        return lower_bounds(self.model_, dataset, self.n_importance, self._seed)
 
     def _objective(self) -> dict[str, Any]:
         options = dict(self.objective_options or {})
@@ -190,3 +184,13 @@ class VAE(TrainedEstimator):
         options = dict(values["objective_options"] or {})
         beta = options.pop("beta", 1.0)
         return {**values, "beta": beta, "objective_options": options or None}
+
+
+def lower_bounds(model: Model, dataset: Dataset, samples: int, seed: int) -> Array:
+    """L_K of each row, (rows,); the evidence lower bound where K is 1."""
+    with warnings.catch_warnings():
+        if samples <= FEW:
+            warnings.filterwarnings("ignore", "the median effective sample size")
+        scores = score(model, dataset, samples=samples, seed=seed)
+    bounds: Array = (scores.elbo if samples == 1 else scores.bound).numpy()
+    return bounds

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 
 class BernoulliEmission(Emission):
@@ -17,9 +17,6 @@ class BernoulliEmission(Emission):
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         if observed is not None:

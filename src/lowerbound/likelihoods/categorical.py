@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lowerbound.likelihoods.base import LIKELIHOODS, at_least_float32
 from lowerbound.likelihoods.levels import LevelsLikelihood, from_code, to_code
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 
 class CategoricalEmission(Emission):
@@ -21,9 +21,6 @@ class CategoricalEmission(Emission):
         self.logits = logits
         self.levels = logits.shape[2]
         super().__init__(logits.shape[:2], logits.shape[3:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         shape = torch.broadcast_shapes(x.shape, self.batch_shape + self.event_shape)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 # Below this |h| the closed forms cancel, above it the series are too short: at 0.3 both are good to
 # the last digits of float64, and to some 30 roundings of float32.
@@ -29,9 +29,6 @@ class ContinuousBernoulliEmission(Emission):
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         return (x - 0.5) * self.logits - log_sinh_ratio(0.5 * self.logits)

@@ -19,7 +19,7 @@ from lowerbound.likelihoods.base import (
 from lowerbound.likelihoods.levels import LevelsLikelihood, from_code, scale_floor, to_code
 from lowerbound.likelihoods.logistic_fit import fit_logistic
 from lowerbound.likelihoods.logistic_moments import logistic_moments
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 
 class DiscretizedLogisticEmission(Emission):
@@ -39,9 +39,6 @@ class DiscretizedLogisticEmission(Emission):
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
         self.loc, self.scale, self.levels = loc, scale, levels
         super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         return log_mass(to_code(x, self.levels), self.loc, self.scale, self.levels)

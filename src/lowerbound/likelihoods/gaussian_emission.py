@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -23,9 +23,6 @@ class GaussianEmission(Emission):
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
         super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         if observed is not None or self.scale.dim() > len(self.event_shape):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lowerbound.likelihoods.base import LIKELIHOODS
 from lowerbound.likelihoods.location_scale import LocationScale
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 
 class LaplaceEmission(Emission):
@@ -21,9 +21,6 @@ class LaplaceEmission(Emission):
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
         super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         return -(x - self.loc).abs() / self.scale - torch.log(2 * self.scale)

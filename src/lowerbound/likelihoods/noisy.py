@@ -23,7 +23,7 @@ from lowerbound.likelihoods.bernoulli import BernoulliEmission
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogisticEmission
 from lowerbound.likelihoods.gaussian_emission import HALF_LOG_TWO_PI, GaussianEmission
 from lowerbound.likelihoods.levels import from_code
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 LEAST = 1e-6  # of tau: no noise at all leaves only the level that was seen
 LEVELS_PER_DEVIATION = 4  # levels in a standard deviation of the noise
@@ -66,9 +66,6 @@ class NoisyEmission(Emission):
     def __init__(self, clean: Emission, noise: NoiseModel) -> None:
         self.clean, self.noise = clean, noise
         super().__init__(clean.batch_shape, clean.event_shape, validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def restored(self, y: Tensor, observed: Tensor | None = None) -> Tensor:
         """E[x | y, z], (samples, batch, *event): the mean of p(x | z) where y is hidden."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods.base import LIKELIHOODS, positive_scale, raw_scale
 from lowerbound.likelihoods.location_scale import LocationScale
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 MIN_DF = 2.05
 START_DF = 5.0
@@ -32,9 +32,6 @@ class StudentTEmission(Emission):
     def __init__(self, loc: Tensor, scale: Tensor, df: Tensor) -> None:
         self.loc, self.scale, self.df = loc, scale, df
         super().__init__(loc.shape[:2], loc.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         squares = ((x - self.loc) / self.scale).square()

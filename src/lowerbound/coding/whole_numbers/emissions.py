@@ -22,7 +22,7 @@ from lowerbound.likelihoods.base import Likelihood, positive_scale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
 from lowerbound.likelihoods.levels import from_code, to_code
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 TOTAL = 1 << PRECISION
 LOGITS_PER_UNIT, MOST_LOGIT = 32, 16
@@ -46,9 +46,6 @@ class CodedBits(CodedEmission):
     def __init__(self, ones: Tensor) -> None:
         self.ones = ones
         super().__init__(ones.shape[:2], ones.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         ones = self.ones.double()
@@ -149,9 +146,6 @@ class CodedLevels(CodedEmission):
         share = first + (self.cumulative[entry + 1] - first) * fraction // FRACTION
         room = (1 << CUMULATIVE_BITS) - self.levels * LEVEL_FLOOR
         return (share * room >> CUMULATIVE_BITS) + edge * LEVEL_FLOOR
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         code = to_code(x, self.levels).long()

@@ -20,7 +20,7 @@ from lowerbound.likelihoods.columns.group import (
     DiscreteEmission,
 )
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 
 class AtomEmission(DiscreteEmission):
@@ -38,9 +38,6 @@ class AtomEmission(DiscreteEmission):
     def __init__(self, logit: Tensor, loc: Tensor, scale: Tensor) -> None:
         self.logit, self.rest = logit, GaussianEmission(loc, scale)
         super().__init__(logit.shape[:2], logit.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         atom = is_atom(x)

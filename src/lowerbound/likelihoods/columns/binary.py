@@ -13,7 +13,6 @@ from lowerbound.likelihoods.columns.group import (
     level_counts,
     whole_numbers,
 )
-from lowerbound.trace import masked_terms
 
 
 class BinaryColumnsEmission(DiscreteEmission):
@@ -26,9 +25,6 @@ class BinaryColumnsEmission(DiscreteEmission):
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         super().__init__(logits.shape[:2], logits.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         logits, target = torch.broadcast_tensors(self.logits, x)

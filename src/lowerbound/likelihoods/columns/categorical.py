@@ -18,7 +18,6 @@ from lowerbound.likelihoods.columns.group import (
     level_counts,
     whole_numbers,
 )
-from lowerbound.trace import masked_terms
 
 SPREAD = 0.1  # of the first E: not 0, where neither E nor h would have a gradient
 
@@ -37,9 +36,6 @@ class CategoricalColumnsEmission(DiscreteEmission):
         self.logits = logits
         self.levels = logits.shape[3]
         super().__init__(logits.shape[:2], logits.shape[2:3], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         shape = self.logits.shape[:3]

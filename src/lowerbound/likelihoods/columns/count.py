@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from lowerbound.data.columns.column import Column
 from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup, whole_numbers
-from lowerbound.trace import Emission, masked_terms
+from lowerbound.trace import Emission
 
 LEAST_EXCESS = 1e-6  # 1 / r: below it, a Poisson to all intents
 MOST_MEAN = 2.0**20  # before training data have said otherwise
@@ -35,9 +35,6 @@ class NegativeBinomialEmission(Emission):
         self.log_mean, self.excess = log_mean, excess
         self.dtype = dtype or log_mean.dtype
         super().__init__(log_mean.shape[:2], log_mean.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         return log_mass(x, self.log_mean, self.excess).to(self.dtype)

@@ -18,7 +18,6 @@ from lowerbound.likelihoods.columns.group import (
     level_counts,
     whole_numbers,
 )
-from lowerbound.trace import masked_terms
 
 LEAST_GAP = 1e-6  # between two cut points, so that every level has mass
 
@@ -34,9 +33,6 @@ class OrdinalColumnsEmission(DiscreteEmission):
     def __init__(self, location: Tensor, cuts: CutPoints) -> None:
         self.location, self.cuts = location, cuts
         super().__init__(location.shape[:2], location.shape[2:], validate_args=False)
-
-    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
         return self.cuts.log_mass(x.long(), self.location)

@@ -18,25 +18,23 @@ class Budget:
     Attributes:
         updates: None: no limit.
         minutes: None: no limit; validation, checkpoints and compilation count.
-        chosen: the epochs that were chosen from the number of rows, where nothing was said.
     """
 
     updates: int | None
     minutes: float | None
-    chosen: int | None = None
 
     @classmethod
     def of(
         cls, options: TrainingOptions, rows: int, batch_size: int, passes: int = PASSES
     ) -> Budget:
         """The limits that the options set for so many rows; ``passes`` as ``default_epochs``."""
-        epochs, chosen = options.epochs, None
+        epochs = options.epochs
         if epochs is None and options.updates is None and options.minutes is None:
-            epochs = chosen = default_epochs(rows, batch_size, passes)
+            epochs = default_epochs(rows, batch_size, passes)
         limits = [options.updates] if options.updates is not None else []
         if epochs is not None:
             limits.append(math.ceil(epochs * rows / batch_size))
-        return cls(min(limits, default=None), options.minutes, chosen)
+        return cls(min(limits, default=None), options.minutes)
 
     def share(self, updates: int, seconds: float) -> float:
         """How much of the run is done, 0 to 1."""
