@@ -136,3 +136,4 @@ CIFAR10 = CifarSet(
         "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
     },
 )
+"""50,000 + 10,000 photographs of ten things, 32x32 color (Krizhevsky 2009)."""

@@ -172,6 +172,7 @@ IMAGENET32 = DownsampledImageNet(
         "val_data.npz": "a8c04a389f2649841fb7a01720da9dd9",
     },
 )
+"""1,281,167 + 50,000 photographs, 32x32 color, 1,000 classes (Chrabaszcz et al. 2017)."""
 IMAGENET64 = DownsampledImageNet(
     "imagenet64",
     side=64,
@@ -180,3 +181,4 @@ IMAGENET64 = DownsampledImageNet(
         "test": ("Imagenet64_val_npz",),
     },
 )
+"""The same, 64x64."""

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.catalog.download import cache_folder, data_folders, fetch, write_whole
+from lowerbound.data.catalog.published import choose_part, first_place
 from lowerbound.data.npz import read_npz
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
@@ -51,20 +52,13 @@ class IdxSet:
     sha256: Mapping[str, str]
     class_names: tuple[str, ...]
 
-    @property
-    def path(self) -> Path | None:
-        """The npz in LOWERBOUND_DATA or in the cache; None where there is none."""
-        candidates = [folder / f"{self.name}.npz" for folder in data_folders()]
-        return next((path for path in candidates if path.is_file()), None)
-
     def locate(self) -> Path:
         """The npz, downloaded to the cache where it is nowhere yet.
 
         Raises:
             DataError: it is nowhere and cannot be downloaded.
         """
-        found = self.path
-        return found if found is not None else self._download()
+        return first_place(data_folders(), (f"{self.name}.npz",)) or self._download()
 
     def read(self, split: str | None) -> RawData:
         """The pictures and labels of "train" (also for None) or "test", checked.
@@ -72,9 +66,7 @@ class IdxSet:
         Raises:
             DataError: unknown split, altered data, or the set is nowhere to be had.
         """
-        split = split or "train"
-        if split not in ("train", "test"):
-            raise DataError(f"{self.name} has the parts train and test, not {split!r}")
+        split = choose_part(self.name, split)
         path = self.locate()
         raw = read_npz(path, split)
         for key, array in ((f"x_{split}", raw.x), (f"y_{split}", raw.labels)):
@@ -158,6 +150,7 @@ MNIST = IdxSet(
     },
     class_names=tuple("0123456789"),
 )
+"""60,000 + 10,000 handwritten digits, 28x28 grey (LeCun et al. 1998)."""
 FASHION_MNIST = IdxSet(
     "fashion_mnist",
     homes=(
@@ -183,3 +176,4 @@ FASHION_MNIST = IdxSet(
         "Ankle boot",
     ),
 )
+"""60,000 + 10,000 articles of clothing, 28x28 grey (Xiao et al. 2017, MIT licence)."""

@@ -131,3 +131,4 @@ def _decode(content: bytes, name: str) -> Array:
 
 
 KODAK_TILES = KodakTiles()
+"""6,912 + 2,304 tiles, 32x32 color, of 18 + 6 of the Kodak photographs."""

@@ -83,40 +83,8 @@ def diabetes(split: str | None = None) -> RawData:
     return RawData(frame, source="diabetes")
 
 
-@CATALOG.register("mnist")
-def mnist(split: str | None = None) -> RawData:
-    """60,000 + 10,000 handwritten digits, 28x28 grey (LeCun et al. 1998)."""
-    return MNIST.read(split)
-
-
-@CATALOG.register("fashion_mnist")
-def fashion_mnist(split: str | None = None) -> RawData:
-    """60,000 + 10,000 articles of clothing, 28x28 grey (Xiao et al. 2017, MIT licence)."""
-    return FASHION_MNIST.read(split)
-
-
-@CATALOG.register("cifar10")
-def cifar10(split: str | None = None) -> RawData:
-    """50,000 + 10,000 photographs of ten things, 32x32 color (Krizhevsky 2009)."""
-    return CIFAR10.read(split)
-
-
-@CATALOG.register("imagenet32")
-def imagenet32(split: str | None = None) -> RawData:
-    """1,281,167 + 50,000 photographs, 32x32 color, 1,000 classes (Chrabaszcz et al. 2017)."""
-    return IMAGENET32.read(split)
-
-
-@CATALOG.register("imagenet64")
-def imagenet64(split: str | None = None) -> RawData:
-    """1,281,167 + 50,000 photographs, 64x64 color, 1,000 classes (Chrabaszcz et al. 2017)."""
-    return IMAGENET64.read(split)
-
-
-@CATALOG.register("kodak_tiles")
-def kodak_tiles(split: str | None = None) -> RawData:
-    """6,912 + 2,304 tiles, 32x32 color, of 18 + 6 of the Kodak photographs."""
-    return KODAK_TILES.read(split)
+for _published in (MNIST, FASHION_MNIST, CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES):
+    CATALOG.register(_published.name)(_published.read)
 
 
 @CATALOG.register("sprites")

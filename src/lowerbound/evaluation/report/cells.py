@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from lowerbound.evaluation.report.subjects import Findings
-from lowerbound.inference.estimate import Estimate
+from lowerbound.inference.estimate import Estimate, Skipped
 
 Better = Literal["higher", "lower", ""]
 NONE = "–"
@@ -41,28 +41,42 @@ class Measure:
     """One line of the table.
 
     Attributes:
-        group: heading under which it stands.
         label: its name; {samples} becomes K.
         meaning: one plain sentence.
         better: which way is better.
-        cell: the answer of one model.
+        path: where in ``Findings`` it is found, such as "likelihood.scores.elbo".
+        show: what is found there as a cell.
+        refusal: what goes before the reason, in a note, where nothing was found; None: no note.
         mass_or_density: whether it compares only among masses or only among densities.
     """
 
-    group: str
     label: str
     meaning: str
     better: Better
-    cell: Callable[[Findings], Cell]
+    path: str
+    show: Callable[[Any], Cell]
+    refusal: str | None = None
     mass_or_density: bool = False
 
+    def cell(self, found: Findings) -> Cell:
+        """The answer of one model."""
+        value: Any = found
+        for name in self.path.split("."):
+            value = getattr(value, name)
+            if isinstance(value, Skipped):
+                return Cell(note="" if self.refusal is None else self.refusal + value.reason)
+        return self.show(value)
 
-def estimate(value: Estimate | None, digits: int = 2) -> Cell:
+
+def estimate(value: Estimate, digits: int = 2) -> Cell:
     """A mean with its standard error."""
-    if value is None:
-        return Cell()
     error = "" if value.standard_error is None else f" ± {value.standard_error:.{digits}f}"
     return Cell(f"{minus(value.mean, digits)}{error}", value.mean, value.standard_error)
+
+
+def unranked(value: Estimate) -> Cell:
+    """The same, not to be compared between models."""
+    return replace(estimate(value), value=None)
 
 
 def row_mean(rows: Tensor) -> Cell:
@@ -73,6 +87,11 @@ def row_mean(rows: Tensor) -> Cell:
 def share(value: float) -> Cell:
     """A share as per cent."""
     return Cell(f"{100 * value:.1f} %", value)
+
+
+def number(value: float, digits: int = 3) -> Cell:
+    """A plain number."""
+    return Cell(minus(value, digits), value)
 
 
 def minus(value: float, digits: int) -> str:

@@ -3,76 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.latents.aggregate import Agreement
-from lowerbound.evaluation.latents.disentanglement import Disentanglement
-from lowerbound.evaluation.latents.features import FeatureQuality
 from lowerbound.evaluation.latents.units import Units
+from lowerbound.evaluation.likelihood.tighter import Carried
 from lowerbound.evaluation.report.cells import (
     Cell,
     Measure,
     estimate,
     minus,
+    number,
     percent,
     row_mean,
     share,
+    unranked,
 )
-from lowerbound.evaluation.report.sample_measures import SAMPLE_MEASURES, SAMPLES
-from lowerbound.evaluation.report.subjects import Findings
+from lowerbound.evaluation.report.sample_measures import (
+    distance,
+    of_form,
+    of_own_verdict,
+    sharpness,
+)
 from lowerbound.evaluation.report.suites import FROM_MIXTURE
 from lowerbound.evaluation.samples.acceptance import Acceptance
-from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.evaluation.samples.quality import DRAWN, MEAN
+from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.scores import Scores
-
-
-def from_scores(cell: Callable[[Scores], Cell]) -> Callable[[Findings], Cell]:
-    """An answer taken from the scores, or the reason why there are none."""
-
-    def answer(found: Findings) -> Cell:
-        scores = found.likelihood.scores
-        return Cell(note=scores.reason) if isinstance(scores, Skipped) else cell(scores)
-
-    return answer
-
-
-def from_features(cell: Callable[[FeatureQuality], Cell]) -> Callable[[Findings], Cell]:
-    """An answer taken from the features, or the reason why there are none."""
-
-    def answer(found: Findings) -> Cell:
-        features = found.latents.features
-        if isinstance(features, Skipped):
-            return Cell(note=f"features: {features.reason}")
-        return cell(features)
-
-    return answer
-
-
-def from_verdict(way: str, cell: Callable[[Acceptance], Cell]) -> Callable[[Findings], Cell]:
-    """An answer taken from the verdict on samples drawn that way; empty: the model's own way."""
-
-    def answer(found: Findings) -> Cell:
-        verdicts = found.samples.acceptance
-        if isinstance(verdicts, Skipped):
-            return Cell(note=f"acceptance: {verdicts.reason}") if not way else Cell()
-        chosen = way or next(iter(verdicts))
-        return cell(verdicts[chosen]) if chosen in verdicts else Cell()
-
-    return answer
-
-
-def from_factors(cell: Callable[[Disentanglement], float]) -> Callable[[Findings], Cell]:
-    """An answer taken from how codes and known factors go together; nothing where none is known."""
-
-    def answer(found: Findings) -> Cell:
-        known = found.latents.disentanglement
-        if isinstance(known, Skipped):
-            return Cell()
-        return Cell(minus(cell(known), 3), cell(known))
-
-    return answer
+from lowerbound.posteriors.codebook_use import CodebookUse
 
 
 def _bound(scores: Scores) -> Cell:
@@ -81,7 +42,7 @@ def _bound(scores: Scores) -> Cell:
 
 
 def _exact(scores: Scores) -> Cell:
-    return estimate(None if scores.log_marginal is None else Estimate.of(scores.log_marginal))
+    return Cell() if scores.log_marginal is None else estimate(Estimate.of(scores.log_marginal))
 
 
 def _bits(scores: Scores) -> Cell:
@@ -101,65 +62,31 @@ def _heavy_tails(scores: Scores) -> Cell:
     return Cell() if high is None else share(high)
 
 
-def _tighter(found: Findings) -> Cell:
-    tighter = found.likelihood.tighter
-    if isinstance(tighter, Skipped):
-        return Cell()
-    cell = estimate(tighter.bound)
-    return replace(cell, text=f"{cell.text} (L_{tighter.samples})", value=None)
+def _tighter(tighter: Carried) -> Cell:
+    cell = unranked(tighter.bound)
+    return replace(cell, text=f"{cell.text} (L_{tighter.samples})")
 
 
-def _annealed(found: Findings) -> Cell:
-    check = found.likelihood.annealed
-    # on other rows than the bounds above, so not to be ranked beside them
-    return Cell() if isinstance(check, Skipped) else replace(estimate(check.bound), value=None)
-
-
-def _annealing_gap(found: Findings) -> Cell:
-    check = found.likelihood.annealed
-    return Cell() if isinstance(check, Skipped) else replace(estimate(check.gap), value=None)
-
-
-def _gap(found: Findings) -> Cell:
-    gap = found.likelihood.gap
-    return Cell() if isinstance(gap, Skipped) else estimate(gap.gap)
-
-
-def _active(found: Findings) -> Cell:
-    units = found.latents.units
-    if not isinstance(units, Units):
-        return Cell()
+def _active(units: Units) -> Cell:
     return Cell(f"{units.count} of {len(units.rate)}", float(units.count))
 
 
-def _used(found: Findings) -> Cell:
-    books = found.latents.codebooks
-    if isinstance(books, Skipped):
-        return Cell()
+def _used(books: tuple[CodebookUse, ...]) -> Cell:
     each = " + ".join(f"{use.used:.0%} of {len(use.counts):,}" for use in books)
     return Cell(each, sum(use.used for use in books) / len(books))
 
 
-def _perplexity(found: Findings) -> Cell:
-    books = found.latents.codebooks
-    if isinstance(books, Skipped):
-        return Cell()
+def _perplexity(books: tuple[CodebookUse, ...]) -> Cell:
     return Cell(" + ".join(f"{use.perplexity:.1f}" for use in books))
 
 
-def _mismatch(found: Findings) -> Cell:
-    agreement = found.latents.agreement
-    if isinstance(agreement, Skipped):
-        return Cell()
+def _mismatch(agreement: Agreement) -> Cell:
     low, high = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
     # no value to rank by: the ends are bounds, and those of two models mostly overlap
     return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}"))
 
 
-def _holes(found: Findings) -> Cell:
-    agreement = found.latents.agreement
-    if isinstance(agreement, Skipped):
-        return Cell()
+def _holes(agreement: Agreement) -> Cell:
     rate = agreement.hole_rate
     error = math.sqrt(rate * (1 - rate) / agreement.rows)
     return _unless_smoothed(agreement, percent(Estimate(rate, error)))
@@ -173,236 +100,334 @@ def _unless_smoothed(agreement: Agreement, cell: Cell) -> Cell:
     return replace(cell, value=None, note=note)
 
 
-def _information(found: Findings) -> Cell:
-    agreement = found.latents.agreement
-    if isinstance(agreement, Skipped):
-        return Cell()
+def _information(agreement: Agreement) -> Cell:
     low, high = agreement.mutual_information_low, agreement.mutual_information_high
     if low is None or high is None:
         return Cell()
     return Cell(f"{minus(low, 2)} to {minus(high, 2)}")
 
 
-HELD_OUT = "Likelihood of rows it has not seen"
-RECONSTRUCTION = "Reconstruction"
-LATENT = "Latent space"
+def _of_mixture(verdicts: Mapping[str, Acceptance]) -> Cell:
+    return percent(verdicts[FROM_MIXTURE].rate) if FROM_MIXTURE in verdicts else Cell()
 
-MEASURES = (
+
+HELD_OUT = (
     Measure(
-        HELD_OUT,
         "ELBO",
         "Lower bound on log p(x), in nats per row.",
         "higher",
-        from_scores(lambda scores: row_mean(scores.elbo)),
+        "likelihood.scores.elbo",
+        row_mean,
+        refusal="",
         mass_or_density=True,
     ),
     Measure(
-        HELD_OUT,
         "L_{samples}",
         "Tighter lower bound, from exactly {samples} importance samples.",
         "higher",
-        from_scores(_bound),
+        "likelihood.scores",
+        _bound,
+        refusal="",
         mass_or_density=True,
     ),
     Measure(
-        HELD_OUT,
         "exact log p(x)",
         "The value itself, where the model can say it.",
         "",
-        from_scores(_exact),
+        "likelihood.scores",
+        _exact,
+        refusal="",
     ),
     Measure(
-        HELD_OUT,
         "bits per dimension",
         "What a lossless code made of the model needs for each value.",
         "lower",
-        from_scores(_bits),
+        "likelihood.scores",
+        _bits,
+        refusal="",
     ),
     Measure(
-        HELD_OUT,
         "effective sample size",
         "How many of the importance samples count, in the median row.",
         "",
-        from_scores(_effective),
+        "likelihood.scores",
+        _effective,
+        refusal="",
     ),
     Measure(
-        HELD_OUT,
         "heavy-tailed rows",
         "Share of rows where a few importance samples carry all (Pareto k above 0.7).",
         "",
-        from_scores(_heavy_tails),
+        "likelihood.scores",
+        _heavy_tails,
+        refusal="",
     ),
     Measure(
-        HELD_OUT,
         "carried bound",
         "L of a larger K on all rows, from its paired difference on some.",
         "",
+        "likelihood.tighter",
         _tighter,
     ),
     Measure(
-        HELD_OUT,
         "annealed bound",
         "Lower bound by annealed importance sampling, on some of the rows.",
         "",
-        _annealed,
+        "likelihood.annealed.bound",
+        unranked,
     ),
     Measure(
-        HELD_OUT,
         "annealing gap",
         "How far annealing's two bounds are apart on rows that the model made, in nats.",
         "",
-        _annealing_gap,
+        "likelihood.annealed.gap",
+        unranked,
     ),
     Measure(
-        HELD_OUT,
         "distortion",
         "−log p(x | z): what is lost when a row goes through its code, in nats.",
         "",
-        from_scores(lambda scores: row_mean(scores.distortion)),
+        "likelihood.scores.distortion",
+        row_mean,
+        refusal="",
     ),
     Measure(
-        HELD_OUT,
         "rate",
         "KL(q(z | x) ‖ p(z)): what the code costs, in nats.",
         "",
-        from_scores(lambda scores: row_mean(scores.rates.sum(0))),
+        "likelihood.scores.rates",
+        lambda rates: row_mean(rates.sum(0)),
+        refusal="",
     ),
     Measure(
-        HELD_OUT,
         "amortization gap",
         "What the bound would gain if each row had an encoder of its own, in nats.",
         "",
-        _gap,
+        "likelihood.gap.gap",
+        estimate,
     ),
+)
+
+RECONSTRUCTION = (
     Measure(
-        RECONSTRUCTION,
         "squared error",
         "Mean squared error per value through the mean code, in model units.",
         "lower",
-        lambda found: estimate(found.likelihood.error.squared, 4),
+        "likelihood.error.squared",
+        partial(estimate, digits=4),
     ),
     Measure(
-        RECONSTRUCTION,
         "explained",
         "Share of the variance that the reconstruction keeps.",
         "higher",
-        lambda found: share(found.likelihood.error.explained),
+        "likelihood.error.explained",
+        share,
     ),
-    Measure(LATENT, "active units", "Latent units that carry something.", "", _active),
-    Measure(LATENT, "codes used", "Share of each codebook that rows use.", "", _used),
+)
+
+LATENT = (
+    Measure("active units", "Latent units that carry something.", "", "latents.units", _active),
+    Measure("codes used", "Share of each codebook that rows use.", "", "latents.codebooks", _used),
     Measure(
-        LATENT,
         "perplexity",
         "As how many codes, used alike, each codebook is used.",
         "",
+        "latents.codebooks",
         _perplexity,
     ),
     Measure(
-        LATENT,
         "prior mismatch",
         "KL of all codes together to the prior, in nats: at least, at most.",
         "lower",
+        "latents.agreement",
         _mismatch,
     ),
     Measure(
-        LATENT,
         "information",
         "I(x; z), what a code tells about its row, in nats: at least, at most.",
         "",
+        "latents.agreement",
         _information,
     ),
     Measure(
-        LATENT,
         "hole rate",
         "Share of prior draws that land where hardly any row is coded; 1 % is ideal.",
         "lower",
+        "latents.agreement",
         _holes,
     ),
     Measure(
-        LATENT,
         "linear probe",
         "Accuracy of logistic regression on the codes.",
         "higher",
-        from_features(lambda features: percent(features.probe)),
+        "latents.features.probe",
+        percent,
+        refusal="features: ",
     ),
     Measure(
-        LATENT,
         "cluster agreement",
         "Adjusted mutual information of k-means clusters with the classes.",
         "higher",
-        from_features(lambda features: share(features.adjusted_mutual_information)),
+        "latents.features.adjusted_mutual_information",
+        share,
+        refusal="features: ",
     ),
     Measure(
-        LATENT,
         "neighbor purity",
         "Share of a row's 10 nearest codes that have its class.",
         "higher",
-        from_features(lambda features: share(features.purity)),
+        "latents.features.purity",
+        share,
+        refusal="features: ",
     ),
     Measure(
-        LATENT,
         "MIG",
         "How far one unit tells more of each known factor than any other; 1 is ideal.",
         "",
-        from_factors(lambda known: known.mig),
+        "latents.disentanglement.mig",
+        number,
     ),
     Measure(
-        LATENT,
         "DCI disentanglement",
         "Whether each unit matters for one known factor only; 1 is ideal.",
         "",
-        from_factors(lambda known: known.disentanglement),
+        "latents.disentanglement.disentanglement",
+        number,
     ),
     Measure(
-        LATENT,
         "DCI completeness",
         "Whether one unit only matters for each known factor; 1 is ideal.",
         "",
-        from_factors(lambda known: known.completeness),
+        "latents.disentanglement.completeness",
+        number,
     ),
     Measure(
-        LATENT,
         "DCI informativeness",
         "How often a forest on all units is right about the known factors.",
         "",
-        from_factors(lambda known: known.informativeness),
+        "latents.disentanglement.informativeness",
+        number,
     ),
     Measure(
-        LATENT,
         "SAP",
         "How much better one unit predicts each known factor than any other; 1 is ideal.",
         "",
-        from_factors(lambda known: known.sap),
+        "latents.disentanglement.sap",
+        number,
     ),
+)
+
+SAMPLES = (
     Measure(
-        SAMPLES,
         "accepted",
         "Samples of which a classifier is as sure as of 95 % of real rows.",
         "higher",
-        from_verdict("", lambda verdict: percent(verdict.rate)),
+        "samples.acceptance",
+        of_own_verdict("rate", percent),
+        refusal="acceptance: ",
     ),
     Measure(
-        SAMPLES,
         "rarest class",
         "Share of the rarest class among the accepted.",
         "higher",
-        from_verdict("", lambda verdict: share(verdict.least_share)),
+        "samples.acceptance",
+        of_own_verdict("least_share", share),
+        refusal="acceptance: ",
     ),
     Measure(
-        SAMPLES,
         "accepted, mixture",
         "The same, sampled from a Gaussian mixture fitted to the codes afterwards.",
         "",
-        from_verdict(FROM_MIXTURE, lambda verdict: percent(verdict.rate)),
+        "samples.acceptance",
+        _of_mixture,
     ),
-    *SAMPLE_MEASURES,
     Measure(
-        SAMPLES,
+        "Fréchet distance, means",
+        "How far the means' features lie from those of held-out rows; see the note for its bounds.",
+        "lower",
+        "samples.quality",
+        distance(MEAN, "frechet"),
+    ),
+    Measure(
+        "Fréchet distance, draws",
+        "The same for rows drawn from p(x | z).",
+        "lower",
+        "samples.quality",
+        distance(DRAWN, "frechet"),
+    ),
+    Measure(
+        "kernel distance, means",
+        "Another distance of the same features, without bias: about 0 where they are alike.",
+        "lower",
+        "samples.quality",
+        distance(MEAN, "kernel"),
+    ),
+    Measure(
+        "kernel distance, draws",
+        "The same for rows drawn from p(x | z).",
+        "lower",
+        "samples.quality",
+        distance(DRAWN, "kernel"),
+    ),
+    Measure(
+        "precision",
+        "Samples that lie where real rows lie: means of pictures, draws of tables.",
+        "higher",
+        "samples.quality",
+        of_form("", "near.precision", share),
+        refusal="distances: ",
+    ),
+    Measure(
+        "recall",
+        "Held-out rows that lie where samples lie.",
+        "higher",
+        "samples.quality",
+        of_form("", "near.recall", share),
+        refusal="distances: ",
+    ),
+    Measure(
+        "coverage",
+        "Held-out rows with a sample nearer than their 5th real neighbor.",
+        "higher",
+        "samples.quality",
+        of_form("", "near.coverage", share),
+        refusal="distances: ",
+    ),
+    Measure(
+        "told apart",
+        "Right answers of a classifier to real-or-not; 50 % is ideal.",
+        "lower",
+        "samples.quality",
+        of_form("", "two_sample.accuracy", percent),
+        refusal="distances: ",
+    ),
+    Measure(
+        "sharpness, means",
+        "Variance of the Laplacian, samples over data; 1 is ideal, less is blurred.",
+        "",
+        "samples.quality",
+        of_form(MEAN, "sharpness", sharpness),
+    ),
+    Measure(
+        "sharpness, draws",
+        "The same for rows drawn from p(x | z); more than 1 is noise.",
+        "",
+        "samples.quality",
+        of_form(DRAWN, "sharpness", sharpness),
+    ),
+    Measure(
         "code found again",
         "R² between a sample's code and the encoder's answer to the sample.",
         "higher",
-        lambda found: Cell(
-            minus(found.samples.consistency.r_squared, 2), found.samples.consistency.r_squared
-        ),
+        "samples.consistency.r_squared",
+        partial(number, digits=2),
     ),
 )
+
+MEASURES = {
+    "Likelihood of rows it has not seen": HELD_OUT,
+    "Reconstruction": RECONSTRUCTION,
+    "Latent space": LATENT,
+    "Samples": SAMPLES,
+}
+"""By the heading under which they stand."""

@@ -36,7 +36,11 @@ class Line:
 
 def worth(findings: Sequence[Findings]) -> list[Line]:
     """The lines of the table, without those that no model has anything to say about."""
-    lines = [_line(measure, findings) for measure in MEASURES]
+    lines = [
+        _line(group, measure, findings)
+        for group, measures in MEASURES.items()
+        for measure in measures
+    ]
     return [line for line in lines if any(cell.text != NONE or cell.note for cell in line.cells)]
 
 
@@ -78,14 +82,14 @@ def _comparison(main: Findings, other: Findings) -> str:
     return f"{main.name} lies {size} nats per row {side} {other.name} ({basis})."
 
 
-def _line(measure: Measure, findings: Sequence[Findings]) -> Line:
+def _line(group: str, measure: Measure, findings: Sequence[Findings]) -> Line:
     cells = [measure.cell(found) for found in findings]
     samples = [s.samples for f in findings if isinstance(s := f.likelihood.scores, Scores)]
     named = {"samples": max(samples, default=0)}
     if measure.better and not (measure.mass_or_density and _mixed(findings)):
         cells = _ranked(cells, measure.better)
     label, meaning = measure.label.format(**named), measure.meaning.format(**named)
-    return Line(measure.group, label, meaning, measure.better, tuple(cells))
+    return Line(group, label, meaning, measure.better, tuple(cells))
 
 
 def _mixed(findings: Sequence[Findings]) -> bool:
