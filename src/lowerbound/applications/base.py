@@ -16,7 +16,7 @@ import inspect
 import math
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -72,6 +72,30 @@ class Report(ABC):
         return {
             field.name: jsonable(getattr(self, field.name)) for field in dataclasses.fields(self)
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenReport(Report):
+    """One of files that were written.
+
+    Attributes:
+        files: where they are; the first few where there are many.
+        files_written: how many files there are.
+    """
+
+    files: tuple[str, ...]
+    files_written: int
+
+    @property
+    def where(self) -> str:
+        """The first file, and how many more there are."""
+        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
+        return f"{self.files[0]}{more}"
+
+
+def written(files: Sequence[str]) -> dict[str, Any]:
+    """What a ``WrittenReport`` says of its files."""
+    return {"files": tuple(files[:8]), "files_written": len(files)}
 
 
 def jsonable(value: Any) -> Any:

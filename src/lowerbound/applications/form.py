@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lowerbound.config import from_mapping
+from lowerbound.config import from_mapping, option
 from lowerbound.errors import DataError, OptionError, unknown
 
 Request = TypeVar("Request")
@@ -23,6 +23,21 @@ Path = tuple[str, ...]
 
 REQUIRED: Any = dataclasses.MISSING
 """The default of a field that a person has to answer."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What every application asks that uses a fitted model."""
+
+    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+
+
+@dataclass(frozen=True)
+class DataRequest(ModelRequest):
+    """The same of one that uses it on data."""
+
+    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}

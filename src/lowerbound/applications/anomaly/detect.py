@@ -26,7 +26,7 @@ from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import DataRequest
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
 from lowerbound.applications.io.requested_rows import RequestedRows, requested_rows
 from lowerbound.applications.io.sources import open_data
@@ -43,11 +43,9 @@ ALPHA = 0.01  # unless the person or the number of calibration rows says otherwi
 
 
 @dataclass(frozen=True)
-class DetectRequest:
+class DetectRequest(DataRequest):
     """Which of these rows are odd?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         "", "scores of every row, .csv, .parquet or .json", short="-o", metavar="OUT"
     )

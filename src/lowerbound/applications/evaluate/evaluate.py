@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import DataRequest
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.files import write_text
 from lowerbound.applications.io.fit_rows import requested, requested_parts
@@ -42,11 +42,9 @@ from lowerbound.model_folder import folder as model_folder
 
 
 @dataclass(frozen=True)
-class EvaluateRequest:
+class EvaluateRequest(DataRequest):
     """How good is this model on this data?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     suite: Literal["likelihood", "latents", "samples", "all"] = option(
         "likelihood", "what is measured"
     )

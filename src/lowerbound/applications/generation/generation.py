@@ -18,8 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.base import Report, Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest, ModelRequest
 from lowerbound.applications.generation.code_files import (
     CodeTable,
     check_suffix,
@@ -58,10 +58,9 @@ ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class SampleRequest:
+class SampleRequest(ModelRequest):
     """New rows, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
     output: str = option(
         REQUIRED,
         "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
@@ -85,27 +84,22 @@ class SampleRequest:
 
 
 @dataclass(frozen=True)
-class RowsReport(Report):
+class RowsReport(WrittenReport):
     """Rows were written.
 
     Attributes:
         what: "samples", "decoded rows", ...
         rows: how many.
         mean: whether they are the decoder's means rather than draws from p(x | z).
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
     """
 
     what: str
     rows: int
     mean: bool
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
         kind = "decoder means" if self.mean else "draws from p(x | z)"
-        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
-        return f"{self.rows:,} {self.what} ({kind}): {self.files[0]}{more}"
+        return f"{self.rows:,} {self.what} ({kind}): {self.where}"
 
 
 def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
@@ -149,18 +143,16 @@ def _written(
     if label is not None:
         extra[schema.label_column or "label"] = [schema.class_names[i] for i in label.tolist()]
     files = rows.write_rows(path, schema, x, rounded=not mean, extra=extra)
-    return RowsReport(what, len(x), mean, files[:8], len(files))
+    return RowsReport(what, len(x), mean, **written(files))
 
 
 # encode -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class EncodeRequest:
+class EncodeRequest(DataRequest):
     """Codes of data, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(REQUIRED, "codes as .csv, .parquet or .npz", short="-o", metavar="CODES")
     on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
 
@@ -217,10 +209,9 @@ def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
 
 
 @dataclass(frozen=True)
-class DecodeRequest:
+class DecodeRequest(ModelRequest):
     """Data of codes, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
     codes: str = option(
         REQUIRED, "codes as encode writes them, or any table of as many numbers", positional=True
     )
@@ -270,11 +261,9 @@ def _labels_of(fitted: Fitted, codes: CodeTable, label: str) -> Tensor | None:
 
 
 @dataclass(frozen=True)
-class ReconstructRequest:
+class ReconstructRequest(DataRequest):
     """What does the model make of these rows?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         REQUIRED,
         "pictures: a .png sheet (input | reconstruction | uncertainty), .npz, or a folder; "
@@ -289,7 +278,7 @@ class ReconstructRequest:
 
 
 @dataclass(frozen=True)
-class ReconstructReport(Report):
+class ReconstructReport(WrittenReport):
     """Reconstructions were written.
 
     Attributes:
@@ -297,15 +286,11 @@ class ReconstructReport(Report):
         explained: 1 - squared error / variance, over all values in model units: 1 is perfect, 0 no
             better than the means of the values; not a number for rows that do not vary.
         uncertainty: mean standard deviation over that of the values; None where not asked for.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
     """
 
     rows: int
     explained: float
     uncertainty: float | None
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
         facts = [f"{self.rows:,} rows"]
@@ -313,8 +298,7 @@ class ReconstructReport(Report):
             facts.append(about_explained(self.explained))
         if self.uncertainty is not None and math.isfinite(self.uncertainty):
             facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
-        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
-        return f"{', '.join(facts)}: {self.files[0]}{more}"
+        return f"{', '.join(facts)}: {self.where}"
 
 
 def reconstruct(
@@ -332,7 +316,7 @@ def reconstruct(
         raise OptionError(f"--draws must be at least 2, not {request.draws}")
     if fitted.schema.kind == "audio" and path.suffix.lower() != ".npz":
         clips, kept, files = rebuild_sound(fitted, request.data, path, request.on_error)
-        return ReconstructReport(clips, kept, None, files[:8], len(files))
+        return ReconstructReport(clips, kept, None, **written(files))
     dataset = open_data(request.data, fitted, on_error=request.on_error)
     made = best_guess(fitted.model, dataset, reporter)
     if request.uncertainty:
@@ -340,7 +324,7 @@ def reconstruct(
         answer = predict(fitted.model, dataset, samples=request.draws, seed=request.seed)
         made = replace(made, std=answer.deviation)
     files = write_reconstruction(path, fitted.schema, made, dataset.ids)
-    return ReconstructReport(len(dataset), made.explained, made.relative_std, files[:8], len(files))
+    return ReconstructReport(len(dataset), made.explained, made.relative_std, **written(files))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import DataRequest
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
@@ -29,11 +29,9 @@ UNSURE = ""  # what a row is called that is given no class
 
 
 @dataclass(frozen=True)
-class ClassifyRequest:
+class ClassifyRequest(DataRequest):
     """Rows to classify, and how."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         "",
         "file for each row's class, the probability of each class, and the nats of information "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import DataRequest
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
@@ -17,11 +17,9 @@ from lowerbound.inference.regression import BAND, RegressionQuality, judged, pre
 
 
 @dataclass(frozen=True)
-class PredictRequest:
+class PredictRequest(DataRequest):
     """Name the measurements, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         "",
         "every row's prediction, its standard deviation and the band of 95 %: .csv, .parquet or "

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.base import Reporter, WrittenReport
+from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import ANIMATIONS
 from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
@@ -35,11 +35,9 @@ TERM = re.compile(r"\s*([+\-−])\s*(mean\(([^)]*)\)|\d+(?![\w.])|[^\s+−]+)\s*
 
 
 @dataclass(frozen=True)
-class ArithmeticRequest:
+class ArithmeticRequest(DataRequest):
     """A sum of codes to compute and decode."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     sum: str = option(
         REQUIRED,
         "rows from 0 or by name, and mean(CLASS): '12 - 40 + 7', '12 - mean(3) + mean(8)'",
@@ -59,7 +57,7 @@ class ArithmeticRequest:
 
 
 @dataclass(frozen=True)
-class ArithmeticReport(Report):
+class ArithmeticReport(WrittenReport):
     """The answer was written.
 
     Attributes:
@@ -67,21 +65,16 @@ class ArithmeticReport(Report):
         nearest: the row whose code is nearest to the answer's, rows of the sum left out.
         nearest_class: its class, where it is known.
         distance: between the two codes.
-        files: where the answer is; the first few where there are many.
-        files_written: how many files there are.
     """
 
     sum: str
     nearest: str
     nearest_class: str
     distance: float
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
-        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
         known = f" (class {self.nearest_class})" if self.nearest_class else ""
-        lines = [f"{self.sum}: {self.files[0]}{more}"]
+        lines = [f"{self.sum}: {self.where}"]
         if self.nearest:
             lines.append(f"  the nearest code is that of {self.nearest}{known}")
         return "\n".join(lines)

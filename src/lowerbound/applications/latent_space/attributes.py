@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import one_hot
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
@@ -37,11 +37,9 @@ EXAMPLES = 8
 
 
 @dataclass(frozen=True)
-class AttributesRequest:
+class AttributesRequest(DataRequest):
     """These rows with a smile, please, and without glasses."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         REQUIRED,
         "pictures: .png, .gif, .webp, .mp4, .webm, .npz, or a folder; "
@@ -99,28 +97,21 @@ class AttributeFound:
 
 
 @dataclass(frozen=True)
-class AttributesReport(Report):
+class AttributesReport(WrittenReport):
     """A strip was written.
 
     Attributes:
         attributes: the directions; one, or all classes where none was named.
         examples: the rows that were changed.
         strengths: how far.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
     """
 
     attributes: tuple[AttributeFound, ...]
     examples: tuple[str, ...]
     strengths: tuple[float, ...]
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
-        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
-        lines = [
-            f"{_rows(self.examples)} at {len(self.strengths)} strengths: {self.files[0]}{more}"
-        ]
+        lines = [f"{_rows(self.examples)} at {len(self.strengths)} strengths: {self.where}"]
         return "\n".join([*lines, *(f"  {one.text()}" for one in self.attributes)])
 
 
@@ -155,7 +146,7 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
     strip = _strip(fitted, data, codes, learned, examples, strengths)
     files = write_strip(path, fitted.schema, strip, request.fps)
     names = tuple(row_name(data.dataset, row) for row in examples)
-    return AttributesReport(tuple(found), names, tuple(strengths), files[:8], len(files))
+    return AttributesReport(tuple(found), names, tuple(strengths), **written(files))
 
 
 def _check(request: AttributesRequest) -> None:

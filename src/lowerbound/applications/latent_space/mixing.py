@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.sources import conditioned, open_data, open_unconditioned
 from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
 from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
@@ -26,11 +26,9 @@ FIRST = 6  # rows of each kind unless they are chosen
 
 
 @dataclass(frozen=True)
-class MixRequest:
+class MixRequest(DataRequest):
     """What do these rows look like in the style of those?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         REQUIRED,
         "pictures: .png, .npz, or a folder; tables: .csv, .parquet or .npz",

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.sources import open_data
@@ -41,11 +41,9 @@ EVERY = "all"
 
 
 @dataclass(frozen=True)
-class InterpolateRequest:
+class InterpolateRequest(DataRequest):
     """What lies between these rows?"""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         REQUIRED,
         "pictures: .png, .gif, .webp, .mp4, .webm, .npz, or a folder; "
@@ -85,7 +83,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class InterpolateReport(Report):
+class InterpolateReport(WrittenReport):
     """Paths were written.
 
     Attributes:
@@ -93,20 +91,15 @@ class InterpolateReport(Report):
         points: of each path.
         ways: the paths.
         verdicts: each kind over random pairs; empty where none were asked for.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
     """
 
     rows: tuple[str, ...]
     points: int
     ways: tuple[Way, ...]
     verdicts: tuple[PathComparison, ...]
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
-        more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
-        lines = [f"{self.points:,} points by way of {', '.join(self.rows)}: {self.files[0]}{more}"]
+        lines = [f"{self.points:,} points by way of {', '.join(self.rows)}: {self.where}"]
         lines += [f"  {about_way(way)}" for way in self.ways]
         lines += [f"  {about_comparison(verdict)}" for verdict in self.verdicts]
         return "\n".join(lines)
@@ -149,7 +142,7 @@ def interpolate(
     line = _length([Lerp(a, b) for a, b in pairwise(codes)], around)
     ways = tuple(_way(kind, walk, line, around) for kind, walk in walks.items())
     judged = compare_kinds(fitted, data, around, kinds, request.pairs, request.seed, reporter)
-    return InterpolateReport(stops.names, len(strip.columns), ways, judged, files[:8], len(files))
+    return InterpolateReport(stops.names, len(strip.columns), ways, judged, **written(files))
 
 
 @dataclass(frozen=True, eq=False)

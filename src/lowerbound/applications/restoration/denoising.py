@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io import rows
 from lowerbound.applications.io.noisy_files import open_noisy, write_clean
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
@@ -28,10 +28,9 @@ LEARN = "learn"
 
 
 @dataclass(frozen=True)
-class DenoiseRequest:
+class DenoiseRequest(ModelRequest):
     """Take the noise off, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
     data: str = option(REQUIRED, "noisy data of the kind it was fitted on", positional=True)
     output: str = option(
         REQUIRED,
@@ -54,7 +53,7 @@ class DenoiseRequest:
 
 
 @dataclass(frozen=True)
-class DenoiseReport(Report):
+class DenoiseReport(WrittenReport):
     """Rows without their noise were written.
 
     Attributes:
@@ -67,8 +66,6 @@ class DenoiseReport(Report):
         chains: K.
         effective_sample_size: median over the rows; near 1, the answers hang on few chains: take
             more temperatures.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
     """
 
     rows: int
@@ -79,8 +76,6 @@ class DenoiseReport(Report):
     draws: int
     chains: int
     effective_sample_size: float
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
         how = "learned from the data" if self.learned else "as given"
@@ -134,8 +129,7 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
         draws=request.draws,
         chains=request.chains,
         effective_sample_size=float(found.effective_sample_size.median()),
-        files=tuple(files[:8]),
-        files_written=len(files),
+        **written(files),
     )
 
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.incomplete import (
     Array,
     Incomplete,
@@ -35,11 +35,9 @@ LEVEL = 0.9  # of the intervals in the report
 
 
 @dataclass(frozen=True)
-class ImputeRequest:
+class ImputeRequest(DataRequest):
     """Fill what is missing, please."""
 
-    model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
     output: str = option(
         REQUIRED,
         "the completed data: .csv or .parquet for a table, .npz for an array, a .png sheet, .npz "
@@ -63,7 +61,7 @@ class ImputeRequest:
 
 
 @dataclass(frozen=True)
-class ImputeReport(Report):
+class ImputeReport(WrittenReport):
     """Completed data was written.
 
     Attributes:
@@ -78,8 +76,6 @@ class ImputeReport(Report):
         effective_sample_size: median over the incomplete rows; near 1, the answers are guesses
             of few draws: take more samples.
         missingness: why cells are missing, as the fit was told.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
     """
 
     rows: int
@@ -91,8 +87,6 @@ class ImputeReport(Report):
     samples: int
     effective_sample_size: float
     missingness: str
-    files: tuple[str, ...]
-    files_written: int
 
     def text(self) -> str:
         cells = sum(self.filled.values())
@@ -143,8 +137,7 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
         samples=request.samples,
         effective_sample_size=float(sizes.median()) if len(sizes) else float(request.samples),
         missingness=fitted.options.model.missingness,
-        files=tuple(files[:8]),
-        files_written=len(files),
+        **written(files),
     )
 
 
