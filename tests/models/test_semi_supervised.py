@@ -17,6 +17,7 @@ from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
+from lowerbound.models.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import SemiSupervised, semi_supervised as module
 from lowerbound.objectives.elbo import ELBO
@@ -216,10 +217,9 @@ def test_with_the_exact_posterior_the_bound_is_the_density_of_the_mixture() -> N
     likelihood = Gaussian((2,), scale="fixed", tau=scale)
     model = SemiSupervisedVariationalAutoencoder(
         Discriminant(centers, scale, log_prior),
-        OfClass(torch.zeros(3, 4)),
-        StandardNormal(2),
-        OfClass(centers.clone()),
-        likelihood,
+        LabeledParts(
+            OfClass(torch.zeros(3, 4)), StandardNormal(2), OfClass(centers.clone()), likelihood
+        ),
         classes=3,
     ).double()
     model.log_prior.copy_(log_prior)

@@ -16,6 +16,7 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedRegression
+from lowerbound.models.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
 from lowerbound.objectives.mean_teacher import MEMORY
@@ -209,10 +210,14 @@ def solved() -> SemiSupervisedRegression:
     of_z = torch.linalg.solve(given, B)  # of x - a y
     return SemiSupervisedRegression(
         Heads(of_y.unsqueeze(1), float(1 - A @ of_y) ** 0.5),
-        Heads(torch.cat([of_z, -(of_z @ A).unsqueeze(0)]).unsqueeze(1), float(1 - B @ of_z) ** 0.5),
-        StandardNormal(1),
-        Linear(A.clone(), B.clone()),
-        Gaussian((3,), scale="fixed", tau=TAU),
+        LabeledParts(
+            Heads(
+                torch.cat([of_z, -(of_z @ A).unsqueeze(0)]).unsqueeze(1), float(1 - B @ of_z) ** 0.5
+            ),
+            StandardNormal(1),
+            Linear(A.clone(), B.clone()),
+            Gaussian((3,), scale="fixed", tau=TAU),
+        ),
     ).double()
 
 

@@ -120,8 +120,8 @@ class LabeledParts(NamedTuple):
     prior: Prior
     decoder: nn.Module
     likelihood: Likelihood
-    inputs: Input | None
-    between: StackedNetworks | None
+    inputs: Input | None = None
+    between: StackedNetworks | None = None
 
 
 class LabeledVariationalAutoencoder(Model):

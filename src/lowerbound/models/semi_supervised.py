@@ -15,18 +15,15 @@ from torch.distributions import OneHotCategorical
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError, unknown
-from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
 from lowerbound.models.calibration import Fold, best_temperature, folds_of
 from lowerbound.models.labeled import (
+    LabeledParts,
     LabeledVariationalAutoencoder,
     LabelOptions,
-    StackedNetworks,
     refuse_tabular,
 )
 from lowerbound.networks.base import Encoder, Network
-from lowerbound.networks.inputs import Input
-from lowerbound.priors import Prior
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
@@ -107,8 +104,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
 
     Args:
         classifier: (rows, *inputs.shape) -> (rows, classes), logits of q(y | x).
-        encoder, prior, decoder, likelihood, inputs, between, feature_dim: as of
-            ``LabeledVariationalAutoencoder``.
+        around, feature_dim: the parts around it, as of ``LabeledVariationalAutoencoder``.
         classes: how many.
         class_prior: p(y), where it is known; None: to be taken from the labels.
 
@@ -125,27 +121,13 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
     def __init__(
         self,
         classifier: nn.Module,
-        encoder: nn.Module,
-        prior: Prior,
-        decoder: nn.Module,
-        likelihood: Likelihood,
-        inputs: Input | None = None,
-        between: StackedNetworks | None = None,
+        around: LabeledParts,
         *,
         classes: int,
         feature_dim: int = 0,
         class_prior: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(
-            encoder,
-            prior,
-            decoder,
-            likelihood,
-            inputs,
-            between,
-            label_dim=classes,
-            feature_dim=feature_dim,
-        )
+        super().__init__(*around, label_dim=classes, feature_dim=feature_dim)
         self.classifier = classifier
         self.classes = classes
         self.prior_is_known = class_prior is not None
@@ -169,7 +151,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         sizes, names = parts.own(SemiSupervisedOptions), parts.schema.class_names
         return cls(
             sizes.classifying(parts.network, parts.input_shape, len(names)),
-            *cls.around_label(parts, sizes, len(names)),
+            cls.around_label(parts, sizes, len(names)),
             classes=len(names),
             feature_dim=sizes.below(parts.latent_dim),
             class_prior=sizes.prior(names),

@@ -16,19 +16,16 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.point import Point
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import MODELS
 from lowerbound.models.labeled import (
+    LabeledParts,
     LabeledVariationalAutoencoder,
     LabelOptions,
-    StackedNetworks,
     refuse_tabular,
 )
 from lowerbound.models.starts.ridge import start_from_ridge
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.networks.gated_residual import GatedResidual
-from lowerbound.networks.inputs import Input
-from lowerbound.priors import Prior
 from lowerbound.trace import Batch
 
 if TYPE_CHECKING:  # names for annotations
@@ -64,8 +61,7 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
 
     Args:
         regressor: (rows, *inputs.shape) -> (rows, 2), two heads of q(y | x).
-        encoder, prior, decoder, likelihood, inputs, between, feature_dim: as of
-            ``LabeledVariationalAutoencoder``.
+        around, feature_dim: the parts around it, as of ``LabeledVariationalAutoencoder``.
     """
 
     title: ClassVar[str] = "semi-supervised regression"
@@ -77,25 +73,11 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
     def __init__(
         self,
         regressor: nn.Module,
-        encoder: nn.Module,
-        prior: Prior,
-        decoder: nn.Module,
-        likelihood: Likelihood,
-        inputs: Input | None = None,
-        between: StackedNetworks | None = None,
+        around: LabeledParts,
         *,
         feature_dim: int = 0,
     ) -> None:
-        super().__init__(
-            encoder,
-            prior,
-            decoder,
-            likelihood,
-            inputs,
-            between,
-            label_dim=1,
-            feature_dim=feature_dim,
-        )
+        super().__init__(*around, label_dim=1, feature_dim=feature_dim)
         self.regressor = regressor
         self.register_buffer("origin", torch.zeros(1, 1, 1), persistent=False)
 
@@ -114,7 +96,7 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
         linear = getattr(parts.inputs, "linear", math.prod(parts.input_shape))
         return cls(
             sizes.regressing(parts.network, parts.input_shape, linear),
-            *cls.around_label(parts, sizes, 1),
+            cls.around_label(parts, sizes, 1),
             feature_dim=sizes.below(parts.latent_dim),
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound.applications.base import Reporter, WrittenReport
+from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import ANIMATIONS
 from lowerbound.applications.io.conditions import label_indices, one_hot
@@ -196,6 +196,5 @@ def _report(
         row_name(data.dataset, row) if found else "",
         data.names[int(data.label[row])] if known and data.label is not None else "",
         float(distance[row]),
-        files[:8],
-        len(files),
+        **written(files),
     )
