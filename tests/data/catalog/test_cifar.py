@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowerbound.data import load
+from lowerbound.data import CATALOG, load
 from lowerbound.data.catalog.cifar import ARCHIVE, CIFAR10, CLASSES, FOLDER, PICKLED, CifarSet
 from lowerbound.errors import DataError
 
@@ -168,7 +168,7 @@ def test_the_name_loads_pictures_with_the_classes(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unpack(mine, files())
-    monkeypatch.setattr("lowerbound.data.catalog.names.CIFAR10", small_set())
+    monkeypatch.setitem(CATALOG._parts, "cifar10", small_set().read)
     training, test = load("cifar10"), load("cifar10", split="test")
     assert (training.schema.event_shape, training.schema.levels) == ((3, 32, 32), 256)
     assert training.schema == test.schema
@@ -200,7 +200,7 @@ def test_batches_cut_from_photographs_keep_their_pixels(
     unpack(mine, content)
     md5 = {name: hashlib.md5(data).hexdigest() for name, data in content.items()}
     small = CifarSet("small", "file:///nowhere/", "", md5, rows=ROWS)
-    monkeypatch.setattr("lowerbound.data.catalog.names.CIFAR10", small)
+    monkeypatch.setitem(CATALOG._parts, "cifar10", small.read)
     dataset = load("cifar10", split="test")
     decoded = dataset.schema.decode(dataset.schema.units(dataset.x))
     np.testing.assert_array_equal(np.moveaxis(decoded, 1, -1), np.stack(tiles))

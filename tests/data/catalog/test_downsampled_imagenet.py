@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowerbound.data import load
+from lowerbound.data import CATALOG, load
 from lowerbound.data.catalog.downsampled_imagenet import (
     CLASSES,
     FILES,
@@ -184,7 +184,7 @@ def test_the_name_loads_pictures_with_their_classes(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_one_folder(mine)
-    monkeypatch.setattr("lowerbound.data.catalog.names.IMAGENET32", small_set())
+    monkeypatch.setitem(CATALOG._parts, "imagenet32", small_set().read)
     training, test = load("imagenet32"), load("imagenet32", split="test")
     assert (training.schema.event_shape, training.schema.levels) == ((3, SIDE, SIDE), 256)
     assert training.schema == test.schema
