@@ -46,7 +46,7 @@ WHITE = 255
 class PictureTiles(ExactRows):
     """Pictures as the tiles of a model of pictures of one size; compared as rows."""
 
-    takes = "pictures of any size by a vae or ladder model of tiles"
+    takes = "pictures of any size by a vae, hierarchical or ladder model of tiles"
     unit = "picture"
     options = frozenset()
 
