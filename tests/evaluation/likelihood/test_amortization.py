@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from lowerbound.assembly.build import assemble
+from lowerbound.data import load
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.likelihood.amortization import (
@@ -13,7 +16,9 @@ from lowerbound.evaluation.likelihood.amortization import (
     MirroredNoise,
     amortization_gap,
 )
+from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import dry_run, first_row
+from lowerbound.models.options import ModelOptions
 from tests.evaluation.small_models import linear_autoencoder, vectors
 from tests.oracles import linear_gaussian as oracle
 
@@ -99,3 +104,17 @@ def test_noise_is_mirrored() -> None:
 def test_an_autoencoder_has_no_gap_to_speak_of() -> None:
     with pytest.raises(UnsupportedError, match="models that can: pca, vae"):
         amortization_gap(linear_autoencoder(oracle.FEATURES, 2), ROWS)
+
+
+def test_why_cells_are_missing_counts_on_both_sides() -> None:
+    """The encoder's side is the bound of a pass, which has log p(missing | z) in it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1)) + rng.normal(size=(200, 3))
+    x[x[:, 0] > 0, 0] = np.nan
+    data = load(x, missing="model")
+    model = assemble(data.schema, ModelOptions(latent_dim=1, missingness="self_masking_high"))
+    model.start(data)
+    rows = data.subset(range(40))
+    found = amortization_gap(model.eval(), rows, InferenceOptions(updates=20, judging_pairs=500))
+    bound = score(model, rows, samples=1000).elbo - rows.log_jacobian(mass=False)
+    assert float((found.encoder - bound).mean()) == pytest.approx(0, abs=0.02)

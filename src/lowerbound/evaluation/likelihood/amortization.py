@@ -142,7 +142,7 @@ class _Inference:
         """The ELBO of each row under another posterior, (rows,)."""
         assert self.batch.x is not None
         z = draw(posterior, 2 * pairs, MirroredNoise(noise))
-        emission = self.model.decode(z, self.batch.condition)
+        emission = self.model.decode(z, self.batch.condition).knowing(self.batch.missing)
         log_likelihood: Tensor = emission.log_prob(self.batch.x, self.batch.observed)
         rate = Step(z, posterior, self.model.prior_distribution()).rate()
         return log_likelihood.mean(0) - rate.mean(0)
