@@ -116,6 +116,8 @@ def _annealed(check: CrossCheck) -> list[str]:
 
 def about_latents(found: LatentFindings) -> list[str]:
     """Active units, agreement with the prior, and what the codes tell of the classes."""
+    if isinstance(found.codes, Skipped):
+        return [f"no codes: {found.codes.reason}"]
     lines = []
     if isinstance(found.units, Units):
         lines.append(f"{found.units.count} of {len(found.units.rate)} latent units are active")
@@ -166,6 +168,8 @@ def _about_factors(found: LatentFindings) -> list[str]:
 
 def about_samples(found: SampleFindings) -> list[str]:
     """How many samples a classifier accepts, and how near they are to real rows."""
+    if not found.samples and isinstance(found.acceptance, Skipped):
+        return [f"no samples: {found.acceptance.reason}"]
     return [*_about_acceptance(found), *about_quality(found.quality)]
 
 

@@ -43,7 +43,7 @@ from lowerbound.inference.samples import (
     sample_white_codes,
 )
 from lowerbound.inference.scores import Scores
-from lowerbound.models import Imagines, Model
+from lowerbound.models import Encodes, Imagines, Model
 from lowerbound.posteriors.codebook_use import CodebookUse
 
 Found = TypeVar("Found")
@@ -113,7 +113,7 @@ class LikelihoodFindings:
 class LatentFindings:
     """What the codes are like."""
 
-    codes: EncodedRows
+    codes: EncodedRows | Skipped
     units: Units | Skipped
     agreement: Agreement | Skipped
     features: FeatureQuality | Skipped
@@ -146,11 +146,14 @@ class LatentFindings:
 
 @dataclass(frozen=True)
 class SampleFindings:
-    """What the model makes, by the way it was sampled; the first way is the model's own."""
+    """What the model makes, by the way it was sampled; the first way is the model's own.
+
+    ``samples`` is empty where the model cannot be sampled; the others say why.
+    """
 
     samples: Mapping[str, Samples]
     acceptance: Mapping[str, Acceptance] | Skipped
-    consistency: Consistency
+    consistency: Consistency | Skipped
     quality: SampleQuality | Skipped
 
     def to_mapping(self) -> dict[str, Any]:
@@ -160,7 +163,9 @@ class SampleFindings:
             "accepted": to_mapping(verdicts)
             if isinstance(verdicts, Skipped)
             else {way: to_mapping(verdict) for way, verdict in verdicts.items()},
-            "reencode_r_squared": self.consistency.r_squared,
+            "reencode_r_squared": to_mapping(self.consistency)
+            if isinstance(self.consistency, Skipped)
+            else self.consistency.r_squared,
             "distances": _mapping(self.quality),
         }
 
@@ -232,15 +237,19 @@ def latent_suite(
     training rows."""
     options = options or SuiteOptions()
     rows = held_out.thinned(options.rows)
-    codes = encode_rows(model, rows)
     compared = training.thinned(options.agreement_rows)
+    codes = attempt(lambda: encode_rows(model, rows))
+
+    def of_codes(ask: Callable[[Tensor], Found | Skipped]) -> Found | Skipped:
+        return codes if isinstance(codes, Skipped) else ask(codes.mean)
+
     return LatentFindings(
         codes=codes,
         units=attempt(lambda: units(model, rows)),
         agreement=attempt(lambda: prior_agreement(model, compared, seed=options.seed)),
-        features=feature_quality(codes.mean, rows.label, options.seed),
-        disentanglement=disentanglement_quality(
-            codes.mean, rows.factors, rows.factor_names, options.seed
+        features=of_codes(lambda z: feature_quality(z, rows.label, options.seed)),
+        disentanglement=of_codes(
+            lambda z: disentanglement_quality(z, rows.factors, rows.factor_names, options.seed)
         ),
         codebooks=attempt(lambda: codebook_use(model, rows)),
     )
@@ -261,7 +270,9 @@ def sample_suite(
     N(0, I) in white code space and from a Gaussian mixture fitted to the codes.
     """
     options = options or SuiteOptions()
-    samples = draw_samples(model, training, options)
+    samples = attempt(lambda: draw_samples(model, training, options))
+    if isinstance(samples, Skipped):
+        return SampleFindings({}, samples, samples, samples)
     own = next(iter(samples.values()))
     verdicts = (
         judge
@@ -273,7 +284,7 @@ def sample_suite(
     return SampleFindings(
         samples,
         verdicts,
-        reencode(model, own, from_mean=from_mean),
+        attempt(lambda: reencode(model, own, from_mean=from_mean)),
         reference if isinstance(reference, Skipped) else reference.compare(model, samples),
     )
 
@@ -294,10 +305,14 @@ def reference_samples(
 
 
 def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:
-    """Samples by the way they were drawn, the model's own way first."""
+    """Samples by the way they were drawn, the model's own way first.
+
+    Raises:
+        UnsupportedError: the model has no prior, nor codes that could be sampled in its place.
+    """
     count, seed = options.draws, options.seed
     condition = conditions(training, count, seed)
-    if isinstance(model, Imagines):
+    if isinstance(model, Imagines) or not isinstance(model, Encodes):
         return {FROM_PRIOR: sample_prior(model, count, seed=seed, condition=condition)}
     codes = encode_rows(model, training.thinned(options.agreement_rows)).mean
     return {

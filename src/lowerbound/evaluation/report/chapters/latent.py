@@ -9,6 +9,7 @@ from lowerbound.evaluation.latents.manifold import latent_grid
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters.material import Material, Plate
+from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.samples import decode_codes
 from lowerbound.models import HasPrior
 
@@ -24,7 +25,10 @@ def maps(material: Material) -> Iterator[Plate]:
             found.name, found.latents.codes.mean.numpy(), found.latents.codes.deviation.numpy()
         )
         for found in material.findings
+        if not isinstance(found.latents.codes, Skipped)
     ]
+    if not shown:
+        return
     label = None if rows.label is None else rows.label.numpy()
     yield Plate(
         "latent_maps",

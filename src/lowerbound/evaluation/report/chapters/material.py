@@ -13,6 +13,7 @@ from torch import Tensor
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.report.subjects import Findings, leading
 from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.inference.estimate import Skipped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +73,9 @@ class Material:
     @property
     def scored(self) -> Dataset:
         """The held-out rows that were measured, in the order of the codes."""
-        return self.held_out.thinned(len(self.main.latents.codes))
+        codes = [found.latents.codes for found in self.findings]
+        measured = [len(each) for each in codes if not isinstance(each, Skipped)]
+        return self.held_out.thinned(measured[0] if measured else 0)
 
     @property
     def examples(self) -> Dataset:

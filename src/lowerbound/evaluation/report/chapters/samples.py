@@ -21,7 +21,8 @@ SHORT = {FROM_PRIOR: "prior", FROM_WHITE_CODES: "white codes", FROM_MIXTURE: "mi
 
 def of_pictures(material: Material) -> Iterator[Plate]:
     """Sheets: real rows beside the main model's two kinds of samples, then every model's."""
-    yield _own_sheets(material)
+    if material.main.samples.samples:
+        yield _own_sheets(material)
     sheets = [
         figures.Sheet(f"{found.name}, {SHORT[way]}", _first(drawn.mean), _verdict(found, way))
         for found in material.findings
@@ -47,6 +48,8 @@ def of_columns(material: Material) -> Iterator[Plate]:
         for found in material.findings
         for way, made in list(found.samples.samples.items())[:1]
     }
+    if not drawn:
+        return
     if material.profiles:
         yield Plate(
             "sampled_profiles",
