@@ -112,7 +112,7 @@ def test_the_normal_class_of_a_model_without_classes_is_refused_before_scoring(
 ) -> None:
     shutil.copytree(pictures / "above", tmp_path / "flat")
     model = fitted(tmp_path / "flat", tmp_path / "model")
-    monkeypatch.setattr(normal_rows, "look", no_scoring)
+    monkeypatch.setattr(normal_rows, "raw_scores", no_scoring)
     monkeypatch.setattr(row_scorer, "raw_scores", no_scoring)
     done = run("detect", model, pictures, "--normal", "above", "-o", tmp_path / "s.csv")
     assert done.code == 2
@@ -130,7 +130,7 @@ def test_the_normal_class_is_checked_before_scoring(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(normal_rows, "look", no_scoring)
+    monkeypatch.setattr(normal_rows, "raw_scores", no_scoring)
     monkeypatch.setattr(row_scorer, "raw_scores", no_scoring)
     done = run("detect", picture_model, pictures, "--normal", "abov")
     assert done.code == 2
@@ -155,7 +155,7 @@ def test_the_normal_value_of_a_long_table_is_sought_before_scoring(
         done = run(*words, *normal, "--json")
         assert done.code == 0
         assert done.object["ranking"]["anomalies"] == (75 if normal == ("--normal", "1") else 5)
-    monkeypatch.setattr(normal_rows, "look", no_scoring)
+    monkeypatch.setattr(normal_rows, "raw_scores", no_scoring)
     monkeypatch.setattr(row_scorer, "raw_scores", no_scoring)
     assert "known: 0, 1" in run(*words, "--normal", "2").err
     frame.assign(odd=0).to_csv(tmp_path / "odd.csv", index=False)
