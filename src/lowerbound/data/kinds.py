@@ -113,6 +113,14 @@ class DataKind(ABC):
             )
         return values
 
+    def laid_out(self, schema: Schema, cells: Array) -> Array:
+        """Cells of the event, (rows, *event) bool, where the person's rows have them."""
+        return cells
+
+    def as_event(self, schema: Schema, cells: Array) -> Array:
+        """Cells where the person's rows have them, of one row or of all, as cells of the event."""
+        return cells
+
     # names ----------------------------------------------------------------------------------------
 
     @abstractmethod

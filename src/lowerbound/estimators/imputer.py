@@ -18,11 +18,11 @@ from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.data import load
 from lowerbound.data.columns.matrix import named
+from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
-from lowerbound.estimators.inputs.incomplete import Rows
 from lowerbound.estimators.inputs.rows import Array, as_numbers, describe, is_frame, with_text_names
 from lowerbound.estimators.inputs.seeds import new_seed
 from lowerbound.fitting import fit
@@ -260,17 +260,17 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             )
         return incomplete.with_gaps(X, self.missing_values)
 
-    def _rows(self, X: Any) -> Rows:
+    def _rows(self, X: Any) -> IncompleteColumns:
         kept = incomplete.without(X, self.empty_)
         with warnings.catch_warnings():
             # an identifier was seen in the fit, and is passed over again
             warnings.filterwarnings("ignore", "the model was not fitted on column")
-            return Rows(kept, load(kept, schema=self.fitted_.schema))
+            return IncompleteColumns(kept, load(kept, schema=self.fitted_.schema))
 
-    def _impute(self, rows: Rows, draws: int, seed: int) -> Any:
+    def _impute(self, rows: IncompleteColumns, draws: int, seed: int) -> Any:
         return impute(self.model_, rows.dataset, samples=self.n_importance, draws=draws, seed=seed)
 
-    def _quantiles(self, rows: Rows, shares: tuple[float, ...]) -> Array:
+    def _quantiles(self, rows: IncompleteColumns, shares: tuple[float, ...]) -> Array:
         return imputed_quantiles(
             self.model_,
             rows.dataset,
@@ -280,7 +280,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             seed=self._seed,
         )
 
-    def _unordered(self, rows: Rows, end: Array) -> Any:
+    def _unordered(self, rows: IncompleteColumns, end: Array) -> Any:
         """The rows filled, save those columns whose levels have no order."""
         filled = rows.filled(end, exact=True)
         for i, column in enumerate(rows.schema.columns):

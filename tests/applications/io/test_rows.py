@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lowerbound.applications.io import rows
+from lowerbound.applications.io import row_files
 from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.grids import SHEET_MARGIN, eight_bit
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError
 
@@ -32,7 +33,7 @@ def pictures() -> Dataset:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_table_comes_back_in_its_own_types(tmp_path: Path, table: Dataset, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
-    files = rows.write_rows(path, table.schema, table.all().filled, rounded=True)
+    files = row_files(table.schema).write(path, table.all().filled, rounded=True)
     assert files == (str(path),)
     read = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     pd.testing.assert_frame_equal(read, FRAME)
@@ -40,23 +41,23 @@ def test_a_table_comes_back_in_its_own_types(tmp_path: Path, table: Dataset, suf
 
 def test_means_keep_their_fractions(tmp_path: Path, table: Dataset) -> None:
     halfway = table.all().filled[:2].mean(0, keepdim=True)
-    rows.write_rows(tmp_path / "t.csv", table.schema, halfway, rounded=False)
+    row_files(table.schema).write(tmp_path / "t.csv", halfway, rounded=False)
     np.testing.assert_allclose(pd.read_csv(tmp_path / "t.csv")["age"], [4.0])
 
 
 def test_extra_columns_go_along(tmp_path: Path, table: Dataset) -> None:
     x = table.all().filled
-    rows.write_rows(tmp_path / "t.csv", table.schema, x, rounded=True, extra={"kind": list("abca")})
+    row_files(table.schema).write(tmp_path / "t.csv", x, rounded=True, extra={"kind": list("abca")})
     assert list(pd.read_csv(tmp_path / "t.csv")["kind"]) == list("abca")
 
 
 def test_pictures_come_back_from_npz_and_folder(tmp_path: Path, pictures: Dataset) -> None:
     x = pictures.all().filled
-    rows.write_rows(tmp_path / "p.npz", pictures.schema, x, rounded=True)
+    row_files(pictures.schema).write(tmp_path / "p.npz", x, rounded=True)
     original = np.arange(60, dtype=np.uint8).reshape(3, 4, 5) * 4
     with np.load(tmp_path / "p.npz") as file:
         np.testing.assert_array_equal(file["x"], original)
-    files = rows.write_rows(tmp_path / "folder", pictures.schema, x, rounded=True)
+    files = row_files(pictures.schema).write(tmp_path / "folder", x, rounded=True)
     assert [Path(file).name for file in files] == [
         "sheet.png",
         "00000.png",
@@ -67,9 +68,9 @@ def test_pictures_come_back_from_npz_and_folder(tmp_path: Path, pictures: Datase
 
 
 def test_a_sheet_shows_every_picture_enlarged(tmp_path: Path, pictures: Dataset) -> None:
-    rows.write_rows(tmp_path / "p.png", pictures.schema, pictures.all().filled, rounded=True)
+    row_files(pictures.schema).write(tmp_path / "p.png", pictures.all().filled, rounded=True)
     sheet = np.asarray(Image.open(tmp_path / "p.png"))
-    times, margin = 12, rows.MARGIN  # 5 pixels wide become at least 56
+    times, margin = 12, SHEET_MARGIN  # 5 pixels wide become at least 56
     assert sheet.shape == (2 * (4 * times + margin) + margin, 2 * (5 * times + margin) + margin)
     second = sheet[margin : margin + 4 * times, 5 * times + 2 * margin :][:, : 5 * times]
     expected = (np.arange(20, 40, dtype=np.uint8) * 4).reshape(4, 5)
@@ -78,9 +79,9 @@ def test_a_sheet_shows_every_picture_enlarged(tmp_path: Path, pictures: Dataset)
 
 def test_a_name_that_says_no_format_is_refused(table: Dataset, pictures: Dataset) -> None:
     with pytest.raises(OptionError, match=r"tables are written as \.csv, \.parquet or \.npz"):
-        rows.check_suffix(Path("out.png"), table.schema)
+        row_files(table.schema).check(Path("out.png"))
     with pytest.raises(OptionError, match=r"pictures are written as one \.png sheet"):
-        rows.check_suffix(Path("out.csv"), pictures.schema)
+        row_files(pictures.schema).check(Path("out.csv"))
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
@@ -100,4 +101,4 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_eight_bits_are_for_looking_at_only() -> None:
-    assert rows.eight_bit(torch.tensor([[[[-0.1, 0.5, 1.2]]]])).ravel().tolist() == [0, 128, 255]
+    assert eight_bit(torch.tensor([[[[-0.1, 0.5, 1.2]]]])).ravel().tolist() == [0, 128, 255]

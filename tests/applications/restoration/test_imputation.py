@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from lowerbound.applications.base import Silent
-from lowerbound.applications.io.incomplete import open_incomplete
 from lowerbound.applications.io.masks import read_mask
-from lowerbound.applications.restoration.imputation import ImputeReport, ImputeRequest, impute
+from lowerbound.applications.restoration.imputation import (
+    ImputeReport,
+    ImputeRequest,
+    impute,
+    open_incomplete,
+)
 from lowerbound.data import Schema, load
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError, UnsupportedError

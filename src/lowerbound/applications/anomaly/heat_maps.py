@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.io.files import replacing
-from lowerbound.applications.io.grids import grid
-from lowerbound.applications.io.rows import eight_bit
+from lowerbound.applications.io.grids import eight_bit, grid
 
 Array = np.ndarray[Any, Any]
 

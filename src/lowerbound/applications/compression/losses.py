@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.rows import eight_bit
+from lowerbound.applications.io.grids import eight_bit
 
 Array = np.ndarray[Any, Any]
 MOST = 99.0  # dB: what counts for a picture that came back as it was

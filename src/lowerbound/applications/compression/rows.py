@@ -36,7 +36,8 @@ from lowerbound.applications.compression.requests import (
     output_file,
 )
 from lowerbound.applications.io.fit_rows import requested, requested_parts
-from lowerbound.applications.io.rows import check_suffix, eight_bit, write_rows
+from lowerbound.applications.io.grids import eight_bit
+from lowerbound.applications.io.rows import row_files
 from lowerbound.coding import lossless, vector_quantized
 from lowerbound.coding.bits_back import levels_of
 from lowerbound.coding.exports import CODES, EXACT, Export
@@ -92,9 +93,9 @@ class RowsCodec(Codec):
         self, file: Container, folder: Path, output: Path, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
         exported = exported_for(file, folder)
-        check_suffix(output, exported.schema)
+        row_files(exported.schema).check(output)
         x = self.stream.read_rows(file, exported.model, progress)
-        return len(x), write_rows(output, exported.schema, x, rounded=True)
+        return len(x), row_files(exported.schema).write(output, x, rounded=True)
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         x, exported = self.coded(request, fitted, reporter)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.rows import TABLES
+from lowerbound.applications.io.table_rows import TABLES
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,8 +26,6 @@ from lowerbound.applications.generation.code_files import (
     columns_of,
     read_codes,
 )
-from lowerbound.applications.generation.sound import rebuild_sound
-from lowerbound.applications.io import rows
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.conditions import (
     class_condition,
@@ -36,11 +34,11 @@ from lowerbound.applications.io.conditions import (
     one_hot,
 )
 from lowerbound.applications.io.requested_rows import requested_rows
+from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.sentences import about_explained
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
@@ -51,7 +49,6 @@ from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
 
-TRIPLES = 32  # rows on a sheet of reconstructions
 ROWS_AT_ONCE = 512
 
 # sample -------------------------------------------------------------------------------------------
@@ -112,7 +109,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
     path = Path(request.output)
-    rows.check_suffix(path, fitted.schema)
+    row_files(fitted.schema).check(path)
     label = _asked_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
     made = sample_prior(
@@ -142,7 +139,7 @@ def _written(
     extra = {}
     if label is not None:
         extra[schema.label_column or "label"] = [schema.class_names[i] for i in label.tolist()]
-    files = rows.write_rows(path, schema, x, rounded=not mean, extra=extra)
+    files = row_files(schema).write(path, x, rounded=not mean, extra=extra)
     return RowsReport(what, len(x), mean, **written(files))
 
 
@@ -235,7 +232,7 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     """
     model = require(fitted.model, Decodes, "decode")
     path = Path(request.output)
-    rows.check_suffix(path, fitted.schema)
+    row_files(fitted.schema).check(path)
     if isinstance(model, Quantizes):
         codes = read_codes(Path(request.codes), numbers_of(model))
         z = vectors_of(model, codes.z)
@@ -311,19 +308,20 @@ def reconstruct(
         OptionError: fewer than two draws for an uncertainty.
     """
     path = Path(request.output)
-    rows.check_suffix(path, fitted.schema)
+    writer = row_files(fitted.schema)
+    writer.check(path)
     if request.uncertainty and request.draws < 2:
         raise OptionError(f"--draws must be at least 2, not {request.draws}")
-    if fitted.schema.kind == "audio" and path.suffix.lower() != ".npz":
-        clips, kept, files = rebuild_sound(fitted, request.data, path, request.on_error)
-        return ReconstructReport(clips, kept, None, **written(files))
+    whole = writer.rebuild(fitted.model, request.data, path, request.on_error)
+    if whole is not None:
+        return ReconstructReport(whole.items, whole.kept, None, **written(whole.files))
     dataset = open_data(request.data, fitted, on_error=request.on_error)
     made = best_guess(fitted.model, dataset, reporter)
     if request.uncertainty:
         reporter.say(f"uncertainty from {request.draws} codes of each row")
         answer = predict(fitted.model, dataset, samples=request.draws, seed=request.seed)
         made = replace(made, std=answer.deviation)
-    files = write_reconstruction(path, fitted.schema, made, dataset.ids)
+    files = writer.write_reconstruction(path, made.x, made.mean, made.std, dataset.ids)
     return ReconstructReport(len(dataset), made.explained, made.relative_std, **written(files))
 
 
@@ -369,42 +367,3 @@ def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> Reconstruc
         means.append(answer[0].cpu())
         reporter.advance("reconstructing", part.stop, len(dataset))
     return ReconstructedRows(torch.cat(inputs), torch.cat(means), dataset.comparable.cpu())
-
-
-def write_reconstruction(
-    path: Path, schema: Schema, made: ReconstructedRows, ids: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    """Write reconstructions as the suffix of ``path`` says; the files written."""
-    mean = schema.decode(made.mean, rounded=False)
-    std = None if made.std is None else schema.decode(made.mean + made.std, rounded=False) - mean
-    if path.suffix.lower() == ".npz":
-        arrays = {"x": schema.decode(made.x, rounded=False), "reconstruction": mean}
-        return rows.write_columns(path, arrays | ({} if std is None else {"std": std}))
-    if schema.kind != "images":
-        named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
-        named |= rows.columns(schema, made.mean, rounded=False)
-        if std is not None:
-            named |= {
-                f"{column.name}_std": std[:, i]
-                for i, column in enumerate(schema.columns)
-                if column.rules.has_deviation
-            }
-        return rows.write_columns(path, named)
-    beside = _beside(made)
-    if path.suffix:
-        return rows.write_picture(path, beside)
-    files = list(rows.write_picture(path / "sheet.png", beside))
-    for index, picture in enumerate(rows.eight_bit(made.mean)):
-        files += rows.write_picture(path / f"{index:05d}.png", picture)
-    return tuple(files)
-
-
-def _beside(made: ReconstructedRows) -> rows.Array:
-    """One sheet: input, reconstruction, and uncertainty with its largest value white, in turn."""
-    parts = [made.x[:TRIPLES], made.mean[:TRIPLES]]
-    if made.std is not None:
-        parts.append(made.std[:TRIPLES] / made.std[:TRIPLES].max())
-    pictures = [rows.eight_bit(part) for part in parts]
-    in_turn = [picture for together in zip(*pictures, strict=True) for picture in together]
-    groups = min(4, math.ceil(math.sqrt(len(pictures[0]))))
-    return rows.sheet(in_turn, across=groups * len(parts))

@@ -2,40 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from lowerbound.data.audio.clips import SUFFIX, write_wav
+from lowerbound.applications.io.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.rows import (
+    NPZ,
+    ROW_FILES,
+    Array,
+    Files,
+    RebuiltItems,
+    RowFiles,
+)
+from lowerbound.applications.io.strips import Strip
+from lowerbound.coding.sound_codes import SoundCoder
+from lowerbound.data.audio.clips import SUFFIX, read_clips, write_wav
+from lowerbound.data.pictures.folders import OnError
 from lowerbound.errors import OptionError
+from lowerbound.models import Model
 
-Array = np.ndarray[Any, Any]
-SUFFIXES = (SUFFIX, ".npz", "")
+SUFFIXES = (SUFFIX, NPZ, "")
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output name that says nothing we write, before any work is done.
+@ROW_FILES.register("audio")
+class SoundFiles(RowFiles):
+    """Sound for people as .wav; an .npz holds the rows as one array."""
 
-    Raises:
-        OptionError: names what is written of sound.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise OptionError(
-            f"{path}: sound is written as one {SUFFIX}, as .npz, or into a folder (a name without "
-            "suffix)"
-        )
+    suffixes = SUFFIXES
+    written = f"sound is written as one {SUFFIX}, as .npz, or into a folder (a name without suffix)"
+
+    def write(
+        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
+    ) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write(path, x, rounded=rounded, extra=extra)
+        return self._sounds(path, self.schema.decode(x))
+
+    def rebuild(
+        self, model: Model, source: str, path: Path, on_error: OnError
+    ) -> RebuiltItems | None:
+        """Clips as a model of codes gives them back, each at its own length."""
+        if path.suffix.lower() == NPZ:
+            return None
+        coder = SoundCoder.of(model)
+        clips = read_clips(source, self.schema.sample_rate, on_error)
+        signal = torch.from_numpy(clips.joined)
+        made = coder.signal(coder.codes(signal), len(signal))
+        error, spread = (signal - made).double().square().mean(), signal.double().var(correction=0)
+        kept = float(1 - error / spread) if spread > 0 else float("nan")
+        files = write_sounds(path, clips.cut(made.numpy()), clips.rate, clips.names)
+        return RebuiltItems(len(clips.samples), kept, files)
+
+    def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_strip(path, strip, per_second)
+        return self._sounds(path, self._decoded(strip))
+
+    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_clean(path, given, clean, drawn)
+        return self._sounds(path, clean)
+
+    def _sounds(self, path: Path, rows: Array) -> Files:
+        return write_sounds(path, list(rows), self.schema.sample_rate or 1)
 
 
 def check_clips_output(path: Path) -> None:
-    """The same for clips that differ in length, which no array holds.
+    """Refuse what is no output of clips, which differ in length, so that no array holds them.
 
     Raises:
         OptionError: names what is written of them.
     """
-    check_output(path)
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"{path}: {SoundFiles.written}")
+    if path.suffix.lower() == NPZ:
         raise OptionError(f"{path}: clips differ in length; write one .wav, or a folder of them")
 
 

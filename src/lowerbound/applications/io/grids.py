@@ -1,12 +1,16 @@
-"""Pictures in rows and columns with a word above and beside them, so that a sheet speaks."""
+"""Pictures in 8 bits, on sheets: side by side, or with a word above and beside them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
+
+from lowerbound.applications.io.files import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 LEAST_SIDE = 56  # pixels: smaller pictures are enlarged
-MARGIN = 3
+MARGIN, SHEET_MARGIN = 3, 2
 FONT_SIZE = 13
 
 
@@ -98,3 +102,39 @@ def _fitting(word: str, width: int) -> str:
     while kept and _font().getlength(f"{kept}..") > width:
         kept = kept[:-1]
     return f"{kept}.."
+
+
+def write_picture(path: Path, picture: Array) -> tuple[str, ...]:
+    """One PNG from (height, width, channels) uint8."""
+    with replacing(path) as place:
+        as_image(picture).save(place, format="PNG")
+    return (str(path),)
+
+
+def as_image(picture: Array) -> Image:
+    """A Pillow image: grey, grey with opacity, color, or color with opacity."""
+    from PIL import Image as pillow
+
+    return pillow.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def eight_bit(x: Tensor) -> Array:
+    """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8, for looking at."""
+    units = x.detach().cpu().double().clamp(0, 1).numpy()
+    return np.moveaxis(np.rint(units * 255).astype(np.uint8), 1, -1)
+
+
+def sheet(pictures: list[Array], across: int | None = None) -> Array:
+    """Pictures of one size side by side, (H, W, C) uint8; small ones enlarged without smoothing."""
+    height, width, channels = pictures[0].shape
+    times = max(1, math.ceil(LEAST_SIDE / max(height, width)))
+    across = across or math.ceil(math.sqrt(len(pictures)))
+    down = math.ceil(len(pictures) / across)
+    tall, wide = height * times + SHEET_MARGIN, width * times + SHEET_MARGIN
+    size = (down * tall + SHEET_MARGIN, across * wide + SHEET_MARGIN, channels)
+    canvas = np.full(size, 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = index // across * tall + SHEET_MARGIN, index % across * wide + SHEET_MARGIN
+        large = picture.repeat(times, 0).repeat(times, 1)
+        canvas[top : top + tall - SHEET_MARGIN, left : left + wide - SHEET_MARGIN] = large
+    return canvas

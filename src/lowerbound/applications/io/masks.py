@@ -35,7 +35,8 @@ def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
         hidden = _black(path, schema)
     else:
         hidden = _booleans(path)
-    return torch.from_numpy(_as_event(hidden, path, schema, rows))
+    hidden = schema.data_kind.as_event(schema, hidden)
+    return torch.from_numpy(_for_rows(hidden, path, schema, rows))
 
 
 def _booleans(path: Path) -> Array:
@@ -55,7 +56,7 @@ def _black(path: Path, schema: Schema) -> Array:
     """(H, W), True at black pixels."""
     from PIL import Image
 
-    if schema.kind != "images":
+    if not schema.data_kind.pictures:
         raise DataError(f"{path} is a picture, and the data is not; give a .npy file of booleans")
     try:
         with Image.open(path) as picture:
@@ -63,22 +64,6 @@ def _black(path: Path, schema: Schema) -> Array:
             return black
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
-
-
-def _as_event(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:
-    """One row's mask, or one for each row, in the layout of the event."""
-    if schema.kind != "images":
-        if hidden.shape[-1:] == (len(schema.columns),):
-            hidden = hidden[..., [column.modeled for column in schema.columns]]
-        return _for_rows(hidden, path, schema, rows)
-    channels, height, width = schema.event_shape
-    if hidden.shape[-2:] == (height, width) and hidden.ndim < 4:
-        hidden = hidden[..., None, :, :]  # a pixel is hidden in all its colors
-    elif hidden.shape[-3:-1] == (height, width):
-        hidden = np.moveaxis(hidden, -1, -3)
-    if hidden.shape[-3:] in ((1, height, width), (channels, height, width)):
-        hidden = np.broadcast_to(hidden, (*hidden.shape[:-3], *schema.event_shape))
-    return _for_rows(hidden, path, schema, rows)
 
 
 def _for_rows(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:

@@ -1,130 +1,242 @@
-"""Rows in the data's own units, written as what their data is: tables, arrays, pictures."""
+"""Rows in the data's own units as files: what is written of them, and read to be restored.
+
+A kind of data that more can be written of than arrays has a module here, which files its own
+``RowFiles`` under the kind's name; ``row_files`` finds them.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from lowerbound.applications.io.audio_files import check_output, write_sounds
+from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.columnar_files import columnar
-from lowerbound.applications.io.files import replacing
-from lowerbound.data.schema import Schema
-from lowerbound.data.tables.frames import to_frame
+from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.io.strips import Strip
+from lowerbound.data import Dataset, Schema, load
+from lowerbound.data.arrays import as_array
+from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.npz import read_npz
+from lowerbound.data.pictures.folders import OnError
 from lowerbound.errors import OptionError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from lowerbound.models import Model
+from lowerbound.registry import Registry
 
 Array = np.ndarray[Any, Any]
-
-TABLES = (".csv", ".parquet", ".npz")
-PICTURES = (".png", ".npz", "")
-SHOWN = 100  # pictures on a sheet, so that it can be looked at
-MARGIN = 2
-LEAST_SIDE = 56  # pixels: smaller pictures are enlarged on a sheet
+Files = tuple[str, ...]
+NPZ = ".npz"
 
 
-def check_suffix(path: Path, schema: Schema) -> None:
-    """Refuse an output name that says nothing we write, before any work is done.
+class RebuiltItems(NamedTuple):
+    """Whole items that a model made anew."""
 
-    Raises:
-        OptionError: names what is written for this kind of data.
+    items: int
+    kept: float  # share of their variance
+    files: Files
+
+
+class RowFiles:
+    """Files of rows of one schema; of a kind that has none of its own, arrays.
+
+    Attributes:
+        suffixes: of files that are written; "" is a folder.
+        written: what these are, in words.
     """
-    if schema.kind == "audio":
-        check_output(path)
-    elif schema.kind == "images":
-        if path.suffix.lower() not in PICTURES:
-            raise OptionError(
-                f"{path}: pictures are written as one .png sheet, as .npz, or into a folder (a "
-                "name without suffix)"
-            )
-    elif path.suffix.lower() not in TABLES:
-        raise OptionError(f"{path}: tables are written as {', '.join(TABLES[:-1])} or {TABLES[-1]}")
+
+    suffixes: ClassVar[tuple[str, ...]] = (NPZ,)
+    written: ClassVar[str] = "rows are written as .npz"
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    # rows -----------------------------------------------------------------------------------------
+
+    def check(self, path: Path) -> None:
+        """Refuse an output name that says nothing we write, before any work is done.
+
+        Raises:
+            OptionError: names what is written for this kind of data.
+        """
+        if path.suffix.lower() not in self.suffixes:
+            raise OptionError(f"{path}: {self.written}")
+
+    def write(
+        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
+    ) -> Files:
+        """Write rows as the suffix of ``path`` says.
+
+        Args:
+            path: of one of ``suffixes``.
+            x: (rows, *event) in model units.
+            rounded: snap to the nearest value that the data could hold.
+            extra: further columns or arrays, one value per row.
+
+        Returns:
+            The files written.
+        """
+        return write_columns(path, {"x": self.schema.decode(x, rounded), **(extra or {})})
+
+    def write_reconstruction(
+        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
+    ) -> Files:
+        """Write rows beside what a model makes of them, (rows, *event) each in model units.
+
+        Args:
+            path: of one of ``suffixes``.
+            x: what went in.
+            mean: the best guess.
+            std: its standard deviation; None: not known.
+            ids: a name of each row.
+        """
+        arrays = {"x": x, "reconstruction": mean}
+        decoded = {name: self.schema.decode(rows, rounded=False) for name, rows in arrays.items()}
+        return write_columns(path, decoded | self._deviation(mean, std))
+
+    def rebuild(
+        self, model: Model, source: str, path: Path, on_error: OnError
+    ) -> RebuiltItems | None:
+        """Write what a model makes of whole items that were cut into rows; None: rows are items.
+
+        Args:
+            model: that encodes and decodes them.
+            source: where they are.
+            path: of one of ``suffixes``.
+            on_error: "skip" leaves out what cannot be read.
+
+        Raises:
+            UnsupportedError: the model cannot.
+            DataError: they cannot be read, or do not fit the schema.
+        """
+        return None
+
+    def _deviation(self, mean: Tensor, std: Tensor | None) -> dict[str, Array]:
+        """In the data's own units; nothing where it is not known."""
+        if std is None:
+            return {}
+        above = self.schema.decode(mean + std, rounded=False)
+        return {"std": above - self.schema.decode(mean, rounded=False)}
+
+    # strips ---------------------------------------------------------------------------------------
+
+    def check_strip(self, path: Path) -> None:
+        """As ``check``, for a strip."""
+        self.check(path)
+
+    def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
+        """Write a strip as the suffix of ``path`` says.
+
+        Args:
+            path: of one of the suffixes.
+            strip: rows along paths.
+            per_second: frames of an animation.
+
+        Returns:
+            The files written, the one that was asked for first.
+        """
+        return write_columns(path, {**strip.row_keys, "x": self._decoded(strip)})
+
+    def _decoded(self, strip: Strip) -> Array:
+        return self.schema.decode(strip.x.flatten(0, 1), rounded=False)
+
+    # rows with cells missing ----------------------------------------------------------------------
+
+    def read_incomplete(self, source: str, mask: str | None, on_error: OnError) -> Incomplete:
+        """Rows, kept as they were given.
+
+        Args:
+            source: a path or the name of a set.
+            mask: a file or folder of what else is hidden; None: nothing else is.
+            on_error: "skip" leaves out what cannot be read.
+
+        Raises:
+            DataError: the data or the mask cannot be read, or do not fit the schema.
+            OptionError: a mask of what has its own mark for a missing cell.
+        """
+        dataset = self.masked(load(source, schema=self.schema, on_error=on_error), mask)
+        return Incomplete(self.schema.decode(self.schema.units(dataset.x)), dataset)
+
+    def masked(self, dataset: Dataset, mask: str | None) -> Dataset:
+        """The rows without what the mask hides."""
+        if mask is None:
+            return dataset
+        seen = ~read_mask(Path(mask).expanduser(), self.schema, len(dataset))
+        seen = seen if dataset.observed is None else seen & dataset.observed
+        return replace(dataset, observed=seen)
+
+    def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
+        """Of files that ``write_filled`` writes."""
+        return (NPZ,)
+
+    def write_filled(
+        self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
+    ) -> Files:
+        """Write the completed rows, and one more of each draw.
+
+        Args:
+            path: of one of ``filled_suffixes``.
+            rows: what was given.
+            answers: in the person's units.
+            draws: of as many completed data sets, or None.
+            exact: whether the answers are such as the data could hold.
+        """
+        drawn = [rows.filled(draw, True) for draw in (() if draws is None else draws)]
+        return write_arrays(path, rows.filled(answers, exact), drawn)
+
+    # rows with noise ------------------------------------------------------------------------------
+
+    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+        """(numbers in the data's own units, NaN where missing; labels or None).
+
+        Raises:
+            DataError: they cannot be read, or do not fit the schema.
+        """
+        path = Path(source).expanduser()
+        if path.suffix.lower() in (NPZ, ".npy") and path.is_file():
+            raw = read_npz(path)
+            return as_array(raw.x), raw.labels
+        schema = self.schema
+        found = load(source, schema=schema, on_error=on_error)
+        values = schema.decode(schema.units(found.x)).astype(np.float32)
+        if found.observed is not None:
+            seen = schema.data_kind.laid_out(schema, found.observed.numpy())
+            values = np.where(seen, values, np.float32(np.nan))
+        if found.label is None:
+            return values, None
+        return values, [schema.class_names[label] for label in found.label.tolist()]
+
+    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
+        """Write the rows without noise, and draws of them, all (rows, ...) in the data's own units.
+
+        Args:
+            path: of one of ``suffixes``.
+            given: noisy.
+            clean, drawn: likewise without.
+        """
+        return write_arrays(path, clean, drawn)
 
 
-def write_rows(
-    path: Path, schema: Schema, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
-) -> tuple[str, ...]:
-    """Write rows as the suffix of ``path`` says.
-
-    Args:
-        path: .csv, .parquet or .npz for tables; .png (one sheet), .npz or a folder for pictures;
-            .wav (end to end), .npz or a folder for sound.
-        schema: the way back to the data's own units.
-        x: (rows, *event) in model units.
-        rounded: snap to the nearest value that the data could hold.
-        extra: further columns or arrays, one value per row.
-
-    Returns:
-        The files written.
-    """
-    extra = dict(extra or {})
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return write_columns(path, {"x": schema.decode(x, rounded), **extra})
-    if schema.kind == "audio":
-        return write_sounds(path, list(schema.decode(x)), schema.sample_rate or 1)
-    if schema.kind != "images":
-        return write_columns(path, {**columns(schema, x, rounded=rounded), **extra})
-    pictures = eight_bit(x)
-    if suffix == ".png":
-        return write_picture(path, sheet(list(pictures[:SHOWN])))
-    files = [
-        name
-        for index, picture in enumerate(pictures)
-        for name in write_picture(path / f"{index:05d}.png", picture)
-    ]
-    return (*write_picture(path / "sheet.png", sheet(list(pictures[:SHOWN]))), *files)
+ROW_FILES = Registry[type[RowFiles]]("kind of data")
 
 
-def columns(schema: Schema, x: Tensor, *, rounded: bool) -> dict[str, Any]:
-    """Named columns in the data's own units, of their own types where ``rounded``, else floats."""
-    frame = to_frame(schema, x, rounded)
-    return {name: frame[name] for name in frame.columns}
+def row_files(schema: Schema) -> RowFiles:
+    """The files of rows of a schema."""
+    if schema.kind not in ROW_FILES:
+        return RowFiles(schema)
+    return ROW_FILES[schema.kind](schema)
 
 
-def write_columns(path: Path, named: Mapping[str, Any]) -> tuple[str, ...]:
+def write_columns(path: Path, named: Mapping[str, Any]) -> Files:
     """One table, .csv or .parquet, or one .npz of arrays."""
     with columnar(path) as file:
         file.add(named)
     return (str(path),)
 
 
-def write_picture(path: Path, picture: Array) -> tuple[str, ...]:
-    """One PNG from (height, width, channels) uint8."""
-    with replacing(path) as place:
-        as_image(picture).save(place, format="PNG")
-    return (str(path),)
-
-
-def as_image(picture: Array) -> Image:
-    """A Pillow image: grey, grey with opacity, color, or color with opacity."""
-    from PIL import Image as pillow
-
-    return pillow.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-
-
-def eight_bit(x: Tensor) -> Array:
-    """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8, for looking at."""
-    units = x.detach().cpu().double().clamp(0, 1).numpy()
-    return np.moveaxis(np.rint(units * 255).astype(np.uint8), 1, -1)
-
-
-def sheet(pictures: list[Array], across: int | None = None) -> Array:
-    """Pictures of one size side by side, (H, W, C) uint8; small ones enlarged without smoothing."""
-    height, width, channels = pictures[0].shape
-    times = max(1, math.ceil(LEAST_SIDE / max(height, width)))
-    across = across or math.ceil(math.sqrt(len(pictures)))
-    down = math.ceil(len(pictures) / across)
-    tall, wide = height * times + MARGIN, width * times + MARGIN
-    canvas = np.full((down * tall + MARGIN, across * wide + MARGIN, channels), 255, np.uint8)
-    for index, picture in enumerate(pictures):
-        top, left = index // across * tall + MARGIN, index % across * wide + MARGIN
-        large = picture.repeat(times, 0).repeat(times, 1)
-        canvas[top : top + tall - MARGIN, left : left + wide - MARGIN] = large
-    return canvas
+def write_arrays(path: Path, x: Array, drawn: Sequence[Array]) -> Files:
+    """One .npz of rows, and of draws of them where there are some."""
+    return write_columns(path, {"x": x, **({"draws": np.stack(drawn)} if len(drawn) else {})})

@@ -19,7 +19,8 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import ANIMATIONS
 from lowerbound.applications.io.conditions import label_indices, one_hot
-from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.io.rows import row_files
+from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.label_columns import Labeled, open_labeled
 from lowerbound.applications.latent_space.picked_rows import picked_row, row_name
 from lowerbound.config import option
@@ -104,7 +105,7 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
-    check_strip_suffix(path, fitted.schema)
+    row_files(fitted.schema).check_strip(path)
     if path.suffix.lower() in ANIMATIONS:
         raise OptionError(f"{path}: one answer is no animation; write a .png sheet")
     require(fitted.model, Encodes, "encode")
@@ -120,7 +121,7 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
     x = decode_codes(fitted.model, z, condition=condition).mean
     names = (*map(_shown, terms), "= answer")
     strip = Strip(x.unsqueeze(0), ("",), names, "", "term")
-    files = write_strip(path, fitted.schema, strip)
+    files = row_files(fitted.schema).write_strip(path, strip)
     return _report(request.sum, terms, z[-1], codes, data, files)
 
 

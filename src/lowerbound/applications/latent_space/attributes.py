@@ -18,7 +18,8 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import one_hot
-from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.io.rows import row_files
+from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.attribute_sources import Learned, from_classes, from_sets
 from lowerbound.applications.latent_space.label_columns import Labeled, open_labeled
 from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
@@ -129,7 +130,7 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
         OptionError: an unknown attribute (the nearest is suggested), or rows that are not there.
     """
     path = Path(request.output)
-    check_strip_suffix(path, fitted.schema)
+    row_files(fitted.schema).check_strip(path)
     require(fitted.model, Encodes, "encode")
     require(fitted.model, Decodes, "decode")
     _check(request)
@@ -144,7 +145,7 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
         reporter.advance("measuring effects", done + 1, len(learned))
     examples = _examples(request, data, learned)
     strip = _strip(fitted, data, codes, learned, examples, strengths)
-    files = write_strip(path, fitted.schema, strip, request.fps)
+    files = row_files(fitted.schema).write_strip(path, strip, request.fps)
     names = tuple(row_name(data.dataset, row) for row in examples)
     return AttributesReport(tuple(found), names, tuple(strengths), **written(files))
 

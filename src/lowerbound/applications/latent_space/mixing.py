@@ -10,8 +10,9 @@ import torch
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.sources import conditioned, open_data, open_unconditioned
-from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
@@ -104,7 +105,7 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
-    check_strip_suffix(path, fitted.schema)
+    row_files(fitted.schema).check_strip(path)
     if not isinstance(fitted.model, Mixes) and _has_classes(fitted):
         return _analogies(request, path, fitted)
     model = require(fitted.model, Mixes, "mix styles")
@@ -120,7 +121,7 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
     strip = Strip(x, names[0], names[1], "coarse", "fine")
     if fitted.schema.data_kind.pictures:
         strip = _with_sources(strip, a, b)
-    files = write_strip(path, fitted.schema, strip)
+    files = row_files(fitted.schema).write_strip(path, strip)
     return MixReport(names[0], names[1], cut, len(model.latent_shapes), files[:8])
 
 
@@ -142,7 +143,7 @@ def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesRepo
     strip = Strip(in_every_class(fitted.model, rows, len(classes)), names, classes, "row", "class")
     if fitted.schema.data_kind.pictures:
         strip = replace(strip, before=real_rows(rows), before_name="style")
-    files = write_strip(path, fitted.schema, strip)
+    files = row_files(fitted.schema).write_strip(path, strip)
     return AnalogiesReport(names, classes, files[:8])
 
 

@@ -17,8 +17,9 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import label_indices, one_hot
+from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.sources import open_data
-from lowerbound.applications.io.strips import Strip, check_strip_suffix, write_strip
+from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.path_comparison import (
     PathComparison,
     about_comparison,
@@ -123,7 +124,7 @@ def interpolate(
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
-    check_strip_suffix(path, fitted.schema)
+    row_files(fitted.schema).check_strip(path)
     require(fitted.model, Encodes, "encode")
     require(fitted.model, Decodes, "decode")
     if request.frames < 2:
@@ -138,7 +139,7 @@ def interpolate(
     kinds = tuple(PATHS) if request.path == EVERY else (request.path,)
     walks = _walks(kinds, codes, around, reporter)
     strip = _decoded(fitted, walks, stops, request.frames, condition)
-    files = write_strip(path, fitted.schema, strip, request.fps)
+    files = row_files(fitted.schema).write_strip(path, strip, request.fps)
     line = _length([Lerp(a, b) for a, b in pairwise(codes)], around)
     ways = tuple(_way(kind, walk, line, around) for kind, walk in walks.items())
     judged = compare_kinds(fitted, data, around, kinds, request.pairs, request.seed, reporter)

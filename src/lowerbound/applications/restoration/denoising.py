@@ -7,7 +7,7 @@ See ``lowerbound.inference.restoration.denoising``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +15,13 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
-from lowerbound.applications.io import rows
-from lowerbound.applications.io.noisy_files import open_noisy, write_clean
+from lowerbound.applications.io.rows import Array, row_files
+from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.restoration.denoising import CHAINS, TEMPERATURES, denoise as take_off
@@ -94,7 +96,8 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
         OptionError: the output's name or a number makes no sense.
     """
     path = Path(request.output)
-    rows.check_suffix(path, fitted.schema)
+    writer = row_files(fitted.schema)
+    writer.check(path)
     level = _level(request.noise)
     known_noise(fitted.schema, 1.0 if level is None else level, request.outliers)
     given, dataset = open_noisy(request.data, fitted, request.on_error)
@@ -119,7 +122,7 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
     schema = fitted.schema
     clean = without_noise(schema, found.mean, given, level)
     drawn = None if found.draws is None else without_noise(schema, found.draws, given, level)
-    files = write_clean(path, schema, given, clean, drawn)
+    files = writer.write_clean(path, given, clean, () if drawn is None else list(drawn))
     return DenoiseReport(
         rows=len(dataset),
         noise=level,
@@ -131,6 +134,24 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
         effective_sample_size=float(found.effective_sample_size.median()),
         **written(files),
     )
+
+
+def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tuple[Array, Dataset]:
+    """(the rows as given, NaN where missing; the same in model units).
+
+    Pictures in files hold whole numbers in their range: noise that leaves it comes in an array.
+
+    Raises:
+        DataError: the data cannot be read, or does not fit the model.
+    """
+    schema = replace(fitted.schema, condition=None)
+    values, labels = row_files(schema).read_noisy(source, on_error)
+    dataset = noisy_rows(values, schema, source)
+    if labels is not None:
+        dataset = dataset.with_labels(labels)
+    names = fitted.schema.class_names or dataset.schema.class_names
+    named = replace(dataset, schema=replace(dataset.schema, class_names=names))
+    return values, conditioned(named, fitted)
 
 
 def _level(text: str) -> float | None:

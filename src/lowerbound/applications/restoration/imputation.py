@@ -8,7 +8,7 @@ See ``lowerbound.inference.restoration.imputation``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,16 +16,12 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
-from lowerbound.applications.io.incomplete import (
-    Array,
-    Incomplete,
-    check_output,
-    open_incomplete,
-    rounded,
-)
+from lowerbound.applications.io.rows import Array, RowFiles, row_files
+from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import listed
+from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.restoration.imputation import SAMPLES, Imputation, impute as fill
@@ -95,7 +91,7 @@ class ImputeReport(WrittenReport):
             f"{self.strategy}: {listed(self.files, self.files_written)}"
         ]
         width = max(map(len, self.filled), default=0)
-        sure = rounded(self.widths)
+        sure = {name: f"{value:.4g}" for name, value in self.widths.items()}
         for name, count in self.filled.items():
             line = f"  {name:{width}}  {count:,}"
             lines.append(f"{line}, 90% within {sure[name]}" if name in sure else line)
@@ -121,11 +117,12 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
     if request.draws < 0 or request.samples < 1:
         raise OptionError("--draws must be 0 or more, and --samples at least 1")
     data = open_incomplete(request.data, fitted, request.mask, request.on_error)
-    check_output(Path(request.output), data)
+    path, writer = Path(request.output), row_files(data.schema)
+    check_filled(path, writer, data)
     made = _drawn(request, reporter, fitted, data)
     answers = _answers(request, fitted, data, made)
     draws = made.draws[: request.draws] if made.draws is not None and request.draws else None
-    files = data.write(Path(request.output), answers, draws, request.strategy != "mean")
+    files = writer.write_filled(path, data, answers, draws, request.strategy != "mean")
     sizes = made.effective_sample_size[made.incomplete]
     return ImputeReport(
         rows=len(data.hidden),
@@ -139,6 +136,27 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
         missingness=fitted.options.model.missingness,
         **written(files),
     )
+
+
+def open_incomplete(
+    source: str, fitted: Fitted, mask: str | None, on_error: OnError = "raise"
+) -> Incomplete:
+    """Data of the kind that a model was fitted on, kept as it was given; see ``RowFiles``."""
+    files = row_files(replace(fitted.schema, condition=None))
+    found = files.read_incomplete(source, mask, on_error)
+    return replace(found, dataset=conditioned(found.dataset, fitted))
+
+
+def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
+    """Refuse an output of another kind than the data, before any work is done.
+
+    Raises:
+        OptionError: names what is written for this kind.
+    """
+    suffixes = files.filled_suffixes(data)
+    if path.suffix.lower() not in suffixes:
+        written = [suffix or "a folder" for suffix in suffixes]
+        raise OptionError(f"{path}: this data is written as {', '.join(written)}")
 
 
 def _drawn(

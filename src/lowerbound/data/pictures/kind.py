@@ -76,6 +76,19 @@ class PictureKind(DataKind):
         values = pixels.unpack(units, schema.levels, schema.white, schema.dtype, rounded)
         return pixels.restore_channels(values, schema.layout)
 
+    def laid_out(self, schema: Schema, cells: Array) -> Array:
+        return pixels.restore_channels(cells, schema.layout)
+
+    def as_event(self, schema: Schema, cells: Array) -> Array:
+        channels, height, width = schema.event_shape
+        if cells.shape[-2:] == (height, width) and cells.ndim < 4:
+            cells = cells[..., None, :, :]  # a pixel is hidden in all its colors
+        elif cells.shape[-3:-1] == (height, width):
+            cells = np.moveaxis(cells, -1, -3)
+        if cells.shape[-3:] in ((1, height, width), (channels, height, width)):
+            cells = np.broadcast_to(cells, (*cells.shape[:-3], *schema.event_shape))
+        return cells
+
     def describe(self, schema: Schema) -> str:
         channels, height, width = schema.event_shape
         if schema.clip_length is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lowerbound.data.columns.column import Column
 from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.series import cut
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.completion import IncompleteColumns, hidden_cells
 
 Array = np.ndarray[Any, Any]
 
@@ -56,6 +59,37 @@ class Series:
             pool = self.windows.averaged if averages else self.windows.central
             found.append(pool(_in_codes_of(own, times, cells[:, places]), self.points))
         return np.stack(found, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class IncompleteSeries(IncompleteColumns):
+    """A frame of points in time, whose windows are the rows of the data set."""
+
+    @cached_property
+    def series(self) -> Series:
+        """The points of the windows."""
+        schema = self.dataset.schema
+        assert schema.windows is not None
+        return Series(schema, schema.windows, len(self.given))
+
+    @property
+    def schema(self) -> Schema:
+        """What the points look like."""
+        return self.series.schema
+
+    @cached_property
+    def hidden(self) -> Array:
+        """Where there is something to fill, (points, columns)."""
+        windows = cut(self.given, self.series.windows)
+        return self.series.hidden(hidden_cells(windows, self.dataset))
+
+    def filled(self, answers: Array, exact: bool) -> Any:
+        """The points as given, hidden cells filled by ``answers`` of the windows."""
+        return super().filled(self.series.answers(answers, exact), exact)
+
+    def widths(self, low: Array, high: Array) -> dict[str, float]:
+        """Mean distance of two ends of the windows' cells over the points to fill, by column."""
+        return super().widths(*(self.series.answers(end, exact=False) for end in (low, high)))
 
 
 def _joined(name: str, times: list[Column]) -> Column:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,47 @@ import numpy as np
 from lowerbound.data.arrays import as_array
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.schema import Schema
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class IncompleteColumns(Incomplete):
+    """A frame or a matrix.
+
+    Attributes:
+        text: the cells of the csv file that the frame came from; None: it came from none.
+    """
+
+    text: Any = None
+
+    @cached_property
+    def hidden(self) -> Array:
+        """Where there is something to fill, (rows, columns of the schema)."""
+        return hidden_cells(self.given, self.dataset)
+
+    def filled(self, answers: Array, exact: bool) -> Any:
+        """The rows as given, hidden cells filled by ``answers``, (rows, columns of the schema)."""
+        if hasattr(self.given, "columns"):
+            return completed_frame(self.given, self.schema, answers, self.hidden, exact=exact)
+        return completed_array(self.given, self.schema, answers, self.hidden)
+
+    def counts(self) -> dict[str, int]:
+        """Cells to fill, by column; those without any are left out."""
+        each = self.hidden.sum(0)
+        names = [column.name for column in self.schema.columns]
+        return {name: int(n) for name, n in zip(names, each, strict=True) if n}
+
+    def widths(self, low: Array, high: Array) -> dict[str, float]:
+        """Mean distance of two ends over the cells to fill, by column; unordered levels have none,
+        and other levels are counted."""
+        found, hidden = {}, self.hidden
+        for i, column in enumerate(self.schema.columns):
+            if hidden[:, i].any() and column.rules.ordered:
+                found[column.name] = float((high - low)[hidden[:, i], i].mean())
+        return found
 
 
 def hidden_cells(rows: Any, dataset: Dataset) -> Array:

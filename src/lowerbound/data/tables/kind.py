@@ -67,6 +67,16 @@ class ColumnKind(DataKind):
         values = decode_columns(units, schema.columns, rounded)
         return values.astype(schema.dtype) if rounded else values
 
+    def laid_out(self, schema: Schema, cells: Array) -> Array:
+        wide = np.zeros((len(cells), len(schema.columns)), dtype=bool)
+        wide[:, [column.modeled for column in schema.columns]] = cells
+        return wide
+
+    def as_event(self, schema: Schema, cells: Array) -> Array:
+        if cells.shape[-1:] == (len(schema.columns),):
+            cells = cells[..., [column.modeled for column in schema.columns]]
+        return cells
+
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
         if schema.levels is not None:
             return super().log_slopes(schema, x)

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lowerbound.data import Dataset, Schema
 from lowerbound.data.arrays import as_array
 from lowerbound.data.columns.values import missing
-from lowerbound.data.tables.completion import completed_array, completed_frame, hidden_cells
 from lowerbound.estimators.inputs.rows import Array, is_frame
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows as given, a frame or a matrix, and what the reader made of them.
-
-    Attributes:
-        given: the columns that the model was fitted on.
-        dataset: the same in model units.
-    """
-
-    given: Any
-    dataset: Dataset
-
-    @property
-    def schema(self) -> Schema:
-        """What the rows look like."""
-        return self.dataset.schema
-
-    @cached_property
-    def hidden(self) -> Array:
-        """Where there is something to fill, (rows, columns of the schema)."""
-        return hidden_cells(self.given, self.dataset)
-
-    def filled(self, answers: Array, exact: bool) -> Any:
-        """The rows as given, hidden cells filled by ``answers``, (rows, columns of the schema)."""
-        if is_frame(self.given):
-            return completed_frame(self.given, self.schema, answers, self.hidden, exact=exact)
-        return completed_array(self.given, self.schema, answers, self.hidden)
 
 
 def gone(X: Any) -> Array:

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.pictures.pixels import restore_channels
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import row_keys
 from lowerbound.distributions.reparameterization import seeded
@@ -187,7 +186,7 @@ class _Found:
         assert resampled.mean is not None
         assert observed is not None
         answer = expected.answer(resampled.mean)
-        hidden = _in_layout(self.dataset.schema, ~observed)
+        hidden = self._laid_out(~observed)
         place = rows.cpu().numpy()
         self.mean[place] = np.where(hidden, answer, self.mean[place])
         self.effective_sample_size[rows.cpu()] = resampled.effective_sample_size.cpu()
@@ -195,10 +194,14 @@ class _Found:
     def put_draws(self, rows: Tensor, some: slice, x: Tensor) -> None:
         assert self.draws is not None
         assert self.dataset.observed is not None
-        hidden = _in_layout(self.dataset.schema, ~self.dataset.observed[rows])
+        hidden = self._laid_out(~self.dataset.observed[rows])
         place = rows.cpu().numpy()
         answer = self.dataset.schema.decode(x.cpu(), rounded=True).astype(np.float64)
         self.draws[some, place] = np.where(hidden, answer, self.draws[some, place])
+
+    def _laid_out(self, hidden: Tensor) -> Array:
+        schema = self.dataset.schema
+        return schema.data_kind.laid_out(schema, hidden.cpu().numpy())
 
     def imputation(self) -> Imputation:
         return Imputation(self.mean, self.draws, self.effective_sample_size, self.incomplete)
@@ -209,15 +212,3 @@ def _incomplete(dataset: Dataset) -> Tensor:
     if dataset.observed is None:
         return torch.zeros(0, dtype=torch.long, device=dataset.x.device)
     return torch.nonzero(~dataset.observed.flatten(1).all(1)).flatten()
-
-
-def _in_layout(schema: Schema, hidden: Tensor) -> Array:
-    """Cells of the event, (rows, *event), as the person's rows are; never those of constants."""
-    cells: Array = hidden.cpu().numpy()
-    if schema.image is not None:
-        return restore_channels(cells, schema.image.channels)
-    if len(schema.modeled) == len(schema.columns):
-        return cells
-    wide = np.zeros((len(cells), len(schema.columns)), dtype=bool)
-    wide[:, [column.modeled for column in schema.columns]] = cells
-    return wide

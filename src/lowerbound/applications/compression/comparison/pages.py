@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.io.rows import as_image
+from lowerbound.applications.io.grids import as_image
 from lowerbound.data.audio.clips import wav_file
 
 Array = np.ndarray[Any, Any]

@@ -1,0 +1,172 @@
+"""Files of pictures: a .png sheet, .npz of arrays, a folder, or an animation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lowerbound.applications.io.animations import ANIMATIONS, FRAMES_PER_SECOND, write_animation
+from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.grids import eight_bit, grid, sheet, write_picture
+from lowerbound.applications.io.rows import NPZ, ROW_FILES, Array, Files, RowFiles
+from lowerbound.applications.io.strips import Strip, animated, sheet_of
+from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.pictures.folders import OnError
+from lowerbound.errors import OptionError, UnsupportedError
+
+ON_A_SHEET = 100  # so that it can be looked at
+RECONSTRUCTED = 32  # on a sheet, each beside its reconstruction
+RESTORED, DRAWS = 12, 6  # on a sheet, and how many draws of each
+EIGHT_BITS = 255
+
+
+@ROW_FILES.register("images")
+class PictureFiles(RowFiles):
+    """Pictures for looking at, 8 bits a color, and as exact numbers in an .npz."""
+
+    suffixes = (".png", NPZ, "")
+    written = (
+        "pictures are written as one .png sheet, as .npz, or into a folder (a name without suffix)"
+    )
+
+    def write(
+        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
+    ) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write(path, x, rounded=rounded, extra=extra)
+        pictures = eight_bit(x)
+        return _with_sheet(path, sheet(list(pictures[:ON_A_SHEET])), [pictures])
+
+    def write_reconstruction(
+        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
+    ) -> Files:
+        """One sheet: input, reconstruction, and uncertainty with its largest value white."""
+        if path.suffix.lower() == NPZ:
+            return super().write_reconstruction(path, x, mean, std, ids)
+        parts = [x[:RECONSTRUCTED], mean[:RECONSTRUCTED]]
+        if std is not None:
+            parts.append(std[:RECONSTRUCTED] / std[:RECONSTRUCTED].max())
+        shown = [eight_bit(part) for part in parts]
+        in_turn = [picture for together in zip(*shown, strict=True) for picture in together]
+        groups = min(4, math.ceil(math.sqrt(len(shown[0]))))
+        return _with_sheet(path, sheet(in_turn, across=groups * len(parts)), [eight_bit(mean)])
+
+    def check_strip(self, path: Path) -> None:
+        if path.suffix.lower() not in (*self.suffixes, *ANIMATIONS):
+            raise OptionError(
+                f"{path}: pictures are written as a .png sheet, as an animation "
+                f"({', '.join(ANIMATIONS)}), as .npz, or into a folder (a name without suffix)"
+            )
+
+    def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
+        """As ``RowFiles.write_strip``; always a .png sheet too.
+
+        The sheet is written first, so that it is there where an animation cannot be.
+
+        Raises:
+            UnsupportedError: a film, and no encoder is at hand; the sheet is written.
+        """
+        suffix = path.suffix.lower()
+        if not suffix:
+            return _strip_folder(path, strip)
+        sheet = _save(path.with_suffix(".png"), sheet_of(strip), optimize=True)
+        if suffix == ".png":
+            return sheet
+        if suffix == NPZ:
+            return (*super().write_strip(path, strip, per_second), *sheet)
+        try:
+            return (*write_animation(path, animated(strip), per_second), *sheet)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{error} (the sheet is in {sheet[0]})") from error
+
+    def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
+        return self.suffixes
+
+    def write_filled(
+        self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
+    ) -> Files:
+        """A sheet shows what was given (what is hidden in grey), several draws, and the answer."""
+        if path.suffix.lower() == NPZ:
+            return super().write_filled(path, rows, answers, draws, exact)
+        given = np.where(rows.hidden, 0.5 * self.schema.white, rows.given)
+        drawn = [rows.filled(draw, True) for draw in (() if draws is None else draws)]
+        names = ("given", "filled" if exact else "mean")
+        return self._restored(path, names, given, rows.filled(answers, exact), drawn)
+
+    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+        """Noisy pictures in files have 8 bits, also where the clean ones had fewer."""
+        if self.schema.white != EIGHT_BITS:
+            return super().read_noisy(source, on_error)
+        schema = replace(self.schema, levels=256, binarize="none", dtype="uint8")
+        return RowFiles(schema).read_noisy(source, on_error)
+
+    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_clean(path, given, clean, drawn)
+        return self._restored(path, ("noisy", "mean"), given, clean, drawn)
+
+    def _restored(
+        self,
+        path: Path,
+        names: tuple[str, str],
+        given: Array,
+        answer: Array,
+        drawn: Sequence[Array],
+    ) -> Files:
+        """A sheet of what was given, some draws and the answer; in a folder every picture too."""
+        shown = [given, *drawn[:DRAWS], answer]
+        columns = [self._for_eyes(some[:RESTORED]) for some in shown]
+        above = [names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), names[1]]
+        place = path if path.suffix else path / "sheet.png"
+        files = _save(place, grid([list(row) for row in zip(*columns, strict=True)], above=above))
+        every = () if path.suffix else (answer, *drawn)
+        return (*files, *_write_each(path, [self._for_eyes(some) for some in every]))
+
+    def _for_eyes(self, values: Array) -> Array:
+        """In the person's units and layout, as (rows, H, W, C) uint8; what is missing is grey."""
+        channels = self.schema.layout
+        if channels != "last":
+            values = np.moveaxis(values[:, None] if channels == "squeezed" else values, 1, -1)
+        shares = np.nan_to_num(values / self.schema.white, nan=0.5).clip(0, 1)
+        pictures: Array = np.rint(shares * 255).astype(np.uint8)
+        return pictures
+
+
+def _with_sheet(path: Path, sheet: Array, stacks: Sequence[Array]) -> Files:
+    """One sheet; in a folder also every picture."""
+    if path.suffix:
+        return write_picture(path, sheet)
+    return (*write_picture(path / "sheet.png", sheet), *_write_each(path, stacks))
+
+
+def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:
+    """Every picture of (rows, H, W, C) uint8 by its number; those of later stacks by two."""
+    return tuple(
+        file
+        for number, pictures in enumerate(stacks)
+        for i, picture in enumerate(pictures)
+        for file in write_picture(folder / f"{i:05d}{f'-{number}' if number else ''}.png", picture)
+    )
+
+
+def _strip_folder(path: Path, strip: Strip) -> Files:
+    """A sheet, and each picture by line and column."""
+    files = _save(path / "sheet.png", sheet_of(strip), optimize=True)
+    for line, pictures in enumerate(strip.x):
+        name = f"{strip.lines[line]}_" if strip.line_key and len(strip.x) > 1 else ""
+        name = name.replace("/", "_").replace(" ", "_")
+        for column, picture in enumerate(eight_bit(pictures)):
+            files += write_picture(path / f"{name}{column:03d}.png", picture)
+    return files
+
+
+def _save(path: Path, picture: Any, **how: Any) -> Files:
+    with replacing(path) as place:
+        picture.save(place, format="PNG", **how)
+    return (str(path),)

@@ -1,0 +1,123 @@
+"""Files of rows of columns: .csv, .parquet, or .npz of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lowerbound.applications.io.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.rows import NPZ, ROW_FILES, Array, Files, RowFiles, write_columns
+from lowerbound.applications.io.strips import Strip
+from lowerbound.data import load, to_frame
+from lowerbound.data.columns.matrix import table_values
+from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.npz import read_npz
+from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.sequences.completion import IncompleteSeries
+from lowerbound.data.sequences.series import has_windows
+from lowerbound.data.tables.completion import IncompleteColumns, with_given_text
+from lowerbound.data.tables.files import is_table, read_frame, read_text
+from lowerbound.errors import DataError, OptionError
+
+TABLES = (".csv", ".parquet", NPZ)
+
+
+@ROW_FILES.register("table")
+@ROW_FILES.register("vectors")
+class ColumnFiles(RowFiles):
+    """Tables by the names of their columns; an .npz holds the rows as one array."""
+
+    suffixes = TABLES
+    written = f"tables are written as {', '.join(TABLES[:-1])} or {TABLES[-1]}"
+
+    def columns(self, x: Tensor, *, rounded: bool) -> dict[str, Any]:
+        """Columns by name in the data's own units, of their own types where ``rounded``."""
+        frame = to_frame(self.schema, x, rounded)
+        return {name: frame[name] for name in frame.columns}
+
+    def write(
+        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
+    ) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write(path, x, rounded=rounded, extra=extra)
+        return write_columns(path, {**self.columns(x, rounded=rounded), **(extra or {})})
+
+    def write_reconstruction(
+        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
+    ) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_reconstruction(path, x, mean, std, ids)
+        named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
+        named |= self.columns(mean, rounded=False)
+        for deviation in self._deviation(mean, std).values():
+            named |= {
+                f"{column.name}_std": deviation[:, i]
+                for i, column in enumerate(self.schema.columns)
+                if column.rules.has_deviation
+            }
+        return write_columns(path, named)
+
+    def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_strip(path, strip, per_second)
+        taken = {column.name for column in self.schema.columns}
+        named = {f"{key}_" if key in taken else key: value for key, value in strip.row_keys.items()}
+        values = self.columns(strip.x.flatten(0, 1), rounded=False)
+        return write_columns(path, {**named, **values})
+
+    def read_incomplete(self, source: str, mask: str | None, on_error: OnError) -> Incomplete:
+        if is_table(source):
+            if mask is not None:
+                raise OptionError("--mask is for pictures and arrays: empty the cells of a table")
+            frame = read_frame(source)
+            cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
+            kind = IncompleteSeries if cuts else IncompleteColumns
+            return kind(frame, load(frame, schema=self.schema), read_text(source))
+        path = Path(source).expanduser()
+        if path.suffix.lower() not in (NPZ, ".npy") or not path.is_file():
+            raise DataError(
+                f"{source} is no file of rows: give a .csv, .parquet, .npz or .npy file"
+            )
+        raw = read_npz(path)
+        dataset = self.masked(load(raw.x, label=raw.labels, schema=self.schema), mask)
+        return IncompleteColumns(raw.x, dataset)
+
+    def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
+        return TABLES[:-1] if hasattr(rows.given, "columns") else (NPZ,)
+
+    def write_filled(
+        self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
+    ) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_filled(path, rows, answers, draws, exact)
+        files = self._write_frame(path, rows, answers, exact)
+        for number, draw in enumerate(() if draws is None else draws, 1):
+            place = path.with_stem(f"{path.stem}-{number}")
+            files += self._write_frame(place, rows, draw, exact=True)
+        return files
+
+    def _write_frame(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Files:
+        frame = rows.filled(answers, exact)
+        text = getattr(rows, "text", None)
+        if text is not None and path.suffix.lower() == ".csv":
+            frame = with_given_text(frame, text, rows.schema, rows.hidden)
+        return write_columns(path, {name: frame[name] for name in frame.columns})
+
+    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+        if not is_table(source):
+            return super().read_noisy(source, on_error)
+        by_name = self.schema.data_kind.named_columns
+        return table_values(read_frame(source), self.schema.columns, by_name=by_name), None
+
+    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
+        if path.suffix.lower() == NPZ:
+            return super().write_clean(path, given, clean, drawn)
+        files: Files = ()
+        names = [column.name for column in self.schema.columns]
+        for number, values in enumerate([clean, *drawn]):
+            place = path.with_stem(f"{path.stem}-{number}") if number else path
+            files += write_columns(place, dict(zip(names, values.T, strict=True)))
+        return files
