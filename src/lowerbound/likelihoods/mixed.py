@@ -14,8 +14,7 @@ from lowerbound.config import construct
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission
-from lowerbound.likelihoods.columns.grouping import group_columns
+from lowerbound.likelihoods.columns.group import ColumnGroup, DiscreteEmission, group_columns
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:

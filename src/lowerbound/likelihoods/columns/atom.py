@@ -11,14 +11,9 @@ from torch.nn import functional as F
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import HIGHEST, LOWEST
 from lowerbound.data.columns.mixed import ATOM, is_atom
-from lowerbound.likelihoods.columns.continuous import ColumnScale
+from lowerbound.likelihoods.columns.continuous import ScaledColumns
 from lowerbound.likelihoods.columns.expectation_curve import ExpectationCurve
-from lowerbound.likelihoods.columns.group import (
-    COLUMN_FAMILIES,
-    Averages,
-    ColumnGroup,
-    DiscreteEmission,
-)
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, Averages, DiscreteEmission
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.trace import Emission
 
@@ -65,24 +60,8 @@ class AtomEmission(DiscreteEmission):
 
 
 @COLUMN_FAMILIES.register("mixed")
-class AtomColumns(ColumnGroup):
-    """Columns of the kind "mixed"; two numbers owed each, the logit of pi and mu.
-
-    Args:
-        columns: of that kind.
-        floor: the least sigma, model units.
-    """
-
-    mass = False
-    support = "finite numbers"
-
-    def __init__(self, columns: Sequence[Column], floor: float) -> None:
-        super().__init__(columns)
-        self.scale = ColumnScale(columns, floor)
-
-    @classmethod
-    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> AtomColumns:
-        return cls(columns, floor)
+class AtomColumns(ScaledColumns):
+    """Columns of the kind "mixed"; two numbers owed each, the logit of pi and mu."""
 
     @classmethod
     def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
@@ -99,9 +78,6 @@ class AtomColumns(ColumnGroup):
 
         return given
 
-    def set_noise(self, sigma: Tensor) -> None:
-        self.scale.set(sigma)
-
     @property
     def numbers(self) -> int:
         return 2
@@ -109,9 +85,6 @@ class AtomColumns(ColumnGroup):
     def forward(self, parameters: Tensor) -> AtomEmission:
         logit, loc = self.by_column(parameters).unbind(-1)
         return AtomEmission(logit, loc, self.scale())
-
-    def inside(self, x: Tensor) -> Tensor:
-        return x.isfinite()
 
     def initialize(self, x: Tensor) -> None:
         rest, mean = _rest(x)

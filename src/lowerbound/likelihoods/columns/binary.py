@@ -50,7 +50,6 @@ class BinaryColumnsEmission(DiscreteEmission):
 class BinaryColumns(LeveledColumns):
     """Columns of the kind "binary"; one logit owed each."""
 
-    mass = True
     support = "the codes 0 and 1"
 
     def forward(self, parameters: Tensor) -> BinaryColumnsEmission:

@@ -14,7 +14,6 @@ from lowerbound.likelihoods.columns.group import (
     COLUMN_FAMILIES,
     DiscreteEmission,
     LeveledColumns,
-    check_levels,
     level_counts,
     whole_numbers,
 )
@@ -74,8 +73,6 @@ class CategoricalColumns(LeveledColumns):
         levels: of each of them.
     """
 
-    mass = True
-
     def __init__(self, columns: Sequence[Column], levels: int) -> None:
         super().__init__(columns)
         self.levels = levels
@@ -83,7 +80,6 @@ class CategoricalColumns(LeveledColumns):
 
     @classmethod
     def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> LeveledColumns:
-        check_levels(columns)
         levels = len(columns[0].levels)
         return (
             cls(columns, levels) if levels <= embedding else EmbeddedColumn(columns[0], embedding)
@@ -118,8 +114,6 @@ class EmbeddedColumn(LeveledColumns):
         column: of that kind.
         embedding: the width of h.
     """
-
-    mass = True
 
     def __init__(self, column: Column, embedding: int) -> None:
         super().__init__([column])

@@ -48,43 +48,48 @@ class ColumnScale(nn.Module):
         self.raw.copy_(raw_scale(sigma, self.floor))
 
 
-@COLUMN_FAMILIES.register("continuous")
-class ContinuousColumns(ColumnGroup):
-    """Columns with a density; one number owed each, mu.
+class ScaledColumns(ColumnGroup):
+    """Columns with a learned sigma each.
 
     Args:
-        columns: of kinds of this family.
+        columns: of one family.
         floor: the least sigma, model units.
     """
 
     mass = False
     support = "finite numbers"
-    may_explain_missing = True
 
     def __init__(self, columns: Sequence[Column], floor: float) -> None:
         super().__init__(columns)
         self.scale = ColumnScale(columns, floor)
 
     @classmethod
-    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> ContinuousColumns:
+    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> ScaledColumns:
         return cls(columns, floor)
+
+    def set_noise(self, sigma: Tensor) -> None:
+        self.scale.set(sigma)
+
+    def inside(self, x: Tensor) -> Tensor:
+        return x.isfinite()
+
+
+@COLUMN_FAMILIES.register("continuous")
+class ContinuousColumns(ScaledColumns):
+    """Columns with a density; one number owed each, mu."""
+
+    may_explain_missing = True
 
     @classmethod
     def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
         assert isinstance(emission, GaussianEmission)
         return curve_of(columns, emission).given
 
-    def set_noise(self, sigma: Tensor) -> None:
-        self.scale.set(sigma)
-
     def forward(self, parameters: Tensor) -> GaussianEmission:
         return gaussian_cells(parameters, self.scale(), self.curves)
 
     def explain_missing(self, missingness: str) -> None:
         self.curves = Curves(len(self.names), missingness)
-
-    def inside(self, x: Tensor) -> Tensor:
-        return x.isfinite()
 
     def initialize(self, x: Tensor) -> None:
         self.scale.set(x.std(0, correction=0))

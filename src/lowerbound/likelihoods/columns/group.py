@@ -107,6 +107,35 @@ class ColumnGroup(Likelihood):
 COLUMN_FAMILIES: Registry[type[ColumnGroup]] = Registry("family of columns")
 
 
+def group_columns(
+    columns: Sequence[Column], floor: float, embedding: int
+) -> list[tuple[list[int], ColumnGroup]]:
+    """The groups in the order of their first column, each with the indices of its columns.
+
+    Args:
+        columns: modeled ones.
+        floor: the least sigma of a continuous column, model units.
+        embedding: the most levels of a categorical column that owes a logit for each; with more
+            it has an embedding of that width.
+
+    Raises:
+        DataError: a column is not modeled, or has no levels where its kind needs them.
+    """
+    members: dict[tuple[str, Hashable], list[int]] = {}
+    for index, column in enumerate(columns):
+        if not column.modeled:
+            raise DataError(
+                f"column {column.name!r} is of the kind {column.kind!r}, which is not modeled"
+            )
+        name = column.rules.family
+        key = name, COLUMN_FAMILIES[name].key(column, index, embedding)
+        members.setdefault(key, []).append(index)
+    return [
+        (indices, COLUMN_FAMILIES[name].of([columns[i] for i in indices], floor, embedding))
+        for (name, _), indices in members.items()
+    ]
+
+
 class DiscreteEmission(Emission):
     """Columns some or all of whose values have probability mass."""
 
@@ -116,27 +145,30 @@ class DiscreteEmission(Emission):
 
 
 class LeveledColumns(ColumnGroup):
-    """Columns of levels, each of which has a probability."""
+    """Columns of levels, each of which has a probability.
+
+    Raises:
+        DataError: a column has no levels.
+    """
+
+    mass = True
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        super().__init__(columns)
+        for column in columns:
+            if not column.levels:
+                raise DataError(
+                    f"column {column.name!r} is {column.kind} and has no levels; name them"
+                )
 
     @classmethod
     def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
-        return lambda emission: _probabilities(emission, len(columns))
+        def given(emission: Emission) -> Tensor:
+            assert isinstance(emission, DiscreteEmission)
+            each = [emission.probabilities(column) for column in range(len(columns))]
+            return torch.cat(each, -1).double()
 
-
-def _probabilities(emission: Emission, columns: int) -> Tensor:
-    assert isinstance(emission, DiscreteEmission)
-    return torch.cat([emission.probabilities(column) for column in range(columns)], -1).double()
-
-
-def check_levels(columns: Sequence[Column]) -> None:
-    """Refuse columns without levels.
-
-    Raises:
-        DataError: names the column.
-    """
-    for column in columns:
-        if not column.levels:
-            raise DataError(f"column {column.name!r} is {column.kind} and has no levels; name them")
+        return given
 
 
 def whole_numbers(x: Tensor, most: float | Tensor) -> Tensor:

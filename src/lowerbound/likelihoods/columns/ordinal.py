@@ -14,7 +14,6 @@ from lowerbound.likelihoods.columns.group import (
     COLUMN_FAMILIES,
     DiscreteEmission,
     LeveledColumns,
-    check_levels,
     level_counts,
     whole_numbers,
 )
@@ -71,13 +70,11 @@ class OrdinalColumns(LeveledColumns):
     Source: McCullagh 1980.
     """
 
-    mass = True
     support = "codes of its levels, 0, 1 ..,"
     levels: Tensor
 
     def __init__(self, columns: Sequence[Column]) -> None:
         super().__init__(columns)
-        check_levels(columns)
         levels = torch.tensor([len(column.levels) for column in columns])
         self.register_buffer("levels", levels, persistent=False)
         self.most_levels = max(3, int(levels.max()))  # one gap at least, if only a padded one
