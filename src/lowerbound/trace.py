@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributions import Distribution, OneHotCategorical
 
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
-from lowerbound.distributions.quantized import Quantized
+from lowerbound.distributions.point import Quantized
 from lowerbound.distributions.reparameterization import NoiseSource, ScaledNoise, Size, draw
 from lowerbound.errors import OptionError, UnsupportedError
 

@@ -16,8 +16,7 @@ from lowerbound.likelihoods import (
     DiscretizedLogisticEmission,
     DiscretizedLogisticMixture,
 )
-from lowerbound.likelihoods.discretized_logistic import log_mass
-from lowerbound.likelihoods.logistic_fit import fit_logistic
+from lowerbound.likelihoods.discretized_logistic import fit_logistic, log_mass
 from lowerbound.likelihoods.logistic_moments import logistic_moments
 
 EVERY_LEVEL = torch.arange(256.0).reshape(-1, 1)

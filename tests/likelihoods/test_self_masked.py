@@ -29,7 +29,7 @@ from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import TrainingOptions
-from lowerbound.training.masking import hide
+from lowerbound.training.feed import hide
 from tests.classical.test_self_masked_factors import curves_of, masked_rows
 from tests.evaluation.incomplete_rows import dataset_of, factors
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lowerbound.training.order import DataOrder
+from lowerbound.training.feed import DataOrder
 
 
 @pytest.mark.parametrize(("rows", "batch_size"), [(10, 3), (10, 10), (7, 1), (12, 4), (5, 4)])

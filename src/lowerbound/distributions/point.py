@@ -1,12 +1,16 @@
-"""A point instead of a cloud: what the encoder of an autoencoder answers with."""
+"""A point instead of a cloud: what the encoder of an autoencoder answers with, and one that
+quantizes."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lowerbound.distributions.density import Density
-from lowerbound.distributions.reparameterization import Reparameterized
+from lowerbound.distributions.reparameterization import Pushed, Reparameterized
 from lowerbound.errors import UnsupportedError
 
 
@@ -52,3 +56,43 @@ class Point(Reparameterized):
     @property
     def like(self) -> Tensor:
         return self.loc
+
+
+class Quantized(Pushed):
+    r"""q(z) = 1 at ``codes`` and 0 elsewhere: the entropy is zero, so the rate is -log p(codes).
+
+    A draw is the code itself and carries no gradient. The model that made it hands the decoder's
+    gradient on to the encoder past the quantization.
+
+    Args:
+        codes: (1 | samples, rows, *shape), int64.
+        silent: rows that say nothing at this level, (rows,): q is p there, and their rate is zero.
+        prior: p(z); read where rows are silent.
+    """
+
+    def __init__(
+        self, codes: Tensor, silent: Tensor | None = None, prior: Distribution | None = None
+    ) -> None:
+        self.codes, self.silent, self.prior = codes, silent, prior
+        super().__init__(codes.shape[:2], codes.shape[2:], validate_args=False)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """0 where every code of a row is the one, else minus infinity, (samples, rows)."""
+        same = (z == self.codes).flatten(2).all(-1)
+        certain = torch.where(same, 0.0, -math.inf)
+        if self.silent is None or self.prior is None:
+            return certain
+        return torch.where(self.silent, self.prior.log_prob(z), certain)
+
+    def push(self, noise: Tensor) -> Tensor:
+        """The codes, once per draw; the noise only says how many."""
+        return self.codes.expand(noise.shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """The codes: what is certain is its own mean."""
+        return self.codes
+
+    @property
+    def like(self) -> Tensor:
+        return torch.zeros((), device=self.codes.device).expand(self.codes.shape)

@@ -19,8 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.rows import Array
-from lowerbound.estimators.inputs.seeds import new_seed
+from lowerbound.estimators.inputs.rows import Array, new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import in_precision

@@ -18,9 +18,7 @@ from lowerbound.applications.io.fit_rows import seen_and_fresh
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.detector_columns import learn_columns
-from lowerbound.estimators.inputs.rows import Array
-from lowerbound.estimators.inputs.seeds import new_seed
+from lowerbound.estimators.inputs.rows import Array, learn_columns, new_seed
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.anomaly.conformal import ConformalCalibration, check_rate, rows_needed

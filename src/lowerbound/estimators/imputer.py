@@ -23,8 +23,14 @@ from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.estimators.base import FittedEstimator
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
-from lowerbound.estimators.inputs.rows import Array, as_numbers, describe, is_frame, with_text_names
-from lowerbound.estimators.inputs.seeds import new_seed
+from lowerbound.estimators.inputs.rows import (
+    Array,
+    as_numbers,
+    describe,
+    is_frame,
+    new_seed,
+    with_text_names,
+)
 from lowerbound.fitting import fit
 from lowerbound.inference.restoration.imputation import SAMPLES, impute
 from lowerbound.inference.restoration.imputed_quantiles import DRAWS, imputed_quantiles

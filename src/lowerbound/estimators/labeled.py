@@ -18,8 +18,7 @@ from lowerbound.estimators.first_features import (
     first_features,
     starting_from,
 )
-from lowerbound.estimators.inputs.rows import Array
-from lowerbound.estimators.inputs.seeds import new_seed
+from lowerbound.estimators.inputs.rows import Array, new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.estimators.vae import FEW, lower_bounds
 from lowerbound.fitting import FitOptions, Fitted, fit

@@ -15,8 +15,7 @@ from lowerbound.data import Dataset
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
-from lowerbound.estimators.inputs.rows import Array
-from lowerbound.estimators.inputs.seeds import new_seed
+from lowerbound.estimators.inputs.rows import Array, new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.likelihood import score

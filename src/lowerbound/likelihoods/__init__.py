@@ -1,6 +1,6 @@
 """p(x | z): the decoder's answer, parameters of an explicit distribution over the data."""
 
-from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood
+from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale
 from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission
 from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
 from lowerbound.likelihoods.continuous_bernoulli import (
@@ -19,7 +19,6 @@ from lowerbound.likelihoods.gaussian import Gaussian
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
 from lowerbound.likelihoods.laplace import Laplace, LaplaceEmission
 from lowerbound.likelihoods.levels import LevelsLikelihood
-from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed, MixedEmission
 from lowerbound.likelihoods.self_masked import SelfMaskedEmission
 from lowerbound.likelihoods.student_t import StudentT, StudentTEmission

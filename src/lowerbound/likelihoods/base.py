@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -159,3 +159,34 @@ def raw_scale(sigma: Tensor, floor: float | Tensor) -> Tensor:
 
 
 LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood")
+
+
+class LocationScale(Likelihood):
+    r"""p(x | z) = prod_j f((x_j - loc_j(z)) / sigma_j) / sigma_j.
+
+    The decoder owes the location; the scale is a parameter of the likelihood. (A scale that the
+    decoder gives per cell grows sharp without bound on cells it can copy.)
+
+    Args:
+        event_shape: shape of a row.
+        scale: "fixed", "global" (one is learned: Rybkin et al. 2021) or "feature" (one each).
+        tau: the scale where fixed, where it starts otherwise; model units.
+        floor: the smallest scale that can be learned, model units.
+    """
+
+    mass = False
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        scale: Literal["fixed", "global", "feature"] = "global",
+        tau: float = 1.0,
+        floor: float = 1e-3,
+    ) -> None:
+        super().__init__(event_shape)
+        self.scale = LearnedScale(scale, self.event_shape, tau, floor)
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """The mean of each feature."""
+        return x.float().mean(0)

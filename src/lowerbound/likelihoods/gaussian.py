@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from lowerbound.classical.self_masking import SelfMasking
-from lowerbound.likelihoods.base import LIKELIHOODS
+from lowerbound.likelihoods.base import LIKELIHOODS, LocationScale
 from lowerbound.likelihoods.gaussian_emission import GaussianEmission
-from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.self_masked import Curves, gaussian_cells
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lowerbound.likelihoods.base import LIKELIHOODS
-from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.likelihoods.base import LIKELIHOODS, LocationScale
 from lowerbound.trace import Emission
 
 

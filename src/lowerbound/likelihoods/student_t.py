@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.errors import OptionError
-from lowerbound.likelihoods.base import LIKELIHOODS, positive_scale, raw_scale
-from lowerbound.likelihoods.location_scale import LocationScale
+from lowerbound.likelihoods.base import LIKELIHOODS, LocationScale, positive_scale, raw_scale
 from lowerbound.trace import Emission
 
 MIN_DF = 2.05

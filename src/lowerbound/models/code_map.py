@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lowerbound.distributions.quantized import Quantized
+from lowerbound.distributions.point import Quantized
 from lowerbound.posteriors.quantizer import Quantizer
 from lowerbound.posteriors.residual import search
 from lowerbound.priors.codes import CodePrior

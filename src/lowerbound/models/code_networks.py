@@ -12,8 +12,8 @@ from torch import nn
 from lowerbound.config import from_mapping, option
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
-from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.networks import Convolutional, Decoder, Encoder, Frames
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.feature_maps import MapDecoder, MapEncoder

@@ -15,8 +15,7 @@ from torch.nn import Parameter, functional as F
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import Default
-from lowerbound.distributions.point import Point
-from lowerbound.distributions.quantized import Quantized
+from lowerbound.distributions.point import Point, Quantized
 from lowerbound.distributions.rounded_logistic import RoundedLogistic
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lowerbound.networks.initialization import convolution, linear
 from lowerbound.networks.sizes import as_picture, kernel
-from lowerbound.networks.transform.cosines import window_cosines
+from lowerbound.networks.transform.restoration import window_cosines
 
 SLOPE = 0.2  # of the leaky rectifier for negative inputs
 GAIN = 2**0.5  # undoes it, as of a rectifier

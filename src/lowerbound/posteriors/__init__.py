@@ -1,7 +1,6 @@
 """q(z | x): the encoder's answer, a cloud and not a point."""
 
-from lowerbound.distributions.point import Point
-from lowerbound.distributions.quantized import Quantized
+from lowerbound.distributions.point import Point, Quantized
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.posteriors.finite_scalar import FiniteScalar
 from lowerbound.posteriors.flow import FlowPosterior

@@ -12,21 +12,17 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.models import Model
 from lowerbound.objectives import Bound, Objective
 from lowerbound.training.averaging import WeightAverage
-from lowerbound.training.checkpoints.best import Best
 from lowerbound.training.checkpoints.checkpoint import Checkpoint, joined
 from lowerbound.training.checkpoints.randomness import generator, noise_state, set_noise_state
 from lowerbound.training.engine import Engine, Update
-from lowerbound.training.feed import Feed
-from lowerbound.training.held_out import HeldOut, evaluating
-from lowerbound.training.masking import masking
-from lowerbound.training.order import DataOrder
+from lowerbound.training.feed import DataOrder, Feed, masking
+from lowerbound.training.held_out import Best, HeldOut, evaluating
 from lowerbound.training.progress.history import Ended, History, Record
 from lowerbound.training.progress.meter import Meter
 from lowerbound.training.progress.reporter import Progress
 from lowerbound.training.settings.options import TrainingOptions
 from lowerbound.training.settings.plan import TrainingPlan
 from lowerbound.training.settings.schedule import Schedule
-from lowerbound.training.settings.units import own_units
 
 FEWEST_VALIDATION_ROWS = 256
 
@@ -76,7 +72,7 @@ class TrainingRun:
         self.best = Best(options.patience)
         self.budget = plan.budget
         self.meter = Meter()
-        self.units = own_units(model, dataset)
+        self.units = float(dataset.log_jacobian(mass=model.mass).mean())
         self.records: list[Record] = []
         self.updates = self.skipped = self.skipped_in_a_row = 0
         self.learning_rate = math.nan

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from scipy.fft import dctn
 
-from lowerbound.networks.transform.cosines import window_cosines
+from lowerbound.networks.transform.restoration import window_cosines
 
 
 def test_cosines_are_orthonormal_and_scipys() -> None:

@@ -14,13 +14,13 @@ from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO
 from lowerbound.training import TrainingOptions
-from lowerbound.training.settings.plan import decide, sentence
-from lowerbound.training.settings.update_size import (
+from lowerbound.training.settings.budget import (
     LARGE_TABLE,
     OF_LARGE_TABLES,
     USUAL,
     update_size_of,
 )
+from lowerbound.training.settings.plan import decide, sentence
 from tests.training.cases import vae
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.applications.anomaly.features import feature_values
 from lowerbound.applications.anomaly.heat_maps import write_heat_maps
 from lowerbound.applications.anomaly.labels import KnownAnomalies, Ranking, ranking_of
 from lowerbound.applications.anomaly.normal_rows import Normal
 from lowerbound.applications.anomaly.report import Cutoff, Odd
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.requested_rows import RequestedRows
+from lowerbound.data import Dataset
 from lowerbound.data.sequences.windows import Reduction
+from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.scores import RawScores, raw_scores
@@ -181,3 +182,25 @@ def _most_surprising(
         "features": {name: nats[name] for name in first},
         "values": {name: str(values[name][place]) for name in first if name in values},
     }
+
+
+def feature_values(rows: Dataset) -> dict[str, list[Any]]:
+    """What each row has in each column; nothing for pictures, whose pixels are looked at."""
+    schema = rows.schema
+    if not schema.columns:
+        return {}
+    frame = to_frame(schema, rows.all().filled)
+    values = {column.name: frame[column.name].tolist() for column in schema.modeled}
+    if rows.observed is not None:
+        hidden = (~rows.observed).cpu().tolist()
+        for place, column in enumerate(schema.modeled):
+            cells = values[column.name]
+            values[column.name] = [
+                "missing" if gone[place] else value
+                for value, gone in zip(cells, hidden, strict=True)
+            ]
+    return {name: [_short(value) for value in cells] for name, cells in values.items()}
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, load
+from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
@@ -21,15 +22,6 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 
 OnError = Literal["raise", "skip"]
-WITH_PARTS = (
-    "mnist",
-    "fashion_mnist",
-    "cifar10",
-    "imagenet32",
-    "imagenet64",
-    "kodak_tiles",
-    "sprites",
-)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,12 @@ from lowerbound.applications.io.animations import ANIMATIONS
 from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.strips import Strip
-from lowerbound.applications.latent_space.label_columns import Labeled, open_labeled
-from lowerbound.applications.latent_space.picked_rows import picked_row, row_name
+from lowerbound.applications.latent_space.label_columns import (
+    Labeled,
+    open_labeled,
+    picked_row,
+    row_name,
+)
 from lowerbound.config import option
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting import Fitted

@@ -21,8 +21,12 @@ from lowerbound.applications.io.conditions import one_hot
 from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.attribute_sources import Learned, from_classes, from_sets
-from lowerbound.applications.latent_space.label_columns import Labeled, open_labeled
-from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
+from lowerbound.applications.latent_space.label_columns import (
+    Labeled,
+    open_labeled,
+    picked_rows,
+    row_name,
+)
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.latents.attribute_effects import Effect

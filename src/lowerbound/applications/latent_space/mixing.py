@@ -13,7 +13,7 @@ from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.sources import conditioned, open_data, open_unconditioned
 from lowerbound.applications.io.strips import Strip
-from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
+from lowerbound.applications.latent_space.label_columns import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError

@@ -20,12 +20,12 @@ from lowerbound.applications.io.conditions import label_indices, one_hot
 from lowerbound.applications.io.rows import row_files
 from lowerbound.applications.io.sources import open_data
 from lowerbound.applications.io.strips import Strip
+from lowerbound.applications.latent_space.label_columns import picked_rows, row_name
 from lowerbound.applications.latent_space.path_comparison import (
     PathComparison,
     about_comparison,
     compare_kinds,
 )
-from lowerbound.applications.latent_space.picked_rows import picked_rows, row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset, joined
 from lowerbound.errors import DataError, OptionError

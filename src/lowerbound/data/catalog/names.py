@@ -31,6 +31,9 @@ class NamedSet(Protocol):
 
 
 CATALOG: Registry[NamedSet] = Registry("data set")
+_PUBLISHED = (MNIST, FASHION_MNIST, CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES)
+WITH_PARTS = (*(published.name for published in _PUBLISHED), "sprites")
+"""Those whose test part is published."""
 
 
 @CATALOG.register("digits")
@@ -83,8 +86,8 @@ def diabetes(split: str | None = None) -> RawData:
     return RawData(frame, source="diabetes")
 
 
-for _published in (MNIST, FASHION_MNIST, CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES):
-    CATALOG.register(_published.name)(_published.read)
+for _set in _PUBLISHED:
+    CATALOG.register(_set.name)(_set.read)
 
 
 @CATALOG.register("sprites")

@@ -8,12 +8,15 @@ them than a matrix, and are read by ``lowerbound.data``.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
@@ -192,3 +195,49 @@ def _modeled(schema: Schema) -> list[str]:
 def _passed_over(schema: Schema) -> tuple[str, ...]:
     """Columns that the fit saw and did not model."""
     return schema.left_out + ((schema.label_column,) if schema.label_column else ())
+
+
+LIMIT = 2**31 - 1
+
+
+def new_seed(random_state: Any) -> int:
+    """A seed from ``random_state``.
+
+    An integer is itself. A RandomState or Generator is drawn from, and moves on. None asks the
+    operating system: numpy's global state, which scikit-learn takes then, is not touched.
+    """
+    if random_state is None:
+        return secrets.randbelow(LIMIT)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(LIMIT))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(LIMIT))
+    check_random_state(random_state)  # its own words for what is no seed
+    return int(random_state)
+
+
+def learn_columns(estimator: BaseEstimator, X: Any, options: Mapping[str, Any]) -> Dataset:
+    """Read a matrix (rows, columns) to fit on, by columns; sets ``n_features_in_``.
+
+    What lies far out in one column has to be far out in nats too, and the scale of a column's tail
+    is not that of its middle: a quantile-normal map makes both standard, and its Jacobian keeps the
+    score a density in the person's own units.
+
+    Args:
+        estimator: which attributes are set on, and who is named in messages.
+        X: a matrix, or what scikit-learn makes one of.
+        options: keywords of ``lowerbound.data.load``; columns are real unless ``kinds`` says more.
+
+    Raises:
+        DataError, ValueError, TypeError: the rows cannot be modeled.
+    """
+    import pandas as pd
+
+    values = validate_data(estimator, as_numbers(X), ensure_all_finite=False, ensure_min_samples=2)
+    names = [f"x{index}" for index in range(values.shape[1])]
+    kinds = options.get("kinds", "infer")
+    kinds = dict.fromkeys(names, "real") if kinds == "infer" else kinds
+    chosen = {"missing": "error", **options, "kinds": kinds}
+    dataset: Dataset = construct(load, pd.DataFrame(values, columns=names), options=chosen)
+    # answers come as the rows did: without names
+    return replace(dataset, schema=replace(dataset.schema, kind="vectors"))

@@ -24,8 +24,8 @@ from lowerbound.classical.self_masked_factors import fit_self_masked_factors
 from lowerbound.classical.self_masking import DIRECTIONS, SelfMasking
 from lowerbound.data.columns.features import LEAST_NOISE
 from lowerbound.errors import DataError
+from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.gaussian import Gaussian
-from lowerbound.likelihoods.location_scale import LocationScale
 from lowerbound.likelihoods.mixed import Mixed
 from lowerbound.networks.inputs import Columns
 from lowerbound.networks.tabular import TabularDecoder, TabularEncoder

@@ -16,6 +16,8 @@ Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +25,6 @@ from torch.nn import functional as F
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.networks.initialization import convolution
 from lowerbound.networks.pictures.residual import residual_blocks
-from lowerbound.networks.transform.cosines import window_cosines
 
 WINDOW = 8
 LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
@@ -129,3 +130,17 @@ def noise(like: Tensor) -> Tensor:
     """Standard normal, always the same for each row: a file comes back the same each time."""
     with seeded(0):
         return torch.randn(1, *like.shape[1:]).to(like)
+
+
+def window_cosines(channels: int, side: int) -> Tensor:
+    """Orthonormal filters, colors included, (channels * side ** 2, channels, side, side)."""
+    parts = torch.einsum("ca,hb,wd->chwabd", *map(_cosine, (channels, side, side)))
+    return parts.reshape(-1, channels, side, side).float()
+
+
+def _cosine(count: int) -> Tensor:
+    """The orthonormal cosine transform of ``count`` numbers (DCT-II), float64."""
+    place = torch.arange(count, dtype=torch.float64)
+    rows = torch.cos(math.pi * (place + 0.5) * place[:, None] / count) * math.sqrt(2 / count)
+    rows[0] /= math.sqrt(2)
+    return rows

@@ -16,9 +16,8 @@ from lowerbound.training.feed import Feed
 from lowerbound.training.held_out import updates_between
 from lowerbound.training.progress.reporter import clock
 from lowerbound.training.settings import precision as arithmetic
-from lowerbound.training.settings.budget import Budget
+from lowerbound.training.settings.budget import Budget, update_size_of
 from lowerbound.training.settings.options import TrainingOptions
-from lowerbound.training.settings.update_size import update_size_of
 
 LONG_RUN = 60.0  # seconds in float32 from which bf16 is worth its rounding
 LARGE_UPDATE = 2e8  # operations per update below which neither bf16 nor a second thread pays

@@ -3,7 +3,6 @@
 Nothing here touches pyplot or its global state, so figures can be made in any thread or server.
 """
 
-from lowerbound.evaluation.report.figures.factors import factor_matrix
 from lowerbound.evaluation.report.figures.manifold import decoded_features, decoded_pictures
 from lowerbound.evaluation.report.figures.maps import LatentMap, latent_maps
 from lowerbound.evaluation.report.figures.profiles import decoded_profiles, sampled_profiles
@@ -26,7 +25,7 @@ from lowerbound.evaluation.report.figures.training import (
     level_curves,
     training_curves,
 )
-from lowerbound.evaluation.report.figures.units import unit_bars
+from lowerbound.evaluation.report.figures.units import factor_matrix, unit_bars
 
 __all__ = [
     "SMALL",
