@@ -41,7 +41,7 @@ class FitOptions:
 
     model: ModelOptions = field(default_factory=ModelOptions)
     objective: str = option(
-        AUTO, "what training maximizes; auto: the model's own", choices=(AUTO, *OBJECTIVES)
+        AUTO, "what training maximizes; auto: the model's own", choices=OBJECTIVES.after(AUTO)
     )
     objective_options: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingOptions = field(default_factory=TrainingOptions)

@@ -6,7 +6,8 @@ iterate the registries, so a new part is one file and one import line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lowerbound.errors import unknown
@@ -40,6 +41,10 @@ class Registry(Generic[T]):
 
         return add
 
+    def after(self, *words: str) -> Iterable[str]:
+        """These words and then every name, those that are registered later too."""
+        return _Names(words, self._parts)
+
     def __getitem__(self, name: str) -> T:
         """The part of that name.
 
@@ -58,3 +63,15 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._parts)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Words, and the names of a registry as they are when somebody looks."""
+
+    words: tuple[str, ...]
+    parts: Mapping[str, object]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.words
+        yield from self.parts

@@ -130,6 +130,27 @@ class Emission(Distribution):
 
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
 
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        """Refuse a class that lacks a method, which torch's distributions do not notice.
+
+        Args:
+            abstract: some methods are left to the classes below.
+
+        Raises:
+            TypeError: a method is missing; the message names it.
+        """
+        super().__init_subclass__()
+        lacking = [
+            name for name in dir(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False)
+        ]
+        if cls.terms is Emission.terms and cls._terms is Emission._terms:
+            lacking.append("_terms")
+        if lacking and not abstract:
+            raise TypeError(
+                f"{cls.__name__} is an Emission without {', '.join(lacking)}: write each, or say "
+                "class ...(Emission, abstract=True) where classes below it do"
+            )
+
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p of each feature in nats, (samples, batch, *terms); zero where hidden.
 

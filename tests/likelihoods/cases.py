@@ -19,6 +19,7 @@ from lowerbound.errors import DataError
 from lowerbound.likelihoods import LIKELIHOODS, LevelsLikelihood, Likelihood, Mixed
 
 LEVELS = 5
+COUNTS = 400  # values of a count that are summed over; those above are rarer than rounding
 SHAPES = [(4,), (1, 3, 2), (3, 2, 2)]  # a vector, a gray and a color picture
 
 # A likelihood that is not named here is tested with its defaults.
@@ -142,6 +143,8 @@ def support(likelihood: Likelihood) -> list[Tensor]:
         probabilities = likelihood(parameters).probabilities
         counts = [probabilities(j).shape[-1] for j in range(*likelihood.event_shape)]
         return [torch.arange(count, dtype=torch.float64) for count in counts]
+    if takes(likelihood, 2.0) and not hasattr(likelihood, "levels"):  # counts without an end
+        return [torch.arange(COUNTS, dtype=torch.float64)] * math.prod(likelihood.event_shape)
     levels = getattr(likelihood, "levels", 2)
     one = torch.linspace(0, 1, levels, dtype=torch.float64)
     return [one] * math.prod(likelihood.event_shape)

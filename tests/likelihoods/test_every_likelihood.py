@@ -13,7 +13,17 @@ from torch import Tensor
 from lowerbound.config import construct
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
-from tests.likelihoods.cases import CASES, SHAPES, Case, owed, owners, support, takes, with_shapes
+from tests.likelihoods.cases import (
+    CASES,
+    COUNTS,
+    SHAPES,
+    Case,
+    owed,
+    owners,
+    support,
+    takes,
+    with_shapes,
+)
 
 MASSES = [case for case in CASES if case.mass]
 DENSITIES = [case for case in CASES if not case.mass]
@@ -27,10 +37,14 @@ every_case_and_shape = with_shapes(SHAPES)
 def test_mass_sums_to_one(case: Case, shape: tuple[int, ...]) -> None:
     likelihood = case.build(shape).double()
     assert likelihood.mass
-    rows = torch.tensor(list(itertools.product(*support(likelihood))))
+    values = support(likelihood)
+    endless = len(values[0]) == COUNTS
+    if endless and len(values) > 1:
+        pytest.skip("counts of several features are too many to sum over")
+    rows = torch.tensor(list(itertools.product(*values)))
     rows = rows.reshape(-1, 1, *shape)  # every picture there is, each as a sample of one row
     parameters = owed(likelihood, 1).expand(len(rows), -1, *likelihood.parameter_shape)
-    for spread in (0.1, 1.0, 10.0):
+    for spread in (0.1, 1.0) if endless else (0.1, 1.0, 10.0):
         total = likelihood(parameters * spread).log_prob(rows).exp().sum()
         torch.testing.assert_close(total.item(), 1.0, rtol=0, atol=1e-10)
 

@@ -55,7 +55,7 @@ class NoiseModel:
         return math.ceil(LEVELS_PER_DEVIATION / max(float(self.scale.min()), 1e-6)) + 1
 
 
-class NoisyEmission(Emission):
+class NoisyEmission(Emission, abstract=True):
     """p(y | z), the distribution of a noisy row; hidden cells say nothing.
 
     Args:

@@ -26,10 +26,10 @@ class ModelOptions:
     latent_dim: int | None = option(
         None, "numbers that a row is shrunk to (default: from the data)"
     )
-    network: str = option(AUTO, "of encoder and decoder", choices=(AUTO, *NETWORKS))
-    likelihood: str = option(AUTO, "p(x | z)", choices=(AUTO, *LIKELIHOODS))
+    network: str = option(AUTO, "of encoder and decoder", choices=NETWORKS.after(AUTO))
+    likelihood: str = option(AUTO, "p(x | z)", choices=LIKELIHOODS.after(AUTO))
     prior: str = option("standard_normal", "p(z)", choices=PRIORS)
-    posterior: str = option(AUTO, "q(z | x)", choices=(AUTO, *POSTERIORS))
+    posterior: str = option(AUTO, "q(z | x)", choices=POSTERIORS.after(AUTO))
     missingness: str = option(
         AT_RANDOM,
         "why cells are missing, if you know it, since no data can tell: because their values are "

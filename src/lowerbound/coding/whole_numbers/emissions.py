@@ -28,7 +28,7 @@ TOTAL = 1 << PRECISION
 LOGITS_PER_UNIT, MOST_LOGIT = 32, 16
 
 
-class CodedEmission(Emission):
+class CodedEmission(Emission, abstract=True):
     """One that can be pushed and popped."""
 
     @abstractmethod

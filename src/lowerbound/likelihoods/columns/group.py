@@ -136,7 +136,7 @@ def group_columns(
     ]
 
 
-class DiscreteEmission(Emission):
+class DiscreteEmission(Emission, abstract=True):
     """Columns some or all of whose values have probability mass."""
 
     @abstractmethod
