@@ -164,7 +164,10 @@ def _log_marginal(model: Model, dataset: Dataset) -> Tensor | None:
     """Exact log p(x) in model units, where the model knows it."""
     if not isinstance(model, HasMarginal):
         return None
-    parts = [model.log_marginal(batch.filled) for _, batch in batches(dataset, model, 8192)]
+    parts = [
+        model.log_marginal(batch.filled, batch.observed)
+        for _, batch in batches(dataset, model, 8192)
+    ]
     return torch.cat(parts).detach().double().cpu()
 
 

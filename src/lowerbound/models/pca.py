@@ -86,8 +86,7 @@ class ProbabilisticPrincipalComponents(Model):
 
     def start(self, dataset: Dataset) -> None:
         """Solve it."""
-        if dataset.observed is not None:
-            raise DataError(COMPLETE)
+        refuse_holes(dataset.observed)
         self.fit(dataset.all().filled)
 
     @torch.no_grad()
@@ -136,8 +135,7 @@ class ProbabilisticPrincipalComponents(Model):
 
     def encode(self, batch: Batch) -> Distribution:
         """The exact posterior N(M^-1 W^T (x - mu), sigma^2 M^-1), M = W^T W + sigma^2 I."""
-        if batch.observed is not None and not bool(batch.observed.all()):
-            raise DataError(COMPLETE)
+        refuse_holes(batch.observed)
         rows = batch.filled.flatten(1)
         weight, offset, variance = self._as(rows.dtype)
         precision = weight.T @ weight + variance * torch.eye(self.latent_dim, dtype=rows.dtype)
@@ -157,8 +155,9 @@ class ProbabilisticPrincipalComponents(Model):
         zeros = self.weight.new_zeros(1, 1, self.latent_dim)
         return diagonal_normal(zeros, torch.ones_like(zeros))
 
-    def log_marginal(self, x: Tensor) -> Tensor:
+    def log_marginal(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """Exact log p(x) = log N(x; mu, W W^T + sigma^2 I) in nats, (rows,), in model units."""
+        refuse_holes(observed)
         rows = x.flatten(1).to(torch.float64)
         exact: Tensor = MultivariateNormal(self.offset, self.covariance()).log_prob(rows)
         return exact
@@ -173,3 +172,9 @@ class ProbabilisticPrincipalComponents(Model):
 
     def _as(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         return self.weight.to(dtype), self.offset.to(dtype), self.variance.to(dtype)
+
+
+def refuse_holes(observed: Tensor | None) -> None:
+    """Raise DataError where a cell is missing."""
+    if observed is not None and not bool(observed.all()):
+        raise DataError(COMPLETE)

@@ -101,8 +101,8 @@ class Quantizes(Protocol):
 class HasMarginal(Protocol):
     """A model whose p(x) has a formula."""
 
-    def log_marginal(self, x: Tensor) -> Tensor:
-        """Exact log p(x) in nats, (rows,), in model units."""
+    def log_marginal(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Exact log p of the observed cells of x in nats, (rows,), in model units."""
 
 
 @runtime_checkable

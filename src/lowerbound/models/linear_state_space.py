@@ -1,0 +1,220 @@
+"""A linear-Gaussian state-space model: the recurrent model that is solved on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, MultivariateNormal
+from torch.nn import Parameter
+
+from lowerbound.classical.factor_analysis import fit_factor_analysis
+from lowerbound.classical.kalman import (
+    Belief,
+    Information,
+    LinearDynamics,
+    cholesky,
+    identity_like,
+    start_from_factors,
+    times,
+)
+from lowerbound.distributions import triangular
+from lowerbound.distributions.point import Point
+from lowerbound.likelihoods.gaussian import Gaussian
+from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.posteriors.mean_field import MeanField
+from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace
+
+START_MEMORY = 0.9  # of A, before anything is learned
+Propose = Callable[[int, Tensor], Distribution]
+
+
+@MODELS.register("linear_state_space")
+class LinearStateSpace(Model):
+    r"""z_1 ~ N(m, V), z_t ~ N(A z_{t-1}, I), x_t ~ N(C z_t + d, diag r), for t = 1 .. T.
+
+    A pass has one Step for each time, in the order of time. That is the order in which a
+    recurrent model makes its latents, and the only one in which each prior and each posterior
+    may depend on a draw before it, as in a nonlinear state-space model whose network carries the
+    state. ``choose`` then decides every time by itself, so that a sequence can be replayed up to
+    now and imagined from there (``Continue``), and rates come back time by time. A single Step
+    with a time axis would need a distribution that can draw, and score, a whole sequence in one
+    call, and nobody could step in between.
+
+    The posterior looks ahead: q(z_t | z_{t-1}, x_{t:T}). It is exact where it is the product of
+    the prior and what all later times say of z_t, so that every draw has the weight p(x) and the
+    gradient of the bound is that of log p(x). With ``proposal`` it is a network's, and the bound is
+    lower by KL(q || p(z | x)).
+
+    Rows of a batch are (time, features). Hidden cells, also whole times, are left out exactly.
+    Where ``resets`` is True, a row starts anew: it holds several sequences that know nothing of
+    each other. ``Trace.state`` is p(z_T | x_{1:T}), packed (``classical.kalman.Belief``): given as
+    ``Batch.state``, a later batch goes on from there, and its log p is that of x given what was
+    seen before. After a pass that imagines one sample, it is the last z.
+
+    Args:
+        event_shape: (time, features) of a row; other rows may be longer or shorter.
+        latent_dim: d, numbers of z at a time.
+        proposal: of q(z | x); None: the exact posterior.
+        likelihood: p(x_t | z_t); None: one standard deviation is learned for each feature.
+
+    Sources: Kalman 1960; Krishnan et al. 2017 for posteriors that look ahead.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent_dim: int,
+        proposal: MeanField | None = None,
+        likelihood: Gaussian | None = None,
+    ) -> None:
+        super().__init__()
+        self.horizon, features = event_shape
+        self.state_dim = latent_dim
+        self.latent_dim = self.horizon * latent_dim
+        self.transition = Parameter(START_MEMORY * torch.eye(latent_dim))
+        self.initial = Parameter(torch.zeros(1, triangular.count(latent_dim)))
+        self.emission = nn.Linear(latent_dim, features)
+        self.likelihood = likelihood or Gaussian((features,), scale="feature")
+        self.proposal = proposal
+
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        if batch.x is None:
+            return self.imagine(batch, choose)
+        dynamics, before = self.dynamics(), self._before(batch)
+        starts = self._starts(batch, batch.x.shape[1])
+        said, _ = dynamics.information(batch.filled, batch.observed)
+        last, _ = dynamics.filter(said, starts, before)
+        if self.proposal is None:
+            spreads = self._spreads(dynamics, starts, before)
+            propose = _exact(spreads, dynamics.with_later(said, starts))
+        else:
+            propose = _apart(self.proposal(batch.filled, batch.observed, starts))
+        steps = self._steps(batch, starts, choose, propose)
+        return Trace(steps, self._emitted(steps), state=last.packed(len(batch)))
+
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+        """A pass that sees no data, as long as ``batch.resets``, else as the rows fitted on."""
+        horizon = self.horizon if batch.resets is None else batch.resets.shape[1]
+        steps = self._steps(batch, self._starts(batch, horizon), choose, None)
+        last = steps[-1].z
+        state = None
+        if len(last) == 1:
+            state = Belief(last[0], torch.zeros_like(self.transition)[None]).packed(len(batch))
+        return Trace(steps, self._emitted(steps), state=state)
+
+    @torch.no_grad()
+    def start_from(self, x: Tensor, observed: Tensor | None = None) -> None:
+        """Start from training rows, (rows, time, features): factors of each time, and how they go
+        on to the next."""
+        values = x.double()
+        mask = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
+        factors = fit_factor_analysis(values.flatten(0, 1), mask.flatten(0, 1), self.state_dim)
+        found = start_from_factors(factors, values, mask)
+        factor = cholesky(found.initial.covariance)
+        self.initial.copy_(triangular.pack(found.initial.mean, factor))
+        self.transition.copy_(found.transition)
+        self.emission.weight.copy_(found.weight)
+        self.emission.bias.copy_(found.offset)
+        self.likelihood.scale.set(found.noise.sqrt().to(self.emission.bias))
+
+    def encode(self, batch: Batch) -> Distribution:
+        """The code as one point: E[z_t | x] of each time where the posterior is exact."""
+        return Point(self.code(self(batch, Mean())))
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
+        """p(x | z) for the latents of all times side by side, (samples, batch, time * d)."""
+        z = z.unflatten(-1, (-1, self.state_dim))
+        loc = self.emission(z.flatten(0, 2)).unflatten(0, z.shape[:3])
+        emission: Emission = self.likelihood(loc)
+        return emission
+
+    def dynamics(self) -> LinearDynamics:
+        """The parameters, as Kalman's recursions take them."""
+        mean, factor = triangular.unpack(self.initial, self.state_dim)
+        return LinearDynamics(
+            Belief(mean, factor @ factor.mT),
+            self.transition,
+            self.emission.weight,
+            self.emission.bias,
+            self.likelihood.scale().square().expand_as(self.emission.bias),
+        )
+
+    def log_marginal(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Exact log p of the observed cells in nats, (rows,), of rows of one sequence each."""
+        batch = Batch(x, observed)
+        starts = self._starts(batch, x.shape[1])
+        return self.dynamics().log_marginal(batch.filled, observed, starts)
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        proposing = [] if self.proposal is None else list(self.proposal.parameters())
+        chosen = {id(parameter) for parameter in proposing}
+        rest = [value for value in self.parameters() if id(value) not in chosen]
+        return {"inference": proposing, "generative": rest}
+
+    def _steps(
+        self, batch: Batch, starts: Tensor, choose: Choose, propose: Propose | None
+    ) -> tuple[Step, ...]:
+        dynamics, before = self.dynamics(), self._before(batch)
+        factors = cholesky(self._spreads(dynamics, starts, before))
+        steps: list[Step] = []
+        for time in range(starts.shape[1]):
+            if steps:
+                moved = steps[-1].z @ dynamics.transition.mT
+            else:
+                first = dynamics.initial if before is None else dynamics.predicted(before)
+                moved = first.mean.expand(1, len(batch), -1)
+            mean = torch.where(starts[:, time, None], dynamics.initial.mean, moved)
+            prior = _gaussian(mean, factors[:, time])
+            posterior = None if propose is None else propose(time, mean)
+            steps.append(Step(choose(time, posterior, prior), posterior, prior))
+        return tuple(steps)
+
+    def _spreads(self, dynamics: LinearDynamics, starts: Tensor, before: Belief | None) -> Tensor:
+        """Covariances of the priors, (rows, time, d, d), rows 1 where all are alike."""
+        noise = identity_like(self.transition).expand(1, starts.shape[1], -1, -1)
+        if before is not None:
+            first = dynamics.predicted(before).covariance.unsqueeze(1)
+            noise = torch.cat([first, noise[:, 1:].expand(len(first), -1, -1, -1)], 1)
+        return torch.where(starts[..., None, None], dynamics.initial.covariance, noise)
+
+    def _emitted(self, steps: Sequence[Step]) -> Emission:
+        samples = max(len(step.z) for step in steps)
+        return self.decode(torch.cat([step.z.expand(samples, -1, -1) for step in steps], -1))
+
+    def _starts(self, batch: Batch, time: int) -> Tensor:
+        """Where sequences start, (rows | 1, time): at the first time, too, unless rows go on."""
+        if batch.resets is not None:
+            starts = batch.resets.clone()
+        else:
+            starts = torch.zeros(1, time, dtype=torch.bool, device=self.transition.device)
+        if batch.state is None:
+            starts[:, 0] = True
+        return starts
+
+    def _before(self, batch: Batch) -> Belief | None:
+        return None if batch.state is None else Belief.unpacked(batch.state, self.state_dim)
+
+
+def _exact(priors: Tensor, later: Information) -> Propose:
+    """q(z_t | z_{t-1}, x_{t:T}) from covariances of the priors and what all later times say."""
+    unseen = Belief(torch.zeros_like(later.pull[:1, :1]), priors)
+    covariance = unseen.seeing(later)[0].covariance
+    factors = cholesky(covariance)
+
+    def propose(time: int, mean: Tensor) -> Distribution:
+        said = later.at(time)
+        pulled = times(covariance[:, time], said.pull - times(said.precision, mean))
+        return _gaussian(mean + pulled, factors[:, time])
+
+    return propose
+
+
+def _apart(proposed: Sequence[Distribution]) -> Propose:
+    """Posteriors that no draw before them changes."""
+    return lambda time, mean: proposed[time]
+
+
+def _gaussian(mean: Tensor, factor: Tensor) -> MultivariateNormal:
+    return MultivariateNormal(mean, scale_tril=factor, validate_args=False)
