@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.data import Dataset, load
+from lowerbound.data import Dataset, Sequences, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.suites import (
     SuiteOptions,
@@ -28,6 +28,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
+from tests.oracles import state_space
 from tests.tables import KINDS, mixed_frame
 
 QUICK = SuiteOptions(samples=4, rows=12, agreement_rows=20, gap_rows=2, draws=12)
@@ -53,6 +54,8 @@ def rows_for(likelihood: str, model: str) -> Dataset:
     """Digits as likelihood and model take them; a table for the likelihood of tables."""
     if likelihood == "mixed":
         return load(mixed_frame(60), kinds=KINDS)
+    if model == "linear_state_space":
+        return load(Sequences(state_space.parameters().draws(60, time=5).numpy()))
     digits = load("digits").thinned(60)
     if likelihood == "bernoulli":
         return replace(digits, schema=replace(digits.schema, binarize="dynamic"))
@@ -89,6 +92,7 @@ def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
     assert own.x.shape == own.mean.shape == (12, *data.schema.event_shape)
     if parts.get("model") in (
         "hierarchical",
+        "linear_state_space",
         "ladder",
         "vq_vae",
         "transform",

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from lowerbound.distributions import triangular
-from lowerbound.models.linear_state_space import LinearStateSpace
+from lowerbound.models.sequences.linear_state_space import LinearStateSpace
 from lowerbound.posteriors.mean_field import MeanField
 
 TIME, FEATURES, LATENT = 7, 3, 2

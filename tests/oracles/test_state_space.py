@@ -14,7 +14,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from lowerbound.classical.factor_analysis import fit_factor_analysis
 from lowerbound.classical.kalman import Belief
 from lowerbound.distributions.reparameterization import base_normal, seeded
-from lowerbound.models.linear_state_space import LinearStateSpace
+from lowerbound.models.sequences.linear_state_space import LinearStateSpace
 from lowerbound.objectives import ELBO, ImportanceWeighted
 from lowerbound.posteriors.mean_field import MeanField
 from lowerbound.trace import Batch, Continue, Draw, Given

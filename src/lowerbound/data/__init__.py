@@ -21,6 +21,7 @@ from lowerbound.data.pictures.kind import PictureKind
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Condition, Schema
+from lowerbound.data.sequences.kind import SequenceKind, Sequences
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.data.tables.kind import TableKind, VectorKind
 
@@ -38,6 +39,8 @@ __all__ = [
     "PictureKind",
     "RawData",
     "Schema",
+    "SequenceKind",
+    "Sequences",
     "TableKind",
     "VectorKind",
     "cache_folder",

@@ -65,6 +65,8 @@ class Schema:
         windows: how a series is cut into rows; None: rows are rows.
         sample_rate: samples of sound per second; None: it is no sound.
         clip_length: samples of a clip that a picture of it shows; None: rows are no such pictures.
+        features: of sequences, the numbers of one time, constants included; a feature has the same
+            model units at all times.
     """
 
     kind: str
@@ -84,6 +86,7 @@ class Schema:
     sample_rate: int | None = None
     clip_length: int | None = None
     measurement: Measurement | None = None
+    features: tuple[Column, ...] = ()
 
     @property
     def data_kind(self) -> DataKind:

@@ -32,7 +32,7 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.scores import Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
-from lowerbound.models.densities import require_bounded_densities, require_exact_densities
+from lowerbound.objectives.densities import require_bounded_densities, require_exact_densities
 from lowerbound.trace import Batch, Trace
 
 Progress = Callable[[int, int], None]

@@ -25,6 +25,7 @@ from lowerbound.models.powers import (
 )
 from lowerbound.models.semi_supervised import SemiSupervisedVariationalAutoencoder
 from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
+from lowerbound.models.sequences.linear_state_space import LinearStateSpace
 from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
@@ -44,6 +45,7 @@ __all__ = [
     "HierarchicalVariationalAutoencoder",
     "Imagines",
     "LadderVariationalAutoencoder",
+    "LinearStateSpace",
     "Mixes",
     "Model",
     "NoisyModel",

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
-from lowerbound.models.densities import require_bounded_densities
 from lowerbound.objectives.balance import column_weights
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, over_samples, stacked_rates
+from lowerbound.objectives.densities import require_bounded_densities
 from lowerbound.trace import Batch, Choose, Draw, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

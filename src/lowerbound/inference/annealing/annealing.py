@@ -39,7 +39,7 @@ from lowerbound.inference.passes import (
     in_precision,
 )
 from lowerbound.models import Model
-from lowerbound.models.densities import require_exact_densities
+from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Trace
 
 Schedule = Literal["sigmoid", "linear"]

@@ -31,7 +31,7 @@ from lowerbound.inference.passes import (
     keyed_draw,
 )
 from lowerbound.models import Model
-from lowerbound.models.densities import require_exact_densities
+from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Trace
 
 TERMS_COST = 4  # what terms keep of each draw, beside the pass itself

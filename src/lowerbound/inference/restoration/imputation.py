@@ -40,7 +40,7 @@ from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.inference.restoration.expectation import Expectation, expectation
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.models import Model
-from lowerbound.models.densities import require_exact_densities
+from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given
 
 Array = np.ndarray[Any, Any]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +22,38 @@ from lowerbound.classical.kalman import (
     start_from_factors,
     times,
 )
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
 from lowerbound.distributions import triangular
 from lowerbound.distributions.point import Point
+from lowerbound.errors import OptionError, unknown
 from lowerbound.likelihoods.gaussian import Gaussian
-from lowerbound.models.base import DRAW, MODELS, Model
+from lowerbound.models.base import DRAW, MODELS, MOST_FACTORS, Model, starting_rows
 from lowerbound.posteriors.mean_field import MeanField
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace
 
+if TYPE_CHECKING:  # names for annotations
+    from lowerbound.data.schema import Schema
+    from lowerbound.models.options import ModelOptions
+    from lowerbound.models.parts import ModelParts
+
+POSTERIORS = ("exact", "mean_field")
 START_MEMORY = 0.9  # of A, before anything is learned
 Propose = Callable[[int, Tensor], Distribution]
+
+
+@dataclass(frozen=True)
+class StateSpaceOptions:
+    """The posterior of a linear state-space model."""
+
+    posterior: str = option("exact", "q(z | x): " + " or ".join(POSTERIORS))
+    hidden: int = option(16, "numbers that the network of a mean_field posterior keeps in time")
+
+    def __post_init__(self) -> None:
+        if self.posterior not in POSTERIORS:
+            raise unknown("posterior", self.posterior, POSTERIORS)
+        if self.hidden < 1:
+            raise OptionError(f"hidden is a number of units, at least 1, not {self.hidden}")
 
 
 @MODELS.register("linear_state_space")
@@ -62,6 +88,11 @@ class LinearStateSpace(Model):
     Sources: Kalman 1960; Krishnan et al. 2017 for posteriors that look ahead.
     """
 
+    title: ClassVar[str] = "linear state space"
+    Options: ClassVar[type[Any]] = StateSpaceOptions
+    uses: ClassVar[tuple[str, ...]] = ()
+    remark: ClassVar[str] = "Gaussian throughout; with the exact posterior the bound is log p(x)"
+
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -78,6 +109,37 @@ class LinearStateSpace(Model):
         self.emission = nn.Linear(latent_dim, features)
         self.likelihood = likelihood or Gaussian((features,), scale="feature")
         self.proposal = proposal
+
+    @classmethod
+    def check(cls, schema: Schema, options: ModelOptions) -> None:
+        if len(schema.event_shape) != 2 or not schema.gaussian or options.conditional:
+            raise OptionError(
+                "linear_state_space is for sequences of real numbers, (rows, time, features), and "
+                "is told no class: give data.Sequences, or an array 'sequences' in a .npz file"
+            )
+
+    @classmethod
+    def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
+        """As given; else half of the features, and two at the least, as what swings has."""
+        most = min(math.ceil(schema.event_shape[-1] / 2), MOST_FACTORS)
+        return options.latent_dim or max(2, most)
+
+    @classmethod
+    def rival_options(cls, dataset: Dataset, options: ModelOptions) -> ModelOptions | None:
+        return options if len(dataset.schema.event_shape) == 2 else None
+
+    @classmethod
+    def build(cls, parts: ModelParts) -> LinearStateSpace:
+        own, event_shape = parts.own(StateSpaceOptions), parts.schema.event_shape
+        proposal = None
+        if own.posterior == "mean_field":
+            proposal = MeanField(event_shape[1], parts.latent_dim, own.hidden)
+        return cls(event_shape, parts.latent_dim, proposal)
+
+    def start(self, dataset: Dataset) -> None:
+        """As a factor analysis of single times, and how its factors go on to the next time."""
+        batch = starting_rows(dataset)
+        self.start_from(batch.filled, batch.observed)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:

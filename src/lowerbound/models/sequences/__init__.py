@@ -1,0 +1,1 @@
+"""Models of rows that go on in time, one latent for each time."""
