@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     run(page)
 
 
+def _is_abstract(member: object) -> bool:
+    return bool(getattr(member, "__isabstractmethod__", False))
+
+
 @pytest.fixture
 def unregistered() -> Any:
     """Takes the worked example's parts out of the registries again, for other tests' sake."""
@@ -64,6 +69,7 @@ def test_the_worked_example_of_extending_works() -> None:
     assert type(vae.model_.prior).__name__ == "LearnedNormal"
     rates = torch.tensor([0.3, 1.0, 2.5, 7.0]).log().reshape(1, 1, 4)
     emission = likelihood(rates)
+    assert not [name for name, _ in inspect.getmembers(type(emission), _is_abstract)]
     every = torch.arange(60.0).reshape(60, 1).expand(60, 4)
     torch.testing.assert_close(emission.terms(every).exp().sum(1)[0], torch.ones(4))
     samples = vae.sample(200)
