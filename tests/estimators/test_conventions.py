@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import get_tags
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    parametrize_with_checks,
+)
 
 from lowerbound import (
     VAE,
     Autoencoder,
     ConditionalVAE,
     ProbabilisticPCA,
+    PyODDetector,
     SemiSupervisedRegressor,
     SemiSupervisedVAE,
+    VAEDetector,
 )
 from lowerbound.fitting import FitOptions
 from lowerbound.models.options import ModelOptions
@@ -37,16 +42,21 @@ ESTIMATORS = [
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 DEFAULTS[4].set_params(folds=0)  # whose further fits are like the first
 
+DETECTORS = [VAEDetector(epochs=5), PyODDetector(detector=VAEDetector(epochs=5))]
+
+few = pytest.mark.filterwarnings("ignore:a false-alarm rate of .* too few")  # rows of a detector
 names = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 
 
-@parametrize_with_checks(ESTIMATORS)
+@few
+@parametrize_with_checks([*ESTIMATORS, *DETECTORS])
 def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
     check(estimator)
 
 
 @pytest.mark.long
-@parametrize_with_checks(DEFAULTS)
+@few
+@parametrize_with_checks([*DEFAULTS, VAEDetector(), PyODDetector()])
 def test_scikit_learns_checks_with_defaults(
     estimator: BaseEstimator, check: Callable[..., None]
 ) -> None:
@@ -60,6 +70,11 @@ def test_more_of_scikit_learns_checks(
     estimator: BaseEstimator, check: Callable[[str, BaseEstimator], None]
 ) -> None:
     check(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("estimator", DETECTORS, ids=lambda e: type(e).__name__)
+def test_detectors_know_their_columns(estimator: BaseEstimator) -> None:
+    check_dataframe_column_names_consistency(type(estimator).__name__, clone(estimator))
 
 
 @names

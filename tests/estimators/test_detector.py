@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.base import clone
 
 from lowerbound import VAE, PyODDetector, VAEDetector
 from lowerbound.errors import ModelFolderError, OptionError
@@ -27,12 +25,6 @@ few = pytest.mark.filterwarnings("ignore:a false-alarm rate of .* too few")
 @pytest.fixture(scope="module")
 def detector() -> VAEDetector:
     return VAEDetector(epochs=30, random_state=0).fit(rows(400))
-
-
-@few
-@parametrize_with_checks([VAEDetector(epochs=5)])
-def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
-    check(estimator)
 
 
 def test_signs(detector: VAEDetector) -> None:

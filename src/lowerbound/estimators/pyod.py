@@ -31,16 +31,28 @@ class PyODDetector(BaseEstimator):
     Args:
         contamination: share of anomalies among the rows fitted on, above 0 and up to 0.5.
         detector: whose other parameters are taken; None: a ``VAEDetector`` as it comes.
+        random_state: seeds the fit; None: as ``detector`` says.
 
     Attributes:
         decision_scores_: of the rows fitted on, higher is worse, (rows,).
         threshold_: above which a row is an anomaly.
         labels_: of the rows fitted on, 1 for an anomaly, (rows,).
         detector_: the fitted ``VAEDetector``.
+        n_features_in_, feature_names_in_: as of ``VAE``.
     """
 
     contamination: float = 0.1
     detector: VAEDetector | None = None
+    random_state: Any = None
+
+    @property
+    def n_features_in_(self) -> int:
+        return self._fitted().n_features_in_
+
+    @property
+    def feature_names_in_(self) -> Array:
+        names: Array = self._fitted().feature_names_in_
+        return names
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
         """Learn what is normal from X; y is ignored.
@@ -49,7 +61,10 @@ class PyODDetector(BaseEstimator):
             OptionError: contamination is not above 0 and up to 0.5.
         """
         chosen = VAEDetector() if self.detector is None else clone(self.detector)
-        self.detector_ = chosen.set_params(contamination=float(self.contamination)).fit(X)
+        chosen.set_params(contamination=float(self.contamination))
+        if self.random_state is not None:
+            chosen.set_params(random_state=self.random_state)
+        self.detector_ = chosen.fit(X)
         self.decision_scores_ = self.decision_function(X)
         self.threshold_ = -self.detector_.offset_
         self.labels_ = (self.decision_scores_ > self.threshold_).astype(int)
@@ -57,9 +72,7 @@ class PyODDetector(BaseEstimator):
 
     def decision_function(self, X: Any) -> Array:
         """How odd each row is, (rows,); higher is worse."""
-        check_is_fitted(self, "detector_")
-        scores: Array = self.detector_.anomaly_score(X)
-        return scores
+        return self._fitted().anomaly_score(X)
 
     def predict(self, X: Any) -> Array:
         """1 for anomalies, 0 for normal rows, (rows,)."""
@@ -76,7 +89,11 @@ class PyODDetector(BaseEstimator):
 
         The score's place between the lowest and the highest of the rows fitted on.
         """
+        scores = self.decision_function(X)
         low, high = self.decision_scores_.min(), self.decision_scores_.max()
-        place = (self.decision_function(X) - low) / max(high - low, np.finfo(float).tiny)
-        odd = place.clip(0, 1)
+        odd = ((scores - low) / max(high - low, np.finfo(float).tiny)).clip(0, 1)
         return np.stack([1 - odd, odd], axis=1)
+
+    def _fitted(self) -> VAEDetector:
+        check_is_fitted(self, "detector_")
+        return self.detector_
