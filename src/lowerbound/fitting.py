@@ -19,7 +19,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models import MODELS, Calibrates, Model, name_of
 from lowerbound.models.base import AUTO
-from lowerbound.models.calibration import Fold
+from lowerbound.models.labels.calibration import Fold
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.parts import ModelParts
 from lowerbound.objectives import OBJECTIVES, Objective

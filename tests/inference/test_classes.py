@@ -12,7 +12,7 @@ from lowerbound.assembly.build import assemble
 from lowerbound.data import load
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.classes import calibration, class_probabilities, information
-from lowerbound.models.calibration import best_temperature
+from lowerbound.models.labels.calibration import best_temperature
 from lowerbound.models.options import ModelOptions
 
 

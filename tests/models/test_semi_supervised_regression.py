@@ -16,7 +16,7 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.inference.likelihood import score
 from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedRegression
-from lowerbound.models.labeled import LabeledParts
+from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
 from lowerbound.objectives.mean_teacher import MEMORY

@@ -31,6 +31,8 @@ from lowerbound.inference.anomaly.scores import (
     raw_scores,
 )
 from lowerbound.models.base import AUTO
+from lowerbound.models.options import ModelOptions
+from lowerbound.networks import NETWORKS
 
 Self = TypeVar("Self", bound="VAEDetector")
 
@@ -263,7 +265,8 @@ class VAEDetector(OutlierMixin, VAE):
         network = "tabular" if model.network == AUTO else model.network
         likelihood = "mixed" if model.likelihood == AUTO else model.likelihood
         limits = training.epochs, training.updates, training.minutes
-        if self.contamination != "clean" and network == "tabular" and limits == (None, None, None):
+        unlimited = limits == (None, None, None)
+        if self.contamination != "clean" and NETWORKS[network].full_posterior and unlimited:
             # factor analysis has too few parameters to learn anomalies by heart: stay there
             training = replace(training, updates=1)
         model = replace(model, network=network, likelihood=likelihood)
@@ -275,7 +278,8 @@ class VAEDetector(OutlierMixin, VAE):
         self._new_seed = new_seed(self.random_state)
         X = inputs.as_frame(X)
         plain = inputs.is_frame(X) or not inputs.is_matrix(X)
-        self._by_columns = not plain and self.likelihood in (AUTO, "mixed")
+        numbers_only = ModelOptions(self.kind, likelihood=self.likelihood).numbers_only
+        self._by_columns = not plain and not numbers_only
         if not self._by_columns:
             dataset = super()._learn(X)
             self._by_columns = dataset.schema.data_kind.named_columns and self.likelihood == AUTO

@@ -12,6 +12,7 @@ from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingReporter
 
+FEATURES = ModelOptions("vae", posterior="gaussian")
 SHARED = ("encoder", "decoder", "likelihood", "inputs")
 
 
@@ -21,13 +22,13 @@ def first_features(
     """A VAE of the rows, their labels left aside, of the networks that ``options`` name."""
     model = options.model
     below = model.model_options.get("feature_dim")
-    own = ModelOptions(
+    own = replace(
+        FEATURES,
         latent_dim=below,
         network=model.network,
         network_options=model.network_options,
         likelihood=model.likelihood,
         likelihood_options=model.likelihood_options,
-        posterior="gaussian",
     )
     training = replace(options.training, validation=0.0)
     return fit(dataset, FitOptions(own, training=training), reporter=reporter)
@@ -59,11 +60,11 @@ def check_units(first: Fitted, dataset: Dataset) -> None:
         DataError: they were.
         OptionError: they are no VAE with a diagonal Gaussian posterior.
     """
-    kind, posterior = first.options.model.model, first.options.model.posterior
-    if kind != "vae" or posterior != "gaussian":
+    found = first.options.model
+    if (found.model, found.posterior) != (FEATURES.model, FEATURES.posterior):
         raise OptionError(
             "features are a fitted VAE with posterior='gaussian', and these are a "
-            f"{kind} with {posterior!r}"
+            f"{found.model} with {found.posterior!r}"
         )
     if _bare(first.schema) != _bare(dataset.schema):
         raise DataError(

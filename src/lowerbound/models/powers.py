@@ -11,7 +11,7 @@ from torch.distributions import Distribution, OneHotCategorical
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
-from lowerbound.models.calibration import Fold
+from lowerbound.models.labels.calibration import Fold
 from lowerbound.trace import Batch, Choose, Emission, Trace
 
 

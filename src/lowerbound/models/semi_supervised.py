@@ -16,13 +16,9 @@ from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import OptionError, unknown
 from lowerbound.models.base import MODELS
-from lowerbound.models.calibration import Fold, best_temperature, folds_of
-from lowerbound.models.labeled import (
-    LabeledParts,
-    LabeledVariationalAutoencoder,
-    LabelOptions,
-    refuse_tabular,
-)
+from lowerbound.models.labels.calibration import Fold, best_temperature, folds_of
+from lowerbound.models.labels.labeled import LabeledParts, LabeledVariationalAutoencoder
+from lowerbound.models.labels.options import LabelOptions, refuse_tabular
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.trace import Batch
 

@@ -17,12 +17,8 @@ from lowerbound.distributions.point import Point
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.errors import OptionError
 from lowerbound.models.base import MODELS
-from lowerbound.models.labeled import (
-    LabeledParts,
-    LabeledVariationalAutoencoder,
-    LabelOptions,
-    refuse_tabular,
-)
+from lowerbound.models.labels.labeled import LabeledParts, LabeledVariationalAutoencoder
+from lowerbound.models.labels.options import LabelOptions, refuse_tabular
 from lowerbound.models.starts.ridge import start_from_ridge
 from lowerbound.networks.base import Encoder, Network
 from lowerbound.networks.gated_residual import GatedResidual

@@ -17,8 +17,8 @@ from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import AUTO, DRAW, MODELS, Model, starting_rows
-from lowerbound.models.code_map import CodebookPass, CodeMap
-from lowerbound.models.code_networks import VectorQuantizedOptions, code_dim, code_networks
+from lowerbound.models.codes.code_map import CodebookPass, CodeMap
+from lowerbound.models.codes.networks import VectorQuantizedOptions, code_dim, code_networks
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.feature_maps import MapDecoder
 from lowerbound.networks.pictures.patch_paths import PatchEncoder

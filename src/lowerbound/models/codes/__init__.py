@@ -1,0 +1,1 @@
+"""Maps of codes and the networks around them."""

@@ -1,0 +1,1 @@
+"""What models with a label among their latents share."""
