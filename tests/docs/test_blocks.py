@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from lowerbound.applications import base
+from lowerbound.applications.io import ROW_FILES
+from lowerbound.data import DATA_KINDS
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.networks import NETWORKS
@@ -52,7 +54,7 @@ def _is_abstract(member: object) -> bool:
 @pytest.fixture
 def unregistered() -> Any:
     """Takes the worked example's parts out of the registries again, for other tests' sake."""
-    registries = (COLUMN_KINDS, LIKELIHOODS, PRIORS, NETWORKS)
+    registries = (COLUMN_KINDS, DATA_KINDS, LIKELIHOODS, NETWORKS, PRIORS, ROW_FILES)
     before = {id(registry): dict(registry._parts) for registry in registries}
     yield
     for registry in registries:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +67,7 @@ class Schema:
         clip_length: samples of a clip that a picture of it shows; None: rows are no such pictures.
         features: of sequences, the numbers of one time, constants included; a feature has the same
             model units at all times.
+        details: JSON-like values that the kind of data learned, and no other field has.
     """
 
     kind: str
@@ -87,6 +88,7 @@ class Schema:
     clip_length: int | None = None
     measurement: Measurement | None = None
     features: tuple[Column, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def data_kind(self) -> DataKind:
@@ -209,8 +211,9 @@ class Schema:
         return self.log_slopes(x, mass, observed).flatten(1).sum(1).expand(len(x))
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON-like values; floats survive JSON exactly."""
-        return config.to_mapping(self)
+        """JSON-like values; floats survive JSON exactly. Details are left out where none are."""
+        mapping = config.to_mapping(self)
+        return mapping if self.details else {k: v for k, v in mapping.items() if k != "details"}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Schema:

@@ -34,7 +34,7 @@ from lowerbound.coding.picture_tiles import KIND, Size, cut, joined, read_sizes,
 from lowerbound.coding.stack import Array
 from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.pictures.folders import look_at
-from lowerbound.data.pictures.pixels import Channels, ImageFormat, channels_first, restore_channels
+from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
@@ -94,7 +94,7 @@ class PictureTiles(ExactRows):
         alone = check_pictures_output(output, len(sizes), file.name)
         exported = exported_for(file, folder)
         x = lossless.read_rows(file, exported.model, progress)
-        levels = channels_first(exported.schema.decode(x), _layout(exported.schema))
+        levels = channels_first(exported.schema.decode(x), exported.schema.layout)
         tiles = np.moveaxis(levels, 1, -1).astype(np.uint8)
         names: list[str] = []
         for number, picture in enumerate(_untiled(tiles, sizes)):
@@ -128,7 +128,7 @@ def _tiled(pictures: Iterable[Array], schema: Schema) -> tuple[Dataset, list[Siz
                 "compress parts of the folder"
             )
         parts.append(cut(picture, (height, width)))
-    tiles = restore_channels(np.moveaxis(np.concatenate(parts), -1, 1), _layout(schema))
+    tiles = restore_channels(np.moveaxis(np.concatenate(parts), -1, 1), schema.layout)
     return load(tiles, schema=schema), sizes
 
 
@@ -139,7 +139,3 @@ def _untiled(tiles: Array, sizes: list[Size]) -> Iterator[Array]:
         stop = start + tiles_in(size, (tiles.shape[1], tiles.shape[2]))
         yield joined(tiles[start:stop], size)
         start = stop
-
-
-def _layout(schema: Schema) -> Channels:
-    return (schema.image or ImageFormat()).channels

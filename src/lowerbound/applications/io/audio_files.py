@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.rows import (
     NPZ,
     ROW_FILES,
@@ -19,7 +18,6 @@ from lowerbound.applications.io.rows import (
     RebuiltItems,
     RowFiles,
 )
-from lowerbound.applications.io.strips import Strip
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data.audio.clips import SUFFIX, read_clips, write_wav
 from lowerbound.data.pictures.folders import OnError
@@ -36,12 +34,8 @@ class SoundFiles(RowFiles):
     suffixes = SUFFIXES
     written = f"sound is written as one {SUFFIX}, as .npz, or into a folder (a name without suffix)"
 
-    def write(
-        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
-    ) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write(path, x, rounded=rounded, extra=extra)
-        return self._sounds(path, self.schema.decode(x))
+    def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
+        return write_sounds(path, list(self.schema.decode(x)), self.schema.sample_rate or 1)
 
     def rebuild(
         self, model: Model, source: str, path: Path, on_error: OnError
@@ -57,19 +51,6 @@ class SoundFiles(RowFiles):
         kept = float(1 - error / spread) if spread > 0 else float("nan")
         files = write_sounds(path, clips.cut(made.numpy()), clips.rate, clips.names)
         return RebuiltItems(len(clips.samples), kept, files)
-
-    def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write_strip(path, strip, per_second)
-        return self._sounds(path, self._decoded(strip))
-
-    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write_clean(path, given, clean, drawn)
-        return self._sounds(path, clean)
-
-    def _sounds(self, path: Path, rows: Array) -> Files:
-        return write_sounds(path, list(rows), self.schema.sample_rate or 1)
 
 
 def check_clips_output(path: Path) -> None:

@@ -35,27 +35,21 @@ class PictureFiles(RowFiles):
         "pictures are written as one .png sheet, as .npz, or into a folder (a name without suffix)"
     )
 
-    def write(
-        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
-    ) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write(path, x, rounded=rounded, extra=extra)
+    def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         pictures = eight_bit(x)
-        return _with_sheet(path, sheet(list(pictures[:ON_A_SHEET])), [pictures])
+        return _with_sheet(path, sheet(list(pictures[:ON_A_SHEET])), pictures)
 
-    def write_reconstruction(
+    def _write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
     ) -> Files:
         """One sheet: input, reconstruction, and uncertainty with its largest value white."""
-        if path.suffix.lower() == NPZ:
-            return super().write_reconstruction(path, x, mean, std, ids)
         parts = [x[:RECONSTRUCTED], mean[:RECONSTRUCTED]]
         if std is not None:
             parts.append(std[:RECONSTRUCTED] / std[:RECONSTRUCTED].max())
         shown = [eight_bit(part) for part in parts]
         in_turn = [picture for together in zip(*shown, strict=True) for picture in together]
         groups = min(4, math.ceil(math.sqrt(len(shown[0]))))
-        return _with_sheet(path, sheet(in_turn, across=groups * len(parts)), [eight_bit(mean)])
+        return _with_sheet(path, sheet(in_turn, across=groups * len(parts)), eight_bit(mean))
 
     def check_strip(self, path: Path) -> None:
         if path.suffix.lower() not in (*self.suffixes, *ANIMATIONS):
@@ -88,17 +82,6 @@ class PictureFiles(RowFiles):
     def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
         return self.suffixes
 
-    def write_filled(
-        self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
-    ) -> Files:
-        """A sheet shows what was given (what is hidden in grey), several draws, and the answer."""
-        if path.suffix.lower() == NPZ:
-            return super().write_filled(path, rows, answers, draws, exact)
-        given = np.where(rows.hidden, 0.5 * self.schema.white, rows.given)
-        drawn = [rows.filled(draw, True) for draw in (() if draws is None else draws)]
-        names = ("given", "filled" if exact else "mean")
-        return self._restored(path, names, given, rows.filled(answers, exact), drawn)
-
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
         """Noisy pictures in files have 8 bits, also where the clean ones had fewer."""
         if self.schema.white != EIGHT_BITS:
@@ -106,20 +89,17 @@ class PictureFiles(RowFiles):
         schema = replace(self.schema, levels=256, binarize="none", dtype="uint8")
         return RowFiles(schema).read_noisy(source, on_error)
 
-    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write_clean(path, given, clean, drawn)
-        return self._restored(path, ("noisy", "mean"), given, clean, drawn)
-
-    def _restored(
+    def _write_restored(
         self,
         path: Path,
+        given: Incomplete | Array,
+        answer: Any,
+        drawn: Sequence[Any],
         names: tuple[str, str],
-        given: Array,
-        answer: Array,
-        drawn: Sequence[Array],
     ) -> Files:
         """A sheet of what was given, some draws and the answer; in a folder every picture too."""
+        if isinstance(given, Incomplete):
+            given = np.where(given.hidden, np.nan, given.given)
         shown = [given, *drawn[:DRAWS], answer]
         columns = [self._for_eyes(some[:RESTORED]) for some in shown]
         above = [names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), names[1]]
@@ -138,11 +118,11 @@ class PictureFiles(RowFiles):
         return pictures
 
 
-def _with_sheet(path: Path, sheet: Array, stacks: Sequence[Array]) -> Files:
+def _with_sheet(path: Path, sheet: Array, pictures: Array) -> Files:
     """One sheet; in a folder also every picture."""
     if path.suffix:
         return write_picture(path, sheet)
-    return (*write_picture(path / "sheet.png", sheet), *_write_each(path, stacks))
+    return (*write_picture(path / "sheet.png", sheet), *_write_each(path, [pictures]))
 
 
 def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:

@@ -79,7 +79,13 @@ class RowFiles:
         Returns:
             The files written.
         """
+        if path.suffix.lower() != NPZ:
+            return self._write(path, x, rounded, extra or {})
         return write_columns(path, {"x": self.schema.decode(x, rounded), **(extra or {})})
+
+    def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
+        """The same for suffixes but .npz."""
+        raise OptionError(f"{path}: {self.written}")
 
     def write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
@@ -93,9 +99,23 @@ class RowFiles:
             std: its standard deviation; None: not known.
             ids: a name of each row.
         """
+        if path.suffix.lower() != NPZ:
+            return self._write_reconstruction(path, x, mean, std, ids)
         arrays = {"x": x, "reconstruction": mean}
         decoded = {name: self.schema.decode(rows, rounded=False) for name, rows in arrays.items()}
         return write_columns(path, decoded | self._deviation(mean, std))
+
+    def _write_reconstruction(
+        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
+    ) -> Files:
+        return self._write(path, mean, rounded=False, extra={})
+
+    def _deviation(self, mean: Tensor, std: Tensor | None) -> dict[str, Array]:
+        """In the data's own units; nothing where it is not known, or values are no numbers."""
+        center = self.schema.decode(mean, rounded=False)
+        if std is None or center.dtype.kind != "f":
+            return {}
+        return {"std": self.schema.decode(mean + std, rounded=False) - center}
 
     def rebuild(
         self, model: Model, source: str, path: Path, on_error: OnError
@@ -114,13 +134,6 @@ class RowFiles:
         """
         return None
 
-    def _deviation(self, mean: Tensor, std: Tensor | None) -> dict[str, Array]:
-        """In the data's own units; nothing where it is not known."""
-        if std is None:
-            return {}
-        above = self.schema.decode(mean + std, rounded=False)
-        return {"std": above - self.schema.decode(mean, rounded=False)}
-
     # strips ---------------------------------------------------------------------------------------
 
     def check_strip(self, path: Path) -> None:
@@ -138,15 +151,15 @@ class RowFiles:
         Returns:
             The files written, the one that was asked for first.
         """
-        return write_columns(path, {**strip.row_keys, "x": self._decoded(strip)})
+        x = strip.x.flatten(0, 1)
+        if path.suffix.lower() != NPZ:
+            return self._write(path, x, rounded=False, extra={})
+        return write_columns(path, {**strip.row_keys, "x": self.schema.decode(x, rounded=False)})
 
-    def _decoded(self, strip: Strip) -> Array:
-        return self.schema.decode(strip.x.flatten(0, 1), rounded=False)
-
-    # rows with cells missing ----------------------------------------------------------------------
+    # rows to be restored --------------------------------------------------------------------------
 
     def read_incomplete(self, source: str, mask: str | None, on_error: OnError) -> Incomplete:
-        """Rows, kept as they were given.
+        """Rows with cells missing, kept as they were given.
 
         Args:
             source: a path or the name of a set.
@@ -157,10 +170,10 @@ class RowFiles:
             DataError: the data or the mask cannot be read, or do not fit the schema.
             OptionError: a mask of what has its own mark for a missing cell.
         """
-        dataset = self.masked(load(source, schema=self.schema, on_error=on_error), mask)
+        dataset = self._masked(load(source, schema=self.schema, on_error=on_error), mask)
         return Incomplete(self.schema.decode(self.schema.units(dataset.x)), dataset)
 
-    def masked(self, dataset: Dataset, mask: str | None) -> Dataset:
+    def _masked(self, dataset: Dataset, mask: str | None) -> Dataset:
         """The rows without what the mask hides."""
         if mask is None:
             return dataset
@@ -184,10 +197,12 @@ class RowFiles:
             draws: of as many completed data sets, or None.
             exact: whether the answers are such as the data could hold.
         """
-        drawn = [rows.filled(draw, True) for draw in (() if draws is None else draws)]
-        return write_arrays(path, rows.filled(answers, exact), drawn)
+        drawn = [self._filled(path, rows, draw, True) for draw in (() if draws is None else draws)]
+        answer = self._filled(path, rows, answers, exact)
+        return self._restored(path, rows, answer, drawn, ("given", "filled" if exact else "mean"))
 
-    # rows with noise ------------------------------------------------------------------------------
+    def _filled(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Any:
+        return rows.filled(answers, exact)
 
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
         """(numbers in the data's own units, NaN where missing; labels or None).
@@ -217,7 +232,31 @@ class RowFiles:
             given: noisy.
             clean, drawn: likewise without.
         """
-        return write_arrays(path, clean, drawn)
+        return self._restored(path, given, clean, drawn, ("noisy", "mean"))
+
+    def _restored(
+        self,
+        path: Path,
+        given: Incomplete | Array,
+        answer: Any,
+        drawn: Sequence[Any],
+        names: tuple[str, str],
+    ) -> Files:
+        if path.suffix.lower() != NPZ:
+            return self._write_restored(path, given, answer, drawn, names)
+        return write_columns(path, {"x": answer, **({"draws": np.stack(drawn)} if drawn else {})})
+
+    def _write_restored(
+        self,
+        path: Path,
+        given: Incomplete | Array,
+        answer: Any,
+        drawn: Sequence[Any],
+        names: tuple[str, str],
+    ) -> Files:
+        """For suffixes but .npz: an answer and draws of it beside what was given, and the names of
+        both; arrays in the person's units, or frames."""
+        raise OptionError(f"{path}: restored rows of this kind are written as {NPZ}")
 
 
 ROW_FILES = Registry[type[RowFiles]]("kind of data")
@@ -235,8 +274,3 @@ def write_columns(path: Path, named: Mapping[str, Any]) -> Files:
     with columnar(path) as file:
         file.add(named)
     return (str(path),)
-
-
-def write_arrays(path: Path, x: Array, drawn: Sequence[Array]) -> Files:
-    """One .npz of rows, and of draws of them where there are some."""
-    return write_columns(path, {"x": x, **({"draws": np.stack(drawn)} if len(drawn) else {})})

@@ -38,18 +38,12 @@ class ColumnFiles(RowFiles):
         frame = to_frame(self.schema, x, rounded)
         return {name: frame[name] for name in frame.columns}
 
-    def write(
-        self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
-    ) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write(path, x, rounded=rounded, extra=extra)
-        return write_columns(path, {**self.columns(x, rounded=rounded), **(extra or {})})
+    def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
+        return write_columns(path, {**self.columns(x, rounded=rounded), **extra})
 
-    def write_reconstruction(
+    def _write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
     ) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write_reconstruction(path, x, mean, std, ids)
         named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
         named |= self.columns(mean, rounded=False)
         for deviation in self._deviation(mean, std).values():
@@ -64,7 +58,7 @@ class ColumnFiles(RowFiles):
         if path.suffix.lower() == NPZ:
             return super().write_strip(path, strip, per_second)
         taken = {column.name for column in self.schema.columns}
-        named = {f"{key}_" if key in taken else key: value for key, value in strip.row_keys.items()}
+        named = {f"{key}_" if key in taken else key: keys for key, keys in strip.row_keys.items()}
         values = self.columns(strip.x.flatten(0, 1), rounded=False)
         return write_columns(path, {**named, **values})
 
@@ -82,29 +76,18 @@ class ColumnFiles(RowFiles):
                 f"{source} is no file of rows: give a .csv, .parquet, .npz or .npy file"
             )
         raw = read_npz(path)
-        dataset = self.masked(load(raw.x, label=raw.labels, schema=self.schema), mask)
+        dataset = self._masked(load(raw.x, label=raw.labels, schema=self.schema), mask)
         return IncompleteColumns(raw.x, dataset)
 
     def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
         return TABLES[:-1] if hasattr(rows.given, "columns") else (NPZ,)
 
-    def write_filled(
-        self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
-    ) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write_filled(path, rows, answers, draws, exact)
-        files = self._write_frame(path, rows, answers, exact)
-        for number, draw in enumerate(() if draws is None else draws, 1):
-            place = path.with_stem(f"{path.stem}-{number}")
-            files += self._write_frame(place, rows, draw, exact=True)
-        return files
-
-    def _write_frame(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Files:
+    def _filled(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Any:
         frame = rows.filled(answers, exact)
         text = getattr(rows, "text", None)
-        if text is not None and path.suffix.lower() == ".csv":
-            frame = with_given_text(frame, text, rows.schema, rows.hidden)
-        return write_columns(path, {name: frame[name] for name in frame.columns})
+        if text is None or path.suffix.lower() != ".csv":
+            return frame
+        return with_given_text(frame, text, rows.schema, rows.hidden)
 
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
         if not is_table(source):
@@ -112,12 +95,20 @@ class ColumnFiles(RowFiles):
         by_name = self.schema.data_kind.named_columns
         return table_values(read_frame(source), self.schema.columns, by_name=by_name), None
 
-    def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
-        if path.suffix.lower() == NPZ:
-            return super().write_clean(path, given, clean, drawn)
+    def _write_restored(
+        self,
+        path: Path,
+        given: Incomplete | Array,
+        answer: Any,
+        drawn: Sequence[Any],
+        names: tuple[str, str],
+    ) -> Files:
         files: Files = ()
-        names = [column.name for column in self.schema.columns]
-        for number, values in enumerate([clean, *drawn]):
+        columns = [column.name for column in self.schema.columns]
+        for number, rows in enumerate([answer, *drawn]):
             place = path.with_stem(f"{path.stem}-{number}") if number else path
-            files += write_columns(place, dict(zip(names, values.T, strict=True)))
+            if not hasattr(rows, "columns"):
+                files += write_columns(place, dict(zip(columns, rows.T, strict=True)))
+            else:
+                files += write_columns(place, {name: rows[name] for name in rows.columns})
         return files

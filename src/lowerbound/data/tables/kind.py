@@ -42,7 +42,7 @@ from lowerbound.errors import DataError
 Array = np.ndarray[Any, Any]
 
 
-class ColumnKind(DataKind):
+class ColumnarKind(DataKind):
     """Rows of columns, each with its own way into model units; the constant ones are left out."""
 
     matrix = True
@@ -105,7 +105,7 @@ class ColumnKind(DataKind):
 
 
 @DATA_KINDS.register("vectors")
-class VectorKind(ColumnKind):
+class VectorKind(ColumnarKind):
     """A matrix of numbers."""
 
     def holds(self, rows: Any) -> bool:
@@ -123,7 +123,7 @@ class VectorKind(ColumnKind):
 
 
 @DATA_KINDS.register("table")
-class TableKind(ColumnKind):
+class TableKind(ColumnarKind):
     """A pandas frame, a csv or parquet file, or what a database answers."""
 
     named_columns = True
