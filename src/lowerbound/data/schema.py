@@ -211,9 +211,10 @@ class Schema:
         return self.log_slopes(x, mass, observed).flatten(1).sum(1).expand(len(x))
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON-like values; floats survive JSON exactly. Details are left out where none are."""
+        """JSON-like values; floats survive JSON exactly. Features and details are left out where
+        there are none."""
         mapping = config.to_mapping(self)
-        return mapping if self.details else {k: v for k, v in mapping.items() if k != "details"}
+        return {k: v for k, v in mapping.items() if v or k not in ("features", "details")}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Schema:
