@@ -20,7 +20,7 @@ from lowerbound.coding.refusals import refuse_beside_rows
 from lowerbound.coding.stack import PRECISION
 from lowerbound.coding.whole_numbers.shares import whole_shares
 from lowerbound.errors import UnsupportedError
-from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
+from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder, name_of
 from lowerbound.priors.codes import CodeDistribution, CodePrior, UniformCodes
 
 MOST_CODES = 1 << 20  # of a codebook, so that one part in 2 ** 24 for each code costs little
@@ -72,7 +72,7 @@ def has_codes(model: Model) -> TypeGuard[VectorQuantizedVariationalAutoencoder]:
 def check_codes(model: Model) -> None:
     """Raise UnsupportedError where rows cannot be put into files as codes."""
     if not has_codes(model):
-        raise UnsupportedError(f"{type(model).__name__} has no codes: that takes a vq_vae model")
+        raise UnsupportedError(f"{name_of(model)} has no codes: that takes a vq_vae model")
     refuse_beside_rows(model)
     if max(model.codebook_sizes) > MOST_CODES:
         raise UnsupportedError(f"a codebook of a file has at most {MOST_CODES:,} codes")

@@ -38,7 +38,7 @@ from lowerbound.coding.whole_numbers.logistic_tables import (
 )
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
-from lowerbound.models import Model, TransformCoder
+from lowerbound.models import Model, TransformCoder, name_of
 from lowerbound.models.known_coefficients import KnownCoefficients
 from lowerbound.models.transform import STEPS
 from lowerbound.trace import Batch, Mean
@@ -60,7 +60,7 @@ def is_transform(model: Model) -> bool:
 def check_transform(model: Model) -> None:
     """Raise UnsupportedError where pictures cannot be put into files this way."""
     if not is_transform(model):
-        raise UnsupportedError(f"{type(model).__name__} is no transform coder")
+        raise UnsupportedError(f"{name_of(model)} is no transform coder")
 
 
 @torch.no_grad()

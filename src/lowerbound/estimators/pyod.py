@@ -47,7 +47,7 @@ class PyODDetector(BaseEstimator):
 
     @property
     def n_features_in_(self) -> int:
-        return self._fitted().n_features_in_
+        return int(self._fitted().n_features_in_)
 
     @property
     def feature_names_in_(self) -> Array:

@@ -28,6 +28,7 @@ from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
+from lowerbound.models import name_of
 from lowerbound.registry import Registry
 
 
@@ -126,7 +127,7 @@ def serving(request: CodecRequest, fitted: Fitted) -> Codec:
             codec.refuse(request)
             return codec
     raise UnsupportedError(
-        f"{type(fitted.model).__name__} cannot compress: there are codecs for "
+        f"{name_of(fitted.model)} cannot compress: there are codecs for "
         f"{', and for '.join(codec.takes for codec in every)}"
     )
 

@@ -33,6 +33,7 @@ from lowerbound.models import (
     Mixes,
     Model,
     VariationalAutoencoder,
+    name_of,
 )
 from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.pictures.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
@@ -142,7 +143,7 @@ def check_exact(model: Model) -> None:
     """Raise UnsupportedError where a part of the model has no exact form."""
     if not takes(model):
         raise UnsupportedError(
-            f"{type(model).__name__} cannot compress without loss: that takes a vae, hierarchical "
+            f"{name_of(model)} cannot compress without loss: that takes a vae, hierarchical "
             "or ladder model"
         )
     refuse_beside_rows(model)

@@ -20,7 +20,7 @@ from lowerbound.evaluation.report.suites import (
 )
 from lowerbound.evaluation.samples.acceptance import RealismClassifier, fit_realism_classifier
 from lowerbound.inference.estimate import Skipped
-from lowerbound.models import HasPrior, Model
+from lowerbound.models import HasPrior, Model, name_of
 
 
 class TrainingRecord(Protocol):
@@ -125,7 +125,7 @@ def describe(subject: Subject) -> dict[str, str]:
     likelihood = type(model.declared_likelihood).__name__
     prior = type(getattr(model, "prior", None)).__name__
     return {
-        "model": type(model).__name__,
+        "model": model.title or name_of(model),
         "latent dimensions": str(getattr(model, "latent_dim", "")),
         "p(x | z)": "Gaussian" if likelihood == "NoneType" else likelihood,
         "p(z)": _prior_name(model, prior),
