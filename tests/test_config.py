@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from lowerbound import SemiSupervisedRegressor, SemiSupervisedVAE
@@ -19,6 +20,7 @@ from lowerbound.config import (
     renamed_keywords,
     to_mapping,
 )
+from lowerbound.data import load, schema as data_schema
 from lowerbound.errors import OptionError
 from lowerbound.objectives import OBJECTIVES
 
@@ -179,3 +181,12 @@ def test_names_of_the_last_version(part: Any, old: str, new: str, value: Any) ->
         made = part(**{old: value})
     assert getattr(made, new) == value
     assert not hasattr(made, old)
+
+
+def test_schemas_of_the_last_version() -> None:
+    with pytest.warns(RenamedWarning, match="'bend' is now called 'normal_scores'"):
+        data = load(np.arange(12.0).reshape(6, 2) ** 2, bend=False).with_targets(range(6))
+    then = to_mapping(data.schema)
+    then["measurement"] = then.pop("target")
+    with old_names_in_silence():
+        assert data_schema.Schema.from_mapping(then) == data.schema

@@ -37,9 +37,9 @@ class Batch:
         observed: like x, False where a value is hidden; hidden values never reach a gradient.
         withheld: like x, True where training hides a value that is known: that it is hidden says
             nothing of it.
-        condition: what the model is told, (batch, *condition): a class as one-hot, an embedding.
+        condition: (batch, *condition): a class as one-hot, an embedding.
         label: class indices, (batch,), -1 where unknown.
-        target: labels that are measurements, standardized, (batch,), NaN where unknown.
+        target: labels that are numbers, standardized, (batch,), NaN where unknown.
         resets: (batch, time), True where a sequence starts anew; its length is the horizon where x
             is None.
         state: an earlier Trace's state, to continue from, (batch, ...).

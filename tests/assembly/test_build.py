@@ -97,7 +97,7 @@ def test_every_model_on_every_kind_of_data(model: str, raw: object) -> None:
     if model == "semi_supervised_regression":
         with pytest.raises(OptionError, match="the data has none"):
             fit(data, options(model=model))
-        data = data.with_measurements([(0.5, 2, None)[row % 3] for row in range(len(data))])
+        data = data.with_targets([(0.5, 2, None)[row % 3] for row in range(len(data))])
     fitted = fit(data, options(model=model))
     assert not fitted.model.training
     assert fitted.options.model.network in NETWORKS

@@ -270,7 +270,7 @@ def test_attributes_that_cannot_be_had(
     words = ("attributes", wide_model, table, "-o", tmp_path / "s.csv")
     refused(run(*words, "--add", "tal"), "unknown attribute 'tal'", "did you mean 'tall'")
     refused(run(*words, "--label", "knd"), "unknown column 'knd'", "did you mean 'kind'")
-    refused(run(*words, "--label", "size"), "measurements such as")
+    refused(run(*words, "--label", "size"), "the label holds numbers such as")
     refused(run(*words, "--with", table), "--with and --without go together")
     refused(run(*words, "--add", "tall", "--subtract", "tall"), "both added and subtracted")
     refused(run(*words, "--add", "tall", "--frames", "1"), "--frames must be at least 2")

@@ -39,4 +39,4 @@ def test_a_label_that_is_no_number(run: Run, table: Path, tmp_path: Path) -> Non
     assert "column 'kind' holds numbers, but not" in done.err
     done = run("fit", table, *words)
     assert done.code == 2
-    assert "name a label column that holds numbers" in done.err
+    assert "name its column with --label, or give y" in done.err

@@ -53,8 +53,8 @@ def test_classes_of_an_earlier_fit_keep_their_indices() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([0.5, 1.0], "measurements such as 0.5, not classes"),
-        (np.array([1.25, 2]), "measurements such as 1.25"),
+        ([0.5, 1.0], "the label holds numbers such as 0.5, not classes"),
+        (np.array([1.25, 2]), "the label holds numbers such as 1.25"),
         (np.zeros((3, 2)), r"one value per row; found shape \(3, 2\)"),
         ([None, ""], "no row has a label"),
     ],

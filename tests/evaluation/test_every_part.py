@@ -60,7 +60,7 @@ def rows_for(likelihood: str, model: str) -> Dataset:
     if likelihood == "bernoulli":
         return replace(digits, schema=replace(digits.schema, binarize="dynamic"))
     if model == "semi_supervised_regression":
-        return digits.with_measurements(digits.label)
+        return digits.with_targets(digits.label)
     if likelihood == "continuous_bernoulli":
         return replace(
             digits, x=digits.x / 16, schema=replace(digits.schema, levels=None, white=1.0)

@@ -218,7 +218,7 @@ def frame_with_high_cells_missing() -> pd.DataFrame:
 def table() -> Dataset:
     """What was seen of a skewed column no longer tells that it is one."""
     frame, kinds = frame_with_high_cells_missing(), {"skewed": "positive"}
-    return load(frame, kinds=kinds, bend=False, standardize=False)
+    return load(frame, kinds=kinds, normal_scores=False, standardize=False)
 
 
 def test_columns_of_a_table_are_explained_where_they_are_real() -> None:
@@ -299,7 +299,7 @@ def test_other_networks_and_complete_rows_are_refused() -> None:
 def test_columns_that_were_bent_by_what_was_seen_are_refused() -> None:
     x = np.random.default_rng(0).exponential(size=(400, 2))
     data = load(pd.DataFrame(x - 0.1, columns=["wait", "other"]))
-    with pytest.raises(OptionError, match=r"'wait'.*bend=False"):
+    with pytest.raises(OptionError, match=r"'wait'.*normal_scores=False"):
         assemble(data.schema, ModelOptions(missingness=HIGH))
 
 

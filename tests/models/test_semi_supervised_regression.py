@@ -32,7 +32,7 @@ def measured_rows() -> Dataset:
     y = 3 + 2 * torch.randn(ROWS, generator=generator, dtype=torch.float64)
     x = torch.randn(ROWS, FEATURES, generator=generator, dtype=torch.float64) + y.unsqueeze(1)
     hidden = torch.where(torch.arange(ROWS) % 2 == 0, y, math.nan)
-    return load(x.numpy()).with_measurements(hidden.numpy())
+    return load(x.numpy()).with_targets(hidden.numpy())
 
 
 def built(stacked: bool) -> tuple[Any, Dataset]:
@@ -130,7 +130,7 @@ def test_with_every_label_it_is_the_supervised_objective() -> None:
     model, data = built(False)
     x = data.all().x
     assert x is not None
-    data = data.with_measurements(x.sum(1))
+    data = data.with_targets(x.sum(1))
     own = objective(noise=0.0, regressor=7.0)
     own.prepare(model, data)
     y = data.all().target
@@ -261,7 +261,7 @@ def test_scores_are_bounds_whatever_the_labels(stacked: bool) -> None:
 def test_what_is_no_measurement() -> None:
     data = measured_rows()
     plain = load(data.x.numpy())
-    with pytest.raises(OptionError, match="the data has none: name a label column that holds num"):
+    with pytest.raises(OptionError, match="the data has none: name its column with --label, or g"):
         assemble(plain.schema, ModelOptions(model="semi_supervised_regression"))
     for wrong in ({"network": "tabular"}, {"posterior": "full"}, {"prior": "vamp"}):
         with pytest.raises(OptionError):
@@ -276,4 +276,4 @@ def test_what_is_no_measurement() -> None:
         (["dear"] * ROWS, "holds numbers, but not"),
     ):
         with pytest.raises(DataError, match=message):
-            plain.with_measurements(values)
+            plain.with_targets(values)

@@ -28,7 +28,7 @@ _LISTINGS = {
     "denoise": ("restoration.denoising", "take the noise off pictures and rows"),
     "detect": ("anomaly.detect", "find the odd rows, say how odd and why"),
     "classify": ("labels.classify", "name the classes of rows, and which to label next"),
-    "predict": ("labels.predict", "predict a measurement of every row"),
+    "predict": ("labels.predict", "predict a number for each row"),
     "compress": ("compression.compress", "write rows as a small file"),
     "decompress": ("compression.compress", "read such a file: the same rows"),
     "verify": ("compression.compress", "check such a file, and that it decompresses"),

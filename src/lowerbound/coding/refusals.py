@@ -11,11 +11,11 @@ def refuse_beside_rows(model: Model) -> None:
 
     A class would have to be in the file; so would which cells of a row are missing.
     """
-    told = ("condition_dim", "told")
-    if any(getattr(part, name, 0) for part in model.modules() for name in told):
+    names = ("condition_dim", "told")
+    if any(getattr(part, name, 0) for part in model.modules() for name in names):
         raise UnsupportedError(
-            "a model that is told the class cannot compress: files do not hold classes; fit one "
-            "without --conditional"
+            "a conditional model cannot compress: files do not hold classes; fit one without "
+            "--conditional"
         )
     if model.inputs is not None:
         raise UnsupportedError(
@@ -24,12 +24,12 @@ def refuse_beside_rows(model: Model) -> None:
         )
 
 
-def used_codebooks(asked: int | None, there: int) -> int:
+def used_codebooks(requested: int | None, there: int) -> int:
     """How many codebooks are used, the coarsest first; None: all that are there.
 
     Raises:
         OptionError: the model does not have so many.
     """
-    if asked is not None and not 1 <= asked <= there:
-        raise OptionError(f"codebooks is from 1 to the model's {there}, not {asked}")
-    return asked or there
+    if requested is not None and not 1 <= requested <= there:
+        raise OptionError(f"codebooks is from 1 to the model's {there}, not {requested}")
+    return requested or there

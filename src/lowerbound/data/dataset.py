@@ -20,7 +20,7 @@ from lowerbound.data.binarization import (
     threshold_bits,
 )
 from lowerbound.data.labels import encode_labels
-from lowerbound.data.regression_targets import encode_measurements
+from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
@@ -38,9 +38,9 @@ class Dataset:
             model units in float32 or float64.
         observed: like x, False where a value is missing.
         label: (rows,) long, index into ``schema.class_names``; -1 where unknown.
-        target: (rows,) the label where it is a measurement, standardized as ``schema.measurement``
+        target: (rows,) the label where it is a number, standardized as ``schema.target``
             says, float64; NaN where unknown.
-        condition: (rows, size) numbers that a conditional model is told.
+        condition: (rows, size) the conditions of a conditional model.
         ids: a name per row, such as its file.
         source: where the rows came from, for reports.
         factors: (rows, factors) long, the causes that made each row, where they are known; for
@@ -191,14 +191,14 @@ class Dataset:
         label, names = encode_labels(values)
         return replace(self, label=label, schema=replace(self.schema, class_names=names))
 
-    def with_measurements(self, values: Any) -> Dataset:
+    def with_targets(self, values: Any) -> Dataset:
         """The same rows with these labels, which are numbers, NaN where unknown.
 
         Raises:
             DataError: their number is not that of the rows, or nothing can be learned from them.
         """
-        target, measurement = encode_measurements(values)
-        schema = replace(self.schema, measurement=measurement, class_names=())
+        target, scale = encode_targets(values)
+        schema = replace(self.schema, target=scale, class_names=())
         return replace(self, label=None, target=target, schema=schema)
 
     def conditioned_on_label(self) -> Dataset:

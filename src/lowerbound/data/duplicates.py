@@ -19,7 +19,7 @@ _HALF = np.uint64(32)
 def distinct(dataset: Dataset) -> tuple[Dataset, Array] | None:
     """Each row once, and where among these every row is, (rows,); None where few repeat.
 
-    Rows are the same where values, missing cells and what a conditional model is told agree bit by
+    Rows are the same where values, missing cells and conditions agree bit by
     bit. They are found by a 64-bit hash and compared with the row that they are taken for.
     """
     same = same_rows(_words(dataset)) if len(dataset) > 1 else None

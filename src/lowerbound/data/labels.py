@@ -31,7 +31,7 @@ def encode_labels(
             a warning names it.
 
     Raises:
-        DataError: the values are measurements (fractions), not classes, or none is known.
+        DataError: the values are fractions, not classes, or none is known.
     """
     distinct, position = _distinct(values)
     names = [_name(value) for value in distinct]
@@ -74,7 +74,7 @@ def _name(value: Any) -> str:
     if isinstance(value, float) and np.isfinite(value):
         if not value.is_integer():
             raise DataError(
-                f"the label holds measurements such as {value:g}, not classes; keep it as a "
+                f"the label holds numbers such as {value:g}, not classes; keep it as a "
                 "column, or fit semi_supervised_regression"
             )
         value = int(value)

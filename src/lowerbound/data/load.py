@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from lowerbound.config import renamed_keywords
 from lowerbound.data.arrays import as_array
 from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.dataset import Dataset
@@ -23,6 +24,7 @@ from lowerbound.errors import DataError
 ARRAYS = (".npz", ".npy")
 
 
+@renamed_keywords(bend="normal_scores", measured="regression")
 def load(
     source: Any,
     *,
@@ -38,9 +40,9 @@ def load(
     levels: int | None = None,
     standardize: bool = True,
     windows: Windows | None = None,
-    bend: bool = True,
+    normal_scores: bool = True,
     spectrograms: bool = False,
-    measured: bool = False,
+    regression: bool = False,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
 
@@ -69,11 +71,11 @@ def load(
             Sound is cut so too; see ``audio.usual_windows`` for how, unless it is said here.
             The schema remembers it. What is said of a column by ``kinds`` holds at each of its
             times.
-        bend: bring a column that is far from normal nearer to it by a spline through its quantiles;
-            False where the values that are missing would not lie on it.
+        normal_scores: map a column that is far from normal to normal scores, by a spline through
+            its quantiles; False where the missing values would not lie on that spline.
         spectrograms: each clip of sound is a picture, ``image_size`` large, instead of being cut
             into rows; subfolders then name classes. The schema remembers it.
-        measured: the label is a number to be predicted, and no class.
+        regression: the label is a number to predict, and no class.
 
     Raises:
         DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
@@ -92,9 +94,9 @@ def load(
         levels=levels,
         standardize=standardize,
         windows=windows,
-        bend=bend,
+        normal_scores=normal_scores,
         spectrograms=spectrograms,
-        measured=measured,
+        regression=regression,
     )
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():

@@ -15,7 +15,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, newest_kinds
 from lowerbound.data.labels import encode_labels
 from lowerbound.data.pictures.pixels import Channels, Resize
-from lowerbound.data.regression_targets import encode_measurements
+from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Binarize, Schema
 
 Kinds = Literal["real", "infer"] | Mapping[str, Hint]
@@ -69,32 +69,32 @@ class Learning:
         missing: whether NaN marks a missing value.
         kinds: of a frame's columns: "real" takes all for real numbers, "infer" finds each from its
             values; a mapping says some by name, and the others are found.
-        bend: whether such columns may have a spline to normal scores.
+        normal_scores: whether such columns may have a spline to normal scores.
     """
 
     binarize: Binarize = "none"
     standardize: bool = True
     missing: bool = False
     kinds: Kinds = "real"
-    bend: bool = True
+    normal_scores: bool = True
 
 
-def fit(raw: RawData, how: Learning | None = None, measured: bool = False) -> Dataset:
+def fit(raw: RawData, how: Learning | None = None, regression: bool = False) -> Dataset:
     """Learn a schema from the rows and encode them by it.
 
     Args:
         raw: what a reader found.
         how: the schema is learned.
-        measured: whether labels are numbers to be predicted, and no classes.
+        regression: whether labels are numbers to predict, and no classes.
 
     Raises:
         DataError: the rows cannot be modeled; the message says why.
     """
     how = how or Learning()
     names: tuple[str, ...] = ()
-    label, target, measurement = None, None, None
-    if raw.labels is not None and measured:
-        target, measurement = encode_measurements(raw.labels)
+    label, target, scale = None, None, None
+    if raw.labels is not None and regression:
+        target, scale = encode_targets(raw.labels)
     elif raw.labels is not None:
         label, names = encode_labels(raw.labels, raw.class_names)
     if not raw.kind and not hasattr(raw.x, "columns"):
@@ -103,7 +103,7 @@ def fit(raw: RawData, how: Learning | None = None, measured: bool = False) -> Da
     schema = replace(
         schema,
         class_names=names,
-        measurement=measurement,
+        target=scale,
         binarize="none" if schema.levels == 2 else how.binarize,
         missing=how.missing,
     )
@@ -124,8 +124,8 @@ def encode(raw: RawData, schema: Schema) -> Dataset:
         DataError: they do not fit it; the message says where.
     """
     label, target = None, None
-    if raw.labels is not None and schema.measurement is not None:
-        target, _ = encode_measurements(raw.labels, schema.measurement)
+    if raw.labels is not None and schema.target is not None:
+        target, _ = encode_targets(raw.labels, schema.target)
     elif raw.labels is not None:
         label, _ = encode_labels(raw.labels, schema.class_names)
     return _dataset(raw, schema, label, target)

@@ -37,9 +37,9 @@ class Reading:
     levels: int | None = None
     standardize: bool = True
     windows: Windows | None = None
-    bend: bool = True
+    normal_scores: bool = True
     spectrograms: bool = False
-    measured: bool = False
+    regression: bool = False
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}
@@ -120,7 +120,11 @@ class Reading:
         gaps = found.missing or (hasattr(found.x, "columns") and self.kinds != "real")
         missing = self.missing or ("model" if gaps else "error")
         how = Learning(
-            self.binarize or "none", self.standardize, missing == "model", self.kinds, self.bend
+            self.binarize or "none",
+            self.standardize,
+            missing == "model",
+            self.kinds,
+            self.normal_scores,
         )
-        fitted = raw_data.fit(found, how, self.measured)
+        fitted = raw_data.fit(found, how, self.regression)
         return replace(fitted, schema=replace(fitted.schema, windows=self.windows))

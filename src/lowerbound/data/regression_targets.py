@@ -1,4 +1,4 @@
-"""Labels that are measurements: real numbers in units of their own spread, NaN where unknown."""
+"""Regression targets: labels that are real numbers, in units of their spread, NaN where unknown."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lowerbound.errors import DataError
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What a label's numbers are like: models see (value - mean) / deviation."""
+class TargetScale:
+    """The scale of a label that is a number: models see (value - mean) / deviation."""
 
     mean: float
     deviation: float
@@ -29,16 +29,14 @@ class Measurement:
         return values * self.deviation + self.mean
 
 
-def encode_measurements(
-    values: Any, measurement: Measurement | None = None
-) -> tuple[Tensor, Measurement]:
-    """Labels of any kind as (standardized numbers (rows,) float64, what they are like).
+def encode_targets(values: Any, scale: TargetScale | None = None) -> tuple[Tensor, TargetScale]:
+    """Labels of any kind as (standardized numbers (rows,) float64, their scale).
 
     NaN, None, pandas' NA, empty text and the usual marks for missing are unknown, and become NaN.
 
     Args:
         values: one label per row: numbers, also as text.
-        measurement: of an earlier fit; None: learned from the labels that are known.
+        scale: of an earlier fit; None: learned from the labels that are known.
 
     Raises:
         DataError: a label is text or infinite; or nothing can be learned: none is known, or all
@@ -50,19 +48,19 @@ def encode_measurements(
     found = numbers(series)
     if np.isinf(found).any():
         raise DataError(f"the label contains infinity, such as in row {np.isinf(found).argmax()}")
-    if measurement is None:
-        measurement = _learned(found[~np.isnan(found)])
-    return measurement.standardized(torch.tensor(found)), measurement
+    if scale is None:
+        scale = _learned(found[~np.isnan(found)])
+    return scale.standardized(torch.tensor(found)), scale
 
 
-def _learned(known: np.ndarray[Any, Any]) -> Measurement:
+def _learned(known: np.ndarray[Any, Any]) -> TargetScale:
     if not len(known):
         raise DataError("no row has a label: label some rows, or fit a vae")
     if known.min() == known.max():
         raise DataError(
             f"all {len(known):,} labels are {known[0]:g}: a regression needs two different ones"
         )
-    return Measurement(float(known.mean()), float(known.std()))
+    return TargetScale(float(known.mean()), float(known.std()))
 
 
 def _column(values: Any) -> Any:

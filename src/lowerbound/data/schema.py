@@ -20,7 +20,7 @@ from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.pictures.pixels import Channels, ImageFormat
-from lowerbound.data.regression_targets import Measurement
+from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
 
 Binarize = Literal["none", "dynamic", "threshold"]
@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a conditional model is told about each row.
+    """The condition of each row.
 
     Attributes:
         kind: "label", the row's class as one-hot, or "vector", numbers given with the data.
@@ -56,11 +56,11 @@ class Schema:
         binarize: whether grey values become bits, and when.
         image: layout of pictures.
         class_names: names of the label's values, in the order of their indices.
-        measurement: of a label that is a number; None: it is a class, or there is none.
+        target: scale of a label that is a number; None: it is a class, or there is none.
         label_column: name of the label's column in a table.
         left_out: names of table columns that were seen and not used.
-        condition: what a conditional model is told.
-        missing: whether cells may be missing: the model is then told which are, and trained to do
+        condition: of a conditional model.
+        missing: whether cells may be missing: the model then sees which are, and learns to do
             without any of them.
         windows: how a series is cut into rows; None: rows are rows.
         sample_rate: samples of sound per second; None: it is no sound.
@@ -86,7 +86,7 @@ class Schema:
     windows: Windows | None = None
     sample_rate: int | None = None
     clip_length: int | None = None
-    measurement: Measurement | None = None
+    target: TargetScale | None = field(default=None, metadata={"formerly": "measurement"})
     features: tuple[Column, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

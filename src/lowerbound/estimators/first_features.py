@@ -87,4 +87,4 @@ def starting_from(first: Fitted) -> Callable[[Model], None]:
 
 
 def _bare(schema: Schema) -> Schema:
-    return replace(schema, class_names=(), label_column=None, measurement=None)
+    return replace(schema, class_names=(), label_column=None, target=None)

@@ -147,8 +147,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         self.empty_: Array = np.asarray(gone.all(0))
         self.indicator_: Array = np.flatnonzero(gone.any(0))
         self._tell_empty(X)
-        bend = self.missingness == AT_RANDOM  # a spline through seen values knows no others
-        reading = {"missing": "model", "bend": bend, **(self.data_options or {})}
+        normal_scores = self.missingness == AT_RANDOM  # a spline fits the observed values alone
+        reading = {"missing": "model", "normal_scores": normal_scores, **(self.data_options or {})}
         dataset = construct(load, incomplete.without(X, self.empty_), options=reading)
         options = fit_options(self, dataset, new_seed(self.random_state))
         reporter = reporter_for() if self.verbose else None

@@ -97,7 +97,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
 
         Raises:
             DataError, ValueError: no labels, labels of one class, not one for each row, or
-                measurements.
+                fractions.
         """
         if y is None and not inputs.is_path(X):
             raise DataError("SemiSupervisedVAE requires y to be passed, but the target y is None")

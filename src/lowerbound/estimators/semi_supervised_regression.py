@@ -1,4 +1,4 @@
-"""The semi-supervised variational autoencoder of measurements as a scikit-learn regressor."""
+"""The semi-supervised variational autoencoder of regression targets as a scikit-learn regressor."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
                 "SemiSupervisedRegressor requires y to be passed, but the target y is None"
             )
         named = isinstance(y, str)
-        options = {**self._data_options(), "measured": named}
+        options = {**self._data_options(), "regression": named}
         if not named and "kinds" not in (self.data_options or {}) and _is_matrix(X):
             options["kinds"] = "real"
         dataset = inputs.learn(self, X, label=y if named else None, options=options)
-        return self._fit(dataset if named else _with_measurements(dataset, y))
+        return self._fit(dataset if named else _with_targets(dataset, y))
 
     def predict(self, X: Any, *, return_std: bool = False) -> Any:
         """The mean of q(y | x) of each row, (rows,).
@@ -101,10 +101,10 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
             raise DataError(f"{rows} rows but labels of shape {values.shape}")
         if not np.isfinite(values).all():
             raise DataError("rows are made of labels that are finite, and y holds NaN or infinity")
-        measurement = self.fitted_.schema.measurement
-        assert measurement is not None
+        scale = self.fitted_.schema.target
+        assert scale is not None
         wanted = torch.from_numpy(np.broadcast_to(values, (rows,)).copy())
-        return measurement.standardized(wanted).float().unsqueeze(1)
+        return scale.standardized(wanted).float().unsqueeze(1)
 
 
 def _is_matrix(X: Any) -> bool:
@@ -115,7 +115,7 @@ def _is_matrix(X: Any) -> bool:
     return all(np.dtype("f8") == kind for kind in X.dtypes) and not X.isna().to_numpy().any()
 
 
-def _with_measurements(dataset: Dataset, y: Any) -> Dataset:
+def _with_targets(dataset: Dataset, y: Any) -> Dataset:
     """The rows with their labels.
 
     Raises:
@@ -126,4 +126,4 @@ def _with_measurements(dataset: Dataset, y: Any) -> Dataset:
     labels = as_labels(y)
     if len(labels) != len(dataset):
         raise DataError(f"{len(dataset):,} rows of X but {len(labels):,} labels in y")
-    return dataset.with_measurements(labels)
+    return dataset.with_targets(labels)

@@ -1,4 +1,4 @@
-"""What a model says of the measurements of rows, in the units of the labels."""
+"""Predicted regression targets of rows, in the units of the labels."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class RegressionQuality:
     """How near predictions are.
 
     Attributes:
-        r2: share of the measurements' variance that is explained; NaN where they are all one.
+        r2: share of the targets' variance that is explained; NaN where all are equal.
         rmse: root mean square error, in their units.
-        covered: share of the rows whose measurement lies in the band of 95 %.
+        covered: share of the rows whose target lies in the band of 95 %.
     """
 
     r2: float
@@ -34,35 +34,35 @@ def predictions(model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of q(y | x) of every row, (rows,) each, float64.
 
     Raises:
-        UnsupportedError: the model has no measurement; the message names the models that have.
+        UnsupportedError: the model predicts no number; the message names the models that do.
     """
     model, means, deviations = in_precision(model, dataset.x.dtype), [], []
     regressor = require(model, Regresses, "predict a number")
-    measurement = dataset.schema.measurement
-    assert measurement is not None
+    scale = dataset.schema.target
+    assert scale is not None
     with evaluation_mode(model):
         for _, batch in batches(dataset, model, ROWS):
             said = regressor.target_posterior(batch)
             means.append(said.mean.flatten().double().cpu())
             deviations.append(said.stddev.flatten().double().cpu())
-    mean = measurement.restored(torch.cat(means))
-    return mean, torch.cat(deviations) * measurement.deviation
+    mean = scale.restored(torch.cat(means))
+    return mean, torch.cat(deviations) * scale.deviation
 
 
 def judged(
     mean: Tensor, deviation: Tensor, dataset: Dataset
 ) -> tuple[int, RegressionQuality | None]:
-    """How many rows know their measurement, and how near predictions are to those.
+    """How many rows know their target, and how near the predictions are to those.
 
     Args:
         mean, deviation: of every row, (rows,), in the units of the labels.
         dataset: the rows.
     """
-    measurement, target = dataset.schema.measurement, dataset.target
-    if target is None or measurement is None or bool(target.isnan().all()):
+    scale, target = dataset.schema.target, dataset.target
+    if target is None or scale is None or bool(target.isnan().all()):
         return 0, None
     known = ~target.isnan().cpu()
-    y = measurement.restored(target.double().cpu()[known])
+    y = scale.restored(target.double().cpu()[known])
     squared = (y - mean[known]).square()
     spread = (y - y.mean()).square().mean()
     r2 = float(1 - squared.mean() / spread) if spread > 0 else float("nan")

@@ -32,7 +32,7 @@ class Samples:
         z: where they came from, (count, latent_dim).
         mean: E[x | z], (count, *event).
         x: drawn from p(x | z), (count, *event).
-        condition: what the model was told, (count, size).
+        condition: (count, size).
     """
 
     z: Tensor
@@ -58,7 +58,7 @@ def sample_prior(
         model: one with a prior.
         count: how many.
         seed: the draws are a function of it.
-        condition: what a conditional model is told, (count, size).
+        condition: of a conditional model, (count, size).
         temperature: of the noise of the latents; one for all levels, or one each, top down.
 
     Raises:
@@ -160,7 +160,7 @@ def sample_white_codes(
         codes: of the training rows, (rows, latent_dim).
         count: how many.
         seed: the draws are a function of it.
-        condition: what a conditional model is told, (count, size).
+        condition: of a conditional model, (count, size).
     """
     with seeded(seed):
         white = torch.randn(count, codes.shape[1], dtype=torch.float64)
@@ -184,7 +184,7 @@ def sample_mixture(
         count: how many.
         components: of the mixture, full covariances.
         seed: of the fit and the draws.
-        condition: what a conditional model is told, (count, size).
+        condition: of a conditional model, (count, size).
     """
     from sklearn.mixture import GaussianMixture
 

@@ -24,7 +24,7 @@ SCALE_MODES = ("fixed", "global", "feature")
 
 
 class Likelihood(nn.Module, ABC):
-    """Turns the decoder's numbers into p(x | z), and says how many it is owed.
+    """Turns the decoder's numbers into p(x | z), and says how many it takes.
 
     Attributes:
         mass: True for a probability mass (bits per dimension make sense), False for a density.
@@ -49,12 +49,12 @@ class Likelihood(nn.Module, ABC):
 
     @property
     def numbers(self) -> int:
-        """Numbers owed per feature."""
+        """Parameters per feature."""
         return 1
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
-        """Shape of the numbers owed per row: the channel (or feature) axis times ``numbers``."""
+        """Shape of the parameters per row: the channel (or feature) axis times ``numbers``."""
         return (self.numbers * self.event_shape[0], *self.event_shape[1:])
 
     @abstractmethod
@@ -91,7 +91,7 @@ class Likelihood(nn.Module, ABC):
         return None
 
     def split(self, parameters: Tensor) -> tuple[Tensor, ...]:
-        """The owed numbers one kind each, (samples, batch, *event), at least float32."""
+        """The parameters, one kind each, (samples, batch, *event), at least float32."""
         parameters = at_least_float32(parameters)
         # chunking into one would cost a copy on the way back
         return parameters.chunk(self.numbers, 2) if self.numbers > 1 else (parameters,)

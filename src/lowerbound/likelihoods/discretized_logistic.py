@@ -95,7 +95,7 @@ class DiscretizedLogistic(LevelsLikelihood):
     Args:
         event_shape: shape of a row.
         levels: number of levels.
-        scale: "decoder" (one per cell, owed by the decoder: a mass cannot exceed 1, so a sharp
+        scale: "decoder" (one per cell, from the decoder: a mass cannot exceed 1, so a sharp
             scale is no danger here), or "fixed", "global" or "feature" as for real numbers.
         tau: the scale where fixed, where it starts otherwise; model units.
         floor: the smallest scale, as a share of the distance between two levels.
@@ -131,7 +131,8 @@ class DiscretizedLogistic(LevelsLikelihood):
             self.scale.set(fit_logistic(x, self.levels)[1])
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """The logistic that fits each feature's levels: its location and, where owed, its scale."""
+        """The logistic that fits each feature's levels: its location and, where the decoder gives
+        it, its scale."""
         loc, scale = fit_logistic(x, self.levels)
         return loc if self.scale is not None else torch.cat([loc, raw_scale(scale, self.floor)])
 

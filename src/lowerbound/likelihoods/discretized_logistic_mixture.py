@@ -172,7 +172,7 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
 
     @property
     def numbers(self) -> int:
-        """Numbers owed per pixel, all its channels together."""
+        """Parameters per pixel, all its channels together."""
         return self.components * sum(self._sizes())
 
     @property
@@ -181,9 +181,11 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         return (self.numbers * first, *rest)
 
     def forward(self, parameters: Tensor) -> DiscretizedLogisticMixtureEmission:
-        owed = at_least_float32(parameters)
-        owed = owed.reshape(*owed.shape[:2], sum(self._sizes()), self.components, *self.pixels)
-        logits, loc, raw, slopes = owed.movedim(2, 3).split(self._sizes(), 3)
+        values = at_least_float32(parameters)
+        values = values.reshape(
+            *values.shape[:2], sum(self._sizes()), self.components, *self.pixels
+        )
+        logits, loc, raw, slopes = values.movedim(2, 3).split(self._sizes(), 3)
         mixture = PixelMixture(
             logits.squeeze(3), loc, positive_scale(raw, self.floor), torch.tanh(slopes)
         )
@@ -202,7 +204,7 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         return torch.cat([equal, loc, raw, upright]).reshape(self.parameter_shape)
 
     def _sizes(self) -> list[int]:
-        """Logit, locations, scales and slopes owed per component of a pixel."""
+        """Logit, locations, scales and slopes per component of a pixel."""
         slopes = self.channels * (self.channels - 1) // 2
         return [1, self.channels, self.channels, slopes]
 

@@ -158,11 +158,11 @@ class Mixed(Likelihood):
     @property
     def parameter_shape(self) -> tuple[int, ...]:
         """(P,), the sum of what the columns owe, group by group."""
-        return (sum(self._owed()),)
+        return (sum(self._counts()),)
 
     @property
     def owners(self) -> Tensor:
-        """The column that each of the P numbers is owed for, (P,)."""
+        """The column that each of the P parameters belongs to, (P,)."""
         columns = torch.arange(self.event_shape[0])
         side_by_side = columns if self.gather is None else self.gather.cpu()
         numbers = [group.numbers for group in self._groups() for _ in group.names]
@@ -196,7 +196,7 @@ class Mixed(Likelihood):
                 group.curves.start_from(curves.at(indices))
 
     def forward(self, parameters: Tensor) -> MixedEmission:
-        pieces = at_least_float32(parameters).split(self._owed(), -1)
+        pieces = at_least_float32(parameters).split(self._counts(), -1)
         parts = [group(piece) for group, piece in zip(self._groups(), pieces, strict=True)]
         return MixedEmission(parts, self.gather, self.scatter)
 
@@ -229,8 +229,8 @@ class Mixed(Likelihood):
         sizes = [len(group.names) for group in self._groups()]
         return zip(_columns_of(sizes, self.gather), self._groups(), strict=True)
 
-    def _owed(self) -> list[int]:
-        """Numbers owed by each group."""
+    def _counts(self) -> list[int]:
+        """Parameters of each group."""
         return [group.parameter_shape[0] for group in self._groups()]
 
     def _pieces(self, x: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:

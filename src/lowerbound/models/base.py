@@ -58,7 +58,7 @@ class Model(nn.Module, ABC):
         remark: one sentence for a person who fits it; "" for none.
         tabular: whether it takes the network "tabular", which answers with q(z | x).
         numbers_only: whether it takes every column for a real number.
-        predicts_number: whether its label is a number.
+        is_regression: whether its label is a number.
     """
 
     title: ClassVar[str] = ""
@@ -68,7 +68,7 @@ class Model(nn.Module, ABC):
     remark: ClassVar[str] = ""
     tabular: ClassVar[bool] = False
     numbers_only: ClassVar[bool] = False
-    predicts_number: ClassVar[bool] = False
+    is_regression: ClassVar[bool] = False
 
     def __init__(self, inputs: Input | None = None) -> None:
         super().__init__()

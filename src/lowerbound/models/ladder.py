@@ -74,7 +74,7 @@ class LadderOptions:
         Args:
             event_shape: of a row.
             latent_dim: channels of the widest latent.
-            condition_dim: numbers that the model is told.
+            condition_dim: numbers of the condition.
             flat: the row is one pixel, and the ladder an MLP.
 
         Raises:

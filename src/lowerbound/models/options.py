@@ -49,12 +49,12 @@ class ModelOptions:
         return MODELS[self.model].numbers_only or self.likelihood not in (AUTO, "mixed")
 
     @property
-    def predicts_number(self) -> bool:
-        """Whether the label is a number to be predicted, so that it is read as such."""
-        return MODELS[self.model].predicts_number
+    def is_regression(self) -> bool:
+        """Whether the label is a number to predict, so that it is read as such."""
+        return MODELS[self.model].is_regression
 
     @property
-    def bends(self) -> bool:
-        """Whether columns may be bent to normal by the values that were seen: not where the others
-        are missing because they lie elsewhere."""
+    def normal_scores(self) -> bool:
+        """Whether columns may be mapped to normal scores by their observed values: not where cells
+        are missing because of their values."""
         return self.missingness == AT_RANDOM

@@ -1,4 +1,4 @@
-"""A measurement of a row as one more latent: known for some rows, inferred for the others."""
+"""A regression target as one more latent: known for some rows, inferred for the others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
     title: ClassVar[str] = "semi-supervised regression"
     Options: ClassVar[type[Any]] = SemiSupervisedRegressionOptions
     objective: ClassVar[str] = "semi_supervised_regression"
-    predicts_number: ClassVar[bool] = True
+    is_regression: ClassVar[bool] = True
     origin: Tensor
 
     def __init__(
@@ -79,10 +79,10 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
 
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:
-        if schema.measurement is None:
+        if schema.target is None:
             raise OptionError(
-                f"{options.model} learns a measurement, and the data has none: name a label column "
-                "that holds numbers, or give y"
+                f"{options.model} predicts a number, and the data has none: name its column with "
+                "--label, or give y"
             )
         super().check(schema, options)
 

@@ -79,7 +79,7 @@ class VariationalAutoencoder(Model):
         if bent:
             raise OptionError(
                 f"{named(bent)}: bent to normal by the values that were seen, beyond which missing "
-                "ones are to lie; read the data with bend=False"
+                "ones are to lie; read the data with normal_scores=False"
             )
 
     @classmethod

@@ -2,8 +2,8 @@
 
 ::
 
-    x (rows, *event) ──> Encoder ──> (rows, numbers)             numbers owed to the posterior
-    z (rows, latent_dim) ──> Decoder ──> (rows, *parameter_shape)   numbers owed to the likelihood
+    x (rows, *event) ──> Encoder ──> (rows, numbers)             parameters of the posterior
+    z (rows, latent_dim) ──> Decoder ──> (rows, *parameter_shape)   parameters of the likelihood
 
 Networks see rows only: the sample axis is folded into the rows before them and unfolded after.
 No row's answer depends on its neighbors (so there is no batch normalization anywhere).
@@ -18,17 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.errors import DataError
+from lowerbound.networks.initialization import linear
 from lowerbound.registry import Registry
 
 
 class Encoder(nn.Module, ABC):
     """x, (rows, *event), and an optional condition, (rows, condition_dim), to (rows, numbers).
 
-    The last linear layer holds the heads side by side: a diagonal Gaussian posterior is owed
+    The last linear layer holds the heads side by side: a diagonal Gaussian posterior takes
     ``numbers = 2 * latent_dim``, the mean and the raw log-variance of each latent coordinate.
 
     Attributes:
-        large_batches: whether it is so small that rows hardly add to the time of an update.
+        large_batches: whether it is so small that more rows hardly add to the time of an update.
     """
 
     large_batches: ClassVar[bool] = False
@@ -36,7 +37,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The numbers owed to the posterior, (rows, numbers)."""
+        """The parameters of the posterior, (rows, numbers)."""
 
 
 class Decoder(nn.Module, ABC):
@@ -47,12 +48,12 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """The numbers owed to the likelihood, (rows, *parameter_shape)."""
+        """The parameters of the likelihood, (rows, *parameter_shape)."""
 
     @property
     @abstractmethod
     def output_bias(self) -> nn.Parameter:
-        """What is added last, one number per owed number, in the order of ``parameter_shape``."""
+        """What is added last, one number per parameter, in the order of ``parameter_shape``."""
 
     @torch.no_grad()
     def set_output_bias(self, bias: Tensor) -> None:
@@ -96,6 +97,26 @@ class Network(ABC):
 
 
 NETWORKS: Registry[type[Network]] = Registry("network")
+
+
+class Conditioned(nn.Module):
+    """A network that adds a linear map of its condition to its first features.
+
+    Weight files call the map ``told``.
+    """
+
+    told: nn.Module | None
+
+    def start_condition(self, condition_dim: int, width: int, *, bias: bool = False) -> None:
+        """Make the map from a condition to ``width`` channels; none without a condition."""
+        self.told = linear(condition_dim, width, bias=bias) if condition_dim else None
+
+    def conditioned(self, features: Tensor, condition: Tensor | None) -> Tensor:
+        """Features (rows, channels, height, width) or (rows, places, channels) plus that map."""
+        if self.told is None or condition is None:
+            return features
+        shift: Tensor = self.told(condition.to(features.dtype))
+        return features + (shift[:, :, None, None] if features.dim() == 4 else shift.unsqueeze(1))
 
 
 def check_condition(condition: Tensor | None, condition_dim: int) -> None:

@@ -1,4 +1,4 @@
-"""A line with a network beside it: few labels tell a line, and more of them how it bends."""
+"""A linear map plus a gated network: few labels fit the linear map, more of them the network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class GatedResidual(Encoder):
     .. math:: (w^T x + b,\; s) + g\, f(x)
 
     w, b and s are set once and stay; g starts at 0 and is learned with the network f, unless the
-    line is believed.
+    line is fixed alone.
 
     Args:
         network: f, rows (rows, features) to (rows, 2).
-        linear: of the features, the first so many are the line's.
+        linear: number of features of the line, the first ones.
     """
 
     weight: Tensor
@@ -40,18 +40,18 @@ class GatedResidual(Encoder):
         return of_line + bent
 
     def features(self, x: Tensor) -> Tensor:
-        """What the line is taken of, (rows, linear)."""
+        """The features of the line, (rows, linear)."""
         return x.flatten(1)[:, : self.linear]
 
     @torch.no_grad()
-    def start(self, weight: Tensor, heads: Tensor, *, believed: bool) -> None:
+    def start(self, weight: Tensor, heads: Tensor, *, alone: bool) -> None:
         """Set the line.
 
         Args:
             weight: w, (linear,).
             heads: b and s.
-            believed: the network adds nothing to it.
+            alone: the network adds nothing to it.
         """
         self.weight.copy_(weight)
         self.heads.copy_(heads)
-        self.gate.requires_grad_(not believed)
+        self.gate.requires_grad_(not alone)

@@ -1,11 +1,11 @@
-"""What an encoder is fed: the values of a row, and which of them were seen.
+"""The input of an encoder: the values of a row, and which of them were observed.
 
 ::
 
     x (rows, *event), observed ──> Input ──> features (rows, *shape) ──> Encoder
 
 ``x`` has its hidden cells zeroed already (``Batch.filled``); zero is a value like any other, and
-only the mask tells it from a hidden one.
+only the mask distinguishes it from a hidden one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Input(nn.Module, ABC):
         Args:
             x: rows.
             observed: like x, False where hidden; None where nothing is.
-            missing: like x, True where nobody has the value; read where that is told.
+            missing: like x, True where nobody has the value; read where ``tells_missing``.
         """
 
     def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
@@ -119,8 +119,8 @@ class Columns(Input):
         self.register_buffer("scale", torch.ones(self.linear))
         embedded = [(i, len(c.levels)) for i, c in enumerate(modeled) if c.rules.embedded]
         self.embeddings = Embeddings(embedded, embedding)
-        told = (3 if tells_missing else 2) * self.linear
-        self.shape = (told + self.embeddings.width,)
+        values = (3 if tells_missing else 2) * self.linear
+        self.shape = (values + self.embeddings.width,)
 
     def forward(
         self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None

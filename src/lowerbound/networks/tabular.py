@@ -5,7 +5,7 @@ r"""Networks that start as factor analysis: exact for every pattern of missing c
     features ─┬─ linear path: exact posterior N(m, L L^T) ──┐
               └─ residual(values, mask, m, ...) ── a, s ────┴─> mu = m + L a, factor L diag(e^s)
     z ────────┬─ W z + b ───────────────────────────────────┐
-              └─ residual(z) ───────────────────────────────┴─> numbers owed to the likelihood
+              └─ residual(z) ───────────────────────────────┴─> parameters of the likelihood
 
 Both residual networks end in zeros at the start, so the first update begins at the solution of
 :mod:`lowerbound.classical.factor_analysis`, and training can only add to it.
@@ -30,7 +30,7 @@ from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.mlp import DenseNetwork, dense_layers
 from lowerbound.networks.sizes import hidden_widths
 
-ROUNDS = 5  # of expectation propagation; what they lack the residual network learns
+ROUNDS = 5  # of expectation propagation; the residual network learns what they lack
 MAX_STRETCH = 3.0
 """The residual network can widen or narrow the exact posterior by at most e^3 per direction."""
 
@@ -61,20 +61,20 @@ class Tabular(DenseNetwork):
         Args:
             event_shape: shape of the features; flattened, the first ``linear`` are values, as many
                 more their mask, and the rest embeddings.
-            numbers: owed to the posterior: d + d (d + 1) / 2.
-            condition_dim: numbers that the network is told.
+            numbers: parameters of the posterior: d + d (d + 1) / 2.
+            condition_dim: numbers of the condition.
             linear: how many values there are; None: half of the features, and no embeddings.
             tells_missing: whether, after the mask, the features say which values nobody has.
 
         Raises:
-            OptionError: ``numbers`` is not what the posterior "full" is owed, or the features hold
-                no mask of the values.
+            OptionError: ``numbers`` is not the number of parameters of the posterior "full", or the
+                features hold no mask of the values.
         """
         width, latent_dim = math.prod(event_shape), dim_of(numbers)
         if latent_dim is None:
             raise OptionError(
-                f"the network 'tabular' goes with the posterior 'full', which is owed d + d (d + 1)"
-                f" / 2 numbers for d latent dimensions, and not with one that is owed {numbers}"
+                f"the network 'tabular' goes with the posterior 'full', which takes d + d (d + 1)"
+                f" / 2 parameters for d latent dimensions, and not with one that takes {numbers}"
             )
         parts = 3 if tells_missing else 2
         values = width // parts if linear is None else linear
@@ -119,7 +119,7 @@ class TabularEncoder(Encoder):
         linear: F, how many of the features are values; as many more are their mask.
         event_width: of all features; those beyond 2 F (3 F) are embeddings.
         latent_dim: d.
-        condition_dim: numbers that the network is told.
+        condition_dim: numbers of the condition.
         hidden: widths of the residual network's hidden layers.
         activation: its nonlinearity's name.
         tells_missing: whether F features after the mask say which values nobody has.
@@ -159,10 +159,10 @@ class TabularEncoder(Encoder):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         features = x.flatten(1)
         mean, factor = self.exact(features)
-        told = beside(
+        inputs = beside(
             torch.cat((features, mean.to(features.dtype)), 1), condition, self.condition_dim
         )
-        shift, stretch = self.residual(told).to(mean.dtype).chunk(2, 1)
+        shift, stretch = self.residual(inputs).to(mean.dtype).chunk(2, 1)
         scale = torch.exp(MAX_STRETCH * torch.tanh(stretch / MAX_STRETCH))
         moved = mean + (factor * shift.unsqueeze(1)).sum(2)
         return pack(moved, factor * scale.unsqueeze(1)).to(self.weight.dtype)
@@ -190,7 +190,7 @@ class TabularEncoder(Encoder):
 
     @torch.no_grad()
     def _with_sites(self, features: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and shares of an observation, where missing cells enter by what they tell."""
+        """Values and shares of an observation, with the evidence of the missing cells."""
         missing = features[:, 2 * self.linear : 3 * self.linear] > 0
         noise = torch.exp(self.log_noise.double())
         fitted = FactorAnalysis(self.weight.double(), self.offset.double(), noise)
@@ -200,7 +200,7 @@ class TabularEncoder(Encoder):
 
     @torch.no_grad()
     def start_from(self, fitted: FactorAnalysis, curves: SelfMasking | None = None) -> None:
-        """Start as the exact posterior of ``fitted``, told why cells are missing by ``curves``.
+        """Start as the exact posterior of ``fitted``, given why cells are missing by ``curves``.
 
         Raises:
             ValueError: it has another number of values or of factors.
@@ -220,8 +220,8 @@ class TabularDecoder(Decoder):
 
     Args:
         latent_dim: d.
-        parameter_shape: of the numbers owed to the likelihood.
-        condition_dim: numbers that the network is told.
+        parameter_shape: of the parameters of the likelihood.
+        condition_dim: numbers of the condition.
         hidden: widths of the residual network's hidden layers.
         activation: its nonlinearity's name.
     """
@@ -242,7 +242,7 @@ class TabularDecoder(Decoder):
         self.linear = linear(latent_dim, features, QUIET)
         widths = hidden_widths(features) if hidden is None else hidden
         inputs = latent_dim + condition_dim
-        # the bias is the linear path's: two of them would be one too many
+        # the linear path has a bias already
         self.residual = ending_in_zeros((inputs, *widths, features), activation, bias=False)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -256,7 +256,7 @@ class TabularDecoder(Decoder):
 
     @torch.no_grad()
     def start_from(self, rows: Tensor, weight: Tensor, offset: Tensor) -> None:
-        """Start some of the owed numbers at ``weight`` z + ``offset``; the others stay.
+        """Start some of the parameters at ``weight`` z + ``offset``; the others stay.
 
         Args:
             rows: which, among the flattened ``parameter_shape``, (K,).

@@ -13,6 +13,7 @@ from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.attention import transformer_blocks
 from lowerbound.networks.base import (
     NETWORKS,
+    Conditioned,
     Decoder,
     Encoder,
     Network,
@@ -86,7 +87,7 @@ class Transformer(Network):
         return transformer_blocks(self.depth, width, heads, inner, self.activation)
 
 
-class TransformerEncoder(Encoder):
+class TransformerEncoder(Conditioned, Encoder):
     """Picture or vector to numbers; the condition is added to every token."""
 
     def __init__(
@@ -102,7 +103,7 @@ class TransformerEncoder(Encoder):
         self.condition_dim = condition_dim
         self.embed = linear(patches.numbers, width, bias=False)
         self.positions = nn.Parameter(torch.randn(patches.tokens, width) * QUIET)
-        self.told = linear(condition_dim, width, bias=False) if condition_dim else None
+        self.start_condition(condition_dim, width)
         self.blocks = blocks
         self.heads = linear(patches.tokens * width, numbers, QUIET)
 
@@ -110,8 +111,7 @@ class TransformerEncoder(Encoder):
         check_condition(condition, self.condition_dim)
         pictures = x.reshape(len(x), *self.patches.picture)
         tokens = self.embed(self.patches.cut(pictures)) + self.positions
-        if self.told is not None and condition is not None:
-            tokens = tokens + self.told(condition.to(x.dtype)).unsqueeze(1)
+        tokens = self.conditioned(tokens, condition)
         numbers: Tensor = self.heads(self.blocks(tokens).flatten(1))
         return numbers
 

@@ -11,7 +11,7 @@ from lowerbound.registry import Registry
 
 
 class Posterior(nn.Module, ABC):
-    """Turns the encoder's numbers into a distribution over z, and says how many it is owed."""
+    """Turns the encoder's numbers into a distribution over z, and says how many it takes."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

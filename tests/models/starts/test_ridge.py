@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from lowerbound import SemiSupervisedRegressor
 from lowerbound.models import SemiSupervisedRegression
-from lowerbound.models.starts.ridge import LEAST, PENALTIES, bends, ridge, smooth_errors
+from lowerbound.models.starts.ridge import LEAST, PENALTIES, is_nonlinear, ridge, smooth_errors
 from lowerbound.networks.gated_residual import GatedResidual
 
 ROWS, LABELED = 200, 40
@@ -73,7 +73,7 @@ def test_errors_of_rows_left_out_of_a_process_are_those_of_processes_without_the
 
 
 def test_what_is_straight_is_answered_by_ridge_regression() -> None:
-    assert not bends(X[:LABELED], STRAIGHT[:LABELED])
+    assert not is_nonlinear(X[:LABELED], STRAIGHT[:LABELED])
     model = fitted(few(STRAIGHT))
     assert path(model).gate.item() == 0
     known = X[:LABELED]
@@ -86,7 +86,7 @@ def test_what_is_straight_is_answered_by_ridge_regression() -> None:
 
 
 def test_what_is_bent_is_left_to_the_network() -> None:
-    assert bends(X[:LABELED], BENT[:LABELED])
+    assert is_nonlinear(X[:LABELED], BENT[:LABELED])
     model = fitted(few(BENT))
     assert path(model).gate.item() != 0
     line = RidgeCV(PENALTIES).fit(X[:LABELED], BENT[:LABELED])

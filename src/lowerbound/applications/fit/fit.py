@@ -118,8 +118,8 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         request.test,
         options.training.seed,
         options.model.numbers_only,
-        options.model.bends,
-        options.model.predicts_number,
+        options.model.normal_scores,
+        options.model.is_regression,
     )
     if finished:
         reporter.say(f"{folder} is finished: its training has nothing left to do")

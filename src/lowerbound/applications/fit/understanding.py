@@ -25,9 +25,9 @@ def about_data(dataset: Dataset) -> list[str]:
         told = f"{count} classes{column}: {listed(schema.class_names)}"
         hidden = 0 if dataset.label is None else int((dataset.label < 0).sum())
         lines.append(f"      {told}{f'; {hidden:,} rows without a label' if hidden else ''}")
-    if schema.measurement is not None and dataset.target is not None:
+    if schema.target is not None and dataset.target is not None:
         column = f" of column {schema.label_column!r}" if schema.label_column else ""
-        known, mean = int((~dataset.target.isnan()).sum()), schema.measurement.mean
+        known, mean = int((~dataset.target.isnan()).sum()), schema.target.mean
         lines.append(f"      numbers{column} for {known:,} rows, {mean:.4g} on average")
     if schema.mixed:
         lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]

@@ -96,8 +96,8 @@ def read_parts(
     test: float,
     seed: int,
     numbers_only: bool = False,
-    bend: bool = True,
-    measured: bool = False,
+    normal_scores: bool = True,
+    regression: bool = False,
 ) -> DataParts:
     """Read ``source`` and set a test part aside: the published one where there is one.
 
@@ -105,8 +105,8 @@ def read_parts(
         source: a path or the name of a set.
         options: what is to be known about it.
         numbers_only: take a table's columns for real numbers, for models of nothing else.
-        bend: whether columns may be bent to normal by their quantiles.
-        measured: whether the label is a number to be predicted.
+        normal_scores: whether columns may be mapped to normal scores by their quantiles.
+        regression: whether the label is a number to predict.
         test: share of the rows that is held out where no test part is published; 0: none.
         seed: of the rows that are held out.
 
@@ -128,9 +128,9 @@ def read_parts(
         standardize=options.standardize,
         kinds="real" if numbers_only else column_hints(options),
         windows=options.windows,
-        bend=bend,
+        normal_scores=normal_scores,
         spectrograms=options.spectrograms,
-        measured=measured,
+        regression=regression,
     )
     return apart(source, dataset, test, seed, options.on_error)
 

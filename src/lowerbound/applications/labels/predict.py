@@ -1,4 +1,4 @@
-"""Measurements of rows by a model that learned from few of them."""
+"""Regression targets of rows by a model that learned from few of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lowerbound.inference.regression import BAND, RegressionQuality, judged, pre
 
 @dataclass(frozen=True)
 class PredictRequest(DataRequest):
-    """Name the measurements, please."""
+    """Rows to predict, and how."""
 
     output: str = option(
         "",
@@ -32,13 +32,13 @@ class PredictRequest(DataRequest):
 
 @dataclass(frozen=True)
 class PredictReport(Report):
-    """Measurements were predicted.
+    """Regression targets were predicted.
 
     Attributes:
         rows: how many.
         mean, lowest, highest: of the predictions.
         deviation: the median standard deviation.
-        labeled: rows that brought their measurement along.
+        labeled: rows whose data has the target.
         judged: how near the predictions of those are; None: there are none.
         file: where the answers are; "" nowhere.
     """
@@ -61,7 +61,7 @@ class PredictReport(Report):
         if self.judged is not None:
             explained = "" if math.isnan(self.judged.r2) else f"R2 {self.judged.r2:.3f}, "
             lines.append(
-                f"  of {self.labeled:,} rows whose measurement is known: {explained}root mean "
+                f"  of {self.labeled:,} rows whose target is known: {explained}root mean "
                 f"square error {self.judged.rmse:.4g}; the band of 95 % holds "
                 f"{self.judged.covered:.0%}"
             )
@@ -72,7 +72,7 @@ def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> Pred
     """Mean and standard deviation of q(y | x) of every row.
 
     Raises:
-        UnsupportedError: the model has no measurement.
+        UnsupportedError: the model predicts no number.
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: the output's name makes no sense.
     """

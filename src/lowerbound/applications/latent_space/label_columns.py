@@ -51,7 +51,7 @@ def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
 
     Raises:
         DataError: as ``open_data``; or a column is named and the data is no table, or has no such
-            column; or its values are measurements.
+            column; or its values are fractions.
         OptionError: there is no column of that name; the nearest is suggested.
     """
     if not column or column == fitted.schema.label_column:

@@ -187,7 +187,7 @@ def _refuse_repeats(stops: _Stops) -> None:
 
 
 def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:
-    """What a conditional model is told along the whole way, (classes,): one class."""
+    """The condition along the whole path, (classes,): one class."""
     if label or not fitted.options.model.conditional:
         classes = label_indices(fitted, [label]) if label else None
     else:

@@ -210,7 +210,7 @@ class CodedLogistics(nn.Module):
         super().__init__()
         self.event_shape, self.levels = likelihood.event_shape, likelihood.levels
         self.mixture = isinstance(likelihood, DiscretizedLogisticMixture)
-        self.numbers = likelihood.numbers  # owed per number of a row
+        self.numbers = likelihood.numbers  # parameters per number of a row
         if isinstance(likelihood, DiscretizedLogisticMixture) and likelihood.channels > 1:
             raise UnsupportedError(
                 "discretized_logistic_mixture over colors has no exact form yet; fit with "

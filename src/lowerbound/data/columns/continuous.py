@@ -64,18 +64,18 @@ class Continuous(ColumnKind):
             slope = slope + self.column.spline.log_slope(inner)
         return slope + self.log_g_slope(inner * self.column.scale + self.column.shift)
 
-    def fitted(self, series: Any, standardize: bool, bend: bool) -> Column:
+    def fitted(self, series: Any, standardize: bool, normal_scores: bool) -> Column:
         values = self.read(series, fitting=True)
-        return self.fitted_to(values[~np.isnan(values)], standardize, bend)
+        return self.fitted_to(values[~np.isnan(values)], standardize, normal_scores)
 
-    def fitted_to(self, values: Array, standardize: bool, bend: bool) -> Column:
+    def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
         """The column with shift, scale, spline and resolution of values without a missing one."""
         units = self.unscaled(values)
         if not standardize or len(units) < 2 or np.ptp(units) == 0:
             return self.column
         shift, scale = moments(units)
         standardized = (units - shift) / scale
-        spline = QuantileNormal.fit(standardized) if bend else None
+        spline = QuantileNormal.fit(standardized) if normal_scores else None
         if spline is not None and _gain(spline, standardized) < SPLINE_GAIN:
             spline = None
         distinct = np.unique(standardized)

@@ -48,7 +48,7 @@ class CountKind(ColumnKind):
         small = np.median(sample.numbers) <= MEDIAN
         return replace(sample.column, kind="count") if small else None
 
-    def fitted(self, series: Any, standardize: bool, bend: bool) -> Column:
+    def fitted(self, series: Any, standardize: bool, normal_scores: bool) -> Column:
         self.read(series)
         return self.column
 

@@ -56,8 +56,8 @@ class DatetimeKind(Continuous):
             return self.column
         return replace(self.column, format=_format(series) or closest_format(_cells(series)))
 
-    def fitted_to(self, values: Array, standardize: bool, bend: bool) -> Column:
-        found = super().fitted_to(values, standardize, bend)
+    def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
+        found = super().fitted_to(values, standardize, normal_scores)
         return found if found.format is None else replace(found, round_to=rounding(values))
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:

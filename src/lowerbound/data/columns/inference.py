@@ -112,7 +112,7 @@ class Sample:
 
 
 def understood(
-    series: Any, hint: Hint | None = None, standardize: bool = True, bend: bool = True
+    series: Any, hint: Hint | None = None, standardize: bool = True, normal_scores: bool = True
 ) -> Column:
     """The column of a frame, its kind and its way into model units.
 
@@ -122,14 +122,14 @@ def understood(
             a ``Column``'s fields (kind, levels, low, high, atom, format) as ``lowerbound schema``
             writes them.
         standardize: False keeps continuous columns in their own units.
-        bend: False leaves them without a spline to normal scores.
+        normal_scores: False leaves them without a spline to normal scores.
 
     Raises:
         DataError: some rows do not fit the kind; they are named.
         OptionError: an unknown kind or field, or what is no format of dates.
     """
     found = recognized(series) if hint is None else _told(series, hint)
-    return found.rules.fitted(series, standardize, bend)
+    return found.rules.fitted(series, standardize, normal_scores)
 
 
 def recognized(series: Any) -> Column:

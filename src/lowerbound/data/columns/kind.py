@@ -80,13 +80,13 @@ class ColumnKind:
         """
         return self.column
 
-    def fitted(self, series: Any, standardize: bool, bend: bool) -> Column:
+    def fitted(self, series: Any, standardize: bool, normal_scores: bool) -> Column:
         """The column with the way into model units that its values give it.
 
         Args:
             series: its cells.
             standardize: whether units are brought to mean 0 and standard deviation 1.
-            bend: whether the way may have a spline.
+            normal_scores: whether the map may be a spline to normal scores.
 
         Raises:
             DataError: some rows do not fit the kind; they are named.

@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 
 LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
 NAMES_SHARE = 0.9  # of the rows: so many distinct texts name them rather than classes
-MOST_ORDINAL = 20  # distinct whole numbers that are levels rather than measurements
+MOST_ORDINAL = 20  # distinct whole numbers that are levels rather than real numbers
 MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
 
 

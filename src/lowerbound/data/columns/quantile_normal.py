@@ -43,7 +43,7 @@ class QuantileNormal:
 
     @classmethod
     def fit(cls, standardized: Array) -> QuantileNormal | None:
-        """The map of a column; None where it has too few distinct values to bend a line by.
+        """The map of a column; None where it has too few distinct values for a spline.
 
         Args:
             standardized: (rows,), finite.
@@ -127,9 +127,9 @@ def _root(b: Array, ends: tuple[Array, Array], s: Array, d: tuple[Array, Array])
     """t in [0, 1] where the segment takes the value b."""
     height = ends[1] - ends[0]
     rise = np.clip(b - ends[0], 0.0, height)
-    bend = d[0] + d[1] - 2 * s
-    p = height * (s - d[0]) + rise * bend
-    q = height * d[0] - rise * bend
+    curvature = d[0] + d[1] - 2 * s
+    p = height * (s - d[0]) + rise * curvature
+    q = height * d[0] - rise * curvature
     c = -s * rise
     root = np.sqrt(np.maximum(q * q - 4 * p * c, 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -182,7 +182,7 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Learning) -> Schema:
     """A frame whose columns are of the kinds that their values, or the person, tell."""
     check_hints(hints, raw.x.columns)
     found = [
-        understood(raw.x[name], hints.get(name), how.standardize, how.bend)
+        understood(raw.x[name], hints.get(name), how.standardize, how.normal_scores)
         for name in raw.x.columns
     ]
     columns = tuple(column for column in found if column.rules.kept)

@@ -21,7 +21,7 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
     values; with an ``unlabeled_value`` that one instead of -1.
 
     Raises:
-        DataError, ValueError: labels are measurements, or NaN among numbers nobody declared, or
+        DataError, ValueError: labels are fractions, or NaN among numbers nobody declared, or
             none is known.
 
     Warns:

@@ -65,7 +65,7 @@ def measure_effects(
         judge: a classifier that knows the real rows.
         wanted: +1 for the index of a class that is added, -1 for one that is taken away; classes
             that are not in it are off target.
-        condition: what a conditional model is told of each row, (rows, size).
+        condition: the condition of each row, (rows, size).
 
     Raises:
         UnsupportedError: the model has no decoder over one latent.

@@ -50,7 +50,7 @@ def path_context(
         model: one with a decoder over one latent.
         codes: of rows, (rows, latent_dim); their mean stands in where there is no prior, and zero
             where there are none.
-        condition: what a conditional model is told along the whole path, (size,).
+        condition: the condition along the whole path, (size,).
         nodes: of a path that is found by minimizing.
 
     Raises:
@@ -94,7 +94,7 @@ def compare_paths(
         around: center and nodes; see ``path_context``.
         kinds: names in ``PATHS``.
         judge: a classifier that knows the real rows.
-        conditions: what a conditional model is told on each path, (pairs, size).
+        conditions: the condition of each path, (pairs, size).
         progress: hears how many pairs are done, and of how many.
 
     Raises:

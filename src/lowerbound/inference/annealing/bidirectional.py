@@ -96,7 +96,7 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
 
     Args:
         model: in evaluation mode.
-        dataset: how many rows, and what a conditional model is told.
+        dataset: how many rows, and their conditions.
         seed: the draws are a function of it.
     """
     rows, latents, conditions = [], [], []

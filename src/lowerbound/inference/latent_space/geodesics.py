@@ -47,7 +47,7 @@ def decoder_means(model: Model, condition: Tensor | None = None) -> Decode:
 
     Args:
         model: one with a decoder over one latent.
-        condition: what a conditional model is told at every point, (size,).
+        condition: the condition at every point, (size,).
 
     Raises:
         UnsupportedError: it has none; the message names the models that have.

@@ -30,7 +30,7 @@ class WienerFilter:
 
     Args:
         model: with a prior, in evaluation mode.
-        like: rows, for what a conditional model is told.
+        like: rows, for their conditions.
         variance: t, of the noise, broadcastable to a row, model units squared.
         seed: of the draws from the prior.
     """

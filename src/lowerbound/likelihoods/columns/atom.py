@@ -61,7 +61,7 @@ class AtomEmission(DiscreteEmission):
 
 @COLUMN_FAMILIES.register("mixed")
 class AtomColumns(ScaledColumns):
-    """Columns of the kind "mixed"; two numbers owed each, the logit of pi and mu."""
+    """Columns of the kind "mixed"; two parameters each, the logit of pi and mu."""
 
     @classmethod
     def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:

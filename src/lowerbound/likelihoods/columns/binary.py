@@ -48,7 +48,7 @@ class BinaryColumnsEmission(DiscreteEmission):
 
 @COLUMN_FAMILIES.register("binary")
 class BinaryColumns(LeveledColumns):
-    """Columns of the kind "binary"; one logit owed each."""
+    """Columns of the kind "binary"; one logit each."""
 
     support = "the codes 0 and 1"
 

@@ -66,7 +66,7 @@ class CategoricalColumnsEmission(DiscreteEmission):
 
 @COLUMN_FAMILIES.register("categorical")
 class CategoricalColumns(LeveledColumns):
-    """Columns of the kind "categorical" with equally many levels; one logit owed per level.
+    """Columns of the kind "categorical" with equally many levels; one logit per level.
 
     Args:
         columns: of that kind.
@@ -105,7 +105,7 @@ class CategoricalColumns(LeveledColumns):
 
 
 class EmbeddedColumn(LeveledColumns):
-    """One column of the kind "categorical"; as many numbers owed as an embedding has, h.
+    """One column of the kind "categorical"; as many parameters as an embedding has numbers, h.
 
     The decoder grows with the embedding and not with the levels, 100,000 of which then fit: E and b
     belong to the likelihood.

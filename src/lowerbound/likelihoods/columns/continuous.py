@@ -76,7 +76,7 @@ class ScaledColumns(ColumnGroup):
 
 @COLUMN_FAMILIES.register("continuous")
 class ContinuousColumns(ScaledColumns):
-    """Columns with a density; one number owed each, mu."""
+    """Columns with a density; one parameter each, mu."""
 
     may_explain_missing = True
 

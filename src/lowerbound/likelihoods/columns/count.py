@@ -65,7 +65,7 @@ def log_mass(x: Tensor, log_mean: Tensor, excess: Tensor) -> Tensor:
 
 @COLUMN_FAMILIES.register("count")
 class CountColumns(ColumnGroup):
-    r"""Columns of the kind "count"; one number l owed each, the log-mean.
+    r"""Columns of the kind "count"; one parameter l each, the log-mean.
 
     The mean is kept below a largest one, M, which is 4 times the largest count that ``initialize``
     saw, so that no decoder overflows:

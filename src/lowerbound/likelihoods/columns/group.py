@@ -99,7 +99,7 @@ class ColumnGroup(Likelihood):
         )
 
     def by_column(self, parameters: Tensor) -> Tensor:
-        """The owed numbers as (samples, batch, columns, numbers)."""
+        """The parameters as (samples, batch, columns, numbers)."""
         by_column: Tensor = parameters.unflatten(2, (-1, self.numbers))
         return by_column
 

@@ -61,7 +61,7 @@ class OrdinalColumnsEmission(DiscreteEmission):
 
 @COLUMN_FAMILIES.register("ordinal")
 class OrdinalColumns(LeveledColumns):
-    """Columns of the kind "ordinal"; one number owed each, the location l.
+    """Columns of the kind "ordinal"; one parameter each, the location l.
 
     The cut points, one fewer than a column's levels, are learned: the first, and the gaps after it
     as ``LEAST_GAP + softplus(raw)``, which keeps them increasing. Columns with fewer levels than

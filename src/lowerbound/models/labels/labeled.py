@@ -1,4 +1,4 @@
-"""The label of a row as one more latent: what a class and a measurement have in common."""
+"""The label of a row as one more latent: what a class and a regression target have in common."""
 
 from __future__ import annotations
 
@@ -122,16 +122,16 @@ class LabeledVariationalAutoencoder(Model):
     def around_label(parts: ModelParts, sizes: LabelOptions, label_dim: int) -> LabeledParts:
         """What is built besides the labeler."""
         network, style, likelihood = parts.network, parts.latent_dim, parts.likelihood()
-        owed, shape, below = likelihood.parameter_shape, parts.input_shape, sizes.below(style)
+        parameters, shape, below = likelihood.parameter_shape, parts.input_shape, sizes.below(style)
         between = None
         if sizes.stacked:
             between = StackedNetworks(
                 sizes.upward(below, style, label_dim), sizes.downward(below, style, label_dim)
             )
-            encoder, decoder = network.encoder(shape, 2 * below), network.decoder(below, owed)
+            encoder, decoder = network.encoder(shape, 2 * below), network.decoder(below, parameters)
         else:
             encoder = network.encoder(shape, 2 * style, label_dim)
-            decoder = network.decoder(style, owed, label_dim)
+            decoder = network.decoder(style, parameters, label_dim)
         return LabeledParts(encoder, parts.prior(style), decoder, likelihood, parts.inputs, between)
 
     @property

@@ -119,7 +119,7 @@ def _least_noise(model: VariationalAutoencoder) -> Tensor:
 
 @dataclass(frozen=True)
 class _Start:
-    """Where one owed number starts: ``weight`` z + ``offset``; None keeps the marginal's."""
+    """Where one parameter starts: ``weight`` z + ``offset``; None keeps the marginal's."""
 
     row: int
     weight: Tensor
@@ -145,9 +145,9 @@ def _by_columns(likelihood: Mixed, inputs: Columns, fitted: FactorAnalysis) -> I
     likelihood.set_noise(sigma)
     owners = likelihood.owners
     first = {int(c): int((owners == c).nonzero()[0]) for c in owners.unique()}
-    owed = torch.bincount(owners)
+    counts = torch.bincount(owners)
     for place, (column, feature) in enumerate(inputs.features):
-        if feature.owed not in (None, int(owed[column])):
+        if feature.owed not in (None, int(counts[column])):
             continue
         s, m = scale[place], shift[place]
         slope = feature.slope(fitted.weight[place], m, s)

@@ -1,10 +1,9 @@
-r"""Start where few labels lead: q(y | x) of a measurement begins as ridge regression.
+r"""Start the regressor q(y | x) as ridge regression.
 
-Weight and penalty are those of the smallest leave-one-out error, and so is the deviation: it is
-that of labels which the line did not see. Whether a network may bend the line is asked of the
-labels too: a Gaussian process of the same features, which bends, has to be nearer to labels that it
-did not see than the line is, by more than two standard errors of the difference: a network is less
-sparing with few labels than a Gaussian process.
+Penalty and weights are those of the smallest leave-one-out error, and the deviation is that of
+labels left out. A network may add to the line only where the labels are nonlinear: a Gaussian
+process of the same features has to predict labels left out better than the line, by more than two
+standard errors of the difference. A network needs more labels than a Gaussian process.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ if TYPE_CHECKING:  # a name for annotations: the model starts by this module
 
 Array = np.ndarray[Any, Any]
 
-LEAST = 6  # labels, below which nothing can be asked of them
-MOST = 500  # labels that the Gaussian process looks at
+LEAST = 6  # labels, below which there is no line
+MOST = 500  # labels that the Gaussian process sees
 PENALTIES = np.logspace(-2, 4, 25)
 DOUBT = 2.0  # standard errors
 LEAST_VARIANCE = 1e-4  # of the line's error, in units of the labels' variance
@@ -51,7 +50,7 @@ def start_from_ridge(model: SemiSupervisedRegression, dataset: Dataset) -> None:
     path.start(
         torch.from_numpy(line.coef_),
         torch.tensor([line.intercept_, np.log(variance)]),
-        believed=not bends(x, y),
+        alone=not is_nonlinear(x, y),
     )
 
 
@@ -64,8 +63,8 @@ def ridge(x: Array, y: Array) -> tuple[Any, Array]:
     return line, line.cv_results_[:, chosen]
 
 
-def bends(x: Array, y: Array) -> bool:
-    """Whether a Gaussian process is nearer to labels left out than a line, beyond doubt."""
+def is_nonlinear(x: Array, y: Array) -> bool:
+    """Whether a Gaussian process predicts labels left out better than a line, significantly."""
     rows = np.random.default_rng(0).permutation(len(y))[:MOST]
     x, y = x[rows], y[rows]
     nearer = ridge(x, y)[1] - smooth_errors(x, y)

@@ -14,6 +14,7 @@ from lowerbound.errors import OptionError
 from lowerbound.networks.activations import ACTIVATIONS, gain
 from lowerbound.networks.base import (
     NETWORKS,
+    Conditioned,
     Decoder,
     Encoder,
     Network,
@@ -104,7 +105,7 @@ class Convolutional(Network):
         return layers
 
 
-class ConvolutionalEncoder(Encoder):
+class ConvolutionalEncoder(Conditioned, Encoder):
     """Picture to numbers; the condition is a bias on the channels of the finest level."""
 
     def __init__(
@@ -123,15 +124,14 @@ class ConvolutionalEncoder(Encoder):
         self.stem = convolution(
             picture.channels, first.channels, kernel(picture.size), first.stride
         )
-        self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
+        self.start_condition(condition_dim, first.channels)
         self.layers = nn.Sequential(*options.descent(levels))
         self.heads = linear(math.prod(last.size) * last.channels, numbers, QUIET * factor)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
         features = self.stem(channels_last(x.reshape(len(x), *self.picture)))
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(x.dtype))[:, :, None, None]
+        features = self.conditioned(features, condition)
         numbers: Tensor = self.heads(by_pixel(self.layers(features)))
         return numbers
 

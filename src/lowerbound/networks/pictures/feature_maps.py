@@ -5,8 +5,8 @@
     picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
     picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
 
-Unlike the halves of ``convolutional``, no layer joins all places: each vector says what is near it.
-A linear path may run beside the decoder's, whose last weights then are zero at first.
+Unlike the halves of ``convolutional``, no layer joins all places: each vector describes what is
+near it. The decoder may have a linear path beside it; its last weights then start at zero.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.networks.activations import gain
-from lowerbound.networks.base import Decoder, Encoder, check_condition
-from lowerbound.networks.initialization import QUIET, convolution, linear
+from lowerbound.networks.base import Conditioned, Decoder, Encoder, check_condition
+from lowerbound.networks.initialization import QUIET, convolution
 from lowerbound.networks.pictures.convolutional import Convolutional
 from lowerbound.networks.pictures.patch_paths import PatchEncoder, PatchSums, start_from_patches
 from lowerbound.networks.pictures.resampling import by_pixel, channels_last
 from lowerbound.networks.sizes import Level, as_picture, kernel
 
 
-class MapEncoder(Encoder):
+class MapEncoder(Conditioned, Encoder):
     """Picture to a map, its places one after the other, (rows, height * width * numbers).
 
     Args:
@@ -32,7 +32,7 @@ class MapEncoder(Encoder):
         event_shape: of the picture.
         levels: resolutions down to the map's, finest first.
         numbers: of each place.
-        condition_dim: numbers that the network is told: a bias on the finest level's channels.
+        condition_dim: numbers of the condition: a bias on the finest level's channels.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class MapEncoder(Encoder):
         first, last = levels[0], levels[-1]
         taps = kernel(self.picture.size)
         self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
-        self.told = linear(condition_dim, first.channels, bias=False) if condition_dim else None
+        self.start_condition(condition_dim, first.channels)
         layers = options.descent(levels)
         heads = convolution(last.channels, numbers, (1, 1), gain=QUIET * gain(options.activation))
         self.layers = nn.Sequential(*layers, heads)
@@ -61,22 +61,21 @@ class MapEncoder(Encoder):
         """Features of the finest level, (rows, channels, height, width)."""
         check_condition(condition, self.condition_dim)
         features: Tensor = self.stem(channels_last(x.reshape(len(x), *self.picture)))
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(x.dtype))[:, :, None, None]
+        features = self.conditioned(features, condition)
         return features
 
 
-class MapDecoder(Decoder):
+class MapDecoder(Conditioned, Decoder):
     """A map as the encoder answers it, (rows, height * width * numbers), to a picture.
 
     Args:
         options: depth, kind and activation of the residual blocks.
         numbers: of each place.
-        parameter_shape: numbers owed to the likelihood.
+        parameter_shape: parameters of the likelihood.
         levels: resolutions down to the map's, finest first.
-        condition_dim: numbers that the network is told: a bias on the coarsest level's channels.
+        condition_dim: numbers of the condition: a bias on the coarsest level's channels.
         event_shape, patch: the picture, and the side of the patches of a linear path to its
-            location, which is what the first numbers owed are then; 0: there is none.
+            location, the first parameters then; 0: there is none.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class MapDecoder(Decoder):
         picture = as_picture(self.parameter_shape)
         coarse = self.coarsest.channels
         self.stem = convolution(numbers, coarse, kernel(self.coarsest.size))
-        self.told = linear(condition_dim, coarse, bias=False) if condition_dim else None
+        self.start_condition(condition_dim, coarse)
         self.layers = nn.Sequential(*options.ascent(levels, picture, 0.0 if patch else QUIET))
         self.linear = PatchSums(as_picture(event_shape), patch, numbers) if patch else None
         self.bias = nn.Parameter(torch.zeros(picture))
@@ -114,8 +113,7 @@ class MapDecoder(Decoder):
         """Features of a map, (rows, numbers, height, width)."""
         check_condition(condition, self.condition_dim)
         features: Tensor = self.stem(places)
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(places.dtype))[:, :, None, None]
+        features = self.conditioned(features, condition)
         return features
 
     @property

@@ -10,7 +10,7 @@ the features of its resolution into the change of those heads that the posterior
 that is added to the state starts small, so that hundreds of rungs train from the first update
 (Child 2021). A vector is one pixel with a channel per feature, so the same ladder with kernels of
 one is an MLP. A style is a last latent that says the same to every pixel of the finest resolution:
-what it can change there, stroke or shade but hardly shape, need not be said by those above.
+the latents above need not carry what it can change there: stroke or shade, but hardly shape.
 
 Sources: Sonderby et al. 2016 (the shared path); Vahdat & Kautz 2020 (posterior relative to prior);
 Child 2021 (residual rungs); Karras et al. 2019 (style as numbers without a place).
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound.networks.activations import ACTIVATIONS, gain
-from lowerbound.networks.base import check_condition
+from lowerbound.networks.base import Conditioned, check_condition
 from lowerbound.networks.initialization import QUIET, convolution, linear
 from lowerbound.networks.pictures.resampling import Upsample, by_pixel, channels_last
 from lowerbound.networks.pictures.residual import residual_blocks
@@ -65,7 +65,7 @@ class LadderShape:
         depth: residual blocks behind each latent, and per resolution on the way up.
         bottleneck: residual blocks of 1x1, kernel, 1x1.
         activation: its name.
-        condition_dim: numbers that both paths are told.
+        condition_dim: numbers of the condition.
         style: numbers of a last latent that holds for the whole picture; 0: there is none.
     """
 
@@ -120,7 +120,7 @@ def spread_latents(count: int, levels: Sequence[Level], top: int) -> tuple[tuple
     )
 
 
-class BottomUp(nn.Module):
+class BottomUp(Conditioned):
     """x, (rows, *event), to features of each resolution, finest first."""
 
     def __init__(self, shape: LadderShape) -> None:
@@ -129,7 +129,7 @@ class BottomUp(nn.Module):
         first, factor = shape.levels[0], gain(shape.activation)
         taps = kernel(shape.picture.size)
         self.stem = convolution(shape.picture.channels, first.channels, taps, first.stride)
-        self.told = linear(shape.condition_dim, first.channels) if shape.condition_dim else None
+        self.start_condition(shape.condition_dim, first.channels, bias=True)
         self.blocks = nn.ModuleList(_blocks(shape, level) for level in shape.levels)
         self.down = nn.ModuleList(
             Down(finer, level, shape.activation, factor) for finer, level in pairwise(shape.levels)
@@ -138,8 +138,7 @@ class BottomUp(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         check_condition(condition, self.shape.condition_dim)
         features = self.stem(channels_last(x.reshape(len(x), *self.shape.picture)))
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(x.dtype))[:, :, None, None]
+        features = self.conditioned(features, condition)
         found = [self.blocks[0](features)]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):
             found.append(blocks(down(found[-1])))
@@ -187,12 +186,13 @@ class Rung(nn.Module):
         self.expect = _branch(width, 2 * latent + width, taps, shape.activation)
         self.see = convolution(width, width, (1, 1))
         self.propose = _branch(width, 2 * latent, taps, shape.activation)
-        # loud noise would first be silenced, and its latent with it
+        # training would first suppress loud noise, and its latent with it
         self.write = convolution(latent, width, (1, 1), gain=QUIET * scale)
         self.blocks = _blocks(shape, level, total)
 
     def prior(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Heads of the prior, (rows, 2 * latent, h, w), and what the state gains whatever z is.
+        """Heads of the prior, (rows, 2 * latent, h, w), and the part of the state's change that
+        does not depend on z.
 
         Those of a style are means over pixels, (rows, 2 * latent, 1, 1).
         """
@@ -219,8 +219,8 @@ class Rung(nn.Module):
         return heads.mean((2, 3), keepdim=True) if self.everywhere else heads
 
 
-class TopDown(nn.Module):
-    """The path down: a start, rungs, steps to finer resolutions, numbers owed to the likelihood."""
+class TopDown(Conditioned):
+    """The path down: a start, rungs, steps to finer resolutions, parameters of the likelihood."""
 
     def __init__(self, shape: LadderShape, parameter_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ class TopDown(nn.Module):
         self.parameter_shape = tuple(parameter_shape)
         top, factor = shape.levels[-1], gain(shape.activation)
         self.start = nn.Parameter(torch.zeros(1, top.channels, *top.size))
-        self.told = linear(shape.condition_dim, top.channels) if shape.condition_dim else None
+        self.start_condition(shape.condition_dim, top.channels, bias=True)
         self.rungs = nn.ModuleList(Rung(shape, place) for place in shape.places)
         self.up = nn.ModuleList(
             nn.Sequential(
@@ -250,12 +250,11 @@ class TopDown(nn.Module):
         """The state on top, (rows, channels, 1, 1)."""
         check_condition(condition, self.shape.condition_dim)
         state = self.start.expand(rows, -1, -1, -1)
-        if self.told is not None and condition is not None:
-            state = state + self.told(condition.to(state.dtype))[:, :, None, None]
+        state = self.conditioned(state, condition)
         return state
 
     def plan(self) -> list[tuple[int, Rung | None]]:
-        """What follows what, top down: (index of the resolution, rung), None: a step to a finer."""
+        """The order, top down: (index of the resolution, rung); None: a step to a finer one."""
         steps: list[tuple[int, Rung | None]] = []
         level = len(self.shape.levels) - 1
         for place, rung in zip(self.shape.places, self.rungs, strict=True):
@@ -271,7 +270,7 @@ class TopDown(nn.Module):
         return answer
 
     def finish(self, state: Tensor) -> Tensor:
-        """The numbers owed to the likelihood, (rows, *parameter_shape)."""
+        """The parameters of the likelihood, (rows, *parameter_shape)."""
         numbers: Tensor = self.out(state) + self.bias
         return numbers.reshape(len(state), *self.parameter_shape)
 

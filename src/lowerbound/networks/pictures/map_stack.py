@@ -1,9 +1,9 @@
 """Convolutional networks between a picture and several maps of vectors, each half as high and wide
-as the next; side by side they go coarse to fine.
+as the next; side by side, coarse to fine.
 
 ::
 
-    picture ──> features ──down──> features       the encoder says each map
+    picture ──> features ──down──> features       the encoder makes each map
                     │                  │
                 fine map ·····     coarse map
 
@@ -11,7 +11,7 @@ as the next; side by side they go coarse to fine.
                     │                  │
                 fine map           coarse map
 
-Between them a network says what the coarser map adds to what the encoder says of the finer.
+Between them a network predicts what the coarser map adds to the encoder's finer map.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class MapStack:
         return StackEncoder(self, event_shape, condition_dim)
 
     def decoder(self, parameter_shape: tuple[int, ...], condition_dim: int = 0) -> StackDecoder:
-        """All maps to the numbers owed to the likelihood."""
+        """All maps to the parameters of the likelihood."""
         return StackDecoder(self, parameter_shape, condition_dim)
 
     def between(self) -> list[MapTransition]:
@@ -97,7 +97,7 @@ class StackEncoder(MapEncoder):
     Args:
         stack: sizes.
         event_shape: of the picture.
-        condition_dim: numbers that the network is told.
+        condition_dim: numbers of the condition.
     """
 
     def __init__(
@@ -133,8 +133,8 @@ class StackDecoder(MapDecoder):
 
     Args:
         stack: sizes.
-        parameter_shape: numbers owed to the likelihood.
-        condition_dim: numbers that the network is told.
+        parameter_shape: parameters of the likelihood.
+        condition_dim: numbers of the condition.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class StackDecoder(MapDecoder):
 
 
 class MapTransition(nn.Module):
-    """What a map adds to what is quantized in the next finer one, (rows, places * numbers) both."""
+    """What a map adds to the next finer one before that is quantized, (rows, places * numbers)."""
 
     def __init__(self, stack: MapStack, level: Level, finer: Level) -> None:
         super().__init__()

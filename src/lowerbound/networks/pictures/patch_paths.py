@@ -3,8 +3,8 @@ r"""Linear paths between a picture and a map of vectors: principal components of
 .. math:: z_i = W^T (x_i - m), \qquad \hat x_i = m + W z_i
 
 with x_i the square patch of place i, W the leading eigenvectors of the patches' covariance, as
-columns, and m their mean. The way down stays as it is, so that codebooks learn from vectors that do
-not move; the way up is a part of a decoder, whose network starts at zero and learns what it misses.
+columns, and m their mean. The path down is fixed, so that codebooks learn from vectors that do
+not move; the path up is a part of a decoder, whose network starts at zero and learns the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PatchEncoder(Encoder):
         event_shape: of the picture.
         side: of a patch.
         numbers: of each place.
-        condition_dim: numbers that the decoder is told; here they change nothing.
+        condition_dim: numbers of the decoder's condition; here it changes nothing.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PatchSums(nn.ConvTranspose2d):
     """Map to the location of a picture, the way back from ``PatchEncoder``; zero until started.
 
     Args:
-        picture: its shape; of what a decoder owes for it, the first channels.
+        picture: shape of the first channels of the likelihood's parameters.
         side: of a patch.
         numbers: of each place.
     """
@@ -63,7 +63,7 @@ def start_from_patches(encoder: PatchEncoder, up: PatchSums, x: Tensor) -> Tenso
     """Set both to the principal components of the patches of rows ``x``, (rows, *event).
 
     Returns:
-        The mean patch side by side, (C, H, W), which a decoder adds to what ``up`` says.
+        The mean patch side by side, (C, H, W), which a decoder adds to the output of ``up``.
     """
     down = encoder.components
     side, numbers = down.kernel_size[0], down.out_channels

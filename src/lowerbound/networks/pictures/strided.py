@@ -1,4 +1,4 @@
-"""Convolutions that step down to a few places: what a picture is of, not where."""
+"""Strided convolutions down to a few places: for what a picture shows, not for where."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StridedEncoder(Encoder):
 
     Args:
         event_shape: (channels, height, width).
-        numbers: that are answered.
+        numbers: of the output.
         width: channels of the first convolution.
         activation: nonlinearity between them.
     """

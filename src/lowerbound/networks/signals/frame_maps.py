@@ -6,7 +6,7 @@
     (rows, samples) <──synthesis── (rows, places * numbers)
 
 Unlike the halves of ``frames``, no layer joins all places, so both take signals of any length, and
-only what lies near a place decides about it.
+a place depends only on what is near it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lowerbound.networks.base import Decoder, Encoder, check_condition
+from lowerbound.networks.base import Conditioned, Decoder, Encoder, check_condition
 from lowerbound.networks.initialization import linear
 from lowerbound.networks.signals.frames import CALM, Analysis, Frames, Neighbors, Synthesis
 
@@ -29,7 +29,7 @@ class FrameMapEncoder(Encoder):
     Args:
         options: of the network.
         numbers: of each frame.
-        condition_dim: numbers that the network is told.
+        condition_dim: numbers of the condition.
     """
 
     def __init__(self, options: Frames, numbers: int, condition_dim: int = 0) -> None:
@@ -43,15 +43,15 @@ class FrameMapEncoder(Encoder):
         return vectors.flatten(1)
 
 
-class FrameMapDecoder(Decoder):
+class FrameMapDecoder(Conditioned, Decoder):
     """Vectors, one for each frame, side by side, to a signal.
 
     Args:
         options: of the network.
         numbers: of each frame.
-        parameter_shape: numbers owed to the likelihood of a row that is fitted on; answers to more
+        parameter_shape: parameters of the likelihood of a row that is fitted on; answers to more
             or fewer frames are one sequence of as many hops.
-        condition_dim: numbers that the network is told: a bias on every frame.
+        condition_dim: numbers of the condition: a bias on every frame.
     """
 
     def __init__(
@@ -68,14 +68,13 @@ class FrameMapDecoder(Decoder):
         self.synthesis = Synthesis(options, SOFT)
         self.places = self.synthesis.transform.places(math.prod(parameter_shape))
         self.start = Neighbors(numbers, options.width)
-        self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None
+        self.start_condition(condition_dim, options.width)
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
         features = self.start(z.unflatten(1, (-1, self.numbers)))
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(z.dtype)).unsqueeze(1)
+        features = self.conditioned(features, condition)
         places, transform = features.shape[1], self.synthesis.transform
         if places != self.places:
             signal: Tensor = self.synthesis(features, places * transform.hop) + self.bias

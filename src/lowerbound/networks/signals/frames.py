@@ -6,8 +6,8 @@
     signal <──add── spectra <── magnitudes and phases <──blocks── (places, width)
 
 Both ends are the same fixed transform, which loses nothing; see ``short_time``. Between them one
-place stands for each hop of the signal, and looks at its neighbors. The decoder says a logarithm of
-the magnitude and a phase for each frequency, as in Siuzdak 2024.
+place stands for each hop of the signal, and sees its neighbors. The decoder outputs a log
+magnitude and a phase for each frequency, as in Siuzdak 2024.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lowerbound.errors import OptionError
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import (
     NETWORKS,
+    Conditioned,
     Decoder,
     Encoder,
     Network,
@@ -120,7 +121,7 @@ class NeighborBlock(nn.Module):
         return features + change
 
 
-class Analysis(nn.Module):
+class Analysis(Conditioned):
     """A signal, (rows, samples), to features of its frames, (rows, places, width)."""
 
     def __init__(self, options: Frames, condition_dim: int = 0) -> None:
@@ -129,12 +130,12 @@ class Analysis(nn.Module):
         self.condition_dim = condition_dim
         self.spectrum = linear(self.transform.bins, options.width, CALM)
         self.wave = linear(self.transform.length, options.width, CALM, bias=False)
-        self.told = linear(condition_dim, options.width, bias=False) if condition_dim else None
+        self.start_condition(condition_dim, options.width)
         self.blocks = nn.Sequential(*options.blocks(), nn.LayerNorm(options.width))
 
     @property
     def reach(self) -> int:
-        """Frames on either side that decide about one, or more."""
+        """At least the number of frames on either side that one depends on."""
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, signal: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -144,8 +145,7 @@ class Analysis(nn.Module):
         spectra = self.transform.spectra(frames)
         power = spectra.real.square() + spectra.imag.square() + FAINT**2
         features = self.spectrum(0.25 * power.log() + 0.5) + self.wave(frames / loudness)
-        if self.told is not None and condition is not None:
-            features = features + self.told(condition.to(signal.dtype)).unsqueeze(1)
+        features = self.conditioned(features, condition)
         answer: Tensor = self.blocks(features)
         return answer
 
@@ -168,7 +168,7 @@ class Synthesis(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Frames on either side that decide about one, or more."""
+        """At least the number of frames on either side that one depends on."""
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, features: Tensor, samples: int) -> Tensor:

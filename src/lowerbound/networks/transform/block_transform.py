@@ -3,7 +3,7 @@ r"""The best linear code of square blocks: their principal components (Karhunen-
 .. math:: y = U^T b, \quad b = U y, \quad U^T U = 1
 
 With all components the map loses nothing, and the squared error of a picture is that of its
-coefficients, so these may be rounded apart from each other.
+coefficients, so these may be rounded one by one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-r"""What is expected of some coefficients of each block from those that are known already.
+r"""Predict some coefficients of each block from those that are known already.
 
 ::
 
     known coefficients of a block and its neighbors ─> location and log scale of a group's
 
-Groups come in order of strength, and each in two turns: first the blocks of one color of a
+Groups come in order of strength, each in two turns: first the blocks of one color of a
 checkerboard, then the others, which see all four neighbors. So a picture takes a few passes of a
 small network instead of one per block (He et al. 2021, 2022).
 """
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from lowerbound.networks.initialization import convolution
 
 TURNS = 2
-WIDE = 24  # groups that end within this part of all coefficients look two blocks far
-LINEAR = 8  # and those within this one have a linear path: their neighbors tell values, not sizes
-SEEN = 256  # strongest coefficients that are looked at
+WIDE = 24  # groups that end within this part of all coefficients see two blocks far
+LINEAR = 8  # and those within this one have a linear path: neighbors predict values, not sizes
+SEEN = 256  # strongest coefficients that the network sees
 FIRST_SHARES = (1 / 256, 1 / 64, 1 / 24, 5 / 48, 1 / 4, 1)
 
 
@@ -65,14 +65,14 @@ class GroupContext(nn.Module):
         tells = group.stop * LINEAR <= coefficients
         self.linear = convolution(inputs, count, taps, gain=0.0) if tells else None
 
-    def forward(self, known: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, known: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
         """(locations, log scales), (rows, group, height, width) each.
 
         Args:
             known: of all coefficients, zero where they are not known yet.
-            told: step size and which blocks are known, (rows, 2, height, width).
+            hints: step size and which blocks are known, (rows, 2, height, width).
         """
-        features = torch.cat([known[:, : self.seen], told], 1)
+        features = torch.cat([known[:, : self.seen], hints], 1)
         inside = torch.relu(self.look(features))
         location, log_scale = self.heads(torch.relu(self.inner(inside))).chunk(2, 1)
         if self.linear is not None:

@@ -1,15 +1,15 @@
-r"""What a decoder makes of a picture of rounded coefficients: what rounding added is taken out.
+r"""Remove the rounding error from a picture that was decoded from rounded coefficients.
 
-The picture is looked at in small windows that overlap, by their cosine coefficients f in steps,
-colors included. A network says from their sizes, and from where the window lies in its block, how
-much of each is error:
+The picture is seen in small windows that overlap, by their cosine coefficients f in steps, colors
+included. From their sizes, and from where the window lies in its block, a network predicts how much
+of each is error:
 
 .. math:: f' = f - g(|f|) \frac{f}{1 + |f| / 2} \; (+ \; h(|f|) \, \epsilon)
 
-A Wiener filter with learned gains: gains need no sign, so that they are learned within minutes,
-where a network that answers with the error itself has learned next to nothing. The second term is
-grain, for decoders that are judged by their looks: to expect the least squared error is to leave
-out the texture that nobody can know. Training leaves it out: h learns from what is missing alone.
+A Wiener filter with learned gains: gains need no sign, so they are learned within minutes, in which
+a network that predicts the error itself has learned next to nothing. The second term is grain, for
+decoders that are compared by how pictures look: the estimate of least squared error has no texture
+that cannot be known. Training leaves it out: h learns only from what is missing.
 
 Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 (Wiener gains).
 """
@@ -31,7 +31,7 @@ LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
 
 
 class Restoration(nn.Module):
-    """Takes from a picture what it holds to be error; nothing at the start of training.
+    """Subtracts the predicted error from a picture; nothing at the start of training.
 
     Args:
         channels: of the picture.
@@ -56,39 +56,39 @@ class Restoration(nn.Module):
         self.share = grain
         self.grain = convolution(width, seen, (3, 3), gain=0.0) if grain else None
 
-    def forward(self, picture: Tensor, step: Tensor, told: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, step: Tensor, log_step: Tensor) -> Tensor:
         """(rows, channels, height, width), multiples of the block.
 
         Args:
             picture: in grey values around zero.
             step: size of the coefficients' steps, (rows, 1, 1, 1).
-            told: its logarithm in some unit, alike.
+            log_step: its logarithm in some unit, (rows, 1, 1, 1).
         """
-        f, known = self._seen(picture, step, told)
+        f, known = self._seen(picture, step, log_step)
         change = self._taken(f, known)
         if self.grain is not None and not self.training:
             change = change + 2 * self.share * self._log_missing(known).exp() * noise(change)
         restored: Tensor = picture + step * self._joined(change)
         return restored
 
-    def missing(self, picture: Tensor, step: Tensor, told: Tensor, real: Tensor) -> Tensor:
+    def missing(self, picture: Tensor, step: Tensor, log_step: Tensor, real: Tensor) -> Tensor:
         r"""How well h is known, log N(f(x) - f' ; 0, h^2) up to a constant, (rows,); grain alone
         learns from it.
 
         Args:
-            picture, step, told: as for ``forward``.
-            real: what the picture was made of, as large.
+            picture, step, log_step: as for ``forward``.
+            real: the original of the picture, of the same shape.
         """
         assert self.grain is not None
         with torch.no_grad():
-            f, known = self._seen(picture, step, told)
+            f, known = self._seen(picture, step, log_step)
             left = self._windows((real - picture) / step - self._joined(self._taken(f, known)))
         log_missing = self._log_missing(known)
         terms = -0.5 * (left / log_missing.exp()).square() - log_missing
         return terms.flatten(1).sum(1)
 
     def _taken(self, f: Tensor, known: Tensor) -> Tensor:
-        """What the gains change of the coefficients."""
+        """The change that the gains make to the coefficients."""
         change: Tensor = -self.out(known) * f / (1.0 + f.abs() / 2)
         return change
 
@@ -109,12 +109,12 @@ class Restoration(nn.Module):
         whole = F.conv_transpose2d(coefficients, self.cosines, stride=edge) / 4
         return whole[:, :, edge:-edge, edge:-edge]
 
-    def _seen(self, picture: Tensor, step: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    def _seen(self, picture: Tensor, step: Tensor, log_step: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients in steps, and what the network knows of each window."""
         f = self._windows(picture) / step
         rows, _, height, width = f.shape
         place = self._place(height, width).to(f).expand(rows, -1, -1, -1)
-        features = torch.cat([f.abs().log1p(), told.expand(rows, 1, height, width), place], 1)
+        features = torch.cat([f.abs().log1p(), log_step.expand(rows, 1, height, width), place], 1)
         known: Tensor = torch.relu(self.layers(self.look(features)))
         return f, known
 

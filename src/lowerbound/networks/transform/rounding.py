@@ -1,4 +1,4 @@
-"""Where within a step a coefficient lies on average, of which the rounded number is known."""
+"""The mean of a coefficient within its step, given the rounded number."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ FAR = 4.0
 class Recentering(nn.Module):
     """Moves rounded numbers by up to half a step; by nothing at the start of training.
 
-    A small network is told how far the number lies from where it was expected, how widely it was
-    expected, and whether it is zero; numbers above and below are treated alike.
+    A small network sees how far the number lies from its predicted location, the predicted scale,
+    and whether it is zero; numbers above and below are treated alike.
     """
 
     def __init__(self) -> None:
