@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,14 @@ class Likelihood(nn.Module, ABC):
     """Turns the decoder's numbers into p(x | z), and says how many it takes.
 
     Attributes:
+        by_columns: whether every column of a table has a distribution of its own kind.
         mass: True for a probability mass (bits per dimension make sense), False for a density.
         missingness: how cells come to be missing, one of
-        ``lowerbound.classical.self_masking.MISSINGNESS``.
+            ``lowerbound.classical.self_masking.MISSINGNESS``.
         curves: that explain missing cells by what they hold; None where they are missing at random.
     """
 
+    by_columns: ClassVar[bool] = False
     mass: bool
     missingness: str = AT_RANDOM
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,7 @@ class Mixed(Likelihood):
         DataError: there is no column, or one that cannot be modeled.
     """
 
+    by_columns: ClassVar[bool] = True
     gather: Tensor | None
     scatter: Tensor | None
 

@@ -46,7 +46,8 @@ class ModelOptions:
     @property
     def numbers_only(self) -> bool:
         """Whether every column is taken for a real number, so that a table is read as such."""
-        return MODELS[self.model].numbers_only or self.likelihood not in (AUTO, "mixed")
+        by_columns = self.likelihood == AUTO or LIKELIHOODS[self.likelihood].by_columns
+        return MODELS[self.model].numbers_only or not by_columns
 
     @property
     def is_regression(self) -> bool:

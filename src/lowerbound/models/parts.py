@@ -52,7 +52,7 @@ class ModelParts:
     @cached_property
     def inputs(self) -> Input | None:
         """What the encoder is fed; None: the row as it is."""
-        if self.options.likelihood == "mixed":
+        if LIKELIHOODS[self.options.likelihood].by_columns:
             return Columns(self.schema.columns, tells_missing=self.tells_missing)
         masked = self.schema.missing or self.network.reads_mask
         if not masked:
