@@ -14,9 +14,10 @@ import torch
 
 from lowerbound.applications import base
 from lowerbound.applications.io import ROW_FILES
-from lowerbound.data import DATA_KINDS
+from lowerbound.data import DATA_KINDS, load
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.models import MODELS
 from lowerbound.networks import NETWORKS
 from lowerbound.priors import PRIORS
 from tests.data.columns.every_kind import (
@@ -54,7 +55,7 @@ def _is_abstract(member: object) -> bool:
 @pytest.fixture
 def unregistered() -> Any:
     """Takes the worked example's parts out of the registries again, for other tests' sake."""
-    registries = (COLUMN_KINDS, DATA_KINDS, LIKELIHOODS, NETWORKS, PRIORS, ROW_FILES)
+    registries = (COLUMN_KINDS, DATA_KINDS, LIKELIHOODS, MODELS, NETWORKS, PRIORS, ROW_FILES)
     before = {id(registry): dict(registry._parts) for registry in registries}
     yield
     for registry in registries:
@@ -79,6 +80,12 @@ def test_the_worked_example_of_extending_works() -> None:
     assert (samples >= 0).all()
     assert abs(samples.mean(0) - counts.mean(0)).max() < 1.5
     assert np.isfinite(vae.score(counts))
+    denoising = found["denoising"]
+    assert (denoising.model.noise, denoising.options.model.network) == (0.2, "mlp")
+    batch = load(counts).all().to(torch.float32)
+    still = denoising.model.encode(batch).mean
+    assert torch.equal(still, denoising.model.encode(batch).mean)  # no noise outside training
+    assert not torch.equal(still, denoising.model.train().encode(batch).mean)
     assert not torch.equal(vae.model_.prior.loc, torch.zeros_like(vae.model_.prior.loc))
 
 
