@@ -24,7 +24,7 @@ help:
 	@echo 'make demo       fit real digits, write a model folder and a report (installs the core alone)'
 	@echo 'make test       the tests, without the long ones'
 	@echo 'make test-long  the tests that take minutes'
-	@echo 'make check      format, lint, types, direction of imports'
+	@echo 'make check      format, lint, types, direction of imports, structure'
 	@echo 'make smoke      every quick benchmark, example and command of the docs'
 	@echo 'make bench-env  also install the peer that the throughput benchmark measures against'
 	@echo 'make clean      remove .venv, caches and builds'
@@ -44,6 +44,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/structure.py
 
 # One thread: quick figures are not quoted, and two threads stall each other on a busy machine.
 smoke: $(VENV)/dev.stamp
