@@ -74,7 +74,7 @@ class TwoLevels(Model):
         steps = (Step(z_1, top, top_prior), Step(z_0, below, prior))
         return Trace(steps, self.base.decode(z_0))
 
-    def log_marginal(self, x: Tensor) -> Tensor:
+    def log_marginal(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         weight, offset, sigma = oracle.parameters()
         inner = self.mixing @ self.mixing.T + torch.eye(2, dtype=torch.float64)
         covariance = weight @ inner @ weight.T + sigma**2 * torch.eye(6, dtype=torch.float64)
