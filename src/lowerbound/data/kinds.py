@@ -43,14 +43,12 @@ class DataKind(ABC):
         pictures: rows are pictures, (channels, height, width) in [0, 1], whose cells have
             neighbors.
         matrix: rows in memory are a matrix of numbers, (rows, columns).
-        has_report: whether the figures of a report show such rows.
         fits_quickly: networks of such rows are small enough to be fitted several times.
     """
 
     named_columns = False
     pictures = False
     matrix = False
-    has_report = True
     fits_quickly = False
 
     # reading --------------------------------------------------------------------------------------
@@ -164,6 +162,10 @@ class DataKind(ABC):
             reason = f"each of {schema.levels} levels gets its probability, so bits mean something"
             return Default("discretized_logistic", reason)
         return Default("gaussian", "real numbers, with one learned scale")
+
+    def report_style(self, schema: Schema) -> str:
+        """How a report shows the rows, by the name of a style; "": it has no figures of them."""
+        return "columns"
 
     def augmented(self, x: Tensor, strength: float) -> Tensor:
         """Rows (rows, *event) changed a little in ways that leave their class as it is."""

@@ -255,7 +255,8 @@ def _report(
     folder: Path, fitted: Fitted, parts: DataParts, request: FitRequest, reporter: Reporter
 ) -> FitReport:
     """Measure the model on the test part and write its page."""
-    if request.report and fitted.schema.data_kind.has_report:
+    schema = fitted.schema
+    if request.report and schema.data_kind.report_style(schema):
         command = typed("fit", replace(request, resume=False, overwrite=False))
         title = request.title or f"What {folder.name} is worth"
         page = Page(folder, title, command, request.compare)

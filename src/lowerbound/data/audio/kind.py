@@ -28,7 +28,6 @@ class AudioKind(DataKind):
     """Rows of amplitudes in [-1, 1], (samples,)."""
 
     matrix = True
-    has_report = False
 
     def reads(self, source: Any) -> bool:
         return is_audio(source)
@@ -68,6 +67,9 @@ class AudioKind(DataKind):
 
     def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
         return units
+
+    def report_style(self, schema: Schema) -> str:
+        return ""
 
     def describe(self, schema: Schema) -> str:
         seconds = schema.dimension / (schema.sample_rate or 1)

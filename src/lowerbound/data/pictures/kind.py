@@ -107,5 +107,8 @@ class PictureKind(DataKind):
             return Default("convolutional", "pictures large enough to have parts")
         return Default("mlp", "pictures this small have no parts")
 
+    def report_style(self, schema: Schema) -> str:
+        return "pictures"
+
     def augmented(self, x: Tensor, strength: float) -> Tensor:
         return augmented(x, strength)

@@ -40,7 +40,6 @@ class SequenceKind(DataKind):
     """Rows (time, features) of real numbers, all of one length; a feature has one unit at all its
     times."""
 
-    has_report = False
     fits_quickly = True
 
     def reads(self, source: Any) -> bool:
@@ -106,6 +105,9 @@ class SequenceKind(DataKind):
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
         slopes = [0.0 - float(np.log(column.scale)) for column in _modeled(schema)]
         return torch.tensor(slopes, dtype=torch.float64).expand(1, *schema.event_shape)
+
+    def report_style(self, schema: Schema) -> str:
+        return ""
 
     def describe(self, schema: Schema) -> str:
         time, features = schema.event_shape

@@ -40,6 +40,7 @@ from lowerbound.data.tables.frames import from_frame
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
+PROFILE_FEATURES = 24  # of vectors of more, reports draw curves
 
 
 class ColumnarKind(DataKind):
@@ -120,6 +121,9 @@ class VectorKind(ColumnarKind):
             )
         names = [f"x{i}" for i in range(raw.x.shape[1])]
         return _of_numbers(raw.x, names, [str(raw.x.dtype)] * len(names), raw.levels, how)
+
+    def report_style(self, schema: Schema) -> str:
+        return "profiles" if len(self.feature_names(schema)) > PROFILE_FEATURES else "columns"
 
 
 @DATA_KINDS.register("table")

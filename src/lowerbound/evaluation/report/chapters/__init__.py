@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lowerbound.evaluation.report.chapters import latent, reconstructions, samples, training
+from lowerbound.evaluation.report.chapters import latent, samples, training
 from lowerbound.evaluation.report.chapters.material import Material, Plate
+from lowerbound.evaluation.report.chapters.styles import style_of
 
 __all__ = ["Material", "Plate", "plates"]
 
@@ -17,19 +18,14 @@ def plates(material: Material, planar: Material | None = None) -> Iterator[Plate
         material: of the models that the report is about.
         planar: of the same models with two latent units, whose maps need no projection.
     """
-    flat = planar or material
-    pictures = material.pictures
-    yield from training.data_sheet(material) if pictures else ()
+    flat, style = planar or material, style_of(material)
+    yield from style.data(material)
     yield from training.training(material)
     yield from training.levels(material)
     yield from latent.maps(flat)
     yield from latent.active_units(material)
     yield from latent.factors(material)
     yield from latent.manifold(flat)
-    if pictures:
-        yield from reconstructions.of_pictures(material)
-        yield from samples.of_pictures(material)
-    else:
-        yield from reconstructions.of_columns(material)
-        yield from samples.of_columns(material)
+    yield from style.reconstructions(material)
+    yield from style.samples(material)
     yield from samples.class_shares(material)

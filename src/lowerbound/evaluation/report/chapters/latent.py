@@ -9,12 +9,12 @@ from lowerbound.evaluation.latents.manifold import latent_grid
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters.material import Material, Plate
+from lowerbound.evaluation.report.chapters.styles import style_of
 from lowerbound.inference.estimate import Skipped
 from lowerbound.inference.samples import decode_codes
 from lowerbound.models import HasPrior
 
 CHAPTER = "Latent space"
-CELLS, FEWER_CELLS, LARGE = 15, 9, 32
 
 
 def maps(material: Material) -> Iterator[Plate]:
@@ -75,18 +75,10 @@ def manifold(material: Material) -> Iterator[Plate]:
         return
     if material.training.schema.condition is not None:
         return
-    small = material.pictures and max(material.training.schema.event_shape) <= LARGE
-    cells = CELLS if small else FEWER_CELLS
-    grid = latent_grid(model, units, cells)
+    style = style_of(material)
+    grid = latent_grid(model, units, style.cells(material))
     mean = decode_codes(material.main.subject.model, grid.z.flatten(0, 1)).mean
     decoded = mean.float().unflatten(0, grid.z.shape[:2])
-    if material.pictures:
-        figure = figures.decoded_pictures(decoded.numpy(), grid.ticks, grid.names)
-    elif material.profiles:
-        figure = figures.decoded_profiles(material.columns(decoded), grid.ticks, grid.names)
-    else:
-        values = material.columns(decoded)
-        figure = figures.decoded_features(values, grid.ticks, grid.names, material.names)
     rest = ", the others at rest" if len(units.rate) > 2 else ""
     yield Plate(
         "manifold",
@@ -94,7 +86,7 @@ def manifold(material: Material) -> Iterator[Plate]:
         f"What {material.main.name} decodes while two latent units run over the prior's quantiles"
         f"{rest}. Where one kind of row passes smoothly into another, the codes between them make "
         "sense too.",
-        figure,
+        style.plane(material, decoded, grid),
     )
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 EXAMPLES = 10
-PROFILE_FEATURES = 24
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,6 @@ class Material:
     def main(self) -> Findings:
         """The model that the report is mainly about."""
         return leading(self.findings)
-
-    @property
-    def pictures(self) -> bool:
-        """Whether rows are pictures; columns otherwise."""
-        return self.training.schema.data_kind.pictures
-
-    @property
-    def profiles(self) -> bool:
-        """Whether rows are vectors of so many features that they are drawn as curves."""
-        many = len(self.names) > PROFILE_FEATURES
-        return many and not self.training.schema.data_kind.named_columns
 
     @property
     def scored(self) -> Dataset:

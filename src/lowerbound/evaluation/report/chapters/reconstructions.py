@@ -36,19 +36,18 @@ def of_pictures(material: Material) -> Iterator[Plate]:
 
 
 def of_columns(material: Material) -> Iterator[Plate]:
-    """Columns against their reconstructions, or whole rows as profiles where there are many."""
-    if material.profiles:
-        yield _profiles(material)
-    elif bool(material.training.schema.metric.any()):
+    """Columns against their reconstructions."""
+    if bool(material.training.schema.metric.any()):
         yield _scatter(material)
 
 
-def _profiles(material: Material) -> Plate:
+def of_profiles(material: Material) -> Iterator[Plate]:
+    """Whole rows and their reconstructions as curves."""
     rows, main = material.examples, material.main
     made = reconstruct(main.subject.model, rows)
     x, center = material.columns(rows.all().filled), material.columns(made.mean)
     deviation = material.columns(made.mean + made.deviation) - center
-    return Plate(
+    yield Plate(
         "reconstructions",
         CHAPTER,
         "Held-out rows as points, their reconstruction as a line, and two standard deviations "

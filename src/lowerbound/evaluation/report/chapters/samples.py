@@ -40,24 +40,20 @@ def of_pictures(material: Material) -> Iterator[Plate]:
         )
 
 
+def of_profiles(material: Material) -> Iterator[Plate]:
+    """Rows and samples as curves."""
+    yield Plate(
+        "sampled_profiles",
+        CHAPTER,
+        "Rows and samples as curves over their features, all to one scale. Samples are drawn from "
+        "p(x | z), so they carry the noise that the model expects.",
+        figures.sampled_profiles(material.observed(material.held_out), _drawn(material)),
+    )
+
+
 def of_columns(material: Material) -> Iterator[Plate]:
     """Columns of samples against those of the data: one by one, and together."""
-    real = material.observed(material.held_out)
-    drawn = {
-        f"{found.name}, {SHORT[way]}": material.columns(made.x)
-        for found in material.findings
-        for way, made in list(found.samples.samples.items())[:1]
-    }
-    if not drawn:
-        return
-    if material.profiles:
-        yield Plate(
-            "sampled_profiles",
-            CHAPTER,
-            "Rows and samples as curves over their features, all to one scale. Samples are drawn "
-            "from p(x | z), so they carry the noise that the model expects.",
-            figures.sampled_profiles(real, drawn),
-        )
+    real, drawn = material.observed(material.held_out), _drawn(material)
     yield Plate(
         "marginals",
         CHAPTER,
@@ -73,6 +69,15 @@ def of_columns(material: Material) -> Iterator[Plate]:
             "gives the mean absolute difference.",
             figures.correlations(real, drawn, material.names),
         )
+
+
+def _drawn(material: Material) -> dict[str, Array]:
+    """Each model's samples as columns."""
+    return {
+        f"{found.name}, {SHORT[way]}": material.columns(made.x)
+        for found in material.findings
+        for way, made in list(found.samples.samples.items())[:1]
+    }
 
 
 def class_shares(material: Material) -> Iterator[Plate]:
