@@ -1,0 +1,155 @@
+"""Training by this checkout beside training by another commit of it, in turns.
+
+Each version runs in a process of its own, which fits when it reads a line and answers with the
+processor seconds of that fit. The two take turns, so that other work on the machine meets both alike.
+Data, seed, options and number of updates are the same; one thread, float32, no compilation.
+
+    python benchmarks/two_versions.py --before 0f43454
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _record import ROOT, Metric, arguments, write
+
+WORKER = """
+import json, sys, time
+import numpy as np
+import torch
+from sklearn.datasets import load_breast_cancer, load_digits
+
+torch.set_num_threads(1)
+from lowerbound import VAE
+
+rng = np.random.default_rng(0)
+bits = (rng.random((4000, 28, 28)) < 0.2).astype(np.uint8)
+digits = load_digits().images.astype(np.uint8)
+pictures = np.kron(digits, np.ones((2, 2), dtype=np.uint8))
+frame = load_breast_cancer(as_frame=True).data
+frame = frame.mask(rng.random(frame.shape) < 0.1)
+
+def model(case, updates):
+    common = dict(training_options=dict(updates=updates), validation=0.0, precision="float32",
+                  compile="off", random_state=0)
+    if case == "perceptron":
+        return VAE(latent_dim=16, network="mlp", network_options={"hidden": [512]},
+                   batch_size=100, **common), bits
+    if case == "convolutions":
+        return VAE(latent_dim=8, network="convolutional", network_options={"width": 16},
+                   batch_size=64, **common), pictures
+    return VAE(latent_dim=8, batch_size=128, **common), frame
+
+for line in sys.stdin:
+    case, updates = json.loads(line)
+    estimator, rows = model(case, updates)
+    began = time.process_time()
+    estimator.fit(rows)
+    print(json.dumps(time.process_time() - began), flush=True)
+"""
+CASES = {"perceptron": 400, "convolutions": 60, "table": 400}
+ROUNDS = 9
+START = 20  # updates of a short fit, whose seconds are taken off
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--before", default="0f43454", help="the commit to compare with")
+    given = parser.parse_args()
+    began = time.perf_counter()
+    rounds = 1 if given.quick else ROUNDS
+    cases = {"perceptron": 40} if given.quick else CASES
+    with tempfile.TemporaryDirectory() as folder:
+        source = checked_out(given.before, Path(folder))
+        if source is None:
+            print(f"skipped: this checkout has no commit {given.before} to compare with")
+            return
+        workers = {"before": worker(source), "now": worker(ROOT / "src")}
+        ratios = {case: compare(workers, case, n, rounds) for case, n in cases.items()}
+        for process in workers.values():
+            process.terminate()
+    metrics = [
+        Metric(
+            f"{case}: updates per processor second, now over before",
+            statistics.median(found),
+            "x",
+            "higher",
+            spread=statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else None,
+            target=0.98,
+        )
+        for case, found in ratios.items()
+    ]
+    write(
+        "two_versions",
+        metrics,
+        data=[{"file": "made by the script, and inside scikit-learn", "split": "all"}],
+        seeds=[0],
+        minutes=(time.perf_counter() - began) / 60,
+        notes=f"Before is commit {given.before}. Medians over {rounds} rounds; spread is the "
+        "standard error of the mean. One thread each; a short fit is taken off, so that what is "
+        "compared is updates.",
+        quick=given.quick,
+        command=f"python benchmarks/two_versions.py --before {given.before}",
+        extra={"ratios": ratios},
+    )
+
+
+def checked_out(commit: str, folder: Path) -> Path | None:
+    """The package's sources as of a commit; None where git does not know it."""
+    archive = subprocess.run(
+        ["git", "archive", commit, "src"], cwd=ROOT, capture_output=True, check=False
+    )
+    if archive.returncode:
+        return None
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder / "src"
+
+
+def worker(source: Path) -> subprocess.Popen[str]:
+    """A process that fits by the package in ``source``."""
+    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=source,
+    )
+
+
+def seconds(process: subprocess.Popen[str], case: str, updates: int) -> float:
+    """Processor seconds of one fit."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps([case, updates]) + "\n")
+    process.stdin.flush()
+    return float(json.loads(process.stdout.readline()))
+
+
+def compare(
+    workers: dict[str, subprocess.Popen[str]], case: str, updates: int, rounds: int
+) -> list[float]:
+    """The ratio of speeds in each round, now over before; the order changes from round to round."""
+    found = []
+    for process in workers.values():
+        seconds(process, case, START)  # what only the first fit waits for
+    for number in range(rounds):
+        order = list(workers) if number % 2 else list(workers)[::-1]
+        took = {
+            name: seconds(workers[name], case, updates) - seconds(workers[name], case, START)
+            for name in order
+        }
+        found.append(took["before"] / took["now"])
+    return found
+
+
+if __name__ == "__main__":
+    main()
