@@ -1,8 +1,8 @@
 """Training by this checkout beside training by another commit of it, in turns.
 
 Each version runs in a process of its own, which fits when it reads a line and answers with the
-processor seconds of that fit. The two take turns, so that other work on the machine meets both alike.
-Data, seed, options and number of updates are the same; one thread, float32, no compilation.
+processor seconds of that fit. The two take turns, so that other work on the machine
+meets both alike. Data, seed, options and updates are the same; one thread, float32, no compilation.
 
     python benchmarks/two_versions.py --before 0f43454
 """
