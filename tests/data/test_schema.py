@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
 from lowerbound.data import RawData, Schema, load
-from lowerbound.data.raw import fit
+from lowerbound.data.reading import Reading
 from lowerbound.errors import DataError, OptionError
 
 PICTURES = {
@@ -205,7 +205,7 @@ def test_whole_numbers_stored_as_floats_fit_a_schema_of_integers() -> None:
 def test_the_persons_array_is_neither_changed_nor_shared() -> None:
     pictures = np.random.default_rng(0).random((4, 3, 5))
     before = pictures.copy()
-    dataset = fit(RawData(pictures))
+    dataset = Reading().encoded(RawData(pictures))
     dataset.x.zero_()
     dataset.schema.encode(pictures).zero_()
     np.testing.assert_array_equal(pictures, before)

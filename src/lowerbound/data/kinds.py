@@ -21,7 +21,7 @@ from lowerbound.registry import Registry
 
 if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
-    from lowerbound.data.raw import Learning, RawData
+    from lowerbound.data.raw import RawData
     from lowerbound.data.reading import Reading
     from lowerbound.data.schema import Schema
 
@@ -74,7 +74,7 @@ class DataKind(ABC):
         return False
 
     @abstractmethod
-    def learn(self, raw: RawData, how: Learning) -> Schema:
+    def learn(self, raw: RawData, how: Reading) -> Schema:
         """What the rows look like.
 
         Raises:

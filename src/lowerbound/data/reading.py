@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from lowerbound.data import raw as raw_data
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import as_array
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.kinds import DATA_KINDS, newest_kinds
+from lowerbound.data.labels import encode_labels
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import Resize
-from lowerbound.data.raw import Kinds, Learning, RawData
+from lowerbound.data.raw import Kinds, RawData
+from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
@@ -107,24 +113,55 @@ class Reading:
             raise OptionError(f"image_size must be at least 1, not {self.image_size}")
         return size, None, self.resize or "pad"
 
-    def encoded(self, found: RawData) -> Dataset:
+    @property
+    def gaps(self) -> bool:
+        """Whether NaN marks a missing value."""
+        return self.missing == "model"
+
+    def encoded(self, raw: RawData) -> Dataset:
         """The rows by the schema, or by one learned from them.
 
         Raises:
             DataError: they do not fit the schema, or cannot be modeled.
         """
-        if self.levels is not None:
-            found = replace(found, levels=self.levels)
-        if self.schema is not None:
-            return raw_data.encode(found, self.schema)
-        gaps = found.missing or (hasattr(found.x, "columns") and self.kinds != "real")
-        missing = self.missing or ("model" if gaps else "error")
-        how = Learning(
-            self.binarize or "none",
-            self.standardize,
-            missing == "model",
-            self.kinds,
-            self.normal_scores,
+        raw = raw if self.levels is None else replace(raw, levels=self.levels)
+        label, target, labeled = self._labels(raw)
+        schema = self.schema or replace(self._learned(raw), **labeled)
+        packed, observed = schema.pack(raw.x)
+        return Dataset(
+            schema,
+            packed,
+            observed=observed,
+            label=label,
+            target=target,
+            ids=raw.ids,
+            source=raw.source,
+            factors=None if raw.factors is None else torch.as_tensor(raw.factors, dtype=torch.long),
+            factor_names=raw.factor_names,
         )
-        fitted = raw_data.fit(found, how, self.regression)
-        return replace(fitted, schema=replace(fitted.schema, windows=self.windows))
+
+    def _labels(self, raw: RawData) -> tuple[Tensor | None, Tensor | None, dict[str, Any]]:
+        """(classes, numbers to predict, what a schema remembers of them)."""
+        known = self.schema
+        if raw.labels is None:
+            return None, None, {}
+        if self.regression if known is None else known.target is not None:
+            target, scale = encode_targets(raw.labels, None if known is None else known.target)
+            return None, target, {"target": scale}
+        names = raw.class_names if known is None else known.class_names
+        label, names = encode_labels(raw.labels, names)
+        return label, None, {"class_names": names}
+
+    def _learned(self, raw: RawData) -> Schema:
+        """What the rows look like, by the kind that the reader says, else the latest one."""
+        table = hasattr(raw.x, "columns")
+        if not (raw.kind or table):
+            raw = replace(raw, x=as_array(raw.x))
+        gaps = raw.missing or (table and self.kinds != "real")
+        missing = self.missing or ("model" if gaps else "error")
+        how = replace(self, missing=missing, binarize=self.binarize or "none")
+        kinds = newest_kinds()
+        kind = DATA_KINDS[raw.kind]() if raw.kind else next(k for k in kinds if k.holds(raw.x))
+        schema = kind.learn(raw, how)
+        bits: Binarize = "none" if schema.levels == 2 else self.binarize or "none"
+        return replace(schema, binarize=bits, missing=how.gaps, windows=self.windows)

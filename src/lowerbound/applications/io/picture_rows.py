@@ -14,7 +14,7 @@ from torch import Tensor
 from lowerbound.applications.io.animations import ANIMATIONS, FRAMES_PER_SECOND, write_animation
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.grids import eight_bit, grid, sheet, write_picture
-from lowerbound.applications.io.rows import NPZ, ROW_FILES, Array, Files, RowFiles
+from lowerbound.applications.io.rows import NPZ, ROW_FILES, Array, Files, Restored, RowFiles
 from lowerbound.applications.io.strips import Strip, animated, sheet_of
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError
@@ -89,23 +89,17 @@ class PictureFiles(RowFiles):
         schema = replace(self.schema, levels=256, binarize="none", dtype="uint8")
         return RowFiles(schema).read_noisy(source, on_error)
 
-    def _write_restored(
-        self,
-        path: Path,
-        given: Incomplete | Array,
-        answer: Any,
-        drawn: Sequence[Any],
-        names: tuple[str, str],
-    ) -> Files:
+    def _write_restored(self, path: Path, rows: Restored) -> Files:
         """A sheet of what was given, some draws and the answer; in a folder every picture too."""
+        given = rows.given
         if isinstance(given, Incomplete):
             given = np.where(given.hidden, np.nan, given.given)
-        shown = [given, *drawn[:DRAWS], answer]
+        shown = [given, *rows.drawn[:DRAWS], rows.answer]
         columns = [self._for_eyes(some[:RESTORED]) for some in shown]
-        above = [names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), names[1]]
+        above = [rows.names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), rows.names[1]]
         place = path if path.suffix else path / "sheet.png"
         files = _save(place, grid([list(row) for row in zip(*columns, strict=True)], above=above))
-        every = () if path.suffix else (answer, *drawn)
+        every = () if path.suffix else (rows.answer, *rows.drawn)
         return (*files, *_write_each(path, [self._for_eyes(some) for some in every]))
 
     def _for_eyes(self, values: Array) -> Array:

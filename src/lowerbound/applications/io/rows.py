@@ -40,6 +40,15 @@ class RebuiltItems(NamedTuple):
     files: Files
 
 
+class Restored(NamedTuple):
+    """An answer and draws of it, arrays in the person's units or frames, and what was given."""
+
+    given: Incomplete | Array
+    answer: Any
+    drawn: Sequence[Any]
+    names: tuple[str, str]  # of the first and the last, on a sheet
+
+
 class RowFiles:
     """Files of rows of one schema; of a kind that has none of its own, arrays.
 
@@ -199,7 +208,8 @@ class RowFiles:
         """
         drawn = [self._filled(path, rows, draw, True) for draw in (() if draws is None else draws)]
         answer = self._filled(path, rows, answers, exact)
-        return self._restored(path, rows, answer, drawn, ("given", "filled" if exact else "mean"))
+        last = "filled" if exact else "mean"
+        return self._restored(path, Restored(rows, answer, drawn, ("given", last)))
 
     def _filled(self, path: Path, rows: Incomplete, answers: Array, exact: bool) -> Any:
         return rows.filled(answers, exact)
@@ -232,30 +242,16 @@ class RowFiles:
             given: noisy.
             clean, drawn: likewise without.
         """
-        return self._restored(path, given, clean, drawn, ("noisy", "mean"))
+        return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean")))
 
-    def _restored(
-        self,
-        path: Path,
-        given: Incomplete | Array,
-        answer: Any,
-        drawn: Sequence[Any],
-        names: tuple[str, str],
-    ) -> Files:
+    def _restored(self, path: Path, rows: Restored) -> Files:
         if path.suffix.lower() != NPZ:
-            return self._write_restored(path, given, answer, drawn, names)
-        return write_columns(path, {"x": answer, **({"draws": np.stack(drawn)} if drawn else {})})
+            return self._write_restored(path, rows)
+        draws = {"draws": np.stack(rows.drawn)} if rows.drawn else {}
+        return write_columns(path, {"x": rows.answer, **draws})
 
-    def _write_restored(
-        self,
-        path: Path,
-        given: Incomplete | Array,
-        answer: Any,
-        drawn: Sequence[Any],
-        names: tuple[str, str],
-    ) -> Files:
-        """For suffixes but .npz: an answer and draws of it beside what was given, and the names of
-        both; arrays in the person's units, or frames."""
+    def _write_restored(self, path: Path, rows: Restored) -> Files:
+        """For suffixes but .npz."""
         raise OptionError(f"{path}: restored rows of this kind are written as {NPZ}")
 
 

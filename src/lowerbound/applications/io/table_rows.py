@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
-from lowerbound.applications.io.rows import NPZ, ROW_FILES, Array, Files, RowFiles, write_columns
+from lowerbound.applications.io.rows import (
+    NPZ,
+    ROW_FILES,
+    Array,
+    Files,
+    Restored,
+    RowFiles,
+    write_columns,
+)
 from lowerbound.applications.io.strips import Strip
 from lowerbound.data import load, to_frame
 from lowerbound.data.columns.matrix import table_values
@@ -95,20 +103,13 @@ class ColumnFiles(RowFiles):
         by_name = self.schema.data_kind.named_columns
         return table_values(read_frame(source), self.schema.columns, by_name=by_name), None
 
-    def _write_restored(
-        self,
-        path: Path,
-        given: Incomplete | Array,
-        answer: Any,
-        drawn: Sequence[Any],
-        names: tuple[str, str],
-    ) -> Files:
+    def _write_restored(self, path: Path, rows: Restored) -> Files:
         files: Files = ()
         columns = [column.name for column in self.schema.columns]
-        for number, rows in enumerate([answer, *drawn]):
+        for number, answer in enumerate([rows.answer, *rows.drawn]):
             place = path.with_stem(f"{path.stem}-{number}") if number else path
-            if not hasattr(rows, "columns"):
-                files += write_columns(place, dict(zip(columns, rows.T, strict=True)))
+            if not hasattr(answer, "columns"):
+                files += write_columns(place, dict(zip(columns, answer.T, strict=True)))
             else:
-                files += write_columns(place, {name: rows[name] for name in rows.columns})
+                files += write_columns(place, {name: answer[name] for name in answer.columns})
         return files

@@ -14,7 +14,7 @@ from lowerbound.data.audio.clips import Clips, is_audio, read_clips, usual_windo
 from lowerbound.data.audio.spectrograms import read_spectrograms
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
-from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
@@ -53,7 +53,7 @@ class AudioKind(DataKind):
             return rows_of(clips, learned(clips.rate, windows), windows)
         return rows_of(clips, schema)
 
-    def learn(self, raw: RawData, how: Learning) -> Schema:
+    def learn(self, raw: RawData, how: Reading) -> Schema:
         raise DataError("sound is learned from .wav files, which say their sample rate")
 
     def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, None]:

@@ -15,7 +15,7 @@ from lowerbound.data.pictures import folders, pixels
 from lowerbound.data.pictures.augmentation import augmented
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.pictures.range_images import is_sweeps, read_sweeps
-from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 
@@ -53,9 +53,9 @@ class PictureKind(DataKind):
     def holds(self, rows: Any) -> bool:
         return getattr(rows, "ndim", 2) in (3, 4)
 
-    def learn(self, raw: RawData, how: Learning) -> Schema:
+    def learn(self, raw: RawData, how: Reading) -> Schema:
         channels = raw.channels or pixels.find_channels(raw.x.shape)
-        levels, white = pixels.find_levels(observed_values(raw.x, how.missing), raw.levels)
+        levels, white = pixels.find_levels(observed_values(raw.x, how.gaps), raw.levels)
         return Schema(
             kind="images",
             event_shape=pixels.channels_first(raw.x, channels).shape[1:],

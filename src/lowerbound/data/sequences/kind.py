@@ -15,7 +15,7 @@ from lowerbound.data.arrays import as_array, without_nan
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.matrix import decode_columns, encode_columns, real_columns
 from lowerbound.data.kinds import DATA_KINDS, DataKind
-from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
@@ -56,7 +56,7 @@ class SequenceKind(DataKind):
         missing = found.x.dtype.kind == "f" and bool(np.isnan(found.x).any())
         return reading.labeled(RawData(found.x, source=found.source, kind=KEY, missing=missing))
 
-    def learn(self, raw: RawData, how: Learning) -> Schema:
+    def learn(self, raw: RawData, how: Reading) -> Schema:
         rows, time, features = self._shape(raw.x)
         names = [f"x{i}" for i in range(features)]
         columns = real_columns(
@@ -64,7 +64,7 @@ class SequenceKind(DataKind):
             names,
             [str(raw.x.dtype)] * features,
             standardize=how.standardize,
-            missing=how.missing,
+            missing=how.gaps,
         )
         event_shape = (time, sum(column.modeled for column in columns))
         return Schema(kind=KEY, event_shape=event_shape, features=columns, dtype=str(raw.x.dtype))

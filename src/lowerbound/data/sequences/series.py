@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lowerbound.data.raw import Kinds
+from lowerbound.data.columns.inference import Hint
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
 
@@ -21,8 +21,6 @@ def has_windows(frame: Any, schema: Schema) -> bool:
     return bool({column.name for column in schema.columns} & {str(n) for n in frame.columns})
 
 
-def at_all_times(kinds: Kinds, windows: Windows) -> Kinds:
+def at_all_times(kinds: Mapping[str, Hint], windows: Windows) -> dict[str, Hint]:
     """What was said of a series' columns, said of each of their times."""
-    if not isinstance(kinds, Mapping):
-        return kinds
     return {column: hint for name, hint in kinds.items() for column in windows.columns(name)}

@@ -27,10 +27,9 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
-from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import pixels
-from lowerbound.data.raw import Learning, RawData
+from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
@@ -112,7 +111,7 @@ class VectorKind(ColumnarKind):
     def holds(self, rows: Any) -> bool:
         return not hasattr(rows, "columns") and rows.ndim not in (3, 4)
 
-    def learn(self, raw: RawData, how: Learning) -> Schema:
+    def learn(self, raw: RawData, how: Reading) -> Schema:
         if raw.x.ndim != 2:
             raise DataError(
                 f"expected (rows, columns) or pictures, found an array of shape {raw.x.shape}. "
@@ -151,21 +150,18 @@ class TableKind(ColumnarKind):
         found = from_frame(frame, column, schema, name, reading.kinds == "real")
         return found if label is column else replace(found, labels=label)
 
-    def load(self, source: Any, reading: Reading) -> Dataset:
-        if reading.windows is not None:
-            reading = replace(reading, kinds=at_all_times(reading.kinds, reading.windows))
-        return super().load(source, reading)
-
     def holds(self, rows: Any) -> bool:
         return hasattr(rows, "columns")
 
-    def learn(self, raw: RawData, how: Learning) -> Schema:
+    def learn(self, raw: RawData, how: Reading) -> Schema:
         if how.kinds == "real" or how.binarize != "none" or raw.levels is not None:
             names = [str(name) for name in raw.x.columns]
             dtypes = [numpy_name(dtype) for dtype in raw.x.dtypes]
             schema = _of_numbers(frame_numbers(raw.x), names, dtypes, raw.levels, how)
         else:
-            schema = _of_kinds(raw, {} if how.kinds == "infer" else how.kinds, how)
+            hints = {} if how.kinds == "infer" else how.kinds
+            hints = hints if how.windows is None else at_all_times(hints, how.windows)
+            schema = _of_kinds(raw, hints, how)
         left_out = (*raw.left_out, *schema.left_out)
         return replace(schema, kind="table", label_column=raw.label_column, left_out=left_out)
 
@@ -182,7 +178,7 @@ def _frame(source: Any) -> Any:
     return relation_frame(source) if is_relation(source) else source
 
 
-def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Learning) -> Schema:
+def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     """A frame whose columns are of the kinds that their values, or the person, tell."""
     check_hints(hints, raw.x.columns)
     found = [
@@ -205,18 +201,18 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Learning) -> Schema:
 
 
 def _of_numbers(
-    values: Array, names: list[str], dtypes: list[str], levels: int | None, how: Learning
+    values: Array, names: list[str], dtypes: list[str], levels: int | None, how: Reading
 ) -> Schema:
     """Columns that are pictures in disguise keep all their cells; others lose their constants."""
     white = 1.0
-    seen = observed_values(values, how.missing)
+    seen = observed_values(values, how.gaps)
     if levels is not None or how.binarize != "none":
         levels, white = pixels.find_levels(seen, levels)
         columns = tuple(Column(n, dtype=d) for n, d in zip(names, dtypes, strict=True))
     else:
         bits = pixels.is_whole(seen) and seen.min() >= 0 and seen.max() <= 1
         standardize = how.standardize and not bits
-        columns = real_columns(values, names, dtypes, standardize=standardize, missing=how.missing)
+        columns = real_columns(values, names, dtypes, standardize=standardize, missing=how.gaps)
         levels = 2 if bits else None
     return Schema(
         kind="vectors",
