@@ -54,6 +54,8 @@ class FitOptions:
 
     def by_new_names(self) -> FitOptions:
         """The same, the options of the objective by the names that they have now."""
+        if self.objective == AUTO:  # decided by the model, whose options have no former names
+            return self
         renamed = renamed_of(OBJECTIVES[self.objective])
         return replace(self, objective_options=by_new_names(self.objective_options, renamed))
 

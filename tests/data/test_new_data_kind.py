@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lowerbound import VAE
-from lowerbound.applications.io import ROW_FILES, RowFiles, row_files
+from lowerbound.applications.io.row_files import ROW_FILES, RowFiles, row_files
 from lowerbound.data import DATA_KINDS, load
 from lowerbound.errors import DataError, OptionError
 from lowerbound.model_folder.folder import read

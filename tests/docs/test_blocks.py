@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lowerbound.applications import base
-from lowerbound.applications.io import ROW_FILES
+from lowerbound.applications.io.row_files import ROW_FILES
 from lowerbound.data import DATA_KINDS, load
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.likelihoods import LIKELIHOODS

@@ -7,7 +7,7 @@ see transformed tensors, and ``log_jacobian`` puts every reported value in the d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from lowerbound.data.sequences.windows import Windows
 
 Binarize = Literal["none", "dynamic", "threshold"]
 Array = np.ndarray[Any, Any]
+SHOWN = 12  # names of columns or classes in a summary
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,16 @@ class Schema:
     target: TargetScale | None = field(default=None, metadata={"formerly": "measurement"})
     features: tuple[Column, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def summary(self) -> str:
+        """What the rows are, in one line: their kind, mixed columns and classes by name."""
+        text = self.data_kind.describe(self)
+        if self.mixed:
+            text += f" ({_first([column.name for column in self.modeled])})"
+        if self.class_names:
+            text += f"; classes {_first(self.class_names)}"
+        return text
 
     @property
     def data_kind(self) -> DataKind:
@@ -224,3 +235,8 @@ class Schema:
             OptionError: an unknown key, or a value of the wrong type.
         """
         return config.from_mapping(cls, mapping)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -142,7 +142,13 @@ def _write_files(folder: Path, fitted: Fitted, ending: str) -> None:
 def _write_manifest(folder: Path, fitted: Fitted, ending: str) -> None:
     files = {name: durable.sha256(folder / (name + ending)) for name in FILES}
     parts = list(MODELS[fitted.options.model.model].uses)
-    manifest = {"format": FORMAT, "lowerbound": __version__, "sha256": files, "parts": parts}
+    manifest = {
+        "format": FORMAT,
+        "lowerbound": __version__,
+        "sha256": files,
+        "parts": parts,
+        "rows": fitted.schema.summary,
+    }
     durable.write_text(folder / MANIFEST, _json(manifest))
 
 

@@ -62,6 +62,12 @@ def parts(folder: Path) -> tuple[str, ...] | None:
     return tuple(name for name in PARTS if name in found) if isinstance(found, list) else None
 
 
+def rows(folder: Path) -> str:
+    """What the rows are, in one line; "" where an older version wrote the folder."""
+    found = _manifest(folder).get("rows")
+    return found if isinstance(found, str) else ""
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.exists():

@@ -15,7 +15,6 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
-from lowerbound.data.schema import Schema
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import (
     CONFIG,
@@ -25,10 +24,9 @@ from lowerbound.model_folder.manifest import (
     WEIGHTS,
     hashes,
     parts,
+    rows,
     verify,
 )
-
-SHOWN = 12  # names of columns or classes
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class InfoReport(Report):
         kind: the name of the model, such as vae.
         parts: which of the parts that the options name it is made of.
         options: how it was fitted, every default resolved.
+        rows: what the rows are, in one line.
         data: the schema.
         weights: numbers in the model.
         bytes: size of the weights' file.
@@ -62,6 +61,7 @@ class InfoReport(Report):
     kind: str
     parts: tuple[str, ...]
     options: Mapping[str, Any]
+    rows: str
     data: Mapping[str, Any]
     weights: int
     bytes: int
@@ -79,7 +79,7 @@ class InfoReport(Report):
         model = self.options["model"]
         told = ", told the class" if model["conditional"] else ""
         yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{told}"
-        yield "data", about_schema(self.data)
+        yield "data", self.rows
         for part in self.parts:
             yield part, _part(model, part)
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
@@ -115,6 +115,7 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
         kind=kind,
         parts=_parts_of(kind) if found is None else found,
         options=options,
+        rows=rows(folder) or _summary_of(schema),
         data=schema,
         weights=_count(content[WEIGHTS], folder),
         bytes=len(content[WEIGHTS]),
@@ -127,15 +128,11 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
     )
 
 
-def about_schema(schema: Mapping[str, Any]) -> str:
-    """What the data looks like, in one line."""
-    read = Schema.from_mapping(schema)
-    text = read.data_kind.describe(read)
-    if read.mixed:
-        text += f" ({_listed([column.name for column in read.modeled])})"
-    if read.class_names:
-        text += f"; classes {_listed(list(read.class_names))}"
-    return text
+def _summary_of(schema: Mapping[str, Any]) -> str:
+    """That of a folder which does not say it; only then is torch waited for."""
+    from lowerbound.data.schema import Schema
+
+    return Schema.from_mapping(schema).summary
 
 
 def _parts_of(kind: str) -> tuple[str, ...]:
@@ -143,11 +140,6 @@ def _parts_of(kind: str) -> tuple[str, ...]:
     from lowerbound.models import MODELS
 
     return MODELS[kind].uses if kind in MODELS else ()
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _part(model: Mapping[str, Any], name: str) -> str:

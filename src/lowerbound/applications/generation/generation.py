@@ -34,7 +34,7 @@ from lowerbound.applications.io.conditions import (
     one_hot,
 )
 from lowerbound.applications.io.requested_rows import requested_rows
-from lowerbound.applications.io.rows import row_files
+from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sentences import about_explained
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option

@@ -1,8 +1,1 @@
 """What all applications read and write."""
-
-from lowerbound.applications.io.audio_files import SoundFiles
-from lowerbound.applications.io.picture_rows import PictureFiles
-from lowerbound.applications.io.rows import ROW_FILES, RowFiles, row_files
-from lowerbound.applications.io.table_rows import ColumnFiles
-
-__all__ = ["ROW_FILES", "ColumnFiles", "PictureFiles", "RowFiles", "SoundFiles", "row_files"]

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED, DataRequest
-from lowerbound.applications.io.rows import row_files
+from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sources import conditioned, open_data, open_unconditioned
 from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.label_columns import picked_rows, row_name

@@ -16,7 +16,8 @@ import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
-from lowerbound.applications.io.rows import Array, RowFiles, row_files
+from lowerbound.applications.io.row_files import RowFiles, row_files
+from lowerbound.applications.io.rows import Array
 from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option

@@ -1,0 +1,10 @@
+"""The files of rows of every kind of data that has some of its own."""
+
+from __future__ import annotations
+
+from lowerbound.applications.io.audio_files import SoundFiles
+from lowerbound.applications.io.picture_rows import PictureFiles
+from lowerbound.applications.io.rows import ROW_FILES, RowFiles, row_files
+from lowerbound.applications.io.table_rows import ColumnFiles
+
+__all__ = ["ROW_FILES", "ColumnFiles", "PictureFiles", "RowFiles", "SoundFiles", "row_files"]
