@@ -1,4 +1,4 @@
-"""Fit a variational autoencoder to your own data, know what it is worth, and use it::
+"""Fit a variational autoencoder to your own data, measure how good it is, and use it::
 
     from lowerbound import VAE
     vae = VAE(latent_dim=16).fit(X)     # numpy, pandas, torch, or a folder of images

@@ -34,7 +34,7 @@ def option(default: Any, help: str, *, formerly: str = "", **metadata: Any) -> A
         default: its value where none is given.
         help: the sentence.
         formerly: the name that it had before, which still works.
-        metadata: more for faces that ask for it; see ``applications.form.Entry``.
+        metadata: more for interfaces; see ``applications.form.Entry``.
     """
     return dataclasses.field(
         default=default, metadata={"help": help, "formerly": formerly, **metadata}
@@ -89,7 +89,7 @@ def warn_renamed(old: str, new: str) -> None:
 
 @contextmanager
 def old_names_in_silence() -> Iterator[None]:
-    """Inside, old names raise no warning: what a file of an earlier version holds, nobody typed."""
+    """Inside, old names raise no warning: they are from a file of an earlier version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RenamedWarning)
         yield

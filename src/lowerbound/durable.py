@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a command that only looks at a file does not wait for torch
+if TYPE_CHECKING:  # a command that only describes a file does not wait for torch
     from torch import Tensor
 
 
@@ -52,7 +52,7 @@ def write_tensors(
 
     with replacing(path) as temporary:
         temporary.touch()
-        usual = temporary.stat().st_mode  # save_file lets nobody else read what it writes
+        usual = temporary.stat().st_mode  # save_file gives reading rights to the owner alone
         try:
             save_file(_separate(tensors), temporary, facts)
             temporary.chmod(usual)

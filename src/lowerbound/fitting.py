@@ -47,9 +47,9 @@ class FitOptions:
     training: TrainingOptions = field(default_factory=TrainingOptions)
     folds: int | None = option(
         None,
-        "so many more fits, labels hidden in turn, calibrate the probabilities of classes; 5 for "
-        "tables of 5 labels of each class at least, 1,000 at most and no limit of minutes, else "
-        "none, unless given",
+        "fits with some labels hidden in turn, which calibrate the probabilities of classes; "
+        "5 for tables with at least 5 labels of each class, at most 1,000 labels and no limit "
+        "of minutes, else none, unless given",
     )
 
     def by_new_names(self) -> FitOptions:

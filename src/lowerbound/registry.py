@@ -67,7 +67,7 @@ class Registry(Generic[T]):
 
 @dataclass(frozen=True)
 class _Names:
-    """Words, and the names of a registry as they are when somebody looks."""
+    """Words, and the names of a registry at the time of reading."""
 
     words: tuple[str, ...]
     parts: Mapping[str, object]

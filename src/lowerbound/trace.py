@@ -77,7 +77,7 @@ class Batch:
 
     @property
     def missing(self) -> Tensor | None:
-        """Where nobody has the value, like x; None: nowhere."""
+        """Where the value is missing, like x; None: nowhere."""
         if self.observed is None:
             return None
         return ~self.observed if self.withheld is None else ~(self.observed | self.withheld)
@@ -173,7 +173,7 @@ class Emission(Distribution):
         """How far x may lie from that guess, squared model units, (samples, batch, *event)."""
 
     def knowing(self, missing: Tensor | None) -> Emission:
-        """The same for rows of which it is known where nobody has a value, (batch, *event).
+        """The same for rows with a mask of missing values, (batch, *event).
 
         That says something of x only to a likelihood that models which cells are missing.
         """

@@ -40,5 +40,5 @@ def test_a_conditional_model_is_compared(rows: str, tmp_path: Path) -> None:
 
 
 def test_pca_cannot_be_told_the_class(rows: str, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="pca cannot be told the class"):
+    with pytest.raises(OptionError, match="pca cannot be conditioned on the class"):
         load("fit")(request(rows, tmp_path / "m", "pca"))

@@ -33,7 +33,7 @@ def test_styles_of_a_table_in_every_class(
     assert len(pd.read_csv(_default(run, semi_supervised, table, tmp_path))) == 12
     done = run("mix", semi_supervised, table, "-o", out, "--coarse", "1")
     assert done.code == 2
-    assert "--coarse and --cut are for models of levels" in done.err
+    assert "--coarse and --cut are for models with levels" in done.err
 
 
 def _default(run: Run, model: Path, data: Path, folder: Path) -> Path:

@@ -143,7 +143,7 @@ def test_resuming_a_finished_run_says_so(run: Run, table: Path, finished: Path) 
     before = (finished / "manifest.json").read_bytes()
     done = run("fit", table, "-o", finished, "--resume")
     assert done.code == 0
-    assert "is finished: its training has nothing left to do" in done.err
+    assert "is finished: there is nothing to resume" in done.err
     assert "log p(x) is at least" in done.out
     assert (finished / "manifest.json").read_bytes() == before
 

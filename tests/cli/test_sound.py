@@ -139,14 +139,20 @@ def test_without_pyav_the_model_is_told_alone(
 def test_what_makes_no_sense(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:
     mistakes = {
         ("compress", model, sounds, "-o", tmp_path / "x.lbz", "--part", "test"): "leave --part out",
-        ("compress", model, tmp_path, "-o", tmp_path / "x.lbz"): "no .wav file and no folder",
+        ("compress", model, tmp_path, "-o", tmp_path / "x.lbz"): "neither a .wav file nor a folder",
         ("compare", model, sounds, "--part", "test"): "leave --part out",
         ("compare", model, sounds, "--codebooks", "9"): "from 1 to the model's 4",
         ("compare", model, sounds, "-o", tmp_path / "x.txt"): "the page is written as NAME.html",
-        ("compare", model, tmp_path): "no .wav file and no folder",
-        ("compare", model, "digits"): "no .wav file and no folder",
+        ("compare", model, tmp_path): "neither a .wav file nor a folder",
+        ("compare", model, "digits"): "neither a .wav file nor a folder",
         ("reconstruct", model, sounds, "-o", tmp_path / "x.png"): "sound is written as one .wav",
-        ("reconstruct", model, "digits", "-o", tmp_path / "x.wav"): "no .wav file and no folder",
+        (
+            "reconstruct",
+            model,
+            "digits",
+            "-o",
+            tmp_path / "x.wav",
+        ): "neither a .wav file nor a folder",
     }
     for words, message in mistakes.items():
         found = run(*words)

@@ -9,31 +9,37 @@ from lowerbound.applications.base import APPLICATIONS, Application, Listing, Rep
 __all__ = ["APPLICATIONS", "Application", "Listing", "Report", "Reporter", "load"]
 
 _LISTINGS = {
-    "demo": ("fit.demo", "the whole tour on digits that are at hand: no network"),
-    "schema": ("fit.columns", "say what a table's columns hold, for you to correct"),
+    "demo": ("fit.demo", "the whole tour on digits that come along: no download"),
+    "schema": ("fit.columns", "write down the kinds of a table's columns, for you to correct"),
     "fit": ("fit.fit", "fit a model to your data and write a model folder"),
-    "evaluate": ("evaluate.evaluate", "say in nats how good a model is on data"),
+    "evaluate": ("evaluate.evaluate", "measure in nats how good a model is on data"),
     "sample": ("generation.generation", "draw new rows: prior, then likelihood"),
     "encode": ("generation.generation", "turn data into latent codes"),
     "decode": ("generation.generation", "turn latent codes into data"),
     "reconstruct": ("generation.generation", "encode and decode data, with its uncertainty"),
-    "interpolate": ("latent_space.paths", "walk from row to row: pictures, a film, or a table"),
-    "attributes": ("latent_space.attributes", "add and subtract what labels tell: a smile"),
-    "arithmetic": ("latent_space.arithmetic", "reckon with codes: A - B + C"),
+    "interpolate": (
+        "latent_space.paths",
+        "paths between rows in latent space: pictures, an animation or a table",
+    ),
+    "attributes": ("latent_space.attributes", "add and subtract attributes, such as a smile"),
+    "arithmetic": ("latent_space.arithmetic", "latent arithmetic: A - B + C"),
     "mix": (
         "latent_space.mixing",
         "coarse levels or style of some rows, fine levels or class of others",
     ),
     "impute": ("restoration.imputation", "fill missing cells, in-paint hidden pixels"),
-    "denoise": ("restoration.denoising", "take the noise off pictures and rows"),
-    "detect": ("anomaly.detect", "find the odd rows, say how odd and why"),
-    "classify": ("labels.classify", "name the classes of rows, and which to label next"),
+    "denoise": ("restoration.denoising", "remove noise from pictures and rows"),
+    "detect": ("anomaly.detect", "find odd rows, with p-values and explanations"),
+    "classify": ("labels.classify", "predict the classes of rows, and suggest which to label next"),
     "predict": ("labels.predict", "predict a number for each row"),
     "compress": ("compression.compress", "write rows as a small file"),
-    "decompress": ("compression.compress", "read such a file: the same rows"),
+    "decompress": ("compression.compress", "restore the rows of such a file"),
     "verify": ("compression.compress", "check such a file, and that it decompresses"),
-    "compare": ("compression.compress", "bytes of a model beside those of PNG, WebP, xz and so on"),
-    "info": ("fit.info", "say what a model folder holds, its hashes verified"),
+    "compare": (
+        "compression.compress",
+        "compare bytes of a model with those of PNG, WebP, xz and so on",
+    ),
+    "info": ("fit.info", "describe a model folder and verify its hashes"),
 }
 """Command: (module in this package, the sentence in the list of commands)."""
 

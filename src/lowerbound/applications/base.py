@@ -1,7 +1,7 @@
 """The seam of everything that a fitted model is put to.
 
-An application is three things: a frozen ``Request`` (what a person can ask), one function that does
-it, and a frozen ``Report`` (what came of it)::
+An application is three things: a frozen ``Request`` (what a person can request), one function that
+does it, and a frozen ``Report`` (what came of it)::
 
     Request ──> function(request, reporter[, fitted]) ──> Report
 
@@ -38,7 +38,7 @@ class Reporter(Protocol):
         """``done`` of ``total`` rows or the like."""
 
     def training(self) -> TrainingReporter:
-        """Who is told of a training run."""
+        """The reporter of a training run."""
 
 
 class Silent:
@@ -64,7 +64,7 @@ class Report(ABC):
 
     @property
     def passed(self) -> bool:
-        """False where a check that was asked for failed."""
+        """False where a requested check failed."""
         return True
 
     def to_mapping(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Application:
     def __call__(
         self, request: Any, reporter: Reporter | None = None, fitted: Fitted | None = None
     ) -> Report:
-        """Do what ``request`` asks for.
+        """Carry out ``request``.
 
         Args:
             request: an instance of ``self.request``.

@@ -27,7 +27,7 @@ REQUIRED: Any = dataclasses.MISSING
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What every application asks that uses a fitted model."""
+    """The options of every application of a fitted model."""
 
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
 
@@ -36,7 +36,7 @@ class ModelRequest:
 class DataRequest(ModelRequest):
     """The same of one that uses it on data."""
 
-    data: str = option(REQUIRED, "data of the kind it was fitted on", positional=True)
+    data: str = option(REQUIRED, "data of the kind that the model was fitted on", positional=True)
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -56,7 +56,7 @@ class Entry:
             one.
         help: one sentence.
         choices: the answers that make sense; empty where any does.
-        positional: asked for by its place in the command instead of by a flag.
+        positional: given by its place in the command instead of by a flag.
         short: a one-letter flag such as "-o", or "".
         metavar: how the answer is called in help texts.
         formerly: the name that the field had before, or "".

@@ -58,10 +58,12 @@ class Sites:
 
     def beside(self, values: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Values and shares of an observation, (rows, features), missing cells by their sites."""
-        told = self.precision > 0
+        informative = self.precision > 0
         share = noise * self.precision / (1 + noise * self.precision)
         middle = self.shift / self.precision.clamp_min(LEAST_PRECISION)
-        return torch.where(told, middle, values), torch.where(told, share, mask.to(values))
+        return torch.where(informative, middle, values), torch.where(
+            informative, share, mask.to(values)
+        )
 
 
 def propagated(
@@ -234,10 +236,10 @@ class _Sums:
         counted = counts.to(mean)
         summed = (counted.T @ second.flatten(1)).unflatten(1, second.shape[1:])
         # E[x h] of a cell with a site: the site's share of m, and the rest as z has it
-        told = (counted * share * torch.where(counts, posterior.values, 0.0)).T @ h
+        direct = (counted * share * torch.where(counts, posterior.values, 0.0)).T @ h
         rest = ((counted * (1 - share)).T @ second.flatten(1)).unflatten(1, second.shape[1:])
         bordered = torch.cat((fitted.weight, fitted.offset[:, None]), 1)
-        cross = told + torch.einsum("jab,jb->ja", rest, bordered)
+        cross = direct + torch.einsum("jab,jb->ja", rest, bordered)
         square = counted * (posterior.cell_mean.square() + posterior.cell_variance)
         sums = self.moments
         moments = Moments(sums.second + summed, sums.cross + cross, sums.square + square.sum(0))

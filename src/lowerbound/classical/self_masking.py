@@ -13,7 +13,7 @@ U = w (x - b) + e, e ~ N(0, 1), the cell is missing where U > 0, and for x ~ N(m
 so log p(missing) = log Phi(t) with t = w (mu - b) / c, and every moment, expectation and draw of x
 given that it is missing follows from a normal variable cut off at zero: no second sampling.
 
-Data cannot tell that cells are missing for this reason: whoever fits it has to know.
+The data cannot show that cells are missing for this reason: a person has to know it.
 Sources: Ipsen, Mattei & Frellsen 2021, with a logistic curve and sampled values; Azzalini 1985.
 """
 

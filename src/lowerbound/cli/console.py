@@ -56,7 +56,7 @@ class Console:
             self.say(sentence)
 
     def training(self) -> TrainingReporter:
-        """Who is told of a training run: a bar on a terminal, else lines."""
+        """The reporter of a training run: a bar on a terminal, else lines."""
         from lowerbound.training.progress.reporter import reporter_for
 
         return reporter_for(sys.stderr)

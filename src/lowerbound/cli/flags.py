@@ -110,10 +110,10 @@ def _add_shared(parser: Parser) -> None:
         "--json", action="store_true", default=False, help="one JSON object on standard output"
     )
     shared.add_argument(
-        "--seed", default=None, metavar="N", help="of everything that is drawn (default: 0)"
+        "--seed", default=None, metavar="N", help="seed of everything that is drawn (default: 0)"
     )
     shared.add_argument(
-        "-v", "--verbose", action="store_true", default=False, help="say more on the way"
+        "-v", "--verbose", action="store_true", default=False, help="print more while working"
     )
 
 

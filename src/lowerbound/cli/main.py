@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HEAD = """\
 usage: lowerbound COMMAND ...
 
-Fit a variational autoencoder to your own data, know what it is worth, and use it.
+Fit a variational autoencoder to your own data, measure how good it is, and use it.
 """
 TAIL = """\
 lowerbound COMMAND --help says what a command takes. Start with: lowerbound demo"""

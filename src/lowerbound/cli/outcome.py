@@ -4,7 +4,7 @@
 code  meaning
 ===== =======================================================================================
 0     done
-1     done, and a check that was asked for failed
+1     done, and a requested check failed
 2     bad input: the sentence says what, where and what to do
 130   interrupted; what was reached is saved
 ===== =======================================================================================

@@ -40,7 +40,7 @@ FEW_ROWS = 64  # of which both plans are tried
 MARGIN = 1.25  # what the next row may take, of what the first takes
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
-Told = Callable[[int, int], None]
+CodingProgress = Callable[[int, int], None]
 Planner = Callable[[Model, Tensor, float], StackPlan]
 
 
@@ -81,7 +81,7 @@ class Replay:
 
     latents: Sequence[Tensor]
     levels: int = ALL
-    asked: list[tuple[GridNormal, Tensor]] = field(default_factory=list)
+    proposals: list[tuple[GridNormal, Tensor]] = field(default_factory=list)
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
@@ -89,7 +89,7 @@ class Replay:
         if level >= self.levels:
             return _expected(prior, _grid(proposer(posterior, prior)))
         z = self.latents[level]
-        self.asked.append((_grid(proposer(posterior, prior)), z))
+        self.proposals.append((_grid(proposer(posterior, prior)), z))
         return z
 
     def log_weights(self, trace: Trace) -> float:
@@ -149,7 +149,7 @@ def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor
     x = _coded(trace.likelihood).decode(stack)
     replay = Replay([z for _, z in pop.popped], levels)
     model(Batch(x), replay)
-    for posterior, z in reversed(replay.asked):
+    for posterior, z in reversed(replay.proposals):
         posterior.encode(stack, z, POSTERIOR)
     return x
 
@@ -190,7 +190,7 @@ class Stream:
 
 
 def encode_rows(
-    model: Model, x: Tensor, plan: StackPlan | None = None, told: Told | None = None
+    model: Model, x: Tensor, plan: StackPlan | None = None, progress: CodingProgress | None = None
 ) -> Stream:
     """Rows in model units, (rows, *event), as one stream.
 
@@ -198,19 +198,23 @@ def encode_rows(
         model: in whole numbers.
         x: the rows, on the likelihood's levels.
         plan: a first guess; None: found.
-        told: hears of the rows done and the bits so far.
+        progress: called with the rows done and the bits so far.
 
     Raises:
         UnsupportedError: latents take so many more bits than rows that no plan serves.
     """
-    found = _encoded(model, x, first_plan, plan, told)
+    found = _encoded(model, x, first_plan, plan, progress)
     if plan is not None or len(x) > FEW_ROWS:
         return found
-    return min(found, _encoded(model, x, paying_plan, None, told), key=len)
+    return min(found, _encoded(model, x, paying_plan, None, progress), key=len)
 
 
 def _encoded(
-    model: Model, x: Tensor, planned: Planner, plan: StackPlan | None, told: Told | None
+    model: Model,
+    x: Tensor,
+    planned: Planner,
+    plan: StackPlan | None,
+    progress: CodingProgress | None,
 ) -> Stream:
     """By ``plan``, or by the first that is found to serve, each less daring than the one before."""
     for tries in range(1, MOST_DIVISOR):
@@ -218,7 +222,7 @@ def _encoded(
             if plan is None or tries > 1:
                 found = planned(model, x, MARGIN**tries)
                 plan = found if plan is None else plan.beyond(found)
-            payload = _pushed(model, x, plan, told)
+            payload = _pushed(model, x, plan, progress)
             return Stream(payload, zlib.crc32(symbols(model, x)), plan)
         except Underflow:
             continue
@@ -270,17 +274,17 @@ def lent_bits(model: Model, x: Tensor) -> list[int]:
     return found
 
 
-def _pushed(model: Model, x: Tensor, plan: StackPlan, told: Told | None) -> bytes:
+def _pushed(model: Model, x: Tensor, plan: StackPlan, progress: CodingProgress | None) -> bytes:
     stack = Stack(seed_words(plan.seed))
     for group in plan.groups(len(x)):
         push_rows(model, Batch(x[group.rows]), stack, group.levels)
-        if told is not None:
-            told(group.rows.stop, stack.bits)
+        if progress is not None:
+            progress(group.rows.stop, stack.bits)
     return to_bytes(stack.words())
 
 
 def decode_rows(
-    model: Model, payload: bytes, rows: int, plan: StackPlan, told: Told | None = None
+    model: Model, payload: bytes, rows: int, plan: StackPlan, progress: CodingProgress | None = None
 ) -> Tensor:
     """The rows of a stream, (rows, *event), model units.
 
@@ -293,8 +297,8 @@ def decode_rows(
         parts.append(pop_rows(model, group.size, stack, group.levels))
         if stack.bits < WORD * (plan.seed - 1):
             raise _another_stream()
-        if told is not None:
-            told(rows - group.rows.start, stack.bits)
+        if progress is not None:
+            progress(rows - group.rows.start, stack.bits)
     if not np.array_equal(stack.words(), seed_words(plan.seed)):
         raise _another_stream()
     return torch.cat(parts[::-1])

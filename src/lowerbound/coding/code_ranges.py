@@ -15,7 +15,7 @@ from lowerbound.coding.stack import Array, CodingTable, constriction
 from lowerbound.errors import BitstreamError
 
 WORD_BYTES = 4
-SPARE = 2 * WORD_BYTES  # zeros that the coder may look at beyond the end
+SPARE = 2 * WORD_BYTES  # zeros that the coder may read beyond the end
 
 
 def encode(columns: Sequence[Array], tables: Sequence[CodingTable]) -> bytes:

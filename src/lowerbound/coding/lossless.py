@@ -102,8 +102,8 @@ def read_rows(file: Container, model: Model, progress: Progress | None = None) -
     parts = []
     for index, start in enumerate(range(0, rows, chunk_rows), first):
         count = min(chunk_rows, rows - start)
-        told = _told(progress, start, rows)
-        part = decode_rows(model, file.payload(index), count, plan, told=told)
+        heard = _of_chunk(progress, start, rows)
+        part = decode_rows(model, file.payload(index), count, plan, progress=heard)
         file.check_symbols(index, symbols(model, part))
         parts.append(part)
     return torch.cat(parts)
@@ -115,8 +115,8 @@ def _streams(model: Model, x: Tensor, chunk_rows: int, progress: Progress | None
     while True:
         found = []
         for start in range(0, len(x), chunk_rows):
-            told = _told(progress, start, len(x))
-            stream = encode_rows(model, x[start : start + chunk_rows], plan=plan, told=told)
+            heard = _of_chunk(progress, start, len(x))
+            stream = encode_rows(model, x[start : start + chunk_rows], plan=plan, progress=heard)
             if plan is not None and stream.plan != plan:
                 plan = stream.plan
                 break
@@ -126,7 +126,9 @@ def _streams(model: Model, x: Tensor, chunk_rows: int, progress: Progress | None
             return found
 
 
-def _told(progress: Progress | None, before: int, rows: int) -> Callable[[int, int], None] | None:
+def _of_chunk(
+    progress: Progress | None, before: int, rows: int
+) -> Callable[[int, int], None] | None:
     if progress is None:
         return None
     return lambda done, bits: progress(before + done, rows)

@@ -34,7 +34,7 @@ class RowGroup:
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What a decoder is told beside the payload.
+    """What a decoder needs beside the payload.
 
     Attributes:
         seed: words that a stream begins with.
@@ -70,7 +70,7 @@ class StackPlan:
             start = starts[-1] + size
 
     def beyond(self, other: StackPlan) -> StackPlan:
-        """One that asks less of the stack than either: smaller groups, a longer ramp."""
+        """One that takes less of the stack than either: smaller groups, a longer ramp."""
         ramp = tuple(max(pair) for pair in zip_longest(self.ramp, other.ramp, fillvalue=0))
         seed, divisor = max(self.seed, other.seed), max(self.divisor, other.divisor)
         return StackPlan(seed + 1, divisor + 1, ramp)

@@ -94,7 +94,7 @@ class SoundCoder:
 
 @dataclass(frozen=True)
 class _SoundPart:
-    """Frames ``start`` to ``end`` are looked at to answer for ``frames`` of them."""
+    """``frames`` of the frames ``start`` to ``end``, which the networks see for them."""
 
     start: int
     end: int

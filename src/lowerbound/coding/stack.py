@@ -1,7 +1,7 @@
 """A stack of bits: what is pushed under a distribution is popped under the same one.
 
 Pushing a value of probability p makes the stack -log2 p bits higher; popping takes them back. The
-coder is ``constriction``'s; every distribution is told to it in whole numbers or in floats that
+coder is ``constriction``'s; it gets every distribution in whole numbers or in floats that
 come of them by one division, so that both ends agree to the last bit.
 """
 

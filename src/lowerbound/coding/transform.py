@@ -49,7 +49,7 @@ TILE = 1024  # pixels of a side
 MOST_NUMBERS = 2**28  # of a file's pictures
 CALIBRATION_ROWS = 40
 CALIBRATION_NUMBERS = 2**22
-HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, told as two halves of 32 bits
+HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, written as two halves of 32 bits
 
 
 def is_transform(model: Model) -> bool:

@@ -120,7 +120,7 @@ def quantized(
 ) -> Tensor:
     """The codes of rows from the first codebooks, (rows, all places), int64.
 
-    Codebook by codebook, place by place, as in a file. Passes are of one size, whoever asks.
+    Codebook by codebook, place by place, as in a file. All passes are of one size.
     """
     parts: list[Tensor] = []
     model = copy.copy(model)

@@ -66,5 +66,5 @@ def _keyed_chunk(grey: Tensor, white: int, seed: int) -> Tensor:
 
 
 def _float_type(grey: Tensor) -> torch.dtype:
-    """float64 grey values ask for float64 scores, so their bits are float64 too."""
+    """float64 grey values need float64 scores, so their bits are float64 too."""
     return torch.float64 if grey.dtype is torch.float64 else torch.float32

@@ -33,7 +33,7 @@ class Dataset:
     """Rows of data and what is known of each.
 
     Attributes:
-        schema: what the rows look like.
+        schema: of the rows.
         x: (rows, *event), compact: codes in uint8 where there are levels (int32 above 256), else
             model units in float32 or float64.
         observed: like x, False where a value is missing.
@@ -82,10 +82,10 @@ class Dataset:
         """
         packed = self.x.index_select(0, indices)
         label = _gather(self.label, indices)
-        told = self.schema.condition
+        kind = self.schema.condition
         condition = _gather(self.condition, indices)
-        if told is not None and told.kind == "label" and label is not None:
-            condition = _one_hot(label, told.size)
+        if kind is not None and kind.kind == "label" and label is not None:
+            condition = _one_hot(label, kind.size)
         return Batch(
             x=self._units(packed, noise),
             observed=_gather(self.observed, indices),
@@ -215,8 +215,8 @@ class Dataset:
                 f"no class is known for rows {listed(unknown)}, counted from 0: leave them out, or "
                 "fit the model semi_supervised, which infers it"
             )
-        told = Condition("label", len(self.schema.class_names))
-        return replace(self, schema=replace(self.schema, condition=told), condition=None)
+        condition = Condition("label", len(self.schema.class_names))
+        return replace(self, schema=replace(self.schema, condition=condition), condition=None)
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same rows held on another device, so that batches are gathered there."""

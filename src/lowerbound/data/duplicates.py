@@ -11,7 +11,7 @@ from lowerbound.data.dataset import Dataset
 
 Array = np.ndarray[Any, Any]
 
-WORTH = 0.9  # share of distinct rows from which nothing is saved
+MOST_DISTINCT = 0.9  # share of distinct rows above which nothing is saved
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 
@@ -40,7 +40,7 @@ def same_rows(words: Array) -> tuple[Array, Array] | None:
     words = words.view(np.uint64)
     place, _ = pd.factorize(_hashes(words))
     count = int(place.max(initial=-1)) + 1
-    if count > WORTH * len(words):
+    if count > MOST_DISTINCT * len(words):
         return None
     first = np.empty(count, dtype=np.int64)
     first[place[::-1]] = np.arange(len(words))[::-1]

@@ -11,7 +11,7 @@ from lowerbound.trace import Batch
 def hot_deck(batch: Batch) -> Tensor:
     """x with each hidden cell filled from the nearest row above (or below) that has it.
 
-    So that every column keeps its marginal; a column that nobody has seen holds zeros.
+    So that every column keeps its marginal; a column without observed cells holds zeros.
     """
     if batch.observed is None:
         return batch.filled

@@ -1,7 +1,7 @@
 """What a kind of data owns: how its rows are found, packed, brought to model units and back, named.
 
 A kind is one object without state; what was learned from the rows is in their ``Schema``. Outside
-this folder a schema is asked for its kind's answer (``schema.data_kind``), never for its name.
+this folder the code uses the kind's methods (``schema.data_kind``), never its name.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class DataKind(ABC):
 
     @abstractmethod
     def learn(self, raw: RawData, how: Reading) -> Schema:
-        """What the rows look like.
+        """The schema of the rows.
 
         Raises:
             DataError: they cannot be modeled; the message says why.

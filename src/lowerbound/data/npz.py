@@ -62,6 +62,6 @@ def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
 
 
 def _first(keys: Sequence[str], names: Sequence[str], part: str | None) -> str | None:
-    """The first key that means one of ``names``, of the part that is asked for."""
+    """The first key that means one of ``names``, of the requested part."""
     wanted = [f"{n}_{part}" for n in names] + [f"{part}_{n}" for n in names] if part else names
     return next((key for key in wanted if key in keys), None)

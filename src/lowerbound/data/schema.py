@@ -1,4 +1,4 @@
-"""What data looks like: everything needed to turn it into a model's units and back.
+"""The schema of data: everything needed to turn it into a model's units and back.
 
 A schema is fitted once, stored as JSON beside the model, and used at the edges only: inside, models
 see transformed tensors, and ``log_jacobian`` puts every reported value in the data's own units.
@@ -43,7 +43,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Schema:
-    """What the data looks like.
+    """Kind, shape, columns and units of the data.
 
     Attributes:
         kind: name of the kind of data: "table" (columns with names), "vectors" (columns without),

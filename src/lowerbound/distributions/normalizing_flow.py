@@ -36,11 +36,11 @@ Kind = Literal["autoregressive", "coupling"]
 
 
 class NormalizingFlow(nn.Module):
-    """The map f, optionally told a context; it starts as the identity.
+    """The map f, optionally conditioned on a context; it starts as the identity.
 
     Args:
         dim: coordinates of z.
-        context: numbers per row that the map is told.
+        context: numbers per row that condition the map.
         kind: "coupling" is cheap both ways; "autoregressive" is finer, one pass towards noise and
             ``dim`` passes towards data.
         transforms: how many maps are composed; the order of the coordinates flips in between.
@@ -101,7 +101,7 @@ class NormalizingFlow(nn.Module):
     def start_as_identity(self) -> None:
         """Zero what says the maps' shape: the flow begins as the Gaussian it is based on."""
         for layer in self.layers:
-            hyper = getattr(layer, "hyper", None)  # one coordinate has no other to be told about
+            hyper = getattr(layer, "hyper", None)  # one coordinate has no other to condition on
             last = layer if hyper is None else hyper[-1]
             for parameter in last.parameters():
                 parameter.zero_()

@@ -150,7 +150,7 @@ class PlainNormal(Normal):
 
 
 class UnitNormal(PlainNormal):
-    """N(0, 1), told apart by its type because its KL needs half the operations."""
+    """N(0, 1), of its own type because its KL needs half the operations."""
 
     def __init__(self, zeros: Tensor) -> None:
         super().__init__(zeros, torch.ones_like(zeros))

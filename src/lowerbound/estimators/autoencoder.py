@@ -32,8 +32,9 @@ class Autoencoder(TrainedEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log p(x | z = f(x)), nats per row in the units of X; higher is better.
 
-        It pays nothing for the code, so it bounds log p(x) from neither side and cannot be compared
-        with the score of a ``VAE``: among autoencoders of one likelihood it ranks reconstructions.
+        Its objective has no cost of the code, so it bounds log p(x) from neither side and cannot be
+        compared with the score of a ``VAE``: among autoencoders of one likelihood it ranks
+        reconstructions.
         """
         error = reconstruction_error(self.model_, self._read(X, y))
         return -error.log_loss.mean

@@ -158,9 +158,9 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         fitted = model_folder.read(Path(path))
         options = fitted.options.model
         if (options.model, options.conditional) != (cls.kind, cls.conditional):
-            told = "conditional " if options.conditional else ""
+            prefix = "conditional " if options.conditional else ""
             raise ModelFolderError(
-                f"{path} holds a {told}{options.model}, which {cls.__name__} cannot load; "
+                f"{path} holds a {prefix}{options.model}, which {cls.__name__} cannot load; "
                 f"use {_estimator_of(options.model, options.conditional)}.load"
             )
         estimator = cls(**cls._parameters_of(fitted))
@@ -204,7 +204,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return inputs.learn(self, X, options=self._data_options())
 
     def _read(self, X: Any, y: Any = None) -> Dataset:
-        """Rows to answer about, told their class where the model is."""
+        """The rows, with their class where the model is conditional."""
         check_is_fitted(self)
         return inputs.read(self, X, self.fitted_.schema, options=self._reading_options())
 
@@ -213,7 +213,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return means(in_precision(self.model_, z.dtype), z)
 
     def _condition(self, dataset: Dataset) -> torch.Tensor | None:
-        """The condition of each row of data, for a model that is told one."""
+        """The condition of each row of data, for a conditional model."""
         return None
 
     # shared work --------------------------------------------------------------------------------
@@ -268,8 +268,8 @@ def chosen(options: type[Any], estimator: BaseEstimator) -> dict[str, Any]:
 
 def means(model: Model, z: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
     """E[x | z] in model units, for a model in the precision of z."""
-    told = None if condition is None else condition.to(z.dtype)
-    return decode_codes(model, z, condition=told).mean
+    condition = None if condition is None else condition.to(z.dtype)
+    return decode_codes(model, z, condition=condition).mean
 
 
 def _estimator_of(kind: str, conditional: bool) -> str:

@@ -26,7 +26,7 @@ Self = TypeVar("Self", bound="ConditionalVAE")
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConditionalVAE(VAE):
-    r"""Variational autoencoder that is told the class: p(x | y).
+    r"""Variational autoencoder conditioned on the class: p(x | y).
 
     >>> model = ConditionalVAE(latent_dim=8, epochs=1, random_state=0).fit("digits")
     >>> model.sample(5, y=7).shape  # give me sevens

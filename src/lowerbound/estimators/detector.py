@@ -144,7 +144,7 @@ class VAEDetector(OutlierMixin, VAE):
         import pandas as pd
 
         index = X.index if inputs.is_frame(X) else None
-        raw = self._look(self._read(X))
+        raw = self._raw_scores(self._read(X))
         return pd.DataFrame(self.reference_.components(raw), index=index)
 
     def explain(self, X: Any, *, excess: bool = True) -> Any:
@@ -207,7 +207,7 @@ class VAEDetector(OutlierMixin, VAE):
 
     @property
     def _share(self) -> float | None:
-        """Of anomalies among the rows fitted on, where it is told."""
+        """Share of anomalies among the rows fitted on, where it is given."""
         return None if isinstance(self.contamination, str) else float(self.contamination)
 
     def _combined(self, dataset: Dataset) -> tuple[str, ...]:
@@ -222,9 +222,10 @@ class VAEDetector(OutlierMixin, VAE):
         count = max(needed, round(self.calibration * len(dataset)))
         if 2 * count > len(dataset):
             warnings.warn(
-                f"a false-alarm rate of {self.false_alarm_rate:g} takes at least {needed:,} rows "
-                f"that nothing is fitted on, and {len(dataset):,} rows are too few to spare them: "
-                "the threshold is that of the rows fitted on, and more alarms are to be expected",
+                f"a false-alarm rate of {self.false_alarm_rate:g} takes at least {needed:,} "
+                f"rows that nothing is fitted on, and {len(dataset):,} rows are too few to set "
+                "them aside: the threshold is taken from the rows fitted on, so expect more "
+                "false alarms",
                 UserWarning,
                 stacklevel=3,
             )
@@ -252,8 +253,10 @@ class VAEDetector(OutlierMixin, VAE):
     def _refer(self, normal: Dataset) -> None:
         """Learn what normal rows score: where some were held out while training, from those."""
         seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
-        unseen = None if fresh is None else self._look(fresh)
-        self.reference_ = Reference.of(self._look(seen), unseen, combined=self._combined(normal))
+        unseen = None if fresh is None else self._raw_scores(fresh)
+        self.reference_ = Reference.of(
+            self._raw_scores(seen), unseen, combined=self._combined(normal)
+        )
         samples, seed = self.n_importance, self._seed
         self.usual_ = usual_shares(self.model_, seen, samples=samples, seed=seed)
 
@@ -286,14 +289,14 @@ class VAEDetector(OutlierMixin, VAE):
             return dataset
         return learn_columns(self, X, self._data_options())
 
-    def _look(self, dataset: Dataset) -> RawScores:
+    def _raw_scores(self, dataset: Dataset) -> RawScores:
         return raw_scores(self.model_, dataset, samples=self.n_importance, seed=self._seed)
 
     def _shares(self, dataset: Dataset) -> Shares:
         return shares(self.model_, dataset, samples=self.n_importance, seed=self._seed)
 
     def _anomalies(self, dataset: Dataset) -> Array:
-        return self.reference_.scores(self._look(dataset), self.criterion)
+        return self.reference_.scores(self._raw_scores(dataset), self.criterion)
 
     def _read(self, X: Any, y: Any = None) -> Dataset:
         check_is_fitted(self)

@@ -296,7 +296,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return filled
 
     def _given_back(self, filled: Any, X: Any) -> Any:
-        """With empty columns and the indicator, as asked for."""
+        """With empty columns and the indicator, where requested."""
         if self.keep_empty_features:
             filled = incomplete.with_zeros(filled, X, self.empty_)
         if not self.add_indicator:

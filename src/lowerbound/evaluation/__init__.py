@@ -1,4 +1,4 @@
-"""What a model is worth: likelihood, latents, samples, and the report that shows them.
+"""How good a model is: likelihood, latents, samples, and the report that shows them.
 
 >>> from lowerbound.evaluation import Subject, score, write_report
 """

@@ -66,7 +66,8 @@ def information(probability: Tensor) -> Tensor:
     r"""H(y | x) of each row in nats, (rows,): what its label is expected to tell.
 
     The class of a row is what its label says, so the information that the label is expected to
-    bring is the entropy of q(y | x): the rows worth labeling next are those where it is largest.
+    bring is the entropy of q(y | x): the most informative rows to label are those where it is
+    largest.
     """
     bits: Tensor = torch.special.entr(probability)
     return bits.sum(1)

@@ -1,4 +1,4 @@
-r"""What a model is worth: lower bounds on log p(x) of data it has not seen.
+r"""How good a model is: lower bounds on log p(x) of data it has not seen.
 
 .. math::
     \mathrm{ELBO} = \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\|\, p), \qquad

@@ -45,7 +45,7 @@ def one_step(model: Model, task: str) -> OneStep:
 
 @contextmanager
 def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]:
-    """Evaluation mode inside, without gradients unless asked for; then each module as it was."""
+    """Evaluation mode inside, without gradients unless requested; then each module as it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-r"""What the model makes of a row: its reconstruction, how sure it is, and whether that is honest.
+r"""The reconstruction of a row, its uncertainty, and whether that uncertainty is calibrated.
 
 .. math::
     \mathrm{Var}(x' \mid x) = \mathbb{E}_{q}[\mathrm{Var}(x' \mid z)]

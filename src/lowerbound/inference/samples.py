@@ -1,7 +1,7 @@
 """Draws from a model, and ways to draw from one that has no prior.
 
 Every draw keeps both answers of the decoder apart: the mean of p(x | z), a smooth picture, and x
-drawn from p(x | z), which is what the model says data looks like.
+drawn from p(x | z), with the noise of the likelihood.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
 def _imagined(
     model: Model, part: slice, condition: Tensor | None, temperatures: tuple[float, ...]
 ) -> Samples:
-    """One pass; rows that are told something lie along the batch, others along the samples."""
+    """One pass; rows with a condition lie along the batch, others along the samples."""
     count = part.stop - part.start
     plain = all(temperature == 1.0 for temperature in temperatures)
     samples = count if condition is None else 1

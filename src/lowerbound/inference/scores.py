@@ -169,9 +169,10 @@ class Scores:
         """
         if not self.mass:
             raise UnsupportedError(
-                f"bits per dimension need a probability mass, and {self.protocol.likelihood} is a "
-                "density: a density on 8-bit data gives fewer bits the narrower it is, without "
-                "end; choose discretized_logistic for integer pictures, bernoulli for binary data"
+                f"bits per dimension need a probability mass, and {self.protocol.likelihood} "
+                "is a density: on 8-bit data a narrower density gives fewer bits, without "
+                "limit; choose discretized_logistic for integer pictures, bernoulli for "
+                "binary data"
             )
         return Estimate.of(self.bound).scaled(-1 / (self.protocol.dimensions * math.log(2)))
 

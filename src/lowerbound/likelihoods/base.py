@@ -78,8 +78,8 @@ class Likelihood(nn.Module, ABC):
             if LIKELIHOODS[name].explain_missing is not Likelihood.explain_missing
         ]
         raise UnsupportedError(
-            f"{type(self).__name__} cannot say that cells are missing because of what they hold; "
-            f"likelihoods that can: {', '.join(able)}"
+            f"{type(self).__name__} cannot model cells that are missing because of their "
+            f"values; likelihoods that can: {', '.join(able)}"
         )
 
     def check(self, x: Tensor) -> None:

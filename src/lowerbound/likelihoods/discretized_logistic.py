@@ -90,7 +90,7 @@ def logistic_draw(loc: Tensor, scale: Tensor, levels: int) -> Tensor:
 
 @LIKELIHOODS.register("discretized_logistic")
 class DiscretizedLogistic(LevelsLikelihood):
-    """A discretized logistic per feature: two numbers say how bright and how sure.
+    """A discretized logistic per feature, of a location and a scale.
 
     Args:
         event_shape: shape of a row.

@@ -71,8 +71,8 @@ class MixedEmission(Emission):
             if column in columns and isinstance(part, DiscreteEmission):
                 return part.probabilities(columns.index(column))
         raise UnsupportedError(
-            f"column {column} is continuous or a count and has no levels to give probabilities of; "
-            "ask for its mean and variance"
+            f"column {column} is continuous or a count and has no levels to give probabilities "
+            "of; use its mean and variance"
         )
 
     def knowing(self, missing: Tensor | None) -> MixedEmission:
@@ -153,7 +153,8 @@ class Mixed(Likelihood):
     @property
     def numbers(self) -> int:
         raise UnsupportedError(
-            "columns of different kinds owe different numbers; parameter_shape has their sum"
+            "columns of different kinds take different numbers of parameters; parameter_shape "
+            "has their sum"
         )
 
     @property
@@ -186,7 +187,7 @@ class Mixed(Likelihood):
             group.explain_missing(missingness)
         if not able:
             raise DataError(
-                "no column holds real numbers, so none can be missing because of what it holds; "
+                "no column holds real numbers, so none can be missing because of its values; "
                 "leave missingness at 'at_random'"
             )
 

@@ -31,7 +31,7 @@ class SelfMaskedEmission(GaussianEmission):
         loc: mu, (samples, batch, columns).
         scale: sigma, one number or one per column.
         curves: of the columns.
-        missing: True where nobody has the value, (batch, columns); None: every cell that is not
+        missing: True where the value is missing, (batch, columns); None: every cell that is not
             observed, and for ``mean``, ``variance`` and draws no cell.
     """
 

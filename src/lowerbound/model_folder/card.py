@@ -30,7 +30,7 @@ _ENDS = {
 
 
 def model_card(name: str, fitted: Fitted) -> str:
-    """What the model is, of which data, how it was fitted, what it is worth, how to load it.
+    """What the model is, of which data, how it was fitted, how good it is, how to load it.
 
     Args:
         name: of the model folder.
@@ -40,7 +40,7 @@ def model_card(name: str, fitted: Fitted) -> str:
         "Model": _model(fitted),
         "Data": _data(fitted.schema),
         "Training": _training(fitted.history),
-        "Worth": _worth(fitted.history),
+        "Quality": _quality(fitted.history),
         "Use": _use(name),
         "Options": _options(fitted),
     }
@@ -84,7 +84,7 @@ def _training(history: History) -> Iterator[str]:
         yield f"- {last.skipped:,} updates were skipped, because loss or gradient was not finite"
 
 
-def _worth(history: History) -> Iterator[str]:
+def _quality(history: History) -> Iterator[str]:
     if history.validation is None:
         yield "Not measured here: no rows were held out. `lowerbound evaluate` measures it."
         return

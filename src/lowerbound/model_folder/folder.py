@@ -5,7 +5,7 @@
     MODEL/
       manifest.json       format, version, SHA-256 of the three files below; written last, by rename
       config.json         FitOptions, every default resolved
-      schema.json         what the data looks like
+      schema.json         kind, columns and units of the data
       model.safetensors   the weights
       metrics.jsonl       how training went (not hashed)
       MODEL_CARD.md       the same for people (not hashed)

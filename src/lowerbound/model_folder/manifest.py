@@ -1,6 +1,6 @@
 """What a model folder holds, and whether it is whole; see ``lowerbound.model_folder.folder``.
 
-Apart from it because this much needs no torch, so that a folder is looked at in no time.
+Apart from it because this much needs no torch, so that a folder is described without delay.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ class NoisyModel(Model):
         return replace(trace, likelihood=noisy(trace.likelihood, self.noise))
 
     def _filtered(self, batch: Batch, shown: Tensor) -> Batch:
-        """What the encoder sees: hidden cells too, where it cannot be told that they are."""
-        told = batch.observed if self.clean.inputs is not None else None
-        return replace(batch, x=shown, observed=told)
+        """What the encoder sees: hidden cells too, where it takes no mask."""
+        observed = batch.observed if self.clean.inputs is not None else None
+        return replace(batch, x=shown, observed=observed)
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return self.clean.parts()

@@ -22,21 +22,19 @@ class ModelOptions:
     The words are the registries' names; the ``*_options`` go to the part of that name.
     """
 
-    model: str = option("vae", "what is fitted", choices=MODELS)
-    latent_dim: int | None = option(
-        None, "numbers that a row is shrunk to (default: from the data)"
-    )
-    network: str = option(AUTO, "of encoder and decoder", choices=NETWORKS.after(AUTO))
+    model: str = option("vae", "the model to fit", choices=MODELS)
+    latent_dim: int | None = option(None, "numbers in the code of a row (default: from the data)")
+    network: str = option(AUTO, "network of encoder and decoder", choices=NETWORKS.after(AUTO))
     likelihood: str = option(AUTO, "p(x | z)", choices=LIKELIHOODS.after(AUTO))
     prior: str = option("standard_normal", "p(z)", choices=PRIORS)
     posterior: str = option(AUTO, "q(z | x)", choices=POSTERIORS.after(AUTO))
     missingness: str = option(
         AT_RANDOM,
-        "why cells are missing, if you know it, since no data can tell: because their values are "
-        "high, low, or either",
+        "why cells are missing, where you know it: because their values are high, low, or "
+        "either; the data cannot show this",
         choices=MISSINGNESS,
     )
-    conditional: bool = option(False, "tell encoder and decoder the class: p(x | y)")
+    conditional: bool = option(False, "condition encoder and decoder on the class: p(x | y)")
     model_options: Mapping[str, Any] = field(default_factory=dict)
     network_options: Mapping[str, Any] = field(default_factory=dict)
     likelihood_options: Mapping[str, Any] = field(default_factory=dict)

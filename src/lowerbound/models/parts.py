@@ -38,9 +38,9 @@ class ModelParts:
 
     @property
     def condition_dim(self) -> int:
-        """Numbers that networks are told."""
-        told = self.schema.condition if self.options.conditional else None
-        return 0 if told is None else told.size
+        """Numbers of the networks' condition."""
+        condition = self.schema.condition if self.options.conditional else None
+        return 0 if condition is None else condition.size
 
     @cached_property
     def network(self) -> Network:
@@ -61,7 +61,7 @@ class ModelParts:
 
     @property
     def tells_missing(self) -> bool:
-        """Whether the encoder is told which cells nobody has, besides which it does not see."""
+        """Whether the encoder sees which cells are missing, besides which are hidden."""
         return self.options.missingness != AT_RANDOM
 
     @property

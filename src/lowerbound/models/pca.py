@@ -65,7 +65,7 @@ class ProbabilisticPrincipalComponents(Model):
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:
         if options.conditional:
-            raise OptionError("pca cannot be told the class: choose vae or autoencoder")
+            raise OptionError("pca cannot be conditioned on the class: choose vae or autoencoder")
         if not schema.gaussian:
             raise OptionError(
                 "pca is for columns of real numbers, and this table has others: read it with "

@@ -1,4 +1,4 @@
-"""What a model may be able to do, and what it says where it is asked for more."""
+"""What a model may be able to do, and the error where it cannot."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class Calibrates(Protocol):
 
         Args:
             dataset: the rows of the fit.
-            folds: how many a person asks for; None: as the model thinks fit.
+            folds: how many; None: the model's own default.
             quick: whether nothing limits the time of a fit.
         """
 

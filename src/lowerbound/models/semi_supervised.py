@@ -89,7 +89,7 @@ def _by_name(said: Mapping[str, float], names: Sequence[str]) -> tuple[float, ..
             raise unknown("class in class_prior", name, names)
     left_out = [name for name in names if name not in said]
     if left_out:
-        raise OptionError(f"class_prior leaves out the class {left_out[0]}: say all of them")
+        raise OptionError(f"class_prior leaves out the class {left_out[0]}: give all of them")
     return tuple(float(said[name]) for name in names)
 
 

@@ -58,7 +58,7 @@ class TransformOptions:
 
     block: int = option(16, "pixels of a block's side; fewer where a picture has fewer")
     width: int = option(128, "channels of the prior's networks")
-    restoration: int = option(64, "channels of the network that takes errors out of the picture")
+    restoration: int = option(64, "channels of the network that removes errors from the picture")
     depth: int = option(2, "residual blocks of that network")
     grain: float = option(0.0, "share of the missing texture that is drawn anew, 0 to 1")
 
@@ -159,8 +159,8 @@ class TransformCoder(Model):
             )
         if options.likelihood not in (AUTO, "gaussian") or options.conditional:
             raise OptionError(
-                "a transform coder has a gaussian likelihood with the noise of rounding, and is "
-                "told no class: leave likelihood and conditional out"
+                "a transform coder has a gaussian likelihood with the noise of rounding, and "
+                "no condition: leave likelihood and conditional out"
             )
 
     @classmethod
@@ -253,11 +253,11 @@ class TransformCoder(Model):
         group, context = self.groups[number], self.contexts[number]
         scale = self.transform.deviation[None, :, None, None] / known.step
         first = places(*known.blocks, 0)
-        told = known.step.new_zeros(len(known), 2, *known.blocks)
-        told[:, 0] = self._log(known.level)[:, 0]
+        hints = known.step.new_zeros(len(known), 2, *known.blocks)
+        hints[:, 0] = self._log(known.level)[:, 0]
         if turn:
-            told.flatten(2)[:, 1, first] = 1.0
-        location, log_scale = context(self._seen(known, group, scale), told)
+            hints.flatten(2)[:, 1, first] = 1.0
+        location, log_scale = context(self._seen(known, group, scale), hints)
         location = location * (1.0 + scale[:, slice(*group)])
         log_scale = log_scale + self.base[known.level][:, slice(*group), None, None]
         at = first if not turn else places(*known.blocks, turn)
@@ -297,8 +297,8 @@ class TransformCoder(Model):
 
     def _grain(self, rough: Tensor, known: KnownCoefficients, x: Tensor) -> dict[str, Tensor]:
         """What the decoder's grain is to learn from, (1, rows)."""
-        told = (known.step, self._log(known.level))
-        missing = self.decoder.missing(rough.detach(), *told, self.padded(x))
+        steps = (known.step, self._log(known.level))
+        missing = self.decoder.missing(rough.detach(), *steps, self.padded(x))
         return {"grain": -missing[None]}
 
     def _pass(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # names for annotations
 class VariationalAutoencoder(Model):
     r"""z ~ p(z), x ~ p(x | z), with q(z | x) proposed by the encoder.
 
-    With a condition y (a class, an embedding) the encoder and the decoder are told y and the prior
+    With a condition y (a class, an embedding) the encoder and the decoder see y and the prior
     is not: p(x | y) = \int p(x | z, y) p(z) dz, the conditional VAE of Sohn et al. 2015 with an
     unconditional prior.
 
@@ -78,8 +78,8 @@ class VariationalAutoencoder(Model):
         bent = [column.name for column in schema.modeled if column.spline is not None]
         if bent:
             raise OptionError(
-                f"{named(bent)}: bent to normal by the values that were seen, beyond which missing "
-                "ones are to lie; read the data with normal_scores=False"
+                f"{named(bent)}: mapped to normal scores by the observed values, which missing "
+                "values may exceed; read the data with normal_scores=False"
             )
 
     @classmethod
@@ -146,9 +146,8 @@ class VariationalAutoencoder(Model):
     def _encode_rows(self, x: Tensor) -> Distribution:
         if getattr(self.encoder, "condition_dim", 0):
             raise UnsupportedError(
-                f"{type(self.prior).__name__} asks the encoder about rows without a class, which "
-                "a conditional model cannot answer; choose the prior standard_normal, mixture or "
-                "flow"
+                f"{type(self.prior).__name__} encodes rows without a class, which a "
+                "conditional model cannot; choose the prior standard_normal, mixture or flow"
             )
         distribution: Distribution = self.posterior(self.encoder(self.seen(Batch(x)), None))
         return distribution

@@ -191,13 +191,13 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:
             return self.imagine(batch, choose)
-        told = self._numbers(batch)
-        said = self._said(told[0])
+        own = self._numbers(batch)
+        said = self._said(own[0])
         free, breadth = self.training and self._is_free, 1 if self.training else self.breadth
         levels: list[CodebookPass] = []
         totals: list[Tensor] = []
         for index, each in enumerate(self._maps(len(self._used()))):
-            encoded = self._all()[each.first][0].within(self._in_context(index, told, totals))
+            encoded = self._all()[each.first][0].within(self._in_context(index, own, totals))
             total, found = each.quantize(encoded, choose, said, breadth)
             levels += found
             totals.append(encoded if free else self.gradient(encoded, total))
@@ -301,10 +301,10 @@ class VectorQuantizedVariationalAutoencoder(Model):
         most = max(1, MOST_CLUSTERED // math.prod(maps[-1].shape))
         rows = spread_rows(len(batch), most)
         parts = [self._numbers(batch.rows(part)) for part in rows.split(ROWS_AT_ONCE)]
-        told = [torch.cat(found, 1) for found in zip(*parts, strict=True)]
+        own = [torch.cat(found, 1) for found in zip(*parts, strict=True)]
         totals: list[Tensor] = []
         for index, each in enumerate(maps):
-            totals.append(each.start(self._in_context(index, told, totals)))
+            totals.append(each.start(self._in_context(index, own, totals)))
 
     @property
     def _is_free(self) -> bool:
@@ -342,13 +342,13 @@ class VectorQuantizedVariationalAutoencoder(Model):
             found.append(CodeMap(self._all()[first][1].shape, first, quantizers, priors))
         return found
 
-    def _in_context(self, index: int, told: Sequence[Tensor], above: Sequence[Tensor]) -> Tensor:
+    def _in_context(self, index: int, own: Sequence[Tensor], above: Sequence[Tensor]) -> Tensor:
         """What the encoder says of a map, (1 | samples, rows, *shape, dim), moved by the code of
         the one above."""
         if not index:
-            return told[0]
+            return own[0]
         moved = fold(self.between[index - 1], above[-1].flatten(2))
-        return told[index] + moved.reshape(*moved.shape[:2], *told[index].shape[2:])
+        return own[index] + moved.reshape(*moved.shape[:2], *own[index].shape[2:])
 
     def _said(self, encoded: Tensor) -> Tensor | None:
         """How many codebooks each training row uses, (rows,); None: all do all."""

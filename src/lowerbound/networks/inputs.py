@@ -36,7 +36,7 @@ class Input(nn.Module, ABC):
         Args:
             x: rows.
             observed: like x, False where hidden; None where nothing is.
-            missing: like x, True where nobody has the value; read where ``tells_missing``.
+            missing: like x, True where the value is missing; used where ``tells_missing``.
         """
 
     def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
@@ -48,7 +48,7 @@ class Masked(Input):
 
     Args:
         event_shape: of x.
-        tells_missing: beside that, 1 where nobody has the value: cells that training hides are
+        tells_missing: beside that, 1 where the value is missing: cells that training hides are
             hidden and not missing.
     """
 
@@ -84,7 +84,7 @@ class Columns(Input):
     Args:
         columns: of the table; those that are not modeled are passed over.
         embedding: the most numbers per categorical column; ceil(sqrt(levels)) + 1 if fewer.
-        tells_missing: also give, of each continuous value, whether nobody has it.
+        tells_missing: also give, of each continuous value, whether it is missing.
 
     Attributes:
         linear: F.

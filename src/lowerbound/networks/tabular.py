@@ -64,7 +64,7 @@ class Tabular(DenseNetwork):
             numbers: parameters of the posterior: d + d (d + 1) / 2.
             condition_dim: numbers of the condition.
             linear: how many values there are; None: half of the features, and no embeddings.
-            tells_missing: whether, after the mask, the features say which values nobody has.
+            tells_missing: whether, after the mask, the features say which values are missing.
 
         Raises:
             OptionError: ``numbers`` is not the number of parameters of the posterior "full", or the
@@ -122,7 +122,7 @@ class TabularEncoder(Encoder):
         condition_dim: numbers of the condition.
         hidden: widths of the residual network's hidden layers.
         activation: its nonlinearity's name.
-        tells_missing: whether F features after the mask say which values nobody has.
+        tells_missing: whether F features after the mask say which values are missing.
     """
 
     large_batches: ClassVar[bool] = True

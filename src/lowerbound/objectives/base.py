@@ -1,4 +1,4 @@
-"""An objective looks at a model and a batch, and answers with a Bound."""
+"""An objective takes a model and a batch, and returns a Bound."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Objective(nn.Module, ABC):
         uses_labels: whether labels are learned from. Then no row is held out to stop by: labeled
             ones are too few, and the bound of the others says nothing of the classifier.
         steady: whether each update does the same with the same shapes; else it is compiled only
-            where that is asked for, since every other shape compiles anew.
+            where that is requested, since every other shape compiles anew.
     """
 
     uses_labels: ClassVar[bool] = False

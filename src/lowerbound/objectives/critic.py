@@ -1,4 +1,4 @@
-"""Small networks that look at rows, for objectives that compare what they see."""
+"""Small networks of rows, for objectives that compare the features that they compute."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WindowCritic(nn.Module):
 
     It is shown the logarithms of the sizes of cosine coefficients, of windows that overlap by
     half: how much of each texture there is, which is what a decoder of the least squared error
-    leaves out. No place is told from another.
+    leaves out. All places are treated alike.
 
     Args:
         channels: of the pictures.

@@ -99,7 +99,7 @@ class ELBO(Objective):
         """E_q[sum_j w_j log p(x_j | z)], (batch,), in nats times weights.
 
         Raises:
-            UnsupportedError: nobody prepared the weights.
+            UnsupportedError: ``prepare`` was not called.
         """
         if self.weights is None:
             raise UnsupportedError("balance weighs columns by their marginals: call prepare first")

@@ -1,4 +1,4 @@
-"""FactorVAE: the total correlation judged by a small network instead of estimated densities."""
+"""FactorVAE: the total correlation from a small discriminator instead of estimated densities."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class Factor(ELBO):
         row = dataset.batch(torch.zeros(1, dtype=torch.long, device=dataset.x.device))
         tensors = {n: v.to(parameter.device) for n, v in vars(row).items() if v is not None}
         with seeded(0), torch.no_grad():
-            self._judge(codes(model(replace(row, **tensors).to(parameter.dtype), self.choose)))
+            self._discriminator(
+                codes(model(replace(row, **tensors).to(parameter.dtype), self.choose))
+            )
 
     def forward(self, model: Model, batch: Batch) -> Bound:
         trace = model(batch, self.choose)
@@ -77,15 +79,17 @@ class Factor(ELBO):
 
     def total_correlation(self, z: Tensor) -> Tensor:
         """The discriminator's estimate at codes (samples, batch, units), nats; it is held fixed."""
-        logits: Tensor = held_fixed(self._judge(z), z)
+        logits: Tensor = held_fixed(self._discriminator(z), z)
         return logits.mean()
 
     def distinction(self, z: Tensor) -> Tensor:
         """The discriminator's own loss: cross-entropy of codes against shuffled codes, nats."""
-        judge = self._judge(z)
-        return 0.5 * (F.softplus(-judge(z)).mean() + F.softplus(judge(shuffled(z))).mean())
+        discriminator = self._discriminator(z)
+        return 0.5 * (
+            F.softplus(-discriminator(z)).mean() + F.softplus(discriminator(shuffled(z))).mean()
+        )
 
-    def _judge(self, z: Tensor) -> nn.Sequential:
+    def _discriminator(self, z: Tensor) -> nn.Sequential:
         """The discriminator; the first codes that are seen say how large it is."""
         if self.discriminator is None:
             with seeded(0):

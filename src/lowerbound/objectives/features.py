@@ -1,4 +1,4 @@
-"""A bound that also asks the reconstruction to look alike to a network trained on the data."""
+"""A bound plus feature matching: rows and reconstructions agree in the features of a network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FeatureMatching(ELBO):
         self.register_module("critic", None)
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
-        """Train the network that looks; a resumed run takes its weights from the checkpoint."""
+        """Train the feature network; a resumed run takes its weights from the checkpoint."""
         named = dataset.label is not None and len(dataset.schema.class_names) > 1
         outputs = len(dataset.schema.class_names) if named else TURNS
         with seeded(0):
@@ -76,7 +76,7 @@ class FeatureMatching(ELBO):
         return replace(bound, loss=bound.loss + self.share * real[0].numel() * apart)
 
     def _critic(self, real: Tensor) -> Critic:
-        """The network that looks; one that was never prepared has random features."""
+        """The feature network; one that was never prepared has random features."""
         if self.critic is None:
             with seeded(0):
                 critic = Critic(tuple(real.shape[1:]), TURNS, self.width)

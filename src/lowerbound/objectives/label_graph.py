@@ -68,9 +68,9 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
         if neighbors > index.shape[1] or not folds:
             continue
         graph = _graph(distance, index, neighbors)
-        asked = [_asked(graph, codes, fold, shares) for fold in folds]
+        held_out = [_held_out(graph, codes, fold, shares) for fold in folds]
         for sharpness in SHARPNESS:
-            found = np.concatenate([_log_probability(p, y, sharpness) for p, y in asked])
+            found = np.concatenate([_log_probability(p, y, sharpness) for p, y in held_out])
             if found.mean() > best.mean():
                 best, chosen = found, (neighbors, sharpness)
     gain = float("nan")
@@ -104,7 +104,7 @@ def nearest(features: Tensor, count: int) -> tuple[Array, Array]:
 def balanced(votes: Array, shares: Array) -> Array:
     """Votes as probabilities of each row whose means over the rows are the shares of the classes.
 
-    Classes of which nobody votes stay without a share.
+    Classes without a vote get no share.
     """
     floor = np.finfo(votes.dtype).tiny
     rows = votes / np.maximum(votes.sum(1, keepdims=True), floor)
@@ -154,7 +154,7 @@ def _spread(graph: Any, codes: Array, shares: Array) -> Array:
     return answer
 
 
-def _asked(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array, Array]:
+def _held_out(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array, Array]:
     """Probabilities of the fold's rows, and their labels, where those were hidden."""
     hidden = codes.copy()
     hidden[fold] = -1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
 
 LABELED = 64  # labeled rows per update, besides those of the batch
-ROWS = 4_096  # that are looked at together before the first update
+ROWS = 4_096  # of one pass before the first update
 MEMORY = 1 / 15  # of the run that the teacher's weights are an average over
 RAMP = 0.3  # share of the run over which the teacher's weight rises from 0
 

@@ -99,7 +99,7 @@ class SemiSupervised(MeanTeacher):
         if self.share and self.graph and len(known) < len(dataset):
             features = neighborhood(model, dataset)
             self.spread = spread_labels(features, label, model.class_shares())
-            if self.spread.gain > 0:  # not where nothing could be asked, either
+            if self.spread.gain > 0:  # nor where no label could be hidden
                 self.targets = self.spread.probability
 
     def forward(self, model: Model, batch: Batch) -> Bound:
@@ -118,7 +118,7 @@ class SemiSupervised(MeanTeacher):
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
 
     def supervised(self, trace: Trace, batch: Batch) -> Bound:
-        """The bound of a pass through rows whose classes are all known: no other is looked at."""
+        """The bound of a pass through rows whose classes are all known: no other is computed."""
         fit, rates = self.split(trace, batch)
         rates = torch.cat([surprise(trace, len(batch)).unsqueeze(0), rates[1:]])
         value = fit - rates.sum(0)

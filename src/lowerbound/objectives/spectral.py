@@ -1,4 +1,4 @@
-"""A bound that also asks a reconstructed sound to be as loud as the sound at each pitch."""
+"""A bound plus a spectral term: reconstructed sound keeps the loudness at each pitch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USUAL_RATE = 8000  # of rows that say nothing of theirs
 class Spectral(ELBO):
     r"""-ELBO + w D mean_s d_s(x, E[x | z]): loudness by pitch and time beside the bound.
 
-    d_s is the distance of log mel spectra (``log_mel``) at several lengths s of what is looked at
+    d_s is the distance of log mel spectra (``log_mel``) at several window lengths s
     together: short ones see when, long ones which pitch. A wave that is a little late is far from
     the wave and near to its sound; at few bits only the latter can be kept.
 

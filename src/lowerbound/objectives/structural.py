@@ -1,4 +1,4 @@
-"""A bound that also asks reconstructed pictures to have the same structure."""
+"""A bound plus a structural term: reconstructed pictures keep the structure (MS-SSIM)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Structural(ELBO):
 
     Contrast and what varies together are compared in small windows, from coarse to fine
     (``ms_ssim``), so that faint texture counts beside strong edges; squared error hardly sees it.
-    A row that is no picture is looked at as one line.
+    A row that is no picture is taken for one line of pixels.
 
     The bound that is reported is the ELBO, which this gives up some of. Source: Wang, Simoncelli &
     Bovik 2003; as a loss of a codec, Balle et al. 2018.

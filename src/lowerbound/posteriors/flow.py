@@ -1,4 +1,5 @@
-"""A flow posterior: a Gaussian from the two heads, bent by a coupling flow that is told the row."""
+"""A flow posterior: a Gaussian from the two heads, transformed by a coupling flow that is
+conditioned on the row."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 class LookupFree(Quantizer):
     r"""c_i = 1 where e_i > 0, else -1; K = 2^dim, and bit i of the code says the sign of number i.
 
-    The penalty keeps encoder and corners together, and makes each bit sure of itself and both its
+    The penalty keeps encoder and corners together, and makes each bit confident and both its
     values common:
 
     .. math::
@@ -52,9 +52,9 @@ class LookupFree(Quantizer):
 
     def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor:
         committed = self.commitment * (encoded - vectors.detach()).square().sum(-1)
-        sure = torch.sigmoid(4 * encoded)
-        mean = sure.flatten(0, -2).mean(0)
-        return committed + self.entropy * (_entropy(sure) - _entropy(mean)).sum(-1)
+        confidence = torch.sigmoid(4 * encoded)
+        mean = confidence.flatten(0, -2).mean(0)
+        return committed + self.entropy * (_entropy(confidence) - _entropy(mean)).sum(-1)
 
 
 def _entropy(probability: Tensor) -> Tensor:

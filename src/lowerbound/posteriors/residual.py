@@ -43,7 +43,7 @@ def residual_quantizer(
 def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> list[Tensor]:
     """Codes of vectors (rows, dim) from each codebook, (rows,), whose sum is nearer than by turns.
 
-    The ``breadth`` best sums so far are followed from codebook to codebook, where the nearest code
+    A beam search keeps the ``breadth`` best sums from codebook to codebook, where the nearest code
     of each alone would be one of them. Source: Barnes et al. 1996 (M-search).
     """
     books = [
@@ -51,7 +51,7 @@ def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> li
         for quantizer in quantizers
     ]
     together = max(1, SEARCHED // (breadth * len(books[0])))
-    # in bf16 near codes could not be told apart
+    # bf16 does not distinguish near codes
     with torch.autocast(vectors.device.type, enabled=False):
         parts = [_search(books, part, breadth) for part in vectors.to(books[0]).split(together)]
     return list(torch.cat(parts).unbind(1))

@@ -86,7 +86,7 @@ class Codebook(Quantizer):
 
     def nearest(self, vectors: Tensor) -> Tensor:
         book = self.book
-        # in bf16 near codes could not be told apart
+        # bf16 does not distinguish near codes
         with torch.autocast(vectors.device.type, enabled=False):
             distances = book.square().sum(1) - 2 * (vectors.detach().to(book.dtype) @ book.T)
         return distances.argmin(-1)
@@ -156,8 +156,8 @@ def clusters(vectors: Tensor, count: int, weights: Tensor | None = None) -> tupl
         counts = None if weights is None else weights.double().cpu().numpy()
         labels = found.fit_predict(vectors.double().cpu().numpy(), sample_weight=counts)
         centers = torch.from_numpy(found.cluster_centers_)
-        told = None if weights is None else weights.cpu()
-        shares = torch.bincount(torch.from_numpy(labels).long(), told, count) / len(vectors)
+        counted = None if weights is None else weights.cpu()
+        shares = torch.bincount(torch.from_numpy(labels).long(), counted, count) / len(vectors)
         return centers.to(vectors), shares.to(vectors)
     times = -(-count // len(distinct))
     centers = distinct.repeat(times, 1)[:count].clone()

@@ -1,4 +1,4 @@
-"""p(z): what a latent looks like before any data."""
+"""p(z): the distribution of a latent before any data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One optimizer update: forward, backward, a look at the gradient, Adam."""
+"""One optimizer update: forward, backward, a check of the gradient, Adam."""
 
 from __future__ import annotations
 

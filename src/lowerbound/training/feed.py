@@ -90,7 +90,7 @@ def hide(batch: Batch, share: float, noise: torch.Generator) -> Batch:
 
 
 def masking(options: TrainingOptions, dataset: Dataset) -> float:
-    """The share of visits that the options, or the data, ask for."""
+    """The share of visits by the options, or by the data."""
     if options.masking is not None:
         return options.masking
     return SHARE if dataset.schema.missing else 0.0

@@ -78,7 +78,7 @@ def updates_between(rows: int, held_out: int, batch_size: int, slow: bool = Fals
 
     A forward pass costs a third of an update, so the time spent on validation stays near a
     twentieth when a validation of V rows comes after 20 V / 3 trained ones. Records come once per
-    epoch where that is long enough to pay and short enough to be watched.
+    epoch where that is long enough to be cheap and short enough to be watched.
 
     Args:
         rows: training rows.
@@ -111,7 +111,7 @@ def keyed_draws(model: Model, keys: Tensor) -> Iterator[None]:
     """Inside, what the model draws for a row depends on that row's key alone.
 
     Args:
-        model: draws as its objective asks it to.
+        model: draws as its objective does.
         keys: one per row of the data set, (rows,); a batch finds its own by ``Batch.ids``.
     """
 

@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Whether the person, or the system, has asked training to stop."""
+    """Whether the person, or the system, has sent a signal to stop."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -53,7 +53,8 @@ def train(
         objective: what is maximized.
         dataset: rows to train on.
         options: budget, step size, precision and the rest.
-        validation: rows for early stopping (``options.validation`` is for whoever splits the data).
+        validation: rows for early stopping (``options.validation`` belongs to the caller, who
+            splits the data).
         folder: checkpoints go to ``folder/checkpoint``; None keeps none.
         resume: go on from the checkpoint there, bit for bit as if never stopped; a run without one
             starts from the beginning.
@@ -123,7 +124,9 @@ def _finished_before(model: Model, checkpoint: Checkpoint, reporter: TrainingRep
     model.load_state_dict(checkpoint.part("model"))
     model.eval()
     history = History.from_mapping(checkpoint.values["finished"])
-    reporter.message(f"this training is over already ({history.ended}); nothing was left to do")
+    reporter.message(
+        f"this training has ended already ({history.ended}); there is nothing left to do"
+    )
     return history
 
 

@@ -13,8 +13,8 @@ from lowerbound.inference.estimate import Estimate
     [
         (Estimate(3.0, 1.0), "3.00 ± 1.00 nats per row above other"),
         (Estimate(-3.0, 1.0), "3.00 ± 1.00 nats per row below other"),
-        (Estimate(1.9, 1.0), "cannot be told apart from other"),
-        (Estimate(-1.9, 1.0), "cannot be told apart from other"),
+        (Estimate(1.9, 1.0), "does not differ significantly from other"),
+        (Estimate(-1.9, 1.0), "does not differ significantly from other"),
     ],
 )
 def test_differences(difference: Estimate, sentence: str) -> None:

@@ -19,7 +19,7 @@ from lowerbound.evaluation.report.chapters import Material, latent
 from lowerbound.evaluation.report.page import ReportPage, write_report
 from lowerbound.evaluation.report.subjects import Subject, examine
 from lowerbound.evaluation.report.suites import SuiteOptions
-from lowerbound.evaluation.report.summary_table import _ranked, notes, worth
+from lowerbound.evaluation.report.summary_table import _ranked, notes, summary_lines
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.options import ModelOptions
 from tests.evaluation.small_models import vectors
@@ -131,7 +131,7 @@ def test_the_table_names_its_figures_and_refusals(digits: tuple[ReportPage, Page
         "linear probe",
         "AUTOENCODER VAE",
         "Autoencoder has no prior",
-        "a density on 8-bit data",
+        "on 8-bit data a narrower density",
         "their nats are of different kinds",
         "closed form",
         "sha256",
@@ -170,7 +170,7 @@ def test_known_factors_have_a_figure_and_their_lines() -> None:
     findings, _ = examine(subjects(training, ("vae",)), training, held_out, options)
     keys = [plate.key for plate in latent.factors(Material(findings, training, held_out))]
     assert keys == ["factors"]
-    labels = {line.label for line in worth(findings)}
+    labels = {line.label for line in summary_lines(findings)}
     assert {"MIG", "DCI disentanglement", "DCI completeness", "SAP"} <= labels
     found = findings[0].to_mapping()["disentanglement"]
     assert set(found["mig_by_factor"]) == {"shape", "scale", "rotation", "x", "y"}
@@ -185,7 +185,7 @@ def test_distances_are_named_by_their_features_and_stand_between_bounds() -> Non
     assert not isinstance(second, Skipped)
     assert first.space == second.space
     assert first.floor == second.floor
-    lines = worth(findings)
+    lines = summary_lines(findings)
     said = [
         note for note in notes(lines) if note.startswith(f"FD[{first.space}], mean of p(x | z)")
     ]
@@ -215,7 +215,7 @@ def test_a_conditional_model_is_told_its_classes(tmp_path: Path) -> None:
     model = assemble(training.schema, options).eval()
     report = write_report(tmp_path, [Subject("CVAE", model)], training, held_out, options=QUICK)
     page = Page(report.page.read_text(encoding="utf-8"))
-    assert "the models are told them" in page.text
+    assert "the models are conditioned on them" in page.text
     assert report.findings[0].likelihood.to_mapping()["likelihood"]["protocol"]["conditional"]
 
 

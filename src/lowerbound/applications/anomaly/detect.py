@@ -47,7 +47,7 @@ class DetectRequest(DataRequest):
     """Which of these rows are odd?"""
 
     output: str = option(
-        "", "scores of every row, .csv, .parquet or .json", short="-o", metavar="OUT"
+        "", "file for the score of each row: .csv, .parquet or .json", short="-o", metavar="OUT"
     )
     calibrate: str = option(
         "",
@@ -56,26 +56,33 @@ class DetectRequest(DataRequest):
     )
     alpha: float | None = option(
         None,
-        "share of normal rows that may be called anomalies (default: 0.01, or the least there)",
+        "share of normal rows that may be called anomalies (default: 0.01, or the smallest "
+        "share that the calibration rows allow)",
     )
     score: Literal["combined", "bound", "reconstruction", "latent"] = option(
-        "combined", "what makes a row odd"
+        "combined", "the score that says how odd a row is"
     )
-    explain: int = option(5, "the oddest rows, with their most surprising features")
-    label: str = option("", "a table's column that says which rows are anomalies", metavar="COLUMN")
+    explain: int = option(
+        5, "number of the oddest rows to explain by their most surprising features"
+    )
+    label: str = option("", "the table's column that marks anomalies", metavar="COLUMN")
     normal: str = option(
         "", "the label of normal rows (default: 0, or the most common one)", metavar="VALUE"
     )
     window: int = option(
-        0, "rows are points in time: score windows of so many (default: as the model was fitted)"
+        0, "rows are points in time: score windows of N points (default: as the model was fitted)"
     )
-    reduce: Literal["mean", "max"] = option("mean", "of a point's windows, the point's score")
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    reduce: Literal["mean", "max"] = option(
+        "mean", "how the scores of a point's windows become the point's score"
+    )
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     seed: int = option(0, "of the draws")
 
 
 def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> DetectReport:
-    """Score every row, judge it by rows that nothing was fitted on, and explain the oddest.
+    """Score every row, compare it with rows that nothing was fitted on, and explain the oddest.
 
     Raises:
         DataError: the data is not of the kind that the model was fitted on, or there are too few
@@ -96,7 +103,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
     chunks = read()
     first = next(chunks)  # what is wrong with the data is said before any work
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
-    reporter.say("learning what normal rows score")
+    reporter.say("scoring normal rows to compare with")
     given = _calibrating(request, fitted, windows)
     normal = normal_of(fitted, request.model, given, request.score, request.seed)
     normal.reference.check(request.score)
@@ -140,7 +147,7 @@ def _check(request: DetectRequest) -> None:
 
 
 def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
-    """Windows as they were asked for, one beginning at every point; None: as the model was fitted.
+    """Windows of the requested length, one beginning at every point; None: as the model was fitted.
 
     Raises:
         OptionError: it was fitted on windows of another length.
@@ -190,16 +197,17 @@ def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None
 
 
 def _cutoff(request: DetectRequest, normal: Normal) -> Cutoff | None:
-    """Where the line is drawn; None without rows to draw it by.
+    """The threshold; None without calibration rows.
 
     Raises:
-        DataError: a rate was asked for that the calibration rows are too few for.
+        DataError: the calibration rows are too few for the requested rate.
     """
     if normal.calibration is None:
         if request.alpha is not None:
             raise DataError(
-                f"--alpha {request.alpha:g} takes at least {rows_needed(request.alpha):,} normal "
-                "rows that nothing was fitted on, and there are none: give them with --calibrate"
+                f"--alpha {request.alpha:g} takes at least {rows_needed(request.alpha):,} "
+                "normal rows that the model was not fitted on, and there are none: give them "
+                "with --calibrate"
             )
         return None
     least = 1 / (len(normal.calibration) + 1)

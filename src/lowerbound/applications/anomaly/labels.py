@@ -88,7 +88,8 @@ class KnownAnomalies:
                 which = "all" if self.normal in names else "none"
                 what = f"{which} of the rows are of the class {self.normal!r}"
             raise DataError(
-                f"{what}, so it tells no anomalies apart: leave --label or --normal out"
+                f"{what}, so it does not separate anomalies from normal rows: leave --label or "
+                "--normal out"
             )
         if self.column and self.normal and self.normal not in names:
             raise unknown(f"value of column {self.column!r}:", self.normal, names)

@@ -1,4 +1,4 @@
-"""What a fitted model is told of normal rows before it judges others.
+"""How a fitted model scores normal rows, before it scores others.
 
 Three sources, the first that is there: rows that the person gives, what a detector kept beside its
 model, and the rows that were fitted on, with those that were set aside then.
@@ -30,7 +30,7 @@ USUAL_ROWS = 1_000  # that say what is usual of a feature
 
 @dataclass(frozen=True)
 class Normal:
-    """What normal rows look like to a model.
+    """How a model scores normal rows.
 
     Attributes:
         reference: what they score and where they lie.
@@ -48,7 +48,7 @@ class Normal:
 def normal_of(
     fitted: Fitted, folder: str, given: Dataset | None, kind: str, seed: int = 0
 ) -> Normal:
-    """What normal rows look like to a fitted model.
+    """How a fitted model scores normal rows.
 
     Args:
         fitted: the model.

@@ -1,4 +1,4 @@
-"""What came of looking for odd rows: the verdict, the oddest rows, and how well they are ranked."""
+"""The report of anomaly detection: the threshold, the oddest rows, and how well they are ranked."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Odd:
 
 @dataclass(frozen=True)
 class Cutoff:
-    """Where the line between normal and odd is drawn.
+    """The threshold between normal rows and anomalies.
 
     Attributes:
         alpha: share of normal rows that may lie above it.
@@ -59,11 +59,11 @@ class DetectReport(Report):
     """Rows were scored.
 
     Attributes:
-        model, data: what was asked about.
+        model, data: of the request.
         rows: how many were scored.
         score: which.
-        verdict: where the line is drawn; None without rows that nothing was fitted on.
-        found: anomalies; None without a verdict.
+        verdict: the threshold; None without rows that nothing was fitted on.
+        found: anomalies; None without a threshold.
         oddest: the oddest rows, explained.
         ranking: how well the scores rank known anomalies; None where none are known.
         normal: where normal rows were taken from.

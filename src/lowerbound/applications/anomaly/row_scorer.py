@@ -1,4 +1,4 @@
-"""Rows judged chunk by chunk: scores, p-values, and why the oddest of all are odd."""
+"""Rows scored chunk by chunk: scores, p-values, and explanations of the oddest."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class RowScorer:
 
     Attributes:
         fitted: the model.
-        normal: what normal rows look like to it.
-        verdict: where the line is drawn; None where nobody knows.
+        normal: how the model scores normal rows.
+        cutoff: the threshold; None where it is unknown.
         score: which makes a row odd.
         reduce: scores of windows to those of their points.
         explain: how many of the oddest rows are explained.
@@ -185,7 +185,7 @@ def _most_surprising(
 
 
 def feature_values(rows: Dataset) -> dict[str, list[Any]]:
-    """What each row has in each column; nothing for pictures, whose pixels are looked at."""
+    """What each row has in each column; nothing for pictures, which are shown instead."""
     schema = rows.schema
     if not schema.columns:
         return {}

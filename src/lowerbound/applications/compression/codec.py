@@ -6,7 +6,7 @@
     file ──> CODECS[its header's kind] ──> codec.decode, codec.decompress
 
 A new codec is its file, which registers a class here, one line in this package's ``__init__`` and a
-number in ``lowerbound.coding.files.header.KINDS``. The commands ask codecs alone.
+number in ``lowerbound.coding.files.header.KINDS``. The commands use codecs alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One picture as a file of a transform coder that is as small as a person asks."""
+"""One picture as a file of a transform coder, as small as requested."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ HEADER = 48  # bytes, at most, of a picture's file beside its payload
 
 
 def check_rate(rate: CompressRequest) -> None:
-    """Raise OptionError where the rate is asked for twice, or is none."""
+    """Raise OptionError where the rate is given twice, or is none."""
     said = [name for name in ("quality", "times", "bytes") if getattr(rate, name) is not None]
     if len(said) > 1:
-        raise OptionError(f"{' and '.join(said)} both say how small: give one of them")
+        raise OptionError(f"{' and '.join(said)} both set the size: give one of them")
     if (rate.times is not None and rate.times <= 0) or (rate.bytes is not None and rate.bytes <= 0):
         raise OptionError("times and bytes are above 0")
     if rate.quality is not None:
@@ -48,10 +48,10 @@ def check_rate(rate: CompressRequest) -> None:
 
 
 def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -> int:
-    """The finest level whose file is as small as asked for.
+    """The finest level whose file is as small as requested.
 
     Args:
-        rate: what was asked for.
+        rate: the requested one.
         numbers: bytes of the picture as it is.
         size: of the payload at a level, bytes.
 
@@ -65,8 +65,8 @@ def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -
     low, high = 0, COARSEST
     if size(high) > most:
         raise OptionError(
-            f"at its coarsest this picture takes {size(high) + HEADER:,} bytes, and "
-            f"{math.floor(most + HEADER):,} are asked for"
+            f"at its coarsest this picture takes {size(high) + HEADER:,} bytes, more than the "
+            f"{math.floor(most + HEADER):,} requested"
         )
     while low < high:
         middle = (low + high) // 2

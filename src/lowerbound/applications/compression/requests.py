@@ -1,4 +1,4 @@
-"""What a person may ask of codecs. Options that a codec does not take are refused."""
+"""The requests of codecs. Options that a codec does not take are refused."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ class CodecRequest:
         REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
     )
     data: str = option("", "data of the kind it was fitted on", positional=True)
-    output: str = option("", "what is written", short="-o", metavar="OUT")
+    output: str = option("", "file or folder to write", short="-o", metavar="OUT")
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted"
     )
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     seed: int = option(0, "of the bits, where grey values become bits")
     codebooks: int | None = option(
-        None, "of a model with several codebooks, how many to use: fewer take less (default: all)"
+        None,
+        "number of codebooks to use of a model with several; fewer take fewer bytes (default: all)",
     )
 
     @property
@@ -48,30 +51,38 @@ class CompressRequest(CodecRequest):
 
     output: str = option(
         "",
-        "the file, NAME.lbz (default, for a photograph: beside it); a folder for a folder of them",
+        "the file NAME.lbz (default for a photograph: beside it), or a folder for a folder of "
+        "pictures",
         short="-o",
         metavar="OUT",
     )
     quality: int | None = option(
-        None, "of pictures by a transform coder, 0 to 100 (default: 50)", metavar="Q"
+        None, "quality of pictures by a transform coder, 0 to 100 (default: 50)", metavar="Q"
     )
-    times: float | None = option(None, "alike: how many times smaller at least", metavar="X")
-    bytes: int | None = option(None, "alike: bytes of a picture's file at most", metavar="N")
+    times: float | None = option(
+        None,
+        "pictures by a transform coder: at least X times smaller than a byte per pixel and color",
+        metavar="X",
+    )
+    bytes: int | None = option(
+        None, "pictures by a transform coder: at most N bytes per file", metavar="N"
+    )
 
 
 @dataclass(frozen=True)
 class CompareRequest(CodecRequest):
-    """What is this model worth as a codec?"""
+    """A model to compare with other codecs."""
 
     output: str = option(
         "",
-        "of pictures by a transform coder, and of sound: a page NAME.html to look at or listen to",
+        "page NAME.html that shows pictures by a transform coder, or plays sound, beside "
+        "other codecs",
         short="-o",
         metavar="OUT",
     )
     codebooks: int | None = option(
         None,
-        "of a model with several codebooks, how many to use (default: all; of sound also half)",
+        "number of codebooks to use of a model with several (default: all; for sound also half)",
     )
 
 
@@ -82,7 +93,7 @@ class DecompressRequest:
     model: str = option(
         REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
     )
-    file: str = option("", "what compress wrote", positional=True, metavar="FILE")
+    file: str = option("", "file that compress wrote", positional=True, metavar="FILE")
     output: str = option(
         "",
         "a folder, .png sheet or .npz for pictures; a folder or .wav for sound; .csv, .parquet or "
@@ -106,8 +117,8 @@ class DecompressRequest:
 class VerifyRequest:
     """Is this file whole?"""
 
-    file: str = option(REQUIRED, "what compress wrote", positional=True, metavar="FILE")
-    model: str | None = option(None, "model folder: also decode all of it", metavar="MODEL")
+    file: str = option(REQUIRED, "file that compress wrote", positional=True, metavar="FILE")
+    model: str | None = option(None, "model folder, to decode the whole file too", metavar="MODEL")
 
 
 def output_file(request: CompressRequest) -> Path:

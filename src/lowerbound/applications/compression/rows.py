@@ -206,7 +206,7 @@ def _about_rates(
     if loss is not None:
         yield (
             f"lossy: rows come back about as they were, by the model with {loss.text()}; other "
-            "codecs are asked for as many bytes, and for the fewest they can where that is more"
+            "codecs get as many bytes, or the fewest they can where that is more"
         )
     yield from (f"  {rate.codec:18} {rate.words}" for rate in rates)
 

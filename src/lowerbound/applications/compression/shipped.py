@@ -5,7 +5,7 @@
     compress photo.png                 writes photo.lbz
     decompress photo.lbz -o back.png
 
-``shipped/photographs/README.md`` names what it was trained on, and what it is worth on other
+``shipped/photographs/README.md`` names what it was trained on, and how good it is on other
 photographs; ``benchmarks/ship_photographs.py`` makes it.
 """
 

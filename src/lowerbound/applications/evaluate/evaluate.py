@@ -46,19 +46,21 @@ class EvaluateRequest(DataRequest):
     """How good is this model on this data?"""
 
     suite: Literal["likelihood", "latents", "samples", "all"] = option(
-        "likelihood", "what is measured"
+        "likelihood", "what to measure"
     )
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted to this data"
     )
     compare: tuple[str, ...] = option(
-        (), "another model folder: the difference on the same rows; repeatable", metavar="MODEL"
+        (), "another model folder to compare with on the same rows; repeatable", metavar="MODEL"
     )
     at_least: float | None = option(
         None, "nats per row that the bound must reach; exit code 1 where it does not"
     )
     output: str = option("", "folder for findings.json and scores.csv", short="-o", metavar="OUT")
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     measuring: SuiteOptions = field(default_factory=SuiteOptions)
 
 
@@ -72,7 +74,7 @@ class EvaluateReport(Report):
         part: "all" or "test".
         findings: what was found, by suite.
         differences: this model's bound minus another's, by the other's folder.
-        reached: whether the bound reached what was asked for; None where nothing was.
+        reached: whether the bound reached ``at_least``; None where that was not given.
         files: what was written.
         lines: what to read.
     """
@@ -99,7 +101,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
 
     Raises:
         DataError: the data is not of the kind that the model was fitted on, or has no test part.
-        UnsupportedError: a bound is asked for that the model does not have.
+        UnsupportedError: the model does not have the requested bound.
     """
     parts = requested_parts(request, fitted)
     if request.part == "all" and _fitted_to(request):
@@ -166,8 +168,8 @@ def _see_likelihood(
     if request.at_least is not None:
         bound = float(_scores(found).bound.mean())
         sight.reached = bound >= request.at_least
-        verdict = "reached" if sight.reached else "not reached"
-        sight.lines.append(f"at least {request.at_least:g} nats per row: {verdict}")
+        outcome = "reached" if sight.reached else "not reached"
+        sight.lines.append(f"at least {request.at_least:g} nats per row: {outcome}")
     if request.output and isinstance(found.scores, Scores):
         scored = rows.thinned(request.measuring.rows)
         sight.files += write_scores(Path(request.output) / "scores.csv", found.scores, scored)
@@ -215,7 +217,7 @@ def _see_latents_and_samples(
         first, second = parts.training, parts.test
     first, second = conditioned(first, fitted), conditioned(second, fitted)
     if request.suite in ("latents", "all"):
-        reporter.say("looking at the latents")
+        reporter.say("measuring the latents")
         latents = latent_suite(fitted.model, first, second, options)
         sight.findings |= jsonable(latents.to_mapping())
         sight.lines += about_latents(latents)

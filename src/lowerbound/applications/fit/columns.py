@@ -25,7 +25,9 @@ class SchemaRequest:
     """What is in this table?"""
 
     data: str = option(REQUIRED, "a .csv or .parquet file", positional=True)
-    output: str | None = option(None, "JSON file to correct", short="-o", metavar="FILE")
+    output: str | None = option(
+        None, "JSON file to write, for you to correct", short="-o", metavar="FILE"
+    )
     label: str | None = option(None, "the column that holds the class", metavar="COLUMN")
 
 
@@ -39,7 +41,7 @@ class SchemaReport(Report):
         columns: by name, what each holds: its kind, the share of its cells that is missing, and
             its levels, bounds or atom where it has them.
         left_out: columns that name rows, and are not modeled.
-        output: the file written; empty where none was asked for.
+        output: the file written; empty where none was requested.
     """
 
     data: str

@@ -61,7 +61,7 @@ def flat(
         chosen = options_of(kind, options, training)
         if chosen is None:
             continue
-        reporter.say(f"for the maps: {title_of(kind)} with {PLANE} latent units")
+        reporter.say(f"fitting {title_of(kind)} with {PLANE} latent units for the maps")
         found[f"{title_of(kind)} with {PLANE} units"] = fit(
             training, chosen, reporter=reporter.training()
         )
@@ -87,6 +87,6 @@ def side_by_side(
         if kind == own:
             found[title_of(kind)] = fitted
         elif options is not None:
-            reporter.say(f"for comparison: {title_of(kind)}")
+            reporter.say(f"fitting {title_of(kind)} for comparison")
             found[title_of(kind)] = fit(training, options, reporter=reporter.training())
     return found

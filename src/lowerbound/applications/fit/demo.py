@@ -34,29 +34,32 @@ TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """Show me."""
+    """Where the tour goes."""
 
     output: str = option("digits.lb", "model folder to write", short="-o", metavar="MODEL")
-    minutes: float | None = option(None, "training time of each model (default: until it is done)")
-    seed: int = option(0, "of everything that is drawn")
+    minutes: float | None = option(
+        None, "minutes of training for each model (default: until training is done)"
+    )
+    seed: int = option(0, "seed of everything that is drawn")
 
 
 SUMMARY = """
 Three models have learned {training_rows:,} handwritten digits, {units} numbers for each.
 On {test_rows} digits that none of them has seen:
 
-  {made} of the digits that the VAE makes up pass for real
-  {guessed} of those of an autoencoder with the same decoder do
+  {made} of the samples of the VAE pass for real digits
+  {guessed} of the samples of an autoencoder with the same decoder do
 
-  A classifier judges, and must be as sure as it is of 95 % of real digits. The VAE
-  knows where its codes make sense; the autoencoder was never told. A mixture fitted
-  to its codes afterwards brings it to {modeled:.0%}.
+  A sample passes if a classifier is as confident of it as of 95 % of real digits. The VAE
+  draws codes from its prior; the autoencoder has no prior and gets codes of the same mean
+  and covariance. Codes from a mixture fitted afterwards bring it to {modeled:.0%}.
 
   {bound:.1f} ± {error:.1f} nats is the VAE's lower bound on log p(x): the higher, the better.
-  {bits:.2f} bits would store a pixel that way; 17 levels of grey take {level_bits:.2f} as they are.
+  A pixel takes {bits:.2f} bits at that bound; 17 levels of grey take {level_bits:.2f} uncompressed.
 
   {active} of the {units} numbers of a code are in use. A linear classifier reads the digit
-  off the VAE's codes in {probe:.0%} of the cases, off PCA's in {pca_probe:.0%}; no model was told.
+  off the VAE's codes in {probe:.0%} of the cases, off PCA's in {pca_probe:.0%}; no model saw the
+  labels.
 
 Look at it:
   {page}
@@ -107,7 +110,7 @@ class DemoReport(Report):
 
 def _accepted(found: Mapping[str, Any]) -> list[float]:
     """The rates of all ways in which a model was sampled, its own way first."""
-    return [float(verdict["rate"]["mean"]) for verdict in found["accepted"].values()]
+    return [float(accepted["rate"]["mean"]) for accepted in found["accepted"].values()]
 
 
 def _bar(share: float) -> str:

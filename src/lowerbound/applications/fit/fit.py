@@ -47,16 +47,18 @@ class FitRequest:
         metavar="PART.OPTION=VALUE",
     )
     start: str | None = option(
-        None, "model folder to start from, where weights agree in name and size", metavar="MODEL"
+        None,
+        "model folder whose weights to start from, where names and sizes agree",
+        metavar="MODEL",
     )
-    test: float = option(0.1, "share of the rows that only the last numbers are taken on")
+    test: float = option(0.1, "share of the rows kept for the final measurements")
     measuring: SuiteOptions = field(default_factory=SuiteOptions)
     compare: bool = option(
-        False, "also fit PCA and an autoencoder of the same network, and show them beside it"
+        False, "also fit PCA and an autoencoder with the same network for comparison"
     )
     report: bool = option(True, "numbers only: no figures, no report.html")
-    title: str = option("", "of the report (default: the folder's name)")
-    resume: bool = option(False, "go on with the run that was interrupted in this folder")
+    title: str = option("", "title of the report (default: the folder's name)")
+    resume: bool = option(False, "continue the run that was interrupted in this folder")
     overwrite: bool = option(False, "replace the model in this folder")
 
 
@@ -68,7 +70,7 @@ class FitReport(Report):
         model: its folder.
         kind: vae, autoencoder or pca.
         latent_dim: numbers that a row is shrunk to.
-        network, likelihood: chosen or asked for.
+        network, likelihood: chosen or requested.
         training_rows, test_rows: rows of either part.
         protocol: how the test part came about.
         ended: how training ended; empty for a model solved in closed form.
@@ -122,7 +124,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         options.model.is_regression,
     )
     if finished:
-        reporter.say(f"{folder} is finished: its training has nothing left to do")
+        reporter.say(f"the run in {folder} is finished: there is nothing to resume")
         fitted = model_folder.read(folder)
     else:
         fitted = _train(folder, request, options, parts, reporter)
@@ -160,10 +162,11 @@ def check_folder(folder: Path, request: FitRequest) -> bool:
 
 
 def resumed(folder: Path, request: FitRequest) -> FitRequest:
-    """The request that started the run in ``folder``; data and place as they are asked for now.
+    """The request that started the run in ``folder``; with the data and the folder of the new
+    request.
 
     Raises:
-        OptionError: something that was asked for now differs from then, or a request that no fit
+        OptionError: an option of the new request differs from that one, or a request that no fit
             of this user on this machine recorded names a file that is not named now.
     """
     then = fit_folder.remembered(folder)
@@ -202,7 +205,7 @@ def _refuse_files(folder: Path, before: FitRequest, now: FitRequest) -> None:
 def _differences(
     then: Mapping[str, Any], now: Mapping[str, Any], default: Mapping[str, Any]
 ) -> list[str]:
-    """Names of what is asked for now, is no default, and was not so then."""
+    """Options of the new request that are no defaults and differ from those of the first one."""
     names: list[str] = []
     for name, value in now.items():
         if isinstance(value, Mapping) and isinstance(default[name], Mapping):
@@ -217,8 +220,8 @@ def _train(
 ) -> Fitted:
     """Say what is going to be fitted, fit it, and write the folder at every checkpoint."""
     training = parts.training
-    told = training.conditioned_on_label() if options.model.conditional else training
-    chosen = resolve(told.schema, options.model)
+    rows = training.conditioned_on_label() if options.model.conditional else training
+    chosen = resolve(rows.schema, options.model)
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
         reporter.say(line)
     reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
@@ -258,7 +261,7 @@ def _report(
     schema = fitted.schema
     if request.report and schema.data_kind.report_style(schema):
         command = typed("fit", replace(request, resume=False, overwrite=False))
-        title = request.title or f"What {folder.name} is worth"
+        title = request.title or f"How good {folder.name} is"
         page = Page(folder, title, command, request.compare)
         measured = measure_all(fitted, parts, request.measuring, page, reporter)
     else:

@@ -77,8 +77,8 @@ class InfoReport(Report):
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         model = self.options["model"]
-        told = ", told the class" if model["conditional"] else ""
-        yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{told}"
+        condition = ", conditioned on the class" if model["conditional"] else ""
+        yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{condition}"
         yield "data", self.rows
         for part in self.parts:
             yield part, _part(model, part)

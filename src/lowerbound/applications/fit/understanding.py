@@ -22,9 +22,9 @@ def about_data(dataset: Dataset) -> list[str]:
     if schema.class_names:
         column = f" in column {schema.label_column!r}" if schema.label_column else ""
         count = len(schema.class_names)
-        told = f"{count} classes{column}: {listed(schema.class_names)}"
+        classes = f"{count} classes{column}: {listed(schema.class_names)}"
         hidden = 0 if dataset.label is None else int((dataset.label < 0).sum())
-        lines.append(f"      {told}{f'; {hidden:,} rows without a label' if hidden else ''}")
+        lines.append(f"      {classes}{f'; {hidden:,} rows without a label' if hidden else ''}")
     if schema.target is not None and dataset.target is not None:
         column = f" of column {schema.label_column!r}" if schema.label_column else ""
         known, mean = int((~dataset.target.isnan()).sum()), schema.target.mean
@@ -67,7 +67,9 @@ def about_model(schema: Schema, given: ModelOptions, chosen: ModelOptions) -> li
         given: what the person said.
         chosen: the same with every default decided.
     """
-    lines = [f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_told(chosen, schema)}"]
+    lines = [
+        f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_condition(chosen, schema)}"
+    ]
     kind = MODELS[chosen.model]
     if kind.remark:
         lines.append(f"      {kind.remark}")
@@ -85,5 +87,5 @@ def about_model(schema: Schema, given: ModelOptions, chosen: ModelOptions) -> li
     return lines
 
 
-def _told(chosen: ModelOptions, schema: Schema) -> str:
-    return f", told the class ({len(schema.class_names)})" if chosen.conditional else ""
+def _condition(chosen: ModelOptions, schema: Schema) -> str:
+    return f", conditioned on the class ({len(schema.class_names)})" if chosen.conditional else ""

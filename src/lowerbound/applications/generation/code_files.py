@@ -1,4 +1,4 @@
-"""Latent codes in files: columns z1, z2, ... and z1_std, ... for how sure the encoder is."""
+"""Latent codes in files: columns z1, z2, ... and z1_std, ... for their standard deviations."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         raise OptionError(f"-n must be at least 1, not {request.number}")
     path = Path(request.output)
     row_files(fitted.schema).check(path)
-    label = _asked_labels(fitted, request.label, request.number)
+    label = _row_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
     made = sample_prior(
         fitted.model,
@@ -123,8 +123,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     return _written("samples", path, fitted, x, label, mean=request.mean)
 
 
-def _asked_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
-    """The class of each row: the one asked for, else all in turn where the model is told it."""
+def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
+    """The class of each row: the requested one, else all in turn for a conditional model."""
     if label:
         return label_indices(fitted, [label]).expand(number)
     if not fitted.options.model.conditional:
@@ -150,8 +150,12 @@ def _written(
 class EncodeRequest(DataRequest):
     """Codes of data, please."""
 
-    output: str = option(REQUIRED, "codes as .csv, .parquet or .npz", short="-o", metavar="CODES")
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    output: str = option(
+        REQUIRED, "file for the codes: .csv, .parquet or .npz", short="-o", metavar="CODES"
+    )
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,9 @@ class DecodeRequest(ModelRequest):
         metavar="OUT",
     )
     draw: bool = option(False, "a draw from p(x | z) instead of its mean")
-    label: str = option("", "class of the rows, for a conditional model (default: the codes')")
+    label: str = option(
+        "", "class of the rows, for a conditional model (default: the class in the file of codes)"
+    )
     seed: int = option(0, "of the draws")
 
 
@@ -269,8 +275,10 @@ class ReconstructRequest(DataRequest):
         metavar="OUT",
     )
     uncertainty: bool = option(False, "also the standard deviation of every value")
-    draws: int = option(64, "codes of each row that the uncertainty is taken over")
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    draws: int = option(64, "codes drawn per row for the uncertainty")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     seed: int = option(0, "of the draws")
 
 
@@ -282,7 +290,7 @@ class ReconstructReport(WrittenReport):
         rows: how many.
         explained: 1 - squared error / variance, over all values in model units: 1 is perfect, 0 no
             better than the means of the values; not a number for rows that do not vary.
-        uncertainty: mean standard deviation over that of the values; None where not asked for.
+        uncertainty: mean standard deviation over that of the values; None where not requested.
     """
 
     rows: int
@@ -301,7 +309,7 @@ class ReconstructReport(WrittenReport):
 def reconstruct(
     request: ReconstructRequest, reporter: Reporter, fitted: Fitted
 ) -> ReconstructReport:
-    """Write what the model makes of every row, and how sure it is of every value.
+    """Write the reconstruction of every row, and the uncertainty of every value.
 
     Raises:
         DataError: the data is not of the kind that the model was fitted on.
@@ -333,7 +341,7 @@ class ReconstructedRows:
         x: what went in.
         mean: the decoder's best guess at the mean code.
         cells: observed ones that have a distance, (rows | 1, *event).
-        std: standard deviation of x' given x; None where not asked for.
+        std: standard deviation of x' given x; None where not requested.
     """
 
     x: Tensor

@@ -1,4 +1,4 @@
-"""The class of each row: by name where a person sees it, as one-hot where a model is told it."""
+"""The class of each row: by name where a person sees it, as one-hot where it conditions a model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lowerbound.models import Classifies
 
 
 def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
-    """The condition of each row, (rows, classes); None for a model that is told none.
+    """The condition of each row, (rows, classes); None for a model that is not conditional.
 
     Raises:
-        OptionError: the model is told the class, and none is given; or the other way round.
+        OptionError: a conditional model gets no class; or the other way round.
     """
     names = fitted.schema.class_names
     if not fitted.options.model.conditional:
@@ -25,17 +25,17 @@ def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
             raise OptionError("the codes hold the class already: leave --label out")
         if label is not None:
             raise OptionError(
-                "this model is not told the class; fit one with --conditional to ask for a label"
+                "this model is not conditional: leave --label out, or fit one with --conditional"
             )
         return None
     if label is None:
-        raise OptionError(f"this model needs to be told the class; one of: {', '.join(names)}")
+        raise OptionError(f"this conditional model needs a class, one of: {', '.join(names)}")
     return _one_hot(label, len(names))
 
 
 def class_condition(fitted: Fitted, label: Tensor | None) -> Tensor | None:
     """The same for rows to be made, which a model that has the class among its latents makes of
-    the classes asked for, or by p(y)."""
+    the requested classes, or by p(y)."""
     if not isinstance(fitted.model, Classifies):
         return one_hot(fitted, label)
     return None if label is None else _one_hot(label, fitted.model.classes)

@@ -1,4 +1,4 @@
-"""The folder that a fit lives in: what is there already, and how the fit was asked for.
+"""The folder of a fit: what is there already, and the request of the fit.
 
 The request in a folder names data, and nothing in the folder proves who wrote it. So a fit also
 leaves a record outside, in a folder of the user's. The record's name is a hash of the request and
@@ -54,7 +54,7 @@ def ending(folder: Path) -> str:
 
 
 def remember(folder: Path, request: Mapping[str, Any]) -> None:
-    """Keep how the fit was asked for, so that it can be resumed without typing it again.
+    """Keep the request of the fit, so that it can be resumed without typing it again.
 
     A record of it is kept for this user, unless no file can be written there.
     """
@@ -75,7 +75,7 @@ def objective_of(folder: Path) -> str | None:
 
 
 def remembered(folder: Path) -> dict[str, Any] | None:
-    """How the fit in ``folder`` was asked for; None where that is not known.
+    """The request of the fit in ``folder``; None where it is unknown.
 
     Anyone may have written it: files that it names are opened only where it is ``recorded``.
     """

@@ -1,4 +1,4 @@
-"""The rows that a person asks about: all at once, or a table chunk by chunk, however long it is."""
+"""The rows of a request: all at once, or a table chunk by chunk, however long it is."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class RequestedRows:
-    """Some of the rows that were asked about.
+    """Some of the rows of a request.
 
     Attributes:
         rows: as the model takes them; windows where the rows are points in time.
         points: how many there are; of a series its points, not its windows.
         first: number of the first among all, from 0.
-        total: of all; a guess where nobody knows before the end.
+        total: of all; a guess where it is unknown before the end.
         apart: values of the column that was named, a pandas series; None where none was.
         windows: how a series was cut; None where it was not.
     """
@@ -79,7 +79,7 @@ def requested_rows(
 
     Args:
         source: a path or the name of a set.
-        fitted: the model that is asked.
+        fitted: the model.
         column: of a table, that is no part of the rows.
         windows: how to cut a table whose rows are points in time; None: as the model remembers.
         on_error: pictures that cannot be read.

@@ -158,7 +158,7 @@ class RowFiles:
             per_second: frames of an animation.
 
         Returns:
-            The files written, the one that was asked for first.
+            The files written, the requested one first.
         """
         x = strip.x.flatten(0, 1)
         if path.suffix.lower() != NPZ:

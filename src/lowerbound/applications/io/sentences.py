@@ -21,7 +21,7 @@ from lowerbound.evaluation.samples.two_sample import TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
 
-SURE = 1.96  # standard errors that leave chance one case in twenty
+SIGNIFICANT = 1.96  # standard errors that leave chance one case in twenty
 
 
 def about(found: Findings) -> list[str]:
@@ -92,7 +92,7 @@ def _weights(scores: Scores) -> str:
 
 
 def _tightened(found: LikelihoodFindings) -> list[str]:
-    """The dear looks at some of the rows, where they were asked for."""
+    """The expensive measurements on some of the rows, where they were requested."""
     lines = []
     if isinstance(found.tighter, Carried):
         tight = found.tighter
@@ -177,19 +177,19 @@ def about_samples(found: SampleFindings) -> list[str]:
 
 def _about_acceptance(found: SampleFindings) -> list[str]:
     if isinstance(found.acceptance, Skipped):
-        return [f"no verdict on samples: {found.acceptance.reason}"]
+        return [f"samples were not classified: {found.acceptance.reason}"]
     return [
-        f"a classifier accepts {verdict.rate.mean:.1%} of {verdict.count:,} samples ({way}); "
-        f"rarest class {verdict.least_share:.1%} of them"
-        for way, verdict in found.acceptance.items()
+        f"a classifier accepts {accepted.rate.mean:.1%} of {accepted.count:,} samples ({way}); "
+        f"rarest class {accepted.least_share:.1%} of them"
+        for way, accepted in found.acceptance.items()
     ]
 
 
 def about_difference(other: str, difference: Estimate) -> str:
     """A paired difference of bounds, and whether it is more than chance."""
     error = difference.standard_error or 0.0
-    if abs(difference.mean) <= SURE * error:
-        return f"cannot be told apart from {other}: difference {difference} nats per row"
+    if abs(difference.mean) <= SIGNIFICANT * error:
+        return f"does not differ significantly from {other}: difference {difference} nats per row"
     side = "above" if difference.mean > 0 else "below"
     return f"{Estimate(abs(difference.mean), error)} nats per row {side} {other}"
 
@@ -204,13 +204,13 @@ def about_quality(found: SampleQuality | Skipped) -> list[str]:
     named = _named(found)
     pictures = not isinstance(next(iter(named.values())).sharpness, Skipped)
     head = ("", f"FD[{found.space}]", f"KD[{found.space}]", "precision", "recall", "density")
-    head = (*head, "coverage", "told apart", *(("sharpness",) if pictures else ()))
+    head = (*head, "coverage", "two-sample", *(("sharpness",) if pictures else ()))
     rows = [(name, *_cells(quality)) for name, quality in named.items()]
     return [_introduction(found), *_aligned([head, *rows]), *_remarks(found, pictures)]
 
 
 def _named(found: SampleQuality) -> dict[str, Quality]:
-    """Every line by its name; floors and ceilings of several forms are told apart."""
+    """Every line by its name; floors and ceilings of several forms have different names."""
     named = {
         f"{way}, {form}": quality
         for way, forms in found.found.items()
@@ -262,7 +262,7 @@ def _two_sample(found: TwoSample) -> str:
 
 def _remarks(found: SampleQuality, pictures: bool) -> list[str]:
     remark = (
-        f"(told apart: right answers of a classifier to real-or-not, ideal 50%; shuffled: the "
+        f"(two-sample: accuracy of a classifier of real and sampled rows, ideal 50%; shuffled: the "
         f"{found.shuffled}"
     )
     if pictures:

@@ -30,28 +30,35 @@ class ReadingOptions:
 
     label: str | None = option(
         None,
-        "a table's column that holds the class, or the number to predict",
+        "the table's column that holds the class, or the number to predict",
         metavar="COLUMN",
     )
     binarize: Literal["none", "dynamic", "threshold"] = option(
-        "none", "make grey values bits: new ones at each visit, or above a half"
+        "none",
+        "turn grey values into bits: dynamic draws new ones at each visit, threshold "
+        "cuts at a half",
     )
-    levels: int | None = option(None, "number of levels of whole-number values (default: seen)")
+    levels: int | None = option(
+        None, "number of levels of whole-number values (default: from the data)"
+    )
     image_size: int | None = option(
         None, "height and width that pictures are brought to (default: the most common size)"
     )
     resize: Literal["pad", "crop", "stretch", "tiles"] | None = option(
         None,
-        "how a picture of another size is brought to it (default: pad); tiles are cut from it, one "
-        "half over the next",
+        "how a picture of another size is brought to that size (default: pad); tiles are cut "
+        "from it and overlap by half",
     )
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     missing: Literal["error", "model"] | None = option(
-        None, "cells without a value: refused, or modeled (default: modeled in tables)"
+        None,
+        "cells without a value: error refuses them, model models them (default: model for tables)",
     )
     kind: tuple[str, ...] = option(
         (),
-        "what a table's column holds, where that is not what was found, such as zip=categorical or "
+        "kind of a table's column where the one found is wrong, such as zip=categorical or "
         "visit=datetime:%d/%m/%Y; repeatable",
         metavar="COLUMN=KIND",
     )
@@ -59,10 +66,8 @@ class ReadingOptions:
         None, "a JSON file that lowerbound schema wrote, with your corrections", metavar="FILE"
     )
     standardize: bool = option(True, "leave real columns in their own units")
-    window: int = option(0, "rows are points in time: model windows of so many")
-    spectrograms: bool = option(
-        False, "clips of sound as pictures of what is heard when; folders are classes"
-    )
+    window: int = option(0, "rows are points in time: model windows of N points")
+    spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
     stride: int = option(1, "points from the start of one window to that of the next")
 
     @property
@@ -222,7 +227,7 @@ def is_there(source: str) -> bool:
 
 
 def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:
-    """Data of the kind that a model was fitted on, told the class where the model is.
+    """Data of the kind that a model was fitted on, with the class where the model is conditional.
 
     Raises:
         DataError: it is of another kind, or a conditional model meets rows without a class.

@@ -43,7 +43,9 @@ class ClassifyRequest(DataRequest):
     suggest: int = option(
         10, "number of rows to suggest for labeling, most informative first", formerly="ask"
     )
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
 
 
 @dataclass(frozen=True)

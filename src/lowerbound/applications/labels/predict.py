@@ -22,12 +22,14 @@ class PredictRequest(DataRequest):
 
     output: str = option(
         "",
-        "every row's prediction, its standard deviation and the band of 95 %: .csv, .parquet or "
-        ".json",
+        "file for each row's prediction, its standard deviation and the band of 95 %: .csv, "
+        ".parquet or .json",
         short="-o",
         metavar="OUT",
     )
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class PredictReport(Report):
         mean, lowest, highest: of the predictions.
         deviation: the median standard deviation.
         labeled: rows whose data has the target.
-        judged: how near the predictions of those are; None: there are none.
+        judged: errors of the predictions of those; None: there are none.
         file: where the answers are; "" nowhere.
     """
 

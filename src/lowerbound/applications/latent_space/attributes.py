@@ -53,15 +53,23 @@ class AttributesRequest(DataRequest):
         metavar="OUT",
     )
     label: str = option(
-        "", "a table's column that holds the classes (default: the data's label)", metavar="COLUMN"
+        "",
+        "the table's column that holds the classes (default: the data's label)",
+        metavar="COLUMN",
     )
     add: tuple[str, ...] = option((), "a class to go toward; repeatable", metavar="NAME")
     subtract: tuple[str, ...] = option((), "a class to go away from; repeatable", metavar="NAME")
-    with_: str = option("", "instead: data that has the attribute", metavar="DATA")
-    without: str = option("", "and data that has not", metavar="DATA")
-    method: str = option("mean", "difference of means, or normal of a regression", choices=METHODS)
-    strength: float = option(2.0, "how far at most, in distances between the classes")
-    frames: int = option(5, "strengths, from 0 up")
+    with_: str = option("", "data with the attribute, instead of classes", metavar="DATA")
+    without: str = option("", "data without the attribute, together with --with", metavar="DATA")
+    method: str = option(
+        "mean",
+        "direction of the attribute: difference of means, or normal of a logistic regression",
+        choices=METHODS,
+    )
+    strength: float = option(
+        2.0, "largest step along the direction, in distances between the classes"
+    )
+    frames: int = option(5, "number of strengths, from 0 up")
     rows: str = option(
         "", "rows to change, from 0 or by name (default: some that lack it)", metavar="I,J,..."
     )
@@ -231,7 +239,7 @@ def _strip(
 
 
 def _condition(fitted: Fitted, data: Labeled, rows: Tensor) -> Tensor | None:
-    """What a conditional model is told of these rows: their own class, which does not change."""
+    """The condition of these rows: their own class, which does not change."""
     if not fitted.options.model.conditional or data.dataset.label is None:
         return None
     return one_hot(fitted, data.dataset.label[rows])

@@ -28,7 +28,7 @@ class Labeled:
     """Rows as a model sees them, and a label that it need not know of.
 
     Attributes:
-        dataset: the rows, told their class where the model is conditional.
+        dataset: the rows, with their class where the model is conditional.
         label: class indices, (rows,), -1 where unknown; None: no labels.
         names: of the classes, in the order of their indices.
     """

@@ -28,7 +28,7 @@ FIRST = 6  # rows of each kind unless they are chosen
 
 @dataclass(frozen=True)
 class MixRequest(DataRequest):
-    """What do these rows look like in the style of those?"""
+    """Rows to mix, and where."""
 
     output: str = option(
         REQUIRED,
@@ -133,8 +133,8 @@ def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesRepo
     """The style of each row in every class."""
     if request.coarse or request.cut:
         raise OptionError(
-            "--coarse and --cut are for models of levels; this one has classes, and all of them "
-            "are shown: choose the rows whose style they get by --fine"
+            "--coarse and --cut are for models with levels; this model has classes and shows "
+            "all of them: choose the rows that give the style with --fine"
         )
     data = open_unconditioned(request.data, fitted)
     picked = _chosen(request.fine, data, "--fine", 0)

@@ -1,4 +1,4 @@
-"""Which way is the better one: every kind of path over random pairs of rows."""
+"""Which kind of path is better: every kind over random pairs of rows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def about_comparison(found: PathComparison) -> str:
         f"{error:.3f}"
     )
     if found.accepted is None:
-        return f"{text}; no verdict on the middles: {found.reason}"
+        return f"{text}; the middles were not classified: {found.reason}"
     share = found.accepted.scaled(100)
     return f"{text}, {share.mean:.1f} ± {share.standard_error or 0.0:.1f} % of the middles accepted"
 
@@ -106,7 +106,7 @@ def random_pairs(rows: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _conditions(fitted: Fitted, unseen: Dataset, first: Tensor) -> Tensor | None:
-    """A conditional model is told the class of the row where a path begins."""
+    """The condition along a path is the class of its first row."""
     if not fitted.options.model.conditional or unseen.label is None:
         return None
     return one_hot(fitted, unseen.label[first])

@@ -52,19 +52,27 @@ class InterpolateRequest(DataRequest):
         short="-o",
         metavar="OUT",
     )
-    other: str = option("", "data whose first row the path leads to", positional=True, metavar="B")
+    other: str = option(
+        "", "data whose first row is the end of the path", positional=True, metavar="B"
+    )
     rows: str = option(
-        "", "rows to pass by, two or more, from 0 or by name (default: 0,1)", metavar="I,J,..."
+        "",
+        "rows on the path, two or more, numbered from 0 or by name (default: 0,1)",
+        metavar="I,J,...",
     )
-    path: str = option("lerp", "which way", choices=(*PATHS, EVERY))
+    path: str = option("lerp", "kind of path", choices=(*PATHS, EVERY))
     frames: int = option(9, "points from one row to the next, both included")
-    close: bool = option(False, "go on to the first row again, so that an animation has no jump")
+    close: bool = option(False, "return to the first row, so that an animation has no jump")
     fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
-    nodes: int = option(NODES, "points of the geodesic while it is sought")
+    nodes: int = option(NODES, "points of the geodesic during its optimization")
     pairs: int = option(
-        0, "also measure each way over so many random pairs of rows, by a classifier of the labels"
+        0,
+        "also compare the kinds of paths over N random pairs of rows, by a classifier of "
+        "the labels",
     )
-    label: str = option("", "class of the whole way, for a conditional model (default: the rows')")
+    label: str = option(
+        "", "class along the whole path, for a conditional model (default: the rows')"
+    )
     seed: int = option(0, "of the random pairs")
 
 
@@ -91,7 +99,7 @@ class InterpolateReport(WrittenReport):
         rows: what the paths pass by.
         points: of each path.
         ways: the paths.
-        verdicts: each kind over random pairs; empty where none were asked for.
+        verdicts: each kind over random pairs; empty where none were requested.
     """
 
     rows: tuple[str, ...]
@@ -102,7 +110,7 @@ class InterpolateReport(WrittenReport):
     def text(self) -> str:
         lines = [f"{self.points:,} points by way of {', '.join(self.rows)}: {self.where}"]
         lines += [f"  {about_way(way)}" for way in self.ways]
-        lines += [f"  {about_comparison(verdict)}" for verdict in self.verdicts]
+        lines += [f"  {about_comparison(found)}" for found in self.verdicts]
         return "\n".join(lines)
 
 
@@ -142,8 +150,8 @@ def interpolate(
     files = row_files(fitted.schema).write_strip(path, strip, request.fps)
     line = _length([Lerp(a, b) for a, b in pairwise(codes)], around)
     ways = tuple(_way(kind, walk, line, around) for kind, walk in walks.items())
-    judged = compare_kinds(fitted, data, around, kinds, request.pairs, request.seed, reporter)
-    return InterpolateReport(stops.names, len(strip.columns), ways, judged, **written(files))
+    compared = compare_kinds(fitted, data, around, kinds, request.pairs, request.seed, reporter)
+    return InterpolateReport(stops.names, len(strip.columns), ways, compared, **written(files))
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +163,7 @@ class _Stops:
 
 
 def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops:
-    """The rows that were asked for, none of them the same as the next."""
+    """The requested rows, none of them the same as the next."""
     if request.other:
         if request.rows:
             raise OptionError("give either --rows or a second file, not both")
@@ -194,8 +202,8 @@ def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:
         classes = None if ends.label is None else ends.label.unique()
     if classes is not None and len(classes) > 1:
         raise OptionError(
-            "the rows are of several classes, and a conditional model is told one: choose it with "
-            "--label"
+            "the rows are of several classes, and a path of a conditional model needs one: "
+            "choose it with --label"
         )
     condition = one_hot(fitted, classes)
     return None if condition is None else condition[0]
@@ -216,7 +224,7 @@ def _walks(
     walks: dict[str, list[LatentPath]] = {kind: [] for kind in kinds}
     for done, (kind, (a, b)) in enumerate(product(kinds, pieces)):
         if not bool((a != b).any()):
-            raise DataError("two rows have the same code: there is nothing between them")
+            raise DataError("two rows have the same code, so there is no path between them")
         walks[kind].append(PATHS[kind](a, b, around))
         reporter.advance("paths", done + 1, len(kinds) * len(pieces))
     return walks

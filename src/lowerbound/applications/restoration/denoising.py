@@ -34,7 +34,9 @@ LEARN = "learn"
 class DenoiseRequest(ModelRequest):
     """Take the noise off, please."""
 
-    data: str = option(REQUIRED, "noisy data of the kind it was fitted on", positional=True)
+    data: str = option(
+        REQUIRED, "noisy data of the kind that the model was fitted on", positional=True
+    )
     output: str = option(
         REQUIRED,
         "the rows without noise: a .png sheet, .npz or a folder for pictures, .csv, .parquet or "
@@ -44,14 +46,19 @@ class DenoiseRequest(ModelRequest):
     )
     noise: str = option(
         LEARN,
-        "standard deviation of the noise in the data's own units, or learn: found from the data",
+        "standard deviation of the noise in the data's own units, or learn to estimate it "
+        "from the data",
         metavar="LEVEL",
     )
-    outliers: float = option(0.0, "share of the pixels that hold anything at all, such as speckle")
-    draws: int = option(0, "also so many rows x for each y, drawn from p(x | y)")
+    outliers: float = option(
+        0.0, "share of the pixels that are outliers of any value, such as speckle"
+    )
+    draws: int = option(0, "number of rows x to draw besides from p(x | y), for each noisy row y")
     chains: int = option(CHAINS, "K, chains of latents per row")
     temperatures: int = option(TEMPERATURES, "T, steps of each chain")
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     seed: int = option(0, "of everything that is drawn")
 
 

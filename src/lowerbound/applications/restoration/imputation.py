@@ -43,17 +43,23 @@ class ImputeRequest(DataRequest):
         metavar="OUT",
     )
     strategy: Literal["mean", "median", "sample"] = option(
-        "mean", "what a missing cell gets: its mean, its median, or a draw"
+        "mean", "value of a missing cell: its mean, its median, or a draw"
     )
-    draws: int = option(0, "also so many completed data sets, drawn, and how sure each column is")
+    draws: int = option(
+        0,
+        "number of completed data sets to draw besides, which also give "
+        "the width of each column's intervals",
+    )
     samples: int = option(SAMPLES, "K, latents drawn per row")
     mask: str | None = option(
         None,
-        "of pictures and arrays, what is hidden: black pixels of a picture, or booleans, for all "
-        "rows or one each",
+        "hidden cells of pictures and arrays: a picture whose black pixels are hidden, or "
+        "booleans, for all rows or one each",
         metavar="MASK",
     )
-    on_error: Literal["raise", "skip"] = option("raise", "pictures that cannot be read")
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     seed: int = option(0, "of the draws")
 
 
@@ -72,7 +78,7 @@ class ImputeReport(WrittenReport):
         samples: K.
         effective_sample_size: median over the incomplete rows; near 1, the answers are guesses
             of few draws: take more samples.
-        missingness: why cells are missing, as the fit was told.
+        missingness: why cells are missing, as given to the fit.
     """
 
     rows: int
@@ -92,10 +98,10 @@ class ImputeReport(WrittenReport):
             f"{self.strategy}: {listed(self.files, self.files_written)}"
         ]
         width = max(map(len, self.filled), default=0)
-        sure = {name: f"{value:.4g}" for name, value in self.widths.items()}
+        widths = {name: f"{value:.4g}" for name, value in self.widths.items()}
         for name, count in self.filled.items():
             line = f"  {name:{width}}  {count:,}"
-            lines.append(f"{line}, 90% within {sure[name]}" if name in sure else line)
+            lines.append(f"{line}, 90% within {widths[name]}" if name in widths else line)
         if self.missingness != AT_RANDOM:
             lines.append(f"missing cells {self.missingness}, {WARNING}")
         return "\n".join(lines)
@@ -163,7 +169,7 @@ def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
 def _drawn(
     request: ImputeRequest, reporter: Reporter, fitted: Fitted, data: Incomplete
 ) -> Imputation:
-    """Means, the draws that were asked for, and one more where the strategy is a draw."""
+    """Means, the requested draws, and one more where the strategy is a draw."""
     return fill(
         fitted.model,
         data.dataset,

@@ -10,7 +10,7 @@
 A coder that is given a damaged stream answers with wrong numbers, not with an error. So everything
 has a checksum: the header; each payload as stored, checked before it is decoded; and the symbols,
 checked after, which also catches a machine that computes the model differently. No torch is needed,
-so a file is looked at in no time. ``docs/format.md`` is the specification.
+so a file is described without delay. ``docs/format.md`` is the specification.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def open_container(source: Path | str | Bytes, most_symbols: int = MOST_SYMBOLS)
         return Container(header, overhead, name, content, _starts(header, overhead))
     path = Path(source)
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for whoever writes to it
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
         raise BitstreamError(f"{path} is not a file of compressed data; check the name")
     with path.open("rb") as file:
         header, overhead = _front(file, status.st_size, str(path), most_symbols)

@@ -268,4 +268,4 @@ def _scales(likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> Ten
 
 
 def _only_codes() -> UnsupportedError:
-    return UnsupportedError("an exported model codes; ask the one that it came from")
+    return UnsupportedError("an exported model only codes: use the model that it came from")

@@ -29,7 +29,7 @@ class ExactLayer(nn.Module):
 
     Args:
         layer: what it stands in for.
-        peak: the largest |input| that is told apart; beyond, inputs are clipped.
+        peak: the largest |input| that is represented; beyond, inputs are clipped.
         signed: inputs of both signs, in two digits.
     """
 

@@ -90,7 +90,7 @@ def export_integer(model: Model, rows: Dataset, seed: int = 0) -> Model:
     """
     check_exact(model)
     exported = copy.deepcopy(model).cpu().float().eval()
-    found = _look(exported, rows.thinned(CALIBRATION_ROWS), seed)
+    found = _statistics(exported, rows.thinned(CALIBRATION_ROWS), seed)
     _settle(exported, found.ranges, used_latents(exported, found.rates))
     return exported.requires_grad_(False)
 
@@ -163,7 +163,7 @@ def check_exact(model: Model) -> None:
 
 
 @dataclass
-class _Look:
+class _Statistics:
     """What a pass over rows showed: each layer's inputs, and nats per number of each latent."""
 
     ranges: Ranges
@@ -171,7 +171,7 @@ class _Look:
 
 
 @torch.no_grad()
-def _look(model: Model, rows: Dataset, seed: int) -> _Look:
+def _statistics(model: Model, rows: Dataset, seed: int) -> _Statistics:
     rates: list[Tensor] = []
     with seeded(seed), ranges_in(model) as ranges:
         for start in range(0, len(rows), PASS_ROWS):
@@ -180,7 +180,7 @@ def _look(model: Model, rows: Dataset, seed: int) -> _Look:
             trace = model(Batch(batch.x))
             found = [_rate_per_number(step).sum((0, 1)) / len(rows) for step in trace.steps]
             rates = [a + b for a, b in zip(rates, found, strict=True)] if rates else found
-    return _Look(ranges, rates)
+    return _Statistics(ranges, rates)
 
 
 def _rate_per_number(step: Step) -> Tensor:

@@ -3,7 +3,7 @@ r"""Rounded logistic variables in whole numbers: tables for a grid of scales and
 .. math:: q = \lfloor \mu \rfloor + d, \quad d \sim \text{table}(s, \mu - \lfloor \mu \rfloor)
 
 Scales are a quarter of an octave apart, places a sixteenth of a step; the last entry of a table
-stands for all numbers beyond it, which are then told in 32 bits.
+stands for all numbers beyond it, which are then written in 32 bits.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def all_counts() -> Tensor:
 
 
 class Tables:
-    """The tables that ``all_counts`` holds, each as the coder wants it once it is asked for.
+    """The tables that ``all_counts`` holds, each in the coder's form once it is requested.
 
     Args:
         counts: of every table.

@@ -128,7 +128,9 @@ def read_clips(
     """
     path = Path(source).expanduser()
     if not is_audio(path):
-        raise DataError(f"{source} is no {SUFFIX} file and no folder of such: give one of these")
+        raise DataError(
+            f"{source} is neither a {SUFFIX} file nor a folder of them: give one of these"
+        )
     root = images.split_folder(path, split) if path.is_dir() else path.parent
     names = find_clips(root) if path.is_dir() else [Path(path.name)]
     found, rate = _all_read(root, names, rate, on_error)

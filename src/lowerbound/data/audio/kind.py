@@ -80,7 +80,7 @@ class AudioKind(DataKind):
 
 
 def learned(rate: int, windows: Windows) -> Schema:
-    """What sound in such rows looks like."""
+    """The schema of sound in such rows."""
     return Schema(
         kind="audio",
         event_shape=(windows.length,),

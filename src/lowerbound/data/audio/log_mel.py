@@ -22,8 +22,8 @@ class LogMel(nn.Module):
 
     Args:
         rate: samples per second.
-        length: samples that are looked at together, under a Hann window.
-        hop: samples from one look to the next; 5/16 of the length unless given.
+        length: samples of a frame, under a Hann window.
+        hop: samples from one frame to the next; 5/16 of the length unless given.
         bands: triangles; 40 for a length of 256, and as many more as that is longer, unless given.
     """
 

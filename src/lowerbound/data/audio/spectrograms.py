@@ -28,7 +28,7 @@ from lowerbound.errors import DataError
 
 SIZE = (32, 32)  # bands, times
 DECADES = 4.0  # of magnitudes, from black to white
-SHOWN = 0.95  # of the clips are shown whole, unless told
+SHOWN = 0.95  # of the clips are shown whole by default
 SECONDS_SEEN = 0.032  # at once
 WHITE = 255
 

@@ -3,8 +3,8 @@
 Ten ``train_data_batch_*.npz`` and ``val_data.npz``, each with ``data`` (N, 3 S S) uint8, the red
 values by rows, then green, then blue, and ``labels`` 1 to 1000 (https://arxiv.org/abs/1707.08819).
 These are not the older PNG archives of van den Oord et al. (2016), which were scaled differently:
-bits per dimension on the two cannot be compared. The home asks for agreement to its terms, so the
-files are not downloaded. The test part is the published validation part.
+bits per dimension on the two cannot be compared. The publisher asks for agreement to its terms, so
+the files are not downloaded. The test part is the published validation part.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
-HOME = "https://image-net.org/download-images"
+SOURCE = "https://image-net.org/download-images"
 FILES = {
     "train": tuple(f"train_data_batch_{i}.npz" for i in range(1, 11)),
     "test": ("val_data.npz",),
@@ -140,7 +140,7 @@ class DownsampledImageNet:
         some = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
         return (
             f"the data set {self.name} is missing {some}: {said}put {archives}, or what they "
-            f"unpack to, into {places}; {HOME} has them and asks for agreement to its terms, so "
+            f"unpack to, into {places}; {SOURCE} has them and asks for agreement to its terms, so "
             "they are not downloaded"
         )
 

@@ -26,7 +26,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
 Array = np.ndarray[Any, Any]
-HOME = "https://r0k.us/graphics/kodak/"
+SOURCE = "https://r0k.us/graphics/kodak/"
 PLACES = ("kodak24.tar", "kodak24", "kodak")
 
 
@@ -60,7 +60,7 @@ class KodakTiles:
             places = " or ".join(str(folder) for folder in data_folders())
             raise DataError(
                 f"the data set {self.name} is missing: put the {self.photographs} photographs of "
-                f"{HOME} as a folder named kodak, or as kodak24.tar, into {places}"
+                f"{SOURCE} as a folder named kodak, or as kodak24.tar, into {places}"
             )
         return found
 
@@ -91,7 +91,7 @@ class KodakTiles:
         place = self.locate()
         names = [name for name in member_names(place) if name.lower().endswith(".png")]
         if len(names) != self.photographs:
-            raise DataError(f"{place} has {len(names)} PNG, not the {self.photographs} of {HOME}")
+            raise DataError(f"{place} has {len(names)} PNG, not the {self.photographs} of {SOURCE}")
         border = self.photographs - self.held_out
         return read_members(place, names[:border] if split == "train" else names[border:])
 

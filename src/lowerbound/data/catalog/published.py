@@ -59,7 +59,7 @@ def read_members(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes
     """(name, content) of the files ``names``, in that order.
 
     From a folder or a zip one file is held at a time; a tar is read once, from its beginning, so
-    all that were asked for are held.
+    all that were requested are held.
 
     Raises:
         DataError: one is not there, is damaged or cut short; the place is named.

@@ -95,7 +95,7 @@ class BoundedKind(WithinBounds):
 
     def completed(self, series: Any) -> Column:
         if self.column.low is None or self.column.high is None:
-            raise DataError(f"column {self.column.name!r} is bounded: say its low and high")
+            raise DataError(f"column {self.column.name!r} is bounded: give its low and high")
         return self.column
 
     def g(self, values: Array) -> Array:

@@ -33,7 +33,7 @@ SAID = ("kind", "levels", "low", "high", "atom", "format")  # what a person may 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The cells of a column, looked at in the ways that tell kinds apart.
+    """The cells of a column, in the forms that distinguish kinds.
 
     Attributes:
         series: the cells.
@@ -133,16 +133,16 @@ def understood(
 
 
 def recognized(series: Any) -> Column:
-    """The column of the first kind, by rank, that its values look like.
+    """The column of the first kind, by rank, that its values fit.
 
     Raises:
-        DataError: they look like numbers, and some are none.
+        DataError: most are numbers, and some are none.
     """
     sample, kinds = Sample.of(series), map(COLUMN_KINDS.__getitem__, COLUMN_KINDS)
     for kind in sorted(kinds, key=lambda kind: kind.rank):
         if (found := kind.recognize(sample)) is not None:
             return found
-    raise DataError(f"column {series.name!r} is of no kind; say which")
+    raise DataError(f"no kind of column fits column {series.name!r}: name its kind")
 
 
 def _told(series: Any, hint: Hint) -> Column:
@@ -152,10 +152,10 @@ def _told(series: Any, hint: Hint) -> Column:
         raise unknown(f"kind of column {series.name!r}:", kind, COLUMN_KINDS)
     known = {key: fields[key] for key in SAID if key in fields}
     bare = {"name": str(series.name), "dtype": numpy_name(series.dtype)}
-    told = from_mapping(Column, {**known, **bare}).rules.completed(series)
-    if told.format is not None and not told.rules.has_format:
-        raise OptionError(f"column {told.name!r}: only datetime has a format, not {told.kind}")
-    return told
+    given = from_mapping(Column, {**known, **bare}).rules.completed(series)
+    if given.format is not None and not given.rules.has_format:
+        raise OptionError(f"column {given.name!r}: only datetime has a format, not {given.kind}")
+    return given
 
 
 def _fields(hint: str) -> dict[str, Any]:
@@ -193,6 +193,6 @@ def numpy_name(dtype: Any) -> str:
 
 def _are_codes(series: Any, text: Array) -> bool:
     """Whether the cells that are no numbers are many and hold digits, as in "V57": codes of text,
-    most of which happen to look like numbers, rather than a few markers."""
+    most of which happen to be numbers, rather than a few markers."""
     odd = {name(value) for value in series[text].unique()}
     return len(odd) >= FEWEST_CODES and all(any(c.isdigit() for c in value) for value in odd)

@@ -26,7 +26,7 @@ class ColumnKind:
     """The rules of one column; unless a kind says otherwise, it holds numbers that are their units.
 
     Class attributes:
-        rank: kinds of a lower rank look at values of an unknown kind first; those that come after
+        rank: kinds of a lower rank see values of an unknown kind first; those that come after
             "real", which takes all numbers, are only said by the person.
         family: key of ``COLUMN_FAMILIES``; "" where the column is not modeled.
         modeled: whether it is part of the event.
@@ -69,7 +69,7 @@ class ColumnKind:
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
-        """The column if its values look like this kind, else None."""
+        """The column if its values fit this kind, else None."""
         return None
 
     def completed(self, series: Any) -> Column:

@@ -179,8 +179,8 @@ class CategoricalKind(Leveled):
 def _warn_names(series: Any, column: Column) -> None:
     if len(column.levels) > NAMES_SHARE * max(len(series), 1):
         warnings.warn(
-            f"column {column.name!r} has {len(column.levels):,} levels in {len(series):,} rows: it "
-            "names rows rather than classes, and the model can only learn it by heart; kind "
+            f"column {column.name!r} has {len(column.levels):,} levels in {len(series):,} "
+            "rows: it names rows rather than classes, so the model can only memorize it; kind "
             "'identifier' leaves it out",
             UserWarning,
             stacklevel=5,

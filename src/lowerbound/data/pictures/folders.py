@@ -77,8 +77,8 @@ def classes_of(names: Sequence[Path]) -> list[str | None] | None:
     folders = [name.parts[0] if len(name.parts) > 1 else None for name in names]
     classes = [None if folder in UNLABELED else folder for folder in folders]
     found = set(classes) - {None}
-    told = len(found) > 1 or (len(found) == 1 and not set(folders).isdisjoint(UNLABELED))
-    return classes if told else None
+    named = len(found) > 1 or (len(found) == 1 and not set(folders).isdisjoint(UNLABELED))
+    return classes if named else None
 
 
 def read_file(
@@ -119,7 +119,7 @@ def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
     """The pictures at these paths, their pixels unread; those that cannot be read are left out."""
     try:
         headers = list(_Attempt(paths, "skip").each(_header).values())
-    except DataError:  # whoever reads them says why
+    except DataError:  # reading them says why
         return PictureHeaders([], [])
     return PictureHeaders([header.size for header in headers], _losses(headers, channels > 1))
 
@@ -305,7 +305,7 @@ def _losses(headers: Sequence[_Header], colored: bool) -> list[str]:
 
 
 def split_folder(folder: Path, split: str | None) -> Path:
-    """The folder of the split asked for; ``train`` where the first level is only splits."""
+    """The folder of the requested split; ``train`` where the first level is only splits."""
     inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
     if split is not None:
         if split not in inside:

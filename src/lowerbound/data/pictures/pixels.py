@@ -39,7 +39,7 @@ def find_channels(shape: tuple[int, ...]) -> Channels:
     """Where the color axis of (rows, ...) pictures is.
 
     Raises:
-        DataError: the shape is not that of pictures, or it cannot be told.
+        DataError: the shape is not that of pictures, or is ambiguous.
     """
     if len(shape) == 3:
         return "squeezed"
@@ -93,7 +93,7 @@ def find_levels(values: Array, levels: int | None = None) -> tuple[int | None, f
 
     Returns:
         (levels, white): (2, 1) for 0/1, (2, 255) for black and white pictures, (256, 255) for
-        uint8, (65536, 65535) for more, (None, 1) for floats in [0, 1]; as told where ``levels``
+        uint8, (65536, 65535) for more, (None, 1) for floats in [0, 1]; as given where ``levels``
         is given.
 
     Raises:

@@ -5,7 +5,7 @@ r"""Sweeps of a spinning LiDAR as range images: one row a beam, one column a dir
     {\theta_{max} - \theta_{min}} H \right\rfloor
 
 for a return at (x, y, z), r meters away, with elevations from 2 down to -24.8 degrees (Velodyne
-HDL-64E, as in KITTI). The middle column looks straight ahead. A pixel is r over 120 m, the nearest
+HDL-64E, as in KITTI). The middle column faces straight ahead. A pixel is r over 120 m, the nearest
 return where there are several, and missing where nothing came back.
 
 Source: Geiger et al. 2013 for the files, Milioto et al. 2019 for the projection.
@@ -103,4 +103,6 @@ def range_image(points: Array, size: tuple[int, int] = SIZE) -> Array:
 def _refuse_empty(files: Sequence[Path], images: Sequence[Array]) -> None:
     empty = [file.name for file, image in zip(files, images, strict=True) if np.isnan(image).all()]
     if empty:
-        raise DataError(f"{listed(empty)}: no return within {MOST:.0f} m, so nothing to look at")
+        raise DataError(
+            f"{listed(empty)}: no return within {MOST:.0f} m, so the range image would be empty"
+        )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = np.ndarray[Any, Any]
-LARGEST_SIDE = 128  # of pictures whose size nobody chose
+LARGEST_SIDE = 128  # of pictures where no size was chosen
 _HOW = {
     "pad": "scaled to fit and padded with black",
     "crop": "scaled to cover and cropped around the center",

@@ -74,7 +74,7 @@ class IncompleteSeries(IncompleteColumns):
 
     @property
     def schema(self) -> Schema:
-        """What the points look like."""
+        """The schema of the points."""
         return self.series.schema
 
     @cached_property

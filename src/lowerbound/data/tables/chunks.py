@@ -115,7 +115,7 @@ def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, fl
 
 
 def _types(layout: Layout, text: Collection[str]) -> dict[str | int, type]:
-    """What pandas is told of the columns of text, which it calls 0, 1, ... without a header."""
+    """The types for pandas of the columns of text, which it calls 0, 1, ... without a header."""
     if layout.header:
         return dict.fromkeys(text, str)
     return {int(name[1:]): str for name in text if name[1:].isdecimal()}

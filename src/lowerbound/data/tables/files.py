@@ -35,8 +35,8 @@ def table_suffix(path: Path) -> str:
 def read_frame(source: str | Path) -> Any:
     """The pandas frame in a csv or parquet file, or at the address of a database's table.
 
-    The delimiter is found from the first line. Where that line looks like data rather than names,
-    the columns are named x0, x1, ...
+    The delimiter is found from the first line. Where that line seems to hold data rather than
+    names, the columns are named x0, x1, ...
 
     Raises:
         DataError: empty, ragged (the line is named), or not such a file.
@@ -110,7 +110,7 @@ class Layout:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """What pandas has to be told."""
+        """The arguments that pandas needs."""
         header = "infer" if self.header else None
         return {"sep": self.delimiter, "header": header, "skipinitialspace": True}
 

@@ -86,8 +86,8 @@ def prior_agreement(
     """
     if isinstance(model, Imagines) and not isinstance(model, HasPrior):
         raise UnsupportedError(
-            f"the latents of {name_of(model)} are a chain, each expected by those above it, "
-            "or discrete, so there is no one prior to compare all codes with"
+            f"the latents of {name_of(model)} are discrete, or a chain in which each has its "
+            "prior from those above, so no single prior can be compared with all codes"
         )
     if not isinstance(model, HasPrior):
         return _agreement_of_codes(encode_rows(model, dataset, memory=memory).mean, seed, memory)

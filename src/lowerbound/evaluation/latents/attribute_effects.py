@@ -1,6 +1,6 @@
 r"""What adding an attribute does to the decoded rows: what was wanted, and what else changes.
 
-A classifier that knows the real rows looks at what is decoded with strength 0 and with strength s:
+A classifier of the real rows classifies what is decoded with strength 0 and with strength s:
 
 .. math::
     \text{target} = \operatorname{mean}\bigl[p_k(x_s) - p_k(x_0)\bigr] \qquad

@@ -6,7 +6,7 @@ r"""Does each latent unit say one thing? Measured where the causes of each row a
   .. math:: \frac{1}{K} \sum_k \frac{I(z_{j(k)}; v_k) - \max_{j \ne j(k)} I(z_j; v_k)}{H(v_k)}
 
 - **DCI** (Eastwood & Williams 2018): a forest predicts each factor from all units. Disentanglement:
-  each unit matters for one factor; completeness: each factor is told by one unit; informativeness:
+  each unit matters for one factor; completeness: one unit determines each factor; informativeness:
   how often the forest is right.
 - **SAP**, separated attribute predictability (Kumar et al. 2018): how much better a linear
   classifier predicts a factor from the best unit alone than from the second best.
@@ -108,7 +108,7 @@ def disentanglement(
         codes: posterior means, (rows, latent_dim).
         factors: whole numbers, (rows, factors).
         names: of the factors; those that do not vary are left out.
-        seed: of the rows, the halves to learn from and to be asked about, and the forests.
+        seed: of the rows, the halves for training and for testing, and the forests.
 
     Raises:
         DataError: no factor varies, or fewer than 100 rows.
@@ -149,7 +149,7 @@ def normalized_information(codes: Array, factors: Array, bins: int = BINS) -> Ar
 def forest_importance(codes: Array, factors: Array, seed: int = 0) -> tuple[Array, Array]:
     """Importance of units for factors, (latent_dim, factors), and held-out accuracy, (factors,).
 
-    A forest looks at all units at each split: one that may see a few of them only has to split by
+    A forest considers all units at each split: one that may see a few of them only has to split by
     units that say nothing.
     """
     from sklearn.ensemble import RandomForestClassifier

@@ -19,7 +19,7 @@ NEIGHBORS = 10
 
 @dataclass(frozen=True)
 class FeatureQuality:
-    """How far the codes agree with labels that the model has not been told.
+    """How far the codes agree with labels that the model has not seen.
 
     Attributes:
         rows: labelled rows used.

@@ -1,4 +1,4 @@
-"""What paths are worth: how long they are for the decoder, and whether their middles look real."""
+"""Measures of paths: their length for the decoder, and whether their middles look real."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PathFigures:
         pairs: how many.
         straightness: length of the line over that of the path, both in the decoder's space; 1 for
             the line itself, above 1 where the path is a shortcut, below 1 where it is a detour.
-        middles: the judge's verdict on what is decoded at t = 1/2; or why there is none.
+        middles: how many points at t = 1/2 a classifier accepts; or why there is no classifier.
     """
 
     pairs: int
@@ -137,5 +137,5 @@ def _acceptance(
     judge: RealismClassifier | Skipped | None, middles: list[Tensor]
 ) -> Acceptance | Skipped:
     if judge is None:
-        return Skipped("no classifier was given to judge them")
+        return Skipped("no classifier was given")
     return judge if isinstance(judge, Skipped) else judge.accept(torch.cat(middles))

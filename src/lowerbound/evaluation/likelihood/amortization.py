@@ -40,11 +40,12 @@ from lowerbound.trace import Batch, Step
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How a row's own mean and standard deviation are sought, and how both answers are judged."""
+    """How a row's own mean and standard deviation are optimized, and how both posteriors are
+    scored."""
 
     updates: int = option(100, "updates of Adam")
     pairs: int = option(2, "mirrored pairs of draws per row and update")
-    learning_rate: float = option(0.05, "where the rate starts; it falls to zero")
+    learning_rate: float = option(0.05, "learning rate at the start; it falls to zero")
     judging_pairs: int = option(64, "mirrored pairs of fresh draws on which both are compared")
     seed: int = option(0, "of the draws")
 
@@ -72,7 +73,7 @@ def amortization_gap(
     *,
     memory: int = 8 * MEMORY,
 ) -> AmortizationGap:
-    """Compare the encoder with mean-field inference row by row; pass a subset, it is dear.
+    """Compare the encoder with mean-field inference row by row; it is slow, so pass a subset.
 
     For a posterior that is no diagonal Gaussian the search starts from its moments, and the gap may
     be negative: it then compares families as well.
@@ -89,8 +90,8 @@ def amortization_gap(
     with evaluation_mode(model, gradients=True):
         for _, batch in batches(dataset, model, plan.rows):
             inference = _Inference(powers, batch, options)
-            encoder.append(inference.judge(inference.answer))
-            optimized.append(inference.judge(inference.ascend()))
+            encoder.append(inference.score_of(inference.answer))
+            optimized.append(inference.score_of(inference.ascend()))
     return AmortizationGap(torch.cat(encoder), torch.cat(optimized))
 
 
@@ -133,7 +134,7 @@ class _Inference:
         return diagonal_normal(loc.detach(), log_scale.detach().exp())
 
     @torch.no_grad()
-    def judge(self, posterior: Distribution) -> Tensor:
+    def score_of(self, posterior: Distribution) -> Tensor:
         """The ELBO of each row on draws that the search has not seen, (rows,), float64."""
         noise = KeyedNoise(self.keys, 2 * self.options.seed + 1)
         return self.elbo(posterior, self.options.judging_pairs, noise).double().cpu()

@@ -25,7 +25,7 @@ class Cell:
         error: its standard error, where there is one.
         rows: the values that it is the mean of, so that two models can be compared row by row.
         note: why there is no figure, or what to beware of; shown below the table.
-        best: whether no other answer in the line is surely better.
+        best: whether no other answer in the line is significantly better.
     """
 
     text: str = NONE

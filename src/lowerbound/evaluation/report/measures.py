@@ -25,7 +25,7 @@ from lowerbound.evaluation.report.cells import (
 from lowerbound.evaluation.report.sample_measures import (
     distance,
     of_form,
-    of_own_verdict,
+    of_own_acceptance,
     sharpness,
 )
 from lowerbound.evaluation.report.suites import FROM_MIXTURE
@@ -107,8 +107,8 @@ def _information(agreement: Agreement) -> Cell:
     return Cell(f"{minus(low, 2)} to {minus(high, 2)}")
 
 
-def _of_mixture(verdicts: Mapping[str, Acceptance]) -> Cell:
-    return percent(verdicts[FROM_MIXTURE].rate) if FROM_MIXTURE in verdicts else Cell()
+def _of_mixture(accepted: Mapping[str, Acceptance]) -> Cell:
+    return percent(accepted[FROM_MIXTURE].rate) if FROM_MIXTURE in accepted else Cell()
 
 
 HELD_OUT = (
@@ -320,10 +320,10 @@ LATENT = (
 SAMPLES = (
     Measure(
         "accepted",
-        "Samples of which a classifier is as sure as of 95 % of real rows.",
+        "Samples of which a classifier is as confident as of 95 % of real rows.",
         "higher",
         "samples.acceptance",
-        of_own_verdict("rate", percent),
+        of_own_acceptance("rate", percent),
         refusal="acceptance: ",
     ),
     Measure(
@@ -331,7 +331,7 @@ SAMPLES = (
         "Share of the rarest class among the accepted.",
         "higher",
         "samples.acceptance",
-        of_own_verdict("least_share", share),
+        of_own_acceptance("least_share", share),
         refusal="acceptance: ",
     ),
     Measure(
@@ -394,7 +394,7 @@ SAMPLES = (
         refusal="distances: ",
     ),
     Measure(
-        "told apart",
+        "two-sample",
         "Right answers of a classifier to real-or-not; 50 % is ideal.",
         "lower",
         "samples.quality",

@@ -1,4 +1,4 @@
-"""One page that says what fitted models are worth: ``report.html``, and its figures as PNG files.
+"""One page that shows how good fitted models are: ``report.html``, and its figures as PNG files.
 
 The page carries its pictures inside and loads nothing from a network.
 """
@@ -27,7 +27,7 @@ from lowerbound.evaluation.report.subjects import (
     stamp,
 )
 from lowerbound.evaluation.report.suites import SuiteOptions
-from lowerbound.evaluation.report.summary_table import comparisons, notes, worth
+from lowerbound.evaluation.report.summary_table import comparisons, notes, summary_lines
 from lowerbound.inference.estimate import Skipped
 
 TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
@@ -100,7 +100,7 @@ def write_report(
     page = folder / "report.html"
     page.write_text(
         _render(
-            title=title or f"What {leading(findings).name} is worth",
+            title=title or f"How good {leading(findings).name} is",
             command=command,
             version=__version__,
             data=data_lines(training, held_out),
@@ -142,7 +142,7 @@ def data_lines(training: Dataset, held_out: Dataset) -> dict[str, str]:
 
 
 def _table(findings: Sequence[Findings]) -> dict[str, Any]:
-    lines = worth(findings)
+    lines = summary_lines(findings)
     remarks = notes(lines)
     main = list(findings).index(leading(findings))
     tiles = [

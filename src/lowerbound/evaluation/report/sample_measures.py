@@ -1,4 +1,5 @@
-"""What the report's table shows of samples: the judge's verdict, distances and sharpness."""
+"""What the report's table shows of samples: the share that a classifier accepts, distances and
+sharpness."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from lowerbound.evaluation.samples.quality import SampleQuality
 from lowerbound.inference.estimate import Estimate, Skipped
 
 
-def of_own_verdict(
+def of_own_acceptance(
     path: str, show: Callable[[Any], Cell]
 ) -> Callable[[Mapping[str, Acceptance]], Cell]:
-    """A part of the verdict on the samples that were drawn the model's own way, the first."""
-    return lambda verdicts: show(attrgetter(path)(next(iter(verdicts.values()))))
+    """A part of the acceptance of the samples that were drawn the model's own way, the first."""
+    return lambda accepted: show(attrgetter(path)(next(iter(accepted.values()))))
 
 
 def of_form(form: str, path: str, show: Callable[[Any], Cell]) -> Callable[[SampleQuality], Cell]:

@@ -94,7 +94,7 @@ def examine(
     held_out: Dataset,
     options: SuiteOptions | None = None,
 ) -> tuple[list[Findings], RealismClassifier | Skipped]:
-    """All suites for all subjects, on the same rows and by the same judge."""
+    """All suites for all subjects, on the same rows and by the same classifier."""
     options = options or SuiteOptions()
     judge = fit_realism_classifier(training, held_out, seed=options.seed)
     reference = reference_samples(training, held_out, options)

@@ -1,6 +1,6 @@
-"""Three looks at one fitted model: its likelihood, its latents, its samples.
+"""Three suites of measurements of one fitted model: its likelihood, its latents, its samples.
 
-Each suite asks what it can and says in one sentence why it cannot ask the rest, so that an
+Each suite measures what it can and says in one sentence why it skips the rest, so that an
 autoencoder, a model without labels and a table go through the same code as everything else.
 """
 
@@ -61,25 +61,29 @@ class SuiteOptions:
     samples: int = option(100, "K, draws per row of the importance-weighted bound")
     rows: int = option(2_000, "held-out rows scored, spread over the data; 0: all")
     agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
-    gap_rows: int = option(100, "rows whose own posterior is sought; 0: none")
+    gap_rows: int = option(
+        100, "rows whose posterior is optimized one by one, for the amortization gap; 0: none"
+    )
     tight_samples: int = option(5_000, "K of a tighter bound on some of the rows")
-    tight_rows: int = option(0, "rows for that, spread over the scored; 0: none")
+    tight_rows: int = option(0, "rows for that tighter bound, spread over the scored ones; 0: none")
     ais_rows: int = option(0, "rows for annealed importance sampling and its reverse; 0: none")
-    ais_temperatures: int = option(500, "steps of it from the encoder's answer to the posterior")
-    ais_chains: int = option(8, "chains of it per row")
+    ais_temperatures: int = option(
+        500, "steps of annealed importance sampling, from the encoder's posterior to the exact one"
+    )
+    ais_chains: int = option(8, "chains of annealed importance sampling per row")
     draws: int = option(1_000, "samples drawn from the model")
     feature_rows: int = option(
-        5_000, "labelled rows that the feature network of distances learns from; 0: no distances"
+        5_000, "labeled rows that train the feature network of distances; 0: no distances"
     )
     features: str = option(
-        "", "a feature network's folder: read where it is, else written", metavar="FOLDER"
+        "", "folder of the feature network: read if it exists, else written", metavar="FOLDER"
     )
     seed: int = option(0, "of all draws")
 
 
 @dataclass(frozen=True)
 class LikelihoodFindings:
-    """What the model is worth on rows it has not seen."""
+    """How good the model is on rows it has not seen."""
 
     scores: Scores | Skipped
     gap: AmortizationGap | Skipped
@@ -158,11 +162,11 @@ class SampleFindings:
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
-        verdicts = self.acceptance
+        accepted = self.acceptance
         return {
-            "accepted": to_mapping(verdicts)
-            if isinstance(verdicts, Skipped)
-            else {way: to_mapping(verdict) for way, verdict in verdicts.items()},
+            "accepted": to_mapping(accepted)
+            if isinstance(accepted, Skipped)
+            else {way: to_mapping(one) for way, one in accepted.items()},
             "reencode_r_squared": to_mapping(self.consistency)
             if isinstance(self.consistency, Skipped)
             else self.consistency.r_squared,
@@ -178,7 +182,8 @@ def likelihood_suite(
     split: str = "held out",
     progress: Progress | None = None,
 ) -> LikelihoodFindings:
-    """Bounds, amortization gap and reconstruction error on held-out rows; tighter ones if asked."""
+    """Bounds, amortization gap and reconstruction error on held-out rows; tighter ones if
+    requested."""
     options = options or SuiteOptions()
     rows = held_out.thinned(options.rows)
 
@@ -206,7 +211,7 @@ def _tightened(
     options: SuiteOptions,
     progress: Progress | None,
 ) -> LikelihoodFindings:
-    """The findings with the dear looks at some of the rows that were asked for."""
+    """The findings with the expensive measurements that were requested on some of the rows."""
     scores = found.scores
     if isinstance(scores, Skipped):
         return found
@@ -240,8 +245,8 @@ def latent_suite(
     compared = training.thinned(options.agreement_rows)
     codes = attempt(lambda: encode_rows(model, rows))
 
-    def of_codes(ask: Callable[[Tensor], Found | Skipped]) -> Found | Skipped:
-        return codes if isinstance(codes, Skipped) else ask(codes.mean)
+    def of_codes(measure: Callable[[Tensor], Found | Skipped]) -> Found | Skipped:
+        return codes if isinstance(codes, Skipped) else measure(codes.mean)
 
     return LatentFindings(
         codes=codes,
@@ -263,7 +268,7 @@ def sample_suite(
     *,
     reference: ReferenceSamples | Skipped = NOT_REQUESTED,
 ) -> SampleFindings:
-    """Samples, how many of them ``judge`` accepts, how near they are to real rows by ``yardstick``,
+    """Samples, how many of them ``judge`` accepts, how near they are to real rows by ``reference``,
     and whether the encoder finds their codes.
 
     A model with a prior is sampled from it. An autoencoder, which has none, is sampled from
@@ -274,7 +279,7 @@ def sample_suite(
     if isinstance(samples, Skipped):
         return SampleFindings({}, samples, samples, samples)
     own = next(iter(samples.values()))
-    verdicts = (
+    accepted = (
         judge
         if isinstance(judge, Skipped)
         else {way: judge.accept(drawn.mean) for way, drawn in samples.items()}
@@ -283,7 +288,7 @@ def sample_suite(
     from_mean = not isinstance(model, Imagines)
     return SampleFindings(
         samples,
-        verdicts,
+        accepted,
         attempt(lambda: reencode(model, own, from_mean=from_mean)),
         reference if isinstance(reference, Skipped) else reference.compare(model, samples),
     )

@@ -1,4 +1,4 @@
-"""The table of what each model is worth: figures with their errors, and the refusals."""
+"""The table of how good each model is: figures with their errors, and the refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowerbound.evaluation.report.subjects import Findings, leading
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.scores import Scores, marginal_difference
 
-SURE = 1.96
+SIGNIFICANT = 1.96
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Line:
     cells: tuple[Cell, ...]
 
 
-def worth(findings: Sequence[Findings]) -> list[Line]:
+def summary_lines(findings: Sequence[Findings]) -> list[Line]:
     """The lines of the table, without those that no model has anything to say about."""
     lines = [
         _line(group, measure, findings)
@@ -76,8 +76,9 @@ def _comparison(main: Findings, other: Findings) -> str:
     difference = marginal_difference(a, b)
     basis = f"L_{a.samples}, paired over the same {a.protocol.rows:,} rows"
     size = Estimate(abs(difference.mean), difference.standard_error)
-    if not sure(difference):
-        return f"{main.name} and {other.name} cannot be told apart: {size} nats per row ({basis})."
+    if not significant(difference):
+        names = f"{main.name} and {other.name}"
+        return f"{names} do not differ significantly: {size} nats per row ({basis})."
     side = "above" if difference.mean > 0 else "below"
     return f"{main.name} lies {size} nats per row {side} {other.name} ({basis})."
 
@@ -98,7 +99,8 @@ def _mixed(findings: Sequence[Findings]) -> bool:
 
 
 def _ranked(cells: Sequence[Cell], better: Better) -> list[Cell]:
-    """The same cells, those marked that nothing is surely better than; a lone figure is not."""
+    """The same cells, those marked that nothing is significantly better than; a lone figure is
+    not."""
     compared = [cell for cell in cells if cell.value is not None]
     if len(compared) < 2:
         return list(cells)
@@ -108,17 +110,18 @@ def _ranked(cells: Sequence[Cell], better: Better) -> list[Cell]:
 
 
 def _level(cell: Cell, top: Cell) -> bool:
-    """Whether the two cannot be told apart: paired over rows where possible, else by errors."""
+    """Whether the two do not differ significantly: paired over rows where possible, else by
+    errors."""
     if cell is top or cell.text == top.text:
         return True
     if cell.rows is not None and top.rows is not None:
-        return not sure(Estimate.of(top.rows - cell.rows))
+        return not significant(Estimate.of(top.rows - cell.rows))
     if cell.error is None or top.error is None:
         return False
     difference = (top.value or 0.0) - (cell.value or 0.0)
-    return not sure(Estimate(difference, math.hypot(cell.error, top.error)))
+    return not significant(Estimate(difference, math.hypot(cell.error, top.error)))
 
 
-def sure(difference: Estimate) -> bool:
+def significant(difference: Estimate) -> bool:
     """Whether the 95 % interval of a difference excludes zero."""
-    return abs(difference.mean) > SURE * (difference.standard_error or 0.0)
+    return abs(difference.mean) > SIGNIFICANT * (difference.standard_error or 0.0)

@@ -1,6 +1,6 @@
 """Would a classifier that knows the real rows accept what the model makes?
 
-A sample is accepted where the classifier is at least as sure of it as of all but the least sure 5 %
+A sample is accepted where the classifier is at least as confident of it as of all but the least 5 %
 of real rows that it has not seen. A model that makes one class well is accepted always, so the
 shares of the classes among accepted samples stand beside the rate.
 """
@@ -26,10 +26,10 @@ FEWEST = 10  # rows of each class, below which a classifier's confidence says no
 
 @dataclass(frozen=True)
 class Acceptance:
-    """A classifier's verdict on samples.
+    """The share of samples that a classifier accepts.
 
     Attributes:
-        count: samples judged.
+        count: samples classified.
         rate: share accepted, with its binomial standard error.
         shares: share of each class among the accepted, in the order of the class indices.
         threshold: confidence that a sample must reach.
@@ -50,7 +50,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class RealismClassifier:
-    """A classifier of real rows, and how sure it has to be.
+    """A classifier of real rows, and the confidence that it has to reach.
 
     Attributes:
         classifier: with ``predict_proba``, fitted.
@@ -63,7 +63,7 @@ class RealismClassifier:
     accuracy: float
 
     def accept(self, x: Tensor) -> Acceptance:
-        """The verdict on samples in model units, (count, *event)."""
+        """The acceptance of samples in model units, (count, *event)."""
         probabilities = self.classifier.predict_proba(_flat(x))
         accepted = probabilities.max(1) >= self.threshold
         chosen = probabilities.argmax(1)[accepted]
@@ -81,7 +81,7 @@ class RealismClassifier:
 def fit_realism_classifier(
     training: Dataset, held_out: Dataset, *, classifier: Any = None, seed: int = 0
 ) -> RealismClassifier | Skipped:
-    """A judge that learns from ``training`` and sets its threshold on ``held_out``.
+    """A classifier that learns from ``training`` and sets its threshold on ``held_out``.
 
     Args:
         training: labelled rows; at most 5,000 are used.
@@ -91,12 +91,12 @@ def fit_realism_classifier(
         seed: of the rows used and the fit.
     """
     if training.label is None or held_out.label is None:
-        return Skipped("the data has no labels, so there is no classifier to ask")
+        return Skipped("the data has no labels, so no classifier can be fitted")
     x, y = labelled(_flat(real_rows(training)), training.label.cpu().numpy(), seed)
     new_x, new_y = labelled(_flat(real_rows(held_out)), held_out.label.cpu().numpy(), seed)
     counts = np.unique(y, return_counts=True)[1]
     if len(counts) < 2 or counts.min() < FEWEST or not len(new_y):
-        return Skipped(f"a classifier to ask needs two classes of at least {FEWEST} rows each")
+        return Skipped(f"a classifier needs two classes of at least {FEWEST} rows each")
     classifier = _default_classifier(seed) if classifier is None else classifier
     with small_fit():
         classifier.fit(x, y)

@@ -1,4 +1,4 @@
-"""What samples are measured with: real rows that nothing has seen, others for the floor, features.
+"""What samples are compared with: real rows that nothing has seen, others for the floor, features.
 
 There are as many of either as there are samples: distances from different numbers of rows do not
 compare.
@@ -232,7 +232,7 @@ def _some(dataset: Dataset, most: int, seed: int) -> Dataset:
 
 
 def real_as(dataset: Dataset, form: str) -> Tensor:
-    """Real rows as samples of that form should look: grey for means, bits where bits are drawn."""
+    """Real rows in the form of samples: grey for means, bits where bits are drawn."""
     rows = real_rows(dataset) if form == MEAN else dataset.all().filled
     return rows.detach().cpu()
 

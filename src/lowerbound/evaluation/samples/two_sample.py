@@ -1,8 +1,8 @@
-"""The classifier two-sample test: can real rows and samples be told apart?
+"""The classifier two-sample test: can a classifier distinguish real rows from samples?
 
-A small classifier learns on half of both to say which is which and is asked about the other half.
+A small classifier learns from half of both which is which and is tested on the other half.
 Where the two are alike it is right half of the time. The p-value is exact: the labels of the rows
-that it was asked about are exchangeable if the two are alike, so the number of real rows among
+of the test are exchangeable if the two are alike, so the number of real rows among
 those that it calls real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
 """
 
@@ -32,7 +32,7 @@ class TwoSample:
     Attributes:
         accuracy: on rows it has not learned from, with its binomial standard error; ideal 0.5.
         p_value: chance of so many right answers or more where the two are alike.
-        rows: rows that it was asked about, half of them real.
+        rows: rows of the test, half of them real.
     """
 
     accuracy: Estimate
@@ -41,7 +41,7 @@ class TwoSample:
 
 
 def two_sample_test(real: Tensor, samples: Tensor, *, seed: int = 0) -> TwoSample:
-    """Ask a network with one layer of 32 units.
+    """Test with a network of one layer of 32 units.
 
     Args:
         real: (rows, width).
@@ -78,7 +78,7 @@ def p_value(found: int, called_real: int, rows: int) -> float:
 def _halves(
     real: Tensor, samples: Tensor, seed: int
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """(rows, 1 where real) to learn from, and to be asked about; as many of either kind."""
+    """(rows, 1 where real) for training, and for testing; as many of either kind."""
     half = min(len(real), len(samples)) // 2
     generator = torch.Generator().manual_seed(seed)
     chosen = [

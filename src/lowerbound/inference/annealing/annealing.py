@@ -100,7 +100,7 @@ def anneal(
     memory: int = 8 * MEMORY,
     progress: Progress | None = None,
 ) -> Annealed:
-    """Score every row by annealed importance sampling; pass a subset, it is dear.
+    """Score every row by annealed importance sampling; it is slow, so pass a subset.
 
     The noise depends on the row's content, the seed and the chain's number alone, as in
     ``likelihood.score``. The model is in evaluation mode and global random state is not touched.

@@ -56,7 +56,7 @@ def bracket(
 ) -> Bracket:
     """Both bounds on as many rows simulated from the model as ``dataset`` has.
 
-    A conditional model is told what the rows of ``dataset`` are told; their values play no part.
+    A conditional model gets the conditions of the rows of ``dataset``; their values play no part.
 
     Args:
         model: as for ``anneal``.

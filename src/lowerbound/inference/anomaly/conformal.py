@@ -95,9 +95,9 @@ class ConformalCalibration:
         check_rate(rate)
         if len(self) < rows_needed(rate):
             raise DataError(
-                f"a false-alarm rate of {rate:g} takes at least {rows_needed(rate):,} calibration "
-                f"rows, and there are {len(self):,}: give more, or ask for at least "
-                f"{1 / (len(self) + 1):.3g}"
+                f"a false-alarm rate of {rate:g} takes at least {rows_needed(rate):,} "
+                f"calibration rows, and there are {len(self):,}: give more rows, or a rate of "
+                f"at least {1 / (len(self) + 1):.3g}"
             )
         return math.floor(rate * (len(self) + 1) + ROUNDING)
 

@@ -64,7 +64,7 @@ class Shares:
         return Shares(self.features.mean(0, keepdim=True), self.rate.mean(0, keepdim=True))
 
     def above(self, usual: Shares) -> Shares:
-        """What is in excess of the usual: a feature that always costs much surprises nobody."""
+        """What exceeds the usual: a feature that always costs much is no surprise."""
         return Shares(self.features - usual.features, self.rate - usual.rate)
 
 

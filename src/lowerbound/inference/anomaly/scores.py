@@ -92,7 +92,7 @@ def raw_scores(
 ) -> RawScores:
     """Bound, reconstruction and place of every row; neither order nor company changes a row's.
 
-    Rows that are the same are looked at once.
+    Equal rows are scored once.
 
     Args:
         model: any; without a prior there is no bound.
@@ -164,8 +164,8 @@ class Reference:
         Args:
             raw: at the rows that it was fitted on: they are the neighbors.
             fresh: at normal rows that it was not fitted on, whose nats the tails are taken from: a
-                model is surer of rows that it has seen; None: those of ``raw``. Distances are
-                to other rows, and so are as fair among the rows fitted on.
+                model gives rows that it has seen higher bounds; None: those of ``raw``. Distances
+                are to other rows, and so are as fair among the rows fitted on.
             neighbors: k; at most the number of other rows.
             combined: the components that "combined" is made of.
 
@@ -231,7 +231,8 @@ class Reference:
         return np.asarray(np.sqrt(own + np.square(self._distance(inside, k))))
 
     def _distance(self, inside: Array, k: int) -> Array:
-        """To the k-th nearest reference row among the codes, (rows,); asked once of equal rows."""
+        """To the k-th nearest reference row among the codes, (rows,); computed once for equal
+        rows."""
         same = same_rows(np.ascontiguousarray(inside))
         distinct = inside if same is None else inside[same[0]]
         tree = cKDTree(self.places, LEAF)

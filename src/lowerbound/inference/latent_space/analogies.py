@@ -3,7 +3,7 @@ r"""Analogies: the style of a row in every class.
 .. math::
     z = \mathbb{E}[z \mid x, y_{\text{own}}], \qquad x'_c = \mathbb{E}[x \mid z, y = c]
 
-The style is asked for under the row's own class, so that what that class explains is no part of it.
+The style is encoded under the row's own class, so that it does not hold what the class explains.
 Source: Kingma et al. 2014, figure 1.
 """
 
@@ -27,7 +27,7 @@ def in_every_class(model: Model, dataset: Dataset, classes: int) -> Tensor:
     """Decoder means of every row in every class, (rows, classes, *event), model units.
 
     Args:
-        model: one that is told the class, or that has it among its latents.
+        model: a conditional one, or one with the class among its latents.
         dataset: rows whose own class is their label, or the likeliest one where that is unknown.
         classes: how many.
 

@@ -3,8 +3,8 @@ r"""Style mixing: the coarse latents of one row, the fine ones of another.
 .. math::
     z_{<c} = z_{<c}(A), \qquad z_l \sim q(z_l \mid z_{<l}, B) \text{ for } l \ge c
 
-B's posterior is asked again at every level below the cut, in the context that A's latents make, so
-that what B adds fits to A. Source: Karras et al. 2019 for the matrix of rows and columns.
+B's posterior is computed again at every level below the cut, in the context that A's latents make,
+so that what B adds fits to A. Source: Karras et al. 2019 for the matrix of rows and columns.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ class _About(LatentPath):
         self.toward_a, self.toward_b = _directions(out_a, out_b)
         if self.toward_a.any() and (self.toward_a + self.toward_b).norm() < OPPOSITE:
             raise OptionError(
-                "the two codes lie opposite each other about the prior's mean, so no way around it "
-                "is singled out; use the path lerp or geodesic"
+                "the two codes lie opposite each other about the prior's mean, so the arc "
+                "between them is not unique; use the path lerp or geodesic"
             )
 
     def _radius(self, t: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def impute(
     neither on the other rows nor on the chunks. float64 data is imputed by a float64 copy.
 
     Args:
-        model: best one that was told in training which cells are missing.
+        model: best one that saw in training which cells are missing.
         dataset: rows with ``observed``; without it nothing is missing, and rows come back.
         samples: K.
         draws: how many completed data sets to draw.

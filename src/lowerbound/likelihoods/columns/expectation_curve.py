@@ -67,7 +67,7 @@ class MissingCurve(ExpectationCurve):
     r"""E[T^{-1}(u)] of cells that are missing because of u: over the quantiles of their utility.
 
     Given the utility u is Gaussian again, with a sigma that is the column's own; a cell that is not
-    missing gets a number that nobody may read.
+    missing gets a number without meaning.
     """
 
     def __init__(self, columns: Sequence[Column], emission: SelfMaskedEmission) -> None:

@@ -38,25 +38,32 @@ class VectorQuantizedOptions:
 
     quantizer: str = option("vq", "how vectors become codes: " + ", ".join(QUANTIZERS))
     prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
-    gradient: str = option("straight_through", "past quantization: " + ", ".join(GRADIENTS))
+    gradient: str = option(
+        "straight_through", "gradient through quantization: " + ", ".join(GRADIENTS)
+    )
     stride: int = option(4, "how many times smaller than a picture its map of codes is, per side")
     maps: int = option(
         1, "maps of a picture, each half as high and wide as the next; 2: two levels, VQ-VAE-2"
     )
     dropout: float = option(
-        0.0, "share of training rows that use only their first codebooks, as many as is drawn"
+        0.0, "share of training rows that use only a random number of their first codebooks"
     )
     free: int = option(
-        0, "updates at first that quantize nothing; codes then start from what the encoder says"
+        0,
+        "number of first updates without quantization; the codes then start from the "
+        "encoder's vectors",
     )
     slots: int | None = option(
-        None, "codes of a row that is no picture; a sixteenth of its features unless given"
+        None,
+        "number of codes of a row that is not a picture; a sixteenth of its features unless given",
     )
     linear: bool = option(
-        False, "encode a picture as the PCA of its patches, as they are, and start decoding there"
+        False, "encode a picture by a fixed PCA of its patches, and start the decoder there"
     )
     breadth: int = option(
-        1, "sums of codes that are followed, outside training; 1: each codebook takes its nearest"
+        1,
+        "width of the beam search over sums of codes, outside training; 1: each codebook "
+        "takes its nearest code",
     )
 
     def __post_init__(self) -> None:
@@ -95,7 +102,7 @@ class VectorQuantizedOptions:
         """Side of the patches that are encoded each for itself; 0: there are none.
 
         Raises:
-            OptionError: they are asked for and cannot be.
+            OptionError: they are requested and impossible.
         """
         if not self.linear:
             return 0
@@ -144,11 +151,17 @@ def code_networks(
         return _map_networks(parts, parts.network, codes, likelihood)
     if codes.maps > 1:
         raise OptionError("maps are of pictures: they take the network 'convolutional'")
-    dim, owed, told = parts.latent_dim, likelihood.parameter_shape, parts.condition_dim
+    dim, parameters, condition_dim = (
+        parts.latent_dim,
+        likelihood.parameter_shape,
+        parts.condition_dim,
+    )
     if isinstance(parts.network, Frames):
         shape = (parts.network.transform.places(parts.schema.dimension),)
-        encoder = FrameMapEncoder(parts.network, dim, told)
-        return CodeNetworks(encoder, FrameMapDecoder(parts.network, dim, owed, told), (shape,))
+        encoder = FrameMapEncoder(parts.network, dim, condition_dim)
+        return CodeNetworks(
+            encoder, FrameMapDecoder(parts.network, dim, parameters, condition_dim), (shape,)
+        )
     codes.patch_of(likelihood, parts.inputs, pictures=False)
     slots = codes.slots_of(parts.schema.dimension)
     numbers = slots * dim
@@ -158,18 +171,21 @@ def code_networks(
 def _map_networks(
     parts: ModelParts, network: Convolutional, codes: VectorQuantizedOptions, likelihood: Likelihood
 ) -> CodeNetworks:
-    picture, owed = parts.input_shape, likelihood.parameter_shape
-    dim, told = parts.latent_dim, parts.condition_dim
+    picture, parameters = parts.input_shape, likelihood.parameter_shape
+    dim, condition_dim = parts.latent_dim, parts.condition_dim
     levels = reductions(as_picture(picture).size, codes.stride, network.width)
     patch = codes.patch_of(likelihood, parts.inputs)
     if codes.maps > 1:
         stack = MapStack(network, levels, codes.maps, dim)
-        encoder, decoder = stack.encoder(picture, told), stack.decoder(owed, told)
+        encoder, decoder = (
+            stack.encoder(picture, condition_dim),
+            stack.decoder(parameters, condition_dim),
+        )
         return CodeNetworks(encoder, decoder, stack.shapes, stack.between())
     return CodeNetworks(
-        PatchEncoder(picture, patch, dim, told)
+        PatchEncoder(picture, patch, dim, condition_dim)
         if patch
-        else MapEncoder(network, picture, levels, dim, told),
-        MapDecoder(network, dim, owed, levels, told, picture, patch),
+        else MapEncoder(network, picture, levels, dim, condition_dim),
+        MapDecoder(network, dim, parameters, levels, condition_dim, picture, patch),
         (levels[-1].size,),
     )

@@ -15,7 +15,7 @@ from lowerbound.errors import OptionError
 
 MOST_LABELS = 1_000  # that are hidden in turn where nobody says how many folds
 TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
-LIKELY = 0.5  # standard deviation of log T before any label is asked
+LIKELY = 0.5  # standard deviation of log T before any label is seen
 
 
 class Fold(NamedTuple):
@@ -70,7 +70,7 @@ def best_temperature(logits: Tensor, label: Tensor) -> float:
 
     .. math:: T = \arg\max_T\; \sum_n \log p_T(y_n) - (\log T)^2 / (2 \cdot 0.5^2)
 
-    Before any label is asked log T is about 0, which few labels hardly change.
+    The prior of log T has its mean at 0, which few labels hardly change.
 
     Args:
         logits: of such rows, (rows, classes).

@@ -114,8 +114,8 @@ class LabeledVariationalAutoencoder(Model):
             )
         if options.prior == "vamp":
             raise OptionError(
-                "the prior vamp asks the encoder about rows without a label; choose "
-                "standard_normal, mixture or flow"
+                "the prior vamp encodes rows without a label; choose standard_normal, mixture "
+                "or flow"
             )
 
     @staticmethod
@@ -167,7 +167,7 @@ class LabeledVariationalAutoencoder(Model):
         first = Step(y, posterior, prior)
         if self.between is not None:
             return self._stacked(batch, first, choose)
-        numbers = told(self.encoder, self.seen(batch).unsqueeze(0), y)
+        numbers = with_label(self.encoder, self.seen(batch).unsqueeze(0), y)
         style = self._style(self.heads(numbers), choose)
         emission = self._emission(style.z, y).knowing(batch.missing)
         return Trace((first, style), emission)
@@ -184,7 +184,7 @@ class LabeledVariationalAutoencoder(Model):
         steps = (Step(y, None, prior), Step(style, None, self.style_prior()))
         if self.between is None:
             return Trace(steps, self._emission(style, y))
-        expected = self.heads(told(self.between.decoder, style, y))
+        expected = self.heads(with_label(self.between.decoder, style, y))
         z = choose(2, None, expected)
         return Trace((*steps, Step(z, None, expected)), self.decode(z))
 
@@ -235,8 +235,8 @@ class LabeledVariationalAutoencoder(Model):
         assert self.between is not None
         features = self._features(batch)
         z = choose(2, features, None)
-        style = self._style(self.heads(told(self.between.encoder, z, first.z)), choose)
-        expected = self.heads(told(self.between.decoder, style.z, first.z))
+        style = self._style(self.heads(with_label(self.between.encoder, z, first.z)), choose)
+        expected = self.heads(with_label(self.between.decoder, style.z, first.z))
         emission = self.decode(z).knowing(batch.missing)
         return Trace((first, style, Step(z, features, expected, closed=False)), emission)
 
@@ -250,12 +250,12 @@ class LabeledVariationalAutoencoder(Model):
         return Step(choose(1, posterior, prior), posterior, prior)
 
     def _emission(self, style: Tensor, y: Tensor) -> Emission:
-        emission: Emission = self.likelihood(told(self.decoder, style, y))
+        emission: Emission = self.likelihood(with_label(self.decoder, style, y))
         return emission
 
 
-def told(network: nn.Module, rows: Tensor, y: Tensor) -> Tensor:
-    """What ``network`` answers for each sample of ``rows``, (samples | 1, batch, ...), told the
+def with_label(network: nn.Module, rows: Tensor, y: Tensor) -> Tensor:
+    """What ``network`` answers for each sample of ``rows``, (samples | 1, batch, ...), given the
     label y, (samples | 1, batch, label_dim)."""
     samples, batch = max(len(rows), len(y)), rows.shape[1]
     rows = rows.expand(samples, *rows.shape[1:]).flatten(0, 1)

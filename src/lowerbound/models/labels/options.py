@@ -75,7 +75,7 @@ def refuse_tabular(name: str | None, of: str) -> None:
     """The network 'tabular' answers with a posterior of its own.
 
     Raises:
-        OptionError: it is asked for.
+        OptionError: it is requested.
     """
     if name == "tabular":
         raise unknown(f"network of a {of}", name, set(NETWORKS) - {"tabular"})

@@ -114,8 +114,9 @@ class LinearStateSpace(Model):
     def check(cls, schema: Schema, options: ModelOptions) -> None:
         if len(schema.event_shape) != 2 or not schema.gaussian or options.conditional:
             raise OptionError(
-                "linear_state_space is for sequences of real numbers, (rows, time, features), and "
-                "is told no class: give data.Sequences, or an array 'sequences' in a .npz file"
+                "linear_state_space is for sequences of real numbers, (rows, time, features), "
+                "and takes no condition: give data.Sequences, or an array 'sequences' in a "
+                ".npz file"
             )
 
     @classmethod

@@ -85,8 +85,8 @@ def _start_self_masked(
     likelihood, inputs = model.likelihood, model.inputs
     if not bool(features[2].any()):
         raise DataError(
-            "no cell of a column of real numbers is missing, so there is nothing to explain by "
-            "what it holds; leave missingness at 'at_random'"
+            "no cell of a column of real numbers is missing, so there is no missingness to "
+            "explain; leave missingness at 'at_random'"
         )
     assert isinstance(likelihood, (Gaussian, Mixed))
     direction = DIRECTIONS[likelihood.missingness]

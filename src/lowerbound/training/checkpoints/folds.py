@@ -21,7 +21,7 @@ class FoldAnswers:
 
     Args:
         folder: they are kept in ``folder/checkpoint``; None keeps none.
-        identity: JSON values of what the fits are; answers of others are not looked at.
+        identity: JSON values of what the fits are; answers of others are not used.
         resume: whether those that are there count.
     """
 

@@ -87,7 +87,7 @@ table keeps the small batches. Between 720 and 4,500 rows nothing was tried.
 def update_size_of(model: Model, rows: int, options: TrainingOptions) -> UpdateSize:
     """What the options say; what they leave open, from the model and the number of rows.
 
-    Whoever asks for smaller batches gets the step size and the passes that go with those.
+    Smaller batches get the step size and the passes that go with them.
     """
     encoder = getattr(model, "encoder", None)
     small = isinstance(encoder, Encoder) and encoder.large_batches

@@ -1,8 +1,8 @@
 """Freed memory is kept for the next update instead of going back to the operating system.
 
-glibc returns large freed blocks to the system at once, and every update asks for blocks of the same
-sizes again, which the system then clears page by page. While training runs, the thresholds from
-which it does so are raised.
+glibc returns large freed blocks to the system at once, and every update allocates blocks of the
+same sizes again, which the system then clears page by page. While training runs, the thresholds
+from which it does so are raised.
 """
 
 from __future__ import annotations

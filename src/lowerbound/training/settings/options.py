@@ -23,7 +23,7 @@ class TrainingOptions:
 
     epochs: int | None = option(None, "passes over the training data (default: from its size)")
     updates: int | None = option(None, "optimizer updates")
-    minutes: float | None = option(None, "training time")
+    minutes: float | None = option(None, "limit of training time in minutes")
     batch_size: int | None = option(
         None, "rows per update; at most all of them (default: 128; 512 of a large table)"
     )
@@ -48,13 +48,13 @@ class TrainingOptions:
     )
     masking: float | None = option(
         None,
-        "share of the visits to a row at which some of its cells are hidden, so that the model "
-        "learns to do without any of them (default: 0.5 where cells may be missing, else 0)",
+        "share of the visits to a row that hide some of its cells, so that the model learns "
+        "to do without any cell (default: 0.5 where cells may be missing, else 0)",
     )
     validation: float = option(0.1, "share of the rows held out for early stopping; 0 = none")
     patience: int = option(20, "validations without gain before training stops; 0 = never")
     seed: int = option(0, "of the order of the rows, the noise and the bits")
-    checkpoint_seconds: float = option(60.0, "time between checkpoints, where a folder is given")
+    checkpoint_seconds: float = option(60.0, "seconds between checkpoints, where a folder is given")
     threads: int = option(0, "processor threads; 0 = one for small updates, else torch's choice")
 
     def __post_init__(self) -> None:

@@ -106,7 +106,7 @@ def sentence(plan: TrainingPlan, options: TrainingOptions, rows: int, held_out: 
 
 
 class Work:
-    """How much there is to compute, counted only if somebody asks."""
+    """How much there is to compute, counted only when read."""
 
     def __init__(self, update: Update, dataset: Dataset, batch_size: int, budget: Budget) -> None:
         self.update = update
@@ -157,7 +157,7 @@ def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
 
 
 def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[bool, str]:
-    """(whether to compile, what stands against it): it pays in bf16 where the run is long and each
+    """(whether to compile, the obstacle): it pays in bf16 where the run is long and each
     update like the last."""
     if options.compile == "off":
         return False, ""

@@ -1,1 +1,1 @@
-"""What a model is worth as a codec: beside the codecs that everybody has, on the same data."""
+"""A model as a codec, beside widely used codecs, on the same data."""

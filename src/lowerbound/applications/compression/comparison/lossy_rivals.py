@@ -1,6 +1,6 @@
 """The same pictures by lossy codecs that everybody has, at about as many bytes.
 
-Each codec is asked twice: for a file of each picture, where its header and its start weigh most,
+Each codec runs twice: for a file of each picture, where its header and its start weigh most,
 and for one mosaic of all pictures, where it may also use what neighbors have in common.
 """
 

@@ -1,6 +1,6 @@
 """Pictures by a transform coder beside JPEG, WebP and AVIF at the same bytes; and a page of them.
 
-At each of several rates the model writes every picture, and each other codec is asked for the
+At each of several rates the model writes every picture, and each other codec gets the
 quality whose file is nearest to as many bytes. The points make curves, whose distance is a number.
 """
 
@@ -61,7 +61,7 @@ class PictureRate:
 
 
 Rates = dict[tuple[float, str], PictureRate]
-"""Of one picture, by how many times smaller was asked for, and codec."""
+"""Of one picture, by requested factor and codec."""
 
 
 def compare_pictures(

@@ -1,7 +1,7 @@
 """Sound by a model of codes beside the codecs of telephones at about the same bytes; and a page.
 
 All clips go end to end, to every codec alike. At each number of codebooks the model writes a file,
-and each other codec is asked for the setting whose packets are nearest to as many bytes. Bytes are
+and each other codec gets the setting whose packets are nearest to as many bytes. Bytes are
 payload: the chunks of codes of the model's file, and packets without what a file adds to them.
 """
 
@@ -135,7 +135,7 @@ def _by_model(fitted: Fitted, clips: Clips, codebooks: int) -> tuple[int, Array]
 
 
 def _measured(codec: str, codebooks: int, size: int, heard: Array, clips: Clips) -> CodecRate:
-    """``codebooks`` are those of the model whose bytes the codec was asked for."""
+    """``codebooks`` are those of the model whose bytes the codec may use."""
     original = clips.joined
     measures = {
         "codebooks": codebooks,

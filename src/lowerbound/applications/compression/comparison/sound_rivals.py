@@ -32,7 +32,7 @@ class Telephone:
     Attributes:
         title: what tables call it.
         encoder, decoder: FFmpeg's names.
-        bits: per second, asked for.
+        bits: per second, requested.
         rates: samples per second that it takes, ascending.
         options: of the encoder.
     """
@@ -85,7 +85,7 @@ class Call:
         rate: its samples per second.
         sent: the same at a rate that the codec takes.
         packets: PyAV's.
-        extradata: what the decoder is told first.
+        extradata: what the decoder gets first.
     """
 
     telephone: Telephone
@@ -156,7 +156,7 @@ RIVALS: Mapping[str, tuple[Telephone, ...]] = {
 
 
 def available() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(rivals that can be asked here, a sentence for what cannot)."""
+    """(rivals that run here, a sentence for each that does not)."""
     try:
         av = pyav()
     except MissingExtraError as error:

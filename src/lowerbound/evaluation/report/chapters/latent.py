@@ -94,5 +94,8 @@ def _colors(material: Material) -> str:
     if material.held_out.label is None:
         return ""
     if material.training.schema.condition is not None:
-        return " Colors are the classes; the models are told them, so codes need not part them."
-    return " Colors are the classes, which no model was told."
+        return (
+            " Colors are the classes; the models are conditioned on them, so codes need not "
+            "separate them."
+        )
+    return " Colors are the classes, which no model has seen."

@@ -21,7 +21,7 @@ def of_pictures(material: Material) -> Iterator[Plate]:
     yield Plate(
         "reconstructions",
         CHAPTER,
-        f"Held-out rows, what {name} makes of them, and how unsure it is of each pixel: bright "
+        f"Held-out rows, what {name} makes of them, and how uncertain it is of each pixel: bright "
         "where the code leaves it open or where noise is expected. Edges are the hard part.",
         figures.picture_reconstructions(x, own.mean.numpy(), own.deviation.numpy(), name),
     )
@@ -30,7 +30,7 @@ def of_pictures(material: Material) -> Iterator[Plate]:
             "reconstructions_compared",
             CHAPTER,
             "The same rows through every model. The sharpest reconstruction need not come from the "
-            "best model of the data: an autoencoder pays nothing for its codes.",
+            "best model of the data: an autoencoder has no cost of its codes.",
             figures.compared_reconstructions(x, {k: v.mean.numpy() for k, v in made.items()}),
         )
 

@@ -83,10 +83,10 @@ def _drawn(material: Material) -> dict[str, Array]:
 def class_shares(material: Material) -> Iterator[Plate]:
     """Which classes the accepted samples belong to."""
     shares = {
-        f"{found.name}, {SHORT[way]}": verdict.shares
+        f"{found.name}, {SHORT[way]}": accepted.shares
         for found in material.findings
         if not isinstance(found.samples.acceptance, Skipped)
-        for way, verdict in found.samples.acceptance.items()
+        for way, accepted in found.samples.acceptance.items()
     }
     if shares:
         yield Plate(
@@ -111,7 +111,7 @@ def _own_sheets(material: Material) -> Plate:
         "samples",
         CHAPTER,
         "Rows that never existed, beside real ones. The mean of p(x | z) is the smooth guess; a "
-        "draw from p(x | z) is what the model says rows look like, pixel noise included.",
+        "draw from p(x | z) is a row as the model describes rows, pixel noise included.",
         figures.sample_sheets(sheets, f"Samples of {main.name}"),
     )
 
@@ -122,10 +122,10 @@ def _first(x: Tensor) -> Array:
 
 
 def _verdict(found: Findings, way: str) -> str:
-    verdicts, quality = found.samples.acceptance, found.samples.quality
+    acceptance, quality = found.samples.acceptance, found.samples.quality
     said = []
-    if not isinstance(verdicts, Skipped):
-        said.append(f"{verdicts[way].rate.mean:.0%} accepted")
+    if not isinstance(acceptance, Skipped):
+        said.append(f"{acceptance[way].rate.mean:.0%} accepted")
     if not isinstance(quality, Skipped) and MEAN in quality.found[way]:
         said.append(f"FD {quality.found[way][MEAN].frechet.mean:.1f}")
     return ", ".join(said)

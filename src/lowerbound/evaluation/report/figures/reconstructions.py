@@ -1,4 +1,4 @@
-"""Rows beside what the model makes of them, and how sure it is of each value."""
+"""Rows beside their reconstructions, and the uncertainty of each value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look for all figures: quiet axes, readable type, colors for color-blind readers too."""
+"""One style for all figures: quiet axes, readable type, colors for color-blind readers too."""
 
 from __future__ import annotations
 

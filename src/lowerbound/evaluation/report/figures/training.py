@@ -72,12 +72,12 @@ def level_curves(name: str, epoch: Array, rates: Array) -> Figure:
 def _bound(axes: Axes, curve: TrainingCurve) -> None:
     what = "lower bound on log p(x)" if np.nanmax(curve.rate, initial=0) > 0 else "log p(x | code)"
     style(axes, f"{curve.name}: {what}", "epoch", "nats per row", grid=True)
-    look: dict[str, Any] = {
+    lines: dict[str, Any] = {
         "linewidth": 1.5,
         "marker": "o" if len(curve.epoch) < FEW else "",
         "markersize": 3,
     }
-    axes.plot(curve.epoch, curve.bound, color=color_of(0), label="training rows", **look)
+    axes.plot(curve.epoch, curve.bound, color=color_of(0), label="training rows", **lines)
     seen = np.isfinite(curve.validation)
     if seen.any():
         axes.plot(
@@ -85,7 +85,7 @@ def _bound(axes: Axes, curve: TrainingCurve) -> None:
             curve.validation[seen],
             color=color_of(6),
             label="validation rows",
-            **look,
+            **lines,
         )
     _zoom(axes, np.concatenate([_late(curve.bound), _late(curve.validation[seen])]))
     legend(axes, loc="lower right")
