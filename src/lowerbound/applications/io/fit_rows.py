@@ -54,14 +54,15 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
     dataset = open_unconditioned(request.data, fitted, request.on_error)
     if request.part == "all":
         return DataParts(dataset, None, "all there are")
-    fit = fit_folder.remembered(Path(request.model))
-    if fit is None:
+    fit = fit_folder.remembered(Path(request.model)) or {}
+    try:
+        share, seed = float(fit["test"]), int(fit["fitting"]["training"]["seed"])
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{request.model} does not say which rows were set aside when it was fitted, so there "
             "is no --part test"
-        )
-    seed = fit["fitting"]["training"]["seed"]
-    parts = apart(request.data, dataset, fit["test"], seed, request.on_error)
+        ) from error
+    parts = apart(request.data, dataset, share, seed, request.on_error)
     if parts.test is None:
         raise DataError(f"no rows of {request.data} were set aside: leave out --part test")
     return parts

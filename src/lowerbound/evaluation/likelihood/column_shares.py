@@ -65,8 +65,8 @@ def column_shares(
         UnsupportedError: the rows have no columns, or the likelihood no marginal of each.
     """
     names = [column.name for column in dataset.schema.modeled]
-    likelihood = model.declared_likelihood
-    if not names or likelihood is None:
+    likelihood = model.declared_likelihood if names else None
+    if likelihood is None:
         raise UnsupportedError("only rows of columns have shares of columns")
     plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), DRAWS)
     total, count = torch.zeros(len(names)).double(), torch.zeros(len(names)).double()
