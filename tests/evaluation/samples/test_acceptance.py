@@ -103,7 +103,7 @@ def test_one_class_made_well_shows_in_the_shares() -> None:
 def test_without_labels_there_is_no_judge() -> None:
     x, label = blobs(30, 0)
     found = fit_realism_classifier(vectors(x), vectors(x, label=label))
-    assert found == Skipped("the data has no labels, so there is no classifier to ask")
+    assert found == Skipped("the data has no labels, so no classifier can be fitted")
 
 
 def test_with_few_rows_there_is_no_judge() -> None:
