@@ -40,9 +40,9 @@ def main() -> None:
         "random_state": 0,
     }
     told = ConditionalVAE(**options).fit(x, y)
-    untold = VAE(**options).fit(x)
+    unconditional = VAE(**options).fit(x)
     print("Bounds on unseen digits, nats per digit")
-    print(f"  VAE, log p(x):                 {untold.score(x_test):7.2f}")
+    print(f"  VAE, log p(x):                 {unconditional.score(x_test):7.2f}")
     print(f"  conditional VAE, log p(x | y): {told.score(x_test, y_test):7.2f}")
     print(f"  and log p(x), all classes:     {told.score(x_test):7.2f}")
 

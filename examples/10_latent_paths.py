@@ -1,6 +1,6 @@
 """Ways through latent space: from one digit to another, and what adds an eight.
 
-A model that encodes and decodes lets one reckon with rows: encode two of them, walk between their
+A model that encodes and decodes allows latent arithmetic: encode two rows, walk between their
 codes, decode what lies on the way. Three questions, asked of an autoencoder and of a VAE with the
 same network, on digits that neither has seen:
 

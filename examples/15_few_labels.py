@@ -49,15 +49,15 @@ def main() -> None:
     hidden = np.flatnonzero(unlabeled & (y == 3))
     by_ink = hidden[x[hidden].sum((1, 2)).argsort()]
     rows = by_ink[[0, len(by_ink) // 3, 2 * len(by_ink) // 3, -1]]  # from light to bold
-    untold = replace(digits, label=None).subset(torch.from_numpy(rows))
-    made = in_every_class(model.model_, untold, CLASSES)
+    without_label = replace(digits, label=None).subset(torch.from_numpy(rows))
+    made = in_every_class(model.model_, without_label, CLASSES)
     named = model.predict(model.fitted_.schema.decode(made.flatten(0, 1))).reshape(
         len(rows), CLASSES
     )
     share = (named == np.arange(CLASSES)).mean()
     print(f"analogies: the model itself takes {share:.0%} for the class they were made in")
 
-    sheet = torch.cat([untold.all().x.unsqueeze(1), made], 1).flatten(0, 2).numpy()
+    sheet = torch.cat([without_label.all().x.unsqueeze(1), made], 1).flatten(0, 2).numpy()
     figure, axes = plt.subplots(figsize=(6.6, 2.6))
     show_sheet(axes, 16 * sheet, across=11, title="The style of a three, in every class")
     save(figure, "few_labels.png")

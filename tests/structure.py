@@ -4,6 +4,7 @@
 - At most 8 modules at the top level, 20 files in any folder, 50 lines in any function.
 - A kind that a person types is compared as a string only by its owner.
 - A concrete model class is named only in ``models/`` and ``coding/``.
+- Private words, where the field has one of its own, are in neither source nor docs.
 - Every concrete emission implements every abstract method of ``Emission``.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import statistics
 import sys
 from collections import defaultdict
@@ -20,12 +22,17 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 PACKAGE = Path(__file__).parents[1] / "src" / "lowerbound"
+DOCS = Path(__file__).parents[1] / "docs"
 MOST_MODULES = 8  # at the top level
 MOST_FILES = 20  # in a folder
 MOST_LINES = 50  # of a function, its docstring left out
 
 MODEL_ROOMS = ("models/", "coding/")
 COLUMN_ROOM, DATA_ROOM = "data/columns/", "data/kinds"
+
+# Words that have been replaced by the field's own, and pages that are generated.
+PRIVATE = re.compile(r"\b(reckon(s|ed|ing)?|dear|yardstick|untold|taught)\b", re.IGNORECASE)
+GENERATED = {"benchmarks.md"}
 
 # What variables and attributes that hold such a name are called.
 HOLDERS = {"kind", "model", "network", "likelihood", "prior", "posterior", "objective"}
@@ -40,6 +47,7 @@ def main() -> int:
         *long_functions(trees),
         *foreign_comparisons(trees),
         *concrete_models(trees),
+        *private_words(trees),
         *unfinished_emissions(),
     ]
     for sentence in found:
@@ -193,6 +201,15 @@ def concrete_models(trees: dict[Path, ast.Module]) -> Iterator[str]:
 def registered(node: ast.ClassDef) -> bool:
     """Whether a class is filed under a name that a person types."""
     return any("MODELS" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def private_words(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """Words that a newcomer would have to learn here."""
+    pages = [page for page in DOCS.rglob("*.md") if page.name not in GENERATED]
+    for path in [*trees, *pages]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            for word in PRIVATE.finditer(line):
+                yield f"{path.name}:{number}: says {word[0]!r}; the field has a word for it"
 
 
 def unfinished_emissions() -> Iterator[str]:

@@ -38,7 +38,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
 
     It maximizes the bound of Kingma et al. 2014 (M2) with y ~ N(mean, variance) of the labels in
     place of a class: given where it is known, drawn from the Gaussian q(y | x) elsewhere. Beside it
-    q(y | x) is taught by the labels and by its own averaged weights; see
+    q(y | x) learns from the labels and from its own averaged weights; see
     ``lowerbound.objectives.MeanTeacherRegression``. Scores of rows are bounds on log p(x).
 
     Args:

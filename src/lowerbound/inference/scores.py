@@ -211,8 +211,8 @@ def marginal_difference(a: Scores, b: Scores) -> Estimate:
     """The mean paired difference of the bounds, a minus b, with its standard error.
 
     Pairing removes what rows have in common: the error is that of the differences. With ``a`` at a
-    dear K on a subset and ``b`` at a cheap K on the same subset, it carries the cheap K's mean on
-    all rows over to the dear K.
+    large K on a subset and ``b`` at a small K on the same subset, it carries the small K's mean on
+    all rows over to the large K.
 
     Raises:
         DataError: the rows differ, or one is a mass and the other a density.
