@@ -214,7 +214,7 @@ def test_a_run_that_is_over_gives_its_weights_and_history_again(tmp_path: Path) 
     assert train(again, ELBO(), grey_rows(), LONG, **where, reporter=reporter) == history
     assert_same_weights(weights(again), weights(model))
     assert not again.training
-    assert "over already (finished)" in reporter.messages[0]
+    assert "ended already (finished)" in reporter.messages[0]
 
 
 def test_without_resume_training_starts_anew(tmp_path: Path) -> None:
