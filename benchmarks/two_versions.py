@@ -54,7 +54,7 @@ for line in sys.stdin:
     estimator.fit(rows)
     print(json.dumps(time.process_time() - began), flush=True)
 """
-CASES = {"perceptron": 400, "convolutions": 60, "table": 400}
+CASES = {"perceptron": 800, "convolutions": 80, "table": 1200}
 ROUNDS = 9
 START = 20  # updates of a short fit, whose seconds are taken off
 
