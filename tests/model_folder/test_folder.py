@@ -27,9 +27,11 @@ from lowerbound.errors import ModelFolderError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.card import model_card
+from lowerbound.model_folder.manifest import CHECKPOINT
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import History, Record, TrainingOptions
+from lowerbound.training.checkpoints import checkpoint
 
 RECORD = Record(2.0, 20, 1.5, -10.0, 8.0, (2.0,), -11.5, 1e-3, 0)
 
@@ -400,3 +402,7 @@ def test_killed_at_random_moments_the_folder_is_absent_or_loadable(
     absent, unfinished, finished = map(int, run.stdout.split())
     assert unfinished >= kills // 5  # the kills did come in the middle of training
     assert absent + unfinished + finished <= kills
+
+
+def test_training_and_the_folder_name_the_checkpoint_alike() -> None:
+    assert checkpoint.FOLDER == CHECKPOINT
