@@ -1,1 +1,1 @@
-"""From a schema and options to a model."""
+"""Building a model from a schema and options."""

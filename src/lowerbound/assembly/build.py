@@ -1,4 +1,4 @@
-"""From a schema and options to a model: every part named, then built."""
+"""Building a model from a schema and options: resolve the name of every part, then build it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lowerbound.models.parts import ModelParts
 
 
 def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = None) -> Model:
-    """Build the model that the options describe; weights are torch's defaults.
+    """Build the model that the options describe, with the initial weights of torch.
 
     The same schema and options always give the same shapes, so a model folder can be read back.
 
     Args:
         schema: of the data.
         options: resolved or not.
-        kind: the model's class; None: the one that is registered under ``options.model``.
+        kind: the model's class; None: the class that is registered under ``options.model``.
 
     Raises:
         OptionError: a name or an option of a part is unknown.
@@ -31,16 +31,16 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
 
 
 def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = None) -> ModelOptions:
-    """The same options with every "auto" and None decided from the schema.
+    """Replace every "auto" and None in the options by the choice for the schema.
 
     Args:
         schema: of the data.
-        options: what is named.
-        kind: as of ``assemble``.
+        options: as the caller gave them.
+        kind: as in ``assemble``.
 
     Raises:
-        OptionError: an unknown name, a latent dimension below one, or something that the model
-            cannot do.
+        OptionError: a name is unknown, the latent dimension is below one, or the model does not
+            support an option.
     """
     kind = kind or MODELS[options.model]
     if options.latent_dim is not None and options.latent_dim < 1:
@@ -60,7 +60,7 @@ def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = No
 
 
 def _check_common(schema: Schema, options: ModelOptions, kind: type[Model]) -> None:
-    """Refuse what no model can do with this data."""
+    """Raise an error for options that no model supports with this data."""
     if options.conditional and schema.condition is None:
         raise OptionError("a conditional model needs labels: name a label column or give y")
     if options.missingness not in MISSINGNESS:

@@ -1,4 +1,4 @@
-"""A model that starts from the weights of another."""
+"""Starting a fit from the weights of another model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lowerbound.models import Model
 
 @torch.no_grad()
 def start_from_model(model: Model, other: Model) -> None:
-    """Give ``model`` the weights of ``other`` where names and shapes agree; the rest stays.
+    """Copy the weights of ``other`` whose names and shapes agree into ``model``.
 
     Raises:
-        OptionError: fewer than half of the trained weights agree, so that it is another model.
+        OptionError: fewer than half of the trained weights agree, so the models differ in kind.
     """
     theirs, own = other.state_dict(), model.state_dict()
     alike = {
@@ -22,7 +22,7 @@ def start_from_model(model: Model, other: Model) -> None:
     trained = {name for name, _ in model.named_parameters()}
     if 2 * len(alike & trained) < len(trained):
         raise OptionError(
-            f"of {len(trained)} weights {len(alike & trained)} have the size of those of the model "
-            "to start from: fit the same kind of model, with the same sizes"
+            f"only {len(alike & trained)} of {len(trained)} weights have the same size in the "
+            "model to start from: fit the same kind of model, with the same sizes"
         )
     model.load_state_dict({**own, **{name: theirs[name] for name in alike}})

@@ -1,1 +1,1 @@
-"""The one artefact of a fit, a folder: written whole, read with every hash verified."""
+"""Model folders: written as a whole, read with every hash verified."""

@@ -1,4 +1,4 @@
-"""The page that lies beside the weights and says to people what they are."""
+"""The model card: a page beside the weights that describes the model to its readers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ENDS = {
     "finished": "the budget was used up",
     "early stop": "the held-out bound stopped rising",
     "interrupted": "it was interrupted, and can be resumed",
-    "running": "it was going on when this was written, and can be resumed",
+    "running": "it was not finished when this card was written, and can be resumed",
 }
 
 
 def model_card(name: str, fitted: Fitted) -> str:
-    """What the model is, of which data, how it was fitted, how good it is, how to load it.
+    """Markdown that describes the model, its data, training, quality, use and options.
 
     Args:
         name: of the model folder.
@@ -76,22 +76,22 @@ def _data(schema: Schema) -> Iterator[str]:
 def _training(history: History) -> Iterator[str]:
     last = history.last
     if last is None:
-        yield "Solved in closed form: there was nothing to train."
+        yield "The model was solved in closed form, without training."
         return
     yield f"- {last.updates:,} updates, {last.epoch:.4g} epochs, {last.seconds / 60:.3g} minutes"
     yield f"- training ended because {_ENDS.get(history.ended, history.ended)}"
     if last.skipped:
-        yield f"- {last.skipped:,} updates were skipped, because loss or gradient was not finite"
+        yield f"- {last.skipped:,} updates were skipped because the loss or gradient was not finite"
 
 
 def _quality(history: History) -> Iterator[str]:
     if history.validation is None:
-        yield "Not measured here: no rows were held out. `lowerbound evaluate` measures it."
+        yield "Not measured, because the fit held out no rows. Use `lowerbound evaluate`."
         return
     yield (
-        f"Lower bound on log p(x) of the rows held out for early stopping: "
-        f"{history.validation:.2f} nats per row. These rows chose the weights, so on others expect "
-        "slightly less; `lowerbound evaluate` measures it."
+        f"The lower bound on log p(x) is {history.validation:.2f} nats per row, on the rows held "
+        "out for early stopping. Other rows may score slightly lower, because the held-out rows "
+        "selected the weights. Use `lowerbound evaluate` to measure other rows."
     )
 
 

@@ -1,4 +1,4 @@
-"""The one artefact of a fit: a folder that says what the model is and holds its weights.
+"""Model folders: the options, schema and weights of a fitted model.
 
 ::
 
@@ -7,15 +7,15 @@
       config.json         FitOptions, every default resolved
       schema.json         kind, columns and units of the data
       model.safetensors   the weights
-      metrics.jsonl       how training went (not hashed)
-      MODEL_CARD.md       the same for people (not hashed)
+      metrics.jsonl       training history (not hashed)
+      MODEL_CARD.md       description for readers (not hashed)
       checkpoint/         see ``lowerbound.training.checkpoints.checkpoint``
 
-A folder is created under another name and renamed. One that exists is replaced like this: the new
-files are written beside the old as ``NAME.new``; then the manifest is renamed into place, which
-makes the new ones count; then they take their names. A reader takes whichever of the two has the
-manifest's hash. So after a kill at any moment the folder is absent, the old one or the new one. No
-pickle is written or read.
+A new folder is written under a temporary name and then renamed. An existing folder is replaced in
+three steps. First, the new files are written beside the old ones as ``NAME.new``. Then the manifest
+is renamed into place, which makes the new files valid. Then they are renamed to ``NAME``. A reader
+uses the file whose hash is in the manifest. If the process is killed at any time, the folder is
+therefore absent, the old one or the new one. No pickle is written or read.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ __all__ = ["read", "verify", "write"]
 
 
 def write(folder: Path, fitted: Fitted) -> None:
-    """Write a model folder, or replace the model in one that exists; a checkpoint in it stays.
+    """Write a model folder, or replace the model in an existing one and keep its checkpoint.
 
     Raises:
-        ModelFolderError: ``folder`` is a file, or holds files that are not a model folder's; or
-            the model is not registered.
-        OSError: it could not be written (a full disk, say); what was there is intact.
+        ModelFolderError: ``folder`` is a file, or contains only files of other programs; or the
+            model is not registered.
+        OSError: the folder cannot be written (a full disk, for example); the old one is intact.
     """
     folder = Path(folder).resolve()
     if fitted.options.model.model not in MODELS:
         raise ModelFolderError(
-            f"{fitted.options.model.model} is not registered, so nothing could read it back from "
+            f"{fitted.options.model.model} is not registered, so it could not be read back from "
             f'{folder}: put @MODELS.register("NAME") above its class, and fit it by that name'
         )
     if _is_ours(folder):
@@ -78,11 +78,11 @@ def write(folder: Path, fitted: Fitted) -> None:
 
 
 def read(folder: Path) -> Fitted:
-    """The model in a folder, in evaluation mode.
+    """Read the model in a folder, in evaluation mode.
 
     Raises:
-        ModelFolderError: there is none; a file is missing, truncated or altered; or a newer version
-            wrote it. The message names the file and what to do.
+        ModelFolderError: there is no model; a file is missing, truncated or altered; or a newer
+            version wrote it. The message names the file and what to do.
     """
     folder = Path(folder)
     contents = verify(folder)
@@ -90,19 +90,19 @@ def read(folder: Path) -> Fitted:
         with old_names_in_silence():
             options = from_mapping(FitOptions, json.loads(contents[CONFIG])).by_new_names()
             schema = Schema.from_mapping(json.loads(contents[SCHEMA]))
-        with seeded(0):  # the weights are replaced at once, but drawing them moves random state
+        with seeded(0):  # drawing the initial weights, replaced below, changes the random state
             model = assemble(schema, options.model)
     except OptionError as error:
         raise ModelFolderError(
             f"the model in {folder} has an option that this version ({__version__}) does not know, "
-            f"so it was written by another: {error}"
+            f"so another version wrote it: {error}"
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
     return Fitted(model.eval(), schema, options, _history(folder))
 
 
 def _create(folder: Path, fitted: Fitted) -> None:
-    """Write under another name and rename, so that the folder is there whole or not at all."""
+    """Write under a temporary name and rename, so that the folder is complete or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(made, ignore_errors=True)
@@ -121,7 +121,7 @@ def _create(folder: Path, fitted: Fitted) -> None:
 
 
 def _replace(folder: Path, fitted: Fitted) -> None:
-    """Write beside what is there; the manifest's rename makes the new files count."""
+    """Write beside the old files; the rename of the manifest makes the new files valid."""
     try:
         _write_files(folder, fitted, NEW)
         _write_manifest(folder, fitted, NEW)
@@ -158,7 +158,7 @@ def _write_unhashed(folder: Path, name: str, fitted: Fitted) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Files that count but do not have their names yet take them; the rest of the new ones go."""
+    """Give valid new files their final names, and delete the other new files."""
     if (folder / MANIFEST).exists():
         expected = hashes(folder)
         for name in FILES:
@@ -170,7 +170,7 @@ def _settle(folder: Path) -> None:
 
 
 def _count(folder: Path, ending: str) -> bool:
-    """Whether the manifest speaks of the files with that ending."""
+    """Whether the manifest has the hash of the weights with that ending."""
     path = folder / (WEIGHTS + ending)
     known = path.exists() and (folder / MANIFEST).exists()
     return known and hashes(folder)[WEIGHTS] == durable.sha256(path)
@@ -182,10 +182,10 @@ def _remove(folder: Path, ending: str) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether something of ours is in the folder; False where it is absent or empty.
+    """Whether the folder contains a model or a checkpoint; False if it is absent or empty.
 
     Raises:
-        ModelFolderError: it is a file, or there are only other files in it.
+        ModelFolderError: it is a file, or contains only files of other programs.
     """
     if not folder.exists():
         return False
@@ -209,12 +209,12 @@ def _load_weights(model: Model, content: bytes, folder: Path) -> None:
     except RuntimeError as error:
         raise ModelFolderError(
             f"the weights in {folder / WEIGHTS} do not fit the model that {CONFIG} describes, so "
-            f"another version than {__version__} wrote them; read it with that version, or refit"
+            f"a version other than {__version__} wrote them; read it with that version, or refit"
         ) from error
 
 
 def _history(folder: Path) -> History:
-    """How training went; empty where somebody removed the file, which is not part of the model."""
+    """The training history; empty if the file was deleted, because the model does not need it."""
     path = folder / METRICS
     if not path.exists():
         return History()

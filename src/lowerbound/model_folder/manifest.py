@@ -1,6 +1,6 @@
-"""What a model folder holds, and whether it is whole; see ``lowerbound.model_folder.folder``.
+"""The manifest of a model folder, and its verification; see ``lowerbound.model_folder.folder``.
 
-Apart from it because this much needs no torch, so that a folder is described without delay.
+This module does not import torch, so that ``lowerbound info`` starts quickly.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
 PARTS = ("network", "likelihood", "prior", "posterior")
 NEW = ".new"
-"""Ending of a file that is to replace the one of its name."""
+"""Ending of a file that will replace the file of the same name."""
 
 
 def verify(folder: Path) -> dict[str, bytes]:
-    """Check every hashed file of a model folder; answers with their contents.
+    """Check every hashed file of a model folder and return their contents.
 
     Raises:
         ModelFolderError: there is no model; a file is missing, truncated or altered; or a newer
@@ -57,13 +57,13 @@ def hashes(folder: Path) -> Mapping[str, str]:
 
 
 def parts(folder: Path) -> tuple[str, ...] | None:
-    """Which parts that the options name the model is made of; None: an older version wrote it."""
+    """The parts in the options that the model uses; None if an older version wrote the folder."""
     found = _manifest(folder).get("parts")
     return tuple(name for name in PARTS if name in found) if isinstance(found, list) else None
 
 
 def rows(folder: Path) -> str:
-    """What the rows are, in one line; "" where an older version wrote the folder."""
+    """A description of the rows in one line; "" if an older version wrote the folder."""
     found = _manifest(folder).get("rows")
     return found if isinstance(found, str) else ""
 
@@ -77,7 +77,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not path.exists():
         if (folder / CHECKPOINT).is_dir():
             raise ModelFolderError(
-                f"{folder} holds a training run that has not come to a model yet; resume it"
+                f"{folder} holds a training run that has not saved a model yet; resume it"
             )
         raise ModelFolderError(f"{folder} is no model folder: it has no {MANIFEST}")
     try:
@@ -90,7 +90,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _content(folder: Path, name: str, sha256: str) -> bytes:
-    """The file of that name and hash; a kill while it was replaced may have left it as new."""
+    """The content with that hash; an interrupted replacement may have left it under ``.new``."""
     for path in (folder / name, folder / (name + NEW)):
         content = path.read_bytes() if path.is_file() else b""
         if hashlib.sha256(content).hexdigest() == sha256:
@@ -102,6 +102,4 @@ def _content(folder: Path, name: str, sha256: str) -> bytes:
 
 
 def _broken(path: Path, how: str) -> ModelFolderError:
-    return ModelFolderError(
-        f"{path} is {how}; copy the folder anew from where it is whole, or refit"
-    )
+    return ModelFolderError(f"{path} is {how}; copy the folder again from an intact one, or refit")
