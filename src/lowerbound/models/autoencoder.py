@@ -1,4 +1,4 @@
-"""The autoencoder: a code, no cloud, and no prior to sample from."""
+"""The deterministic autoencoder: each row has one code, and there is no prior to sample from."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:  # names for annotations
 
 @MODELS.register("autoencoder")
 class DeterministicAutoencoder(Model):
-    r"""z = f(x), x' = g(z): minimizes -log p(x | z = f(x)) and nothing else.
+    r"""z = f(x), x' = g(z): minimizes only -log p(x | z = f(x)).
 
-    Squared error is the Gaussian likelihood with fixed sigma, absolute error the Laplace, both with
-    their constants. There is no p(z): nothing says where between the codes the decoder makes sense,
-    so its Trace has no steps, and sampling from it is refused.
+    Squared error is the Gaussian likelihood with fixed sigma, and absolute error is the Laplace
+    likelihood; both keep their constants. The model has no p(z), so it does not know which codes
+    are plausible. Its Trace therefore has no steps, and sampling raises an error.
 
     Args:
         encoder: (rows, *inputs.shape), condition -> (rows, latent_dim).
         decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
-        likelihood: those numbers -> p(x | z).
+        likelihood: the decoder's output -> p(x | z).
         latent_dim: length of the code.
-        inputs: what the encoder is fed; None: the row as it is.
+        inputs: makes the encoder's input from a row; None: the row unchanged.
     """
 
     title: ClassVar[str] = "autoencoder"
@@ -83,7 +83,7 @@ class DeterministicAutoencoder(Model):
         return Trace((), self.decode(self.encode(batch).mean, batch.condition))
 
     def encode(self, batch: Batch) -> Distribution:
-        """The code as a distribution that has one point, batch shape (1, batch)."""
+        """The code as a distribution with one point, batch shape (1, batch)."""
         return Point(self.encoder(self.seen(batch), batch.condition).unsqueeze(0))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:

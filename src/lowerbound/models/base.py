@@ -1,4 +1,4 @@
-"""What every model is: a module whose forward pass is a Trace."""
+"""The base class of models: a module whose forward pass returns a Trace."""
 
 from __future__ import annotations
 
@@ -29,35 +29,33 @@ if TYPE_CHECKING:  # names for annotations: both modules need the registry below
 
 AUTO = "auto"
 DRAW = Draw()
-MOST_FACTORS = 32  # latent numbers of a table unless given
-START_ROWS = 10_000  # that a model starts from
-MOST_START_NUMBERS = 2**26  # of these rows together
+MOST_FACTORS = 32  # largest default latent_dim of a table
+START_ROWS = 10_000  # most rows that ``start`` reads
+MOST_START_NUMBERS = 2**26  # most numbers in these rows together
 
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a model that has no options of its own."""
+    """The options of a model that has none."""
 
 
 class Model(nn.Module, ABC):
-    """Prior, posterior and likelihood, traversed by ``choose``.
+    """Prior, posterior and likelihood; ``choose`` decides each latent of a pass.
 
-    A model's file holds all that is its own. A person names it by the word under which its class is
-    registered; the class methods decide and check the options and build the model; ``start`` sets
-    the weights that data can set before the first update.
+    One file holds one model. Users select it by its registered name. The class methods choose and
+    check the options and build the model; ``start`` sets weights from data before the first update.
 
     Args:
-        inputs: what the encoder is fed of a row and of which cells were seen; None: the row as it
-            is.
+        inputs: makes the encoder's input from a row and its mask; None: the row unchanged.
 
     Attributes:
-        title: what a report calls it.
+        title: its name in reports.
         Options: the frozen dataclass of its ``model_options``.
-        objective: what trains it where nobody names another.
-        uses: which of the parts that ``ModelOptions`` names it is built from.
-        remark: one sentence for a person who fits it; "" for none.
-        tabular: whether it takes the network "tabular", which answers with q(z | x).
-        numbers_only: whether it takes every column for a real number.
+        objective: name of the default objective.
+        uses: the parts in ``ModelOptions`` that it is built from.
+        remark: one sentence that a fit prints; "" for none.
+        tabular: whether it accepts the network "tabular", which returns q(z | x).
+        numbers_only: whether it treats every column as a real number.
         is_regression: whether its label is a number.
     """
 
@@ -87,22 +85,22 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:
-        """Refuse what this model cannot do, or not with this data.
+        """Check that this model supports the options and the data.
 
         Args:
-            schema: of the data.
-            options: of which the network is decided.
+            schema: the data's schema.
+            options: the options; their network is already decided.
 
         Raises:
-            OptionError: with the reason and what to do instead.
+            OptionError: it does not; the message gives the reason and an alternative.
         """
 
     @classmethod
     def check_missingness(cls, schema: Schema, options: ModelOptions) -> None:
-        """Refuse to explain why cells are missing, unless this model can.
+        """Check that this model can explain why cells are missing.
 
         Raises:
-            OptionError: it cannot.
+            OptionError: it cannot, which is the default.
         """
         raise OptionError(
             f"missingness {options.missingness!r} is for the model 'vae' with the network 'tabular'"
@@ -111,31 +109,31 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def default_network(cls, schema: Schema) -> Default:
-        """The one that its data has."""
+        """The default network of this kind of data."""
         return schema.data_kind.default_network(schema, cls.tabular)
 
     @classmethod
     def default_likelihood(cls, schema: Schema) -> Default:
-        """The one that its data has."""
+        """The default likelihood of this kind of data."""
         return schema.data_kind.default_likelihood(schema)
 
     @classmethod
     def default_likelihood_options(cls, schema: Schema, likelihood: str) -> Mapping[str, Any]:
-        """Options of a likelihood that nobody named, which go before those given."""
+        """Options of the default likelihood; given options override them."""
         if likelihood == "gaussian" and schema.missing and "likelihood" in cls.uses:
-            # a cell is imputed as well as its column can be known, and columns differ in that
+            # columns differ in how well their cells can be imputed
             return {"scale": "feature"}
         return {}
 
     @classmethod
     def default_posterior(cls, options: ModelOptions) -> str:
-        """Of full covariance where the network answers with one, else diagonal."""
+        """A full covariance if the network returns one, else a diagonal covariance."""
         return "full" if NETWORKS[options.network].full_posterior else "gaussian"
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
-        """As given; else about a third of the features of a small row, growing with the root of a
-        large one, and half of a table's columns."""
+        """The given number, or a default: half of a table's columns; for other rows about a third
+        of the features if there are few, and about their square root if there are many."""
         if options.latent_dim is not None:
             return options.latent_dim
         features = schema.dimension
@@ -145,13 +143,13 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def rival_options(cls, dataset: Dataset, options: ModelOptions) -> ModelOptions | None:
-        """Those with which this model is compared with one of other options, as far as it can take
-        them; None: it cannot be fitted to these rows."""
+        """Another model's options, changed so that this model can be fitted for a comparison;
+        None: this model cannot be fitted to these rows."""
         return options
 
     @classmethod
     def build(cls, parts: ModelParts) -> Model:
-        """The model that resolved options describe; weights are torch's defaults.
+        """Build the model that resolved options describe, with torch's default weights.
 
         Raises:
             OptionError: an option of the model or of a part is unknown.
@@ -161,7 +159,7 @@ class Model(nn.Module, ABC):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """Start from training data, before the first update.
+        """Set starting values from training data, before the first update.
 
         Raises:
             DataError: the data lies outside the likelihood's support, or cannot be fitted.
@@ -169,10 +167,10 @@ class Model(nn.Module, ABC):
         self.start_at_marginals(starting_rows(dataset))
 
     def start_at_marginals(self, batch: Batch) -> Tensor:
-        """Set scales, output biases and what the encoder is fed from rows.
+        """Set scales, output biases and the encoder's input statistics from rows.
 
         Returns:
-            The rows, hidden cells filled from other rows, (rows, *event).
+            The rows with hidden cells filled from other rows, (rows, *event).
         """
         x = hot_deck(batch)
         likelihood, decoder = self.declared_likelihood, getattr(self, "decoder", None)
@@ -189,55 +187,55 @@ class Model(nn.Module, ABC):
     # one pass, and training ----------------------------------------------------------------------
 
     def seen(self, batch: Batch) -> Tensor:
-        """What the encoder is fed, (batch, *inputs.shape)."""
+        """The encoder's input, (batch, *inputs.shape)."""
         if self.inputs is None:
             return batch.filled
         features: Tensor = self.inputs(batch.filled, batch.observed, batch.missing)
         return features
 
     def input_parameters(self) -> list[Parameter]:
-        """Those that are learned of what the encoder is fed."""
+        """The learned parameters of the encoder's input."""
         return [] if self.inputs is None else list(self.inputs.parameters())
 
     @property
     def declared_likelihood(self) -> Likelihood | None:
-        """The likelihood behind every p(x | z) that it answers with, where it declares one."""
+        """The likelihood of every p(x | z) that the model returns; None: it declares none."""
         likelihood: Likelihood | None = getattr(self, "likelihood", None)
         return likelihood
 
     @property
     def mass(self) -> bool:
-        """Whether p(x | z) is a probability mass, so that bits per dimension make sense."""
+        """Whether p(x | z) is a probability mass, so that bits per dimension are defined."""
         return self.declared_likelihood is not None and self.declared_likelihood.mass
 
     @abstractmethod
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """One pass. A batch without x imagines from the prior, where the model has one."""
+        """One pass. If the batch has no x, draw the rows from the prior, if there is one."""
 
     @abstractmethod
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         """A partition of the parameters: "inference", "generative", ..."""
 
     def code(self, trace: Trace) -> Tensor:
-        """The latents of a pass as ``decode`` takes them, (samples, batch, latent_dim)."""
+        """The latents of a pass in the form for ``decode``, (samples, batch, latent_dim)."""
         return trace.latents()
 
     def after_update(self, batch: Batch) -> None:
-        """What follows an optimizer update, such as a codebook's moving average."""
+        """Update state that the optimizer does not, such as a codebook's moving average."""
 
     def readings(self) -> Mapping[str, tuple[float, ...]]:
-        """Numbers besides the bound that say how training goes, since ``forget_readings``."""
+        """Training diagnostics besides the bound, collected since ``forget_readings``."""
         return {}
 
     def forget_readings(self) -> None:
-        """Take the readings anew from here."""
+        """Start to collect the readings again."""
 
 
 MODELS: Registry[type[Model]] = Registry("model")
 
 
 def title_of(name: str) -> str:
-    """What a report calls the model of that name; the name itself where there is no title."""
+    """The title of the model of that name in reports, or the name if it has no title."""
     return (MODELS[name].title if name in MODELS else "") or name
 
 

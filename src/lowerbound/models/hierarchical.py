@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # a name for annotations
 
 @dataclass(frozen=True)
 class HierarchicalOptions:
-    """Latents z_1 (next to the data) to z_T, and perceptrons between neighbors, both ways.
+    """Latents z_1 (next to the data) to z_T, and MLPs between neighbors in both directions.
 
     ``latent_dims=(100, 50)``, ``hidden=(100, 100)`` and ``activation="tanh"`` with an ``MLP`` of
     (200, 200) is the two-layer network of Burda et al. 2016.
@@ -54,17 +54,17 @@ class HierarchicalOptions:
             raise OptionError(f"latent_dims are at least one each, not {self.latent_dims}")
 
     def dims(self, latent_dim: int) -> tuple[int, ...]:
-        """Numbers of each latent, z_1 first: ``latent_dim`` for z_1 unless they are given."""
+        """Numbers of each latent, z_1 first. If they are not given, z_1 has ``latent_dim``."""
         if self.latent_dims is not None:
             return self.latent_dims
         return tuple(max(min(2, latent_dim), latent_dim >> above) for above in range(self.levels))
 
     def upward(self, dims: tuple[int, ...]) -> list[nn.Module]:
-        """z_t to two heads of z_{t+1}, from the lowest up."""
+        """Networks from z_t to two heads of z_{t+1}, lowest level first."""
         return [self._between(below, above) for below, above in pairwise(dims)]
 
     def downward(self, dims: tuple[int, ...]) -> list[nn.Module]:
-        """z_{t+1} to two heads of z_t, from the lowest up."""
+        """Networks from z_{t+1} to two heads of z_t, lowest level first."""
         return [self._between(above, below) for below, above in pairwise(dims)]
 
     def _between(self, source: int, target: int) -> nn.Module:
@@ -81,19 +81,19 @@ class HierarchicalVariationalAutoencoder(Model):
         + \sum_{t=1}^{T-1} \log \frac{p(z_t \mid z_{t+1})}{q(z_t \mid z_{t-1})}
         + \log \frac{p(z_T)}{q(z_T \mid z_{T-1})}\Big], \quad z_0 = x
 
-    Both chains are Gaussian. The Steps come back top down, z_T first. Below the top the prior sees
-    a latent that was drawn later, so those rates are log-ratios at the draws; the top's is in
-    closed form where there is one.
+    Both chains are Gaussian. The Trace lists its Steps top down, z_T first. Below the top, the
+    prior depends on a latent that is drawn later, so those rates are log-ratios at the draws. The
+    rate of the top has a closed form if its two distributions have one.
 
     Args:
         encoder: (rows, *inputs.shape), condition -> (rows, posterior.numbers), for z_1.
-        posterior: those numbers -> q(z_1 | x).
+        posterior: the encoder's output -> q(z_1 | x).
         prior: p(z_T).
         decoder: (rows, latent_dims[0]), condition -> (rows, *likelihood.parameter_shape).
-        likelihood: those numbers -> p(x | z_1).
+        likelihood: the decoder's output -> p(x | z_1).
         upward: T - 1 networks, z_t -> two heads of z_{t+1}.
         downward: T - 1 networks, z_{t+1} -> two heads of z_t.
-        inputs: what the encoder is fed; None: the row as it is.
+        inputs: makes the encoder's input from a row; None: the row unchanged.
 
     Sources: Rezende et al. 2014; Burda et al. 2016 for two layers; Luo 2022, section "Hierarchical
     variational autoencoders".
@@ -158,7 +158,7 @@ class HierarchicalVariationalAutoencoder(Model):
         return Trace((top, *below), self.decode(latents[-1], batch.condition))
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass down the chain that sees no data."""
+        """A pass down the chain without data."""
         steps: list[Step] = []
         for level in range(self.levels):
             prior = self.prior_at(level, steps[-1].z if steps else None)
@@ -178,7 +178,7 @@ class HierarchicalVariationalAutoencoder(Model):
         return emission
 
     def code(self, trace: Trace) -> Tensor:
-        """z_1, (samples, batch, latent_dim): x depends on nothing else."""
+        """z_1, (samples, batch, latent_dim), because x depends on z_1 alone."""
         return trace.steps[-1].z
 
     def prior_at(self, level: int, above: Tensor | None) -> Distribution:
@@ -206,7 +206,7 @@ class HierarchicalVariationalAutoencoder(Model):
     def _ascend(
         self, first: Distribution, choose: Choose
     ) -> tuple[list[Tensor], list[Distribution]]:
-        """Latents and their posteriors, proposed bottom up, answered top down."""
+        """Latents and their posteriors, drawn bottom up and returned top down."""
         posteriors = [first]
         latents = [choose(self.levels - 1, first, None)]
         for above, network in enumerate(self.upward, start=2):

@@ -1,4 +1,4 @@
-"""What a pass through a transform coder has decided so far."""
+"""The coefficients that a pass through a transform coder has decided so far."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lowerbound.distributions.rounded_logistic import RoundedLogistic
 
 @dataclass(frozen=True)
 class KnownCoefficients:
-    """A pass so far.
+    """The state of a pass.
 
     Attributes:
-        level: of each row's step, (rows,).
-        step: its size in grey values, (rows, 1, 1, 1).
+        level: level of each row's step, (rows,).
+        step: size of that step in grey values, (rows, 1, 1, 1).
         blocks: height and width of the map of blocks.
-        values: of each group so far, whole numbers, zero where they are not known yet,
+        values: coefficients of each group so far, whole numbers, zero if not yet known,
             (rows, group, *blocks).
-        locations: where they were expected, alike.
-        log_scales: and how widely.
+        locations: locations of their priors, of the same shape.
+        log_scales: log scales of their priors, of the same shape.
     """
 
     level: Tensor
@@ -36,7 +36,7 @@ class KnownCoefficients:
     def settled(
         self, turn: int, at: Tensor, z: Tensor, expected: RoundedLogistic
     ) -> KnownCoefficients:
-        """With the blocks ``at`` of the next group, or of the newest in its second turn."""
+        """Add the blocks ``at`` of the next group, or of the newest group in its second turn."""
 
         def more(groups: tuple[Tensor, ...], new: Tensor) -> tuple[Tensor, ...]:
             new = new.reshape(len(self), *new.shape[2:])
@@ -53,7 +53,7 @@ class KnownCoefficients:
         )
 
     def repeated(self, times: int) -> KnownCoefficients:
-        """The same for each of several draws."""
+        """Repeat the state for each of several draws."""
 
         def again(x: Tensor) -> Tensor:
             return x.repeat(times, *[1] * (x.dim() - 1))

@@ -1,4 +1,4 @@
-"""The top-down ladder: many latents, coarse to fine, prior and posterior on one path."""
+"""The ladder VAE: many latents, coarse to fine; prior and posterior share one top-down path."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHANNELS = 8  # of the coarsest latent of a picture
 
 @dataclass(frozen=True)
 class LadderOptions:
-    """Options of a ladder; resolutions and channels are taken from the data unless given."""
+    """Options of a ladder; by default, resolutions and channels follow from the data."""
 
     levels: int | None = option(
         None, "latents in all, the coarsest first (default: 7 for pictures, 3 otherwise)"
@@ -69,16 +69,16 @@ class LadderOptions:
         condition_dim: int = 0,
         flat: bool = False,
     ) -> LadderShape:
-        """Sizes for that data.
+        """Sizes of the ladder's networks for this data.
 
         Args:
-            event_shape: of a row.
+            event_shape: shape of a row.
             latent_dim: channels of the widest latent.
             condition_dim: numbers of the condition.
-            flat: the row is one pixel, and the ladder an MLP.
+            flat: whether the row is one pixel, so that the ladder is an MLP.
 
         Raises:
-            OptionError: a style without pixels that it could hold for, or without a latent above.
+            OptionError: a style was requested for rows without pixels, or without a latent above.
         """
         features = math.prod(event_shape)
         picture = Picture(features, 1, 1) if flat else as_picture(event_shape)
@@ -112,14 +112,14 @@ class LadderVariationalAutoencoder(Model):
         p_l = N(\mu_l, \sigma_l^2), \quad
         q_l = N(\mu_l + \sigma_l \delta_l, (\sigma_l e^{\epsilon_l})^2)
 
-    where mu_l, sigma_l are read from the state of the path and delta_l, epsilon_l from the state
-    and the data's features at that resolution. The posterior so starts at the prior. Levels count
-    top down, 0 being the coarsest; a latent of a picture has the shape (channels, height, width).
+    The state of the path gives mu_l and sigma_l. The state and the data's features at that
+    resolution give delta_l and epsilon_l, so the posterior starts at the prior. Levels count top
+    down from 0, the coarsest. A latent of a picture has the shape (channels, height, width).
 
     Args:
         shape: sizes of the ladder.
-        likelihood: the last numbers -> p(x | z).
-        inputs: what the way up is fed; None: the row as it is.
+        likelihood: the output of the path -> p(x | z).
+        inputs: makes the input of the bottom-up network from a row; None: the row unchanged.
 
     Sources: Sonderby et al. 2016; Vahdat & Kautz 2020; Child 2021.
     """
@@ -153,7 +153,7 @@ class LadderVariationalAutoencoder(Model):
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
-        """Channels of the coarsest latent of a picture; as of any model for other rows."""
+        """Channels of the coarsest latent of a picture; for other rows, the usual default."""
         if options.latent_dim is None and options.network == "convolutional":
             return CHANNELS
         return super().latent_dim_of(schema, options)
@@ -171,11 +171,11 @@ class LadderVariationalAutoencoder(Model):
         return self._descend(features, len(batch), batch.condition, choose)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data."""
+        """A pass without data."""
         return self._descend(None, len(batch), batch.condition, choose)
 
     def mix(self, above: Sequence[Tensor], batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass whose uppermost latents are given; the posterior of the rest sees them."""
+        """A pass with given uppermost latents; the posterior of the others depends on them."""
         trace: Trace = self(batch, Continue(above, choose))
         return trace
 

@@ -1,4 +1,4 @@
-"""A fitted model as one of noisy rows: same prior, same encoder, another likelihood."""
+"""A fitted model turned into a model of noisy rows: only the likelihood changes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from lowerbound.trace import Batch, Choose, Trace
 class NoisyModel(Model):
     r"""p(y, z) = p(z) p(y | z) of rows y = x + noise, with a proposal q(z | y).
 
-    What the noise was is not part of the fitted model, and its encoder may never have seen any: it
-    proposes, and weights, or chains that start from it, correct.
+    The fitted model does not include the noise, and its encoder may never have seen noisy rows. So
+    the encoder is only a proposal: importance weights, or chains that start there, correct it.
 
     Args:
         clean: the fitted model of x.
-        noise: what was added.
-        shown: what the encoder is shown in the place of the noisy rows that are to come,
-            (batch, *event); None: those rows.
+        noise: the noise that was added.
+        shown: the encoder's input in place of the noisy rows, (batch, *event); None: those rows.
     """
 
     def __init__(self, clean: Model, noise: NoiseModel, shown: Tensor | None = None) -> None:
@@ -36,7 +35,7 @@ class NoisyModel(Model):
         return replace(trace, likelihood=noisy(trace.likelihood, self.noise))
 
     def _filtered(self, batch: Batch, shown: Tensor) -> Batch:
-        """What the encoder sees: hidden cells too, where it takes no mask."""
+        """The encoder's batch, without a mask if the encoder takes none."""
         observed = batch.observed if self.clean.inputs is not None else None
         return replace(batch, x=shown, observed=observed)
 

@@ -1,4 +1,4 @@
-"""What a model is made of: the names of its parts, "auto" where they are chosen from the data."""
+"""The options of a model: the names of its parts; "auto" chooses a part from the data."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lowerbound.priors import PRIORS
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What the model is made of; "auto" and None are chosen from the data.
+    """The parts of a model; "auto" and None choose from the data.
 
-    The words are the registries' names; the ``*_options`` go to the part of that name.
+    Values are names in the registries. Each ``*_options`` goes to the part of that name.
     """
 
     model: str = option("vae", "the model to fit", choices=MODELS)
@@ -43,17 +43,17 @@ class ModelOptions:
 
     @property
     def numbers_only(self) -> bool:
-        """Whether every column is taken for a real number, so that a table is read as such."""
+        """Whether a table is read with every column as a real number."""
         by_columns = self.likelihood == AUTO or LIKELIHOODS[self.likelihood].by_columns
         return MODELS[self.model].numbers_only or not by_columns
 
     @property
     def is_regression(self) -> bool:
-        """Whether the label is a number to predict, so that it is read as such."""
+        """Whether the label is read as a number to predict."""
         return MODELS[self.model].is_regression
 
     @property
     def normal_scores(self) -> bool:
-        """Whether columns may be mapped to normal scores by their observed values: not where cells
-        are missing because of their values."""
+        """Whether columns may be mapped to normal scores by their observed values. They may not if
+        cells are missing because of their values."""
         return self.missingness == AT_RANDOM

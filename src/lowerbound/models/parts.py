@@ -1,4 +1,4 @@
-"""The parts that the options of a model name."""
+"""The parts of a model, built from its options."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Own = TypeVar("Own")
 
 @dataclass(frozen=True)
 class ModelParts:
-    """The parts that resolved options name; each call makes a new one."""
+    """The parts that resolved options name; each call builds a new part."""
 
     schema: Schema
     options: ModelOptions
 
     def own(self, kind: type[Own]) -> Own:
-        """The model's own options as the dataclass of that kind."""
+        """The model's own options as the dataclass ``kind``."""
         return from_mapping(kind, self.options.model_options)
 
     @property
@@ -51,7 +51,7 @@ class ModelParts:
 
     @cached_property
     def inputs(self) -> Input | None:
-        """What the encoder is fed; None: the row as it is."""
+        """The module that makes the encoder's input from a row; None: the row unchanged."""
         if LIKELIHOODS[self.options.likelihood].by_columns:
             return Columns(self.schema.columns, tells_missing=self.tells_missing)
         masked = self.schema.missing or self.network.reads_mask
@@ -61,12 +61,12 @@ class ModelParts:
 
     @property
     def tells_missing(self) -> bool:
-        """Whether the encoder sees which cells are missing, besides which are hidden."""
+        """Whether the encoder sees which cells are missing, apart from those hidden."""
         return self.options.missingness != AT_RANDOM
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of what the encoder is fed."""
+        """Shape of the encoder's input."""
         return self.schema.event_shape if self.inputs is None else self.inputs.shape
 
     def encoder(self, numbers: int) -> Encoder:

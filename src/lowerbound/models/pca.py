@@ -1,4 +1,4 @@
-"""Probabilistic PCA: the variational autoencoder that can be solved on paper."""
+"""Probabilistic PCA: the linear-Gaussian variational autoencoder, solved in closed form."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ProbabilisticPrincipalComponents(Model):
         return cls(parts.schema.event_shape, parts.latent_dim)
 
     def start(self, dataset: Dataset) -> None:
-        """Solve it."""
+        """Fit the maximum-likelihood solution."""
         refuse_holes(dataset.observed)
         self.fit(dataset.all().filled)
 
@@ -95,7 +95,7 @@ class ProbabilisticPrincipalComponents(Model):
 
         Args:
             x: training data in model units, (rows, *event).
-            floor: the smallest sigma^2, so that data inside a subspace keep a finite density.
+            floor: the smallest sigma^2, so that data in a subspace have a finite density.
 
         Raises:
             DataError: fewer than two rows, or no more features than latent dimensions.
@@ -128,7 +128,7 @@ class ProbabilisticPrincipalComponents(Model):
         return Trace((Step(z, posterior, prior),), self.decode(z))
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data."""
+        """A pass without data."""
         prior = self.prior_distribution().expand(torch.Size((1, len(batch))))
         z = choose(0, None, prior)
         return Trace((Step(z, None, prior),), self.decode(z))
@@ -175,6 +175,6 @@ class ProbabilisticPrincipalComponents(Model):
 
 
 def refuse_holes(observed: Tensor | None) -> None:
-    """Raise DataError where a cell is missing."""
+    """Raise DataError if a cell is missing."""
     if observed is not None and not bool(observed.all()):
         raise DataError(COMPLETE)

@@ -1,4 +1,4 @@
-"""What a model may be able to do, and the error where it cannot."""
+"""Protocols for what a model can do, and the error if it cannot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowerbound.trace import Batch, Choose, Emission, Trace
 
 @runtime_checkable
 class Encodes(Protocol):
-    """A one-step model that answers with q(z | x)."""
+    """A one-step model that returns q(z | x)."""
 
     latent_dim: int
 
@@ -27,7 +27,7 @@ class Encodes(Protocol):
 
 @runtime_checkable
 class Decodes(Protocol):
-    """A one-step model that answers with p(x | z)."""
+    """A one-step model that returns p(x | z)."""
 
     latent_dim: int
 
@@ -40,12 +40,12 @@ class Imagines(Protocol):
     """A model with a prior: it can be sampled."""
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """One pass that sees no data, of ``len(batch)`` rows with the conditions that it holds."""
+        """One pass without data, for ``len(batch)`` rows and the batch's conditions."""
 
 
 @runtime_checkable
 class HasPrior(Protocol):
-    """A one-step model that says what it expects of z before any data."""
+    """A one-step model that returns p(z)."""
 
     latent_dim: int
 
@@ -55,11 +55,11 @@ class HasPrior(Protocol):
 
 @runtime_checkable
 class Chains(Encodes, Decodes, Protocol):
-    """A Markov chain of latents: each one, and x, depends on its neighbors in the chain alone."""
+    """A Markov chain of latents: each latent, and x, depends only on its neighbors in the chain."""
 
     @property
     def levels(self) -> int:
-        """How many latents the chain has; ``encode`` and ``decode`` are of the lowest."""
+        """Number of latents in the chain; ``encode`` and ``decode`` use the lowest."""
 
     def prior_at(self, level: int, above: Tensor | None) -> Distribution:
         """p of the latent at ``level`` (0: the top) given the one above it, (samples, batch, d)."""
@@ -70,17 +70,17 @@ class Chains(Encodes, Decodes, Protocol):
 
 @runtime_checkable
 class Mixes(Protocol):
-    """A model of several levels, each latent of which is proposed in the context of those above."""
+    """A model of several levels; the posterior of each latent depends on the latents above it."""
 
     latent_shapes: tuple[tuple[int, ...], ...]
 
     def mix(self, above: Sequence[Tensor], batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass whose uppermost latents are given, (samples, batch, ...) each."""
+        """A pass with given uppermost latents, (samples, batch, ...) each."""
 
 
 @runtime_checkable
 class Quantizes(Protocol):
-    """A model whose latents are codes, of one codebook or of several, coarse to fine."""
+    """A model whose latents are codes from one or several codebooks, coarse to fine."""
 
     @property
     def code_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -91,15 +91,15 @@ class Quantizes(Protocol):
         """K of each codebook."""
 
     def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The codes of rows from each codebook, (batch, *its places), int64."""
+        """The codes of rows from each codebook, (batch, *places), int64."""
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
-        """Codes (samples, batch, *places) of each as ``decode`` takes them."""
+        """The input of ``decode`` for the codes (samples, batch, *places) of each codebook."""
 
 
 @runtime_checkable
 class HasMarginal(Protocol):
-    """A model whose p(x) has a formula."""
+    """A model whose log p(x) has a closed form."""
 
     def log_marginal(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """Exact log p of the observed cells of x in nats, (rows,), in model units."""
@@ -107,7 +107,7 @@ class HasMarginal(Protocol):
 
 @runtime_checkable
 class HasCovariance(Protocol):
-    """A model that knows how the features of x vary together."""
+    """A model whose Cov(x) has a closed form."""
 
     def covariance(self) -> Tensor:
         """Cov(x) under p(x), (features, features), squared model units."""
@@ -119,15 +119,15 @@ class HasLabel(Protocol):
 
     @property
     def labeler(self) -> nn.Module:
-        """The network of q(y | x): what the encoder is fed, and no condition, to its numbers."""
+        """The network of q(y | x), from the encoder's input without a condition to its numbers."""
 
     def label_features(self, batch: Batch) -> Tensor:
-        """What rows are compared by, so that near rows have the same label, (batch, features)."""
+        """Features in which rows with the same label are near each other, (batch, features)."""
 
 
 @runtime_checkable
 class Classifies(HasLabel, Protocol):
-    """A model that answers with q(y | x) of classes."""
+    """A model that returns q(y | x) over classes."""
 
     classes: int
 
@@ -135,7 +135,7 @@ class Classifies(HasLabel, Protocol):
         """Logits of q(y | x) before the temperature, (batch, classes); by ``labeler`` if given."""
 
     def tempered(self, logits: Tensor) -> Tensor:
-        """Those whose softmax is q(y | x): the same over the temperature."""
+        """The logits divided by the temperature; their softmax is q(y | x)."""
 
     def class_posterior(self, batch: Batch) -> OneHotCategorical:
         """q(y | x), batch shape (1, batch), one-hot over the classes."""
@@ -146,29 +146,29 @@ class Classifies(HasLabel, Protocol):
 
 @runtime_checkable
 class Calibrates(Protocol):
-    """A model whose confidence is set after training, by further fits that did not see all rows or
-    labels."""
+    """A model whose confidence is calibrated after training by further fits, from each of which
+    some rows or labels are hidden."""
 
     @classmethod
     def folds(cls, dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
-        """The further fits; none: nothing follows training.
+        """The further fits; an empty list: no calibration.
 
         Args:
             dataset: the rows of the fit.
-            folds: how many; None: the model's own default.
-            quick: whether nothing limits the time of a fit.
+            folds: number of further fits; None: the model's default.
+            quick: whether fits run without a time limit.
         """
 
     def fold_answers(self, rows: Dataset) -> Tensor:
-        """What the model of a further fit says of the rows hidden from it, (rows, ...)."""
+        """Predictions of a further fit's model for the rows hidden from it, (rows, ...)."""
 
     def calibrate(self, folds: Sequence[Fold], answers: Sequence[Tensor]) -> None:
-        """Set the confidence by what each further fit said."""
+        """Set the confidence from the predictions of the further fits."""
 
 
 @runtime_checkable
 class Regresses(HasLabel, Protocol):
-    """A model that answers with q(y | x) of a number."""
+    """A model that returns q(y | x) of a number."""
 
     def target_posterior(self, batch: Batch, labeler: nn.Module | None = None) -> Distribution:
         """q(y | x) of the standardized target, batch shape (1, batch); by ``labeler`` if given."""
@@ -192,16 +192,16 @@ LACKED: dict[type, str] = {
 
 
 def name_of(model: Model | type[Model]) -> str:
-    """The word that a person types for the model; the name of a class that is not registered."""
+    """The registered name of the model, or the class name if it is not registered."""
     kind = model if isinstance(model, type) else type(model)
     return next((name for name in MODELS if MODELS[name] is kind), kind.__name__)
 
 
 def require(model: Model, power: type[Power], task: str) -> Power:
-    """The model, known to have ``power``.
+    """Return the model after checking that it has ``power``.
 
     Raises:
-        UnsupportedError: it has not; the message names the models that have.
+        UnsupportedError: it lacks it; the message names the models that have it.
     """
     if isinstance(model, power):
         return model

@@ -1,4 +1,4 @@
-"""The class of a row as one more latent: known for some rows, inferred for the others."""
+"""The class of a row as a latent: known for some rows, inferred for the others."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
 
-ROWS_AT_ONCE = 1_024  # that are classified
+ROWS_AT_ONCE = 1_024  # rows in one pass of the classifier
 UNIFORM = "uniform"
-ROUNDING = 1e-3  # that probabilities said by hand may miss one by
+ROUNDING = 1e-3  # largest allowed error of the sum of given probabilities
 
 
 @dataclass(frozen=True)
 class SemiSupervisedOptions(LabelOptions):
-    """The classifier and p(y), besides what any label has."""
+    """Options of the classifier and of p(y), besides those of every label."""
 
     classifier: str | None = option(
         None, "network of q(y | x): strided convolutions of pictures, else the encoder's"
@@ -51,11 +51,11 @@ class SemiSupervisedOptions(LabelOptions):
         refuse_tabular(self.classifier, "classifier")
 
     def classifying(self, network: Network, shape: tuple[int, ...], classes: int) -> Encoder:
-        """Rows of that shape to logits, where ``network`` is the model's."""
+        """A network from rows of that shape to logits; ``network`` is the model's."""
         return self.labeling(network, shape, classes, self.classifier, self.classifier_options)
 
     def prior(self, names: Sequence[str]) -> tuple[float, ...] | None:
-        """p(y) of the classes of these names, where it is said by hand.
+        """The given p(y) of the classes of these names; None: not given.
 
         Raises:
             OptionError: it is no distribution over these classes.
@@ -95,17 +95,16 @@ def _by_name(said: Mapping[str, float], names: Sequence[str]) -> tuple[float, ..
 
 @MODELS.register("semi_supervised")
 class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
-    """The label is a class, one-hot: discrete, so that who takes every class takes them exactly
-    (``Every``).
+    """The label is a one-hot class, so ``Every`` can sum over all classes exactly.
 
     Args:
         classifier: (rows, *inputs.shape) -> (rows, classes), logits of q(y | x).
-        around, feature_dim: the parts around it, as of ``LabeledVariationalAutoencoder``.
-        classes: how many.
-        class_prior: p(y), where it is known; None: to be taken from the labels.
+        around, feature_dim: the other parts; see ``LabeledVariationalAutoencoder``.
+        classes: number of classes.
+        class_prior: p(y) if it is known; None: taken from the labels.
 
     Attributes:
-        temperature: q(y | x) is the softmax of the logits over it.
+        temperature: T; q(y | x) is the softmax of the logits divided by T.
     """
 
     title: ClassVar[str] = "semi-supervised VAE"
@@ -154,14 +153,14 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """From marginals; p(y), unless it was given, from the labels that are known."""
+        """Start from marginals; if p(y) was not given, take it from the known labels."""
         super().start(dataset)
         if dataset.label is not None and not self.prior_is_known:
             self._start_prior(dataset.label)
 
     @classmethod
     def folds(cls, dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
-        """Further fits with some of the labels hidden, which say how far to trust q(y | x)."""
+        """Further fits with some labels hidden, which calibrate q(y | x)."""
         return folds_of(dataset, folds, quick=quick)
 
     @torch.inference_mode()
@@ -175,8 +174,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         return torch.cat(parts)
 
     def calibrate(self, folds: Sequence[Fold], answers: Sequence[Tensor]) -> None:
-        """Take the temperature under which the labels that the further fits did not see are
-        likeliest."""
+        """Set the temperature that makes the labels hidden from the further fits likeliest."""
         label = torch.cat([fold.hidden.label for fold in folds if fold.hidden.label is not None])
         self.temperature.fill_(best_temperature(torch.cat(list(answers)), label.cpu()))
 
@@ -203,12 +201,12 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         return OneHotCategorical(logits=logits.unsqueeze(0), validate_args=False)
 
     def class_logits(self, batch: Batch, labeler: nn.Module | None = None) -> Tensor:
-        """What q(y | x) is the softmax of, before the temperature, (batch, classes)."""
+        """Logits of q(y | x) before the temperature, (batch, classes)."""
         logits: Tensor = (labeler or self.classifier)(self.seen(batch), None)
         return logits.float() if logits.dtype == torch.bfloat16 else logits
 
     def tempered(self, logits: Tensor) -> Tensor:
-        """The logits over the temperature."""
+        """The logits divided by the temperature."""
         return logits / self.temperature.to(logits)
 
     def class_shares(self) -> Tensor:
@@ -217,6 +215,6 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
 
     @torch.no_grad()
     def _start_prior(self, label: Tensor) -> None:
-        """Take p(y) from labels, one more of each class counted (Laplace)."""
+        """Take p(y) from labels, with one added to each class count (Laplace smoothing)."""
         counts = torch.bincount(label[label >= 0], minlength=self.classes) + 1.0
         self.log_prior.copy_(torch.log(counts / counts.sum()))

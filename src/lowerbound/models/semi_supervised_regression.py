@@ -1,4 +1,4 @@
-"""A regression target as one more latent: known for some rows, inferred for the others."""
+"""A regression target as a latent: known for some rows, inferred for the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # names for annotations
 
 @dataclass(frozen=True)
 class SemiSupervisedRegressionOptions(LabelOptions):
-    """The regressor, besides what any label has."""
+    """Options of the regressor, besides those of every label."""
 
     regressor: str | None = option(
         None, "network of q(y | x): strided convolutions of pictures, else the encoder's"
@@ -45,19 +45,19 @@ class SemiSupervisedRegressionOptions(LabelOptions):
         refuse_tabular(self.regressor, "regressor")
 
     def regressing(self, network: Network, shape: tuple[int, ...], linear: int) -> Encoder:
-        """Rows of that shape to two heads of q(y | x), where ``network`` is the model's and the
-        first ``linear`` numbers of a row without further axes are a line's to take."""
+        """A network from rows of that shape to two heads of q(y | x). ``network`` is the model's.
+        For flat rows, a line may use the first ``linear`` numbers."""
         bent = self.labeling(network, shape, 2, self.regressor, self.regressor_options)
         return GatedResidual(bent, linear) if self.line and len(shape) == 1 else bent
 
 
 @MODELS.register("semi_supervised_regression")
 class SemiSupervisedRegression(LabeledVariationalAutoencoder):
-    """The label is a number in units of its own spread, y ~ N(0, 1), with a Gaussian q(y | x).
+    """The label is a standardized number, y ~ N(0, 1), with a Gaussian q(y | x).
 
     Args:
         regressor: (rows, *inputs.shape) -> (rows, 2), two heads of q(y | x).
-        around, feature_dim: the parts around it, as of ``LabeledVariationalAutoencoder``.
+        around, feature_dim: the other parts; see ``LabeledVariationalAutoencoder``.
     """
 
     title: ClassVar[str] = "semi-supervised regression"
@@ -97,7 +97,7 @@ class SemiSupervisedRegression(LabeledVariationalAutoencoder):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """From marginals, and the regressor from ridge regression where it has a line."""
+        """Start from marginals, and the regressor from ridge regression if it has a line."""
         super().start(dataset)
         start_from_ridge(self, dataset)
 

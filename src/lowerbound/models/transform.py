@@ -1,4 +1,4 @@
-"""Transform coding as a variational autoencoder: coefficients of blocks, rounded and expected."""
+"""Transform coding as a variational autoencoder: rounded coefficients of blocks and their prior."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:  # names for annotations
 
 GREYS = 255.0
 MIDDLE = 128.0
-FINEST = 4.0  # step, in grey values
+FINEST = 4.0  # the smallest step, in grey values
 PER_OCTAVE = 24
 STEPS = 113
 USUAL = 66
-FRACTIONS = 64  # of the log scales that are kept
+FRACTIONS = 64  # log scales are rounded to multiples of 1 / 64
 DISTORTION = 6.0  # nats per squared step: 1 / (2 / 12)
 
 
@@ -54,7 +54,7 @@ BLOCKS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class TransformOptions:
-    """Options of a transform coder beside the numbers of a block that are kept."""
+    """Options of a transform coder, except the number of coefficients per block."""
 
     block: int = option(16, "pixels of a block's side; fewer where a picture has fewer")
     width: int = option(128, "channels of the prior's networks")
@@ -71,18 +71,18 @@ class TransformOptions:
             raise OptionError(f"grain is a share, 0 to 1, not {self.grain}")
 
     def fitting(self, event_shape: tuple[int, ...]) -> int:
-        """A block that the picture is as large as."""
+        """The side of a block that fits into the picture."""
         fitting = [side for side in BLOCKS if side <= min(self.block, *event_shape[1:])]
         return max(fitting, default=BLOCKS[0])
 
     def coefficients(self, event_shape: tuple[int, ...]) -> int:
-        """Numbers of a block."""
+        """Number of coefficients of a block."""
         return int(event_shape[0]) * self.fitting(event_shape) ** 2
 
     def networks(
         self, event_shape: tuple[int, ...], kept: int
     ) -> tuple[BlockTransform, Restoration]:
-        """The transform, and what the decoder adds."""
+        """The transform and the decoder's restoration network."""
         block = self.fitting(event_shape)
         return (
             BlockTransform(event_shape[0], block, kept),
@@ -97,26 +97,25 @@ class TransformCoder(Model):
     .. math:: -\log p(x) \le \sum_g -\log p(z_g \mid z_{<g}) + \frac{6}{\Delta^2} \|x - \hat x\|^2
         + \text{const}
 
-    z are the coefficients of the picture's blocks in whole steps. The posterior is certain: each
-    coefficient is rounded to where rate and distortion together are least, knowing what the prior
-    expects of it. The noise of rounding has variance :math:`\Delta^2 / 12`, which is taken for
-    the decoder's: then a nat of rate is worth as much distortion as the finest steps pay for it,
-    and one model holds for all steps.
+    z are the coefficients of the picture's blocks in whole steps. The posterior is one point: each
+    coefficient is rounded to the value that minimizes rate plus distortion under its prior. The
+    decoder's variance is that of rounding noise, :math:`\Delta^2 / 12`. Rate and distortion are
+    then exchanged as at the finest steps, so one model serves all steps.
 
     A Step of the trace is one group of coefficients in one color of a checkerboard of blocks,
-    (samples, rows, coefficients, blocks), float whole numbers.
+    (samples, rows, coefficients, blocks), whole numbers stored as floats.
 
     Args:
-        transform: pictures to coefficients, and back.
+        transform: maps pictures to coefficients and back.
         width: channels of the networks of the prior.
-        restoration: added by the decoder.
-        likelihood: says of what shape rows are.
+        restoration: network whose output the decoder adds.
+        likelihood: gives the shape of rows.
 
     Attributes:
-        level: of the step outside training, 0 (fine) to ``STEPS - 1`` (coarse); pictures may then
-            have any size.
-        snaps: whether what is expected lies on a grid, as a coder wants it.
-        steps: their sizes in grey values, (STEPS,).
+        level: level of the step outside training, 0 (fine) to ``STEPS - 1`` (coarse); pictures may
+            then have any size.
+        snaps: whether parameters of the prior are rounded to a grid, which a coder needs.
+        steps: sizes of the steps in grey values, (STEPS,).
 
     Sources: Goyal 2001 (transform coding); Balle et al. 2018, Minnen et al. 2018 (mean and scale
     of each coefficient); He et al. 2022 (groups and checkerboard).
@@ -169,7 +168,7 @@ class TransformCoder(Model):
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
-        """Numbers of a block that are kept: at most those that it has."""
+        """Number of coefficients kept of a block, at most all of them."""
         sizes: TransformOptions = cls.own_options(options.model_options)
         most = sizes.coefficients(schema.event_shape)
         return min(options.latent_dim or most, most)
@@ -181,7 +180,7 @@ class TransformCoder(Model):
         return cls(transform, sizes.width, restoration, parts.likelihood())
 
     def start(self, dataset: Dataset) -> None:
-        """From marginals, and the transform from the principal components of rows."""
+        """Start from marginals, and the transform from the principal components of rows."""
         batch = starting_rows(dataset)
         self.start_at_marginals(batch)
         self.transform.start_from(self.padded(batch.filled))
@@ -189,7 +188,7 @@ class TransformCoder(Model):
 
     @property
     def latent_dim(self) -> int:
-        """Coefficients of a row of the fitted size."""
+        """Number of coefficients of a row of the fitted size."""
         height, width = self._blocks(*self.likelihood.event_shape[1:])
         return len(self.transform.basis) * height * width
 
@@ -201,7 +200,7 @@ class TransformCoder(Model):
         return self._pass(known, choose, x.shape[2:], x)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data."""
+        """A pass without data."""
         size = self.likelihood.event_shape[1:]
         return self._pass(self.begin(self._levels(len(batch)), size), choose, size)
 
@@ -210,7 +209,7 @@ class TransformCoder(Model):
         return Point(self.code(self(batch, Mean())))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> GaussianEmission:
-        """p(x | z) for coefficients (samples, rows, latent_dim), by ``code``'s order."""
+        """p(x | z) for coefficients (samples, rows, latent_dim), in the order of ``code``."""
         height, width = self._blocks(*self.likelihood.event_shape[1:])
         turns = [len(places(height, width, turn)) for turn in range(TURNS)]
         shapes = [(group.stop - group.start, count) for group in self.groups for count in turns]
@@ -226,7 +225,7 @@ class TransformCoder(Model):
         return {"inference": [], "generative": list(self.parameters())}
 
     def padded(self, x: Tensor) -> Tensor:
-        """Rows as grey values around zero, their borders repeated to whole blocks."""
+        """Rows as grey values around zero, padded to whole blocks by repeating their borders."""
         height, width = self._blocks(*x.shape[2:])
         block = self.transform.block
         below, right = height * block - x.shape[2], width * block - x.shape[3]
@@ -234,11 +233,11 @@ class TransformCoder(Model):
 
     @property
     def turns(self) -> int:
-        """Steps of a trace."""
+        """Number of Steps of a trace."""
         return TURNS * len(self.groups)
 
     def begin(self, level: Tensor, size: Sequence[int]) -> KnownCoefficients:
-        """A pass over pictures (height, width) of which nothing is known yet."""
+        """The state before a pass over pictures of ``size``, (height, width)."""
         level = level.to(self.steps.device)
         return KnownCoefficients(level, self.steps[level][:, None, None, None], self._blocks(*size))
 
@@ -267,7 +266,7 @@ class TransformCoder(Model):
         return found.snapped() if self.snaps else found
 
     def rounded(self, wanted: Tensor, expected: RoundedLogistic, index: int) -> Tensor:
-        """Where rate and distortion of a group and turn are least together, like ``expected``."""
+        """The values of a group and turn with the least rate plus distortion, like ``expected``."""
         number, turn = divmod(index, TURNS)
         height, width = wanted.shape[2:]
         at = places(height, width, turn)
@@ -276,27 +275,27 @@ class TransformCoder(Model):
     def settle(
         self, known: KnownCoefficients, index: int, z: Tensor, expected: RoundedLogistic
     ) -> KnownCoefficients:
-        """With the numbers of a group and turn, (1 | samples, rows, group, blocks)."""
+        """Add the values of a group and turn, (1 | samples, rows, group, blocks)."""
         turn = index % TURNS
         return known.settled(turn, places(*known.blocks, turn), z, expected)
 
     def pictures(self, known: KnownCoefficients, size: Sequence[int]) -> Tensor:
-        """What numbers say of pictures of a size, (rows, channels, *size), model units."""
+        """Pictures decoded from coefficients, (rows, channels, *size), in model units."""
         return self._restored(self._rough(known), known, size)
 
     def _restored(self, rough: Tensor, known: KnownCoefficients, size: Sequence[int]) -> Tensor:
-        """Pictures of a size, model units."""
+        """Restored pictures of that size, in model units."""
         restored: Tensor = self.decoder(rough, known.step, self._log(known.level))
         return (restored[:, :, : size[0], : size[1]] + MIDDLE) / GREYS
 
     def _rough(self, known: KnownCoefficients) -> Tensor:
-        """The transform's pictures, grey values around zero."""
+        """Pictures from the inverse transform, in grey values around zero."""
         parts = (known.values, known.locations, known.log_scales)
         values = self.recentering(*(torch.cat(part, 1) for part in parts))
         return self.transform.inverse(values * known.step)
 
     def _grain(self, rough: Tensor, known: KnownCoefficients, x: Tensor) -> dict[str, Tensor]:
-        """What the decoder's grain is to learn from, (1, rows)."""
+        """The penalty that trains the decoder's grain, (1, rows)."""
         steps = (known.step, self._log(known.level))
         missing = self.decoder.missing(rough.detach(), *steps, self.padded(x))
         return {"grain": -missing[None]}
@@ -324,14 +323,14 @@ class TransformCoder(Model):
         return Trace(tuple(steps), GaussianEmission(mean, scale[None]), penalties)
 
     def _seen(self, known: KnownCoefficients, group: CoefficientGroup, scale: Tensor) -> Tensor:
-        """All coefficients up to a group's end, in units that its scale sets."""
+        """All coefficients up to the end of a group, in units that depend on the step."""
         have = sum(part.shape[1] for part in known.values)
         empty = scale.new_zeros(len(known), group.stop - have, *known.blocks)
         seen: Tensor = torch.cat([*known.values, empty], 1) / (1.0 + scale[:, : group.stop])
         return seen
 
     def _levels(self, rows: int) -> Tensor:
-        """Of each row: any in training, so that one model holds for all."""
+        """The level of each row: random in training, so that one model serves all levels."""
         if self.training:
             return torch.randint(STEPS, (rows,), device=self.steps.device)
         return torch.full((rows,), self.level, device=self.steps.device)
@@ -341,12 +340,12 @@ class TransformCoder(Model):
         return -(-height // block), -(-width // block)
 
     def _log(self, level: Tensor) -> Tensor:
-        """The step's logarithm, exact on every machine, (rows, 1, 1, 1)."""
+        """The step's logarithm, equal on every machine, (rows, 1, 1, 1)."""
         octaves = (level - STEPS // 2).to(self.steps.dtype) / PER_OCTAVE
         return octaves[:, None, None, None]
 
     def _set_base(self) -> None:
-        """Log scales that are expected of coefficients nothing is known of, by level."""
+        """Set the prior's log scales of coefficients without context, for each level."""
         scale = self.transform.deviation / self.steps[:, None]
         log_scale = torch.log(0.55 * scale + 0.02)
         self.base.copy_(torch.round(log_scale * FRACTIONS) / FRACTIONS)
@@ -354,8 +353,8 @@ class TransformCoder(Model):
 
 @torch.no_grad()
 def nearest_worth(wanted: Tensor, expected: RoundedLogistic) -> Tensor:
-    r"""The whole number of the least 6 (y - q)^2 - log p(q), among the nearest, the one beside it
-    toward what is expected, and 0."""
+    r"""The whole number q with the least 6 (y - q)^2 - log p(q) among three: the nearest to y, its
+    neighbor toward the prior's location, and 0."""
     nearest = torch.round(wanted).expand(expected.location.shape)
     toward = nearest - torch.sign(nearest - torch.round(expected.location))
     candidates = torch.stack([nearest, toward, torch.zeros_like(nearest)])
@@ -364,6 +363,6 @@ def nearest_worth(wanted: Tensor, expected: RoundedLogistic) -> Tensor:
 
 
 def _by_sample(expected: RoundedLogistic, rows: int) -> RoundedLogistic:
-    """(1, samples * rows, ...) as (samples, rows, ...)."""
+    """Unfold (1, samples * rows, ...) to (samples, rows, ...)."""
     parts = (expected.location, expected.log_scale)
     return RoundedLogistic(*(part.squeeze(0).unflatten(0, (-1, rows)) for part in parts))

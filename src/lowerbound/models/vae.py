@@ -1,4 +1,4 @@
-"""The variational autoencoder, conditional too."""
+"""The variational autoencoder, with or without a condition."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:  # names for annotations
 class VariationalAutoencoder(Model):
     r"""z ~ p(z), x ~ p(x | z), with q(z | x) proposed by the encoder.
 
-    With a condition y (a class, an embedding) the encoder and the decoder see y and the prior
-    is not: p(x | y) = \int p(x | z, y) p(z) dz, the conditional VAE of Sohn et al. 2015 with an
-    unconditional prior.
+    With a condition y (a class, an embedding), the encoder and the decoder see y and the prior does
+    not: p(x | y) = \int p(x | z, y) p(z) dz. This is the conditional VAE of Sohn et al. 2015 with
+    an unconditional prior.
 
     Args:
         encoder: (rows, *inputs.shape), condition -> (rows, posterior.numbers).
-        posterior: those numbers -> q(z | x).
+        posterior: the encoder's output -> q(z | x).
         prior: p(z).
         decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
-        likelihood: those numbers -> p(x | z).
-        inputs: what the encoder is fed; None: the row as it is.
+        likelihood: the decoder's output -> p(x | z).
+        inputs: makes the encoder's input from a row; None: the row unchanged.
 
     Source: Kingma & Welling 2014.
     """
@@ -90,7 +90,7 @@ class VariationalAutoencoder(Model):
         return cls(encoder, posterior, prior, decoder, likelihood, parts.inputs)
 
     def start(self, dataset: Dataset) -> None:
-        """From marginals; the prior from rows, and the network 'tabular' from factor analysis."""
+        """Start from marginals, the prior from rows, the network 'tabular' from factor analysis."""
         batch = starting_rows(dataset)
         self.prior.initialize(self.start_at_marginals(batch))
         start_from_linear(self, batch)
@@ -101,7 +101,7 @@ class VariationalAutoencoder(Model):
         return self._pass(self.encode(batch), batch, choose)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data."""
+        """A pass without data."""
         return self._pass(None, batch, choose)
 
     def encode(self, batch: Batch) -> Distribution:

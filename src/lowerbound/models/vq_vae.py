@@ -1,4 +1,4 @@
-"""The vector-quantized variational autoencoder: the latent is a map of codes, or several."""
+"""The vector-quantized variational autoencoder: the latent is one or several maps of codes."""
 
 from __future__ import annotations
 
@@ -45,40 +45,40 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     .. math:: \log p(x) \ge \log p(x \mid c_{k(x)}) - \sum_i (-\log p(k_i(x)))
 
-    The posterior has no entropy, so the bound's rate is what the codes cost under the prior: with a
-    uniform one log K nats each. Of the gradient, the decoder's is handed on to the encoder past the
-    quantization; the codebook is a moving average, and learns in ``after_update``.
+    The posterior has no entropy, so the rate is the cost of the codes under the prior: log K nats
+    each if the prior is uniform. The decoder's gradient passes through the quantization to the
+    encoder. The codebook is a moving average that ``after_update`` updates.
 
-    A Step's z are codes, (samples, batch, *shape of its map), int64; with several codebooks there
-    is a Step for each, and each quantizes what those before it left over. The code that ``encode``
-    answers and ``decode`` takes are the vectors that the codes stand for, added up and side by
-    side: vectors between codes are decoded as they are.
+    A Step's z are codes, (samples, batch, *shape of its map), int64. Each codebook has one Step and
+    quantizes the residual of the codebooks before it. ``encode`` returns and ``decode`` takes the
+    vectors of the codes: summed over the codebooks of a map, and the places side by side.
+    ``decode`` also accepts vectors that are not in a codebook.
 
-    There may be several maps, coarse to fine, each with as many codebooks. A finer one is quantized
-    when the code of the one above is known, and the decoder sees them all:
+    There may be several maps, coarse to fine, with the same number of codebooks each. A finer map
+    is quantized after the one above, given its codes, and the decoder sees all maps:
 
     .. math:: k^1 = k(e^1(x)), \quad k^2 = k(e^2(x) + h(c_{k^1})), \quad p(x \mid c_{k^1}, c_{k^2})
 
     Args:
         encoder: (rows, *inputs.shape), condition -> (rows, places * dim), map after map.
         quantizers: the codebooks, coarse to fine, those of the coarsest map first.
-        priors: p(z) of each.
+        priors: p(z) of each codebook.
         decoder: (rows, places * dim), condition -> (rows, *likelihood.parameter_shape).
-        likelihood: those numbers -> p(x | z).
-        gradient: past the quantization.
-        dropout: share of training rows that say only their first codebooks, as many as is drawn;
-            see ``depth``.
-        inputs: what the encoder is fed; None: the row as it is.
-        breadth: outside training, of the search for codes whose sum is near; 1: each codebook takes
-            its nearest, as in training. See ``posteriors.residual.search``.
-        free: updates at first in which vectors pass as they are; the codebooks then start from
-            what the encoder has come to say, rather than from what it says untrained.
-        between: h, from each map but the finest to what it adds to what is quantized in the next,
-            (rows, places * dim) each way; none for a single map.
+        likelihood: the decoder's output -> p(x | z).
+        gradient: the gradient through the quantization.
+        dropout: share of training rows that use only a random number of their first codebooks; see
+            ``depth``.
+        inputs: makes the encoder's input from a row; None: the row unchanged.
+        breadth: width of the beam search for codes outside training; 1: each codebook takes its
+            nearest code, as in training. See ``posteriors.residual.search``.
+        free: number of first updates without quantization. The codebooks then start from the
+            vectors of the trained encoder instead of the untrained one.
+        between: h, one network for each map except the finest, (rows, places * dim) to (rows,
+            places * dim). Its output is added to the encoder's vectors of the next map.
 
     Attributes:
-        depth: how many codebooks are used outside training; all unless set. Fewer cost less rate,
-            and a model that was trained with ``dropout`` is made for that.
+        depth: number of codebooks used outside training; all by default. Fewer codebooks have a
+            lower rate; train with ``dropout`` for that.
 
     Sources: van den Oord et al. 2017; Razavi et al. 2019 for two maps; Zeghidour et al. 2021 for
     several codebooks and dropout.
@@ -123,7 +123,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @classmethod
     def own_options(cls, given: Mapping[str, Any]) -> VectorQuantizedOptions:
-        """Those apart from the codebooks', which the quantizer takes."""
+        """The model's options without those of the codebooks, which the quantizer takes."""
         return VectorQuantizedOptions.split(given)[0]
 
     @classmethod
@@ -140,7 +140,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
-        """Numbers of the vector that a code stands for."""
+        """Length of a code's vector."""
         return options.latent_dim or code_dim(options.model_options)
 
     @classmethod
@@ -169,8 +169,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """From marginals; patches from their principal components, and codebooks from what the
-        untrained encoder says, unless they start later."""
+        """Start from marginals, patches from their principal components, and codebooks from the
+        untrained encoder's vectors unless ``free`` updates come first."""
         batch = starting_rows(dataset)
         x, decoder = self.start_at_marginals(batch), self.decoder
         if isinstance(self.encoder, PatchEncoder) and isinstance(decoder, MapDecoder):
@@ -180,12 +180,12 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """K of each codebook that is used."""
+        """K of each codebook in use."""
         return tuple(quantizer.codes for quantizer, _ in self._used())
 
     @property
     def code_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Places of each codebook that is used."""
+        """Places of each codebook in use."""
         return tuple(prior.shape for _, prior in self._used())
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
@@ -213,7 +213,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return Trace(steps, emission.knowing(batch.missing), penalties)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data."""
+        """A pass without data."""
         steps: list[Step] = []
         for level, (_, prior) in enumerate(self._used()):
             expected = prior().expand(torch.Size((1, len(batch))))
@@ -235,13 +235,13 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return self.vectors([step.z for step in trace.steps])
 
     def quantize(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The codes of rows from each codebook that is used, (batch, *shape of its map), int64."""
+        """The codes of rows from each codebook in use, (batch, *shape of its map), int64."""
         return tuple(step.z[0] for step in self(batch, Mean()).steps)
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
-        """What codes (samples, batch, *shape of the map) stand for together, side by side.
+        """The summed vectors of codes (samples, batch, *shape of the map), places side by side.
 
-        Those of the first codebooks will do: a map without codes is zero.
+        The codes of the first codebooks suffice: a map without codes is zero.
         """
         totals: list[Tensor] = []
         for each in self._maps(len(codes)):
@@ -265,7 +265,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @torch.no_grad()
     def after_update(self, batch: Batch) -> None:
-        """Codebooks and priors learn from what the newest training pass quantized, and how."""
+        """Update codebooks and priors from the vectors and codes of the newest training pass."""
         levels, self._quantized = self._quantized, []
         if self._is_free:
             self._pass(levels)
@@ -279,7 +279,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
             quantizer.learn(vectors.flatten(0, -2), z.flatten())
 
     def readings(self) -> Mapping[str, tuple[float, ...]]:
-        """Which share of each codebook was used, and as how many codes used alike."""
+        """The share of codes used and the perplexity of each codebook."""
         uses = [CodebookUse(quantizer.use) for quantizer, _ in self._all()]
         if not all(bool(use.counts.any()) for use in uses):
             return {}
@@ -289,13 +289,13 @@ class VectorQuantizedVariationalAutoencoder(Model):
         }
 
     def forget_readings(self) -> None:
-        """Count use anew."""
+        """Start to count use again."""
         for quantizer, _ in self._all():
             quantizer.forget_use()
 
     @torch.no_grad()
     def _start_codes(self, batch: Batch) -> None:
-        """Start the codebooks from what the untrained encoder says."""
+        """Start the codebooks from the untrained encoder's vectors."""
         batch = batch.to(next(self.encoder.parameters()).dtype)
         maps = self._maps()
         most = max(1, MOST_CLUSTERED // math.prod(maps[-1].shape))
@@ -308,11 +308,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     @property
     def _is_free(self) -> bool:
-        """Whether vectors still pass as they are."""
+        """Whether vectors are not quantized yet."""
         return bool(self.free) and int(self.freed) < self.free
 
     def _pass(self, levels: Sequence[CodebookPass]) -> None:
-        """Count an update in which vectors passed, and start the codebooks after the last."""
+        """Count an update without quantization, and start the codebooks after the last."""
         for index, each in enumerate(self._maps()):
             passed = self._passed[index]
             if levels:
@@ -329,11 +329,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return list(zip(self.quantizers, self.priors, strict=True))  # type: ignore[arg-type]
 
     def _used(self) -> list[tuple[Quantizer, CodePrior]]:
-        """The codebooks that are used, and their priors."""
+        """The codebooks in use, and their priors."""
         return self._all()[: len(self.quantizers) if self.training else self.depth]
 
     def _maps(self, used: int | None = None) -> list[CodeMap]:
-        """Coarse to fine, with those of the first ``used`` codebooks that each has; None: all."""
+        """Maps, coarse to fine, with the codebooks among the first ``used``; None: all."""
         end, each = len(self.quantizers), len(self.quantizers) // (len(self.between) + 1)
         found = []
         for first in range(0, end, each):
@@ -343,15 +343,15 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return found
 
     def _in_context(self, index: int, own: Sequence[Tensor], above: Sequence[Tensor]) -> Tensor:
-        """What the encoder says of a map, (1 | samples, rows, *shape, dim), moved by the code of
-        the one above."""
+        """The encoder's vectors of a map, (1 | samples, rows, *shape, dim), shifted by the codes of
+        the map above."""
         if not index:
             return own[0]
         moved = fold(self.between[index - 1], above[-1].flatten(2))
         return own[index] + moved.reshape(*moved.shape[:2], *own[index].shape[2:])
 
     def _said(self, encoded: Tensor) -> Tensor | None:
-        """How many codebooks each training row uses, (rows,); None: all do all."""
+        """How many codebooks each training row uses, (rows,); None: every row uses all."""
         levels, rows = len(self.quantizers), encoded.shape[1]
         if not (self.training and self.dropout) or levels == 1:
             return None
@@ -359,7 +359,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return count.masked_fill(torch.rand(rows, device=encoded.device) >= self.dropout, levels)
 
     def _numbers(self, batch: Batch) -> list[Tensor]:
-        """What the encoder says of each map, (1, batch, *shape, dim)."""
+        """The encoder's vectors of each map, (1, batch, *shape, dim)."""
         numbers: Tensor = self.encoder(self.seen(batch), batch.condition)
         if numbers.dtype == torch.bfloat16:
             numbers = numbers.float()

@@ -1,4 +1,4 @@
-"""q(z | x): the encoder's answer, a cloud and not a point."""
+"""q(z | x): the distribution of a latent given a row, from the encoder's output."""
 
 from lowerbound.distributions.point import Point, Quantized
 from lowerbound.posteriors.base import POSTERIORS, Posterior

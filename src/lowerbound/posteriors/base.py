@@ -1,4 +1,4 @@
-"""q(z | x): the encoder's answer, a cloud and not a point."""
+"""q(z | x): the distribution of a latent given a row, from the encoder's output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lowerbound.registry import Registry
 
 
 class Posterior(nn.Module, ABC):
-    """Turns the encoder's numbers into a distribution over z, and says how many it takes."""
+    """A module that turns the encoder's output into a distribution over z."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -20,11 +20,11 @@ class Posterior(nn.Module, ABC):
     @property
     @abstractmethod
     def numbers(self) -> int:
-        """How many numbers per row the encoder owes: two heads of latent_dim for a Gaussian."""
+        """Length of the encoder's output: two heads of latent_dim for a Gaussian."""
 
     @abstractmethod
     def forward(self, parameters: Tensor) -> Distribution:
-        """q(z | x), batch shape (1, rows), from ``parameters`` (rows, numbers)."""
+        """Return q(z | x), batch shape (1, rows), for ``parameters`` (rows, numbers)."""
 
 
 POSTERIORS: Registry[type[Posterior]] = Registry("posterior")

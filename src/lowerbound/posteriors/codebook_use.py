@@ -1,9 +1,9 @@
-r"""How codes are used: which share of a codebook, and as how many codes that are used alike.
+r"""Use of a codebook: the share of its codes that are used, and their perplexity.
 
 .. math:: H = -\sum_k f_k \log f_k, \qquad \text{perplexity} = e^H \le K
 
-with f_k the share of places, over all rows, at which code k was chosen. A codebook has collapsed
-where the perplexity is far below K: the rows say no more than a smaller one would.
+with f_k the share of places, over all rows, at which code k was chosen. If the perplexity is far
+below K, the codebook has collapsed: a smaller one would hold as much information.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CodebookUse:
-    """How the rows use one codebook.
+    """The use of one codebook.
 
     Attributes:
         counts: how often each code was chosen, (K,).
@@ -33,7 +33,7 @@ class CodebookUse:
 
     @property
     def entropy(self) -> float:
-        """H, nats per code: what a code costs that is coded by these shares."""
+        """H, nats per code: the cost of a code if it is coded with these shares."""
         shares = self.counts.double() / self.counts.sum()
         return float(-torch.special.xlogy(shares, shares).sum())
 

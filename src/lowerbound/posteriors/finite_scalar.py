@@ -1,4 +1,4 @@
-"""A codebook that is a grid: each number of the vector has a few levels, and nothing is learned."""
+"""A fixed grid as codebook: each number of the vector is rounded to a few levels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FiniteScalar(Quantizer):
         d_i = \Big\lfloor \tfrac{1}{2} (L_i - 1)(u_i + 1) + \tfrac12 \Big\rfloor, \qquad
         c_i = \frac{2 d_i}{L_i - 1} - 1, \qquad k = \sum_i d_i \prod_{j < i} L_j
 
-    m and s, the mean and spread of the untrained encoder's answers, only make all levels used at
-    the start. There is no codebook to collapse, so there is no penalty either.
+    m and s are the mean and spread of the untrained encoder's outputs, so that all levels are used
+    at the start. There is no learned codebook that could collapse, so there is no penalty.
 
     Args:
         levels: L, at least 2 each; K is their product.

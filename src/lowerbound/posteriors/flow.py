@@ -18,14 +18,14 @@ MAX_CONTEXT = 10.0
 class FlowPosterior(Posterior):
     r"""z = mu(x) + sigma(x) f^{-1}(eps; c(x)), eps ~ N(0, I).
 
-    The encoder owes the Gaussian's two heads and some context numbers c for the map. The map starts
-    as the identity, so the posterior starts as the Gaussian one. Coupling makes drawing and scoring
-    one cheap pass each, which replay and importance weights need.
+    The encoder's output is the Gaussian's two heads and a context c for the map. The map starts as
+    the identity, so the posterior starts as the Gaussian one. Coupling needs one cheap pass to draw
+    and one to score; replay and importance weights need both.
 
     Args:
         latent_dim: numbers in z.
-        context: context numbers; None takes as many as z has.
-        transforms: how many maps are composed.
+        context: length of c; None: latent_dim.
+        transforms: number of maps that are composed.
         hidden: width of their networks.
         bins: pieces of the spline that each coordinate goes through; 0 shifts and scales it.
 
@@ -57,6 +57,6 @@ class FlowPosterior(Posterior):
             parameters = parameters.float()
         heads, context = parameters.split([2 * self.latent_dim, self.context], -1)
         loc, scale = gaussian_heads(heads)
-        # bounded, so that a wild encoder cannot drive the map's networks to infinity
+        # bounded, so that extreme encoder outputs cannot make the map's networks overflow
         context = MAX_CONTEXT * torch.tanh(context / MAX_CONTEXT)
         return FlowDistribution(self.flow, loc, scale, context)

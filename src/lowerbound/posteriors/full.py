@@ -1,4 +1,4 @@
-"""The Gaussian posterior with a full covariance: what the linear-Gaussian model's posterior is."""
+"""The Gaussian posterior with a full covariance, as in the linear-Gaussian model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lowerbound.posteriors.base import POSTERIORS, Posterior
 class FullGaussianPosterior(Posterior):
     r"""q(z | x) = N(mu(x), L(x) L(x)^T), L lower triangular with a positive diagonal.
 
-    The encoder owes d + d (d + 1) / 2 numbers, laid out as in
-    :mod:`lowerbound.distributions.triangular`, whose ``pack`` is the inverse. It can be exact
-    where latents are correlated given x: cells are missing, or the decoder's columns are not
-    orthogonal.
+    The encoder's output has d + d (d + 1) / 2 numbers, in the layout of
+    :mod:`lowerbound.distributions.triangular`, whose ``pack`` is the inverse. This posterior can be
+    exact even if latents are correlated given x, because cells are missing or the decoder's columns
+    are not orthogonal.
 
     Source: Kingma & Welling 2019, section 2.5.1.
     """

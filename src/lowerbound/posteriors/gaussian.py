@@ -1,4 +1,4 @@
-"""The diagonal Gaussian posterior, the two heads of the textbook's encoder."""
+"""The diagonal Gaussian posterior, from the two heads of the textbook's encoder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class GaussianPosterior(Posterior):
 
     .. math:: \log \sigma^2 = c \tanh(h / c), \quad c = 14
 
-    so the variance stays within [8e-7, 1.2e6]: smooth, and never NaN or zero whatever the encoder
-    says. Source: Kingma & Welling 2014, equation 9.
+    so the variance is smooth in h and stays within [8e-7, 1.2e6] for any encoder output.
+    Source: Kingma & Welling 2014, equation 9.
     """
 
     def __init__(self, latent_dim: int) -> None:
@@ -36,9 +36,9 @@ class GaussianPosterior(Posterior):
 
 
 class GaussianHeads(nn.Module):
-    r"""Two heads side by side, numbers (samples, rows, 2 * channels, ...), to N(mu, diag sigma^2).
+    r"""Map two heads side by side, (samples, rows, 2 * channels, ...), to N(mu, diag sigma^2).
 
-    A module, so that a model may be given others: those of whole numbers for coding, say.
+    It is a module, so that a model can use other heads, such as those in whole numbers for coding.
     """
 
     def forward(self, numbers: Tensor) -> Distribution:
@@ -46,7 +46,7 @@ class GaussianHeads(nn.Module):
         return _diagonal(*gaussian_heads(numbers, axis=2))
 
     def relative(self, prior: Distribution, change: Tensor) -> Distribution:
-        r"""The prior moved by delta deviations and widened e^epsilon-fold.
+        r"""The prior shifted by delta standard deviations and scaled by e^epsilon.
 
         .. math:: N(\mu + \sigma\delta, (\sigma e^{\epsilon})^2)
 

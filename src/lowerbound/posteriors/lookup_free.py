@@ -1,4 +1,4 @@
-"""A codebook that is the corners of a cube: a code is the signs of a vector."""
+"""The corners of a cube as codebook: a code holds the signs of a vector."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 
 
 class LookupFree(Quantizer):
-    r"""c_i = 1 where e_i > 0, else -1; K = 2^dim, and bit i of the code says the sign of number i.
+    r"""c_i = 1 if e_i > 0, else -1; K = 2^dim, and bit i of the code is the sign of number i.
 
-    The penalty keeps encoder and corners together, and makes each bit confident and both its
-    values common:
+    The penalty keeps the encoder near the corners. It makes each bit confident, and both of its
+    values equally frequent:
 
     .. math::
         \beta \|e - c\|^2 + w \sum_i \big( H(p_i) - H(\bar p_i) \big), \qquad
@@ -23,7 +23,7 @@ class LookupFree(Quantizer):
     with p-bar the mean over the batch, and H the entropy of a bit, nats.
 
     Args:
-        dim: bits of a code.
+        dim: number of bits of a code.
         commitment: beta.
         entropy: w.
 
@@ -58,7 +58,7 @@ class LookupFree(Quantizer):
 
 
 def _entropy(probability: Tensor) -> Tensor:
-    """Of a bit, nats."""
+    """Entropy of a bit, nats."""
     clamped = probability.clamp(1e-6, 1 - 1e-6)
     return F.binary_cross_entropy(clamped, clamped, reduction="none")
 

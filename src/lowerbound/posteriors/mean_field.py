@@ -1,4 +1,4 @@
-"""q(z | x) of a sequence whose times are proposed apart from each other."""
+"""q(z | x) of a sequence with independent times."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lowerbound.posteriors.gaussian import GaussianHeads
 
 
 class MeanField(nn.Module):
-    r"""q(z | x) = prod_t N(z_t; mu_t, diag sigma_t^2), by a network that runs both ways over time.
+    r"""q(z | x) = prod_t N(z_t; mu_t, diag sigma_t^2), by a bidirectional recurrent network.
 
     .. math::
         e_t = W (x_t, o_t), \quad f_t = \tanh(e_t + F f_{t-1}), \quad b_t = \tanh(e_t + B b_{t+1})
 
-    with f and b at zero where a sequence starts or ends, and o_t the cells that are observed; the
-    two heads at t are linear in f_t, b_t and e_t.
+    with o_t the mask of observed cells; f is zero before the start of a sequence and b after its
+    end. The two heads at t are linear in f_t, b_t and e_t.
 
     Args:
         features: numbers of x at a time.
         latent_dim: d, numbers of z at a time.
-        hidden: those of e, f and b.
+        hidden: numbers of each of e, f and b.
     """
 
     def __init__(self, features: int, latent_dim: int, hidden: int) -> None:
@@ -37,7 +37,7 @@ class MeanField(nn.Module):
 
         Args:
             x: (batch, time, features), finite.
-            observed: like x, False where hidden; None: nowhere.
+            observed: like x, False where hidden; None: all cells are observed.
             starts: (batch | 1, time), True where a sequence starts.
         """
         seen = torch.ones_like(x) if observed is None else observed.to(x)
@@ -52,7 +52,7 @@ class MeanField(nn.Module):
 def _scan(
     step: nn.Module, entered: tuple[Tensor, ...], goes_on: tuple[Tensor, ...]
 ) -> list[Tensor]:
-    """h_i = tanh(e_i + g_i W h_{i-1}) of each i in turn."""
+    """Compute h_i = tanh(e_i + g_i W h_{i-1}) for all i in order."""
     found: list[Tensor] = [torch.tanh(entered[0])]
     for each, kept in zip(entered[1:], goes_on[1:], strict=True):
         found.append(torch.tanh(each + kept * step(found[-1])))

@@ -1,4 +1,4 @@
-"""From vectors to codes and back: what the quantizers of a discrete latent have in common."""
+"""The base class of quantizers, which map vectors to codes and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowerbound.registry import Registry
 
 
 class Quantizer(nn.Module, ABC):
-    """One codebook: K codes, each of which stands for a vector.
+    """One codebook of K codes; each code represents a vector.
 
     Args:
         dim: numbers in a vector.
@@ -36,27 +36,27 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def vectors(self, codes: Tensor) -> Tensor:
-        """What codes stand for, (...) to (..., dim)."""
+        """The vectors of codes, (...) to (..., dim)."""
 
     def within(self, encoded: Tensor) -> Tensor:
-        """What is quantized of the encoder's answer, (..., dim): the answer, unless bounded."""
+        """The part of the encoder's output that is quantized, (..., dim); by default all of it."""
         return encoded
 
     def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor | None:
-        """What is differentiated besides the bound, (...); None: nothing."""
+        """A penalty added to the loss but not to the bound, (...); None: no penalty."""
         return None
 
     @torch.no_grad()
     def initialize(self, vectors: Tensor) -> None:
-        """Start from what the untrained encoder says of training rows, (rows, dim)."""
+        """Start from the untrained encoder's vectors of training rows, (rows, dim)."""
 
     @torch.no_grad()
     def learn(self, vectors: Tensor, codes: Tensor) -> None:
-        """Follow an update: what was quantized in it, (rows, dim), and to which codes, (rows,)."""
+        """Learn from an update's quantized vectors, (rows, dim), and their codes, (rows,)."""
         self.use += torch.bincount(codes, minlength=self.codes)
 
     def forget_use(self) -> None:
-        """Count use anew."""
+        """Start to count use again."""
         self.use.zero_()
 
 

@@ -1,4 +1,4 @@
-"""Several codebooks, each of which quantizes what those before it left over."""
+"""Several codebooks; each quantizes the residual of those before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lowerbound.errors import OptionError
 from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 from lowerbound.posteriors.vector_quantized import Codebook
 
-SEARCHED = 1 << 24  # sums that are looked at together, 64 MB
+SEARCHED = 1 << 24  # most sums compared at once, 64 MB
 
 
 @QUANTIZERS.register("residual")
@@ -26,10 +26,10 @@ def residual_quantizer(
     revival: float = 0.1,
     quiet: float = 0.0,
 ) -> list[Quantizer]:
-    r"""e is about c^1 + c^2 + ... + c^n, with c^l nearest to e - c^1 - ... - c^{l-1}.
+    r"""Approximate e by c^1 + c^2 + ... + c^n, with c^l nearest to e - c^1 - ... - c^{l-1}.
 
-    n codebooks of K codes tell K^n vectors apart. For ``quiet`` see ``Codebook``; it is of all but
-    the first. Source: Zeghidour et al. 2021, algorithm 1.
+    n codebooks of K codes distinguish K^n vectors. ``quiet`` (see ``Codebook``) applies to all
+    codebooks but the first. Source: Zeghidour et al. 2021, algorithm 1.
     """
     if quantizers < 1:
         raise OptionError(f"quantizers is a number of codebooks, at least 1, not {quantizers}")
@@ -41,10 +41,10 @@ def residual_quantizer(
 
 @torch.no_grad()
 def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> list[Tensor]:
-    """Codes of vectors (rows, dim) from each codebook, (rows,), whose sum is nearer than by turns.
+    """Find codes of vectors (rows, dim), (rows,) per codebook, whose sum is near the vector.
 
-    A beam search keeps the ``breadth`` best sums from codebook to codebook, where the nearest code
-    of each alone would be one of them. Source: Barnes et al. 1996 (M-search).
+    A beam search keeps the ``breadth`` nearest sums after each codebook. A greedy choice of the
+    nearest code keeps only one. Source: Barnes et al. 1996 (M-search).
     """
     books = [
         quantizer.vectors(torch.arange(quantizer.codes, device=vectors.device))
@@ -58,7 +58,7 @@ def search(quantizers: Sequence[Quantizer], vectors: Tensor, breadth: int) -> li
 
 
 def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> Tensor:
-    """Codes of vectors that are searched for at once, (rows, codebooks)."""
+    """Codes of one part of the vectors, (rows, codebooks)."""
     rest, paths = vectors.unsqueeze(1), vectors.new_zeros((len(vectors), 1, 0), dtype=torch.long)
     for book in books:
         errors = (rest.square().sum(-1, keepdim=True) + book.square().sum(1)) - 2 * rest @ book.T
@@ -72,5 +72,5 @@ def _search(books: list[Tensor], vectors: Tensor, breadth: int) -> Tensor:
 
 
 def _picked(values: Tensor, places: Tensor) -> Tensor:
-    """Those of values (rows, breadth, n) at places (rows, kept)."""
+    """The values (rows, breadth, n) at places (rows, kept)."""
     return values.gather(1, places.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

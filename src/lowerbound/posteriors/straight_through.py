@@ -1,4 +1,4 @@
-"""Gradients past a quantization, which has none of its own."""
+"""Gradients through a quantization, whose own gradient is zero."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ GRADIENTS: Registry[Gradient] = Registry("gradient past quantization")
 
 @GRADIENTS.register("straight_through")
 def straight_through(encoded: Tensor, quantized: Tensor) -> Tensor:
-    """``quantized``, (..., dim), whose gradient is that of ``encoded``: dL/de = dL/dq.
+    """``quantized``, (..., dim), with its gradient passed to ``encoded``: dL/de = dL/dq.
 
     Source: Bengio et al. 2013; van den Oord et al. 2017, section 3.2.
     """
-    # not e + (q - e): the value is q to the last bit
+    # e + (q - e) would round; this value is exactly q
     return quantized.detach() + (encoded - encoded.detach())
 
 
 @GRADIENTS.register("rotation")
 def rotation(encoded: Tensor, quantized: Tensor) -> Tensor:
-    r"""``quantized`` as encoded, rotated and stretched onto it by a map that is held fixed.
+    r"""``encoded``, rotated and scaled onto ``quantized`` by a map without gradient.
 
     .. math::
         q = \lambda R e, \quad \lambda = \frac{\|q\|}{\|e\|}, \quad
         R = I - 2 r r^T + 2 \hat q \hat e^T, \quad r = \frac{\hat e + \hat q}{\|\hat e + \hat q\|}
 
-    so dL/de = lambda R^T dL/dq: the angle between gradient and vector is the same for e as for q.
+    so dL/de = lambda R^T dL/dq: the angle between gradient and vector is equal for e and q.
     Source: Fifty et al. 2025, section 4.2.
     """
     with torch.no_grad():

@@ -1,16 +1,17 @@
-r"""A learned codebook whose vectors are moving averages of what was quantized to them.
+r"""A learned codebook; each code's vector is a moving average of the vectors quantized to it.
 
 .. math::
     k(e) = \arg\min_k \|e - c_k\|^2, \qquad c_k = s_k / \tilde f_k, \qquad
     \tilde f_k = F \, \frac{f_k + \epsilon / K}{F + \epsilon}, \quad F = \textstyle\sum_j f_j
 
-with f_k the moving share of vectors that went to code k and s_k their moving sum over all vectors.
-Shares instead of counts, so that the scale of neither depends on the batch. Vectors may count by
+with f_k the moving share of vectors that went to code k, and s_k their moving sum divided by the
+number of all vectors. The scale of both is thus independent of the batch size. Vectors can have
+the weights
 
 .. math:: w(v) \propto \Big(\frac{\|v\|^2}{\overline{\|v\|^2}} + .01\Big)^{-a / 2}
 
-so that codes lie denser among short ones: what is left over in quiet places is short, and there an
-error is seen.
+so that codes lie denser among short vectors. Residuals are short in quiet places, such as smooth
+areas of a picture, where errors are most visible.
 
 Sources: van den Oord et al. 2017, section 3 and appendix A.1; Razavi et al. 2019 for the averages;
 Dhariwal et al. 2020 for the revival of codes that are not used.
@@ -24,25 +25,25 @@ from torch import Tensor
 from lowerbound.errors import OptionError
 from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 
-SMOOTHING = 1e-5  # epsilon, as a share of even use
-MOST_CLUSTERED = 32_768  # vectors that the codes start from
+SMOOTHING = 1e-5  # epsilon, as a share of equal use
+MOST_CLUSTERED = 32_768  # most vectors that the codes start from
 CLUSTERING_ROUNDS = 25
-LEAST_SQUARE = 0.01  # of the mean square: shorter vectors count no more
+LEAST_SQUARE = 0.01  # share of the mean square that is added, which bounds the weights
 TINY = 1e-12
 
 
 class Codebook(Quantizer):
-    r"""K vectors; the nearest one stands for what the encoder says.
+    r"""K learned vectors; the nearest one replaces the encoder's vector.
 
     Args:
         dim: numbers in a vector.
         codes: K.
         decay: d, share that the averages keep per update.
         commitment: beta, weight of ||e - c||^2, which keeps the encoder near its codes.
-        kmeans: start at the centers of clusters of what the untrained encoder says.
-        revival: a code whose moving share falls below this part of even use, 1 / K, starts anew at
-            a vector of the newest batch; 0: never.
-        quiet: a, how much more short vectors count; 0: all count alike.
+        kmeans: start at k-means centers of the untrained encoder's vectors.
+        revival: a code restarts at a vector of the newest batch if its moving share falls below
+            this part of equal use, 1 / K; 0: never.
+        quiet: a, extra weight of short vectors; 0: all vectors have equal weight.
     """
 
     shares: Tensor
@@ -95,7 +96,7 @@ class Codebook(Quantizer):
         return self.book[codes]
 
     def penalty(self, encoded: Tensor, vectors: Tensor) -> Tensor:
-        """beta ||e - c||^2, (...): it moves the encoder and not the codebook."""
+        """beta ||e - c||^2, (...), whose gradient reaches the encoder but not the codebook."""
         return self.commitment * (encoded - vectors.detach()).square().sum(-1)
 
     @torch.no_grad()
@@ -109,7 +110,7 @@ class Codebook(Quantizer):
 
     @torch.no_grad()
     def learn(self, vectors: Tensor, codes: Tensor) -> None:
-        """Move the averages by this batch, then revive the codes that have fallen out of use."""
+        """Update the averages with this batch, then revive the codes that are not used."""
         super().learn(vectors, codes)
         if not len(codes):
             return
@@ -122,7 +123,7 @@ class Codebook(Quantizer):
         self._revive(vectors)
 
     def _weights(self, vectors: Tensor) -> Tensor:
-        """w, (rows,), whose mean is one."""
+        """w, (rows,), with mean 1."""
         if not self.quiet:
             return vectors.new_ones(len(vectors))
         squares = vectors.square().sum(1)
@@ -130,13 +131,13 @@ class Codebook(Quantizer):
         return weights / weights.mean()
 
     def _revive(self, vectors: Tensor) -> None:
-        """Dead codes move to vectors drawn from the batch, with an even share to show their use."""
+        """Move dead codes to vectors drawn from the batch, and set their shares to 1 / K."""
         if not self.revival:
             return
         dead = torch.nonzero(self.shares < self.revival / self.codes).flatten()
         if len(dead):
             drawn = torch.randperm(len(vectors), device=vectors.device)[: len(dead)]
-            dead = dead[: len(drawn)]  # the others wait, rather than share a vector
+            dead = dead[: len(drawn)]  # the others wait, so that no two codes share a vector
             self.shares[dead] = 1.0 / self.codes
             self.sums[dead] = vectors[drawn].to(self.sums) / self.codes
 
@@ -144,9 +145,8 @@ class Codebook(Quantizer):
 def clusters(vectors: Tensor, count: int, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Centers by k-means, (count, dim), and the share of vectors at each, (count,).
 
-    Vectors count by ``weights``, (rows,), of mean one; None: alike.
-
-    Where there are fewer distinct vectors than centers, the rest are noisy copies of them.
+    ``weights`` are those of the vectors, (rows,), with mean 1; None: equal weights. If there are
+    fewer distinct vectors than centers, the other centers are noisy copies.
     """
     from sklearn.cluster import KMeans  # takes half a second to import
 

@@ -16,11 +16,11 @@ Encode = Callable[[Tensor], Distribution]
 
 
 class Prior(nn.Module, ABC):
-    """A module that answers with p(z), batch shape (1, 1), event (latent_dim,).
+    """A module that returns p(z), batch shape (1, 1), event (latent_dim,).
 
     Attributes:
-        density: the kind of density of the distributions that it answers with. They carry it too:
-            it is read from them by ``density_of``.
+        density: the kind of density of p(z). The returned distribution carries it too, and
+            ``density_of`` reads it from there.
     """
 
     density: ClassVar[Density] = "exact"
@@ -34,10 +34,10 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, encode: Encode | None = None) -> Distribution:
-        """p(z). ``encode`` maps data rows to their posterior, batch (1, rows), for VampPrior."""
+        """Return p(z). ``encode`` maps rows to their posterior, batch (1, rows), for VampPrior."""
 
     def initialize(self, x: Tensor) -> None:
-        """Start from training data in model units, (rows, *event); most priors need none."""
+        """Set starting values from training data in model units, (rows, *event), if needed."""
 
 
 def _declare_density(prior: Prior, _: tuple[Any, ...], distribution: Any) -> None:

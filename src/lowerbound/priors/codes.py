@@ -1,4 +1,4 @@
-"""p(z) over discrete codes: every place of a latent has its own distribution over K codes."""
+"""p(z) over discrete codes: each place of a latent has its own distribution over K codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowerbound.registry import Registry
 
 DECAY = 0.99
 MIXED_IN = 0.01
-TALLIED = 1 << 24  # a share of one, in whole numbers
+TALLIED = 1 << 24  # the whole number that stands for a share of 1
 
 
 class CodeDistribution(Pushed):
@@ -36,7 +36,7 @@ class CodeDistribution(Pushed):
 
     @torch.no_grad()
     def push(self, noise: Tensor) -> Tensor:
-        """Standard normal noise to codes, by the inverse of the cumulative distribution."""
+        """Map standard normal noise to codes by the inverse cumulative distribution."""
         upper = self.log_probabilities.double().exp().cumsum(-1)
         uniform = torch.special.ndtr(noise.double()) * upper[..., -1]
         by_place = uniform.flatten(0, 1).movedim(0, -1).contiguous()
@@ -45,7 +45,7 @@ class CodeDistribution(Pushed):
 
     @property
     def mean(self) -> Tensor:
-        """The likeliest codes, (1, 1, *shape): labels have no mean."""
+        """The likeliest codes, (1, 1, *shape), because codes have no mean."""
         return self.log_probabilities.argmax(-1)[None, None]
 
     @property
@@ -54,7 +54,7 @@ class CodeDistribution(Pushed):
 
 
 class CodePrior(nn.Module, ABC):
-    """A module that answers with p(z) over codes.
+    """A module that returns p(z) over codes.
 
     Args:
         shape: places of the latent: (slots,), or (height, width).
@@ -71,16 +71,16 @@ class CodePrior(nn.Module, ABC):
         """p(z), batch shape (1, 1)."""
 
     def tally(self) -> Tensor:
-        """How often each code is to be expected, all places together: whole numbers, (K,) int64.
+        """Expected counts of each code, summed over all places: whole numbers, (K,) int64.
 
-        No logarithm or sum of fractions is taken, so it is the same on every machine. All are
-        expected alike unless the prior knows better.
+        The result is the same on every machine, because it takes no logarithm and adds no
+        fractions. The default gives every code the same count.
         """
         return torch.ones(self.codes, dtype=torch.long)
 
     @torch.no_grad()
     def learn(self, codes: Tensor) -> None:
-        """Follow an update: the codes of its rows, (rows, *shape)."""
+        """Learn from the codes of an update's rows, (rows, *shape)."""
 
 
 CODE_PRIORS: Registry[type[CodePrior]] = Registry("prior over codes")
@@ -88,7 +88,7 @@ CODE_PRIORS: Registry[type[CodePrior]] = Registry("prior over codes")
 
 @CODE_PRIORS.register("uniform")
 class UniformCodes(CodePrior):
-    """p(z) = K^-n: every code costs log K nats, whatever it is."""
+    """p(z) = K^-n: every code costs log K nats."""
 
     even: Tensor
 
@@ -106,8 +106,8 @@ class MarginalCodes(CodePrior):
 
     .. math:: p_i(k) = (1 - 2a) f_i(k) + a \bar f(k) + a / K, \quad a = .01
 
-    with f_i the moving average of the shares at place i and f-bar their mean over places: a code
-    that place i has not seen of late stays possible there.
+    with f_i the moving average of the shares at place i, and f-bar their mean over places. A code
+    that place i has not seen recently keeps a positive probability there.
     """
 
     shares: Tensor

@@ -17,8 +17,8 @@ class FlowPrior(Prior):
         latent_dim: numbers in z.
         event_shape: shape of a row; not used.
         kind: "autoregressive" (one pass to score, ``latent_dim`` passes to draw) or "coupling"
-            (cheap both ways).
-        transforms: how many maps are composed.
+            (one pass for each).
+        transforms: number of maps that are composed.
         hidden: width of their networks.
         bins: pieces of the spline that each coordinate goes through; 0 shifts and scales it.
 

@@ -1,4 +1,4 @@
-"""A learned mixture of Gaussians as prior: the aggregate of the posteriors has clusters."""
+"""A learned mixture of Gaussians as prior, for data whose latents form clusters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SCALE_FLOOR = 1e-2
 class MixturePrior(Prior):
     r"""p(z) = sum_k w_k N(z; mu_k, diag sigma_k^2), weights, centers and scales learned.
 
-    It starts near N(0, I): centers drawn with a standard deviation of 1/2, and scales that make up
-    the rest of the variance.
+    The mixture starts near N(0, I): its centers are drawn with a standard deviation of 1/2, and its
+    scales supply the rest of the variance.
 
     Args:
         latent_dim: numbers in z.
         event_shape: shape of a row; not used.
-        components: how many Gaussians.
+        components: number of Gaussians.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The prior of the textbook, p(z) = N(0, I)."""
+"""The textbook's prior, p(z) = N(0, I)."""
 
 from __future__ import annotations
 

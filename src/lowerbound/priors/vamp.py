@@ -1,4 +1,4 @@
-"""The VampPrior: the prior is what the encoder says of learned pseudo-inputs."""
+"""The VampPrior: a mixture of the posteriors of learned pseudo-inputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ START_NOISE = 0.01
 class VampPrior(Prior):
     r"""p(z) = sum_k w_k q(z | u_k), a mixture of posteriors at pseudo-inputs u_k in data space.
 
-    The best prior for the ELBO is the average posterior over the training data; K learned rows
-    stand in for all of them. An update encodes K more rows.
+    The best prior for the ELBO is the average posterior over the training data. K learned rows
+    approximate that average, so each update encodes K additional rows.
 
     Args:
         latent_dim: numbers in z.
-        event_shape: shape of a row; pseudo-inputs of pictures are kept in [0, 1] as pictures are.
+        event_shape: shape of a row; pseudo-inputs of pictures stay in [0, 1].
         components: K; 500 in the paper.
 
     Source: Tomczak & Welling 2018, equation 9; the weights w are learned too.
@@ -68,7 +68,7 @@ class VampPrior(Prior):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Start at K training rows plus a little noise, which tells equal rows apart."""
+        """Start at K training rows plus a little noise, which makes equal rows differ."""
         generator = torch.Generator().manual_seed(0)
         order = torch.randperm(len(x), generator=generator)
         rows = x[order.repeat(-(-self.components // len(x)))[: self.components].to(x.device)]

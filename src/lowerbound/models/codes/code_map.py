@@ -1,4 +1,4 @@
-"""One map of codes: its codebooks, each of which quantizes what those before it left over."""
+"""One map of codes: each of its codebooks quantizes the residual of those before it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lowerbound.trace import Choose, Step
 
 
 class CodebookPass(NamedTuple):
-    """What one codebook did in a pass.
+    """The result of one codebook in a pass.
 
     Attributes:
         step: its codes.
-        penalty: what is differentiated besides the bound, (samples, rows); None: nothing.
-        vectors: what it quantized, (1 | samples, rows, *shape, dim), without gradient.
-        silent: rows that say nothing here, (rows,); None: all say something.
+        penalty: added to the loss but not to the bound, (samples, rows); None: no penalty.
+        vectors: the vectors it quantized, (1 | samples, rows, *shape, dim), without gradient.
+        silent: rows that do not use this codebook, (rows,); None: every row uses it.
     """
 
     step: Step
@@ -34,12 +34,12 @@ class CodebookPass(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CodeMap:
-    """The codebooks of one map that are used, coarse to fine.
+    """The codebooks in use of one map, coarse to fine.
 
     Attributes:
         shape: its places: (slots,), or (height, width).
         first: level of the first codebook.
-        quantizers, priors: of each codebook in use; none where the map stays silent.
+        quantizers, priors: of each codebook in use; empty if the map is not used.
     """
 
     shape: tuple[int, ...]
@@ -50,14 +50,14 @@ class CodeMap:
     def quantize(
         self, encoded: Tensor, choose: Choose, said: Tensor | None, breadth: int
     ) -> tuple[Tensor, list[CodebookPass]]:
-        """Vectors (1 | samples, rows, *shape, dim) as what their codes stand for, and the codes.
+        """Quantize vectors (1 | samples, rows, *shape, dim); return quantized vectors and passes.
 
         Args:
             encoded: the vectors.
             choose: decides the codes.
-            said: how many codebooks each row uses, (rows,), those of maps before included; None:
-                all.
-            breadth: of the search; 1: each codebook takes its nearest.
+            said: how many codebooks each row uses, (rows,), including those of the maps before;
+                None: all.
+            breadth: width of the beam search; 1: each codebook takes its nearest code.
         """
         rest, total = encoded, torch.zeros_like(encoded)
         passes = []
@@ -77,15 +77,15 @@ class CodeMap:
         return total, passes
 
     def vectors(self, codes: Sequence[Tensor]) -> Tensor:
-        """What the codes of the first codebooks, (...) each, stand for together, (..., dim)."""
+        """The sum of the vectors of the first codebooks' codes, (...) each, to (..., dim)."""
         pairs = zip(self.quantizers, codes, strict=False)
         return torch.stack([quantizer.vectors(z) for quantizer, z in pairs]).sum(0)
 
     @torch.no_grad()
     def start(self, numbers: Tensor) -> Tensor:
-        """Start the codebooks from what the encoder says, (..., dim): each from what is left over.
+        """Start the codebooks from the encoder's vectors, (..., dim), each from its residual.
 
-        Returns what the codes then stand for, of the same shape.
+        Returns the quantized vectors, of the same shape.
         """
         rest, codes = numbers, []
         for index, quantizer in enumerate(self.quantizers):
@@ -96,7 +96,7 @@ class CodeMap:
         return self.vectors(codes)
 
     def _nearest(self, rest: Tensor, index: int, breadth: int) -> Tensor:
-        """The codes from one codebook, the others still to come."""
+        """The codes from one codebook, by a search that includes the codebooks after it."""
         quantizers = self.quantizers[index:]
         if breadth == 1 or len(quantizers) == 1:
             return quantizers[0].nearest(rest)
@@ -105,7 +105,7 @@ class CodeMap:
 
 
 def _where_said(values: Tensor, silent: Tensor | None) -> Tensor:
-    """Values (samples, rows, ...), zero in silent rows, (rows,)."""
+    """Values (samples, rows, ...) with zeros in the rows ``silent``, (rows,)."""
     if silent is None:
         return values
     return values.masked_fill(silent.reshape(1, -1, *(1,) * (values.dim() - 2)), 0.0)

@@ -1,4 +1,4 @@
-"""A model whose latent is codes: its quantizers, their priors and the networks of its maps."""
+"""Options and networks of a model whose latent is one or several maps of codes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from lowerbound.priors import CODE_PRIORS
 if TYPE_CHECKING:  # a name for annotations
     from lowerbound.models.parts import ModelParts
 
-CODE_DIM = 16  # numbers of the vector that a code stands for
-MOST_SLOTS = 16  # codes of a row that is no picture, unless given
+CODE_DIM = 16  # default length of a code's vector
+MOST_SLOTS = 16  # largest default number of codes of a row that is not a picture
 
 
 @dataclass(frozen=True)
 class VectorQuantizedOptions:
-    """The latent of a model whose latent is codes, apart from the codebooks."""
+    """Options of a latent made of codes, except those of the codebooks."""
 
     quantizer: str = option("vq", "how vectors become codes: " + ", ".join(QUANTIZERS))
     prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
@@ -87,22 +87,22 @@ class VectorQuantizedOptions:
 
     @classmethod
     def split(cls, given: Mapping[str, Any]) -> tuple[VectorQuantizedOptions, dict[str, Any]]:
-        """These options among those given, and the rest, which are the codebooks'."""
+        """Split the given options into these and the rest, which belong to the codebooks."""
         own = {field.name for field in fields(cls)}
         options = from_mapping(cls, {name: given[name] for name in given if name in own})
         return options, {name: given[name] for name in given if name not in own}
 
     def slots_of(self, features: int) -> int:
-        """Codes of a row of that many features."""
+        """Number of codes of a row with that many features."""
         return self.slots or min(math.ceil(features / 16), MOST_SLOTS)
 
     def patch_of(
         self, likelihood: Likelihood, inputs: Input | None, *, pictures: bool = True
     ) -> int:
-        """Side of the patches that are encoded each for itself; 0: there are none.
+        """Side of the patches that are encoded independently; 0: there are no patches.
 
         Raises:
-            OptionError: they are requested and impossible.
+            OptionError: patches are requested but not possible.
         """
         if not self.linear:
             return 0
@@ -122,9 +122,9 @@ class CodeNetworks:
     """The networks of a model whose latent is codes.
 
     Attributes:
-        encoder, decoder: between rows and the vectors of all places.
+        encoder, decoder: networks between rows and the vectors of all places.
         shapes: places of each map, coarse to fine.
-        between: from each map to the next.
+        between: networks from each map to the next.
     """
 
     encoder: Encoder
@@ -134,7 +134,7 @@ class CodeNetworks:
 
 
 def code_dim(options: Mapping[str, Any]) -> int:
-    """Numbers of the vector that a code stands for: as many as the grid or the signs have."""
+    """Length of a code's vector; a grid and signs determine it."""
     levels, codes = options.get("levels", LEVELS), options.get("codes", 512)
     if options.get("quantizer") == "fsq" and isinstance(levels, (list, tuple)):
         return len(levels)
@@ -146,7 +146,7 @@ def code_dim(options: Mapping[str, Any]) -> int:
 def code_networks(
     parts: ModelParts, codes: VectorQuantizedOptions, likelihood: Likelihood
 ) -> CodeNetworks:
-    """Those of the network, the maps and the places that the options name."""
+    """Build the networks for the maps and places that the options name."""
     if isinstance(parts.network, Convolutional):
         return _map_networks(parts, parts.network, codes, likelihood)
     if codes.maps > 1:

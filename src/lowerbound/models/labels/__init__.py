@@ -1,1 +1,1 @@
-"""What models with a label among their latents share."""
+"""Code shared by models with a label among their latents."""

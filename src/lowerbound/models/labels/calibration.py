@@ -1,4 +1,4 @@
-"""Probabilities of classes that can be trusted: one temperature, found by hiding labels in turn."""
+"""Calibrated class probabilities: one temperature, found by fits with labels hidden."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import FOLDS, UNKNOWN, fewest_labels, label_folds
 from lowerbound.errors import OptionError
 
-MOST_LABELS = 1_000  # that are hidden in turn where nobody says how many folds
+MOST_LABELS = 1_000  # with more labels, the default is no calibration
 TEMPERATURES = torch.logspace(-1, 1.3, 231, dtype=torch.float64)
-LIKELY = 0.5  # standard deviation of log T before any label is seen
+LIKELY = 0.5  # standard deviation of the prior of log T
 
 
 class Fold(NamedTuple):
     """A further fit.
 
     Attributes:
-        training: its rows, some of their labels hidden.
-        hidden: the rows whose labels are hidden there, with their labels.
+        training: its rows, with some labels hidden.
+        hidden: the rows whose labels are hidden in this fit, with these labels.
     """
 
     training: Dataset
@@ -31,16 +31,16 @@ class Fold(NamedTuple):
 
 
 def folds_of(dataset: Dataset, folds: int | None, *, quick: bool) -> list[Fold]:
-    """The further fits that calibrate a classifier; none leaves its probabilities as they come.
+    """The further fits that calibrate a classifier; an empty list: no calibration.
 
     Args:
         dataset: rows, some of which have a label.
-        folds: in so many parts labels are hidden, one part at a time; None: where fits are quick
-            and each part has a label of every class.
-        quick: whether nothing limits the time of a fit.
+        folds: number of parts that the labels are split into, each hidden in one fit; None: a
+            default if fits are quick and each part has a label of every class, else no fits.
+        quick: whether fits run without a time limit.
 
     Raises:
-        OptionError: a class has one label only, which cannot be hidden.
+        OptionError: a class has only one label, which cannot be hidden.
     """
     label = dataset.label
     if label is None:
@@ -66,15 +66,15 @@ def _fold(dataset: Dataset, label: Tensor, hidden: Tensor) -> Fold:
 
 
 def best_temperature(logits: Tensor, label: Tensor) -> float:
-    r"""The likeliest temperature, given labels that were not trained on.
+    r"""The likeliest temperature given labels that the fit did not see.
 
     .. math:: T = \arg\max_T\; \sum_n \log p_T(y_n) - (\log T)^2 / (2 \cdot 0.5^2)
 
-    The prior of log T has its mean at 0, which few labels hardly change.
+    The prior of log T has mean 0, so a few labels change T little.
 
     Args:
-        logits: of such rows, (rows, classes).
-        label: theirs, (rows,).
+        logits: of the rows with these labels, (rows, classes).
+        label: the labels, (rows,).
     """
     nats = [F.cross_entropy(logits.double() / t, label, reduction="sum") for t in TEMPERATURES]
     unlikely = (TEMPERATURES.log() / LIKELY).square() / 2

@@ -1,4 +1,4 @@
-"""The label of a row as one more latent: what a class and a regression target have in common."""
+"""The label of a row as a latent: the base class for a class and for a regression target."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # names for annotations
 
 
 class StackedNetworks(nn.Module):
-    """The two networks between z_1 and, above it, the style and the label (M2 over M1's latents).
+    """The two networks between z_1 and the style and label above it (M2 over M1's latents).
 
     Args:
         encoder: (rows, d_1), label -> two heads of the style.
@@ -42,7 +42,7 @@ class StackedNetworks(nn.Module):
 
 
 class LabeledParts(NamedTuple):
-    """The parts of a model with a label, as its ``__init__`` takes them after the labeler."""
+    """The parts that ``__init__`` of a model with a label takes after the labeler."""
 
     encoder: nn.Module
     prior: Prior
@@ -55,23 +55,23 @@ class LabeledParts(NamedTuple):
 class LabeledVariationalAutoencoder(Model):
     r"""y ~ p(y), z ~ p(z), x ~ p(x | y, z), with q(y | x) q(z | x, y): M2 of Kingma et al. 2014.
 
-    Latents in generative order: the label y; the style z; and, where there is a ``between``, z_1,
-    from which alone x is made (M1+M2):
+    The latents in generative order are the label y and the style z. With ``between`` (M1+M2) a
+    third latent z_1 follows, and x depends on z_1 alone:
 
     .. math:: p(x \mid z_1)\, p(z_1 \mid y, z)\, p(y)\, p(z), \quad
         q(y \mid x)\, q(z_1 \mid x)\, q(z \mid z_1, y)
 
-    A pass decides y as any other latent and never looks at a batch's label: who knows the label of
-    a row, or enumerates the classes, says so by ``choose``. A condition given to ``imagine`` is the
-    label of the rows to make.
+    A pass treats y as any other latent and ignores the batch's label. To set a known label, or to
+    enumerate the classes, pass a ``choose``. A condition given to ``imagine`` is the label of the
+    rows to draw.
 
     Args:
         encoder: (rows, *inputs.shape), label -> two heads of z; with ``between``: no label, z_1.
         prior: p(z).
         decoder: (rows, latent_dim), label -> the likelihood's numbers; with ``between``: of z_1.
-        likelihood: those numbers -> p(x | ...).
-        inputs: what encoder and labeler are fed; None: the row as it is.
-        between: makes it M1+M2.
+        likelihood: the decoder's output -> p(x | ...).
+        inputs: makes the input of encoder and labeler from a row; None: the row unchanged.
+        between: networks between z_1 and the latents above it, for M1+M2.
         label_dim: numbers of a label.
         feature_dim: those of z_1.
 
@@ -120,7 +120,7 @@ class LabeledVariationalAutoencoder(Model):
 
     @staticmethod
     def around_label(parts: ModelParts, sizes: LabelOptions, label_dim: int) -> LabeledParts:
-        """What is built besides the labeler."""
+        """Build all parts except the labeler."""
         network, style, likelihood = parts.network, parts.latent_dim, parts.likelihood()
         parameters, shape, below = likelihood.parameter_shape, parts.input_shape, sizes.below(style)
         between = None
@@ -173,7 +173,7 @@ class LabeledVariationalAutoencoder(Model):
         return Trace((first, style), emission)
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data; ``batch.condition`` says the label, where it is given."""
+        """A pass without data; ``batch.condition``, if given, is the label."""
         rows = torch.Size((1, len(batch)))
         if batch.condition is None:
             prior = self.label_prior().expand(rows)
@@ -194,8 +194,8 @@ class LabeledVariationalAutoencoder(Model):
         return distribution
 
     def encode(self, batch: Batch) -> Distribution:
-        """The code as one point: the mean of the label beside that of the style; the Gaussian
-        q(z_1 | x) in M1+M2; batch shape (1, batch)."""
+        """The code, batch shape (1, batch): in M1+M2 the Gaussian q(z_1 | x), else one point, the
+        mean of the label beside the mean of the style."""
         if self.between is not None:
             return self._features(batch)
         return Point(self.code(self(batch, Mean())))
@@ -209,7 +209,7 @@ class LabeledVariationalAutoencoder(Model):
         return emission
 
     def code(self, trace: Trace) -> Tensor:
-        """What x is made of, (samples, batch, latent_dim)."""
+        """The code that x depends on, (samples, batch, latent_dim)."""
         if self.between is not None:
             return trace.steps[-1].z
         y, style = (step.z for step in trace.steps)
@@ -231,7 +231,7 @@ class LabeledVariationalAutoencoder(Model):
         }
 
     def _stacked(self, batch: Batch, first: Step, choose: Choose) -> Trace:
-        """The latents below the label where x is made of z_1 alone."""
+        """The latents below the label in M1+M2."""
         assert self.between is not None
         features = self._features(batch)
         z = choose(2, features, None)
@@ -255,7 +255,7 @@ class LabeledVariationalAutoencoder(Model):
 
 
 def with_label(network: nn.Module, rows: Tensor, y: Tensor) -> Tensor:
-    """What ``network`` answers for each sample of ``rows``, (samples | 1, batch, ...), given the
+    """The output of ``network`` for each sample of ``rows``, (samples | 1, batch, ...), and the
     label y, (samples | 1, batch, label_dim)."""
     samples, batch = max(len(rows), len(y)), rows.shape[1]
     rows = rows.expand(samples, *rows.shape[1:]).flatten(0, 1)

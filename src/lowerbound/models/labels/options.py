@@ -13,12 +13,12 @@ from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.mlp import MLP
 from lowerbound.networks.pictures.strided import StridedEncoder
 
-LEAST_SIDE = 8  # of pictures that are seen as such
+LEAST_SIDE = 8  # smallest side of a picture that strided convolutions take
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """The latent between the style and the data, where there is one, and networks of labels.
+    """Options of M1+M2's latent between the style and the data, and of the label's networks.
 
     ``stacked=True, feature_dim=50`` with a latent of 50 is the M1+M2 of Kingma et al. 2014.
     """
@@ -48,8 +48,8 @@ class LabelOptions:
         name: str | None,
         options: Mapping[str, Any],
     ) -> Encoder:
-        """Rows of that shape to the numbers of q(y | x), by the network of that name; None: the
-        model's, ``network``, or strided convolutions of pictures."""
+        """A network from rows of that shape to the numbers of q(y | x), by its name; None: the
+        model's ``network``, or strided convolutions for pictures."""
         if name is None and not options:
             if len(shape) == 3 and min(shape[1:]) >= LEAST_SIDE:
                 return StridedEncoder(shape, numbers, self.width, self.activation)
@@ -59,20 +59,20 @@ class LabelOptions:
         return chosen.encoder(shape, numbers)
 
     def below(self, latent_dim: int) -> int:
-        """Numbers of z_1; 0 where there is none."""
+        """Numbers of z_1; 0: there is no z_1."""
         return (self.feature_dim or 2 * latent_dim) if self.stacked else 0
 
     def upward(self, feature_dim: int, latent_dim: int, label_dim: int) -> Encoder:
-        """z_1 and the label to two heads of the style."""
+        """A network from z_1 and the label to two heads of the style."""
         return MLP(self.hidden, self.activation).encoder((feature_dim,), 2 * latent_dim, label_dim)
 
     def downward(self, feature_dim: int, latent_dim: int, label_dim: int) -> Decoder:
-        """The style and the label to two heads of z_1."""
+        """A network from the style and the label to two heads of z_1."""
         return MLP(self.hidden, self.activation).decoder(latent_dim, (2 * feature_dim,), label_dim)
 
 
 def refuse_tabular(name: str | None, of: str) -> None:
-    """The network 'tabular' answers with a posterior of its own.
+    """Refuse the network 'tabular', which returns a posterior of its own.
 
     Raises:
         OptionError: it is requested.

@@ -1,1 +1,1 @@
-"""Models of rows that go on in time, one latent for each time."""
+"""Models of sequences, with one latent for each time."""

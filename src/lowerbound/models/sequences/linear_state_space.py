@@ -1,4 +1,4 @@
-"""A linear-Gaussian state-space model: the recurrent model that is solved on paper."""
+"""A linear-Gaussian state-space model, whose exact likelihood a Kalman filter gives."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.parts import ModelParts
 
 POSTERIORS = ("exact", "mean_field")
-START_MEMORY = 0.9  # of A, before anything is learned
+START_MEMORY = 0.9  # diagonal of A before training
 Propose = Callable[[int, Tensor], Distribution]
 
 
 @dataclass(frozen=True)
 class StateSpaceOptions:
-    """The posterior of a linear state-space model."""
+    """Options of a linear state-space model's posterior."""
 
     posterior: str = option("exact", "q(z | x): " + " or ".join(POSTERIORS))
     hidden: int = option(16, "numbers that the network of a mean_field posterior keeps in time")
@@ -60,30 +60,27 @@ class StateSpaceOptions:
 class LinearStateSpace(Model):
     r"""z_1 ~ N(m, V), z_t ~ N(A z_{t-1}, I), x_t ~ N(C z_t + d, diag r), for t = 1 .. T.
 
-    A pass has one Step for each time, in the order of time. That is the order in which a
-    recurrent model makes its latents, and the only one in which each prior and each posterior
-    may depend on a draw before it, as in a nonlinear state-space model whose network carries the
-    state. ``choose`` then decides every time by itself, so that a sequence can be replayed up to
-    now and imagined from there (``Continue``), and rates come back time by time. A single Step
-    with a time axis would need a distribution that can draw, and score, a whole sequence in one
-    call, and nobody could step in between.
+    A pass has one Step for each time, in the order of time, so each prior and each posterior may
+    depend on the draw before it. ``choose`` decides each time separately: a sequence can be
+    replayed up to now and imagined from there (``Continue``), and each time has its own rate. A
+    single Step with a time axis would draw and score the whole sequence at once.
 
-    The posterior looks ahead: q(z_t | z_{t-1}, x_{t:T}). It is exact where it is the product of
-    the prior and what all later times say of z_t, so that every draw has the weight p(x) and the
-    gradient of the bound is that of log p(x). With ``proposal`` it is a network's, and the bound is
-    lower by KL(q || p(z | x)).
+    The posterior looks ahead: q(z_t | z_{t-1}, x_{t:T}). The exact one is the product of the prior
+    and the likelihood of all later times given z_t. Every draw then has the weight p(x), and the
+    gradient of the bound is that of log p(x). With ``proposal``, a network gives the posterior, and
+    the bound is lower by KL(q || p(z | x)).
 
-    Rows of a batch are (time, features). Hidden cells, also whole times, are left out exactly.
-    Where ``resets`` is True, a row starts anew: it holds several sequences that know nothing of
-    each other. ``Trace.state`` is p(z_T | x_{1:T}), packed (``classical.kalman.Belief``): given as
-    ``Batch.state``, a later batch goes on from there, and its log p is that of x given what was
-    seen before. After a pass that imagines one sample, it is the last z.
+    Rows of a batch are (time, features). Hidden cells, also whole times, are marginalized exactly.
+    If ``resets`` is True at a time, an independent sequence starts there. ``Trace.state`` is
+    p(z_T | x_{1:T}), packed (``classical.kalman.Belief``). Pass it as ``Batch.state`` to continue
+    with a later batch; its log p is then conditional on the rows before. After a pass that
+    imagines one sample, the state is the last z.
 
     Args:
         event_shape: (time, features) of a row; other rows may be longer or shorter.
         latent_dim: d, numbers of z at a time.
-        proposal: of q(z | x); None: the exact posterior.
-        likelihood: p(x_t | z_t); None: one standard deviation is learned for each feature.
+        proposal: network of q(z | x); None: the exact posterior.
+        likelihood: p(x_t | z_t); None: a Gaussian with a learned standard deviation per feature.
 
     Sources: Kalman 1960; Krishnan et al. 2017 for posteriors that look ahead.
     """
@@ -121,7 +118,7 @@ class LinearStateSpace(Model):
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
-        """As given; else half of the features, and two at the least, as what swings has."""
+        """The given number, or half of the features and at least 2, which an oscillation needs."""
         most = min(math.ceil(schema.event_shape[-1] / 2), MOST_FACTORS)
         return options.latent_dim or max(2, most)
 
@@ -138,7 +135,7 @@ class LinearStateSpace(Model):
         return cls(event_shape, parts.latent_dim, proposal)
 
     def start(self, dataset: Dataset) -> None:
-        """As a factor analysis of single times, and how its factors go on to the next time."""
+        """Start from a factor analysis of single times, and the transition between its factors."""
         batch = starting_rows(dataset)
         self.start_from(batch.filled, batch.observed)
 
@@ -158,7 +155,7 @@ class LinearStateSpace(Model):
         return Trace(steps, self._emitted(steps), state=last.packed(len(batch)))
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
-        """A pass that sees no data, as long as ``batch.resets``, else as the rows fitted on."""
+        """A pass without data, as long as ``batch.resets`` if given, else as the training rows."""
         horizon = self.horizon if batch.resets is None else batch.resets.shape[1]
         steps = self._steps(batch, self._starts(batch, horizon), choose, None)
         last = steps[-1].z
@@ -169,8 +166,8 @@ class LinearStateSpace(Model):
 
     @torch.no_grad()
     def start_from(self, x: Tensor, observed: Tensor | None = None) -> None:
-        """Start from training rows, (rows, time, features): factors of each time, and how they go
-        on to the next."""
+        """Start from training rows, (rows, time, features): the factors of each time, and their
+        transition to the next time."""
         values = x.double()
         mask = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
         factors = fit_factor_analysis(values.flatten(0, 1), mask.flatten(0, 1), self.state_dim)
@@ -183,7 +180,7 @@ class LinearStateSpace(Model):
         self.likelihood.scale.set(found.noise.sqrt().to(self.emission.bias))
 
     def encode(self, batch: Batch) -> Distribution:
-        """The code as one point: E[z_t | x] of each time where the posterior is exact."""
+        """The code as one point: E[z_t | x] of each time if the posterior is exact."""
         return Point(self.code(self(batch, Mean())))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
@@ -194,7 +191,7 @@ class LinearStateSpace(Model):
         return emission
 
     def dynamics(self) -> LinearDynamics:
-        """The parameters, as Kalman's recursions take them."""
+        """The parameters in the form for the Kalman recursions."""
         mean, factor = triangular.unpack(self.initial, self.state_dim)
         return LinearDynamics(
             Belief(mean, factor @ factor.mT),
@@ -205,7 +202,7 @@ class LinearStateSpace(Model):
         )
 
     def log_marginal(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """Exact log p of the observed cells in nats, (rows,), of rows of one sequence each."""
+        """Exact log p of the observed cells in nats, (rows,); each row is one sequence."""
         batch = Batch(x, observed)
         starts = self._starts(batch, x.shape[1])
         return self.dynamics().log_marginal(batch.filled, observed, starts)
@@ -235,7 +232,7 @@ class LinearStateSpace(Model):
         return tuple(steps)
 
     def _spreads(self, dynamics: LinearDynamics, starts: Tensor, before: Belief | None) -> Tensor:
-        """Covariances of the priors, (rows, time, d, d), rows 1 where all are alike."""
+        """Covariances of the priors, (rows, time, d, d); rows is 1 if all rows share them."""
         noise = identity_like(self.transition).expand(1, starts.shape[1], -1, -1)
         if before is not None:
             first = dynamics.predicted(before).covariance.unsqueeze(1)
@@ -247,7 +244,7 @@ class LinearStateSpace(Model):
         return self.decode(torch.cat([step.z.expand(samples, -1, -1) for step in steps], -1))
 
     def _starts(self, batch: Batch, time: int) -> Tensor:
-        """Where sequences start, (rows | 1, time): at the first time, too, unless rows go on."""
+        """Where sequences start, (rows | 1, time); also at the first time if there is no state."""
         if batch.resets is not None:
             starts = batch.resets.clone()
         else:
@@ -261,7 +258,7 @@ class LinearStateSpace(Model):
 
 
 def _exact(priors: Tensor, later: Information) -> Propose:
-    """q(z_t | z_{t-1}, x_{t:T}) from covariances of the priors and what all later times say."""
+    """q(z_t | z_{t-1}, x_{t:T}) from the priors' covariances and the information of later times."""
     unseen = Belief(torch.zeros_like(later.pull[:1, :1]), priors)
     covariance = unseen.seeing(later)[0].covariance
     factors = cholesky(covariance)
@@ -275,7 +272,7 @@ def _exact(priors: Tensor, later: Information) -> Propose:
 
 
 def _apart(proposed: Sequence[Distribution]) -> Propose:
-    """Posteriors that no draw before them changes."""
+    """Posteriors that do not depend on earlier draws."""
     return lambda time, mean: proposed[time]
 
 

@@ -1,1 +1,1 @@
-"""Where models start: at the solution of a classical model."""
+"""Starting values of models: the solution of a classical model."""

@@ -1,13 +1,13 @@
-r"""Start where the classics end: a tabular VAE begins as factor analysis of its own features.
+r"""Start a tabular VAE at the factor analysis of its own features.
 
-The encoder's linear path takes the fitted factors whole. The decoder's gives each number that it
-owes the slope in z that its column's linear feature has:
+The encoder's linear path takes all fitted factors. The decoder's linear path gives each of its
+outputs the slope in z of the column's linear feature:
 
 .. math:: u_j = s_j (w_j^T z + \mu_j) + m_j
 
-with m and s what standardized the feature. For a continuous column that is the mean itself, and its
-sigma is the noise s_j sqrt(psi_j), so the first update begins at the exact solution; for a
-probability, a count or a level it is the first-order change of the number around its marginal.
+with m and s the mean and scale that standardized the feature. For a continuous column, u_j is its
+mean, and its sigma is the noise s_j sqrt(psi_j), so training begins at the exact solution. For a
+probability, a count or a level, u_j is the first-order change around its marginal.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def start_from_linear(model: VariationalAutoencoder, batch: Batch) -> None:
     """Fit factor analysis to the features of ``batch`` and start there, if the network can.
 
     Args:
-        model: others than those with the network "tabular" stay as they are.
-        batch: training rows, hidden cells and all.
+        model: unchanged unless its network is "tabular".
+        batch: training rows, with their hidden cells.
     """
     encoder, decoder = model.encoder, model.decoder
     if not isinstance(encoder, TabularEncoder) or not isinstance(decoder, TabularDecoder):
@@ -71,12 +71,12 @@ def _start_self_masked(
     features: tuple[Tensor, Tensor, Tensor],
     floor: Tensor,
 ) -> FactorAnalysis:
-    """Start encoder and curves where cells are missing because of what they hold.
+    """Start the encoder and the missingness curves if cells are missing because of their values.
 
     Args:
-        model: whose likelihood has curves.
-        encoder: the model's.
-        features: values, which were observed, and which nobody has, (rows, features) each.
+        model: the model; its likelihood has the curves.
+        encoder: the model's encoder.
+        features: values, masks of observed and of missing cells, (rows, features) each.
         floor: the smallest noise variances.
 
     Raises:
@@ -99,7 +99,7 @@ def _start_self_masked(
 
 
 def _in_model_units(curves: SelfMasking, inputs: Columns, columns: int) -> SelfMasking:
-    """From standardized features to the columns that they are of."""
+    """Convert curves of standardized features to curves of their columns."""
     shift, scale = inputs.shift.double(), inputs.scale.double()
     place = inputs.feature_column[inputs.is_value]
     slope, threshold = torch.zeros(2, columns, dtype=torch.float64).unbind()
@@ -119,7 +119,7 @@ def _least_noise(model: VariationalAutoencoder) -> Tensor:
 
 @dataclass(frozen=True)
 class _Start:
-    """Where one parameter starts: ``weight`` z + ``offset``; None keeps the marginal's."""
+    """The start of one parameter, ``weight`` z + ``offset``; None keeps its marginal value."""
 
     row: int
     weight: Tensor

@@ -1,9 +1,9 @@
 r"""Start the regressor q(y | x) as ridge regression.
 
-Penalty and weights are those of the smallest leave-one-out error, and the deviation is that of
-labels left out. A network may add to the line only where the labels are nonlinear: a Gaussian
-process of the same features has to predict labels left out better than the line, by more than two
-standard errors of the difference. A network needs more labels than a Gaussian process.
+The penalty has the smallest leave-one-out error, and that error gives the standard deviation. A
+network is added to the line only if the labels are nonlinear: a Gaussian process of the same
+features must predict left-out labels better than the line, by more than two standard errors of the
+difference. A network needs more labels than a Gaussian process.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:  # a name for annotations: the model starts by this module
 
 Array = np.ndarray[Any, Any]
 
-LEAST = 6  # labels, below which there is no line
-MOST = 500  # labels that the Gaussian process sees
+LEAST = 6  # fewest labels for a line
+MOST = 500  # most labels that the Gaussian process sees
 PENALTIES = np.logspace(-2, 4, 25)
-DOUBT = 2.0  # standard errors
+DOUBT = 2.0  # standard errors by which the Gaussian process must be better
 LEAST_VARIANCE = 1e-4  # of the line's error, in units of the labels' variance
 
 
@@ -34,7 +34,7 @@ def start_from_ridge(model: SemiSupervisedRegression, dataset: Dataset) -> None:
     """Fit a line to the rows with a label and start there, if the regressor has one.
 
     Args:
-        model: those whose regressor is without a line stay as they are.
+        model: unchanged if its regressor has no line.
         dataset: training rows; NaN in their target means unlabeled.
     """
     path, target = model.regressor, dataset.target
@@ -55,7 +55,7 @@ def start_from_ridge(model: SemiSupervisedRegression, dataset: Dataset) -> None:
 
 
 def ridge(x: Array, y: Array) -> tuple[Any, Array]:
-    """Ridge regression, its penalty chosen, and the squared error of each row left out."""
+    """Fit ridge regression with the best penalty; also return each row's leave-one-out error^2."""
     from sklearn.linear_model import RidgeCV
 
     line = RidgeCV(PENALTIES, store_cv_results=True).fit(x, y)
@@ -64,7 +64,7 @@ def ridge(x: Array, y: Array) -> tuple[Any, Array]:
 
 
 def is_nonlinear(x: Array, y: Array) -> bool:
-    """Whether a Gaussian process predicts labels left out better than a line, significantly."""
+    """Whether a Gaussian process predicts left-out labels significantly better than a line."""
     rows = np.random.default_rng(0).permutation(len(y))[:MOST]
     x, y = x[rows], y[rows]
     nearer = ridge(x, y)[1] - smooth_errors(x, y)
@@ -72,9 +72,9 @@ def is_nonlinear(x: Array, y: Array) -> bool:
 
 
 def smooth_errors(x: Array, y: Array) -> Array:
-    r"""The squared error of each row left out of a Gaussian process, its kernel by likelihood.
+    r"""Squared leave-one-out errors of a Gaussian process whose kernel maximizes the likelihood.
 
-    With K the covariance of all rows the error of one left out is
+    With K the covariance of all rows, the error of a left-out row is
     :math:`(K^{-1} y)_i / (K^{-1})_{ii}` (Rasmussen & Williams 2006, equation 5.12).
     """
     from sklearn.gaussian_process import GaussianProcessRegressor
@@ -85,7 +85,7 @@ def smooth_errors(x: Array, y: Array) -> Array:
     process = GaussianProcessRegressor(kernel + WhiteKernel(0.5, (1e-4, 10.0)))
     centered = y - y.mean()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of kernels at their bounds
+        warnings.simplefilter("ignore")  # a kernel parameter at its bound warns
         process.fit(x, centered)
     inverse = np.linalg.inv(process.kernel_(x))
     errors: Array = np.square(inverse @ centered / np.diag(inverse))
