@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.passes import batches, evaluation_mode, in_precision
+from lowerbound.inference.passes import collected, in_precision
 from lowerbound.models import Classifies, Model, require
 
 ROWS = 1_024  # that are classified at once
@@ -39,9 +39,10 @@ def class_logits(model: Model, dataset: Dataset) -> Tensor:
     """
     model = in_precision(model, dataset.x.dtype)
     classifier = require(model, Classifies, "choose a class")
-    with evaluation_mode(model):
-        rows = batches(dataset, model, ROWS)
-        return torch.cat([classifier.class_logits(b).double().cpu() for _, b in rows])
+    (logits,) = collected(
+        model, dataset, ROWS, lambda _, batch: [classifier.class_logits(batch).double()]
+    )
+    return logits
 
 
 def class_probabilities(model: Model, dataset: Dataset) -> Tensor:

@@ -9,17 +9,10 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
-from lowerbound.inference.passes import (
-    MEMORY,
-    ChunkPlan,
-    batches,
-    dry_run,
-    evaluation_mode,
-    first_row,
-    in_precision,
-)
+from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, in_precision
 from lowerbound.models import Model, Quantizes, require
 from lowerbound.posteriors.codebook_use import CodebookUse
+from lowerbound.trace import Batch
 
 
 def codebook_use(
@@ -45,13 +38,12 @@ def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> T
     """
     model = in_precision(model, dataset.x.dtype)
     quantizes = require(model, Quantizes, "quantize")
-    plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), 1)
-    parts = []
-    for _, batch in batches(dataset, model, plan.rows):
-        with evaluation_mode(model):
-            books = [codes.flatten(1).cpu() for codes in quantizes.quantize(batch)]
-        parts.append(torch.cat(books, 1))
-    return torch.cat(parts)
+    rows = ChunkPlan.of(model, dataset, memory=memory).rows
+
+    def codes_of(_: slice, batch: Batch) -> list[Tensor]:
+        return [torch.cat([codes.flatten(1) for codes in quantizes.quantize(batch)], 1)]
+
+    return collected(model, dataset, rows, codes_of)[0]
 
 
 def numbers_of(model: Quantizes) -> int:

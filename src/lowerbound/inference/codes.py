@@ -12,14 +12,7 @@ from torch.distributions import Distribution
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import base_normal, draw
-from lowerbound.inference.passes import (
-    MEMORY,
-    ChunkPlan,
-    batches,
-    dry_run,
-    evaluation_mode,
-    first_row,
-)
+from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, evaluation_mode
 from lowerbound.models import Encodes, Model, require
 from lowerbound.trace import Batch
 
@@ -60,8 +53,7 @@ def posteriors(
 ) -> Iterator[tuple[Batch, Distribution]]:
     """q(z | x) of the rows in order, chunk by chunk, batch shape (1, rows of the chunk)."""
     encodes = require(model, Encodes, "encode")
-    plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), 1)
-    for _, batch in batches(dataset, model, plan.rows):
+    for _, batch in batches(dataset, model, ChunkPlan.of(model, dataset, memory=memory).rows):
         with evaluation_mode(model, gradients=True), torch.no_grad():
             posterior = encodes.encode(batch)
         yield batch, posterior

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,19 +22,17 @@ from lowerbound.inference.pareto import Tail
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
+    Progress,
     batches,
     dry_run,
     evaluation_mode,
     first_row,
     in_precision,
-    keyed_draw,
 )
 from lowerbound.inference.scores import Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
 from lowerbound.objectives.densities import require_bounded_densities, require_exact_densities
 from lowerbound.trace import Batch, Trace
-
-Progress = Callable[[int, int], None]
 
 
 def score(
@@ -81,9 +78,7 @@ def score(
     with evaluation_mode(model):
         for rows, batch in batches(dataset, model, plan.rows):
             tail = Tail(samples)
-            for first in range(0, samples, plan.samples):
-                count = min(plan.samples, samples - first)
-                trace = model(batch, keyed_draw(batch, count, seed, first))
+            for count, trace in plan.traces(model, batch, samples, seed):
                 tail.add(tally.add(rows, trace, batch, count))
             tally.shapes.append(tail.shape())
             if progress is not None:

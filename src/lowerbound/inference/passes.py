@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, cast
@@ -21,6 +21,9 @@ from lowerbound.trace import Batch, Draw, Trace
 
 MEMORY = 64 << 20
 """Default working memory of a chunk in bytes: larger chunks leave the cache and are no faster."""
+
+Progress = Callable[[int, int], None]
+"""Called with (rows done, rows)."""
 
 TEMPORARIES = 6  # copies of the widest layer that live at once: in, out, and a formula's own
 NOISE_BYTES = 80  # per coordinate of keyed noise: 64-bit words, their mixtures, a double
@@ -85,6 +88,32 @@ def batches(dataset: Dataset, model: nn.Module, rows: int) -> Iterator[tuple[sli
         yield part, placed(dataset.batch(indices), model)
 
 
+def collected(
+    model: nn.Module,
+    dataset: Dataset,
+    rows: int,
+    measure: Callable[[slice, Batch], Sequence[Tensor]],
+    *,
+    gradients: bool = False,
+    progress: Progress | None = None,
+) -> list[Tensor]:
+    """What ``measure`` answers of the batches in evaluation mode, on the CPU, joined along rows.
+
+    Args:
+        model, dataset, rows: as of ``batches``.
+        measure: of (which rows, their batch): tensors whose first axis is that of the rows.
+        gradients: as of ``evaluation_mode``.
+        progress: called after each batch.
+    """
+    parts = []
+    with evaluation_mode(model, gradients):
+        for part, batch in batches(dataset, model, rows):
+            parts.append([values.cpu() for values in measure(part, batch)])
+            if progress is not None:
+                progress(part.stop, len(dataset))
+    return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+
 def keyed_draw(batch: Batch, samples: int, seed: int, first_sample: int = 0) -> Draw:
     """Draws that depend on a row's content, the seed and the sample's number, on nothing else."""
     return Draw(samples, KeyedNoise(row_keys(batch.filled, seed), seed, first_sample))
@@ -116,6 +145,13 @@ class ChunkPlan:
     samples: int
 
     @classmethod
+    def of(
+        cls, model: Model, dataset: Dataset, samples: int = 1, memory: int = MEMORY
+    ) -> ChunkPlan:
+        """The plan for the rows of a data set, by what a pass of its first row takes."""
+        return cls.within(memory, dry_run(model, first_row(dataset, model)), samples)
+
+    @classmethod
     def within(cls, memory: int, footprint: Footprint, samples: int) -> ChunkPlan:
         """The plan whose working memory stays within ``memory`` bytes; one sample at the least.
 
@@ -129,6 +165,19 @@ class ChunkPlan:
         fit = max(1, memory // footprint.bytes)
         together = min(samples, fit)
         return cls(max(1, fit // together), together)
+
+    def parts(self, samples: int) -> Iterator[tuple[int, int]]:
+        """(the first of the samples of a chunk, how many it has), of all chunks."""
+        return (
+            (first, min(self.samples, samples - first)) for first in range(0, samples, self.samples)
+        )
+
+    def traces(
+        self, model: Model, batch: Batch, samples: int, seed: int
+    ) -> Iterator[tuple[int, Trace]]:
+        """(how many samples, the pass that drew them), of all chunks; see ``keyed_draw``."""
+        for first, count in self.parts(samples):
+            yield count, model(batch, keyed_draw(batch, count, seed, first))
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,9 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.passes import (
-    MEMORY,
-    ChunkPlan,
-    batches,
-    dry_run,
-    evaluation_mode,
-    first_row,
-    keyed_draw,
-)
+from lowerbound.inference.passes import MEMORY, ChunkPlan, collected
 from lowerbound.models import Model
-from lowerbound.trace import Mean
+from lowerbound.trace import Batch, Mean
 
 MEAN_COST = 4  # a likelihood over levels sums over blocks of them for its mean and variance
 
@@ -55,20 +47,16 @@ def reconstruct(
     model: Model, dataset: Dataset, *, samples: int = 32, seed: int = 0, memory: int = MEMORY
 ) -> Reconstruction:
     """Mean and variance of each row's reconstruction over ``samples`` draws of its code."""
-    plan = ChunkPlan.within(
-        max(1, memory // MEAN_COST), dry_run(model, first_row(dataset, model)), samples
-    )
-    parts = []
-    with evaluation_mode(model):
-        for _, batch in batches(dataset, model, plan.rows):
-            moments = _Moments()
-            for first in range(0, samples, plan.samples):
-                count = min(plan.samples, samples - first)
-                trace = model(batch, keyed_draw(batch, count, seed, first))
-                moments.add(trace.likelihood.mean, trace.likelihood.variance)
-            parts.append(moments.result())
-    means, spreads, noises = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Reconstruction(means.clone(), noises.clone(), spreads.clone())
+    plan = ChunkPlan.of(model, dataset, samples, max(1, memory // MEAN_COST))
+
+    def moments_of(_: slice, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        moments = _Moments()
+        for _count, trace in plan.traces(model, batch, samples, seed):
+            moments.add(trace.likelihood.mean, trace.likelihood.variance)
+        return moments.result()
+
+    mean, spread, noise = collected(model, dataset, plan.rows, moments_of)
+    return Reconstruction(mean, noise, spread)
 
 
 @dataclass(frozen=True)
@@ -92,22 +80,22 @@ def reconstruction_error(
     model: Model, dataset: Dataset, *, memory: int = MEMORY
 ) -> ReconstructionError:
     """Encode each row to its mean code, decode it, compare; for models without a bound too."""
-    plan = _plan(model, dataset, memory, 1)
+    plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
     cells = dataset.comparable.cpu()
-    squared, losses, rows = [], [], []
-    with evaluation_mode(model):
-        for part, batch in batches(dataset, model, plan.rows):
-            emission, x = model(batch, Mean()).likelihood, batch.filled
-            here = cells if len(cells) == 1 else cells[part]
-            error = (emission.mean[0] - x).double().square().cpu()
-            squared.append(torch.where(here, error, 0.0).flatten(1).sum(1))
-            losses.append(-emission.log_prob(x, batch.observed)[0].double().cpu())
-            rows.append(x.double().cpu())
-    errors, counts = torch.cat(squared), cells.flatten(1).sum(1).double()
+
+    def compared(part: slice, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        emission, x = model(batch, Mean()).likelihood, batch.filled
+        here = cells if len(cells) == 1 else cells[part]
+        error = (emission.mean[0] - x).double().square().cpu()
+        loss = -emission.log_prob(x, batch.observed)[0].double()
+        return torch.where(here, error, 0.0).flatten(1).sum(1), loss, x.double()
+
+    errors, losses, rows = collected(model, dataset, plan.rows, compared)
+    counts = cells.flatten(1).sum(1).double()
     return ReconstructionError(
         squared=Estimate.of((errors / counts)[counts.expand(len(errors)) > 0]),
-        log_loss=Estimate.of(torch.cat(losses) - dataset.log_jacobian(model.mass)),
-        explained=float(1 - errors.sum() / squared_distance(torch.cat(rows), cells)),
+        log_loss=Estimate.of(losses - dataset.log_jacobian(model.mass)),
+        explained=float(1 - errors.sum() / squared_distance(rows, cells)),
     )
 
 
@@ -121,11 +109,6 @@ def squared_distance(x: Tensor, cells: Tensor) -> Tensor:
     kept = torch.where(cells, x.double(), 0.0)
     counts = cells.expand(x.shape).sum(0).clamp_min(1)
     return torch.where(cells, kept - kept.sum(0) / counts, 0.0).square().sum()
-
-
-def _plan(model: Model, dataset: Dataset, memory: int, samples: int) -> ChunkPlan:
-    footprint = dry_run(model, first_row(dataset, model))
-    return ChunkPlan.within(max(1, memory // MEAN_COST), footprint, samples)
 
 
 class _Moments:
@@ -153,4 +136,4 @@ class _Moments:
         shift = self.sum / self.count
         variance = (self.squares / self.count - shift.square()).clamp_min(0)
         mean_variance = self.variances / self.count
-        return (self.origin + shift).cpu(), variance.cpu(), mean_variance.cpu()
+        return self.origin + shift, variance, mean_variance

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.passes import batches, evaluation_mode, in_precision
+from lowerbound.inference.passes import collected, in_precision
 from lowerbound.models import Model, Regresses, require
+from lowerbound.trace import Batch
 
 ROWS = 1_024  # that are predicted at once
 BAND = 1.96  # standard deviations to either side that hold 95 %
@@ -36,17 +36,17 @@ def predictions(model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
     Raises:
         UnsupportedError: the model predicts no number; the message names the models that do.
     """
-    model, means, deviations = in_precision(model, dataset.x.dtype), [], []
+    model = in_precision(model, dataset.x.dtype)
     regressor = require(model, Regresses, "predict a number")
     scale = dataset.schema.target
     assert scale is not None
-    with evaluation_mode(model):
-        for _, batch in batches(dataset, model, ROWS):
-            said = regressor.target_posterior(batch)
-            means.append(said.mean.flatten().double().cpu())
-            deviations.append(said.stddev.flatten().double().cpu())
-    mean = scale.restored(torch.cat(means))
-    return mean, torch.cat(deviations) * scale.deviation
+
+    def moments(_: slice, batch: Batch) -> list[Tensor]:
+        said = regressor.target_posterior(batch)
+        return [said.mean.flatten().double(), said.stddev.flatten().double()]
+
+    mean, deviation = collected(model, dataset, ROWS, moments)
+    return scale.restored(mean), deviation * scale.deviation
 
 
 def judged(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +44,7 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.passes import batches, evaluation_mode
+from lowerbound.inference.passes import collected
 from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.models import Decodes, Model, Quantizes, require
@@ -367,11 +368,11 @@ class ReconstructedRows:
 
 def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> ReconstructedRows:
     """Encode each row to its mean code and decode that."""
-    inputs, means = [], []
-    for part, batch in batches(dataset, model, ROWS_AT_ONCE):
-        with evaluation_mode(model):
-            answer = model(batch, Mean()).likelihood.mean
-        inputs.append(batch.filled.cpu())
-        means.append(answer[0].cpu())
-        reporter.advance("reconstructing", part.stop, len(dataset))
-    return ReconstructedRows(torch.cat(inputs), torch.cat(means), dataset.comparable.cpu())
+    x, mean = collected(
+        model,
+        dataset,
+        ROWS_AT_ONCE,
+        lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.mean[0]),
+        progress=partial(reporter.advance, "reconstructing"),
+    )
+    return ReconstructedRows(x, mean, dataset.comparable.cpu())

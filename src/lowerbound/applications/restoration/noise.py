@@ -13,7 +13,8 @@ from lowerbound.data.noisy import noise_in_units
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.restoration.denoising import Progress, learned_level
+from lowerbound.inference.passes import Progress
+from lowerbound.inference.restoration.denoising import learned_level
 from lowerbound.likelihoods.noisy import NoiseModel
 
 Array = np.ndarray[Any, Any]

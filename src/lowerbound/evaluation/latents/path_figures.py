@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,11 +14,10 @@ from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifi
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.latent_space.geodesics import decoded_length, decoder_means
 from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Lerp, PathContext
-from lowerbound.inference.passes import evaluation_mode
+from lowerbound.inference.passes import Progress, evaluation_mode
 from lowerbound.models import HasPrior, Model
 
 MEAN_DRAWS = 4096  # of a prior that does not know its mean
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

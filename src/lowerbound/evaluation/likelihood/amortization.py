@@ -27,10 +27,7 @@ from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
     OneStep,
-    batches,
-    dry_run,
-    evaluation_mode,
-    first_row,
+    collected,
     in_precision,
     one_step,
 )
@@ -85,14 +82,13 @@ def amortization_gap(
     model = in_precision(model, dataset.x.dtype)
     powers = one_step(model, "compare its encoder with inference row by row")
     draws = 2 * max(options.pairs, options.judging_pairs)
-    plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), draws)
-    encoder, optimized = [], []
-    with evaluation_mode(model, gradients=True):
-        for _, batch in batches(dataset, model, plan.rows):
-            inference = _Inference(powers, batch, options)
-            encoder.append(inference.score_of(inference.answer))
-            optimized.append(inference.score_of(inference.ascend()))
-    return AmortizationGap(torch.cat(encoder), torch.cat(optimized))
+    plan = ChunkPlan.of(model, dataset, draws, memory)
+
+    def bounds(_: slice, batch: Batch) -> tuple[Tensor, Tensor]:
+        inference = _Inference(powers, batch, options)
+        return inference.score_of(inference.answer), inference.score_of(inference.ascend())
+
+    return AmortizationGap(*collected(model, dataset, plan.rows, bounds, gradients=True))
 
 
 @dataclass(frozen=True)

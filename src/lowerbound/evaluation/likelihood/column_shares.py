@@ -12,20 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
-from lowerbound.inference.passes import (
-    MEMORY,
-    ChunkPlan,
-    batches,
-    dry_run,
-    evaluation_mode,
-    first_row,
-    keyed_draw,
-)
+from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, keyed_draw
 from lowerbound.likelihoods.marginal import marginal_nats
 from lowerbound.models import Model
+from lowerbound.trace import Batch
 
 DRAWS = 16
 IGNORED = 0.01  # nats per cell: less is no more than noise
@@ -68,17 +62,17 @@ def column_shares(
     likelihood = model.declared_likelihood if names else None
     if likelihood is None:
         raise UnsupportedError("only rows of columns have shares of columns")
-    plan = ChunkPlan.within(memory, dry_run(model, first_row(dataset, model)), DRAWS)
-    total, count = torch.zeros(len(names)).double(), torch.zeros(len(names)).double()
-    with evaluation_mode(model):
-        for _, batch in batches(dataset, model, plan.rows):
-            emission = model(batch, keyed_draw(batch, DRAWS, seed)).likelihood
-            assert batch.x is not None
-            seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
-            # a likelihood may also say why a cell is missing: that is no share of what was seen
-            terms = emission.terms(batch.x, batch.observed).double().mean(0) * seen
-            total += terms.sum(0).cpu()
-            count += seen.double().sum(0).cpu()
+    plan = ChunkPlan.of(model, dataset, DRAWS, memory)
+
+    def seen_terms(_: slice, batch: Batch) -> tuple[Tensor, Tensor]:
+        emission = model(batch, keyed_draw(batch, DRAWS, seed)).likelihood
+        assert batch.x is not None
+        seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
+        # a likelihood may also say why a cell is missing: that is no share of what was seen
+        terms = emission.terms(batch.x, batch.observed).double().mean(0) * seen
+        return terms.sum(0, keepdim=True), seen.double().sum(0, keepdim=True)
+
+    total, count = (part.sum(0) for part in collected(model, dataset, plan.rows, seen_terms))
     nats = (total / count.clamp_min(1)).tolist()
     return ColumnShares(
         tuple(names), tuple(nats), tuple(marginal_nats(likelihood, dataset).tolist())

@@ -15,7 +15,8 @@ from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.inference.annealing.annealing import AnnealingOptions, anneal
 from lowerbound.inference.annealing.bidirectional import bracket
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.likelihood import Progress, score
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.passes import Progress
 from lowerbound.inference.scores import Scores
 from lowerbound.models import Model
 

@@ -32,7 +32,8 @@ from lowerbound.inference.annealing.annealing import AnnealingOptions
 from lowerbound.inference.codebooks import codebook_use
 from lowerbound.inference.codes import EncodedRows, encode_rows
 from lowerbound.inference.estimate import Skipped
-from lowerbound.inference.likelihood import Progress, score
+from lowerbound.inference.likelihood import score
+from lowerbound.inference.passes import Progress
 from lowerbound.inference.reconstruction import ReconstructionError, reconstruction_error
 from lowerbound.inference.samples import (
     Consistency,

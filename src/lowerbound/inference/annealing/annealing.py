@@ -27,11 +27,12 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.annealing.hamiltonian import State, Target, Transition
-from lowerbound.inference.likelihood import Progress, refuse_no_latents
+from lowerbound.inference.likelihood import refuse_no_latents
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
     Footprint,
+    Progress,
     batches,
     dry_run,
     evaluation_mode,

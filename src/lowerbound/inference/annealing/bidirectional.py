@@ -18,8 +18,14 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.inference.annealing.annealing import AnnealedChains, AnnealingOptions, checked
 from lowerbound.inference.estimate import Estimate
-from lowerbound.inference.likelihood import Progress
-from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, evaluation_mode, in_precision
+from lowerbound.inference.passes import (
+    MEMORY,
+    ChunkPlan,
+    Progress,
+    batches,
+    evaluation_mode,
+    in_precision,
+)
 from lowerbound.models import Model
 from lowerbound.trace import Batch
 

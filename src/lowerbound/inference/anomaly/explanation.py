@@ -23,12 +23,10 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
-    batches,
+    collected,
     dry_run,
-    evaluation_mode,
     first_row,
     in_precision,
-    keyed_draw,
 )
 from lowerbound.models import Model
 from lowerbound.objectives.densities import require_exact_densities
@@ -88,21 +86,18 @@ def shares(
     if samples > 1:
         require_exact_densities(footprint.trace, "the split of a bound of several samples")
     plan = ChunkPlan.within(max(1, memory // TERMS_COST), footprint, samples)
-    parts, mass = [], model.mass
-    with evaluation_mode(model):
-        for rows, batch in batches(dataset, model, plan.rows):
-            tally = _ShareTally()
-            for first in range(0, samples, plan.samples):
-                count = min(plan.samples, samples - first)
-                tally.add(model(batch, keyed_draw(batch, count, seed, first)), batch, count)
-            found = tally.result(samples)
-            if not mass:
-                seen = None if dataset.observed is None else dataset.observed[rows]
-                slopes = dataset.schema.log_slopes(dataset.x[rows], mass, seen)
-                found = Shares(found.features - slopes, found.rate)
-            parts.append(found)
-    features = torch.cat([part.features for part in parts])
-    return Shares(features.clone(), torch.cat([part.rate for part in parts]).clone())
+
+    def split(rows: slice, batch: Batch) -> tuple[Tensor, Tensor]:
+        tally = _ShareTally()
+        for count, trace in plan.traces(model, batch, samples, seed):
+            tally.add(trace, batch, count)
+        features, rate = tally.result(samples)
+        if not model.mass:
+            seen = None if dataset.observed is None else dataset.observed[rows]
+            features = features - dataset.schema.log_slopes(dataset.x[rows], model.mass, seen)
+        return features, rate
+
+    return Shares(*collected(model, dataset, plan.rows, split))
 
 
 class _ShareTally:
@@ -128,13 +123,13 @@ class _ShareTally:
             ]
         self.top, self.sums = top, sums
 
-    def result(self, samples: int) -> Shares:
+    def result(self, samples: int) -> tuple[Tensor, Tensor]:
         """-L_K in parts: the rate is what the features leave of it."""
         assert self.top is not None
         total, cost = self.sums
         bound = self.top + total.log() - math.log(samples)
         features = (cost / _like(total, cost)).cpu()
-        return Shares(features, -bound.cpu() - features.flatten(1).sum(1))
+        return features, -bound.cpu() - features.flatten(1).sum(1)
 
 
 def _like(values: Tensor, like: Tensor) -> Tensor:

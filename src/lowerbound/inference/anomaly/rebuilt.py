@@ -10,18 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-from lowerbound.inference.passes import (
-    MEMORY,
-    ChunkPlan,
-    batches,
-    dry_run,
-    evaluation_mode,
-    first_row,
-    in_precision,
-)
+from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, in_precision
 from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.models import Model
@@ -54,19 +47,16 @@ class Rebuilt:
 def rebuild(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Rebuilt:
     """Encode each row to its mean code and decode that; float64."""
     model = in_precision(model, dataset.x.dtype)
-    plan = ChunkPlan.within(
-        max(1, memory // MEAN_COST), dry_run(model, first_row(dataset, model)), 1
-    )
-    losses, rows, places = [], [], []
-    with evaluation_mode(model):
-        for _, batch in batches(dataset, model, plan.rows):
-            emission = model(batch, Mean()).likelihood
-            losses.append(-emission.log_prob(batch.filled, batch.observed)[0].double().cpu())
-            row, place = _numbers(emission, batch, dataset.schema)
-            rows.append(row)
-            places.append(place)
-    nats = torch.cat(losses) - dataset.log_jacobian(model.mass)
-    return Rebuilt(nats.numpy(), np.concatenate(rows), np.concatenate(places))
+    plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
+
+    def through_mean(_: slice, batch: Batch) -> list[Tensor]:
+        emission = model(batch, Mean()).likelihood
+        loss = -emission.log_prob(batch.filled, batch.observed)[0].double()
+        return [loss, *map(torch.from_numpy, _numbers(emission, batch, dataset.schema))]
+
+    losses, row, place = collected(model, dataset, plan.rows, through_mean)
+    nats = losses - dataset.log_jacobian(model.mass)
+    return Rebuilt(nats.numpy(), row.numpy(), place.numpy())
 
 
 def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ first term is all. No label is needed for any of it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,11 +35,10 @@ from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.tails import UpperTail
 from lowerbound.inference.likelihood import score
-from lowerbound.inference.passes import MEMORY, dry_run, first_row
+from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
 from lowerbound.models import Model
 
 Array = np.ndarray[Any, Any]
-Progress = Callable[[int, int], None]
 
 COMPONENTS = ("bound", "reconstruction", "latent")
 IN_NATS = ("bound", "reconstruction")

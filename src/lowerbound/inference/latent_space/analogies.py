@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.inference.passes import batches, evaluation_mode
+from lowerbound.inference.passes import collected
 from lowerbound.models import Classifies, Imagines, Model, require
 from lowerbound.trace import Batch, Continue, Mean
 
@@ -35,13 +35,13 @@ def in_every_class(model: Model, dataset: Dataset, classes: int) -> Tensor:
         UnsupportedError: the model has no prior, so that it cannot make rows.
     """
     require(model, Imagines, "make rows of a class")
-    parts = []
-    for _, batch in batches(dataset, model, ROWS_AT_ONCE):
-        with evaluation_mode(model):
-            style = _style(model, batch)
-            each = [_made(model, batch, style, index, classes) for index in range(classes)]
-        parts.append(torch.stack(each, 1).cpu())
-    return torch.cat(parts)
+
+    def each(_: slice, batch: Batch) -> list[Tensor]:
+        style = _style(model, batch)
+        made = [_made(model, batch, style, index, classes) for index in range(classes)]
+        return [torch.stack(made, 1)]
+
+    return collected(model, dataset, ROWS_AT_ONCE, each)[0]
 
 
 def _style(model: Model, batch: Batch) -> Sequence[Tensor]:

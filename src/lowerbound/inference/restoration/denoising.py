@@ -16,7 +16,6 @@ all rows (empirical Bayes; Robbins 1956).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,6 +31,7 @@ from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
     Footprint,
+    Progress,
     batches,
     evaluation_mode,
     first_row,
@@ -41,8 +41,6 @@ from lowerbound.inference.restoration.wiener import WienerFilter
 from lowerbound.likelihoods.noisy import NoiseModel, NoisyEmission, NoisyLevels, noisy
 from lowerbound.models import Model, NoisyModel
 from lowerbound.trace import Given
-
-Progress = Callable[[int, int], None]
 
 CHAINS, TEMPERATURES = 32, 60  # of each row
 SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each level that is tried

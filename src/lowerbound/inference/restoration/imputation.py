@@ -13,7 +13,6 @@ Source: Mattei & Frellsen 2019.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +29,7 @@ from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
     Footprint,
+    Progress,
     batches,
     dry_run,
     evaluation_mode,
@@ -44,7 +44,6 @@ from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given
 
 Array = np.ndarray[Any, Any]
-Progress = Callable[[int, int], None]
 
 SAMPLES = 200  # K, unless said otherwise
 
@@ -136,8 +135,7 @@ def _weighted(
     assert batch.x is not None
     keys = row_keys(batch.filled, seed)
     resampled = Resampled(keys, draws, seed)
-    for first in range(0, samples, plan.samples):
-        count = min(plan.samples, samples - first)
+    for first, count in plan.parts(samples):
         trace = model(batch, Draw(count, Antithetic(keys, seed, first)))
         values = expected.given(trace.likelihood)
         log_weights = trace.log_weights(batch.x, batch.observed)
