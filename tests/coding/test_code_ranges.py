@@ -10,7 +10,8 @@ pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
 
 from lowerbound.coding import code_ranges
 from lowerbound.coding.code_tables import whole_counts
-from lowerbound.coding.stack import PRECISION, Array, CodingTable
+from lowerbound.coding.stack import PRECISION, CodingTable
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 
 

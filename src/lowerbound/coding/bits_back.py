@@ -26,9 +26,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.coding.plan import ALL, MOST_DIVISOR, StackPlan
-from lowerbound.coding.stack import WORD, Array, Stack, from_bytes, seed_words, to_bytes
+from lowerbound.coding.stack import WORD, Stack, from_bytes, seed_words, to_bytes
 from lowerbound.coding.whole_numbers.emissions import CodedEmission
 from lowerbound.coding.whole_numbers.grid_normal import GridNormal, Order
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError, UnsupportedError
 from lowerbound.models import Chains, Model
 from lowerbound.trace import Batch, Emission, Trace, proposer

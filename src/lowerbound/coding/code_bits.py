@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lowerbound.coding.stack import Array
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lowerbound.coding.stack import Array, CodingTable, constriction
+from lowerbound.coding.stack import CodingTable, constriction
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 
 WORD_BYTES = 4

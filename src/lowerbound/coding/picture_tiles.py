@@ -17,7 +17,7 @@ import numpy as np
 
 from lowerbound.coding.files import varint
 from lowerbound.coding.files.container import Container
-from lowerbound.coding.stack import Array
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 
 KIND = "bits_back_tiles"

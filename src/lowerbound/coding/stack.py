@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError, MissingExtraError
 
-Array = np.ndarray[Any, Any]
 PRECISION = 24  # bits of a probability inside the coder
 WORD = 32
 

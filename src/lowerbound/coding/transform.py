@@ -27,7 +27,7 @@ from torch import Tensor
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress, model_hash
-from lowerbound.coding.stack import Array, constriction
+from lowerbound.coding.stack import constriction
 from lowerbound.coding.whole_numbers.layer_ranges import exact_layers_in, ranges_in
 from lowerbound.coding.whole_numbers.logistic_tables import (
     REACHES,
@@ -36,6 +36,7 @@ from lowerbound.coding.whole_numbers.logistic_tables import (
     all_counts,
     coded_by,
 )
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import BitstreamError, OptionError, UnsupportedError
 from lowerbound.models import Model, TransformCoder, name_of

@@ -27,7 +27,8 @@ from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import CHUNK_ROWS, Progress, model_hash
 from lowerbound.coding.refusals import used_codebooks
-from lowerbound.coding.stack import PRECISION, Array, CodingTable
+from lowerbound.coding.stack import PRECISION, CodingTable
+from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from lowerbound.trace import Batch

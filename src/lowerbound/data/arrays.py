@@ -10,6 +10,8 @@ import torch
 
 from lowerbound.errors import DataError
 
+Array = np.ndarray[Any, Any]
+
 SHOWN = 5  # rows, names or files listed in a message before "and n more"
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
-
-Array = np.ndarray[Any, Any]
 
 MOST_DISTINCT = 0.9  # share of distinct rows above which nothing is saved
 _ODD = np.uint64(0x9E3779B97F4A7C15)

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

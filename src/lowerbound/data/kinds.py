@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import as_array
+from lowerbound.data.arrays import Array, as_array
 from lowerbound.errors import DataError
 from lowerbound.registry import Registry
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from lowerbound.data.raw import RawData
     from lowerbound.data.reading import Reading
     from lowerbound.data.schema import Schema
-
-Array = np.ndarray[Any, Any]
 
 
 class Default(NamedTuple):

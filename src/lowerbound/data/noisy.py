@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import check_finite_rows
+from lowerbound.data.arrays import Array, check_finite_rows
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 
 def noisy_rows(raw: Any, schema: Schema, source: str = "") -> Dataset:

@@ -16,7 +16,6 @@ from lowerbound.errors import DataError
 DATA_KEYS = ("x", "X", "images", "data")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
-Array = np.ndarray[Any, Any]
 
 
 def read_npz(path: Path, split: str | None = None) -> RawData:

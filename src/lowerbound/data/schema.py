@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lowerbound import config
+from lowerbound.data.arrays import Array
 from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
 from lowerbound.data.kinds import DATA_KINDS, DataKind
@@ -24,7 +25,6 @@ from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
 
 Binarize = Literal["none", "dynamic", "threshold"]
-Array = np.ndarray[Any, Any]
 SHOWN = 12  # names of columns or classes in a summary
 
 

@@ -17,9 +17,10 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, ModelFolderError
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.rows import Array, new_seed
+from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import in_precision

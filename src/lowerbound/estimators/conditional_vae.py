@@ -12,11 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.io.conditions import one_hot
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.estimators.base import means
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.labels import as_labels, class_indices, classes_from, classes_of
-from lowerbound.estimators.inputs.rows import Array
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted
 from lowerbound.inference.passes import in_precision

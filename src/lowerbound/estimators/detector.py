@@ -16,9 +16,10 @@ from lowerbound.applications.anomaly.detector_file import DetectorState, read_st
 from lowerbound.applications.anomaly.normal_rows import usual_shares
 from lowerbound.applications.io.fit_rows import seen_and_fresh
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.rows import Array, learn_columns, new_seed
+from lowerbound.estimators.inputs.rows import learn_columns, new_seed
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted, fit
 from lowerbound.inference.anomaly.conformal import ConformalCalibration, check_rate, rows_needed

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.config import construct
 from lowerbound.data import load
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.tables.completion import IncompleteColumns
 from lowerbound.errors import DataError, OptionError, unknown
@@ -24,7 +25,6 @@ from lowerbound.estimators.base import FittedEstimator
 from lowerbound.estimators.imputer_fit import fit_options
 from lowerbound.estimators.inputs import incomplete
 from lowerbound.estimators.inputs.rows import (
-    Array,
     as_numbers,
     describe,
     is_frame,

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from lowerbound.config import by_new_names, renamed_of
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.estimators.first_features import (
     above,
     check_units,
     first_features,
     starting_from,
 )
-from lowerbound.estimators.inputs.rows import Array, new_seed
+from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.estimators.vae import FEW, lower_bounds
 from lowerbound.fitting import FitOptions, Fitted, fit

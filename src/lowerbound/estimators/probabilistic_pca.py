@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.estimators.inputs import rows as inputs
-from lowerbound.estimators.inputs.rows import Array
 from lowerbound.fitting import FitOptions
 from lowerbound.inference.likelihood import score
 from lowerbound.models import HasCovariance, require

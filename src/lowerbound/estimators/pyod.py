@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.data.arrays import Array
 from lowerbound.estimators.detector import VAEDetector
-from lowerbound.estimators.inputs.rows import Array
 
 Self = TypeVar("Self", bound="PyODDetector")
 

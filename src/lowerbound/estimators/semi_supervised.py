@@ -13,12 +13,12 @@ from torch.nn.functional import one_hot
 
 from lowerbound.config import renamed_keywords
 from lowerbound.data import Dataset, encode_labels
+from lowerbound.data.arrays import Array
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import DataError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.given_labels import given_labels
 from lowerbound.estimators.inputs.labels import class_indices, class_name, classes_from, classes_of
-from lowerbound.estimators.inputs.rows import Array
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.classes import class_probabilities

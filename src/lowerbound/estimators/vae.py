@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.restoration.noise import found_noise, without_noise
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
-from lowerbound.estimators.inputs.rows import Array, new_seed
+from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.likelihood import score

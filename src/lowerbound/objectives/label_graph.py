@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.labels import FOLDS, fewest_labels, label_folds
-
-Array = np.ndarray[Any, Any]
 
 ALPHA = 0.99  # of what a row hears that is its neighbors', not its own label's
 ROUNDS = 100

@@ -12,14 +12,14 @@ pixels, 1.5 wide), constants and weights; the mean over colors.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Array = np.ndarray[Any, Any]
+from lowerbound.data.arrays import Array
+
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, WIDTH = 11, 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

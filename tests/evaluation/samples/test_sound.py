@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.audio.log_mel import LogMel
-from lowerbound.evaluation.samples.sound import Array, log_mel_distance, si_sdr
+from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
 
 TURNS = 2 * np.pi * np.arange(8000) / 8000
 TONE, OTHER = np.sin(400 * TURNS), np.sin(700 * TURNS)  # orthogonal, without a mean

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from lowerbound.applications.anomaly.labels import KnownAnomalies
 from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
@@ -36,8 +34,6 @@ from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.conformal import check_rate, rows_needed
-
-Array = np.ndarray[Any, Any]
 
 ALPHA = 0.01  # unless the person or the number of calibration rows says otherwise
 

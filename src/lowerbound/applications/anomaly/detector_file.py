@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lowerbound import durable
+from lowerbound.data.arrays import Array
 from lowerbound.errors import ModelFolderError
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
 from lowerbound.inference.anomaly.explanation import Shares
@@ -22,7 +23,6 @@ from lowerbound.inference.anomaly.tails import UpperTail
 
 NAME = "detector.safetensors"
 FORMAT = 1
-Array = np.ndarray[Any, Any]
 
 _OF_TAIL = ("values", "surprise")
 _OF_REFERENCE = ("places", "shift", "scale", "directions")

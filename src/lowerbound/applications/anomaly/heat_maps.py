@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.grids import eight_bit, grid
-
-Array = np.ndarray[Any, Any]
+from lowerbound.data.arrays import Array
 
 COLORS = "magma"
 LEAST_SIDE = 112  # pixels: smaller pictures are enlarged

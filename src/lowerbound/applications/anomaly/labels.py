@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError, unknown
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

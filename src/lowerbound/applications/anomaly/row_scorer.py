@@ -17,13 +17,12 @@ from lowerbound.applications.anomaly.report import Cutoff, Odd
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.io.requested_rows import RequestedRows
 from lowerbound.data import Dataset
+from lowerbound.data.arrays import Array
 from lowerbound.data.sequences.windows import Reduction
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.scores import RawScores, raw_scores
-
-Array = np.ndarray[Any, Any]
 
 RATE = "rate"
 NAMED = 3  # features that are named of a row

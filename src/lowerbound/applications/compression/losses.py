@@ -6,15 +6,13 @@ r"""What a lossy file loses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.applications.io.grids import eight_bit
+from lowerbound.data.arrays import Array
 
-Array = np.ndarray[Any, Any]
 MOST = 99.0  # dB: what counts for a picture that came back as it was
 
 

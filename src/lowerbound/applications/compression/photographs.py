@@ -39,10 +39,9 @@ from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.transform import KIND, invents, quality_of, read_pictures
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-
-Array = np.ndarray[Any, Any]
 
 
 @CODECS.register(KIND)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from lowerbound.applications.base import Reporter
+from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import SUFFIXES, OnError, find_pictures, read_whole
 from lowerbound.errors import DataError, OptionError
-
-Array = np.ndarray[Any, Any]
 
 
 def picture_paths(data: str) -> list[Path]:

@@ -23,11 +23,11 @@ from lowerbound.applications.io.grids import eight_bit
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_pictures
 from lowerbound.data import load
+from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.resizing import tiles_of
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
-Array = np.ndarray[Any, Any]
 USUAL_QUALITY = 50
 INVENTS = (
     "this decoder adds texture that looks likely: it may invent detail, so do not read anything "

@@ -31,8 +31,8 @@ from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import MOST_SYMBOLS
 from lowerbound.coding.lossless import Progress
 from lowerbound.coding.picture_tiles import KIND, Size, cut, joined, read_sizes, tiles_in
-from lowerbound.coding.stack import Array
 from lowerbound.data import CATALOG, Dataset, Schema, load
+from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import look_at
 from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.errors import OptionError

@@ -10,15 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.rows import (
-    NPZ,
-    ROW_FILES,
-    Array,
-    Files,
-    RebuiltItems,
-    RowFiles,
-)
+from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, RebuiltItems, RowFiles
 from lowerbound.coding.sound_codes import SoundCoder
+from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import SUFFIX, read_clips, write_wav
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.errors import OptionError

@@ -16,7 +16,6 @@ from lowerbound.applications.io.files import replacing
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 
-Array = np.ndarray[Any, Any]
 Columns = Mapping[str, Any]
 
 

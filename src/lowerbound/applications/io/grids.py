@@ -11,11 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from lowerbound.applications.io.files import replacing
+from lowerbound.data.arrays import Array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Array = np.ndarray[Any, Any]
 
 LEAST_SIDE = 56  # pixels: smaller pictures are enlarged
 MARGIN, SHEET_MARGIN = 3, 2

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lowerbound.data import Schema
+from lowerbound.data.arrays import Array
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 
 def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:

@@ -14,15 +14,13 @@ import numpy as np
 
 from lowerbound.applications.io.sources import OnError, conditioned, open_data
 from lowerbound.data import Dataset, load
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.data.tables.chunks import read_chunks
 from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

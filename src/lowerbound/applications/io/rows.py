@@ -19,7 +19,7 @@ from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.masks import read_mask
 from lowerbound.applications.io.strips import Strip
 from lowerbound.data import Dataset, Schema, load
-from lowerbound.data.arrays import as_array
+from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
@@ -27,7 +27,6 @@ from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.registry import Registry
 
-Array = np.ndarray[Any, Any]
 Files = tuple[str, ...]
 NPZ = ".npz"
 

@@ -9,17 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
-from lowerbound.applications.io.rows import (
-    NPZ,
-    ROW_FILES,
-    Array,
-    Files,
-    Restored,
-    RowFiles,
-    write_columns,
-)
+from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles, write_columns
 from lowerbound.applications.io.strips import Strip
 from lowerbound.data import load, to_frame
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.npz import read_npz

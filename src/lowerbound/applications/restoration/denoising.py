@@ -16,11 +16,10 @@ import numpy as np
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.row_files import row_files
-from lowerbound.applications.io.rows import Array
 from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
 from lowerbound.config import option
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.noisy import noisy_rows
 from lowerbound.errors import OptionError

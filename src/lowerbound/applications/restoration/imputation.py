@@ -17,11 +17,10 @@ import numpy as np
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.row_files import RowFiles, row_files
-from lowerbound.applications.io.rows import Array
 from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.noisy import noise_in_units
 from lowerbound.data.schema import Schema
@@ -16,8 +16,6 @@ from lowerbound.fitting import Fitted
 from lowerbound.inference.passes import Progress
 from lowerbound.inference.restoration.denoising import learned_level
 from lowerbound.likelihoods.noisy import NoiseModel
-
-Array = np.ndarray[Any, Any]
 
 
 def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseModel:

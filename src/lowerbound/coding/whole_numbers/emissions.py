@@ -16,7 +16,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from lowerbound.coding.stack import PRECISION, Array, Stack
+from lowerbound.coding.stack import PRECISION, Stack
+from lowerbound.data.arrays import Array
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.base import Likelihood, positive_scale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding.stack import PRECISION, Array, CodingTable, Stack
+from lowerbound.coding.stack import PRECISION, CodingTable, Stack
+from lowerbound.data.arrays import Array
 from lowerbound.distributions.reparameterization import Pushed, Size
 
 GRID = 12  # bits behind the point

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.coding.code_tables import whole_counts
-from lowerbound.coding.stack import Array, CodingTable
+from lowerbound.coding.stack import CodingTable
+from lowerbound.data.arrays import Array
 from lowerbound.distributions.rounded_logistic import (
     LEAST_LOG_SCALE,
     PLACES,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowerbound.coding.stack import PRECISION, Array
+from lowerbound.coding.stack import PRECISION
+from lowerbound.data.arrays import Array
 
 
 def whole_shares(shares: Array) -> Array:

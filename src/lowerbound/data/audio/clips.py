@@ -22,12 +22,11 @@ from typing import Any, Literal
 import numpy as np
 
 from lowerbound import durable
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures import folders as images
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 SUFFIX = ".wav"
 SIXTEEN_BIT = 32_768
 # how scipy answers to a broken file

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import as_array
+from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.audio.clips import Clips, is_audio, read_clips, usual_windows
 from lowerbound.data.audio.spectrograms import read_spectrograms
 from lowerbound.data.dataset import Dataset
@@ -19,8 +19,6 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError, OptionError
-
-Array = np.ndarray[Any, Any]
 
 
 @DATA_KINDS.register("audio")

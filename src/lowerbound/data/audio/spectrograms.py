@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lowerbound.data.audio.clips import Array, read_clips
+from lowerbound.data.arrays import Array
+from lowerbound.data.audio.clips import read_clips
 from lowerbound.data.audio.log_mel import FLOOR, LogMel
 from lowerbound.data.pictures.folders import OnError, classes_of
 from lowerbound.data.raw import RawData

@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.download import cache_folder, data_folders, fetch, write_whole
 from lowerbound.data.catalog.published import (
     check_md5,
@@ -25,7 +25,6 @@ from lowerbound.data.catalog.published import (
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
 PICKLED = ("cifar-10-batches-py", "cifar-10-python.tar.gz")
 CLASSES = "batches.meta.txt"

@@ -15,10 +15,10 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.download import data_folders
 from lowerbound.data.catalog.published import (
     check_md5,
@@ -30,7 +30,6 @@ from lowerbound.data.catalog.published import (
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 SOURCE = "https://image-net.org/download-images"
 FILES = {
     "train": tuple(f"train_data_batch_{i}.npz" for i in range(1, 11)),

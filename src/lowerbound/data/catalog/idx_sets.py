@@ -16,17 +16,16 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.download import cache_folder, data_folders, fetch, write_whole
 from lowerbound.data.catalog.published import choose_part, first_place
 from lowerbound.data.npz import read_npz
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 FILES = {
     "x_train": "train-images-idx3-ubyte.gz",
     "y_train": "train-labels-idx1-ubyte.gz",

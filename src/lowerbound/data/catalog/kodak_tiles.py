@@ -11,10 +11,10 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.catalog.download import data_folders
 from lowerbound.data.catalog.published import (
     choose_part,
@@ -25,7 +25,6 @@ from lowerbound.data.catalog.published import (
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 SOURCE = "https://r0k.us/graphics/kodak/"
 PLACES = ("kodak24.tar", "kodak24", "kodak")
 

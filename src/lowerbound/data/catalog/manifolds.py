@@ -6,13 +6,10 @@ more: (t cos t, h, t sin t), noise added, then turned by a random rotation.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
-
-Array = np.ndarray[Any, Any]
 
 
 def rolled_sheet(

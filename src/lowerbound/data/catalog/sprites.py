@@ -9,13 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
-
-Array = np.ndarray[Any, Any]
 
 FACTORS = ("shape", "scale", "rotation", "x", "y")
 SUPERSAMPLES = 3  # a side, in each pixel

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import Continuous, moments
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import finite_numbers
 from lowerbound.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 SKEWED = 1.0  # skewness from which positive numbers are better seen through their logarithm
 REACH = 0.1  # numbers inside (0, 1) that come so near to both ends are bounded by them

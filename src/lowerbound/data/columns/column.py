@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import numpy as np
-
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 from lowerbound.data.columns.values import Level
 from lowerbound.errors import unknown
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import Feature, Value
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.quantile_normal import QuantileNormal
-
-Array = np.ndarray[Any, Any]
 
 LOWEST, HIGHEST = -32.0, 32.0  # between which continuous model units are kept
 SPLINE_GAIN = 0.05  # nats per row by which a bent map has to beat a straight one

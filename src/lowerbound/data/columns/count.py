@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import LEAST_NOISE, Feature
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
-
-Array = np.ndarray[Any, Any]
 
 LEAST, MEDIAN = 1, 20  # counts begin at 0 or 1 and are mostly small
 

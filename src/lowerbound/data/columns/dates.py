@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
-
-Array = np.ndarray[Any, Any]
 
 ISO = "ISO8601"
 """pandas' name for ISO dates of any length; also the format of dates that are no text."""

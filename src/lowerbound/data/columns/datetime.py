@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import Continuous
 from lowerbound.data.columns.dates import (
@@ -27,8 +27,6 @@ from lowerbound.data.columns.dates import (
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import distinct_values, factorized, missing, name, refuse
-
-Array = np.ndarray[Any, Any]
 
 
 @COLUMN_KINDS.register("datetime")

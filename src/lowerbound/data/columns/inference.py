@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.config import from_mapping
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import (
@@ -24,7 +25,6 @@ from lowerbound.data.columns.values import (
 )
 from lowerbound.errors import DataError, OptionError, unknown
 
-Array = np.ndarray[Any, Any]
 Hint = str | Mapping[str, Any]
 
 FEWEST_CODES = 5  # distinct texts with digits among numbers that make the numbers codes too

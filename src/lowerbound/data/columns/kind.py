@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import finite_numbers, numbers, refuse, value_quantiles
 from lowerbound.registry import Registry
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:  # names for annotations: every column holds its kind
     from lowerbound.data.columns.column import Column
     from lowerbound.data.columns.features import Feature
     from lowerbound.data.columns.inference import Sample
-
-Array = np.ndarray[Any, Any]
 
 
 class ColumnKind:

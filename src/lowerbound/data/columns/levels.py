@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import STEEPEST, Feature, Indicator
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.values import distinct_levels, level_codes
-
-Array = np.ndarray[Any, Any]
 
 LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
 NAMES_SHARE = 0.9  # of the rows: so many distinct texts name them rather than classes

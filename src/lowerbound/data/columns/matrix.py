@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import as_array, check_finite, check_no_inf, listed
+from lowerbound.data.arrays import Array, as_array, check_finite, check_no_inf, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import moments
 from lowerbound.data.columns.values import numbers
 from lowerbound.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 
 def real_columns(

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import LOWEST, Continuous
 from lowerbound.data.columns.features import Feature, Indicator, Value
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
-
-Array = np.ndarray[Any, Any]
 
 ATOM = -64.0
 """Model units of the atom, below ``LOWEST``: no continuous value is taken for it."""

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from lowerbound.data.arrays import Array
 
 MOST_KNOTS = 16
 ROWS_PER_KNOT = 20

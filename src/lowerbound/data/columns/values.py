@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 Level = bool | int | str | float
 
 MARKERS = ("", "?", "-", "na", "n/a", "nan", "<na>", "null", "none", "nat")

@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.pixels import Channels, Resize
 from lowerbound.data.pictures.resizing import choose_size, fit_to, tiles_of
 from lowerbound.data.raw import RawData
@@ -26,7 +26,6 @@ SUFFIXES = frozenset(
 SPLITS = ("train", "validation", "val", "valid", "test")
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are no class
 OnError = Literal["raise", "skip"]
-Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 
 

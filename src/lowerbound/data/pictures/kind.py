@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lowerbound.data.arrays import as_array, observed_values, without_nan
+from lowerbound.data.arrays import Array, as_array, observed_values, without_nan
 from lowerbound.data.audio.clips import is_audio
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import folders, pixels
@@ -19,7 +19,6 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 
-Array = np.ndarray[Any, Any]
 LEAST_SIDE = 16  # pixels from which a picture has parts
 
 

@@ -7,16 +7,15 @@ Inside, pictures are (rows, channels, height, width). Whole-number pictures are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import check_finite_rows
+from lowerbound.data.arrays import Array, check_finite_rows
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 Channels = Literal["first", "last", "squeezed"]
 Resize = Literal["pad", "crop", "stretch", "tiles"]
 _COLOR_COUNTS = (1, 2, 3, 4)

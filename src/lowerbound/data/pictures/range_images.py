@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
-
-Array = np.ndarray[Any, Any]
 
 SUFFIX = ".bin"
 SIZE = (64, 1024)  # beams, directions

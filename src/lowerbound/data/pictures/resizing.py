@@ -6,16 +6,16 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import Resize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Array = np.ndarray[Any, Any]
 LARGEST_SIDE = 128  # of pictures where no size was chosen
 _HOW = {
     "pad": "scaled to fit and padded with black",

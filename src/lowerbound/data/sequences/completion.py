@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import cut
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.completion import IncompleteColumns, hidden_cells
-
-Array = np.ndarray[Any, Any]
 
 
 class Series:

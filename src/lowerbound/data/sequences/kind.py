@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import as_array, without_nan
+from lowerbound.data.arrays import Array, as_array, without_nan
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.matrix import decode_columns, encode_columns, real_columns
 from lowerbound.data.kinds import DATA_KINDS, DataKind
@@ -20,7 +20,6 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 KEY = "sequences"  # of the array in a .npz file
 
 

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
 
-Array = np.ndarray[Any, Any]
 Reduction = Literal["max", "mean"]
 
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import as_array
+from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.schema import Schema
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)

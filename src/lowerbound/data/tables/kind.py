@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import listed, observed_values, without_nan
+from lowerbound.data.arrays import Array, listed, observed_values, without_nan
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import Hint, check_hints, numpy_name, understood
 from lowerbound.data.columns.matrix import (
@@ -38,7 +38,6 @@ from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.data.tables.frames import from_frame
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
 PROFILE_FEATURES = 24  # of vectors of more, reports draw curves
 
 

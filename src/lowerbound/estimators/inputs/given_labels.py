@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.estimators.inputs.labels import as_labels
-from lowerbound.estimators.inputs.rows import Array
 
 
 def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.data.arrays import as_array
+from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.columns.values import missing
-from lowerbound.estimators.inputs.rows import Array, is_frame
+from lowerbound.estimators.inputs.rows import is_frame
 
 
 def gone(X: Any) -> Array:

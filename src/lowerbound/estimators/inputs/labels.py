@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lowerbound.data import encode_labels
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, unknown
-from lowerbound.estimators.inputs.rows import Array
 
 
 def as_labels(y: Any) -> Array:

@@ -27,8 +27,6 @@ from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.errors import DataError
 
-Array = np.ndarray[Any, Any]
-
 
 def learn(
     estimator: BaseEstimator,

@@ -23,10 +23,10 @@ import numpy as np
 from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.inference.estimate import Skipped
 
-Array = np.ndarray[Any, Any]
 BINS = 20
 MOST_ROWS = 4_000
 FEWEST_ROWS = 100

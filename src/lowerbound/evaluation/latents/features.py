@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.arrays import Array
 from lowerbound.inference.estimate import Estimate, Skipped
 
-Array = np.ndarray[Any, Any]
 MOST_ROWS = 5_000
 FOLDS = 5
 NEIGHBORS = 10

@@ -15,11 +15,11 @@ import numpy as np
 from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.latents.features import labelled
 from lowerbound.inference.estimate import Estimate, Skipped
 
-Array = np.ndarray[Any, Any]
 PERCENTILE = 5.0
 FEWEST = 10  # rows of each class, below which a classifier's confidence says nothing
 

@@ -12,14 +12,12 @@ r"""How far what is heard of a signal is from the signal: as ears have it, and a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.audio.log_mel import LogMel
 
-Array = np.ndarray[Any, Any]
 BANDS = 40
 LENGTH, OF_RATE = 256, 8000  # samples of a spectrum, at so many per second
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.samples.distances import require_rows
 from lowerbound.inference.estimate import Estimate
 
 FEWEST = 20
 HIDDEN_UNITS = 32
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

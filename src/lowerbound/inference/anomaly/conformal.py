@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
-
-Array = np.ndarray[Any, Any]
 
 ROUNDING = 1e-9  # alpha (n + 1) is a whole number in .05 * 20, and in floats hardly ever
 

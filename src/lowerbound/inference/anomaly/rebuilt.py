@@ -6,12 +6,12 @@ For every model that encodes and decodes, with a prior or without, of one level 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.inference.passes import MEMORY, ChunkPlan, collected, in_precision
@@ -19,8 +19,6 @@ from lowerbound.inference.reconstruction import MEAN_COST
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.models import Model
 from lowerbound.trace import Batch, Emission, Mean
-
-Array = np.ndarray[Any, Any]
 
 MOST_LEVELS = 32  # of an unordered column that has a number of its own for each
 

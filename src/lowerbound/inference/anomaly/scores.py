@@ -23,12 +23,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.duplicates import distinct, same_rows
 from lowerbound.errors import DataError, UnsupportedError, unknown
@@ -37,8 +37,6 @@ from lowerbound.inference.anomaly.tails import UpperTail
 from lowerbound.inference.likelihood import score
 from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
 from lowerbound.models import Model
-
-Array = np.ndarray[Any, Any]
 
 COMPONENTS = ("bound", "reconstruction", "latent")
 IN_NATS = ("bound", "reconstruction")

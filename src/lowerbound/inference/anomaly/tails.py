@@ -14,11 +14,10 @@ rounding, which differs from batch to batch, moves it little.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from lowerbound.data.arrays import Array
 
 GRID = 1e-4  # of the spread: reference scores nearer than that are one
 UPPER = 0.1  # share of the reference rows that says how fast the tail falls

@@ -14,12 +14,12 @@ equal shares of t change the picture equally. For a linear decoder it is the str
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
 from lowerbound.inference.latent_space.paths import (
     NODES,
@@ -36,8 +36,6 @@ from lowerbound.models import Decodes, Model, require
 MOST_UPDATES = 200
 ENOUGH = 1e-7  # relative gain of an update, below which float32 only turns in circles
 PER_NODE = 8  # points between two nodes at which a length is measured
-
-Array = np.ndarray[Any, Any]
 
 
 def decoder_means(model: Model, condition: Tensor | None = None) -> Decode:

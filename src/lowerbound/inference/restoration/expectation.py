@@ -7,18 +7,16 @@ a number, the probabilities of levels, the largest of which decides.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.trace import Emission
-
-Array = np.ndarray[Any, Any]
 
 
 class Expectation(ABC):

@@ -14,12 +14,12 @@ Source: Mattei & Frellsen 2019.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import row_keys
@@ -42,8 +42,6 @@ from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.models import Model
 from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given
-
-Array = np.ndarray[Any, Any]
 
 SAMPLES = 200  # K, unless said otherwise
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import value_quantiles
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError
 from lowerbound.inference.restoration.imputation import SAMPLES, Imputation, impute
 from lowerbound.models import Model
-
-Array = np.ndarray[Any, Any]
 
 DRAWS = 200  # of each row: the shares of 90% intervals are then known to two percent
 CELLS = 4_000_000  # drawn at once: 32 MB

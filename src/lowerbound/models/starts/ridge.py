@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.networks.gated_residual import GatedResidual
 
 if TYPE_CHECKING:  # a name for annotations: the model starts by this module
     from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
 
-Array = np.ndarray[Any, Any]
 
 LEAST = 6  # fewest labels for a line
 MOST = 500  # most labels that the Gaussian process sees

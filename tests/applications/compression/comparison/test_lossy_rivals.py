@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from lowerbound.applications.compression.comparison.lossy_rivals import (
-    Array,
     available,
     cut,
     decode,
@@ -17,6 +16,7 @@ from lowerbound.applications.compression.comparison.lossy_rivals import (
     nearest,
 )
 from lowerbound.applications.compression.losses import MOST
+from lowerbound.data.arrays import Array
 
 
 def waves(rows: int = 5, channels: int = 3) -> Array:

@@ -11,7 +11,6 @@ from scipy.signal import correlate
 from lowerbound.applications.compression.comparison import sound_rivals
 from lowerbound.applications.compression.comparison.sound_rivals import (
     RIVALS,
-    Array,
     Telephone,
     amr,
     available,
@@ -19,6 +18,7 @@ from lowerbound.applications.compression.comparison.sound_rivals import (
     opus,
     resampled,
 )
+from lowerbound.data.arrays import Array
 
 EXTRA = "pip install 'lowerbound[sound]'"
 FRAME_BYTES = (13, 14, 16, 18, 20, 21, 27, 32)  # of AMR-NB's eight modes, 20 ms (RFC 4867)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Array = np.ndarray[Any, Any]
+from lowerbound.data.arrays import Array
 
 
 def rivals(x: Tensor, levels: int) -> Iterator[tuple[str, int, str]]:

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lowerbound.applications.compression.losses import mean_psnr
+from lowerbound.data.arrays import Array
 
-Array = np.ndarray[Any, Any]
 FORMS: Mapping[str, Mapping[str, Any]] = {
     "JPEG": {"optimize": True},
     "WebP": {"method": 6},

@@ -6,14 +6,11 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from lowerbound.applications.io.grids import as_image
+from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import wav_file
 
-Array = np.ndarray[Any, Any]
 Figure = tuple[str, str]
 """(HTML of a picture or player, what it shows in words)."""
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,12 +29,12 @@ from lowerbound.applications.compression.reports import CodecRate, CompareReport
 from lowerbound.applications.compression.requests import CompareRequest, CompressRequest
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.transform import invents
+from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.models import Model
 from lowerbound.objectives.ms_ssim import ms_ssim
 
-Array = np.ndarray[Any, Any]
 TIMES = (20.0, 30.0, 40.0, 50.0, 60.0)  # smaller than a byte per pixel and color
 SHOWN_AT = 50.0
 SHOWN = 4  # pictures

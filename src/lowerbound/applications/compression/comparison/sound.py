@@ -12,9 +12,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.comparison.lossy_rivals import nearest
@@ -30,11 +27,11 @@ from lowerbound.applications.compression.requests import CompareRequest
 from lowerbound.applications.io.files import page_path, write_text
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.sound import read_clips, write_clips
+from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import Clips
 from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
 from lowerbound.fitting import Fitted
 
-Array = np.ndarray[Any, Any]
 OURS = "lowerbound"
 BITS = 16  # of a sample as telephones and discs have it
 SHOWN, SECONDS = 4, 10  # clips on a page, and what is played of each

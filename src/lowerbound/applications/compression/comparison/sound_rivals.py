@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import amplitudes
 from lowerbound.errors import MissingExtraError
 
-Array = np.ndarray[Any, Any]
 LATEST = Fraction(1, 4)  # of a second that a decoder may be behind
 LOOKED_AT = 60  # seconds, for how late it is
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 from lowerbound.evaluation.report.subjects import Findings, leading
 from lowerbound.evaluation.samples.acceptance import real_rows
@@ -18,7 +19,6 @@ from lowerbound.inference.estimate import Skipped
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
 EXAMPLES = 10
 
 

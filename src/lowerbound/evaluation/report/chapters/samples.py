@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report import figures
-from lowerbound.evaluation.report.chapters.material import Array, Material, Plate
+from lowerbound.evaluation.report.chapters.material import Material, Plate
 from lowerbound.evaluation.report.subjects import Findings
 from lowerbound.evaluation.report.suites import FROM_MIXTURE, FROM_PRIOR, FROM_WHITE_CODES
 from lowerbound.evaluation.samples.acceptance import real_rows

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
     SEQUENTIAL,
-    Array,
     grid_shape,
     mosaic,
     new_figure,

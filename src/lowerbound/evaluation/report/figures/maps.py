@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
     HAIRLINE,
     INK,
     MUTED,
-    Array,
     class_names_of,
     color_of,
     new_figure,

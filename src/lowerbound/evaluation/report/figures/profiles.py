@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowerbound.evaluation.report.figures.style import Array, color_of, new_figure, number, style
+from lowerbound.data.arrays import Array
+from lowerbound.evaluation.report.figures.style import color_of, new_figure, number, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
     MUTED,
-    Array,
     bare,
     color_of,
     grid_shape,

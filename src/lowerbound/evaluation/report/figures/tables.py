@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
     DIVERGING,
     MUTED,
-    Array,
     color_of,
     grid_shape,
     new_figure,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
     SEQUENTIAL,
-    Array,
     color_of,
     legend,
     new_figure,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
     HAIRLINE,
     MUTED,
     SEQUENTIAL,
-    Array,
     color_of,
     new_figure,
     short,
