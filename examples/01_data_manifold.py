@@ -1,17 +1,17 @@
-"""The manifold hypothesis: data with many numbers per row, on a surface that needs few.
+"""The manifold hypothesis: data with many numbers per row lie near a surface of few dimensions.
 
-A rolled-up sheet has two coordinates, the turn and the height. Here it lies in 20 dimensions with a
-little noise in each, and two classical estimators are asked how many dimensions it really has:
+A rolled-up sheet has two coordinates, the angle and the height. Here it lies in 20 dimensions with
+a little noise in each. Two classical methods estimate its intrinsic dimension:
 
-- Local PCA: in a small neighborhood a smooth surface is almost flat, so the points scatter along
-  few principal directions. It counts those with more than a tenth of the largest's variance.
+- Local PCA: in a small neighborhood a smooth surface is almost flat, so the points vary along few
+  principal directions. The estimate counts those with more than a tenth of the largest variance.
 - Nearest neighbors (Levina & Bickel 2004): in d dimensions the number of points within radius r
   grows like r^d. The maximum-likelihood estimate of d at a point is the inverse of the mean of
   log(r_k / r_j) over its k nearest neighbors, at distances r_1 <= ... <= r_k.
 
-How small is small? A neighborhood hardly larger than the noise sees the noise's 20 dimensions too;
-one that reaches the next turn of the roll sees three. The intrinsic dimension is the plateau
-between them. It is how many latent numbers an autoencoder needs, and PCA needs more.
+Both depend on the size of the neighborhood. If it is hardly larger than the noise, they count the
+noise's 20 dimensions too. If it reaches the next turn of the roll, they count three. The intrinsic
+dimension is the plateau between. An autoencoder needs that many latent numbers; PCA needs more.
 
     python examples/01_data_manifold.py [--quick]
 """

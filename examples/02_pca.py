@@ -1,16 +1,16 @@
-"""Principal component analysis, and its probabilistic form: the VAE that is solved on paper.
+"""Principal component analysis, and its probabilistic form: a VAE with a closed-form solution.
 
-PCA puts a flat plane through the data. Probabilistic PCA (Tipping & Bishop 1999) says the same as a
+PCA fits a flat plane to the data. Probabilistic PCA (Tipping & Bishop 1999) is the corresponding
 latent-variable model,
 
-    z ~ N(0, I),   x | z ~ N(W z + mu, sigma^2 I),
+    z ~ N(0, I),   x | z ~ N(W z + mu, sigma^2 I).
 
-so that it has what a variational autoencoder has: a prior, a likelihood, and a posterior q(z | x),
-here the exact one. With the exact posterior every importance weight p(x, z) / q(z | x) equals p(x),
-whatever z was drawn: the evidence lower bound is not only a bound.
+Like a variational autoencoder it has a prior, a likelihood, and a posterior q(z | x). Here the
+posterior is exact, so every importance weight p(x, z) / q(z | x) equals p(x) for every z, and the
+evidence lower bound equals log p(x).
 
-On a flat sheet this is all that is needed, and the likelihood of held-out rows even says how many
-dimensions there are. On a rolled sheet it is not: a plane cannot unroll it.
+On a flat sheet this model is sufficient, and the likelihood of held-out rows even shows the number
+of dimensions. On a rolled sheet it is not sufficient, because a plane cannot unroll it.
 
     python examples/02_pca.py [--quick]
 """
@@ -57,8 +57,8 @@ def weights(rows: int) -> None:
 
 
 def unrolling(rows: int) -> dict[int, float]:
-    """Share of the variance left unexplained, flat and rolled sheet side by side."""
-    print("Variance left unexplained by a plane of so many dimensions")
+    """Share of the unexplained variance, for a flat and for a rolled sheet."""
+    print("Unexplained variance by the dimension of the plane")
     rolled, _ = rolled_sheet(rows, noise=0.05, dimension=20)
     flat, _ = flat_sheet(rows, rank=2, noise=0.05, dimension=20)
     found = {}
@@ -70,11 +70,11 @@ def unrolling(rows: int) -> dict[int, float]:
 
 
 def digits(figure: plt.Figure) -> None:
-    """Real digits through fewer and fewer numbers."""
+    """Reconstruct real digits from 2, 8, 16 and 32 numbers."""
     train, test = load("digits").split(0.2, seed=0)
     x, x_test = (part.schema.decode(part.all().x) for part in (train, test))
     shown = [x_test[:10]]
-    print(f"Real digits: {len(x):,} pictures of 64 numbers, through fewer")
+    print(f"Real digits: {len(x):,} pictures of 64 numbers, compressed to fewer")
     for d in (2, 8, 16, 32):
         pca = ProbabilisticPCA(latent_dim=d, data_options={"levels": 17}).fit(x)
         back = pca.reconstruct(x_test)

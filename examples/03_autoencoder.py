@@ -1,21 +1,20 @@
-"""The autoencoder: a curved surface instead of a plane, and a code space with no map.
+"""The autoencoder: a curved surface instead of a plane, and codes without a known distribution.
 
-An encoder f shrinks each row to a code z = f(x), a decoder g gives it back, x' = g(z), and both are
-trained to make x' like x. With curved maps the surface can be a rolled one: on the sheet of
-01_data_manifold.py two numbers are enough, where PCA needs three. So far, so good.
+An encoder f maps each row to a code z = f(x), and a decoder g maps it back, x' = g(z). Both are
+trained to make x' similar to x. The surface may be curved: two numbers are enough for the rolled
+sheet of 01_data_manifold.py, and PCA needs three.
 
-But nothing in that objective says where the codes lie. They lie wherever the networks put them, on
-whatever scale, in clumps with nothing between: the code space is sparse and has no structure that
-anyone could use. There is no p(z), so there is no honest way to draw a new row, and the model says
-so when it is asked. What people do nevertheless is shown here too:
+But the objective does not determine where the codes lie. Their scale is arbitrary, and they form
+clusters with gaps between them. There is no p(z), so there is no principled way to draw a new row,
+and `sample` raises an error. The example shows three common workarounds:
 
-- draw z ~ N(0, I), which has nothing to do with the codes;
+- draw z ~ N(0, I), which is unrelated to the codes;
 - draw from the Gaussian that has the mean and the covariance of the codes;
-- fit a mixture of Gaussians to the codes, a second model after the first.
+- fit a mixture of Gaussians to the codes, as a second model.
 
-A classifier of real digits judges the results: a picture is accepted if the classifier is as sure
-of it as of all but the 5 % least clear real ones. It is a lenient judge, since classifiers can be
-sure of nonsense: look at the pictures too.
+A classifier of real digits evaluates the samples. It accepts a picture if it is as confident in it
+as in 95 % of the real ones. This test is lenient, because classifiers can be confident about
+nonsense: look at the pictures too.
 
     python examples/03_autoencoder.py [--quick]
 """
@@ -58,7 +57,7 @@ def sheet(rows: int, epochs: int) -> dict[str, list[float]]:
 
 
 def digits(epochs: int) -> dict[str, np.ndarray]:
-    """Pictures drawn from an autoencoder of real digits, by each way of drawing codes."""
+    """Pictures drawn from an autoencoder of real digits, for each workaround."""
     train, test = load("digits").split(0.2, seed=0)
     x, x_test = (part.schema.decode(part.all().x) for part in (train, test))
     options = {"levels": 17}
@@ -71,7 +70,7 @@ def digits(epochs: int) -> dict[str, np.ndarray]:
     try:
         model.sample(10)
     except UnsupportedError as error:
-        print(f"  asked for samples, it says: {error}")
+        print(f"  sample() raises: {error}")
     generator = torch.Generator().manual_seed(0)
     standard = torch.randn(1000, 8, generator=generator, dtype=torch.float64)
     drawn = {
@@ -80,7 +79,10 @@ def digits(epochs: int) -> dict[str, np.ndarray]:
         "a fitted mixture": sample_mixture(model.model_, codes, 1000).mean,
     }
     judge = fit_realism_classifier(train, test)
-    print(f"  the judge is right about {judge.accuracy:.1%} of unseen digits, accepts 95 % of them")
+    print(
+        f"  the classifier is right about {judge.accuracy:.1%} of unseen digits "
+        "and accepts 95 % of them"
+    )
     for name, pictures in drawn.items():
         verdict = judge.accept(pictures)
         print(

@@ -1,22 +1,22 @@
-"""The variational autoencoder: a cloud for each row, and all clouds together like the prior.
+"""The variational autoencoder: a distribution of codes for each row, matched to a prior.
 
-The encoder answers with a distribution q(z | x) = N(mu(x), diag sigma^2(x)) instead of a point, and
-the model is fitted by raising the evidence lower bound
+The encoder returns a distribution q(z | x) = N(mu(x), diag sigma^2(x)) instead of a point. Training
+maximizes the evidence lower bound
 
     ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)) = - distortion - rate  <=  log p(x)
 
-The distortion asks that x can be told from any z in its cloud, so clouds of different rows keep
-apart; the rate asks that each cloud be as much like the prior as it can, so they move together and
-leave no room between them. Three steps, as in the textbook:
+A low distortion requires that every z from q(z | x) decodes to x, so the posteriors of different
+rows keep apart. A low rate requires that each posterior is similar to the prior, so the posteriors
+move together and leave no gaps. The example has three parts:
 
-1. Reparameterization. The gradient of an average over z ~ q by q's own parameters: with
-   z = mu + sigma * eps it passes through the draw, and has far less noise than the alternative.
-2. The parts of the bound, by both estimators of Kingma & Welling (2014): with the KL in closed
-   form (their equation 7) and without (equation 6). Both have the same mean; which varies less
-   depends on how near q is to the posterior, for which the second would not vary at all.
-3. Prior matching. Does the average cloud, q(z) = mean over rows of q(z | x), agree with p(z)? Where
-   it does not, the prior draws codes that no row has. A prior that is learned, here the VampPrior,
-   agrees better, and its draws are better digits.
+1. Reparameterization: the gradient of an expectation over z ~ q by the parameters of q. With
+   z = mu + sigma * eps it passes through the draw and has much less noise than the score function.
+2. The bound, by both estimators of Kingma & Welling (2014): with the KL in closed form (their
+   equation 7) and without (equation 6). Both have the same mean. Which one has less variance
+   depends on how near q is to the posterior; at the posterior equation 6 has no variance.
+3. Prior matching: is the aggregate posterior, q(z) = mean over rows of q(z | x), similar to p(z)?
+   If not, the prior draws codes that no row has. A learned prior, here the VampPrior, is more
+   similar, and its samples are better digits.
 
     python examples/04_vae.py [--quick]
 """

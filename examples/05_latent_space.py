@@ -1,19 +1,19 @@
-"""The latent space of PCA, an autoencoder and a VAE, side by side, on two numbers per digit.
+"""The latent space of PCA, an autoencoder and a VAE, with two latent numbers per digit.
 
-Two latent numbers are few for digits, and enough to look at. Each dot is a digit that the models
-have not seen, in the color of its class, which they have not been told.
+Two latent numbers are few for digits, but they can be plotted. Each dot is a digit that the models
+were not trained on. Its color is its class, which the models do not use.
 
-- PCA: the plane of largest variance; classes lie on top of each other.
-- Autoencoder: classes apart, on whatever scale and with gaps. What lies in a gap decodes to what
-  the decoder happens to do there.
-- VAE: clouds (the ellipses are one standard deviation of q(z | x)). Those of different digits keep
-  apart, and the rate draws all of them toward N(0, I): similar digits become neighbors, and a walk
-  through the quantiles of the prior shows all that the model knows, the decoded manifold.
+- PCA: the plane of largest variance. The classes overlap.
+- Autoencoder: the classes are apart, on an arbitrary scale and with gaps. A code in a gap decodes
+  to an arbitrary picture.
+- VAE: each row has a posterior (the ellipses are one standard deviation of q(z | x)). Posteriors of
+  different digits keep apart, and the rate pulls all of them toward N(0, I), so similar digits
+  become neighbors. A grid over the quantiles of the prior shows the decoded manifold.
 
-Numbers for what the eye sees: the KL from the average cloud to the prior, the share of draws of the
-prior that fall into holes, and how well a row's neighbors share its class. With so few rows a VAE
-has holes too. An autoencoder has neither prior nor clouds: its codes are whitened and smoothed
-until they are as near to N(0, I) as that can make them, so its share of holes flatters it.
+The example also prints numbers: the KL from the aggregate posterior to the prior, the share of
+prior draws that fall into holes, and the share of a row's neighbors that have its class. With so
+few rows a VAE has holes too. An autoencoder has neither prior nor posterior. Its codes are whitened and
+smoothed toward N(0, I) first, so its share of holes is too optimistic.
 
     python examples/05_latent_space.py [--quick]
 """

@@ -1,15 +1,14 @@
-"""The conditional VAE: "give me sevens".
+"""The conditional VAE: samples of a given class.
 
-Encoder and decoder are told the class y, the prior is not:
+Encoder and decoder condition on the class y; the prior does not:
 
     p(x | y) = integral of p(x | z, y) p(z) dz        (Sohn et al. 2015)
 
-So the latent need not spend nats on which digit it is and describes what is left: slant, width,
-weight of the stroke, the style. A style taken from one digit can be given to another, since z means
-the same in every class.
+The latent then need not encode the class. It describes the rest, the style: slant, width, weight of
+the stroke. Any style can be combined with any class, because z has the same meaning in all classes.
 
-The same model read backwards is a classifier: by Bayes' rule, with all classes equally likely, the
-class with the largest bound on log p(x | y) is the most probable one.
+The model is also a classifier. By Bayes' rule, if all classes are equally likely, the class with
+the largest bound on log p(x | y) is the most probable one.
 
     python examples/06_conditional.py [--quick]
 """
@@ -55,7 +54,7 @@ def main() -> None:
 
     bounds = np.stack([told.score_samples(x_test, y=digit) for digit in range(10)])
     right = (bounds.argmax(0) == y_test).mean()
-    print(f"Read backwards, the model names {right:.1%} of the unseen digits right")
+    print(f"As a classifier, the model is right about {right:.1%} of the unseen digits")
 
     threes = np.flatnonzero(y_test == 3)
     by_ink = threes[x_test[threes].sum((1, 2)).argsort()]

@@ -1,15 +1,15 @@
-"""Surprisal, entropy, cross-entropy, Kullback-Leibler divergence, and the bound made of them.
+"""Surprisal, entropy, cross-entropy, Kullback-Leibler divergence, and the evidence lower bound.
 
-A variational autoencoder is fitted by maximizing a lower bound on log p(x), the negative of the
-data's surprisal. The bound falls short of log p(x) by a Kullback-Leibler divergence, and the two
-directions of that divergence behave very differently. Every number of docs/surprisal_and_kl.md is
-computed here.
+Training a variational autoencoder maximizes a lower bound on log p(x), which is the negative
+surprisal of the data. The gap between the bound and log p(x) is a Kullback-Leibler divergence. The
+two directions of that divergence behave very differently. This script computes every number of
+docs/surprisal_and_kl.md.
 
-- The surprisal of an event of probability p is -log p: rare events surprise. With the natural
-  logarithm its unit is the nat, with base 2 the bit; 1 bit = 0.693 nats.
-- The entropy H(p) is the mean surprisal of what p draws.
-- The cross-entropy H(p, q) is the mean surprisal when p draws and q was believed.
-- KL(p || q) = H(p, q) - H(p): what the wrong belief costs, never negative.
+- The surprisal of an event of probability p is -log p: a rare event has a high surprisal. With the
+  natural logarithm its unit is the nat, with base 2 the bit; 1 bit = 0.693 nats.
+- The entropy H(p) is the mean surprisal of draws from p.
+- The cross-entropy H(p, q) is the mean surprisal under q of draws from p.
+- KL(p || q) = H(p, q) - H(p) is the extra surprisal of q instead of p. It is never negative.
 
     python examples/07_surprisal_and_kl.py [--quick]
 """
@@ -30,12 +30,12 @@ NATS_PER_BIT = math.log(2)
 
 
 def entropy(p: np.ndarray) -> float:
-    """H(p) = -sum p log p, nats; what never happens contributes nothing."""
+    """H(p) = -sum p log p, nats; outcomes of probability zero contribute nothing."""
     return float(-(p[p > 0] * np.log(p[p > 0])).sum())
 
 
 def cross_entropy(p: np.ndarray, q: np.ndarray) -> float:
-    """H(p, q) = -sum p log q, nats; infinite where q forbids what p does."""
+    """H(p, q) = -sum p log q, nats; infinite if q is zero where p is not."""
     with np.errstate(divide="ignore"):
         return float(-(p[p > 0] * np.log(q[p > 0])).sum())
 
@@ -68,7 +68,7 @@ def codes() -> None:
 
 
 def asymmetry() -> None:
-    print("The divergence is no distance")
+    print("The divergence is not symmetric")
     for p, q in [((0.9, 0.1), (0.5, 0.5)), ((0.5, 0.5), (1.0, 0.0))]:
         there, back = kl(np.array(p), np.array(q)), kl(np.array(q), np.array(p))
         print(f"  p = {p}, q = {q}: KL(p || q) = {there:.4f}, KL(q || p) = {back:.4f} nats")
@@ -90,7 +90,7 @@ def shifted_gaussians(draws: int) -> None:
 
 
 class TwoHills:
-    """p(x) = 0.6 N(-2, 0.7^2) + 0.4 N(2, 0.7^2) on a grid, with integrals as sums."""
+    """p(x) = 0.6 N(-2, 0.7^2) + 0.4 N(2, 0.7^2) on a grid; sums replace integrals."""
 
     def __init__(self) -> None:
         self.x = torch.linspace(-12, 12, 4801, dtype=torch.float64)
@@ -106,7 +106,7 @@ class TwoHills:
         return mean, math.sqrt(float((p * (self.x - mean) ** 2).sum()))
 
     def seeking(self, start: float) -> tuple[float, float]:
-        """A Gaussian with the locally least KL(q || p), found by gradient descent from a hill."""
+        """A Gaussian with the locally least KL(q || p), by L-BFGS from a mode."""
         loc = torch.tensor(start, dtype=torch.float64, requires_grad=True)
         log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
         optimizer = torch.optim.LBFGS([loc, log_scale], max_iter=200, line_search_fn="strong_wolfe")
@@ -152,7 +152,7 @@ def directions(axes: plt.Axes) -> None:
 
 
 def evidence(axes: plt.Axes) -> None:
-    """log p(x) = ELBO + KL(q(z) || p(z | x)), each term computed on its own.
+    """log p(x) = ELBO + KL(q(z) || p(z | x)), each term computed independently.
 
     z ~ N(0, 1), x | z ~ N(z, 1/4), x = 1.5: so p(x) = N(0, 5/4), p(z | x) = N(1.2, 1/5).
     """
@@ -190,7 +190,7 @@ def evidence(axes: plt.Axes) -> None:
 
 
 def gaussian(loc: float, scale: float) -> torch.distributions.Independent:
-    """N(loc, scale^2) over one number, in the shape of a latent: (samples, batch, 1)."""
+    """N(loc, scale^2) of one number, in the shape of a latent: (samples, batch, 1)."""
     return diagonal_normal(
         torch.full((1, 1, 1), loc, dtype=torch.float64),
         torch.full((1, 1, 1), scale, dtype=torch.float64),

@@ -1,14 +1,15 @@
-"""The importance-weighted bound tightens with K, and what happens to its gradient meanwhile.
+"""The importance-weighted bound becomes tighter with K; its gradient may become noisier.
 
     L_K = E[ log 1/K sum_k w_k ],   w_k = p(x, z_k) / q(z_k | x),   z_k ~ q(z | x)
 
-L_1 is the ELBO, L_K never falls as K grows, and it tends to log p(x) (Burda et al. 2016). Here the
-model is linear and Gaussian, so log p(x) and the posterior are known exactly and the encoder can be
-set somewhat wrong on purpose: every gap is measured against the truth, not against another bound.
+L_1 is the ELBO, L_K never decreases as K grows, and it tends to log p(x) (Burda et al. 2016). The
+model here is linear and Gaussian, so log p(x) and the posterior have closed forms. The encoder is
+deliberately wrong, so the example can measure every gap to the exact log p(x).
 
-The better the bound, the less it has to say about q: the encoder's plain gradient drowns in noise
-as K grows (Rainforth et al. 2018). Doubly reparameterized, DReG, the signal wins (Tucker et al.
-2018). Sticking the landing, STL, has little noise too, but for K > 1 it is biased.
+A tighter bound depends less on q. The signal-to-noise ratio of the encoder's plain gradient
+therefore falls as K grows (Rainforth et al. 2018). The doubly reparameterized gradient, DReG,
+avoids this (Tucker et al. 2018). Sticking the landing, STL, also has little noise, but is biased
+for K > 1.
 
     python examples/08_importance_weighting.py [--quick]
 """
@@ -41,7 +42,7 @@ COLORS = {"plain": ORANGE, "stl": GREY, "dreg": BLUE}
 
 
 class LinearGaussian:
-    """z ~ N(0, I), x | z ~ N(W z, sigma^2 I): every distribution of it has a formula."""
+    """z ~ N(0, I), x | z ~ N(W z, sigma^2 I): all its distributions have closed forms."""
 
     def __init__(self, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -63,7 +64,7 @@ class LinearGaussian:
         return MultivariateNormal(torch.zeros(FEATURES).double(), covariance).log_prob(x)
 
     def vae(self, widen: float = 1.3, shift: float = 0.2) -> VariationalAutoencoder:
-        """The same model with a diagonal encoder, ``widen`` times too wide and off by ``shift``."""
+        """The same model; its diagonal encoder is ``widen`` times too wide and off by ``shift``."""
         network = Linear()
         model = VariationalAutoencoder(
             encoder=network.encoder((FEATURES,), 2 * LATENT),
@@ -91,7 +92,7 @@ def gaps(truth: LinearGaussian, rows: int) -> dict[int, tuple[float, float]]:
     found = {}
     for count in LADDER:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # small K, few effective samples: known
+            warnings.simplefilter("ignore", UserWarning)  # small K has few effective samples
             scores = score(truth.vae(), dataset, samples=count)
         gap = exact - scores.bound
         found[count] = (float(gap.mean()), float(gap.std()) / math.sqrt(rows))
@@ -104,9 +105,9 @@ def gaps(truth: LinearGaussian, rows: int) -> dict[int, tuple[float, float]]:
 
 
 def gradients(truth: LinearGaussian, gradient: str, count: int, repeats: int) -> np.ndarray:
-    """Repeated gradients of the loss by the encoder's answer to one row, (repeats, 2 * LATENT).
+    """Repeated gradients of the loss by the encoder's output for one row, (repeats, 2 * LATENT).
 
-    The row fills a whole batch, whose rows draw independently, so that one backward repeats it.
+    The row fills a whole batch. The rows of a batch draw independently, so one backward is enough.
     """
     model = truth.vae()
     answers = []
@@ -122,7 +123,7 @@ def gradients(truth: LinearGaussian, gradient: str, count: int, repeats: int) ->
 
 
 def signal_to_noise(sampled: np.ndarray) -> float:
-    """|mean| / standard deviation, averaged over the encoder's numbers."""
+    """|mean| / standard deviation, averaged over the encoder's outputs."""
     return float((np.abs(sampled.mean(0)) / sampled.std(0)).mean())
 
 

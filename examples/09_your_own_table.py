@@ -1,14 +1,14 @@
-"""Your own table: fit, score, find what is odd, fill a new table, keep the model.
+"""Your own table: fit, score, find anomalies, sample a new table, save the model.
 
-The table here is scikit-learn's measurements of 569 tumors, written to a csv file first so that the
-steps are the ones for a file of yours. Nothing has to be said about its columns: text is left out
-with a note, numbers are standardized, and every score comes back in nats per row in the columns'
-own units. The label is not shown to the model.
+The table is scikit-learn's measurements of 569 tumors. The script writes it to a csv file first, so
+the steps are those for your own file. The columns need no declaration: text columns are left out
+with a note, numbers are standardized, and every score is in nats per row in the columns' own units.
+The model does not see the label.
 
     VAE().fit("table.csv")        or on the command line        lowerbound fit table.csv -o MODEL
 
-The first question is always whether a deep model is worth it. Probabilistic PCA is solved in an
-instant, its log p(x) is in the same units, and on a small table it may well be as good.
+First check whether you need a deep model. Probabilistic PCA has a closed-form fit, its log p(x) is
+in the same units, and on a small table it may be as good.
 
     python examples/09_your_own_table.py [--quick]
 """
@@ -27,7 +27,7 @@ from lowerbound import VAE, ProbabilisticPCA
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
-    """Benign tumors to learn from; others to judge, with their kind."""
+    """Benign tumors for training; the other rows, and their class."""
     frame = load_breast_cancer(as_frame=True).frame
     benign = frame[frame.target == 1].drop(columns="target").sample(frac=1.0, random_state=0)
     train = benign[:250]
@@ -45,7 +45,7 @@ def main() -> None:
     chosen = vae.fitted_.options.model
     print(f"Fitted on benign.csv: {len(train)} rows of {train.shape[1]} columns")
     print(f"  {chosen.latent_dim} latent numbers, {chosen.network}, likelihood {chosen.likelihood}")
-    columns = {"standardize": True}  # columns of different units: one noise for all needs one
+    columns = {"standardize": True}  # PCA has one noise scale for all columns
     pca = ProbabilisticPCA(latent_dim=chosen.latent_dim, data_options=columns).fit(train)
 
     scores = {"VAE": vae.score_samples(rest), "PCA": pca.score_samples(rest)}
@@ -62,9 +62,12 @@ def main() -> None:
     oddest = rest.iloc[[place]].reset_index(drop=True)
     back, deviation = vae.reconstruct(oddest, return_std=True)
     off = ((oddest - back) / deviation).iloc[0].abs().sort_values(ascending=False)
-    print(f"The oddest row is {rest.index[place]} ({scores['VAE'][place]:.0f} nats); it is off in")
+    print(
+        f"The most anomalous row is {rest.index[place]} ({scores['VAE'][place]:.0f} nats), "
+        "because of"
+    )
     for column, size in off[:3].items():
-        print(f"  {column}: {size:.0f} standard deviations of what the model expects")
+        print(f"  {column}: {size:.0f} standard deviations from the model's mean")
 
     made = vae.sample(1000, random_state=1)
     made.to_csv("made.csv", index=False)

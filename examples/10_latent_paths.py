@@ -1,21 +1,21 @@
-"""Ways through latent space: from one digit to another, and what adds an eight.
+"""Paths through latent space: from one digit to another, and directions that make an eight.
 
-A model that encodes and decodes allows latent arithmetic: encode two rows, walk between their
-codes, decode what lies on the way. Three questions, asked of an autoencoder and of a VAE with the
-same network, on digits that neither has seen:
+A model that encodes and decodes allows latent arithmetic: encode two rows, take points on a path
+between their codes, and decode them. An autoencoder and a VAE with the same network are compared on
+three questions, on digits that neither was trained on:
 
-1. Is what lies in the middle a digit? A classifier that knows real ones says how many middles it
-   accepts. An autoencoder's gaps between the classes decode to whatever the decoder does there; the
-   rate draws a VAE's clouds together.
-2. Which way? The straight line (lerp); the arc about the prior's mean (slerp), which keeps as far
-   out as its ends; the line brought to that distance (norm); and the geodesic, along which the
-   decoded picture changes least. Middles of lines lie nearer to the center than their ends, and
-   look like an average. The arc is a detour for the decoder, and that pays here; the geodesic,
-   which saves every grey it can, is nearest to a cross-fade.
-3. Which direction makes a three an eight? The difference of the classes' mean codes, or the normal
-   of the plane that parts them, each as long as the classes lie apart; or the sum of two vectors
-   that set one class against all the rest. The classifier says how much the target gains, and how
-   much every other digit is touched.
+1. Is the middle of a path a digit? A classifier of real digits gives the share of middles that it
+   accepts. In an autoencoder, the gaps between the classes decode to arbitrary pictures. In a VAE,
+   the rate closes the gaps.
+2. Which path is best? The candidates are the straight line (lerp), the arc about the prior's mean
+   (slerp), which keeps the distance of its ends from that mean, the line scaled to that distance
+   (norm), and the geodesic, along which the decoded picture changes least. Middles of lines lie
+   nearer to the center than their ends and look like an average. The arc is longer for the decoder,
+   but better here. The geodesic minimizes every change of grey, so it is nearest to a cross-fade.
+3. Which direction turns a three into an eight? Either the difference of the classes' mean codes, or
+   the normal of the plane that separates them, each as long as the distance between the classes. Or
+   the sum of two vectors that each separate one class from the rest. The classifier measures how
+   much the probability of the target rises, and how much those of the other digits change.
 
     python examples/10_latent_paths.py [--quick]
 """
@@ -59,7 +59,7 @@ def ways(
     judge: RealismClassifier,
     pairs: int,
 ) -> dict[str, PathFigures]:
-    """Print what each kind of path is worth over random pairs of unseen digits."""
+    """Print the figures of each kind of path over random pairs of unseen digits."""
     around = path_context(model, encode_rows(model, train).mean)
     codes = encode_rows(model, test).mean
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))
@@ -76,7 +76,7 @@ def ways(
 
 
 def walk(model: torch.nn.Module, train: Dataset, test: Dataset, kind: str) -> np.ndarray:
-    """Decoded pictures on the way from the first unseen one to the first unseen seven."""
+    """Decoded pictures along the path from the first unseen zero to the first unseen seven."""
     around = path_context(model, encode_rows(model, train).mean)
     ends = [int(torch.nonzero(test.label == digit)[0]) for digit in (0, 7)]
     a, b = encode_rows(model, test.subset(ends)).mean
@@ -85,7 +85,7 @@ def walk(model: torch.nn.Module, train: Dataset, test: Dataset, kind: str) -> np
 
 
 def morph(model: torch.nn.Module, train: Dataset, test: Dataset) -> None:
-    """Write a film through the first unseen one of each digit, along arcs, and back to the zero."""
+    """Write a film through the first unseen row of each digit, along arcs, and back to the zero."""
     from PIL import Image
 
     around = path_context(model)
@@ -101,7 +101,7 @@ def morph(model: torch.nn.Module, train: Dataset, test: Dataset) -> None:
 
 
 def directions(model: torch.nn.Module, train: Dataset) -> dict[str, Attribute]:
-    """Ways to make a three an eight."""
+    """Directions that turn a three into an eight."""
     codes, label, names = encode_rows(model, train).mean, train.label, train.schema.class_names
     rows = (label == 3) | (label == 8)
     parts = {name: class_attribute(name, codes, label, names) for name in ("8", "3")}
@@ -118,21 +118,21 @@ def effects(
     threes: torch.Tensor,
     judge: RealismClassifier,
 ) -> None:
-    """Print what each direction does to unseen threes."""
-    print(f"Making an eight of {len(threes)} unseen threes, by class distances")
+    """Print the effect of each direction on unseen threes."""
+    print(f"Turning {len(threes)} unseen threes into eights; strength 1 is the class distance")
     for name, direction in found.items():
         print(f"  {name}")
         for effect in measure_effects(model, threes, direction, STRENGTHS, judge, {8: 1, 3: -1}):
             print(
                 f"    strength {effect.strength}: target {effect.target.mean:+.2f}, "
-                f"each other digit {effect.off_target.mean:.3f} off"
+                f"other digits change by {effect.off_target.mean:.3f}"
             )
 
 
 def strip(
     model: torch.nn.Module, direction: Attribute, threes: torch.Tensor, train: Dataset
 ) -> np.ndarray:
-    """Threes and what becomes of them, one per line."""
+    """Threes and their edited versions, one three per line."""
     steps = np.linspace(0, 1.5, STEPS)
     z = torch.cat([direction.added(threes[i : i + 1], s) for i in range(4) for s in steps])
     return train.schema.decode(decode_codes(model, z).mean, rounded=False)

@@ -1,16 +1,16 @@
-"""Latents in several levels: the Markov chain of the textbook, and the ladder that is used today.
+"""Latents in several levels: the Markov chain of the textbook, and the ladder of current practice.
 
-The chain draws z_T from the prior, each level below from the one above, and x from z_1 alone; its
-encoder climbs the same way back:
+The chain draws z_T from the prior, each lower level from the one above, and x from z_1 alone. Its
+encoder runs in the opposite direction:
 
     p(x | z_1) p(z_1 | z_2) ... p(z_T)        q(z_1 | x) q(z_2 | z_1) ... q(z_T | z_{T-1})
 
     log p(x) >= E_q[log p(x | z_1)] - sum over levels of the rate of that level
 
-The bound of any hierarchy splits like this: one distortion, and a rate for each level. A chain
-gives up its upper levels easily: z_1 alone can tell x, and what a level above adds has to pass
-through it. In a ladder the encoder reads the data first, and prior and posterior then share one
-path from the coarsest level down, so each level adds to what is known already.
+The bound of every hierarchy has this form: one distortion, and a rate for each level. A chain often
+stops using its upper levels, because z_1 alone can encode x and every upper level acts through z_1.
+In a ladder the encoder reads the data first. Prior and posterior then share one path from the
+coarsest level down, so each level adds information to the levels above it.
 
     python examples/11_hierarchy.py [--quick]
 """
@@ -37,7 +37,7 @@ LATENT, LEVELS = 16, 3
 
 
 def fitted_models(train: Dataset, epochs: int) -> dict[str, Fitted]:
-    """One latent, a chain and a ladder of three, all fitted alike."""
+    """A model with one latent, a chain and a ladder of three levels, with the same training."""
     training = TrainingOptions(epochs=epochs, learning_rate=2e-3, seed=0)
     kinds = {"vae": {}, "hierarchical": {"levels": LEVELS}, "ladder": {"levels": LEVELS}}
     return {
@@ -52,7 +52,7 @@ def fitted_models(train: Dataset, epochs: int) -> dict[str, Fitted]:
 
 
 def worth(kind: str, fitted: Fitted, test: Dataset, judge: object) -> torch.Tensor:
-    """The bound on unseen digits, the rate of each level, and what a judge says of samples."""
+    """Print the bound on unseen digits, each level's rate and the accepted share of samples."""
     summary = score(fitted.model, test, samples=100).summary()
     samples = sample_prior(fitted.model, 1000)
     rates = ", ".join(f"{rate.mean:.2f}" for rate in summary.rates)
@@ -63,7 +63,7 @@ def worth(kind: str, fitted: Fitted, test: Dataset, judge: object) -> torch.Tens
 
 
 def redrawn(fitted: Fitted, columns: int) -> list[torch.Tensor]:
-    """Prior samples that share their uppermost latents: of none, one, two levels."""
+    """Prior samples that share the latents of the upper levels: none, one or two of them."""
     model = fitted.model
     assert isinstance(model, Imagines)
     with seeded(3), torch.no_grad():

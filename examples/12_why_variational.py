@@ -1,18 +1,18 @@
-"""Why this algorithm: three ways to fit the same latent-variable model, at the same price.
+"""Why variational inference: three ways to fit the same latent-variable model, at the same cost.
 
-The likelihood of a decoder, p(x) = E_p(z)[p(x | z)], has no closed form, and neither has p(z | x),
-so the classical EM algorithm cannot take its E-step. Three ways out, on one small model:
+The likelihood of a decoder, p(x) = E_p(z)[p(x | z)], has no closed form, and neither has p(z | x).
+The E-step of the classical EM algorithm is therefore impossible. There are three alternatives:
 
-- Monte Carlo EM draws z from p(z | x) by Hamiltonian Monte Carlo, a chain for each row, and raises
-  log p(x, z) at the draws. It is right in the limit, asks for no encoder, and pays for each draw
-  with many passes through the decoder; every row needs a chain of its own, which must have mixed.
-- Wake-sleep (Hinton et al. 1995) trains an encoder on the model's own dreams, x ~ p(x), and the
-  decoder at the encoder's draws for real rows. It is cheap; its two phases raise no common bound.
-- Auto-encoding variational Bayes (Kingma & Welling 2014) raises one bound by the gradient of both:
-  as cheap, and it knows what it maximizes.
+- Monte Carlo EM draws z from p(z | x) by Hamiltonian Monte Carlo, with one chain for each row, and
+  maximizes log p(x, z) at the draws. It is exact in the limit and needs no encoder. Each draw takes
+  many passes through the decoder, and every row needs its own chain, which must have mixed.
+- Wake-sleep (Hinton et al. 1995) trains the encoder on the model's own samples, x ~ p(x), and the
+  decoder at the encoder's draws for real rows. It is cheap, but its two phases share no objective.
+- Auto-encoding variational Bayes (Kingma & Welling 2014) maximizes one bound by the gradient of
+  both networks. It is as cheap, and its objective is a bound on log p(x).
 
-The price is counted in rows that pass through a network with a gradient, not in seconds. With many
-rows the chains of Monte Carlo EM move once in a long while, and the encoder has seen them all.
+The cost is the number of rows that pass through a network with a gradient, not the seconds. With
+many rows, the chains of Monte Carlo EM are rarely updated, but the encoder learns from all rows.
 
     python examples/12_why_variational.py [--quick]
 """
@@ -45,7 +45,7 @@ Learner = Callable[[Model, Dataset], Callable[[Tensor], int]]
 
 
 def auto_encoding(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
-    """Raise the bound by encoder and decoder together: one pass a row."""
+    """Maximize the bound over encoder and decoder together: one pass per row."""
     adam, bound = torch.optim.Adam(model.parameters(), STEP_SIZE), ELBO()
 
     def update(index: Tensor) -> int:
@@ -58,7 +58,7 @@ def auto_encoding(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
 
 
 def wake_sleep(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
-    """Decoder at the encoder's draws, encoder on dreams: two passes a row."""
+    """Train the decoder at the encoder's draws and the encoder on samples: two passes per row."""
     assert isinstance(model, Imagines)
     parts = model.parts()
     wake = torch.optim.Adam(parts["generative"], STEP_SIZE)
@@ -83,7 +83,7 @@ def wake_sleep(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
 
 
 def monte_carlo_em(model: Model, rows: Dataset) -> Callable[[Tensor], int]:
-    """Decoder at draws from each row's own chain: a pass for each step of a trajectory."""
+    """Train the decoder at draws from each row's own chain: one pass for each leapfrog step."""
     adam = torch.optim.Adam(model.parts()["generative"], STEP_SIZE)
     chains = torch.randn(1, len(rows), 3)
     steps = torch.full((len(rows),), 0.1)
@@ -143,7 +143,7 @@ def worth(model: Model, rows: Dataset) -> float:
 
 
 def fit_encoder(model: Model, rows: Dataset, updates: int = 300) -> None:
-    """Raise the bound by the encoder alone: it proposes for the score, and trains nothing."""
+    """Maximize the bound over the encoder alone; it is only the proposal of the score."""
     adam, bound = torch.optim.Adam(model.parts()["inference"], STEP_SIZE), ELBO()
     batches = shuffled(len(rows))
     for _ in range(updates):
@@ -153,7 +153,7 @@ def fit_encoder(model: Model, rows: Dataset, updates: int = 300) -> None:
 
 
 def shuffled(count: int) -> Iterator[Tensor]:
-    """Minibatches of row numbers, without end."""
+    """Minibatches of row numbers, without an end."""
     while True:
         yield from torch.randperm(count).split(min(BATCH, count))
 

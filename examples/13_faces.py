@@ -1,13 +1,13 @@
-"""Faces: a morph, and light that wanders from one side to the other.
+"""Faces: morphing one into another, and moving the light from one side to the other.
 
-A hundred photographs of 25 by 25 pixels (Labeled Faces in the Wild, Huang et al. 2007, the subset
-that scikit-image carries, cut out and grey) and their mirror images are few for a network, which
-learns them by heart; they are enough to see both:
+The data are a hundred photographs of 25 by 25 grey pixels (Labeled Faces in the Wild, Huang et al.
+2007, the subset that scikit-image contains) and their mirror images. These are few rows, so the
+network memorizes them, but they show two effects:
 
-1. Between the codes of two photographs lie faces, one turning into the other; a cross-fade of the
-   photographs themselves shows two faces at once.
-2. A direction of latent space that was learned from nothing but which faces are lit from the left
-   and which from the right moves the light, and leaves who it is.
+1. A path between the codes of two photographs decodes to faces that change from one to the other. A
+   cross-fade of the photographs shows two faces at once.
+2. A direction of latent space moves the light and keeps the person. It is learned only from which
+   faces are lit from the left and which from the right.
 
     python examples/13_faces.py [--quick]
 
@@ -42,36 +42,36 @@ STRENGTHS = np.linspace(-1, 1, STEPS)
 
 
 def photographs() -> np.ndarray:
-    """The faces among them, (100, 25, 25), 8-bit grey."""
+    """The faces of the subset, (100, 25, 25), 8-bit grey."""
     return np.rint(255 * lfw_subset()[:FACES]).astype(np.uint8)
 
 
 def light(faces: np.ndarray) -> np.ndarray:
-    """How much brighter the left half is than the right one, in grey levels, one per face."""
+    """How much brighter the left half is than the right half, in grey levels, one per face."""
     half = faces.shape[2] // 2
     return faces[:, :, :half].mean((1, 2)) - faces[:, :, -half:].mean((1, 2))
 
 
 def decoded(model: VAE, z: torch.Tensor) -> np.ndarray:
-    """Means of p(x | z) in grey levels; model units go from 0 to 1."""
+    """Means of p(x | z) in grey levels, from model units of 0 to 1."""
     return 255 * decode_codes(model.model_, z).mean[:, 0].numpy()
 
 
 def walks(model: VAE, codes: torch.Tensor) -> np.ndarray:
-    """Decoded pictures from stop to stop, along arcs, a line each."""
+    """Decoded pictures from stop to stop along arcs, one line for each pair of stops."""
     around = path_context(model.model_)
     ways = [PATHS["slerp"](a, b, around).points(STEPS) for a, b in pairwise(codes[list(STOPS)])]
     return decoded(model, torch.cat(ways))
 
 
 def fades(faces: np.ndarray) -> np.ndarray:
-    """The first two stops laid over each other, more and more of the second."""
+    """A cross-fade from the first stop to the second."""
     first, second = faces[STOPS[0]].astype(float), faces[STOPS[1]].astype(float)
     return np.stack([(1 - t) * first + t * second for t in np.linspace(0, 1, STEPS)])
 
 
 def moved_light(model: VAE, codes: torch.Tensor, direction: Attribute) -> np.ndarray:
-    """The stops with the light from right to left, a line each."""
+    """The stops with the light moved from right to left, one line for each stop."""
     z = torch.cat([direction.added(codes[i : i + 1], s) for i in STOPS for s in STRENGTHS])
     return decoded(model, z)
 
@@ -112,7 +112,7 @@ def main() -> None:
         likelihood_options={"scale": "global"},
         epochs=20 if short else 150,
         batch_size=32,
-        validation=0,  # too few faces to give some away
+        validation=0,  # there are too few faces to hold some out
         random_state=0,
     )
     model.fit(np.concatenate([faces, faces[:, :, ::-1]]))  # a mirrored face is a face

@@ -1,13 +1,13 @@
-"""A latent of codes: what it costs is known to the bit, and several codebooks refine each other.
+"""A discrete latent: its rate in bits is exact, and several codebooks refine each other.
 
-Each digit becomes four codes, each of which stands for a vector of a codebook. The posterior is
-certain of its codes, so the bound has no entropy in it, and its rate is what they cost:
+Each digit becomes four codes. Each code is the index of a vector of a codebook. The posterior is
+deterministic, so the bound has no entropy term, and its rate is the cost of the codes:
 
     log p(x) >= log p(x | c_z) - sum over codes of -log p(z)
 
-log K each under a uniform prior, and less under one that knows how often each code is chosen. With
-several codebooks each quantizes what those before it left over. A model that is fitted with some
-of them left out at random can be asked for few or for many: one model, several rates.
+The cost of a code is log K under a uniform prior, and less under a prior that learns the frequency
+of each code. With several codebooks, each one quantizes the residual of those before it. Training
+drops some of them at random, so one model works with few or many codebooks, at several rates.
 
     python examples/14_codes.py [--quick]
 """
@@ -43,7 +43,7 @@ def fitted(train: Dataset, epochs: int, **options: object) -> VectorQuantizedVar
 
 
 def worth(name: str, model: VectorQuantizedVariationalAutoencoder, test: Dataset) -> None:
-    """The bound on unseen digits, what it is made of, and how the codebook is used."""
+    """Print the bound on unseen digits, its parts, and the use of the codebook."""
     summary = score(model, test).summary()
     (use,) = codebook_use(model, test)
     print(f"{name} prior: ELBO {summary.elbo} nats")
@@ -52,7 +52,7 @@ def worth(name: str, model: VectorQuantizedVariationalAutoencoder, test: Dataset
 
 
 def pictures_of(model: VectorQuantizedVariationalAutoencoder, rows: Dataset) -> torch.Tensor:
-    """The decoder's best guess at the codes of rows."""
+    """The decoder's mean at the codes of the rows."""
     with torch.no_grad():
         mean: torch.Tensor = model(rows.all().to(torch.float32), Mean()).likelihood.mean
     return mean[0]
@@ -66,7 +66,7 @@ def main() -> None:
         model = fitted(train, epochs, prior=prior)
         worth(prior, model, test)
 
-    print(f"{QUANTIZERS} codebooks, of which the first are asked for:")
+    print(f"{QUANTIZERS} codebooks, by the number in use:")
     several = fitted(train, epochs, quantizer="residual", quantizers=QUANTIZERS, dropout=0.5)
     rows = test.subset(range(SHOWN))
     shown = {"digits": rows.all().filled}

@@ -1,13 +1,13 @@
-"""Few labels: the class is one more latent, and the style is the other.
+"""Few labels: the class is one latent, and the style is the other.
 
     y ~ p(y)    z ~ p(z)    x ~ p(x | y, z)        (Kingma et al. 2014)
 
-Sixty digits have a label, the other 1,737 have none. Where the class is known, the bound is on
-log p(x, y); elsewhere every class is taken into account with its probability q(y | x), and the
-bound is on log p(x). So all rows teach what digits look like, and few teach what they are called.
+Sixty digits have a label, the other 1,737 have none. If the class is known, the bound is on
+log p(x, y). Otherwise the bound sums over all classes with their probabilities q(y | x) and is on
+log p(x). All rows therefore train the model of digits, and the few labels train the classifier.
 
-The same model makes analogies: the style of a digit, asked for under its own class, in every class.
-Nobody said which digits are written alike.
+The same model makes analogies: it decodes the style of one digit with every class. The style is
+encoded with the digit's own class. No label of the style is needed.
 
     python examples/15_few_labels.py [--quick]
 """
@@ -44,7 +44,10 @@ def main() -> None:
 
     unlabeled = few < 0
     right = model.predict(x)[unlabeled] == y[unlabeled]
-    print(f"{LABELS} labels, {unlabeled.sum():,} digits without: {right.mean():.1%} named right")
+    print(
+        f"{LABELS} labels, {unlabeled.sum():,} digits without: "
+        f"{right.mean():.1%} of these are right"
+    )
 
     hidden = np.flatnonzero(unlabeled & (y == 3))
     by_ink = hidden[x[hidden].sum((1, 2)).argsort()]
@@ -55,7 +58,7 @@ def main() -> None:
         len(rows), CLASSES
     )
     share = (named == np.arange(CLASSES)).mean()
-    print(f"analogies: the model itself takes {share:.0%} for the class they were made in")
+    print(f"analogies: the model classifies {share:.0%} as the class that they were decoded with")
 
     sheet = torch.cat([without_label.all().x.unsqueeze(1), made], 1).flatten(0, 2).numpy()
     figure, axes = plt.subplots(figsize=(6.6, 2.6))

@@ -1,4 +1,4 @@
-"""How the examples draw: one look for all pictures, and small files."""
+"""Plotting for the examples: a common style, and small files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ plt.rcParams.update(
 
 
 def quick(description: str | None) -> bool:
-    """Whether the script was asked to do less: fewer rows, fewer updates, the same steps."""
+    """Whether ``--quick`` is set: fewer rows and updates, the same steps."""
     parser = argparse.ArgumentParser(description=(description or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="do less, in seconds")
     return bool(parser.parse_args().quick)
 
 
 def save(figure: Any, name: str) -> None:
-    """Write the picture into the current folder, in 256 colors: a fraction of the size."""
+    """Write the picture into the current folder, in 256 colors to make the file smaller."""
     from PIL import Image
 
     path = Path(name)
@@ -50,7 +50,7 @@ def save(figure: Any, name: str) -> None:
 
 
 def sheet(pictures: Any, across: int) -> np.ndarray[Any, Any]:
-    """Grey pictures (count, height, width) as one, ``across`` in a row, a pixel between them."""
+    """Grey pictures (count, height, width) as one, ``across`` per line, one pixel between them."""
     pictures = np.asarray(pictures, dtype=float)
     count, height, width = pictures.shape
     down = -(-count // across)
