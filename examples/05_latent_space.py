@@ -12,8 +12,8 @@ were not trained on. Its color is its class, which the models do not use.
 
 The example also prints numbers: the KL from the aggregate posterior to the prior, the share of
 prior draws that fall into holes, and the share of a row's neighbors that have its class. With so
-few rows a VAE has holes too. An autoencoder has neither prior nor posterior. Its codes are whitened and
-smoothed toward N(0, I) first, so its share of holes is too optimistic.
+few rows a VAE has holes too. An autoencoder has neither prior nor posterior. Its codes are whitened
+and smoothed toward N(0, I) first, so its share of holes is too optimistic.
 
     python examples/05_latent_space.py [--quick]
 """

@@ -1,4 +1,4 @@
-"""The scikit-learn face of models and applications."""
+"""scikit-learn estimators of models and applications."""
 
 from lowerbound.estimators.autoencoder import Autoencoder
 from lowerbound.estimators.conditional_vae import ConditionalVAE

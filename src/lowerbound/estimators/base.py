@@ -1,4 +1,4 @@
-"""What all estimators share: rows in, latents out, and back, by scikit-learn's conventions."""
+"""The common base of all estimators: rows to latents and back, by scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DRAWS = 32  # of each row's latent, for its uncertainty
 
 
 class FittedEstimator(BaseEstimator):
-    """What every estimator has once ``fitted_`` is there."""
+    """Methods and attributes of every estimator that sets ``fitted_``."""
 
     fitted_: Fitted
 
@@ -54,7 +54,7 @@ class FittedEstimator(BaseEstimator):
 
     @property
     def history_(self) -> History:
-        """How training went; empty for a model solved in closed form."""
+        """The training history; empty for a model solved in closed form."""
         check_is_fitted(self)
         return self.fitted_.history
 
@@ -65,16 +65,16 @@ class FittedEstimator(BaseEstimator):
 
 @dataclass(eq=False, repr=False)
 class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedEstimator):
-    """Rows become latents, latents become rows.
+    """Estimator that maps rows to latents and latents to rows.
 
-    Parameters are the fields of the dataclass, so that each is written once: its ``__init__`` has
-    the explicit signature that scikit-learn reads, and does nothing but store.
+    The parameters are the fields of the dataclass. Its ``__init__`` therefore has the explicit
+    signature that scikit-learn reads, and only stores them.
 
-    ``X`` is, wherever it appears, a matrix (rows, columns), pictures (rows, H, W), (rows, H, W, C)
-    or (rows, C, H, W), a pandas frame, a torch tensor, the path of a folder of pictures
-    or of a csv, parquet, npz or npy file, or the name of a data set such as "digits". Answers come
-    as the fit's data came: frames for frames and tables, arrays for the rest, in the same units
-    and layout.
+    ``X`` is always a matrix (rows, columns), pictures (rows, H, W), (rows, H, W, C) or
+    (rows, C, H, W), a pandas frame, a torch tensor, the path of a folder of pictures or of a csv,
+    parquet, npz or npy file, or the name of a data set such as "digits". Results have the form of
+    the training data: frames for frames and tables, arrays for the rest, in the same units and
+    layout.
     """
 
     latent_dim: int | None = None
@@ -108,13 +108,13 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return inputs.as_given(self.fitted_.schema, x, exact=False)
 
     def reconstruct(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
-        """What the model makes of each row: the mean of p(x | z) at its transform.
+        """The mean of p(x | z) at the mean code of each row.
 
         Args:
             X: rows.
             y: their classes, for a conditional model.
-            return_std: also the standard deviation of a new x' with the same latent: what p(x | z)
-                expects as noise, and what q(z | x) leaves open.
+            return_std: also return the standard deviation of a new x' with the same latent, from
+                the noise of p(x | z) and the uncertainty of q(z | x).
 
         Returns:
             Rows like X, or (rows, standard deviations).
@@ -137,8 +137,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         Args:
             n_samples: how many.
             mean: the mean of p(x | z) instead of a draw from it: smooth, and less varied than data.
-            random_state: None uses the estimator's, so that an estimator with a seed repeats its
-                draws; one without draws anew each time.
+            random_state: None uses the estimator's. If that is None too, each call draws anew;
+                otherwise each call repeats its draws.
 
         Raises:
             UnsupportedError: the model has no prior to sample from.
@@ -148,10 +148,10 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     @classmethod
     def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
-        """Read a model folder; the estimator's parameters are those that the fit came to.
+        """Read a model folder; the estimator's parameters are those of the fit.
 
-        What is no part of a model comes back with its default: ``n_importance``, ``verbose`` and
-        ``data_options``.
+        Parameters that a folder does not store have their defaults: ``n_importance``, ``verbose``
+        and ``data_options``.
 
         Raises:
             ModelFolderError: the folder is missing, altered, or holds another kind of model.
@@ -170,7 +170,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     @property
     def latent_dim_(self) -> int:
-        """Numbers per latent."""
+        """Size of the latent."""
         check_is_fitted(self)
         assert self.fitted_.options.model.latent_dim is not None
         return self.fitted_.options.model.latent_dim
@@ -181,19 +181,19 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         tags.target_tags.required = tags.target_tags.required or self.needs_labels
         return tags
 
-    # what the kinds of estimator differ in ------------------------------------------------------
+    # hooks of the concrete estimators -----------------------------------------------------------
 
     @abstractmethod
     def _options(self, seed: int) -> FitOptions:
-        """What to fit."""
+        """The options of the fit."""
 
     def _reporter(self) -> TrainingReporter | None:
-        """Who shows the progress."""
+        """The progress reporter, or None."""
         return None
 
     @classmethod
     def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:
-        """The parameters of an estimator that would have come to ``fitted``."""
+        """The parameters of an estimator that would give ``fitted``."""
         return {
             "latent_dim": fitted.options.model.latent_dim,
             "binarize": fitted.schema.binarize,
@@ -201,11 +201,11 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         }
 
     def _learn(self, X: Any) -> Dataset:
-        """Rows to fit on."""
+        """The training rows."""
         return inputs.learn(self, X, options=self._data_options())
 
     def _read(self, X: Any, y: Any = None) -> Dataset:
-        """The rows, with their class where the model is conditional."""
+        """The rows, with their class if the model is conditional."""
         check_is_fitted(self)
         return inputs.read(self, X, self.fitted_.schema, options=self._reading_options())
 
@@ -217,7 +217,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """The condition of each row of data, for a conditional model."""
         return None
 
-    # shared work --------------------------------------------------------------------------------
+    # shared implementation ----------------------------------------------------------------------
 
     def _fit(self: Self, dataset: Dataset) -> Self:
         options = self._options(new_seed(self.random_state))
@@ -247,7 +247,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return {"binarize": self.binarize, "kinds": kinds, **(self.data_options or {})}
 
     def _reading_options(self) -> dict[str, Any]:
-        """What still matters once a schema is there."""
+        """The data options that still apply after the fit."""
         options = self.data_options or {}
         return {name: options[name] for name in ("on_error", "resize") if name in options}
 
@@ -274,7 +274,7 @@ def means(model: Model, z: torch.Tensor, condition: torch.Tensor | None = None) 
 
 
 def _estimator_of(kind: str, conditional: bool) -> str:
-    """The estimator that stands for a kind of model."""
+    """The name of the estimator for a kind of model."""
     for estimator in _descendants():
         if (getattr(estimator, "kind", None), estimator.conditional) == (kind, conditional):
             return estimator.__name__

@@ -32,23 +32,22 @@ class ConditionalVAE(VAE):
     >>> model.sample(5, y=7).shape  # give me sevens
     (5, 8, 8)
 
-    Classes may be any hashable values with different texts; a class is meant by its value or its
-    text, ``7`` or ``"7"``. Data may bring its classes along: a folder of pictures in its
-    subfolders' names, a table in the column that y names.
+    Classes may be any hashable values with different texts; a class is given by its value or its
+    text, ``7`` or ``"7"``. Data may contain the classes: a folder of pictures in the names of its
+    subfolders, a table in the column that y names.
 
-    Where a row's class is not given, every class is taken to be as likely as any other: its score
-    bounds
+    If the class of a row is not given, all classes are equally likely, and the score bounds
 
     .. math:: \log p(x) = \log \frac{1}{C} \sum_y p(x \mid y)
 
-    transform and reconstruct take the class with the largest bound on p(x | y), and
+    transform and reconstruct then use the class with the largest bound on p(x | y), and
     inverse_transform the mean over all classes.
 
-    Args: as of ``VAE``.
+    Args: as for ``VAE``.
 
     Attributes: those of ``VAE``, and
-        classes_: the classes, in the order of the model's inputs; after ``load`` as text, or as
-            integers where all are.
+        classes_: the classes, in the order of the model's inputs; after ``load`` as integers if all
+            names are integers, otherwise as text.
     """
 
     conditional: ClassVar[bool] = True
@@ -59,11 +58,11 @@ class ConditionalVAE(VAE):
 
         Args:
             X: rows.
-            y: one class per row, or the name of the column that holds it; None where X is a path or
-                the name of a data set that has classes.
+            y: one class per row, or the name of the class column; None if X is a path or the name
+                of a data set that has classes.
 
         Raises:
-            DataError, ValueError: no classes, or not one for each row.
+            DataError, ValueError: there are no classes, or the lengths differ.
         """
         if y is None and not inputs.is_path(X):
             raise DataError("ConditionalVAE requires y to be passed, but the target y is None")
@@ -75,9 +74,9 @@ class ConditionalVAE(VAE):
         return self
 
     def score_samples(self, X: Any, y: Any = None) -> Array:
-        """A lower bound on log p(x | y), or on log p(x) where no class is given; nats, (rows,).
+        """A lower bound on log p(x | y), or on log p(x) without a class, in nats, (rows,).
 
-        As ``VAE.score_samples``; without classes it costs as much as all classes together.
+        As ``VAE.score_samples``. Without classes it takes one pass for each class.
         """
         dataset = self._given(X, y)
         if dataset.label is not None:
@@ -93,12 +92,12 @@ class ConditionalVAE(VAE):
 
         Args:
             n_samples: how many.
-            y: a class for all, or one per row; None: all classes in turn, in their order.
+            y: a class for all, or one per row; None: cycle through all classes in their order.
             mean: the mean of p(x | z, y) instead of a draw from it.
-            random_state: as of ``VAE.sample``.
+            random_state: as in ``VAE.sample``.
 
         Raises:
-            OptionError: a class that the model has not seen; the nearest is named.
+            OptionError: an unknown class; the message names the nearest one.
         """
         check_is_fitted(self)
         if y is None:
@@ -117,7 +116,7 @@ class ConditionalVAE(VAE):
         return dataset
 
     def _given(self, X: Any, y: Any) -> Dataset:
-        """Rows with their classes as far as they are given: all of them, or none."""
+        """The rows with their given classes, if all rows have one; otherwise without classes."""
         dataset = super()._read(X)
         if y is not None:
             return replace(dataset, label=class_indices(y, len(dataset), self._names))
@@ -130,14 +129,14 @@ class ConditionalVAE(VAE):
         return np.stack([self._bounds(replace(dataset, label=label)) for label in labels])
 
     def _expected(self, z: torch.Tensor, y: Any) -> torch.Tensor:
-        """E[x | z, y], or E[x | z] with all classes as likely."""
+        """E[x | z, y], or E[x | z] with equally likely classes."""
         model = in_precision(self.model_, z.dtype)
         given = self._names if y is None else [y]
         each = [means(model, z, self._label_condition(label, len(z))) for label in given]
         return torch.stack(each).mean(0)
 
     def _label_condition(self, y: Any, rows: int) -> torch.Tensor | None:
-        """One-hot classes, (rows, classes), from a class for all rows or one for each."""
+        """One-hot classes, (rows, classes), from one class for all rows or one for each."""
         return one_hot(self.fitted_, class_indices(y, rows, self._names))
 
     def _condition(self, dataset: Dataset) -> torch.Tensor | None:

@@ -37,25 +37,25 @@ from lowerbound.networks import NETWORKS
 
 Self = TypeVar("Self", bound="VAEDetector")
 
-CALIBRATION = 0.2  # share of clean rows that the threshold is taken from
-TRIMMED = 0.1  # share that is left out where contamination is "auto"
+CALIBRATION = 0.2  # share of the rows that set the threshold if contamination is "clean"
+TRIMMED = 0.1  # share of the rows that the second fit leaves out if contamination is "auto"
 REFITS = 1
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAEDetector(OutlierMixin, VAE):
-    r"""Finds rows unlike those that it was fitted on, by a variational autoencoder of them.
+    r"""Finds anomalies: rows unlike the training rows, by a variational autoencoder.
 
     Signs are scikit-learn's: ``score_samples`` and ``decision_function`` are lower for worse rows,
-    ``predict`` says -1 for an anomaly and +1 for a normal row, and ``decision_function`` is
+    ``predict`` returns -1 for an anomaly and +1 for a normal row, and ``decision_function`` is
     ``score_samples - offset_``. ``anomaly_score`` is higher for worse rows.
 
-    The default score needs no label and no choice:
+    The default score needs no labels:
 
     .. math:: \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent}
 
-    r = -log p, p the share of normal rows that score as high
-    (``lowerbound.inference.anomaly.scores``); the first term alone for pictures.
+    where r = -log p and p is the share of normal rows that score at least as high
+    (``lowerbound.inference.anomaly.scores``). For pictures it is only the first term.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ np.ones((2, 4))
@@ -66,23 +66,23 @@ class VAEDetector(OutlierMixin, VAE):
     Args:
         criterion: "combined", "bound" (-L_K, nats), "reconstruction" (-log p(x | z), nats) or
             "latent" (distance to the fitted rows through their codes, in standard deviations).
-        contamination: "clean": all rows fitted on are normal; "auto": some are not, so the worst
-            are left out of a second fit, and a table's model stays at factor analysis unless
-            ``epochs`` or ``minutes`` say more; a share up to 0.5: the same, and the threshold is
-            set so that ``predict`` finds as many among the rows fitted on.
-        false_alarm_rate: share of normal rows that ``predict`` may call anomalies; it holds for new
-            rows by conformal calibration, whatever the model. Of no effect for a share.
-        calibration: share of the rows that nothing is fitted on, for the threshold; at least as
-            many as ``false_alarm_rate`` takes, 1 / rate - 1. Rows that are too few for both are all
-            fitted on, with a warning; 0 does that without one.
-        latent_dim, n_importance and all others: as of ``VAE``. Matrices of numbers are modeled
+        contamination: "clean": all training rows are normal; "auto": some are not, so a second fit
+            leaves out the worst, and a table's model stays at factor analysis unless ``epochs`` or
+            ``minutes`` request more; a share up to 0.5: the same, but the threshold flags that
+            share of the training rows.
+        false_alarm_rate: share of normal rows that ``predict`` may flag; it holds for new rows by
+            conformal calibration, for every model. No effect if ``contamination`` is a share.
+        calibration: share of the rows that are not fitted on and set the threshold; at least the
+            1 / rate - 1 rows that ``false_alarm_rate`` requires. If there are too few rows, all are
+            fitted on, with a warning; 0 does the same without a warning.
+        latent_dim, n_importance and all others: as for ``VAE``. Matrices of numbers are modeled
             column by column, each through its own quantile-normal map.
 
     Attributes:
         offset_: minus the anomaly score above which a row is an anomaly.
-        reference_: what normal rows score and where they lie.
+        reference_: scores and decoded positions of normal rows.
         calibration_: scores of the calibration rows.
-        fitted_, model_, history_, n_iter_, n_features_in_, feature_names_in_: as of ``VAE``.
+        fitted_, model_, history_, n_iter_, n_features_in_, feature_names_in_: as for ``VAE``.
     """
 
     criterion: str = "combined"
@@ -91,10 +91,10 @@ class VAEDetector(OutlierMixin, VAE):
     calibration: float = CALIBRATION
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
-        """Learn what is normal from X; y is ignored.
+        """Fit the detector to X; y is ignored.
 
         Raises:
-            OptionError: criterion, contamination or false_alarm_rate make no sense.
+            OptionError: criterion, contamination or false_alarm_rate is invalid.
             DataError: the rows cannot be modeled.
 
         Warns:
@@ -116,7 +116,7 @@ class VAEDetector(OutlierMixin, VAE):
         return self
 
     def anomaly_score(self, X: Any) -> Array:
-        """How odd each row is by ``criterion``, (rows,); higher is worse."""
+        """The anomaly score of each row by ``criterion``, (rows,); higher is worse."""
         return self._anomalies(self._read(X))
 
     def score_samples(self, X: Any, y: Any = None) -> Array:
@@ -133,10 +133,10 @@ class VAEDetector(OutlierMixin, VAE):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def p_values(self, X: Any) -> Array:
-        """How probable a row at least as odd is among normal ones, (rows,).
+        """The probability that a normal row scores at least as high, (rows,).
 
-        Uniform on new normal rows, or above: those fitted clean with rows set aside. With a share
-        of contamination they are ranks among the rows fitted on, anomalies included.
+        If rows were set aside, p-values of new normal rows are uniform or larger. If
+        ``contamination`` is a share, they are ranks among the training rows, anomalies included.
         """
         return self.calibration_.p_values(self.anomaly_score(X))
 
@@ -153,8 +153,8 @@ class VAEDetector(OutlierMixin, VAE):
 
         Args:
             X: rows.
-            excess: above what the feature costs on average among the rows fitted on; False: as
-                they are, so that a row's shares sum to -L_K.
+            excess: subtract the average share among the training rows; False: the shares of a row
+                sum to -L_K.
 
         Returns:
             A pandas frame, (rows, columns + 1); for pictures an array, (rows, H, W).
@@ -208,15 +208,15 @@ class VAEDetector(OutlierMixin, VAE):
 
     @property
     def _share(self) -> float | None:
-        """Share of anomalies among the rows fitted on, where it is given."""
+        """The share of anomalies among the training rows, if it is given."""
         return None if isinstance(self.contamination, str) else float(self.contamination)
 
     def _combined(self, dataset: Dataset) -> tuple[str, ...]:
-        """What the combined score is made of."""
+        """The components of the combined score."""
         return combination(dataset, self.contamination == "clean")
 
     def _apart(self, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
-        """The rows to fit on, and those to calibrate by; None where there are none of those."""
+        """The rows to fit on, and the calibration rows or None."""
         if self._share is not None or self.calibration == 0:
             return dataset, None
         needed = rows_needed(self.false_alarm_rate)
@@ -234,7 +234,7 @@ class VAEDetector(OutlierMixin, VAE):
         return dataset.split(count / len(dataset), self._new_seed)
 
     def _robust(self, training: Dataset) -> tuple[Fitted, Dataset]:
-        """A model and the rows that it was fitted on: all, or the least odd where contaminated."""
+        """A model and its training rows: all, or the least anomalous if contaminated."""
         options = self._options(self._new_seed)
         fitted, normal = fit(training, options, reporter=self._reporter()), training
         for _ in range(0 if self.contamination == "clean" else REFITS):
@@ -243,7 +243,7 @@ class VAEDetector(OutlierMixin, VAE):
         return fitted, normal
 
     def _least_odd(self, fitted: Fitted, training: Dataset) -> Array:
-        """The rows without the share that is taken for anomalies, in their order."""
+        """The rows without the share that counts as anomalies, in their order."""
         raw = raw_scores(fitted.model, training, samples=self.n_importance, seed=self._new_seed)
         odd = Reference.of(raw, combined=self._combined(training)).scores(raw, self.criterion)
         dropped = TRIMMED if self._share is None else self._share
@@ -252,7 +252,7 @@ class VAEDetector(OutlierMixin, VAE):
         return kept
 
     def _refer(self, normal: Dataset) -> None:
-        """Learn what normal rows score: where some were held out while training, from those."""
+        """Set the reference from normal rows, by held-out ones if training held some out."""
         seen, fresh = seen_and_fresh(normal, self.fitted_.options.training)
         unseen = None if fresh is None else self._raw_scores(fresh)
         self.reference_ = Reference.of(
@@ -271,7 +271,7 @@ class VAEDetector(OutlierMixin, VAE):
         limits = training.epochs, training.updates, training.minutes
         unlimited = limits == (None, None, None)
         if self.contamination != "clean" and NETWORKS[network].full_posterior and unlimited:
-            # factor analysis has too few parameters to learn anomalies by heart: stay there
+            # factor analysis has too few parameters to memorize anomalies
             training = replace(training, updates=1)
         model = replace(model, network=network, likelihood=likelihood)
         return replace(options, model=model, training=training)

@@ -1,4 +1,4 @@
-"""M1 under M2: a VAE of all rows, whose encoder and decoder a stacked model takes over."""
+"""M1 under M2: a VAE of all rows, whose encoder and decoder a stacked model uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED = ("encoder", "decoder", "likelihood", "inputs")
 def first_features(
     dataset: Dataset, options: FitOptions, reporter: TrainingReporter | None
 ) -> Fitted:
-    """A VAE of the rows, their labels left aside, of the networks that ``options`` name."""
+    """A VAE of the rows without their labels, with the networks of ``options``."""
     model = options.model
     below = model.model_options.get("feature_dim")
     own = replace(
@@ -54,11 +54,11 @@ def above(first: Fitted, options: FitOptions) -> FitOptions:
 
 
 def check_units(first: Fitted, dataset: Dataset) -> None:
-    """Refuse features of rows that were brought to other units.
+    """Raise an error if the features cannot be used for ``dataset``.
 
     Raises:
-        DataError: they were.
-        OptionError: they are no VAE with a diagonal Gaussian posterior.
+        DataError: the features were fitted on rows of another shape or in other units.
+        OptionError: the features are not a VAE with a diagonal Gaussian posterior.
     """
     found = first.options.model
     if (found.model, found.posterior) != (FEATURES.model, FEATURES.posterior):
@@ -74,7 +74,7 @@ def check_units(first: Fitted, dataset: Dataset) -> None:
 
 
 def starting_from(first: Fitted) -> Callable[[Model], None]:
-    """What puts the features' networks, which are not trained further, into a stacked model."""
+    """A function that copies the features' networks into a stacked model and freezes them."""
 
     def start(model: Model) -> None:
         for name in SHARED:

@@ -45,15 +45,15 @@ STRATEGIES = ("mean", "median", "sample")
 
 @dataclass(eq=False, repr=False)
 class VAEImputer(TransformerMixin, FittedEstimator):
-    r"""Fills missing cells by a variational autoencoder that was trained with cells missing.
+    r"""Fills missing cells with a variational autoencoder that was trained with missing cells.
 
-    The encoder sees which cells of a row are observed, x_o, and z ~ q(z | x_o) is weighed by how
-    well it explains them (Mattei & Frellsen 2019):
+    The encoder reads which cells of a row are observed, x_o. Draws z_k ~ q(z | x_o) are weighted by
+    how well they explain x_o (Mattei & Frellsen 2019):
 
     .. math:: \mathbb{E}[x_m \mid x_o] \approx \sum_k \bar w_k \, \mathbb{E}[x_m \mid z_k]
 
-    Training starts at factor analysis fitted to the observed cells, so that what is linear is known
-    before the first update.
+    Training starts at factor analysis fitted to the observed cells, so the model has the linear
+    structure before the first update.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 3))
@@ -63,50 +63,50 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     >>> bool(np.isnan(completed).any()), bool(abs(completed[::2, 1] - X[::2, 0]).max() < 0.5)
     (False, True)
 
-    Rows are a matrix or a pandas frame, with columns of any kind; missing are NaN, None, pandas'
-    NA and, in text, "?" and its like. Frames come back as frames with index and types kept, and
-    observed cells bit for bit. A level that the fit did not see counts as missing, with a warning.
-    A row with nothing observed gets what the model expects of any row. An identifier is not
-    modeled, and its missing cells stay missing.
+    Rows are a matrix or a pandas frame, with columns of any kind. Missing cells are NaN, None,
+    pandas' NA and, in text, "?" and similar marks. Frames are returned as frames with their index
+    and types. Observed cells are unchanged, bit for bit. A level that the fit did not see counts as
+    missing, with a warning. A row without observed cells gets the mean under the prior. Identifiers
+    are not modeled, and their missing cells stay missing.
 
     Args:
-        strategy: "mean" (least squared error; of levels the most probable), "median" or "sample",
-            one draw from p(x_m | x_o). The last two are values that the column could hold: whole
-            where it is whole.
-        latent_dim: numbers that a row is shrunk to; None: one fewer than columns, 16 at most.
+        strategy: "mean" (least squared error; for levels the most probable one), "median" or
+            "sample", one draw from p(x_m | x_o). The last two give valid values of the column, such
+            as whole numbers.
+        latent_dim: size of the latent; None: one fewer than columns, 16 at most.
         n_importance: K, latents drawn per row.
-        add_indicator: beside the rows, whether each column that had missing cells in the fit was
-            missing.
-        keep_empty_features: keep columns without a single observed value, as zeros; else they are
+        add_indicator: append a column of missing marks for each column with missing cells in the
+            fit.
+        keep_empty_features: keep columns without any observed value, as zeros; otherwise they are
             dropped, with a warning.
-        missing_values: what marks a missing cell in X, besides NaN.
-        network_options: of the network "tabular", such as ``{"hidden": (64, 64)}``.
+        missing_values: the value of a missing cell in X, in addition to NaN.
+        network_options: options of the network "tabular", such as ``{"hidden": (64, 64)}``.
         likelihood: p(x | z), or "auto": by columns for frames, Gaussian for arrays.
-        likelihood_options: of that likelihood.
-        missingness: why cells are missing, where you know it: "self_masking_high", because their
-            values are high, "self_masking_low", or "self_masking", either of the two. No data can
-            say so: a wrong answer makes the imputations wrong.
+        likelihood_options: options of that likelihood.
+        missingness: the reason for missing cells, if you know it: "self_masking_high": high values
+            go missing; "self_masking_low": low values; "self_masking": one of the two. The data
+            cannot show it, and a wrong choice gives wrong imputations.
         objective: "elbo" or "importance_weighted".
-        objective_options: of that objective, such as ``{"samples": 5}``.
-        epochs: passes over the rows; None: from their number, unless ``minutes`` is given.
-        minutes: training time; of it and ``epochs`` the first to be used up ends the training.
+        objective_options: options of that objective, such as ``{"samples": 5}``.
+        epochs: passes over the rows; None: from their number, unless ``minutes`` is set.
+        minutes: training time; training ends at the first limit of ``epochs`` and ``minutes``.
         batch_size: rows per update.
         learning_rate: Adam's step size at its highest.
         validation: share of the rows held out for early stopping; small tables need every row.
-        patience: validations without gain before training stops; 0: never.
+        patience: validations without improvement before training stops; 0: never stops early.
         training_options: further fields of ``lowerbound.training.TrainingOptions``.
         data_options: further keywords of ``lowerbound.data.load``, such as ``{"kinds": {...}}``.
-        random_state: an integer makes fit and draws repeatable; None draws anew at each fit.
+        random_state: an integer makes fit and draws repeatable; None uses a new seed for each fit.
         verbose: 1 shows the progress.
 
     Attributes:
         fitted_: model, schema, options with every default resolved, and history.
         model_: the fitted module.
-        history_: how training went.
-        empty_: whether each column was without an observed value, (columns,).
-        indicator_: columns whose missing cells ``add_indicator`` shows, by number.
-        n_features_in_: columns.
-        feature_names_in_: their names, where X has names.
+        history_: the training history.
+        empty_: whether each column has no observed value, (columns,).
+        indicator_: indices of the columns that ``add_indicator`` marks.
+        n_features_in_: number of columns.
+        feature_names_in_: their names, if X has names.
     """
 
     strategy: str = "mean"
@@ -138,7 +138,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
         Raises:
             DataError, ValueError, TypeError: the rows cannot be modeled; the message says where.
-            OptionError: a parameter makes no sense.
+            OptionError: a parameter has an invalid value.
         """
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
@@ -156,7 +156,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """The rows with their missing cells filled; one that has none is itself.
+        """The rows with their missing cells filled; complete rows are returned unchanged.
 
         Raises:
             DataError, ValueError, TypeError: the rows are not of the kind of the fit.
@@ -177,8 +177,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
         Args:
             X: rows.
-            n_imputations: how many completed tables.
-            random_state: None uses the estimator's, so that one with a seed repeats its draws.
+            n_imputations: number of completed tables.
+            random_state: None uses the estimator's, so an estimator with a seed repeats its draws.
 
         Returns:
             (n_imputations, rows, columns), or a list of frames for a frame.
@@ -194,9 +194,9 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return tables if is_frame(X) else np.stack(tables)
 
     def interval(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
-        """Between which values each missing cell lies with probability ``level``: (low, high).
+        """The interval that contains each missing cell with probability ``level``: (low, high).
 
-        Both are like X, and hold an observed cell as it is. A column of levels without order has no
+        Both are like X, with unchanged observed cells. A column of unordered levels has no
         interval: its missing cells stay missing.
 
         Raises:
@@ -212,7 +212,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return low, high
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
-        """Names of the columns that come out."""
+        """Names of the output columns."""
         check_is_fitted(self, "n_features_in_")
         names = _check_feature_names_in(self, input_features)
         kept = names if self.keep_empty_features else names[~self.empty_]
@@ -225,11 +225,11 @@ class VAEImputer(TransformerMixin, FittedEstimator):
 
         Args:
             path: the folder.
-            parameters: of the estimator; those of the fit are in the folder.
+            parameters: parameters of the estimator; those of the fit are in the folder.
 
         Raises:
             ModelFolderError: the folder is missing or altered.
-            DataError: the model knows complete rows only, or no rows of a table.
+            DataError: the model was fitted to complete rows, or its rows are not a table.
         """
         fitted = model_folder.read(Path(path))
         if not (fitted.schema.missing and fitted.schema.columns):
@@ -251,8 +251,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return tags
 
     def _checked(self, X: Any, reset: bool) -> Any:
-        """X by scikit-learn's rules, missing cells marked by NaN."""
-        # columns whose names the fit did not see are taken by their places
+        """X validated by scikit-learn's rules, with missing cells as NaN."""
+        # if the fit saw no column names, columns are matched by position
         if is_frame(X) and (reset or hasattr(self, "feature_names_in_")):
             X = with_text_names(X)
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -261,7 +261,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
                 self,
                 as_numbers(X),
                 reset=reset,
-                ensure_all_finite=False,  # the reader names column and rows
+                ensure_all_finite=False,  # the reader's own error names column and rows
                 ensure_min_samples=2 if reset else 1,
             )
         return incomplete.with_gaps(X, self.missing_values)
@@ -269,7 +269,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     def _rows(self, X: Any) -> IncompleteColumns:
         kept = incomplete.without(X, self.empty_)
         with warnings.catch_warnings():
-            # an identifier was seen in the fit, and is passed over again
+            # the fit has already left out identifiers
             warnings.filterwarnings("ignore", "the model was not fitted on column")
             return IncompleteColumns(kept, load(kept, schema=self.fitted_.schema))
 
@@ -287,7 +287,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         )
 
     def _unordered(self, rows: IncompleteColumns, end: Array) -> Any:
-        """The rows filled, save those columns whose levels have no order."""
+        """The filled rows, but columns of unordered levels keep their missing cells."""
         filled = rows.filled(end, exact=True)
         for i, column in enumerate(rows.schema.columns):
             if not column.rules.ordered and is_frame(filled):
@@ -296,7 +296,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return filled
 
     def _given_back(self, filled: Any, X: Any) -> Any:
-        """With empty columns and the indicator, where requested."""
+        """The result with empty columns and indicator, if requested."""
         if self.keep_empty_features:
             filled = incomplete.with_zeros(filled, X, self.empty_)
         if not self.add_indicator:

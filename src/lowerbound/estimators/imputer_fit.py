@@ -1,7 +1,6 @@
-"""How an imputer is fitted unless a person says otherwise.
+"""Default training and network options of the imputer.
 
-Chosen on tables of 178 to 1,797 rows by observed cells that were hidden for it; the cells that are
-missing had no say.
+They were chosen on tables of 178 to 1,797 rows, by hiding observed cells.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from lowerbound.training import TrainingOptions
 MOST_FACTORS = 16
 HIDDEN = (256, 256)
 TRAINING: dict[str, Any] = {"weight_decay": 0.1, "weight_average": 0.99, "gradient_clip": 5.0}
-PASSES, MOST_PASSES = 60, 300  # over a table of middle size; over a small one
+PASSES, MOST_PASSES = 60, 300  # over a table of middle size, over a small one
 FEWEST_UPDATES, MOST_UPDATES = 1_400, 3_000
 
 
 def fit_options(imputer: BaseEstimator, dataset: Dataset, seed: int) -> FitOptions:
-    """Everything that decides the fit of an imputer to ``dataset``.
+    """The complete options for the fit of an imputer to ``dataset``.
 
     Raises:
-        OptionError: a parameter has an unknown name or a value that makes no sense.
+        OptionError: a parameter has an unknown name or an invalid value.
     """
     model = {**chosen(ModelOptions, imputer), "model": "vae", "network": "tabular"}
     model["network_options"] = {"hidden": HIDDEN, **(imputer.network_options or {})}
@@ -44,7 +43,7 @@ def fit_options(imputer: BaseEstimator, dataset: Dataset, seed: int) -> FitOptio
 
 
 def updates(rows: int, batch_size: int) -> int:
-    """How long to train: many passes over a small table, few over a large one."""
+    """The number of updates: many passes over a small table, few over a large one."""
     passes = PASSES * rows / batch_size
     most = math.ceil(MOST_PASSES * rows / batch_size)
     return max(1, min(round(max(passes, FEWEST_UPDATES)), MOST_UPDATES, most))

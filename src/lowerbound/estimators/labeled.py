@@ -1,4 +1,4 @@
-"""What the estimators share that learn from rows of which few have a label."""
+"""The common base of the estimators that learn from rows of which few have a label."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ Self = TypeVar("Self", bound="LabeledEstimator")
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class LabeledEstimator(TrainedEstimator):
-    """An estimator of a model with the label among its latents; an objective of the model's name
-    teaches it."""
+    """An estimator of a model with the label as a latent; its objective has the model's name."""
 
     augmentation: float = 0.0
     stacked: bool = False
@@ -46,7 +45,7 @@ class LabeledEstimator(TrainedEstimator):
     needs_labels: ClassVar[bool] = True
 
     def score_samples(self, X: Any) -> Array:
-        """A lower bound on log p(x) for each row, whatever its label; as of ``VAE``."""
+        """A lower bound on log p(x) for each row, without its label; as for ``VAE``."""
         return lower_bounds(self.model_, self._read(X), self.n_importance, self._seed)
 
     def sample(
@@ -58,11 +57,11 @@ class LabeledEstimator(TrainedEstimator):
             n_samples: how many.
             y: a label for all, or one per row.
             mean: the mean of p(x | y, z) instead of a draw from it.
-            random_state: as of ``VAE.sample``.
+            random_state: as in ``VAE.sample``.
 
         Raises:
-            OptionError: a class that the model has not seen; the nearest is named.
-            DataError: not one label for each row, or a number that is not finite.
+            OptionError: an unknown class; the message names the nearest one.
+            DataError: the lengths differ, or a number is not finite.
         """
         check_is_fitted(self)
         condition = None if y is None else self._label_condition(y, n_samples)
@@ -70,18 +69,18 @@ class LabeledEstimator(TrainedEstimator):
 
     @abstractmethod
     def _label_condition(self, y: Any, rows: int) -> Tensor:
-        """Labels as the model sees them, (rows, size), from one for all rows or one for each."""
+        """Labels in model units, (rows, size), from one for all rows or one for each."""
 
     @property
     def latent_dim_(self) -> int:
-        """Numbers per code: those of the label and of the style; the features in M1+M2."""
+        """Size of a code: label and style; in M1+M2 the features."""
         return require(self.model_, Encodes, "encode").latent_dim
 
     def _fit(self: Self, dataset: Dataset) -> Self:
         return self._adopt(self._fits(dataset)(dataset))
 
     def _fits(self, dataset: Dataset) -> Callable[[Dataset], Fitted]:
-        """What fits the model to rows, with features of ``dataset`` in M1+M2."""
+        """A function that fits the model to rows, with features of ``dataset`` in M1+M2."""
         options, start = self._options(new_seed(self.random_state)), None
         if self.stacked:
             first = self._first(dataset, options)
@@ -93,7 +92,7 @@ class LabeledEstimator(TrainedEstimator):
         return fitted_on
 
     def _first(self, dataset: Dataset, options: FitOptions) -> Fitted:
-        """The VAE that gives the features."""
+        """The VAE of the features."""
         if self.features is None:
             return first_features(dataset, options, self._reporter())
         check_is_fitted(self.features)

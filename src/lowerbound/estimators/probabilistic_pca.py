@@ -23,8 +23,8 @@ from lowerbound.training import TrainingOptions
 class ProbabilisticPCA(LatentVariableEstimator):
     r"""Probabilistic PCA: z ~ N(0, I), x | z ~ N(W z + mu, sigma^2 I), solved in closed form.
 
-    The variational autoencoder whose encoder is exact, and the baseline that a deeper one has to
-    beat: same latents, same units, no training. Source: Tipping & Bishop 1999.
+    It is a variational autoencoder with the exact posterior and needs no training. Use it as the
+    baseline of a deep model: it has the same latents and units. Source: Tipping & Bishop 1999.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.ones((3, 5))
@@ -34,12 +34,12 @@ class ProbabilisticPCA(LatentVariableEstimator):
 
     Args:
         latent_dim: d, below the number of columns; None: from the data.
-        binarize: grey values as bits, as of ``VAE``.
+        binarize: grey values as bits, as for ``VAE``.
         data_options: further keywords of ``lowerbound.data.load``.
         random_state: seeds ``sample``.
 
     Attributes:
-        fitted_, model_, latent_dim_, n_features_in_, feature_names_in_: as of ``VAE``.
+        fitted_, model_, latent_dim_, n_features_in_, feature_names_in_: as for ``VAE``.
     """
 
     kind: ClassVar[str] = "pca"
@@ -56,9 +56,9 @@ class ProbabilisticPCA(LatentVariableEstimator):
         return float(np.mean(self.score_samples(X, y)))
 
     def get_covariance(self) -> Array:
-        """W W^T + sigma^2 I, (columns, columns) in the units of X; zero where a column is constant.
+        """W W^T + sigma^2 I, (columns, columns), in the units of X; zero for a constant column.
 
-        For pictures rows and columns are pixels in the order of X's layout.
+        For pictures, rows and columns are pixels in the order of X's layout.
         """
         model = require(self.model_, HasCovariance, "say how columns vary together")
         covariance = model.covariance()
@@ -68,14 +68,14 @@ class ProbabilisticPCA(LatentVariableEstimator):
 
     def _options(self, seed: int) -> FitOptions:
         options = ModelOptions(**{**chosen(ModelOptions, self), "model": self.kind})
-        # closed form: nothing to stop early, so no row is held out
+        # the fit has a closed form and cannot stop early, so no row is held out
         return FitOptions(options, training=TrainingOptions(validation=0.0, seed=seed))
 
     def _learn(self, X: Any) -> Dataset:
         return inputs.learn(self, X, options=self._data_options(), least_features=2)
 
     def _data_options(self) -> dict[str, Any]:
-        # one noise for all columns means something in the person's units alone
+        # one noise scale for all columns is meaningful only in the units of X
         return {"standardize": False, **super()._data_options()}
 
     def _in_units(self, directions: torch.Tensor) -> Array:
@@ -84,4 +84,4 @@ class ProbabilisticPCA(LatentVariableEstimator):
         points = torch.cat([torch.zeros_like(directions[:1]), directions])
         values = schema.decode(points.unflatten(1, schema.event_shape), rounded=False)
         values = values.reshape(len(points), -1)
-        return values[1:] - values[:1]  # units are affine
+        return values[1:] - values[:1]  # the map to the units of X is affine

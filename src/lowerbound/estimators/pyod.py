@@ -1,6 +1,6 @@
-"""The detector by PyOD's conventions: higher is worse, 1 is an anomaly, 0 is none.
+"""The detector by PyOD's conventions: higher is worse, 1 is an anomaly, 0 is a normal row.
 
-PyOD itself is neither needed nor imported: the names, signs and shapes are what its tools look for.
+PyOD itself is neither needed nor imported: only its names, signs and shapes are used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Self = TypeVar("Self", bound="PyODDetector")
 
 @dataclass(eq=False, repr=False)
 class PyODDetector(BaseEstimator):
-    """A ``VAEDetector`` that speaks as PyOD's detectors do.
+    """A ``VAEDetector`` with the interface of PyOD's detectors.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 2)) @ np.ones((2, 4))
@@ -29,16 +29,16 @@ class PyODDetector(BaseEstimator):
     20
 
     Args:
-        contamination: share of anomalies among the rows fitted on, above 0 and up to 0.5.
-        detector: whose other parameters are taken; None: a ``VAEDetector`` as it comes.
-        random_state: seeds the fit; None: as ``detector`` says.
+        contamination: share of anomalies among the training rows, above 0 and up to 0.5.
+        detector: supplies the other parameters; None: a ``VAEDetector`` with its defaults.
+        random_state: seeds the fit; None: that of ``detector``.
 
     Attributes:
-        decision_scores_: of the rows fitted on, higher is worse, (rows,).
-        threshold_: above which a row is an anomaly.
-        labels_: of the rows fitted on, 1 for an anomaly, (rows,).
+        decision_scores_: scores of the training rows, higher is worse, (rows,).
+        threshold_: score above which a row is an anomaly.
+        labels_: 1 for each training row that is an anomaly, otherwise 0, (rows,).
         detector_: the fitted ``VAEDetector``.
-        n_features_in_, feature_names_in_: as of ``VAE``.
+        n_features_in_, feature_names_in_: as for ``VAE``.
     """
 
     contamination: float = 0.1
@@ -55,7 +55,7 @@ class PyODDetector(BaseEstimator):
         return names
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
-        """Learn what is normal from X; y is ignored.
+        """Fit the detector to X; y is ignored.
 
         Raises:
             OptionError: contamination is not above 0 and up to 0.5.
@@ -71,7 +71,7 @@ class PyODDetector(BaseEstimator):
         return self
 
     def decision_function(self, X: Any) -> Array:
-        """How odd each row is, (rows,); higher is worse."""
+        """The anomaly score of each row, (rows,); higher is worse."""
         return self._fitted().anomaly_score(X)
 
     def predict(self, X: Any) -> Array:
@@ -87,7 +87,7 @@ class PyODDetector(BaseEstimator):
     def predict_proba(self, X: Any) -> Array:
         """(probability of a normal row, of an anomaly), (rows, 2): PyOD's linear unification.
 
-        The score's place between the lowest and the highest of the rows fitted on.
+        The score is scaled linearly between the lowest and the highest of the training rows.
         """
         scores = self.decision_function(X)
         low, high = self.decision_scores_.min(), self.decision_scores_.max()

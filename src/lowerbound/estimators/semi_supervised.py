@@ -30,7 +30,7 @@ Self = TypeVar("Self", bound="SemiSupervisedVAE")
 @renamed_keywords(moves="augmentation")
 @dataclass(eq=False, repr=False, kw_only=True)
 class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
-    r"""A classifier that learns from rows of which few have a label: the class is one more latent.
+    r"""Semi-supervised classifier for rows of which few have a label; the class is a latent.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 4)) + 3 * (np.arange(200) % 2)[:, None]
@@ -40,44 +40,42 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
     >>> bool((model.predict(X) == np.arange(200) % 2).mean() > 0.95)
     True
 
-    It maximizes the bound of Kingma et al. 2014 (M2), each class marginalized where it is unknown,
-    and beside it teaches the classifier q(y | x) by the labels, by a graph of neighbors and by its
-    own averaged weights; see ``lowerbound.objectives.SemiSupervised``. Scores of rows are bounds on
-    log p(x) and know nothing of the classifier's terms.
-
-    All settings that are chosen from the data are chosen by hiding some of the given labels: none
-    is needed beyond those.
+    It maximizes the bound of Kingma et al. 2014 (M2), which sums over the classes of an unlabeled
+    row. The classifier q(y | x) also learns from the labels directly, from a graph of neighbors and
+    from a mean teacher; see ``lowerbound.objectives.SemiSupervised``. Scores of rows are bounds on
+    log p(x), without these terms. Cross-validation on the given labels chooses all settings that
+    depend on the data, so no further labels are needed.
 
     Args:
-        latent_dim: numbers of the style, what the class leaves open of a row; None: from the data.
-        augmentation: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
-            leave the class as it is (at most 0.2 radians, 7 % of a side, 10 % and 15 %). It helps
-            much where it holds, and hurts where left and right or upside down tell classes.
+        latent_dim: size of the style, the variation within a class; None: from the data.
+        augmentation: of pictures, 0 to 1: strength of random rotations, shifts, zooms and shears
+            that are assumed not to change the class (at most 0.2 radians, 7 % of a side, 10 % and
+            15 %). It hurts if left and right, or up and down, distinguish classes.
         stacked: M1+M2: features from a VAE of all rows, and the class and the style above them.
-        features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
+        features: a fitted ``VAE`` for these features, which several fits can share; None: fitted
             here.
-        folds: of the labeled rows, that are hidden in turn to find the temperature under which
-            probabilities are calibrated; so many more fits. 0: probabilities as they come; None: 5
-            for rows of columns with five labels of each class at least and 1,000 at most, unless
-            ``minutes`` are given, else 0.
-        abstain_below: probability below which ``predict`` answers that it does not know, by the
-            value that means unlabeled.
-        unlabeled_value: that in y means unlabeled; None: -1 among numbers (unless -1 and 1 are the
-            only two values), None, NaN, NA and empty text among others.
-        class_prior: p(y), where labels were not picked at random: "uniform", or the probability of
+        folds: number of additional fits, each with another part of the labels hidden, that find the
+            temperature which calibrates the probabilities. 0: no calibration; None: 5 for tables
+            with at least five labels of each class and at most 1,000 labels if ``minutes`` is not
+            set, otherwise 0.
+        abstain_below: ``predict`` returns the value that means unlabeled if the probability of the
+            likeliest class is below this number.
+        unlabeled_value: the value of y that means unlabeled; None: -1 among numbers (unless -1 and
+            1 are the only two values), None, NaN, NA and empty text among others.
+        class_prior: p(y), if the labels are not a random sample: "uniform", or the probability of
             each class, in the order of ``classes_`` or by class; None: the shares among the labels,
-            one more of each counted.
+            with one added to each count.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
-        prior_options: of that prior.
+        prior_options: options of that prior.
         model_options: further fields of ``SemiSupervisedVariationalAutoencoder.Options``.
-        objective_options: of ``lowerbound.objectives.SemiSupervised``.
-        validation, patience: of no effect: labeled rows are too few to hold any out.
-        network, likelihood, n_importance, epochs and all others: as of ``VAE``.
+        objective_options: options of ``lowerbound.objectives.SemiSupervised``.
+        validation, patience: no effect, because labeled rows are too few to hold any out.
+        network, likelihood, n_importance, epochs and all others: as for ``VAE``.
 
     Attributes: those of ``VAE``, and
         classes_: the classes, in the order of the columns of ``predict_proba``.
-        transduction_: a class for every row of the fit: its label where there is one.
-        label_distributions_: probabilities of the classes of every row of the fit.
+        transduction_: the class of each training row: its label, or the likeliest class.
+        label_distributions_: class probabilities of each training row.
     """
 
     folds: int | None = FitOptions.folds
@@ -88,16 +86,16 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
     kind: ClassVar[str] = "semi_supervised"
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
-        """Fit the model to X and to the labels that are known.
+        """Fit the model to X and the known labels.
 
         Args:
             X: rows.
-            y: one label per row, some of which mean unlabeled, or the name of the column that holds
-                them; None where X is a path or the name of a data set that has classes.
+            y: one label per row, some of which mean unlabeled, or the name of the label column;
+                None if X is a path or the name of a data set that has classes.
 
         Raises:
-            DataError, ValueError: no labels, labels of one class, not one for each row, or
-                fractions.
+            DataError, ValueError: there is no label, all labels are of one class, the lengths
+                differ, or the labels are fractions.
         """
         if y is None and not inputs.is_path(X):
             raise DataError("SemiSupervisedVAE requires y to be passed, but the target y is None")
@@ -120,7 +118,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         return probability
 
     def predict(self, X: Any) -> Array:
-        """The likeliest class of each row, (rows,); unlabeled where it is not likely enough."""
+        """The likeliest class of each row, (rows,); unlabeled below ``abstain_below``."""
         probability = self.predict_proba(X)
         chosen: Array = self.classes_[probability.argmax(1)]
         unsure = probability.max(1) < self.abstain_below
@@ -156,7 +154,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         return {**values, "class_prior": prior, "model_options": model or None}
 
     def _transduce(self, dataset: Dataset) -> None:
-        """Set what the fit's own rows are taken for."""
+        """Set the classes and probabilities of the training rows."""
         probability = class_probabilities(self.model_, dataset)
         assert dataset.label is not None
         known = dataset.label >= 0
@@ -166,7 +164,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
 
 
 def _said(class_prior: Any) -> Any:
-    """A prior over classes as options have it: classes by their names."""
+    """A class prior in the form of the model's options, with classes by name."""
     if isinstance(class_prior, str):
         return class_prior
     if isinstance(class_prior, Mapping):
@@ -175,10 +173,10 @@ def _said(class_prior: Any) -> Any:
 
 
 def _with_labels(dataset: Dataset, labels: Array, known: Array) -> Dataset:
-    """The rows with the labels that are known.
+    """The rows with their known labels.
 
     Raises:
-        DataError: there is not one for each row.
+        DataError: the lengths differ.
     """
     if len(known) != len(dataset):
         raise DataError(f"{len(dataset):,} rows of X but {len(known):,} labels in y")

@@ -24,7 +24,7 @@ Self = TypeVar("Self", bound="SemiSupervisedRegressor")
 @renamed_keywords(moves="augmentation")
 @dataclass(eq=False, repr=False, kw_only=True)
 class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
-    r"""A regressor that learns from rows of which few have a label: it is one more latent.
+    r"""Semi-supervised regressor for rows of which few have a label; the label is a latent.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -36,24 +36,25 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
     >>> bool(model.score(X[20:], price[20:]) > 0.8)
     True
 
-    It maximizes the bound of Kingma et al. 2014 (M2) with y ~ N(mean, variance) of the labels in
-    place of a class: given where it is known, drawn from the Gaussian q(y | x) elsewhere. Beside it
-    q(y | x) learns from the labels and from its own averaged weights; see
+    It maximizes the bound of Kingma et al. 2014 (M2) with y ~ N(mean, variance) of the labels
+    instead of a class. A known label is used; an unknown one is drawn from the Gaussian q(y | x).
+    q(y | x) also learns from the labels directly and from a mean teacher; see
     ``lowerbound.objectives.MeanTeacherRegression``. Scores of rows are bounds on log p(x).
 
     Args:
-        latent_dim: numbers of the style, what the label leaves open of a row; None: from the data.
-        augmentation: of pictures, 0 to 1: a promise that small turns, shifts, zooms and shears
-            leave the label as it is.
+        latent_dim: size of the style, the variation that the label does not explain; None: from
+            the data.
+        augmentation: of pictures, 0 to 1: strength of random rotations, shifts, zooms and shears
+            that are assumed not to change the label.
         stacked: M1+M2: features from a VAE of all rows, and the label and the style above them.
-        features: a fitted ``VAE`` that gives those, so that several fits share it; None: fitted
+        features: a fitted ``VAE`` for these features, which several fits can share; None: fitted
             here.
         prior: p(z) of the style: "standard_normal", "mixture" or "flow".
-        prior_options: of that prior.
+        prior_options: options of that prior.
         model_options: further fields of ``SemiSupervisedRegression.Options``.
-        objective_options: of ``lowerbound.objectives.MeanTeacherRegression``.
-        validation, patience: of no effect: labeled rows are too few to hold any out.
-        network, likelihood, n_importance, epochs and all others: as of ``VAE``.
+        objective_options: options of ``lowerbound.objectives.MeanTeacherRegression``.
+        validation, patience: no effect, because labeled rows are too few to hold any out.
+        network, likelihood, n_importance, epochs and all others: as for ``VAE``.
 
     Attributes: those of ``VAE``.
     """
@@ -61,15 +62,16 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
     kind: ClassVar[str] = "semi_supervised_regression"
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
-        """Fit the model to X and to the labels that are known.
+        """Fit the model to X and the known labels.
 
         Args:
             X: rows.
-            y: one number per row, NaN or None where unlabeled, or the name of the column that holds
-                them.
+            y: one number per row, NaN or None for an unlabeled row, or the name of the label
+                column.
 
         Raises:
-            DataError, ValueError: no labels, one number for all, not one for each row, or text.
+            DataError, ValueError: there is no label, all labels are equal, the lengths differ, or
+                the labels are text.
         """
         if y is None:
             raise DataError(
@@ -87,7 +89,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
 
         Args:
             X: rows.
-            return_std: also its standard deviation.
+            return_std: also return the standard deviation.
 
         Returns:
             Numbers in the units of the labels, or (numbers, standard deviations).
@@ -108,8 +110,8 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
 
 
 def _is_matrix(X: Any) -> bool:
-    """Whether a frame holds nothing but floating-point numbers: it is then read as a matrix, and
-    predictions do not depend on its columns having names."""
+    """Whether a frame has only floating-point numbers. It is then read as a matrix, so predictions
+    do not depend on the presence of column names."""
     if not inputs.is_frame(X):
         return False
     return all(np.dtype("f8") == kind for kind in X.dtypes) and not X.isna().to_numpy().any()
@@ -119,7 +121,7 @@ def _with_targets(dataset: Dataset, y: Any) -> Dataset:
     """The rows with their labels.
 
     Raises:
-        DataError: there is not one for each row, or they are no numbers.
+        DataError: the lengths differ, or the labels are not numbers.
     """
     if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)

@@ -1,4 +1,4 @@
-"""What the estimators with networks share: the parameters of networks, likelihood and training."""
+"""The parameters of networks, likelihood and training that trained estimators share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrainedEstimator(LatentVariableEstimator):
 
     @property
     def n_iter_(self) -> int:
-        """Passes over the training rows, the started one counted."""
+        """Number of passes over the training rows, including an unfinished one."""
         last = self.history_.last
         return 0 if last is None else max(1, round(last.epoch))
 
@@ -51,7 +51,7 @@ class TrainedEstimator(LatentVariableEstimator):
         return from_mapping(FitOptions, rest)
 
     def _objective(self) -> dict[str, Any]:
-        """The fields of FitOptions that say what is optimized."""
+        """The fields of FitOptions that set the objective."""
         return {}
 
     def _reporter(self) -> TrainingReporter | None:

@@ -25,7 +25,7 @@ from lowerbound.models import MODELS, Model
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 
-FEW = 16  # importance samples: a bound from so few claims no tightness, so none is warned about
+FEW = 16  # importance samples; with at most so few, no warning about a loose bound is given
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -36,7 +36,7 @@ class VAE(TrainedEstimator):
 
     .. math:: \log p(x) \ge E_q[\log p(x \mid z)] - KL(q(z \mid x) \,\|\, p(z))
 
-    and every score is in nats per row, in the data's own units; higher is better.
+    Every score is in nats per row, in the data's own units; higher is better.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 3)) @ np.ones((3, 5))
@@ -45,46 +45,46 @@ class VAE(TrainedEstimator):
     ((200, 2), (4, 5), (200,))
 
     Args:
-        latent_dim: numbers that a row is shrunk to; None: from the data.
+        latent_dim: size of the latent; None: from the data.
         network: "mlp", "convolutional", "transformer", "linear", or "auto": convolutional for
             pictures of at least 16 pixels a side, else an MLP.
-        network_options: of that network, such as ``{"hidden": (200, 200)}``.
+        network_options: options of that network, such as ``{"hidden": (200, 200)}``.
         likelihood: p(x | z), or "auto": "bernoulli" for zeros and ones, "discretized_logistic" for
             whole-number pictures, "gaussian" with one learned scale for real columns.
-        likelihood_options: of that likelihood, such as ``{"scale": "feature"}``.
+        likelihood_options: options of that likelihood, such as ``{"scale": "feature"}``.
         prior: p(z): "standard_normal", "mixture", "vamp" or "flow".
-        prior_options: of that prior.
-        posterior: q(z | x): "gaussian", "full" (of full covariance) or "flow"; "auto": full for the
+        prior_options: options of that prior.
+        posterior: q(z | x): "gaussian", "full" (full covariance) or "flow"; "auto": full for the
             network "tabular", else gaussian.
-        posterior_options: of that posterior.
+        posterior_options: options of that posterior.
         objective: "auto" (the "elbo"), "importance_weighted", "target_rate", "beta_tc" or
             "factor".
-        objective_options: of that objective, such as ``{"samples": 5}``.
+        objective_options: options of that objective, such as ``{"samples": 5}``.
         beta: weight of the KL in the loss, for the objective "elbo"; it never changes a score.
         n_importance: K, latents drawn per row when scoring; see ``score_samples``.
-        epochs: passes over the rows; None: from their number, unless ``minutes`` is given.
-        minutes: training time; of it and ``epochs`` the first to be used up ends the training.
+        epochs: passes over the rows; None: from their number, unless ``minutes`` is set.
+        minutes: training time; training ends at the first limit of ``epochs`` and ``minutes``.
         batch_size: rows per update; None: 128, or 512 of a large table.
         learning_rate: Adam's step size at its highest; None: 0.001, or 0.006 for a large table.
         precision: "auto", "float32" or "bf16" (arithmetic only).
         compile: "auto", "on" or "off".
         validation: share of the rows held out for early stopping.
-        patience: validations without gain before training stops; 0: never.
+        patience: validations without improvement before training stops; 0: never stops early.
         training_options: further fields of ``lowerbound.training.TrainingOptions``.
-        binarize: "dynamic" draws grey values as bits at each visit, "threshold" cuts at a half.
+        binarize: "dynamic" draws grey values as bits at each visit, "threshold" cuts at one half.
         data_options: further keywords of ``lowerbound.data.load``, for paths and pictures.
-        random_state: an integer makes fit, scores and samples repeatable; None draws anew at each
-            fit, from the operating system: no global random state is read or changed.
+        random_state: an integer makes fit, scores and samples repeatable; None uses a new seed of
+            the operating system for each fit. No global random state is read or changed.
         verbose: 1 shows the progress.
 
     Attributes:
         fitted_: model, schema, options with every default resolved, and history.
         model_: the fitted module.
-        history_: how training went.
+        history_: the training history.
         n_iter_: passes over the rows.
-        latent_dim_: numbers per latent.
+        latent_dim_: size of the latent.
         n_features_in_: columns, or values in a picture.
-        feature_names_in_: names of the columns that are modeled, where X has names.
+        feature_names_in_: names of the modeled columns, if X has names.
     """
 
     prior: str = "standard_normal"
@@ -103,19 +103,19 @@ class VAE(TrainedEstimator):
 
         .. math:: L_K = \log \frac{1}{K} \sum_k p(x, z_k) / q(z_k \mid x), \; z_k \sim q(z \mid x)
 
-        with K = ``n_importance`` (16 unless set; K = 1 is the evidence lower bound with its KL in
-        closed form where there is one). A larger K comes nearer to log p(x) and takes longer. A
-        row's score depends on the row, K and the seed of the fit alone: neither on other rows nor
-        on their order. float64 rows are scored in float64.
+        where K is ``n_importance`` (16 by default). K = 1 is the evidence lower bound, with its KL
+        in closed form if there is one. A larger K is nearer to log p(x) and takes longer. The score
+        of a row depends only on the row, K and the seed of the fit, not on the other rows or their
+        order. float64 rows are scored in float64.
 
         Warns:
-            UserWarning: K is above 16, and the draws are so uneven that the bound may lie nats
-                below log p(x) all the same.
+            UserWarning: K is above 16 and the weights are very uneven, so the bound may still lie
+                nats below log p(x).
         """
         return self._bounds(self._read(X, y))
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of ``score_samples``: higher is better, so that a grid search maximizes it."""
+        """The mean of ``score_samples``; higher is better."""
         return float(np.mean(self.score_samples(X, y)))
 
     def denoise(
@@ -128,24 +128,25 @@ class VAE(TrainedEstimator):
         chains: int = CHAINS,
         random_state: Any = None,
     ) -> Array:
-        r"""Rows without their noise: E[x | y] for y = x + noise, by the model of clean rows.
+        r"""Rows without their noise: E[x | y] for y = x + noise, by a model of clean rows.
 
-        Missing cells (NaN) are filled. Chains of latents are annealed from the encoder's answer to
-        p(z | y), so this takes longer than an encoding; without noise, the cells are those of X.
+        Missing cells (NaN) are filled. Chains of latents are annealed from the encoder's posterior
+        to p(z | y), which takes longer than encoding. If the noise is zero, observed cells are
+        returned unchanged.
 
         Args:
             X: noisy rows: a matrix, a frame or pictures; values may lie outside of the clean range.
-            noise: its standard deviation, in the units of X; None: ``noise_level`` of X.
-            outliers: share of the pixels of pictures that hold anything from black to white.
-            n_draws: instead of the mean, so many draws of x given y.
-            chains: of latents, per row: more are more exact and take longer.
+            noise: standard deviation in the units of X; None: ``noise_level(X)``.
+            outliers: share of the pixels that are uniform between black and white; pictures only.
+            n_draws: number of draws of x given y to return instead of the mean; 0: the mean.
+            chains: number of chains per row; more are more exact and take longer.
             random_state: None uses the estimator's.
 
         Returns:
-            An array like X, or (n_draws, ...) of such.
+            An array like X, or (n_draws, ...) of such arrays.
 
         Raises:
-            UnsupportedError: the likelihood is none of gaussian, bernoulli, discretized_logistic.
+            UnsupportedError: the likelihood is not gaussian, bernoulli or discretized_logistic.
         """
         check_is_fitted(self)
         seed = self._seed if random_state is None else new_seed(random_state)
@@ -156,11 +157,11 @@ class VAE(TrainedEstimator):
         return without_noise(schema, x, np.asarray(X, np.float64), level)
 
     def noise_level(self, X: Any, *, outliers: float = 0.0) -> float:
-        """The standard deviation of the noise on X under which X is likeliest, in the units of X.
+        """The maximum-likelihood standard deviation of the noise on X, in the units of X.
 
         Args:
             X: noisy rows.
-            outliers: as of ``denoise``.
+            outliers: as in ``denoise``.
         """
         check_is_fitted(self)
         dataset = noisy_rows(X, self.fitted_.schema)
@@ -187,7 +188,7 @@ class VAE(TrainedEstimator):
 
 
 def lower_bounds(model: Model, dataset: Dataset, samples: int, seed: int) -> Array:
-    """L_K of each row, (rows,); the evidence lower bound where K is 1."""
+    """L_K of each row, (rows,); the evidence lower bound if K is 1."""
     with warnings.catch_warnings():
         if samples <= FEW:
             warnings.filterwarnings("ignore", "the median effective sample size")

@@ -1,1 +1,1 @@
-"""Rows and labels as a person gives them, by scikit-learn's rules."""
+"""Conversion of rows and labels from the user's form, by scikit-learn's rules."""

@@ -1,4 +1,4 @@
-"""Labels of which some are missing, by scikit-learn's conventions for semi-supervised learning."""
+"""Labels with missing values, by scikit-learn's conventions for semi-supervised learning."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lowerbound.estimators.inputs.labels import as_labels
 
 
 def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
-    """(the labels that are known (known,), where they are (rows,)).
+    """(the known labels (known,), a mask of the labeled rows (rows,)).
 
-    Unlabeled are: the number -1 among numbers; None, NaN, pandas' NA and empty text among other
-    values; with an ``unlabeled_value`` that one instead of -1.
+    The value -1 among numbers means unlabeled, or ``unlabeled_value`` instead of it. Among other
+    values None, NaN, pandas' NA and empty text mean unlabeled.
 
     Raises:
-        DataError, ValueError: labels are fractions, or NaN among numbers nobody declared, or
-            none is known.
+        DataError, ValueError: labels are fractions, NaN among numbers is not declared, or no label
+            is known.
 
     Warns:
-        UserWarning: -1 is one of two numbers, and so a class.
+        UserWarning: -1 and 1 are the only numbers, so -1 is a class.
     """
     if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
@@ -47,7 +47,7 @@ def given_labels(y: Any, unlabeled_value: Any = None) -> tuple[Array, Array]:
 
 
 def _numbers_as_such(labels: Array) -> Array:
-    """An array of objects that are all numbers as an array of numbers; any other as it is."""
+    """An array of objects that are all numbers as an array of numbers; others unchanged."""
     values = labels.tolist()
     if labels.dtype != object or not all(isinstance(value, int | float) for value in values):
         return labels
@@ -60,7 +60,7 @@ def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
         if not declared or np.isinf(labels).any():
             raise DataError(
                 f"y holds {'infinity' if np.isinf(labels).any() else 'NaN'}: mark unlabeled rows "
-                "by -1, or say unlabeled_value=float('nan')"
+                "by -1, or set unlabeled_value=float('nan')"
             )
         missing: Array = np.isnan(labels)
         return ~missing
@@ -69,8 +69,8 @@ def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
     others = np.unique(labels[known])
     if unlabeled_value is None and not known.all() and others.tolist() == [1]:
         warnings.warn(
-            f"y holds -1 and 1 alone, so -1 is taken for a class, of {int((~known).sum()):,} rows; "
-            "if it means unlabeled, say unlabeled_value=-1",
+            f"y contains only -1 and 1, so -1 is a class, of {int((~known).sum()):,} rows; if it "
+            "means unlabeled, set unlabeled_value=-1",
             UserWarning,
             stacklevel=4,
         )
@@ -79,7 +79,7 @@ def _known_numbers(labels: Array, unlabeled_value: Any) -> Array:
 
 
 def _blank(value: Any) -> bool:
-    """Whether a label that is no number says nothing."""
+    """Whether a label that is not a number is missing."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or str(value) in ("nan", "<NA>", "NaT")

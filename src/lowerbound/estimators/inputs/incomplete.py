@@ -1,4 +1,4 @@
-"""Rows with missing cells as a person has them, read by a model's schema, and given back filled."""
+"""Rows with missing cells in the user's form, before and after imputation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowerbound.estimators.inputs.rows import is_frame
 
 
 def gone(X: Any) -> Array:
-    """Where nothing was observed, (rows, columns)."""
+    """The mask of missing cells, (rows, columns)."""
     if is_frame(X):
         return np.stack([missing(X.iloc[:, i]) for i in range(X.shape[1])], axis=1)
     values = as_array(X)
@@ -23,7 +23,7 @@ def gone(X: Any) -> Array:
 
 
 def with_gaps(X: Any, marker: Any) -> Any:
-    """The rows with NaN where ``marker`` stands for a missing cell; others are not touched."""
+    """The rows with NaN instead of ``marker``."""
     import pandas as pd
 
     if pd.isna(marker):
@@ -35,14 +35,14 @@ def with_gaps(X: Any, marker: Any) -> Any:
 
 
 def without(X: Any, empty: Array) -> Any:
-    """The columns in which something was observed when the model was fitted."""
+    """The columns with an observed value in the fit."""
     if not empty.any():
         return X
     return X.loc[:, ~empty] if is_frame(X) else X[:, ~empty]
 
 
 def with_zeros(filled: Any, X: Any, empty: Array) -> Any:
-    """The empty columns put back at their places: zero where they are empty still."""
+    """The rows with their empty columns in place; missing cells of these are zero."""
     if not empty.any():
         return filled
     nothing = gone(X)
@@ -63,7 +63,7 @@ def with_zeros(filled: Any, X: Any, empty: Array) -> Any:
 
 
 def with_indicator(filled: Any, X: Any, columns: Array, names: list[str]) -> Any:
-    """Beside the rows, whether each of some columns was missing in X."""
+    """The rows with a mask of missing cells for some columns of X appended."""
     indicators = gone(X)[:, columns]
     if not is_frame(X):
         return np.hstack([filled, indicators.astype(filled.dtype)])

@@ -1,4 +1,4 @@
-"""Classes as a person gives them: any values with different texts, one per row or one for all."""
+"""Classes in the user's form: any values with different texts, one per row or one for all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lowerbound.errors import DataError, unknown
 
 
 def as_labels(y: Any) -> Array:
-    """One label per row, (rows,); of objects unless they are numbers.
+    """One label per row, (rows,); objects if they are not numbers.
 
     Raises:
-        DataError: y is no column of labels.
+        DataError: y is not a column of labels.
     """
     array = np.asarray(y) if hasattr(y, "__array__") else _objects(list(y))
     if array.ndim == 2 and array.shape[1] == 1:
@@ -32,13 +32,13 @@ def class_indices(y: Any, rows: int, names: Sequence[str]) -> Tensor:
     """Indices into ``names``, (rows,).
 
     Args:
-        y: a class for all rows, or one per row; each as its value or its text.
-        rows: how many.
+        y: a class for all rows, or one per row, by its value or its text.
+        rows: number of rows.
         names: the classes.
 
     Raises:
-        DataError: not one class per row.
-        OptionError: a class that is not among ``names``; the nearest is suggested.
+        DataError: the lengths differ.
+        OptionError: a class is not among ``names``; the message suggests the nearest one.
     """
     one_for_all = np.isscalar(y) or (isinstance(y, tuple) and class_name(y) in names)
     wanted = (
@@ -54,14 +54,14 @@ def class_indices(y: Any, rows: int, names: Sequence[str]) -> Tensor:
 
 
 def classes_of(labels: Array) -> Array:
-    """The distinct labels, in their own type and in the order of the model's classes."""
+    """The distinct labels in their own type, in the order of the model's classes."""
     codes, names = encode_labels(labels)
     first = [int((codes == index).nonzero()[0]) for index in range(len(names))]
     return labels[first]
 
 
 def classes_from(names: Sequence[str]) -> Array:
-    """Class names as integers where all are, else as text."""
+    """Class names, as integers if all are integers, otherwise as text."""
     try:
         return np.array([int(name) for name in names])
     except ValueError:
@@ -69,7 +69,7 @@ def classes_from(names: Sequence[str]) -> Array:
 
 
 def _objects(values: list[Any]) -> Array:
-    """A column of any values: numpy would make a matrix of tuples."""
+    """A column of any values, because numpy turns tuples into a matrix."""
     array = np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
         array[row] = value

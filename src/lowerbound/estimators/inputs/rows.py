@@ -1,8 +1,7 @@
-"""Rows as a person has them, checked by scikit-learn's rules, become a ``Dataset``; and back.
+"""Conversion between rows in the user's form and a ``Dataset``, by scikit-learn's rules.
 
-Arrays of two dimensions go through scikit-learn's own validation, so its words hold: number of
-features, names of features, sparse, complex and empty data. Pictures, frames and paths have more to
-them than a matrix, and are read by ``lowerbound.data``.
+scikit-learn validates arrays of two dimensions, so its messages apply: number and names of
+features, sparse, complex and empty data. ``lowerbound.data`` reads pictures, frames and paths.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ def learn(
     options: Mapping[str, Any] | None = None,
     least_features: int = 1,
 ) -> Dataset:
-    """Read rows to fit on; sets ``n_features_in_`` and, for named columns, ``feature_names_in_``.
+    """Read the training rows; set ``n_features_in_`` and, for named columns, ``feature_names_in_``.
 
     Args:
-        estimator: which attributes are set on, and who is named in messages.
+        estimator: receives the attributes and is named in messages.
         X: a matrix, pictures, a frame, a relation of DuckDB, a tensor, a path or the name of a set.
-        label: one value per row; the name of a column, where X has named columns.
+        label: one value per row, or the name of a column if X has named columns.
         options: keywords of ``lowerbound.data.load``.
-        least_features: fewer are refused.
+        least_features: fewer features raise an error.
 
     Raises:
         DataError, ValueError, TypeError: the rows cannot be modeled.
@@ -62,7 +61,7 @@ def learn(
     X = validate_data(
         estimator,
         as_numbers(X),
-        ensure_all_finite=False,  # the reader names column and rows
+        ensure_all_finite=False,  # the reader's own error names column and rows
         ensure_min_samples=2,
         ensure_min_features=least_features,
     )
@@ -80,7 +79,7 @@ def read(
     """Read rows for a fitted estimator.
 
     Raises:
-        DataError, ValueError, TypeError: they are not of the kind it was fitted on.
+        DataError, ValueError, TypeError: they are not of the kind of the training rows.
     """
     options = {**(options or {}), "schema": schema}
     X = as_frame(X)
@@ -105,14 +104,14 @@ def describe(estimator: BaseEstimator, schema: Schema) -> None:
 
 
 def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any:
-    """Rows in model units as the person gave theirs: a frame, a matrix, or pictures.
+    """Rows in model units in the user's form: a frame, a matrix, or pictures.
 
     Args:
-        schema: of the fit.
+        schema: schema of the fit.
         x: (rows, *event).
-        exact: True for values such as the data holds (whole numbers are whole, types are kept);
-            False for expectations, which are fractions even where the data is not.
-        like: rows that these stand for; where it is a frame, a frame gets its index.
+        exact: True for valid values of the data (whole numbers are whole, types are kept); False
+            for expectations, which may be fractions.
+        like: the corresponding input rows; a frame gets their index.
     """
     if schema.data_kind.named_columns:
         frame = to_frame(schema, x, rounded=exact)
@@ -124,7 +123,7 @@ def as_given(schema: Schema, x: Tensor, *, exact: bool, like: Any = None) -> Any
 
 
 def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: Any = None) -> Any:
-    """Standard deviations in the person's units, as ``as_given``; NaN where a column has levels or
+    """Standard deviations in the user's units, like ``as_given``; NaN for a column with levels or
     an atom, whose values have no distance."""
     values = schema.decode(mean + deviation, rounded=False) - schema.decode(mean, rounded=False)
     if not schema.data_kind.named_columns:
@@ -140,7 +139,7 @@ def deviation_as_given(schema: Schema, mean: Tensor, deviation: Tensor, like: An
 
 
 def is_path(X: Any) -> bool:
-    """Whether X says where the rows are, rather than holding them."""
+    """Whether X is a path or a name instead of the rows themselves."""
     return isinstance(X, (str, os.PathLike))
 
 
@@ -150,21 +149,21 @@ def is_frame(X: Any) -> bool:
 
 
 def is_matrix(X: Any) -> bool:
-    """Whether scikit-learn's rules hold for X: no path, no pictures, no rows of a kind of its own.
+    """Whether scikit-learn validates X: no path, no pictures, no other kind of data.
 
-    What is no matrix either, such as a list of text, is left to scikit-learn to refuse.
+    Other invalid input, such as a list of text, raises an error in scikit-learn.
     """
     other = any(kind.reads(X) for kind in newest_kinds())
     return not (is_path(X) or other or getattr(X, "ndim", 2) in (3, 4))
 
 
 def as_frame(X: Any) -> Any:
-    """A relation of DuckDB as a pandas frame; anything else as it is."""
+    """A relation of DuckDB as a pandas frame; anything else unchanged."""
     return relation_frame(X) if is_relation(X) else X
 
 
 def as_numbers(X: Any) -> Any:
-    """Tensors as arrays; anything else as it is, for scikit-learn to look at."""
+    """Tensors as arrays; anything else unchanged, for scikit-learn to validate."""
     return as_array(X) if isinstance(X, Tensor) else X
 
 
@@ -174,7 +173,7 @@ def with_text_names(X: Any) -> Any:
 
 
 def precision(dataset: Dataset) -> torch.dtype:
-    """The type that answers are computed in: float64 for float64, else float32."""
+    """The type of the computation: float64 for float64 data, otherwise float32."""
     double = dataset.x.dtype == torch.float64 or dataset.schema.dtype == "float64"
     return torch.float64 if double else torch.float32
 
@@ -191,7 +190,7 @@ def _modeled(schema: Schema) -> list[str]:
 
 
 def _passed_over(schema: Schema) -> tuple[str, ...]:
-    """Columns that the fit saw and did not model."""
+    """Columns that the fit read but did not model."""
     return schema.left_out + ((schema.label_column,) if schema.label_column else ())
 
 
@@ -201,8 +200,8 @@ LIMIT = 2**31 - 1
 def new_seed(random_state: Any) -> int:
     """A seed from ``random_state``.
 
-    An integer is itself. A RandomState or Generator is drawn from, and moves on. None asks the
-    operating system: numpy's global state, which scikit-learn takes then, is not touched.
+    An integer is returned unchanged. A RandomState or Generator is drawn from. None asks the
+    operating system; scikit-learn would use numpy's global state, which this does not touch.
     """
     if random_state is None:
         return secrets.randbelow(LIMIT)
@@ -210,21 +209,21 @@ def new_seed(random_state: Any) -> int:
         return int(random_state.integers(LIMIT))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(LIMIT))
-    check_random_state(random_state)  # its own words for what is no seed
+    check_random_state(random_state)  # scikit-learn's own error for an invalid seed
     return int(random_state)
 
 
 def learn_columns(estimator: BaseEstimator, X: Any, options: Mapping[str, Any]) -> Dataset:
-    """Read a matrix (rows, columns) to fit on, by columns; sets ``n_features_in_``.
+    """Read a matrix (rows, columns) of training rows by columns; set ``n_features_in_``.
 
-    What lies far out in one column has to be far out in nats too, and the scale of a column's tail
-    is not that of its middle: a quantile-normal map makes both standard, and its Jacobian keeps the
-    score a density in the person's own units.
+    A quantile-normal map makes the middle and the tail of each column standard normal, so that a
+    value far out in a column is also far out in nats. Its Jacobian keeps the score a density in the
+    user's units.
 
     Args:
-        estimator: which attributes are set on, and who is named in messages.
-        X: a matrix, or what scikit-learn makes one of.
-        options: keywords of ``lowerbound.data.load``; columns are real unless ``kinds`` says more.
+        estimator: receives the attributes and is named in messages.
+        X: a matrix, or input that scikit-learn converts to one.
+        options: keywords of ``lowerbound.data.load``; columns are real unless ``kinds`` is set.
 
     Raises:
         DataError, ValueError, TypeError: the rows cannot be modeled.
@@ -237,5 +236,5 @@ def learn_columns(estimator: BaseEstimator, X: Any, options: Mapping[str, Any]) 
     kinds = dict.fromkeys(names, "real") if kinds == "infer" else kinds
     chosen = {"missing": "error", **options, "kinds": kinds}
     dataset: Dataset = construct(load, pd.DataFrame(values, columns=names), options=chosen)
-    # answers come as the rows did: without names
+    # results have no names, like the input
     return replace(dataset, schema=replace(dataset.schema, kind="vectors"))
