@@ -44,7 +44,7 @@ def test_what_comes_back_is_said_to_be_lossy(
     report = run("compress", model, pictures, "-o", file, "--json").object
     assert report["bytes"] == file.stat().st_size < report["raw_bytes"] == 60 * 30
     assert (
-        "lossy: rows come back about as they were, PSNR"
+        "lossy: decompressed rows are approximate, PSNR"
         in run("compress", model, pictures, "-o", file).out
     )
     assert run("verify", file, "--model", model, "--json").object["decoded"] is True

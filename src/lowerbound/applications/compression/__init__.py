@@ -1,4 +1,4 @@
-"""Rows, pictures and sound as small files. Importing a codec's file registers it."""
+"""Compression of rows, pictures and sound. Importing a codec's module registers it."""
 
 from lowerbound.applications.compression import photographs, rows, sound, tiles
 

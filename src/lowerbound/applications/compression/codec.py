@@ -1,12 +1,12 @@
-"""What a codec is: one way to put data into files of one kind, and to take it out again.
+"""Interface of codecs. A codec writes data into files of one kind, and reads them.
 
 ::
 
     request ──> serving(request, fitted) ──> codec.write ──> file(s)
     file ──> CODECS[its header's kind] ──> codec.decode, codec.decompress
 
-A new codec is its file, which registers a class here, one line in this package's ``__init__`` and a
-number in ``lowerbound.coding.files.header.KINDS``. The commands use codecs alone.
+To add a codec, write one file that registers a class here. Add one line to this package's
+``__init__`` and a number to ``lowerbound.coding.files.header.KINDS``. The commands use only codecs.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from lowerbound.registry import Registry
 
 
 class Codec(ABC):
-    """One way to put data into files.
+    """A method of writing data into compressed files.
 
     Attributes:
-        takes: data and models, in words.
-        unit: what it counts: rows, pictures or clips.
-        options: of a request's, those that it takes besides ``on_error`` and ``seed``.
-        alone: suffix of what a file holds, where it holds one thing and that is named after the
-            file; "": a file holds many.
-        has_page: whether ``compare`` writes a page where one is named.
+        takes: supported data and models, as text.
+        unit: what it counts: row, picture or clip.
+        options: the options it takes, besides ``on_error`` and ``seed``.
+        alone: suffix of the output, if a file holds one item and the output is named after it;
+            "" if a file holds many items.
+        has_page: whether ``compare`` can write a page.
     """
 
     takes: ClassVar[str]
@@ -52,7 +52,7 @@ class Codec(ABC):
 
     @abstractmethod
     def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
-        """Whether the request's data, by this model, is for this codec."""
+        """Whether this codec handles the request's data with this model."""
 
     @abstractmethod
     def write(self, request: CompressRequest, fitted: Fitted, reporter: Reporter) -> CompressReport:
@@ -61,43 +61,43 @@ class Codec(ABC):
         Raises:
             UnsupportedError: a part of the model has no exact form.
             DataError: the data cannot be read, or is of another kind than the model's.
-            OptionError: the request makes no sense.
+            OptionError: the request is invalid.
         """
 
     @abstractmethod
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Any:
-        """What a file holds, every number of it checked.
+        """Decode a file, and check every number of it.
 
         Args:
-            file: of this codec's kind.
-            folder: of the model that wrote it.
-            progress: hears of the units done.
+            file: file of this codec's kind.
+            folder: folder of the model that wrote it.
+            progress: called with the units done.
 
         Raises:
-            BitstreamError: it is damaged, or was compressed with another model.
+            BitstreamError: the file is damaged, or was compressed with another model.
         """
 
     @abstractmethod
     def decompress(
         self, file: Container, folder: Path, output: Path, progress: Progress | None
     ) -> tuple[int, Sequence[str]]:
-        """Write what a file holds: (how many rows, pictures or clips, the files' names).
+        """Decode a file and write the result: (number of rows, pictures or clips; file names).
 
         Raises:
-            BitstreamError: as of ``decode``.
-            OptionError: the output's name makes no sense; said before anything is decoded.
+            BitstreamError: as in ``decode``.
+            OptionError: the output's name is invalid; raised before decoding.
         """
 
     @abstractmethod
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
-        """Bytes of the data by this codec and by those that everybody has.
+        """Compare the bytes of the data by this codec and by common codecs.
 
         Raises:
-            UnsupportedError, DataError, OptionError: as of ``write``.
+            UnsupportedError, DataError, OptionError: as in ``write``.
         """
 
     def refuse(self, request: CodecRequest) -> None:
-        """Raise OptionError where the request has an option that this codec does not take."""
+        """Raise OptionError if the request has an option that this codec does not take."""
         for field in dataclasses.fields(request):
             name = field.name
             if name in NOT_FOR_ALL - self.options and getattr(request, name) != field.default:
@@ -111,15 +111,15 @@ class Codec(ABC):
 NOT_FOR_ALL = frozenset({"part", "codebooks", "quality", "times", "bytes"})
 
 CODECS: Registry[type[Codec]] = Registry("kind of compressed data")
-"""By the kind in a file's header; of two that serve a request, the one that came last is taken."""
+"""Codecs by the kind in a file's header. If two serve a request, the later one is used."""
 
 
 def serving(request: CodecRequest, fitted: Fitted) -> Codec:
-    """The codec of the data by this model, ready for the request's options.
+    """The codec for the request's data and this model.
 
     Raises:
         UnsupportedError: there is none.
-        OptionError: it does not take an option of the request.
+        OptionError: the codec does not take an option of the request.
     """
     every = [CODECS[kind]() for kind in CODECS]
     for codec in reversed(every):
@@ -133,10 +133,10 @@ def serving(request: CodecRequest, fitted: Fitted) -> Codec:
 
 
 def beside(source: Path, suffix: str) -> Path:
-    """The source's name with another suffix, where there is no such file yet.
+    """The source's name with another suffix.
 
     Raises:
-        OptionError: there is, or the source is a folder.
+        OptionError: this file exists already, or the source is a folder.
     """
     path = source.with_suffix(suffix)
     if source.is_dir() or path.exists():
@@ -146,5 +146,5 @@ def beside(source: Path, suffix: str) -> Path:
 
 
 def advancing(reporter: Reporter, task: str) -> Progress:
-    """Tells a reporter of what is done of a task."""
+    """A callback that reports the progress of a task."""
     return lambda done, total: reporter.advance(task, done, total)

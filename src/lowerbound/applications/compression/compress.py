@@ -1,6 +1,6 @@
-"""Data as small files, and back: ``compress``, ``decompress``, ``verify`` and ``compare``.
+"""Compress data into small files, and back: ``compress``, ``decompress``, ``verify``, ``compare``.
 
-What is done is a codec's work, and which one it is, the data, the model or the file's header say:
+A codec does the work. The data and the model select it for writing, the file's header for reading:
 see ``lowerbound.applications.compression.codec``.
 """
 
@@ -33,27 +33,27 @@ from lowerbound.fitting import Fitted
 
 
 def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted | None) -> CompressReport:
-    """Write data as files: without loss where the model can, else about as it was.
+    """Write data as compressed files: lossless if the model allows it, lossy otherwise.
 
     Raises:
-        UnsupportedError: no codec takes the model, or a part of it has no exact form.
+        UnsupportedError: no codec supports the model, or a part of it has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
-        OptionError: the output's name makes no sense, or the codec lacks an option.
+        OptionError: the output's name is invalid, or the codec lacks an option.
     """
     began = time.perf_counter()
     fitted = fitted or shipped_model()
     codec = serving(request, fitted)
-    constriction()  # named before any work is done, where it is missing
+    constriction()  # raises before any work if it is missing
     report = codec.write(request, fitted, reporter)
     return replace(report, seconds=time.perf_counter() - began)
 
 
 def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressReport:
-    """Write what a file holds, or what each file in a folder does.
+    """Decompress a file, or every file in a folder.
 
     Raises:
-        BitstreamError: one is damaged, or was compressed with another model.
-        OptionError: the output's name makes no sense.
+        BitstreamError: a file is damaged, or was compressed with another model.
+        OptionError: the output's name is invalid.
     """
     began = time.perf_counter()
     source = request.source
@@ -77,10 +77,10 @@ def decompress(request: DecompressRequest, reporter: Reporter) -> DecompressRepo
 
 
 def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
-    """Check every byte of a file, and with a model that it decodes to what was compressed.
+    """Check every byte of a file; if a model is given, also check the decoded data.
 
     Raises:
-        BitstreamError: it does not; the message says where.
+        BitstreamError: a check fails; the message names the place.
     """
     file, codec = opened(Path(request.file))
     found = whole(file)
@@ -91,11 +91,11 @@ def verify(request: VerifyRequest, reporter: Reporter) -> FileReport:
 
 
 def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted | None) -> CompareReport:
-    """Bytes of data by the model and by codecs that everybody has: such as lose nothing, or, where
-    the model loses something, such as lose something too.
+    """Compare the model's bytes with those of common codecs: lossless ones, or lossy ones if the
+    model is lossy.
 
     Raises:
-        UnsupportedError: no codec takes the model, or a part of it has no exact form.
+        UnsupportedError: no codec supports the model, or a part of it has no exact form.
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: the codec lacks an option.
     """
@@ -112,14 +112,14 @@ def opened(path: Path) -> tuple[Container, Codec]:
     """A compressed file, its header checked, and the codec that reads it.
 
     Raises:
-        BitstreamError: it is no such file, damaged or of a newer format.
+        BitstreamError: it is no compressed file, is damaged, or has a newer format.
     """
     file = open_container(path)
     return file, CODECS[file.header.kind]()
 
 
 def _output(request: DecompressRequest, path: Path, codec: Codec) -> Path:
-    """Where what the file at ``path`` holds goes."""
+    """Where to write the data of the file at ``path``."""
     source = request.source
     if not request.output:
         if not codec.alone:

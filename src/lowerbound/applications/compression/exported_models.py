@@ -1,11 +1,11 @@
-"""A fitted model's exported copies, kept in its folder for as long as files may need them.
+"""Exported copies of a fitted model, kept in its folder so that old files stay readable.
 
 ::
 
-    MODEL/codecs/1f0c…9a.safetensors     named by its hash, which files of data carry
+    MODEL/codecs/1f0c…9a.safetensors     named by its hash, which compressed files carry
 
-A model that is fitted again gets another copy beside the old one, so that what was compressed
-before still decompresses. Each holds all that it takes: tensors, options and schema.
+If a model is fitted again, its new copy is stored beside the old one, so that old files still
+decompress. Each copy is complete: tensors, options and schema.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lowerbound.models.options import ModelOptions
 
 FOLDER = "codecs"
 BOUND_ROWS = 1000
-FEWEST_ROWS, BOUND_NUMBERS = 20, 2**22  # of large rows fewer, at least so many
+FEWEST_ROWS, BOUND_NUMBERS = 20, 2**22  # at least; fewer rows if they are large
 WHOLE = 2**15
 
 
@@ -45,12 +45,12 @@ class ExportedModel:
     """A model in whole numbers: see ``lowerbound.coding.exports``.
 
     Attributes:
-        model: the model.
-        schema: of the rows that it codes.
-        hash: which files carry.
-        bound: of the fitted model on some rows, nats per row; where codes are what is stored, of
-            their part of it, the rate.
-        exported: that of ``model`` on the same.
+        model: the exported model.
+        schema: schema of the rows that it codes.
+        hash: identifies the copy in files.
+        bound: bound of the fitted model on some rows, nats per row; for a model of codes its rate,
+            the part that is stored.
+        exported: the same for ``model``.
     """
 
     model: Model
@@ -61,23 +61,23 @@ class ExportedModel:
 
     @property
     def lossy(self) -> bool:
-        """Whether what it codes comes back about as it was."""
+        """Whether decompressed rows are approximate."""
         return export_of(self.model).lossy
 
     @property
     def gap(self) -> float:
-        """By how much whole numbers are worse, as a share of the bound."""
+        """How much whole numbers increase the code length, as a share of the bound."""
         return self.exported / self.bound - 1
 
 
 def exported_model(fitted: Fitted, folder: Path, rows: Dataset) -> ExportedModel:
-    """The copy of the model in a folder; made, and written there, where there is none yet.
+    """The model's copy in a folder; made and written if there is none yet.
 
     Args:
         fitted: the model.
-        folder: its folder.
-        rows: that are to be compressed; ranges are read from them where those that were fitted on
-            are gone.
+        folder: the model's folder.
+        rows: rows to compress; they calibrate the ranges of layer inputs if the training
+            data is missing.
 
     Raises:
         UnsupportedError: a part of the model has no exact form.
@@ -92,10 +92,10 @@ def exported_model(fitted: Fitted, folder: Path, rows: Dataset) -> ExportedModel
 
 
 def exported_for(file: Container, folder: Path) -> ExportedModel:
-    """The copy that a file was compressed with.
+    """The copy that wrote a file.
 
     Raises:
-        BitstreamError: the folder does not have it.
+        BitstreamError: the folder does not contain it.
     """
     name = file.header.model_hash.hex()
     path = folder / FOLDER / f"{name}.safetensors"
@@ -108,9 +108,9 @@ def exported_for(file: Container, folder: Path) -> ExportedModel:
 
 
 def export_model(fitted: Fitted, rows: Dataset, seed: int = 0) -> ExportedModel:
-    """A copy of a fitted model; from ``rows`` the ranges of its layers' inputs are read.
+    """Export a fitted model; ``rows`` calibrate the ranges of its layers' inputs.
 
-    Where the model codes bits, so are the rows.
+    If the model codes bits, the rows must be bits.
     """
     exported = export_of(fitted.model).copy(fitted.model, rows, seed)
     few = rows.thinned(min(BOUND_ROWS, max(FEWEST_ROWS, BOUND_NUMBERS // rows.schema.dimension)))
@@ -136,10 +136,10 @@ def write_exported(
 
 
 def read_exported(path: Path) -> ExportedModel:
-    """The copy in a file.
+    """Read a copy from a file.
 
     Raises:
-        ModelFolderError: it is damaged.
+        ModelFolderError: the file is damaged.
     """
     from safetensors.torch import load_file
 
@@ -159,25 +159,25 @@ def read_exported(path: Path) -> ExportedModel:
 
 
 def bits_of(dataset: Dataset, seed: int = 0) -> Dataset:
-    """The rows that are coded: bits, drawn by seed and content, where the model is one of bits."""
+    """The rows to code; if the model is one of bits, bits drawn by seed and content."""
     return dataset if dataset.schema.binarize == "none" else dataset.binarized(seed)
 
 
 def _stored(model: Model, rows: Dataset, seed: int) -> float:
-    """The part of the bound that becomes bytes, nats per row."""
+    """The part of the bound that is stored, nats per row."""
     scores = score(model, rows, samples=1, seed=seed)
     stored = -scores.rates.sum(0) if export_of(model).lossy else scores.elbo
     return float(stored.double().mean())
 
 
 def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
-    """The rows that were fitted on, where they are still there."""
+    """The training rows, if they are still available; otherwise ``rows``."""
     known = rows_of_fit(fitted, str(folder))
     return rows if known is None else bits_of(known.seen)
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What a copy's file says beside its tensors."""
+    """Metadata of a copy's file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -190,13 +190,13 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _damaged(path: Path) -> ModelFolderError:
     return ModelFolderError(
-        f"{path} is damaged, and what was compressed with it needs it: copy it again from where it "
-        "is whole"
+        f"{path} is damaged, and files that it compressed cannot be read without it: restore "
+        "it from an intact copy"
     )
 
 
 def _small(values: Tensor) -> Tensor:
-    """In 16 bits where nothing is lost by that: whole numbers, or floating-point ones."""
+    """Convert to 16 bits, whole or floating-point, if this changes no value."""
     if values.numel() < 2 or values.dtype is torch.bool:
         return values
     whole = values.round()

@@ -1,4 +1,4 @@
-r"""What a lossy file loses.
+r"""Loss of a lossy file.
 
 .. math:: \text{PSNR} = 10 \log_{10} \frac{255^2}{\text{mean squared error of a picture's levels}}
 """
@@ -13,16 +13,16 @@ from torch import Tensor
 from lowerbound.applications.io.grids import eight_bit
 from lowerbound.data.arrays import Array
 
-MOST = 99.0  # dB: what counts for a picture that came back as it was
+MOST = 99.0  # dB: value for a picture without error
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Rows beside what came back.
+    """Difference between rows and their decompressed version.
 
     Attributes:
-        psnr: decibels at 0 to 255, the mean over pictures; None where rows are no pictures.
-        kept: share of the variance of the numbers, 1 where nothing is lost.
+        psnr: mean PSNR over pictures on the scale 0 to 255, dB; None if rows are no pictures.
+        kept: share of the variance that is kept; 1 without loss.
     """
 
     psnr: float | None
@@ -43,12 +43,12 @@ def loss_of(x: Tensor, back: Tensor, pictures: bool) -> Loss:
 
 
 def mean_psnr(pictures: Array, back: Array) -> float:
-    """Decibels of pictures (rows, H, W, C) uint8, the mean over rows."""
+    """Mean PSNR of pictures (rows, H, W, C) uint8 over rows, dB."""
     return float(psnr(pictures, back).mean())
 
 
 def psnr(pictures: Array, back: Array) -> Array:
-    """Decibels of each of the pictures (rows, H, W, C) uint8."""
+    """PSNR of each of the pictures (rows, H, W, C) uint8, dB."""
     differences = torch.from_numpy(pictures).double() - torch.from_numpy(back).double()
     errors = differences.square().flatten(1).mean(1).clamp_min(255.0**2 / 10 ** (MOST / 10))
     found: Array = (10 * torch.log10(255.0**2 / errors)).numpy()

@@ -1,9 +1,9 @@
-"""Pictures of any size as small files, about as they were: a rate is chosen, the rest is lost.
+"""Pictures of any size as small lossy files at a chosen rate.
 
 ::
 
     compress photos.lb photo.png -o photo.lbz --times 50
-    compress photos.lb folder/ -o files/             a file each
+    compress photos.lb folder/ -o files/             one file per picture
     decompress photos.lb photo.lbz -o photo.png
 """
 
@@ -46,7 +46,7 @@ from lowerbound.fitting import Fitted
 
 @CODECS.register(KIND)
 class Photographs(Codec):
-    """A file for each picture, by a transform coder: lossy."""
+    """One file per picture, by a transform coder: lossy."""
 
     takes = "pictures by a transform coder"
     unit = "picture"
@@ -91,7 +91,7 @@ class Photographs(Codec):
         """The pictures.
 
         Raises:
-            DataError: the data is something else.
+            DataError: the data is not pictures.
         """
         found = picture_paths(request.source)
         if not found:
@@ -109,7 +109,7 @@ def _report(written: Mapping[Path, Written], exported: ExportedModel) -> Compres
     psnr = float(np.mean([one.psnr for one in every]))
     made_up = invents(exported.model)
     lossy = (
-        f"lossy: they come back about as they were, PSNR {psnr:.2f} dB, quality "
+        f"lossy: decompressed pictures are approximate, PSNR {psnr:.2f} dB, quality "
         f"{' to '.join(map(str, quality))}"
     )
     return CompressReport.of(
@@ -127,7 +127,7 @@ def _report(written: Mapping[Path, Written], exported: ExportedModel) -> Compres
 
 
 def _targets(data: Path, paths: list[Path], named: str) -> dict[Path, Path]:
-    """Where each picture's file goes."""
+    """Output path of each picture's file."""
     output = Path(named) if named else beside(data, SUFFIX)
     if not data.is_dir():
         if output.suffix.lower() != SUFFIX:
@@ -139,7 +139,7 @@ def _targets(data: Path, paths: list[Path], named: str) -> dict[Path, Path]:
 
 
 def _apart(data: Path, paths: list[Path], output: Path) -> Iterator[Path]:
-    """Names of their own: pictures that differ in their suffix alone keep it."""
+    """Unique names: pictures whose names differ only in the suffix keep it."""
     stems = [path.relative_to(data).with_suffix("") for path in paths]
     for path, stem in zip(paths, stems, strict=True):
         twice = stems.count(stem) > 1

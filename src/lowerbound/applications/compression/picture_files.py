@@ -1,4 +1,4 @@
-"""Pictures in files: which there are, read one by one, and where those that come back go."""
+"""Picture files: find them, read them one by one, and choose where decoded pictures go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowerbound.errors import DataError, OptionError
 
 
 def picture_paths(data: str) -> list[Path]:
-    """The picture files that a person named; none: it is something else."""
+    """The picture files in ``data``; empty if it is something else."""
     place = Path(data)
     if place.is_dir():
         return [place / path for path in find_pictures(place)]
@@ -22,10 +22,10 @@ def picture_paths(data: str) -> list[Path]:
 def readable(
     paths: Sequence[Path], channels: int, on_error: OnError, reporter: Reporter, task: str
 ) -> Iterator[tuple[Path, Array]]:
-    """Each picture at its own size, with the model's colors.
+    """Yield each picture at its own size, with the model's colors.
 
     Raises:
-        DataError: one cannot be read, and is not to be left out; or none can.
+        DataError: a picture cannot be read and ``on_error`` is "raise"; or none can be read.
     """
     some = False
     for done, path in enumerate(paths, 1):
@@ -44,10 +44,10 @@ def readable(
 
 
 def check_pictures_output(output: Path, pictures: int, file: str) -> bool:
-    """Whether the output is one picture, NAME.png; else it is a folder.
+    """Whether the output is one picture, NAME.png; otherwise it is a folder.
 
     Raises:
-        OptionError: it is neither, or one for several pictures.
+        OptionError: it is neither, or it is one picture for several.
     """
     alone = output.suffix.lower() == ".png"
     if alone and pictures > 1:

@@ -1,4 +1,4 @@
-"""One picture as a file of a transform coder, as small as requested."""
+"""One picture as a file of a transform coder, at a requested rate."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ INVENTS = (
     "this decoder adds texture that looks likely: it may invent detail, so do not read anything "
     "from it"
 )
-HEADER = 48  # bytes, at most, of a picture's file beside its payload
+HEADER = 48  # largest size of a picture's header, bytes
 
 
 def check_rate(rate: CompressRequest) -> None:
-    """Raise OptionError where the rate is given twice, or is none."""
+    """Raise OptionError if the rate is given twice, or is not positive."""
     said = [name for name in ("quality", "times", "bytes") if getattr(rate, name) is not None]
     if len(said) > 1:
         raise OptionError(f"{' and '.join(said)} both set the size: give one of them")
@@ -51,12 +51,12 @@ def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -
     """The finest level whose file is as small as requested.
 
     Args:
-        rate: the requested one.
-        numbers: bytes of the picture as it is.
-        size: of the payload at a level, bytes.
+        rate: the requested rate.
+        numbers: bytes of the uncompressed picture.
+        size: payload at a level, bytes.
 
     Raises:
-        OptionError: not even the coarsest is.
+        OptionError: even the file at the coarsest level is too large.
     """
     if rate.bytes is None and rate.times is None:
         return level_of(USUAL_QUALITY if rate.quality is None else rate.quality)
@@ -76,7 +76,7 @@ def level_for(rate: CompressRequest, numbers: int, size: Callable[[int], int]) -
 
 @dataclass(frozen=True)
 class Written:
-    """A picture's file, and what comes back from it."""
+    """A picture's file, and the picture decoded from it."""
 
     bytes: int
     level: int
@@ -88,7 +88,7 @@ class Written:
 
 def write_one(model: Any, picture: Array, target: Path, rate: CompressRequest) -> Written:
     """Write one picture (height, width, channels) at a rate by an exported transform coder, and
-    read it back."""
+    decode it again."""
     x = as_row(picture)
 
     @cache
@@ -112,10 +112,10 @@ def as_row(picture: Array) -> Tensor:
 def each(
     request: CodecRequest, fitted: Fitted, paths: Sequence[Path], reporter: Reporter, task: str
 ) -> Iterator[tuple[Path, Array, ExportedModel]]:
-    """Each picture with the copy of the model that writes it.
+    """Yield each picture with the exported model that writes it.
 
-    Where the pictures a model was fitted on are gone, the ranges of its layers are read from the
-    tiles of the first one here.
+    If the pictures of the fit are no longer available, the tiles of the first picture here
+    calibrate the ranges of the layers.
 
     Raises:
         DataError: a picture cannot be read.

@@ -1,4 +1,4 @@
-"""What came of a request to codecs: one report for each command, whichever codec did it."""
+"""Results of the compression commands: one report per command, the same for every codec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowerbound.coding.files.container import open_container
 from lowerbound.data.arrays import listed
 
 SHOWN = 8  # names of files
-WORDS = ("what", "rate", "lines")  # of a report, which JSON has as numbers
+WORDS = ("what", "rate", "lines")  # fields left out of JSON, which has the numbers
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,17 @@ class CompressReport(Report):
     """Data was written as files.
 
     Attributes:
-        files: where; the first few where there are many.
-        files_written: how many files there are.
-        bytes: of all files.
-        header_bytes: of these.
-        raw_bytes: of the same numbers as they are.
+        files: paths; only the first few if there are many.
+        files_written: number of files.
+        bytes: total of all files.
+        header_bytes: bytes of headers within that total.
+        raw_bytes: bytes of the same numbers, uncompressed.
         codec: the model's name in the files.
-        what: how many rows, pictures or clips, in words.
-        rate: bytes per number, pixel or second, in words.
-        lines: what else to read.
-        measures: these and what else the codec counts, by the names that JSON has.
-        seconds: it took.
+        what: number of rows, pictures or clips, as text.
+        rate: bits per number or pixel, or kbit/s, as text.
+        lines: further lines of the text report.
+        measures: these and further numbers of the codec, by their names in JSON.
+        seconds: time taken.
     """
 
     files: tuple[str, ...]
@@ -86,11 +86,11 @@ class CompressReport(Report):
 
 @dataclass(frozen=True)
 class CompareReport(Report):
-    """Codecs beside each other on the same data.
+    """Codecs compared on the same data.
 
     Attributes:
-        measures: bytes and what else was measured, by the names that JSON has.
-        lines: the same to read.
+        measures: bytes and other measures, by their names in JSON.
+        lines: the same as text.
     """
 
     measures: Mapping[str, Any]
@@ -105,13 +105,13 @@ class CompareReport(Report):
 
 @dataclass(frozen=True)
 class CodecRate:
-    """The same data by one codec at one rate.
+    """One codec at one rate.
 
     Attributes:
         codec: its name.
-        bytes: that it takes.
-        measures: rate and quality, by the names that JSON has.
-        words: the same as the rest of a line.
+        bytes: bytes it takes.
+        measures: rate and quality, by their names in JSON.
+        words: the same as the rest of a text line.
     """
 
     codec: str
@@ -126,14 +126,14 @@ class CodecRate:
 
 @dataclass(frozen=True)
 class DecompressReport(Report):
-    """Rows were written.
+    """Rows were decompressed and written.
 
     Attributes:
-        rows: how many.
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
-        seconds: it took.
-        of: what a row is to the person.
+        rows: number of rows.
+        files: paths; only the first few if there are many.
+        files_written: number of files.
+        seconds: time taken.
+        of: name of a row in messages.
     """
 
     rows: int

@@ -15,7 +15,7 @@ from lowerbound.errors import OptionError
 
 @dataclass(frozen=True)
 class CodecRequest:
-    """What every use of a codec may say."""
+    """Options that all codec commands share."""
 
     model: str = option(
         REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
@@ -28,7 +28,7 @@ class CodecRequest:
     on_error: Literal["raise", "skip"] = option(
         "raise", "what to do with pictures that cannot be read"
     )
-    seed: int = option(0, "of the bits, where grey values become bits")
+    seed: int = option(0, "seed of the bits, if grey values become bits")
     codebooks: int | None = option(
         None,
         "number of codebooks to use of a model with several; fewer take fewer bytes (default: all)",
@@ -37,7 +37,7 @@ class CodecRequest:
     @property
     def named_model(self) -> str | None:
         """The model folder; None: the codec that comes with the package."""
-        return self.model if self.data else None  # one word alone is the data
+        return self.model if self.data else None  # a single argument is the data
 
     @property
     def source(self) -> str:
@@ -47,7 +47,7 @@ class CodecRequest:
 
 @dataclass(frozen=True)
 class CompressRequest(CodecRequest):
-    """Rows as a small file, please."""
+    """Write rows as a small file."""
 
     output: str = option(
         "",
@@ -71,7 +71,7 @@ class CompressRequest(CodecRequest):
 
 @dataclass(frozen=True)
 class CompareRequest(CodecRequest):
-    """A model to compare with other codecs."""
+    """Compare a model with other codecs."""
 
     output: str = option(
         "",
@@ -88,7 +88,7 @@ class CompareRequest(CodecRequest):
 
 @dataclass(frozen=True)
 class DecompressRequest:
-    """The rows of a file, please."""
+    """Read the rows of a compressed file."""
 
     model: str = option(
         REQUIRED, "model folder; may be left out for photographs", positional=True, metavar="MODEL"
@@ -104,28 +104,28 @@ class DecompressRequest:
 
     @property
     def folder(self) -> Path:
-        """The model folder, or that of the codec which comes with the package."""
+        """The model folder, or that of the codec in the package."""
         return Path(self.model) if self.file else PHOTOGRAPHS
 
     @property
     def source(self) -> Path:
-        """The file, or a folder of such."""
+        """The file, or a folder of compressed files."""
         return Path(self.file or self.model)
 
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """Is this file whole?"""
+    """Check that a file is intact."""
 
     file: str = option(REQUIRED, "file that compress wrote", positional=True, metavar="FILE")
     model: str | None = option(None, "model folder, to decode the whole file too", metavar="MODEL")
 
 
 def output_file(request: CompressRequest) -> Path:
-    """The one file that is to be written.
+    """The single file to write.
 
     Raises:
-        OptionError: it has no name, or one of another suffix.
+        OptionError: no name is given, or the name has another suffix.
     """
     if not request.output:
         raise OptionError("name the file with -o")

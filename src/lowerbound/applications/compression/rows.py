@@ -1,10 +1,10 @@
-r"""Rows of one size as one file, without loss where the model has an exact form, else as codes.
+r"""Rows of one size in one file: lossless if the model has an exact form, otherwise as codes.
 
 .. math:: \text{bits} \approx \sum_\text{rows} \frac{-\text{ELBO}}{\ln 2}
 
-The bound that training raised is the length of a file that gives every bit back: see
-``lowerbound.coding.bits_back``. Of a model of codes the file holds the codes alone, and its length
-is the bound's other part, the rate: see ``lowerbound.coding.vector_quantized``.
+The length of a lossless file is the negative bound in bits: see ``lowerbound.coding.bits_back``.
+The file of a model of codes holds the codes alone, and its length is the rate, one part of the
+bound: see ``lowerbound.coding.vector_quantized``.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ from lowerbound.data.schema import Schema
 from lowerbound.fitting import Fitted
 
 REAL_BITS = 32
-FEW_ROWS = 20  # rows below which the start is most of a file
+FEW_ROWS = 20  # below this number, the start takes most of a file
 
 
 class RowsCodec(Codec):
-    """Rows in one file, by a copy of the model that stays in its folder.
+    """Rows in one file, coded by a copy of the model that stays in its folder.
 
     Attributes:
-        export: how the copy is made.
-        stream: the module whose ``write_rows`` and ``read_rows`` are each other's inverse.
+        export: method of making the copy.
+        stream: module whose ``write_rows`` and ``read_rows`` are inverse to each other.
     """
 
     export: ClassVar[Export]
@@ -85,7 +85,7 @@ class RowsCodec(Codec):
         )
 
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Tensor:
-        """(rows, *event) in model units."""
+        """Decoded rows (rows, *event) in model units."""
         x: Tensor = self.stream.read_rows(file, exported_for(file, folder).model, progress)
         return x
 
@@ -117,7 +117,7 @@ class RowsCodec(Codec):
     def coded(
         self, request: CodecRequest, fitted: Fitted, reporter: Reporter
     ) -> tuple[Tensor, ExportedModel]:
-        """(the requested rows as they are coded, (rows, *event) in model units; the model's copy).
+        """(rows to code, (rows, *event) in model units; the model's exported copy).
 
         Raises:
             UnsupportedError: a part of the model has no exact form.
@@ -139,7 +139,7 @@ class RowsCodec(Codec):
         reporter: Reporter,
         task: str,
     ) -> Loss | None:
-        """Write the rows; what of them does not come back, None where everything does."""
+        """Write the rows and return their loss; None if the codec is lossless."""
         used = {"codebooks": request.codebooks} if "codebooks" in self.options else {}
         progress = advancing(reporter, task)
         self.stream.write_rows(path, exported.model, x, progress=progress, **used)
@@ -152,7 +152,7 @@ class RowsCodec(Codec):
 
 @CODECS.register(lossless.KIND)
 class ExactRows(RowsCodec):
-    """Rows by bits-back coding: every bit comes back."""
+    """Rows by bits-back coding: lossless."""
 
     takes = "rows by a vae, hierarchical or ladder model"
     export = EXACT
@@ -172,7 +172,7 @@ class CodedRows(RowsCodec):
 def _others(
     x: Tensor, exported: ExportedModel, target: int, loss: Loss | None
 ) -> Iterator[CodecRate]:
-    """By codecs that lose nothing, or that lose too and then have about ``target`` bytes."""
+    """Lossless codecs; or, if the model is lossy, lossy codecs at about ``target`` bytes."""
     if loss is None:
         for name, size, how in rivals(x, levels_of(exported.model)):
             yield _rate(x, name, size, how, None)
@@ -191,28 +191,26 @@ def _rate(x: Tensor, codec: str, size: int, how: str, psnr: float | None) -> Cod
 
 def _about_file(rows: int, exported: ExportedModel, loss: Loss | None) -> Iterator[str]:
     if loss is not None:
-        yield f"lossy: rows come back about as they were, {loss.text()}"
+        yield f"lossy: decompressed rows are approximate, {loss.text()}"
     yield about_codec(exported)
     if rows < FEW_ROWS:
-        yield (
-            "each file begins anew, at a price: many rows in one file are smaller than many files"
-        )
+        yield ("each file has starting costs: put many rows into one file")
 
 
 def _about_rates(
     rows: int, raw: int, rates: Sequence[CodecRate], loss: Loss | None
 ) -> Iterator[str]:
-    yield f"{rows:,} rows, {raw:,} bytes as they are"
+    yield f"{rows:,} rows, {raw:,} bytes uncompressed"
     if loss is not None:
         yield (
-            f"lossy: rows come back about as they were, by the model with {loss.text()}; other "
-            "codecs get as many bytes, or the fewest they can where that is more"
+            f"lossy: decompressed rows are approximate, by the model with {loss.text()}; other "
+            "codecs run at the same number of bytes, or at their smallest size if that is larger"
         )
     yield from (f"  {rate.codec:18} {rate.words}" for rate in rates)
 
 
 def about_codec(exported: ExportedModel) -> str:
-    """Which copy wrote a file, and what whole numbers cost of its bound or its rate."""
+    """Name of the copy that wrote a file, and the cost of whole numbers in bound or rate."""
     return (
         f"codec {exported.hash.hex()}, kept in the model folder; whole numbers cost "
         f"{exported.gap:.2%} of the {part_of(exported)}"
@@ -225,7 +223,7 @@ def units(rows: Dataset) -> Tensor:
 
 
 def raw_bits(schema: Schema) -> int:
-    """Of a number as it is: as many as its levels need, those of float32 where it has none."""
+    """Bits of an uncompressed number: enough for its levels, or those of float32 without levels."""
     if schema.levels is None:
         return REAL_BITS
     levels = 2 if schema.binary else schema.levels
@@ -233,10 +231,10 @@ def raw_bits(schema: Schema) -> int:
 
 
 def raw_bytes(x: Tensor, bits: int) -> int:
-    """Bytes of the rows as numbers of so many bits, row by row."""
+    """Bytes of the rows if each number takes ``bits`` bits."""
     return len(x) * -(-x[0].numel() * bits // 8)
 
 
 def part_of(exported: ExportedModel) -> str:
-    """Which part of the bound becomes bytes."""
+    """The part of the bound that the file's length equals."""
     return "rate" if exported.lossy else "bound"

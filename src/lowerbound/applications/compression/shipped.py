@@ -1,11 +1,11 @@
-"""The codec that comes with the package: photographs can be compressed without a fit.
+"""The codec in the package: it compresses photographs without a fit.
 
 ::
 
     compress photo.png                 writes photo.lbz
     decompress photo.lbz -o back.png
 
-``shipped/photographs/README.md`` names what it was trained on, and how good it is on other
+``shipped/photographs/README.md`` describes its training data and its quality on other
 photographs; ``benchmarks/ship_photographs.py`` makes it.
 """
 
@@ -28,10 +28,10 @@ PHOTOGRAPHS = Path(__file__).parents[2] / "shipped" / "photographs"
 
 @cache
 def shipped() -> ExportedModel:
-    """The transform coder of photographs, exported.
+    """The exported transform coder of photographs.
 
     Raises:
-        OptionError: this copy of the package comes without it.
+        OptionError: this installation does not include it.
     """
     found = sorted((PHOTOGRAPHS / FOLDER).glob("*.safetensors"))
     if not found:
@@ -40,5 +40,5 @@ def shipped() -> ExportedModel:
 
 
 def shipped_model() -> Fitted:
-    """The same as a model that was fitted somewhere else."""
+    """The same as a fitted model."""
     return Fitted(shipped().model, shipped().schema, FitOptions(), History())

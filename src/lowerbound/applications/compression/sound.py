@@ -1,6 +1,6 @@
 """Clips of sound as small files of codes: see ``lowerbound.coding.sound``.
 
-The model itself is what decodes: files carry its hash, and are read with the folder as it was.
+The fitted model itself decodes. Files carry its hash and need its folder unchanged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SoundClips(Codec):
     has_page = True
 
     def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
-        """Where rows are windows of sound, and no pictures of it."""
+        """Whether rows are windows of sound and not pictures of it."""
         return fitted.schema.sample_rate is not None and fitted.schema.clip_length is None
 
     def write(self, request: CompressRequest, fitted: Fitted, reporter: Reporter) -> CompressReport:
@@ -54,7 +54,7 @@ class SoundClips(Codec):
             sum(clips.lengths) * BITS // 8,
             f"{len(clips.samples):,} clips, {seconds:,.1f} s of sound,",
             f"{kilobits:.2f} kbit/s with {codebooks} codebooks",
-            [f"lossy: what comes back sounds like it; keep the model folder, codec {codec}"],
+            [f"lossy: decompressed sound is approximate; keep the model folder, codec {codec}"],
             clips=len(clips.samples),
             sound_seconds=seconds,
             kilobits_per_second=kilobits,
@@ -76,12 +76,12 @@ class SoundClips(Codec):
 
 
 def _requested(request: CodecRequest, fitted: Fitted) -> tuple[Clips, int]:
-    """(the clips, with how many codebooks).
+    """(the clips, the number of codebooks to use).
 
     Raises:
         UnsupportedError: the model does not turn sound into codes.
         DataError: the data is no sound of the model's sample rate.
-        OptionError: there are not so many codebooks.
+        OptionError: the model has fewer codebooks.
     """
     codebooks = SoundCoder.of(fitted.model).levels(request.codebooks)
     clips = audio.read_clips(request.source, fitted.schema.sample_rate, request.on_error)

@@ -1,4 +1,4 @@
-"""Pictures of any size in one file that loses nothing, as tiles of the size a model was fitted on.
+"""Pictures of any size in one lossless file, as tiles of the size that the model was fitted on.
 
 ::
 
@@ -38,23 +38,23 @@ from lowerbound.data.pictures.pixels import channels_first, restore_channels
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 
-COLORS = (1, 3)  # of picture files as they are read
+COLORS = (1, 3)  # of picture files channels that are read
 WHITE = 255
 
 
 @CODECS.register(KIND)
 class PictureTiles(ExactRows):
-    """Pictures as the tiles of a model of pictures of one size; compared as rows."""
+    """Pictures as tiles for a model of pictures of one size; compared as rows."""
 
     takes = "pictures of any size by a vae, hierarchical or ladder model of tiles"
     unit = "picture"
     options = frozenset()
 
     def serves(self, request: CodecRequest, fitted: Fitted) -> bool:
-        """Where pictures are to come back at their own sizes.
+        """Whether pictures must keep their own sizes and the model is of 8-bit numbers.
 
-        These are a picture, or those of a folder in which one has another size than the model's,
-        where the model gives 8-bit numbers back.
+        This holds for a single picture, and for a folder with at least one picture of another size
+        than the model's.
         """
         if request.part != "all" or request.source in CATALOG:
             return False
@@ -71,9 +71,9 @@ class PictureTiles(ExactRows):
         progress = advancing(reporter, "compressing")
         lossless.write_rows(path, exported.model, x, sizes=sizes, progress=progress)
         numbers = channels * sum(height * width for height, width in sizes)
-        bits = 8 * path.stat().st_size / numbers  # what fills the last tiles is no number
+        bits = 8 * path.stat().st_size / numbers  # without the padding of the last tiles
         notes = tuple(look_at(paths, channels).notes)
-        lost = f"lost before that, when they were read: {'; '.join(notes)}"
+        lost = f"lost on reading, before compression: {'; '.join(notes)}"
         return CompressReport.of(
             [path],
             numbers,
@@ -114,7 +114,7 @@ def _own_sizes(schema: Schema, source: str) -> bool:
 
 
 def _tiled(pictures: Iterable[Array], schema: Schema) -> tuple[Dataset, list[Size]]:
-    """The tiles of pictures (height, width, channels) as the model's rows, and their sizes."""
+    """(tiles of pictures (height, width, channels) as the model's rows; picture sizes)."""
     _, height, width = schema.event_shape
     parts: list[Array] = []
     sizes: list[Size] = []
@@ -133,7 +133,7 @@ def _tiled(pictures: Iterable[Array], schema: Schema) -> tuple[Dataset, list[Siz
 
 
 def _untiled(tiles: Array, sizes: list[Size]) -> Iterator[Array]:
-    """The pictures of tiles (n, height, width, channels), one after another."""
+    """Yield the pictures of tiles (n, height, width, channels)."""
     start = 0
     for size in sizes:
         stop = start + tiles_in(size, (tiles.shape[1], tiles.shape[2]))

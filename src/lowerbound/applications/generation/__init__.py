@@ -1,1 +1,1 @@
-"""Prior to likelihood, and through the posterior."""
+"""Sample rows, encode them, decode codes, and reconstruct rows."""

@@ -24,13 +24,13 @@ NAMED = re.compile(r"z(\d+)")
 
 @dataclass(frozen=True, eq=False)
 class CodeTable:
-    """Codes of rows and what goes with them in a file.
+    """Codes of rows, with the columns stored beside them.
 
     Attributes:
         z: posterior means, (rows, latent_dim); or the whole numbers of discrete latents.
-        std: posterior standard deviations, (rows, latent_dim); None where a code is a point.
-        label: the class of each row, by name; None where unknown.
-        ids: what each row is called, such as its file.
+        std: posterior standard deviations, (rows, latent_dim); None if a code is a point.
+        label: class name of each row; None if unknown.
+        ids: name of each row, such as its file.
     """
 
     z: Tensor
@@ -40,17 +40,17 @@ class CodeTable:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a name that says no format of ours.
+    """Refuse a path without a supported suffix.
 
     Raises:
-        OptionError: names the formats.
+        OptionError: the suffix is not supported; the message lists the formats.
     """
     if path.suffix.lower() not in TABLES:
         raise OptionError(f"{path}: codes are kept as {', '.join(TABLES[:-1])} or {TABLES[-1]}")
 
 
 def columns_of(codes: CodeTable, path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """What a file holds of each row: a code is one array in .npz, else one column a number."""
+    """Columns to write: one array of codes for .npz, otherwise one column per number."""
     named = {"id": codes.ids, "label": codes.label, "z": codes.z, "z_std": codes.std}
     columns = {name: np.asarray(values) for name, values in named.items() if values is not None}
     if path.suffix.lower() == ".npz":
@@ -66,7 +66,7 @@ def read_codes(path: Path, latent_dim: int) -> CodeTable:
     """Read what ``write_codes`` wrote, or any table of ``latent_dim`` columns of numbers.
 
     Raises:
-        OptionError: the suffix says no format of ours.
+        OptionError: the suffix is not supported.
         DataError: the file is missing, or its codes have another length or are not finite.
     """
     check_suffix(path)
@@ -89,7 +89,7 @@ Parts = tuple[np.ndarray[Any, Any], tuple[str, ...] | None, tuple[str, ...] | No
 
 def _read_arrays(path: Path) -> Parts:
     try:
-        # numpy leaves a file open that it cannot make sense of
+        # numpy leaves an unreadable file open
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             named = {name: file[name] for name in file.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:

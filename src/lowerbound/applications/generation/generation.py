@@ -1,11 +1,11 @@
-r"""Prior to likelihood, and through the posterior: sample, encode, decode, reconstruct.
+r"""Sample from the prior, encode rows, decode codes, and reconstruct rows.
 
 .. math::
     \text{sample: } z \sim p(z),\; x \sim p(x \mid z) \qquad
     \text{encode: } x \mapsto q(z \mid x) \qquad
     \text{decode: } z \mapsto p(x \mid z)
 
-What is read and written is in the data's own units.
+All inputs and outputs are in the data's own units.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ROWS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class SampleRequest(ModelRequest):
-    """New rows, please."""
+    """Draw new rows from the model."""
 
     output: str = option(
         REQUIRED,
@@ -67,7 +67,7 @@ class SampleRequest(ModelRequest):
         metavar="OUT",
     )
     number: int = option(64, "how many", short="-n")
-    mean: bool = option(False, "the decoder's mean instead of a draw from p(x | z)")
+    mean: bool = option(False, "write the decoder's mean instead of a draw from p(x | z)")
     temperature: tuple[float, ...] = option(
         (),
         "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
@@ -75,10 +75,10 @@ class SampleRequest(ModelRequest):
     )
     label: str = option(
         "",
-        "class of the rows, for a conditional model (default: all in turn) and for one that infers "
-        "it (default: drawn)",
+        "class of the rows: for a conditional model (default: all in turn), or for a model that "
+        "infers the class (default: drawn)",
     )
-    seed: int = option(0, "of the draws")
+    seed: int = option(0, "seed of the draws")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class RowsReport(WrittenReport):
 
     Attributes:
         what: "samples", "decoded rows", ...
-        rows: how many.
+        rows: number of rows.
         mean: whether they are the decoder's means rather than draws from p(x | z).
     """
 
@@ -125,7 +125,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
 
 
 def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
-    """The class of each row: the requested one, else all in turn for a conditional model."""
+    """The class of each row: the requested one; by default a conditional model cycles."""
     if label:
         return label_indices(fitted, [label]).expand(number)
     if not fitted.options.model.conditional:
@@ -149,7 +149,7 @@ def _written(
 
 @dataclass(frozen=True)
 class EncodeRequest(DataRequest):
-    """Codes of data, please."""
+    """Write the codes of data."""
 
     output: str = option(
         REQUIRED, "file for the codes: .csv, .parquet or .npz", short="-o", metavar="CODES"
@@ -164,10 +164,10 @@ class EncodeReport(Report):
     """Codes were written.
 
     Attributes:
-        rows: how many.
-        latent_dim: numbers in a code.
+        rows: number of rows.
+        latent_dim: numbers per code.
         cloud: whether each code has a standard deviation.
-        files: where they are.
+        files: paths.
     """
 
     rows: int
@@ -181,7 +181,7 @@ class EncodeReport(Report):
 
 
 def encode(request: EncodeRequest, reporter: Reporter, fitted: Fitted) -> EncodeReport:
-    """Write the posterior's mean and standard deviation of every row, or its codes, whole numbers.
+    """Write each row's posterior mean and standard deviation, or its discrete codes.
 
     Raises:
         DataError: the data is not of the kind that the model was fitted on.
@@ -212,7 +212,7 @@ def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
 
 @dataclass(frozen=True)
 class DecodeRequest(ModelRequest):
-    """Data of codes, please."""
+    """Decode codes into data."""
 
     codes: str = option(
         REQUIRED, "codes as encode writes them, or any table of as many numbers", positional=True
@@ -224,15 +224,15 @@ class DecodeRequest(ModelRequest):
         short="-o",
         metavar="OUT",
     )
-    draw: bool = option(False, "a draw from p(x | z) instead of its mean")
+    draw: bool = option(False, "write a draw from p(x | z) instead of its mean")
     label: str = option(
         "", "class of the rows, for a conditional model (default: the class in the file of codes)"
     )
-    seed: int = option(0, "of the draws")
+    seed: int = option(0, "seed of the draws")
 
 
 def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
-    """Write the decoder's answer to codes.
+    """Decode codes and write the rows.
 
     Raises:
         DataError: the codes cannot be read or have another length.
@@ -266,7 +266,7 @@ def _labels_of(fitted: Fitted, codes: CodeTable, label: str) -> Tensor | None:
 
 @dataclass(frozen=True)
 class ReconstructRequest(DataRequest):
-    """What does the model make of these rows?"""
+    """Reconstruct rows."""
 
     output: str = option(
         REQUIRED,
@@ -280,7 +280,7 @@ class ReconstructRequest(DataRequest):
     on_error: Literal["raise", "skip"] = option(
         "raise", "what to do with pictures that cannot be read"
     )
-    seed: int = option(0, "of the draws")
+    seed: int = option(0, "seed of the draws")
 
 
 @dataclass(frozen=True)
@@ -288,10 +288,10 @@ class ReconstructReport(WrittenReport):
     """Reconstructions were written.
 
     Attributes:
-        rows: how many.
-        explained: 1 - squared error / variance, over all values in model units: 1 is perfect, 0 no
-            better than the means of the values; not a number for rows that do not vary.
-        uncertainty: mean standard deviation over that of the values; None where not requested.
+        rows: number of rows.
+        explained: 1 - squared error / variance, over all values in model units. 1 is perfect, 0 is
+            no better than the mean of each value; NaN if the rows do not vary.
+        uncertainty: mean standard deviation, relative to that of the values; None if not requested.
     """
 
     rows: int
@@ -336,13 +336,13 @@ def reconstruct(
 
 @dataclass(frozen=True, eq=False)
 class ReconstructedRows:
-    """Rows beside what the model makes of them, in model units, (rows, *event) each.
+    """Rows and their reconstruction in model units, (rows, *event) each.
 
     Attributes:
-        x: what went in.
-        mean: the decoder's best guess at the mean code.
-        cells: observed ones that have a distance, (rows | 1, *event).
-        std: standard deviation of x' given x; None where not requested.
+        x: input rows.
+        mean: decoder mean at the mean code.
+        cells: observed cells for which a distance is defined, (rows | 1, *event).
+        std: standard deviation of x' given x; None if not requested.
     """
 
     x: Tensor
@@ -358,7 +358,7 @@ class ReconstructedRows:
 
     @property
     def relative_std(self) -> float | None:
-        """Mean standard deviation over that of the values around their mean row."""
+        """Mean standard deviation, relative to that of the values around their mean row."""
         if self.std is None:
             return None
         count = self.cells.expand(self.x.shape).sum()
@@ -367,7 +367,7 @@ class ReconstructedRows:
 
 
 def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> ReconstructedRows:
-    """Encode each row to its mean code and decode that."""
+    """Encode each row to its mean code and decode it."""
     x, mean = collected(
         model,
         dataset,

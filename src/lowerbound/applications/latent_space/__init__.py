@@ -1,1 +1,1 @@
-"""Paths, attributes, arithmetic and mixing of codes."""
+"""Paths, attributes, arithmetic and style mixing in latent space."""

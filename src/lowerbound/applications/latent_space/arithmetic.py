@@ -2,8 +2,8 @@ r"""Latent arithmetic: add and subtract latent codes, and decode the result.
 
 .. math:: z = z_A - z_B + z_C, \qquad x = \operatorname{E} p(x \mid z)
 
-Each term is a row or ``mean(NAME)``, the mean code of a class. The signs have to sum to one, so
-that the answer is a code and not a difference of codes.
+Each term is a row or ``mean(NAME)``, the mean code of a class. The signs must sum to one, so
+that the result is a code and not a difference of codes.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ class ArithmeticRequest(DataRequest):
     )
     label: str = option("", "the table's column with the classes of mean(CLASS)", metavar="COLUMN")
     condition: str = option(
-        "", "class of the answer, for a conditional model", metavar="CLASS", formerly="told"
+        "", "class of the result, for a conditional model", metavar="CLASS", formerly="told"
     )
 
 
 @dataclass(frozen=True)
 class ArithmeticReport(WrittenReport):
-    """The answer was written.
+    """The result was written.
 
     Attributes:
-        sum: what was computed.
-        nearest: the row whose code is nearest to the answer's, rows of the sum left out.
-        nearest_class: its class, where it is known.
+        sum: the expression.
+        nearest: the row with the nearest code to the result's, except the rows of the sum.
+        nearest_class: its class, if known.
         distance: between the two codes.
     """
 
@@ -91,8 +91,8 @@ class Term:
 
     Attributes:
         sign: 1 or -1.
-        name: as it is shown.
-        rows: whose mean code it is.
+        name: displayed name.
+        rows: rows whose mean code is the term.
     """
 
     sign: int
@@ -101,11 +101,11 @@ class Term:
 
 
 def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -> ArithmeticReport:
-    """Write what is decoded from a sum of codes, beside what its terms decode to.
+    """Decode a sum of codes and write the result beside its decoded terms.
 
     Raises:
         UnsupportedError: the model has no encoder or no decoder.
-        OptionError: a sum that cannot be read, or rows or classes that are not there.
+        OptionError: the sum cannot be parsed, or names rows or classes that do not exist.
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
@@ -133,8 +133,8 @@ def read_sum(text: str, data: Labeled) -> list[Term]:
     """The terms of a sum.
 
     Raises:
-        OptionError: it cannot be read, names rows or classes that are not there, or its signs do
-            not sum to one.
+        OptionError: the sum cannot be parsed, names rows or classes that do not exist, or its
+            signs do not sum to one.
         DataError: a class is named and the data has no labels.
     """
     rest = text.strip()
@@ -171,7 +171,7 @@ def _shown(term: Term) -> str:
 
 
 def _conditions(fitted: Fitted, data: Labeled, terms: list[Term], name: str) -> Tensor | None:
-    """The condition of each term and of the answer: class ``name``, or each term's own class."""
+    """The condition of each term and of the result: class ``name``, or each term's own class."""
     if name:
         return one_hot(fitted, label_indices(fitted, [name]).expand(len(terms) + 1))
     label = data.dataset.label

@@ -1,4 +1,4 @@
-"""Where attribute vectors come from: the classes of the data, or one set with and one without."""
+"""Sources of attribute vectors: the classes of the data, or one set with and one without."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from lowerbound.inference.latent_space.attributes import (
 )
 from lowerbound.models import Model
 
-UNSEEN = 0.2  # share of the rows that nothing is learned from
-MOST_ROWS = 500  # that an effect is measured on
+UNSEEN = 0.2  # share of rows that are kept for measuring
+MOST_ROWS = 500  # at most, to measure an effect
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """An attribute, and what its effect can be measured by.
+    """An attribute, and the classifiers that measure its effect.
 
     Attributes:
         attribute: the direction.
-        rows: rows of the data that lack it and that it was not learned from, as far as there are.
-        judge: a classifier of the attribute, or why there is none.
-        wanted: +1 for a class index that is added, -1 for one that is taken away.
-        others: a classifier of other classes, where the first knows none.
+        rows: unseen rows that lack the attribute; all unseen rows if there are none.
+        judge: a classifier of the attribute, or the reason why there is none.
+        wanted: +1 for the index of an added class, -1 for that of a subtracted one.
+        others: a classifier of other classes, if ``judge`` has no others.
     """
 
     attribute: Attribute
@@ -53,7 +53,7 @@ class Learned:
     def effects(
         self, model: Model, z: Tensor, strengths: Sequence[float], condition: Tensor | None
     ) -> tuple[Effect, ...] | Skipped:
-        """The effect of each strength on rows with codes z; or why it cannot be measured."""
+        """The effect of each strength on rows with codes z; or the reason why there is none."""
         if isinstance(self.judge, Skipped):
             return self.judge
         step = (model, z, self.attribute, strengths)
@@ -69,20 +69,20 @@ class Learned:
 def from_classes(
     data: Labeled, codes: Tensor, weights: Mapping[str, float], method: str, seed: int
 ) -> list[Learned]:
-    """The classes that are named, added up; every class for itself where none is named.
+    """One vector of the requested classes; by default, one vector per class.
 
     Vectors and classifier are learned from four fifths of the rows.
 
     Args:
         data: labeled rows.
-        codes: theirs, (rows, latent_dim).
-        weights: +1 for a class to add, -1 for one to take away.
+        codes: codes of the rows, (rows, latent_dim).
+        weights: +1 for a class to add, -1 for one to subtract.
         method: a name in ``METHODS``.
-        seed: of the part that is kept apart.
+        seed: seed of the split.
 
     Raises:
         DataError: no labels, or one class only.
-        OptionError: an unknown class; the nearest is suggested.
+        OptionError: an unknown class; the message suggests the nearest.
     """
     known = known_classes(data.label, data.names)
     for name in weights:
@@ -106,9 +106,9 @@ def from_classes(
 
 
 def lacking_rows(label: Tensor, unseen: Tensor, wanted: Mapping[int, float]) -> Tensor:
-    """Unseen rows that an edit makes sense for: of the classes taken away, else not of those added.
+    """Unseen rows for an edit: of the subtracted classes; otherwise not of the added ones.
 
-    Where there are none, all unseen rows.
+    If there are none, all unseen rows.
     """
     added = torch.tensor([index for index, sign in wanted.items() if sign > 0], dtype=torch.long)
     taken = torch.tensor([index for index, sign in wanted.items() if sign < 0], dtype=torch.long)
@@ -126,7 +126,7 @@ def from_sets(
     seed: int,
     reporter: Reporter,
 ) -> Learned:
-    """An attribute from data that has it and data that has not; tried on the rows of ``data``.
+    """An attribute from two sets, with and without it; its effect is measured on ``data``.
 
     Raises:
         DataError: one of the two cannot be read, or is not of the model's kind.
@@ -149,20 +149,20 @@ def from_sets(
 
 
 def apart(rows: int, seed: int) -> tuple[Tensor, Tensor]:
-    """(rows to learn from, rows kept apart), in order, drawn by ``seed``."""
+    """(training rows, rows kept apart), in order, drawn by ``seed``."""
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
     count = max(1, round(UNSEEN * rows))
     return order[count:].sort().values, order[:count].sort().values
 
 
 def _joined(sets: Sequence[Dataset], has: Tensor) -> Dataset:
-    """Both sets, labeled by whether they have it."""
+    """Both sets, labeled by whether they have the attribute."""
     schema = replace(sets[0].schema, class_names=("without", "with"), condition=None)
     return replace(joined(sets), schema=schema, label=has.long())
 
 
 def _judge_of_classes(data: Labeled, seed: int) -> RealismClassifier | None:
-    """A classifier of what the rows are otherwise, where that is known."""
+    """A classifier of the data's own classes, if these are known."""
     if data.label is None:
         return None
     rows = data.as_dataset()

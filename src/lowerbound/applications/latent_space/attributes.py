@@ -1,9 +1,9 @@
-r"""Add a smile, subtract the glasses: attribute vectors from labels, tried on rows.
+r"""Learn attribute vectors from labels, and add them to or subtract them from rows.
 
 .. math:: x_s = \operatorname{E} p\bigl(x \mid z + s\,(v_{\text{smile}} - v_{\text{glasses}})\bigr)
 
-What the vectors are is in ``lowerbound.inference.latent_space.attributes``, what else they change
-in ``lowerbound.evaluation.latents.attribute_effects``.
+``lowerbound.inference.latent_space.attributes`` defines the vectors, and
+``lowerbound.evaluation.latents.attribute_effects`` measures what else they change.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EXAMPLES = 8
 
 @dataclass(frozen=True)
 class AttributesRequest(DataRequest):
-    """These rows with a smile, please, and without glasses."""
+    """Add attributes to rows, or subtract them."""
 
     output: str = option(
         REQUIRED,
@@ -54,13 +54,13 @@ class AttributesRequest(DataRequest):
     )
     label: str = option(
         "",
-        "the table's column that holds the classes (default: the data's label)",
+        "the table's column with the classes (default: the data's label)",
         metavar="COLUMN",
     )
     add: tuple[str, ...] = option((), "a class to go toward; repeatable", metavar="NAME")
     subtract: tuple[str, ...] = option((), "a class to go away from; repeatable", metavar="NAME")
     with_: str = option("", "data with the attribute, instead of classes", metavar="DATA")
-    without: str = option("", "data without the attribute, together with --with", metavar="DATA")
+    without: str = option("", "data without the attribute; requires --with", metavar="DATA")
     method: str = option(
         "mean",
         "direction of the attribute: difference of means, or normal of a logistic regression",
@@ -74,19 +74,19 @@ class AttributesRequest(DataRequest):
         "", "rows to change, from 0 or by name (default: some that lack it)", metavar="I,J,..."
     )
     fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
-    seed: int = option(0, "of the rows that vectors are learned from and effects measured on")
+    seed: int = option(0, "seed of the split into rows for learning and rows for measuring effects")
 
 
 @dataclass(frozen=True)
 class AttributeFound:
-    """One direction and what it does.
+    """One direction and its effect.
 
     Attributes:
-        name: what is added and subtracted.
-        having: rows that it was learned from and that have it; the fewest where there are several.
-        lacking: rows that have not.
-        effects: of each strength above 0, on rows that it was not learned from.
-        reason: why there are none.
+        name: the added and subtracted classes.
+        having: number of training rows with the attribute; the smallest one of several attributes.
+        lacking: number of training rows without it.
+        effects: effect of each strength above 0, on other rows.
+        reason: why there are no effects.
     """
 
     name: str
@@ -96,7 +96,7 @@ class AttributeFound:
     reason: str
 
     def text(self) -> str:
-        """The effect of one class distance, or of the strength next to it."""
+        """The effect at strength 1, or at the nearest strength."""
         learned = f"{self.name}: from {self.having:,} rows with it and {self.lacking:,} without"
         if not self.effects:
             return f"{learned}; effect not measured: {self.reason}"
@@ -114,9 +114,9 @@ class AttributesReport(WrittenReport):
     """A strip was written.
 
     Attributes:
-        attributes: the directions; one, or all classes where none was named.
-        examples: the rows that were changed.
-        strengths: how far.
+        attributes: the directions: the requested one, or one per class by default.
+        examples: names of the changed rows.
+        strengths: multiples of the direction.
     """
 
     attributes: tuple[AttributeFound, ...]
@@ -133,13 +133,13 @@ def _rows(examples: tuple[str, ...]) -> str:
 
 
 def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -> AttributesReport:
-    """Write rows with attributes added and taken away, and say what else that changed.
+    """Write rows with attributes added and subtracted, and report what else changed.
 
     Raises:
         UnsupportedError: the model has no encoder or no decoder.
         DataError: no labels, or one class only; or the data is not of the kind that the model was
             fitted on.
-        OptionError: an unknown attribute (the nearest is suggested), or rows that are not there.
+        OptionError: an unknown attribute (the message suggests the nearest), or unknown rows.
     """
     path = Path(request.output)
     row_files(fitted.schema).check_strip(path)
@@ -202,7 +202,7 @@ def _measured(
 
 
 def _examples(request: AttributesRequest, data: Labeled, learned: list[Learned]) -> list[int]:
-    """The rows to change: of one attribute several, of all attributes the same one."""
+    """The rows to change: several for one attribute, the same single row for all attributes."""
     rows: list[int] = learned[0].rows[:EXAMPLES].tolist()
     if request.rows:
         rows = picked_rows(request.rows, data.dataset)
@@ -217,7 +217,7 @@ def _strip(
     examples: list[int],
     strengths: list[float],
 ) -> Strip:
-    """Lines are examples of one attribute, or one example and every attribute."""
+    """A strip with one line per example; or one example with one line per attribute."""
     pairs = [(row, one) for row in examples for one in learned]
     if len(learned) == 1:
         key, names = "example", tuple(row_name(data.dataset, row) for row in examples)
@@ -239,7 +239,7 @@ def _strip(
 
 
 def _condition(fitted: Fitted, data: Labeled, rows: Tensor) -> Tensor | None:
-    """The condition of these rows: their own class, which does not change."""
+    """The condition of these rows: their own class, which stays the same."""
     if not fitted.options.model.conditional or data.dataset.label is None:
         return None
     return one_hot(fitted, data.dataset.label[rows])

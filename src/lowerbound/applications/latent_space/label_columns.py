@@ -1,5 +1,5 @@
-"""What a person points at in data: labels, its own or another column of a table, and rows, by
-number, counted from 0, or by name where rows have one."""
+"""Labels and rows that the user selects: the data's label or another column of a table; rows by
+number, counted from 0, or by name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from lowerbound.fitting import Fitted
 
 @dataclass(frozen=True, eq=False)
 class Labeled:
-    """Rows as a model sees them, and a label that it need not know of.
+    """Rows as the model's input, with a label that the model need not know.
 
     Attributes:
-        dataset: the rows, with their class where the model is conditional.
-        label: class indices, (rows,), -1 where unknown; None: no labels.
-        names: of the classes, in the order of their indices.
+        dataset: the rows, with their class if the model is conditional.
+        label: class indices, (rows,), -1 if unknown; None without labels.
+        names: class names, in the order of their indices.
     """
 
     dataset: Dataset
@@ -44,15 +44,13 @@ class Labeled:
 
 
 def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
-    """Data of the kind that a model was fitted on, labeled by ``column`` where one is named.
+    """Open data of the model's kind, labeled by ``column`` if it is given.
 
-    The column may be one that the model was not fitted on, one that it models, or the label that it
-    knows.
+    The column may be unknown to the model, one that it models, or its label.
 
     Raises:
-        DataError: as ``open_data``; or a column is named and the data is no table, or has no such
-            column; or its values are fractions.
-        OptionError: there is no column of that name; the nearest is suggested.
+        DataError: as ``open_data``; or the data is no table; or the column has fractions.
+        OptionError: there is no column of that name; the message suggests the nearest.
     """
     if not column or column == fitted.schema.label_column:
         dataset = open_data(source, fitted)
@@ -79,7 +77,7 @@ def picked_rows(text: str, dataset: Dataset, flag: str = "--rows") -> list[int]:
     """Row numbers from "3,17" or from "a.png,b.png".
 
     Raises:
-        OptionError: no number and no row's name, or beyond the data.
+        OptionError: a word is neither a row number of the data nor a row's name.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
@@ -88,10 +86,10 @@ def picked_rows(text: str, dataset: Dataset, flag: str = "--rows") -> list[int]:
 
 
 def picked_row(word: str, dataset: Dataset, flag: str = "--rows") -> int:
-    """One of them.
+    """One row number.
 
     Raises:
-        OptionError: no number and no row's name, or beyond the data.
+        OptionError: ``word`` is neither a row number of the data nor a row's name.
     """
     names = dataset.ids or ()
     if word in names:
@@ -108,5 +106,5 @@ def picked_row(word: str, dataset: Dataset, flag: str = "--rows") -> int:
 
 
 def row_name(dataset: Dataset, row: int) -> str:
-    """What a row is called: its own name, else its number."""
+    """The row's own name; otherwise its number."""
     return dataset.ids[row] if dataset.ids else f"row {row}"

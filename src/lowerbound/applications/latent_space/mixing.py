@@ -1,5 +1,5 @@
-"""The coarse latents of some rows with the fine ones of others, as a matrix; where there are
-classes, those with the styles of rows."""
+"""Style mixing: coarse latents of some rows with fine latents of others; or, if the model has
+classes, the style of each row in every class."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from lowerbound.inference.latent_space.analogies import in_every_class
 from lowerbound.inference.latent_space.mixing import coarse_levels, mix_rows
 from lowerbound.models import Classifies, Mixes, require
 
-FIRST = 6  # rows of each kind unless they are chosen
+FIRST = 6  # default number of rows of each kind
 
 
 @dataclass(frozen=True)
 class MixRequest(DataRequest):
-    """Rows to mix, and where."""
+    """Mix the latents of rows."""
 
     output: str = option(
         REQUIRED,
@@ -41,25 +41,25 @@ class MixRequest(DataRequest):
     )
     fine: str = option(
         "",
-        f"rows that give the fine levels (default: the next {FIRST}), or the style, where the "
+        f"rows that give the fine levels (default: the next {FIRST}), or the style, if the "
         f"model has classes (default: the first {FIRST})",
         metavar="K,L,...",
     )
     cut: int = option(
-        0, "levels taken from the coarse rows (default: all but a style, else the coarsest)"
+        0, "number of levels from the coarse rows (default: all but a style, else the coarsest)"
     )
 
 
 @dataclass(frozen=True)
 class MixReport(Report):
-    """A matrix was written.
+    """A matrix of mixed rows was written.
 
     Attributes:
         coarse: rows that gave the coarse levels.
         fine: rows that gave the fine levels.
-        cut: levels taken from the former.
-        levels: of the model.
-        files: where it is.
+        cut: number of levels from the coarse rows.
+        levels: number of levels of the model.
+        files: paths.
     """
 
     coarse: tuple[str, ...]
@@ -77,12 +77,12 @@ class MixReport(Report):
 
 @dataclass(frozen=True)
 class AnalogiesReport(Report):
-    """The styles of rows were given to every class.
+    """The style of each row was decoded in every class.
 
     Attributes:
-        rows: that gave the styles.
-        classes: that they were given to.
-        files: where it is.
+        rows: rows that gave the styles.
+        classes: the classes.
+        files: paths.
     """
 
     rows: tuple[str, ...]
@@ -101,7 +101,7 @@ def mix(request: MixRequest, reporter: Reporter, fitted: Fitted) -> MixReport | 
 
     Raises:
         UnsupportedError: the model has neither levels that can be mixed nor classes.
-        OptionError: rows out of range, or a cut that leaves nothing to one of the two.
+        OptionError: rows out of range, or a cut that leaves no level to the coarse or fine rows.
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
@@ -130,7 +130,7 @@ def _has_classes(fitted: Fitted) -> bool:
 
 
 def _analogies(request: MixRequest, path: Path, fitted: Fitted) -> AnalogiesReport:
-    """The style of each row in every class."""
+    """Decode the style of each row in every class."""
     if request.coarse or request.cut:
         raise OptionError(
             "--coarse and --cut are for models with levels; this model has classes and shows "
@@ -157,7 +157,7 @@ def _chosen(text: str, data: Dataset, flag: str, after: int) -> list[int]:
 
 
 def _with_sources(strip: Strip, coarse: Dataset, fine: Dataset) -> Strip:
-    """The rows themselves at the left and on top."""
+    """Add the source rows at the left and on top."""
     left, top = real_rows(coarse), real_rows(fine)
     blank = torch.full_like(left[:1], float(strip.x.max()))
     return Strip(

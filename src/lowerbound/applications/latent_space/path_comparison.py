@@ -1,4 +1,4 @@
-"""Which kind of path is better: every kind over random pairs of rows."""
+"""Compare the kinds of paths over random pairs of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.latent_space.paths import PathContext
 
-UNSEEN = 0.2  # share of the rows that the classifier does not learn from, and pairs are drawn of
+UNSEEN = 0.2  # share of rows for the pairs; the classifier learns from the others
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class PathComparison:
 
     Attributes:
         path: its kind.
-        pairs: how many.
-        straightness: length of the line over that of the path, for the decoder.
-        accepted: share of middles that a classifier accepts as it does 95 % of real rows; None
-            where there is no classifier.
-        judge_accuracy: of that classifier on real rows it has not seen.
-        reason: why there is none.
+        pairs: number of pairs.
+        straightness: length of the line divided by that of the path, for the decoder.
+        accepted: share of middles of which a classifier is as confident as of 95 % of real rows;
+            None without a classifier.
+        judge_accuracy: accuracy of that classifier on unseen real rows.
+        reason: why there is no classifier.
     """
 
     path: str
@@ -45,7 +45,7 @@ class PathComparison:
 
 
 def about_comparison(found: PathComparison) -> str:
-    """The same in a sentence."""
+    """The comparison as one sentence."""
     error = found.straightness.standard_error or 0.0
     text = (
         f"{found.path}, {found.pairs:,} pairs: line / path {found.straightness.mean:.3f} ± "
@@ -66,10 +66,10 @@ def compare_kinds(
     seed: int,
     reporter: Reporter,
 ) -> tuple[PathComparison, ...]:
-    """Figures of each kind over ``pairs`` pairs of rows that the classifier has not seen.
+    """Compare every kind over ``pairs`` pairs of rows that the classifier has not seen.
 
     Raises:
-        OptionError: a negative number, or too few rows to draw that many different pairs.
+        OptionError: ``pairs`` is negative, or there are too few rows for that many different pairs.
     """
     if pairs < 0:
         raise OptionError(f"--pairs must be at least 0, not {pairs}")
@@ -92,10 +92,10 @@ def compare_kinds(
 
 
 def random_pairs(rows: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """``count`` pairs of rows, no row in two of them, as two lists of row numbers.
+    """Draw ``count`` disjoint pairs of rows, as two lists of row numbers.
 
     Raises:
-        OptionError: there are not that many.
+        OptionError: there are too few rows.
     """
     if count > rows // 2:
         raise OptionError(
@@ -106,7 +106,7 @@ def random_pairs(rows: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _conditions(fitted: Fitted, unseen: Dataset, first: Tensor) -> Tensor | None:
-    """The condition along a path is the class of its first row."""
+    """The condition along each path: the class of its first row."""
     if not fitted.options.model.conditional or unseen.label is None:
         return None
     return one_hot(fitted, unseen.label[first])

@@ -1,4 +1,4 @@
-r"""From one row to another: encode both, walk between their codes, decode what lies on the way.
+r"""Paths from one row to another: encode both, interpolate between the codes, decode the points.
 
 .. math:: z(t) \text{ from } \operatorname{E} q(z \mid a) \text{ to } \operatorname{E} q(z \mid b),
     \qquad x(t) = \operatorname{E} p(x \mid z(t))
@@ -43,7 +43,7 @@ EVERY = "all"
 
 @dataclass(frozen=True)
 class InterpolateRequest(DataRequest):
-    """What lies between these rows?"""
+    """Interpolate between rows."""
 
     output: str = option(
         REQUIRED,
@@ -64,7 +64,7 @@ class InterpolateRequest(DataRequest):
     frames: int = option(9, "points from one row to the next, both included")
     close: bool = option(False, "return to the first row, so that an animation has no jump")
     fps: float = option(FRAMES_PER_SECOND, "frames of an animation in a second")
-    nodes: int = option(NODES, "points of the geodesic during its optimization")
+    nodes: int = option(NODES, "number of points that the optimization of the geodesic moves")
     pairs: int = option(
         0,
         "also compare the kinds of paths over N random pairs of rows, by a classifier of "
@@ -73,7 +73,7 @@ class InterpolateRequest(DataRequest):
     label: str = option(
         "", "class along the whole path, for a conditional model (default: the rows')"
     )
-    seed: int = option(0, "of the random pairs")
+    seed: int = option(0, "seed of the random pairs")
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Way:
 
     Attributes:
         path: its kind.
-        length: how far the decoder's mean moves along it, in model units.
-        straightness: length of straight lines over that of this path, for the decoder.
+        length: path length of the decoder's mean, in model units.
+        straightness: length of the straight line divided by that of this path, for the decoder.
     """
 
     path: str
@@ -96,10 +96,10 @@ class InterpolateReport(WrittenReport):
     """Paths were written.
 
     Attributes:
-        rows: what the paths pass by.
-        points: of each path.
+        rows: names of the rows on the path.
+        points: number of points of each path.
         ways: the paths.
-        verdicts: each kind over random pairs; empty where none were requested.
+        verdicts: comparison of kinds over random pairs; empty if not requested.
     """
 
     rows: tuple[str, ...]
@@ -108,14 +108,14 @@ class InterpolateReport(WrittenReport):
     verdicts: tuple[PathComparison, ...]
 
     def text(self) -> str:
-        lines = [f"{self.points:,} points by way of {', '.join(self.rows)}: {self.where}"]
+        lines = [f"{self.points:,} points through {', '.join(self.rows)}: {self.where}"]
         lines += [f"  {about_way(way)}" for way in self.ways]
         lines += [f"  {about_comparison(found)}" for found in self.verdicts]
         return "\n".join(lines)
 
 
 def about_way(way: Way) -> str:
-    """How long a path is, compared with the line."""
+    """The length of a path, and its ratio to the line."""
     compared = "" if way.path == "lerp" else f", line / path {way.straightness:.3f}"
     return f"{way.path}: length {way.length:.3g} for the decoder{compared}"
 
@@ -123,12 +123,12 @@ def about_way(way: Way) -> str:
 def interpolate(
     request: InterpolateRequest, reporter: Reporter, fitted: Fitted
 ) -> InterpolateReport:
-    """Write what is decoded along paths between rows.
+    """Decode points on paths between rows, and write them.
 
     Raises:
         UnsupportedError: the model has no encoder or no decoder.
-        OptionError: fewer than two frames or rows, rows out of range, or one that does not differ
-            from the next.
+        OptionError: fewer than two frames or rows, rows out of range, or two equal rows in
+            sequence.
         DataError: the data is not of the kind that the model was fitted on.
     """
     path = Path(request.output)
@@ -156,14 +156,14 @@ def interpolate(
 
 @dataclass(frozen=True, eq=False)
 class _Stops:
-    """The rows that a path passes by, in order."""
+    """The given rows of a path, in order."""
 
     dataset: Dataset
     names: tuple[str, ...]
 
 
 def _stops(request: InterpolateRequest, data: Dataset, fitted: Fitted) -> _Stops:
-    """The requested rows, none of them the same as the next."""
+    """The requested rows; raises if two neighbors are equal."""
     if request.other:
         if request.rows:
             raise OptionError("give either --rows or a second file, not both")
@@ -195,7 +195,7 @@ def _refuse_repeats(stops: _Stops) -> None:
 
 
 def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:
-    """The condition along the whole path, (classes,): one class."""
+    """The condition along the whole path, (classes,): a single class."""
     if label or not fitted.options.model.conditional:
         classes = label_indices(fitted, [label]) if label else None
     else:
@@ -210,7 +210,7 @@ def _condition(fitted: Fitted, ends: Dataset, label: str) -> Tensor | None:
 
 
 def _all_codes(fitted: Fitted, data: Dataset) -> Tensor | None:
-    """The codes whose mean stands in for that of a prior, where there is none."""
+    """All codes, whose mean replaces the prior's mean; None if the model has a prior."""
     if isinstance(fitted.model, HasPrior):
         return None
     return encode_rows(fitted.model, data).mean
@@ -219,7 +219,7 @@ def _all_codes(fitted: Fitted, data: Dataset) -> Tensor | None:
 def _walks(
     kinds: tuple[str, ...], codes: Tensor, around: PathContext, reporter: Reporter
 ) -> dict[str, list[LatentPath]]:
-    """Of each kind, a path from each code to the next."""
+    """For each kind, one path from each code to the next."""
     pieces = list(pairwise(codes))
     walks: dict[str, list[LatentPath]] = {kind: [] for kind in kinds}
     for done, (kind, (a, b)) in enumerate(product(kinds, pieces)):
@@ -237,7 +237,7 @@ def _decoded(
     frames: int,
     condition: Tensor | None,
 ) -> Strip:
-    """The rows on every path; t counts the stops."""
+    """The decoded rows of every path, with t: 0 at the first given row, 1 at the second, ..."""
     z = torch.stack([_points(walk, frames) for walk in walks.values()])
     condition = None if condition is None else condition.expand(len(z.flatten(0, 1)), -1)
     x = decode_codes(fitted.model, z.flatten(0, 1), condition=condition).mean
@@ -258,7 +258,7 @@ def _decoded(
 
 
 def _points(walk: list[LatentPath], frames: int) -> Tensor:
-    """Codes along paths that follow each other, where two meet but once."""
+    """Codes along consecutive paths; each meeting point occurs once."""
     parts = [path.points(frames) for path in walk]
     return torch.cat([parts[0], *(part[1:] for part in parts[1:])])
 

@@ -1,1 +1,1 @@
-"""A model as a codec, beside widely used codecs, on the same data."""
+"""Comparison of a model with widely used codecs on the same data."""

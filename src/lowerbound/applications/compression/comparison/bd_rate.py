@@ -1,9 +1,9 @@
-r"""By how much one codec's files are smaller than another's at the same quality, on average.
+r"""Mean difference in file size between two codecs at the same quality (BD-rate).
 
 .. math:: \exp\Big(\frac{1}{b - a}\int_a^b \log R_1(q) - \log R_0(q) \,dq\Big) - 1
 
-R are rates by quality, interpolated between what was measured by monotone cubics of log R. Source:
-Bjontegaard 2001, with the interpolation that ITU-T recommends since (piecewise cubic Hermite).
+R is the rate as a function of quality: monotone cubics of log R interpolate the measured points.
+Source: Bjontegaard 2001, with the piecewise cubic Hermite interpolation that ITU-T recommends.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FEWEST = 4
 
 
 def bd_rate(codec: Curve, anchor: Curve, rates: tuple[float, float] | None = None) -> float:
-    """How much less rate ``codec`` takes than ``anchor``, as a share below 0; more is above 0.
+    """Mean difference in rate between ``codec`` and ``anchor``, as a share; negative if it saves.
 
     Args:
         codec: at least four points.
-        anchor: what it is compared with, alike.
-        rates: those of the anchor between which is averaged; None: all that both qualities span.
+        anchor: reference curve, at least four points.
+        rates: range of the anchor's rates for the mean; None: all qualities that both reach.
 
     Raises:
         OptionError: too few points, or no quality that both reach.

@@ -1,4 +1,4 @@
-"""The same rows by codecs that everybody has and that lose nothing."""
+"""The same rows by common lossless codecs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowerbound.data.arrays import Array
 
 
 def rivals(x: Tensor, levels: int) -> Iterator[tuple[str, int, str]]:
-    """(codec, bytes, how) of rows in model units by codecs that everybody has."""
+    """(codec, bytes, how) of rows in model units by common codecs."""
     codes = torch.round(x * (levels - 1)).numpy().astype(np.uint16)
     joint = packed(codes, levels)
     yield "gzip -9", len(gzip.compress(joint, 9, mtime=0)), "one file"
@@ -30,14 +30,14 @@ def rivals(x: Tensor, levels: int) -> Iterator[tuple[str, int, str]]:
 
 
 def packed(codes: Array, levels: int) -> bytes:
-    """Levels as bytes: eight bits together in one, row by row; one or two bytes each otherwise."""
+    """Levels as bytes: bits packed eight to a byte, row by row; otherwise one or two bytes each."""
     if levels == 2:
         return np.packbits(codes.reshape(len(codes), -1).astype(np.uint8), axis=1).tobytes()
     return codes.astype(np.uint8 if levels <= 256 else "<u2").tobytes()
 
 
 def picture_codecs(levels: int) -> dict[str, Callable[[Array], int]]:
-    """Bytes of a (height, width, channels) picture by codec; JPEG XL where its library is."""
+    """Bytes of a (height, width, channels) picture by codec; JPEG XL if it is installed."""
     from PIL import Image
 
     def image(picture: Array) -> Image.Image:

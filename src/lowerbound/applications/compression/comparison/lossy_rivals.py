@@ -1,7 +1,7 @@
-"""The same pictures by lossy codecs that everybody has, at about as many bytes.
+"""The same pictures by common lossy codecs, at about the same number of bytes.
 
-Each codec runs twice: for a file of each picture, where its header and its start weigh most,
-and for one mosaic of all pictures, where it may also use what neighbors have in common.
+Each codec runs twice: with one file per picture, whose header takes most bytes,
+and with one mosaic of all pictures, in which the codec can also use what neighbors share.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
     "WebP": {"method": 6},
     "AVIF": {"speed": 6},
 }
-QUALITIES = range(101)  # where 0 is not known (JPEG) it means 1
+QUALITIES = range(101)  # JPEG has no quality 0 and uses 1
 File = TypeVar("File", bound=Sized)
 
 
@@ -32,7 +32,7 @@ def lossy_rivals(pictures: Array, target: int) -> Iterator[tuple[str, int, float
 
     Args:
         pictures: (rows, H, W, 1 or 3), uint8.
-        target: bytes of all of them.
+        target: total bytes.
     """
     whole = mosaic(pictures)
     for form in available():
@@ -45,14 +45,14 @@ def lossy_rivals(pictures: Array, target: int) -> Iterator[tuple[str, int, float
 
 
 def available() -> list[str]:
-    """The codecs that this Pillow has."""
+    """The codecs that this Pillow supports."""
     from PIL import features
 
     return [form for form in FORMS if form == "JPEG" or features.check(form.lower())]
 
 
 def nearest(encode: Callable[[int], File], target: float, qualities: range = QUALITIES) -> File:
-    """The file whose size is nearest to ``target``, of those that ``encode`` makes by quality."""
+    """The file with the size nearest to ``target`` among the files ``encode(quality)``."""
     encode = cache(encode)
     if len(encode(qualities[0])) >= target:
         return encode(qualities[0])
@@ -83,7 +83,7 @@ def decode(file: bytes, channels: int) -> Array:
 
 
 def mosaic(pictures: Array) -> Array:
-    """Pictures (rows, H, W, C) side by side in about a square, row by row; black where none is."""
+    """Pictures (rows, H, W, C) as one near-square picture, row by row; empty places are black."""
     rows, height, width, channels = pictures.shape
     across = math.ceil(math.sqrt(rows))
     down = math.ceil(rows / across)
@@ -94,7 +94,7 @@ def mosaic(pictures: Array) -> Array:
 
 
 def cut(whole: Array, shape: tuple[int, ...]) -> Array:
-    """The pictures of a mosaic, of that shape (rows, H, W, C)."""
+    """Pictures of ``shape`` (rows, H, W, C) from a mosaic."""
     rows, height, width, channels = shape
     down, across = whole.shape[0] // height, whole.shape[1] // width
     grid = whole.reshape(down, height, across, width, channels).swapaxes(1, 2)

@@ -1,4 +1,4 @@
-"""What codecs give back, side by side on one page that needs no other file."""
+"""A page that shows the output of several codecs side by side, in one HTML file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import wav_file
 
 Figure = tuple[str, str]
-"""(HTML of a picture or player, what it shows in words)."""
+"""(HTML of a picture or player, its caption)."""
 
 
 def side_by_side(
@@ -21,13 +21,13 @@ def side_by_side(
     rows: Sequence[tuple[str, Sequence[Figure]]],
     table: Sequence[Sequence[str]] = (),
 ) -> str:
-    """The page.
+    """The page as HTML.
 
     Args:
-        title: of the page.
-        about: a sentence on what it shows.
-        rows: a heading, or "", and the figures that stand side by side.
-        table: lines of words above them, the first of these the head.
+        title: title of the page.
+        about: one sentence that describes the page.
+        rows: a heading or "", and the figures side by side.
+        table: lines of cells above the figures; the first line is the head.
     """
     lines = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(about)}</p>"]
     if table:
@@ -40,14 +40,14 @@ def side_by_side(
 
 
 def picture_of(picture: Array) -> str:
-    """A picture (height, width, channels) uint8."""
+    """HTML of a picture (height, width, channels) uint8."""
     stream = io.BytesIO()
     as_image(picture).save(stream, "PNG")
     return f'<img src="data:image/png;base64,{_base64(stream.getvalue())}" alt="">'
 
 
 def player_of(sound: Array, rate: int) -> str:
-    """Amplitudes, (length,), to be played."""
+    """HTML that plays amplitudes, (length,)."""
     return f'<audio controls src="data:audio/wav;base64,{_base64(wav_file(sound, rate))}"></audio>'
 
 

@@ -1,7 +1,7 @@
-"""Pictures by a transform coder beside JPEG, WebP and AVIF at the same bytes; and a page of them.
+"""Pictures by a transform coder and by JPEG, WebP and AVIF at the same bytes, with a page of them.
 
-At each of several rates the model writes every picture, and each other codec gets the
-quality whose file is nearest to as many bytes. The points make curves, whose distance is a number.
+At each of several rates the model writes every picture. Each other codec uses the quality whose
+file is nearest to the same size. BD-rate measures the distance between the resulting curves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from lowerbound.objectives.ms_ssim import ms_ssim
 
 TIMES = (20.0, 30.0, 40.0, 50.0, 60.0)  # smaller than a byte per pixel and color
 SHOWN_AT = 50.0
-SHOWN = 4  # pictures
+SHOWN = 4  # pictures on the page
 WINDOW = 256  # pixels of the part that is shown
 OURS, ANCHOR = "lowerbound", "JPEG"
 
@@ -47,10 +47,10 @@ class PictureRate:
     """One picture by one codec at one rate.
 
     Attributes:
-        bytes: of the file.
-        psnr: of what comes back, decibels.
-        ms_ssim: how alike its structure is, 1 where it is equal.
-        part: what comes back, a part of it.
+        bytes: size of the file.
+        psnr: of the decoded picture, dB.
+        ms_ssim: structural similarity, 1 if equal.
+        part: the shown part of the decoded picture.
     """
 
     bytes: int
@@ -60,7 +60,7 @@ class PictureRate:
 
 
 Rates = dict[tuple[float, str], PictureRate]
-"""Of one picture, by requested factor and codec."""
+"""Rates of one picture, by requested factor and codec."""
 
 
 def compare_pictures(
@@ -70,7 +70,7 @@ def compare_pictures(
 
     Raises:
         DataError: a picture cannot be read.
-        OptionError: the page's name makes no sense.
+        OptionError: the page's name is invalid.
     """
     page = page_path(request.output or None)
     found: list[Rates] = []
@@ -106,7 +106,7 @@ def _lines(
 ) -> Iterator[str]:
     yield f"{pictures:,} pictures; a byte per pixel and color is 1 times"
     for times in dict.fromkeys(rate.measures["times"] for rate in rates):
-        yield f"{times:g} times smaller, or the nearest that a codec can:"
+        yield f"{times:g} times smaller, or the nearest size of a codec:"
         alike = [rate for rate in rates if rate.measures["times"] == times]
         alike.sort(key=lambda rate: -rate.measures["psnr"])
         yield from (f"  {rate.codec:11} {rate.words}" for rate in alike)
@@ -119,18 +119,18 @@ def _lines(
 
 
 def middle(picture: Array) -> Array:
-    """The part of a picture around its center that is shown."""
+    """The shown part of a picture, around its center."""
     top, left = (max(0, (side - WINDOW) // 2) for side in picture.shape[:2])
     return picture[top : top + WINDOW, left : left + WINDOW]
 
 
 def _by_all(model: Model, picture: Array) -> Rates:
-    """One picture by every codec at every rate that the model can reach."""
+    """One picture by every codec, at every rate that the model can reach."""
     channels, found = picture.shape[-1], {}
     for times in TIMES:
         try:
             size, back = _by_model(model, picture, times)
-        except OptionError:  # not even at its coarsest
+        except OptionError:  # too large even at the coarsest level
             continue
         found[times, OURS] = _rate(size, picture, back)
         for form in available():
@@ -152,7 +152,7 @@ def _rate(size: int, picture: Array, back: Array) -> PictureRate:
 
 
 def _together(found: Sequence[Rates], pixels: int) -> Iterator[CodecRate]:
-    """All pictures at each rate that every one of them reached."""
+    """All pictures at each rate that all of them reach."""
     for times, codec in found[0]:
         rates = [one[times, codec] for one in found if (times, codec) in one]
         if len(rates) < len(found):
@@ -172,7 +172,7 @@ def _together(found: Sequence[Rates], pixels: int) -> Iterator[CodecRate]:
 
 
 def _saved(rates: Sequence[CodecRate]) -> dict[str, float]:
-    """BD-rate of every codec but the anchor, where curves are long enough and meet."""
+    """BD-rate of every codec except the anchor, if the curves are long enough and overlap."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for rate in rates:
         point = rate.measures["bits_per_pixel"], rate.measures["psnr"]
@@ -186,10 +186,10 @@ def _saved(rates: Sequence[CodecRate]) -> dict[str, float]:
 
 
 def _page(shown: Sequence[tuple[str, Array]], found: Sequence[Rates]) -> str:
-    """The middle of the first pictures by each codec, in one file that needs no other."""
+    """The middle of the first pictures by each codec, as one HTML file."""
     rows = []
     for (name, part), rates in zip(shown, found, strict=False):
-        figures = [(picture_of(part), f"{name}, as it was")]
+        figures = [(picture_of(part), f"{name}, original")]
         figures += [
             (picture_of(rate.part), f"{codec}: {rate.bytes:,} bytes, {rate.psnr:.2f} dB")
             for (times, codec), rate in rates.items()
@@ -198,7 +198,6 @@ def _page(shown: Sequence[tuple[str, Array]], found: Sequence[Rates]) -> str:
         rows.append(("", figures))
     return side_by_side(
         f"Pictures {SHOWN_AT:g} times smaller",
-        "The middle of each picture, pixel by pixel, at the same bytes or the fewest that a codec "
-        "can.",
+        "The middle of each picture, pixel by pixel, at the same bytes or a codec's smallest size.",
         rows,
     )

@@ -1,8 +1,8 @@
-"""Sound by a model of codes beside the codecs of telephones at about the same bytes; and a page.
+"""Sound by a model of codes and by telephone codecs at about the same bytes, with a page.
 
-All clips go end to end, to every codec alike. At each number of codebooks the model writes a file,
-and each other codec gets the setting whose packets are nearest to as many bytes. Bytes are
-payload: the chunks of codes of the model's file, and packets without what a file adds to them.
+Every codec gets all clips end to end. The model writes a file at each number of codebooks.
+Each other codec uses the setting with the nearest number of bytes. Bytes are payload: the chunks
+of codes in the model's file, and packets without a file's overhead.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from lowerbound.evaluation.samples.sound import log_mel_distance, si_sdr
 from lowerbound.fitting import Fitted
 
 OURS = "lowerbound"
-BITS = 16  # of a sample as telephones and discs have it
-SHOWN, SECONDS = 4, 10  # clips on a page, and what is played of each
+BITS = 16  # per sample of the uncompressed sound
+SHOWN, SECONDS = 4, 10  # clips on a page, and seconds of each
 
 
 def compare_sound(
@@ -43,21 +43,21 @@ def compare_sound(
     """Clips by the model and by other codecs.
 
     Args:
-        request: says the page, and whether the codebooks were chosen; if not, half of them are
-            used too.
+        request: gives the page and the number of codebooks; without this number, half of them are
+            compared too.
         fitted: a model that turns sound into codes.
         clips: the clips.
-        codebooks: how many are used.
-        reporter: hears of each codec.
+        codebooks: number of codebooks to use.
+        reporter: receives the size of each codec.
 
     Raises:
-        OptionError: the page's name makes no sense.
+        OptionError: the page's name is invalid.
     """
     page = page_path(request.output or None)
     counts = [codebooks] if request.codebooks else dict.fromkeys((codebooks, (codebooks + 1) // 2))
     rivals, left_out = available()
     rates: list[CodecRate] = []
-    shown = {"as it was": _first(clips, clips.joined)}
+    shown = {"original": _first(clips, clips.joined)}
     for rate, heard in _by_all(fitted, clips, list(counts), rivals):
         reporter.say(f"{_title(rate)}: {rate.bytes:,} bytes")
         rates.append(rate)
@@ -89,7 +89,7 @@ def _lines(
         "packets, without headers"
     )
     for codebooks in dict.fromkeys(rate.measures["codebooks"] for rate in rates):
-        yield f"{codebooks} codebooks, and the nearest that others can:"
+        yield f"{codebooks} codebooks, and the nearest setting of the others:"
         alike = [rate for rate in rates if rate.measures["codebooks"] == codebooks]
         yield from (f"  {rate.codec:16} {rate.words}" for rate in alike)
     yield from left_out
@@ -100,10 +100,10 @@ def _lines(
 def _by_all(
     fitted: Fitted, clips: Clips, counts: Sequence[int], rivals: Sequence[str]
 ) -> Iterator[tuple[CodecRate, Array]]:
-    """What all clips take and what is heard of them, by every codec at every rate."""
+    """Bytes and decoded sound of all clips, by every codec at every rate."""
     signal = clips.joined
 
-    @cache  # both rates look among the same settings
+    @cache  # both rates search the same settings
     def encoded(telephone: Telephone) -> Call:
         return telephone.encoded(signal, clips.rate)
 
@@ -122,7 +122,7 @@ def _by_all(
 
 
 def _by_model(fitted: Fitted, clips: Clips, codebooks: int) -> tuple[int, Array]:
-    """(bytes of all codes, what comes back of their file)."""
+    """(bytes of all codes, the sound decoded from the file)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clips.lbz"
         write_clips(path, fitted.model, clips.samples, clips.rate, codebooks=codebooks)
@@ -132,12 +132,12 @@ def _by_model(fitted: Fitted, clips: Clips, codebooks: int) -> tuple[int, Array]
 
 
 def _measured(codec: str, codebooks: int, size: int, heard: Array, clips: Clips) -> CodecRate:
-    """``codebooks`` are those of the model whose bytes the codec may use."""
+    """``codebooks`` is that of the model's file whose bytes the codec must match."""
     original = clips.joined
     measures = {
         "codebooks": codebooks,
         "kilobits_per_second": size * 8 / (len(original) / clips.rate) / 1000,
-        # codes that are certain take nothing
+        # codes of probability 1 take no bytes
         "times_smaller": len(original) * BITS // 8 / size if size else math.inf,
         "log_mel": log_mel_distance(heard, original, clips.rate),  # 0.05 is 1 dB
         "si_sdr": si_sdr(heard, original),  # decibels
@@ -150,18 +150,18 @@ def _measured(codec: str, codebooks: int, size: int, heard: Array, clips: Clips)
 
 
 def _title(rate: CodecRate) -> str:
-    """What tells a rate from the others."""
+    """The label of a rate, different from all others."""
     own = rate.codec == OURS
     return f"{OURS}, {rate.measures['codebooks']} codebooks" if own else rate.codec
 
 
 def _first(clips: Clips, heard: Array) -> list[Array]:
-    """The first clips of a signal that is as long as all of them."""
+    """The first clips of a signal that contains all of them."""
     return clips.cut(heard)[:SHOWN]
 
 
 def _page(clips: Clips, rates: Sequence[CodecRate], shown: Mapping[str, list[Array]]) -> str:
-    """A table, and the first clips by each codec to listen to."""
+    """A table, and players of the first clips by each codec."""
 
     def players(heard: Sequence[Array]) -> list[Figure]:
         parts = [player_of(clip[: SECONDS * clips.rate], clips.rate) for clip in heard]
@@ -173,7 +173,7 @@ def _page(clips: Clips, rates: Sequence[CodecRate], shown: Mapping[str, list[Arr
         "All clips, laid end to end; bits are of codes and packets, without headers of files. "
         f"Below are the first clips, {SECONDS} seconds of each at most."
     )
-    return side_by_side("Sound in few bits", about, rows, _table(rates))
+    return side_by_side("Compressed sound", about, rows, _table(rates))
 
 
 def _table(rates: Sequence[CodecRate]) -> list[tuple[str, ...]]:

@@ -1,11 +1,11 @@
-"""The same sound by codecs that telephones use: Opus and AMR-NB, of FFmpeg's libraries, by PyAV.
+"""The same sound by telephone codecs: Opus and AMR-NB of FFmpeg's libraries, through PyAV.
 
 ::
 
-    signal ──resampled──> as the codec takes it ──encoder──> packets      bytes are those of packets
-    heard  <─resampled─── cut to time           <──decoder── packets
+    signal ──resampled──> codec's rate ──encoder──> packets      bytes are those of packets
+    heard  <─resampled─── aligned      <──decoder── packets
 
-Nothing is resampled where the codec knows the signal's sample rate.
+If the codec supports the signal's sample rate, nothing is resampled.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import amplitudes
 from lowerbound.errors import MissingExtraError
 
-LATEST = Fraction(1, 4)  # of a second that a decoder may be behind
-LOOKED_AT = 60  # seconds, for how late it is
+LATEST = Fraction(1, 4)  # longest delay of a decoder, seconds
+LOOKED_AT = 60  # seconds from which the delay is measured
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Telephone:
     """A codec at one setting.
 
     Attributes:
-        title: what tables call it.
+        title: name in tables.
         encoder, decoder: FFmpeg's names.
-        bits: per second, requested.
-        rates: samples per second that it takes, ascending.
-        options: of the encoder.
+        bits: requested bits per second.
+        rates: supported samples per second, ascending.
+        options: options of the encoder.
     """
 
     title: str
@@ -45,14 +45,14 @@ class Telephone:
     options: tuple[tuple[str, str], ...] = ()
 
     def encoded(self, signal: Array, rate: int) -> Call:
-        """What the encoder makes of amplitudes, (length,)."""
+        """Encode amplitudes, (length,)."""
         taken = self.taken(rate)
         sent = resampled(signal, rate, taken)
         packets, extradata = self._packets(sent, taken)
         return Call(self, signal, rate, sent, tuple(packets), extradata)
 
     def taken(self, rate: int) -> int:
-        """The lowest sample rate that loses nothing of a signal, or the highest there is."""
+        """The lowest sample rate that loses nothing of a signal, or the highest supported one."""
         return next((own for own in self.rates if own >= rate), self.rates[-1])
 
     def _packets(self, signal: Array, rate: int) -> tuple[list[Any], Any]:
@@ -77,15 +77,15 @@ class Telephone:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A signal as packets; its length is their bytes, without what a file adds.
+    """A signal as packets; its length is their bytes, without a file's overhead.
 
     Attributes:
-        telephone: that wrote them.
-        signal: what was said, (length,) amplitudes.
+        telephone: codec that wrote them.
+        signal: the original, (length,) amplitudes.
         rate: its samples per second.
-        sent: the same at a rate that the codec takes.
-        packets: PyAV's.
-        extradata: what the decoder gets first.
+        sent: the signal at a rate that the codec supports.
+        packets: PyAV's packets.
+        extradata: initial data for the decoder.
     """
 
     telephone: Telephone
@@ -99,7 +99,7 @@ class Call:
         return sum(packet.size for packet in self.packets)
 
     def heard(self) -> Array:
-        """The decoded signal, as long as the original and in time with it, float32."""
+        """The decoded signal, aligned with the original and of the same length, float32."""
         taken = self.telephone.taken(self.rate)
         decoded = self._decoded(taken)
         late = lag(decoded, self.sent, taken)
@@ -120,7 +120,7 @@ class Call:
 
 
 def resampled(signal: Array, rate: int, wanted: int) -> Array:
-    """A signal at another number of samples per second, float32."""
+    """Resample a signal to another number of samples per second, float32."""
     if rate == wanted:
         return signal
     from scipy.signal import resample_poly
@@ -129,7 +129,7 @@ def resampled(signal: Array, rate: int, wanted: int) -> Array:
 
 
 def lag(decoded: Array, signal: Array, rate: int) -> int:
-    """By how many samples the decoded signal is late: where the two correlate most."""
+    """Delay of the decoded signal in samples: the shift with the largest correlation."""
     count = min(len(decoded), len(signal), LOOKED_AT * rate)
     spectra = [np.fft.rfft(part[:count], 2 * count) for part in (signal, decoded)]
     alike = np.fft.irfft(spectra[0].conj() * spectra[1], 2 * count)
@@ -144,19 +144,19 @@ def opus(bits: int) -> Telephone:
 
 
 def amr(bits: int) -> Telephone:
-    """AMR-NB, which hears up to 4 kHz."""
+    """AMR-NB, which covers up to 4 kHz."""
     return Telephone(f"AMR-NB {bits / 1000:g}", "libopencore_amrnb", "amrnb", bits, (8000,))
 
 
 RIVALS: Mapping[str, tuple[Telephone, ...]] = {
-    # for less, Opus sends packets that say nothing
+    # below this rate, Opus sends empty packets
     "Opus": tuple(map(opus, range(3000, 128_001, 250))),
     "AMR-NB": tuple(map(amr, (4750, 5150, 5900, 6700, 7400, 7950, 10_200, 12_200))),
 }
 
 
 def available() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(rivals that run here, a sentence for each that does not)."""
+    """(codecs that run here, one sentence for each that does not)."""
     try:
         av = pyav()
     except MissingExtraError as error:
@@ -166,7 +166,7 @@ def available() -> tuple[tuple[str, ...], tuple[str, ...]]:
         try:
             av.Codec(settings[0].encoder, "w")
             av.Codec(settings[0].decoder, "r")
-        except ValueError as error:  # PyAV's for a codec that it does not know
+        except ValueError as error:  # PyAV raises it for an unknown codec
             left_out.append(f"{name} is left out: this PyAV has no codec {error}")
         else:
             found.append(name)
