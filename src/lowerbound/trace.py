@@ -43,6 +43,8 @@ class Batch:
         resets: (batch, time), True where a sequence starts anew; its length is the horizon where x
             is None.
         state: an earlier Trace's state, to continue from, (batch, ...).
+        prompt: what a conditional prior is given of each row, (batch, fields) long, -1 where it is
+            unknown.
         ids: row numbers in the data set, (batch,).
         count: how many rows to imagine where x is None; None: as many as the other fields have,
             one where there are none.
@@ -59,6 +61,7 @@ class Batch:
     target: Tensor | None = None
     resets: Tensor | None = None
     state: Tensor | None = None
+    prompt: Tensor | None = None
     ids: Tensor | None = None
     count: int | None = None
 
@@ -85,7 +88,7 @@ class Batch:
     def __len__(self) -> int:
         if self.count is not None:
             return self.count
-        for value in (self.x, self.condition, self.label, self.resets, self.state):
+        for value in (self.x, self.condition, self.label, self.resets, self.state, self.prompt):
             if value is not None:
                 return len(value)
         return 1

@@ -13,6 +13,10 @@ _LISTINGS = {
     "schema": ("fit.columns", "write down the kinds of a table's columns, for you to correct"),
     "fit": ("fit.fit", "fit a model to your data and write a model folder"),
     "evaluate": ("evaluate.evaluate", "measure in nats how good a model is on data"),
+    "prior": (
+        "front_end.prior",
+        "train a diffusion, autoregressive or flow prior on the latents of a fitted model",
+    ),
     "sample": ("generation.generation", "draw new rows: prior, then likelihood"),
     "encode": ("generation.generation", "turn data into latent codes"),
     "decode": ("generation.generation", "turn latent codes into data"),

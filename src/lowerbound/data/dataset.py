@@ -41,6 +41,8 @@ class Dataset:
         target: (rows,) the label where it is a number, standardized as ``schema.target``
             says, float64; NaN where unknown.
         condition: (rows, size) the conditions of a conditional model.
+        prompt: (rows, fields) long, what a conditional prior is given of each row, -1 where it is
+            unknown.
         ids: a name per row, such as its file.
         source: where the rows came from, for reports.
         factors: (rows, factors) long, the causes that made each row, where they are known; for
@@ -54,13 +56,14 @@ class Dataset:
     label: Tensor | None = None
     target: Tensor | None = None
     condition: Tensor | None = None
+    prompt: Tensor | None = None
     ids: tuple[str, ...] | None = None
     source: str = ""
     factors: Tensor | None = None
     factor_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("observed", "label", "target", "condition", "ids", "factors"):
+        for name in ("observed", "label", "target", "condition", "prompt", "ids", "factors"):
             value = getattr(self, name)
             if value is not None and len(value) != len(self.x):
                 raise DataError(f"{len(self.x)} rows of data but {len(value)} of {name}")
@@ -92,6 +95,7 @@ class Dataset:
             condition=condition,
             label=label,
             target=_gather(self.target, indices),
+            prompt=_gather(self.prompt, indices),
             ids=indices,
         )
 
@@ -110,6 +114,7 @@ class Dataset:
             label=_gather(self.label, rows),
             target=_gather(self.target, rows),
             condition=_gather(self.condition, rows),
+            prompt=_gather(self.prompt, rows),
             ids=ids,
             factors=_gather(self.factors, rows),
         )

@@ -97,7 +97,9 @@ class ModelParts:
         posterior: Posterior = construct(kind, latent_dim, options=self.options.posterior_options)
         return posterior
 
-    def prior(self, latent_dim: int) -> Prior:
-        kind, shape = PRIORS[self.options.prior], self.schema.event_shape
-        prior: Prior = construct(kind, latent_dim, shape, options=self.options.prior_options)
-        return prior
+    def prior(self, latent_dim: int, latent_shape: tuple[int, ...] = ()) -> Prior:
+        """p(z); ``latent_shape`` is (channels, height, width) where z is a map."""
+        kind, options = PRIORS[self.options.prior], self.options.prior_options
+        return kind.build(
+            latent_dim, self.schema.event_shape, latent_shape or (latent_dim,), options
+        )

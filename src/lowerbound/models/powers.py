@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
@@ -12,7 +12,11 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.models.labels.calibration import Fold
+from lowerbound.priors import PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Trace
+
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.models.options import ModelOptions
 
 
 @runtime_checkable
@@ -51,6 +55,34 @@ class HasPrior(Protocol):
 
     def prior_distribution(self) -> Distribution:
         """p(z), batch shape (1, 1)."""
+
+
+@runtime_checkable
+class LearnsPrior(Protocol):
+    """A model whose prior can be trained on its latents while the rest of it stays fixed."""
+
+    @classmethod
+    def with_prior(
+        cls, options: ModelOptions, prior: str, prior_options: Mapping[str, Any]
+    ) -> ModelOptions:
+        """The options of the same model with the prior of that name.
+
+        Raises:
+            OptionError: there is no such prior, or it cannot be trained on latents.
+        """
+
+    @property
+    def learned_prior(self) -> nn.Module:
+        """The part that training on latents changes."""
+
+    def prior_latents(self, batch: Batch, samples: int) -> Tensor:
+        """Draws from q(z | x), (samples, batch, numbers); codes as whole numbers, one draw."""
+
+    def start_prior(self, latents: Tensor) -> None:
+        """Start the prior from latents of training rows, (rows, numbers)."""
+
+    def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:
+        """What training the prior on latents, (rows, numbers), needs."""
 
 
 @runtime_checkable
@@ -182,6 +214,7 @@ LACKED: dict[type, str] = {
     Decodes: "decoder over one latent",
     Imagines: "prior",
     HasPrior: "prior over one latent",
+    LearnsPrior: "prior that is trained on latents",
     Chains: "Markov chain of latents",
     Mixes: "levels whose posterior sees those above",
     Quantizes: "codebook",

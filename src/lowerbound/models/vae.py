@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,14 @@ from torch.nn import Parameter
 
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.starts.linear import start_from_linear
 from lowerbound.networks.inputs import Input
 from lowerbound.posteriors import Posterior
-from lowerbound.priors import Prior
+from lowerbound.priors import PRIORS, Prior, PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
@@ -109,10 +111,40 @@ class VariationalAutoencoder(Model):
         distribution: Distribution = self.posterior(self.encoder(self.seen(batch), batch.condition))
         return distribution
 
-    def prior_distribution(self) -> Distribution:
-        """p(z), batch shape (1, 1)."""
-        distribution: Distribution = self.prior(self._encode_rows)
-        return distribution
+    def prior_distribution(self, prompt: Tensor | None = None) -> Distribution:
+        """p(z), batch shape (1, 1); p(z | prompt), (1, rows), where rows have a prompt."""
+        return self.prior.given(prompt, self._encode_rows)
+
+    @classmethod
+    def with_prior(
+        cls, options: ModelOptions, prior: str, prior_options: Mapping[str, Any]
+    ) -> ModelOptions:
+        """The same options with another prior."""
+        kind = PRIORS[prior]
+        if not kind.learns_from_latents:
+            able = [name for name in PRIORS if PRIORS[name].learns_from_latents]
+            raise OptionError(
+                f"the prior {prior!r} is made of rows of data and cannot be trained on latents; "
+                f"choose one of: {', '.join(able)}"
+            )
+        return replace(options, prior=prior, prior_options=prior_options)
+
+    @property
+    def learned_prior(self) -> Prior:
+        """p(z), which training on latents changes."""
+        return self.prior
+
+    def prior_latents(self, batch: Batch, samples: int) -> Tensor:
+        """Draws from q(z | x), (samples, batch, latent_dim)."""
+        return draw(self.encode(batch), samples)
+
+    def start_prior(self, latents: Tensor) -> None:
+        """Start the prior from latents of training rows, (rows, latent_dim)."""
+        self.prior.start_from_latents(latents)
+
+    def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:
+        """What training on latents, (rows, latent_dim), needs."""
+        return self.prior.terms(latents, prompt)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
         """p(x | z) for z (samples, batch, latent_dim)."""
@@ -134,7 +166,7 @@ class VariationalAutoencoder(Model):
         }
 
     def _pass(self, posterior: Distribution | None, batch: Batch, choose: Choose) -> Trace:
-        prior = self.prior_distribution()
+        prior = self.prior_distribution(batch.prompt)
         if posterior is None:
             prior = prior.expand(torch.Size((1, len(batch))))
         z = choose(0, posterior, prior)

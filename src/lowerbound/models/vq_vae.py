@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -27,7 +28,7 @@ from lowerbound.posteriors.codebook_use import CodebookUse
 from lowerbound.posteriors.quantizer import Quantizer
 from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
-from lowerbound.priors import CODE_PRIORS
+from lowerbound.priors import CODE_PRIORS, PriorTerms
 from lowerbound.priors.codes import CodePrior
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
@@ -146,13 +147,19 @@ class VectorQuantizedVariationalAutoencoder(Model):
     @classmethod
     def build(cls, parts: ModelParts) -> VectorQuantizedVariationalAutoencoder:
         codes, rest = VectorQuantizedOptions.split(parts.options.model_options)
-        likelihood, kind = parts.likelihood(), QUANTIZERS[codes.quantizer]
-        books = [construct(kind, parts.latent_dim, options=rest) for _ in range(codes.maps)]
+        likelihood, quantizer = parts.likelihood(), QUANTIZERS[codes.quantizer]
+        books = [construct(quantizer, parts.latent_dim, options=rest) for _ in range(codes.maps)]
         networks = code_networks(parts, codes, likelihood)
-        priors = [
-            CODE_PRIORS[codes.prior](shape, quantizer.codes)
+        shapes = [
+            shape
             for shape, quantizers in zip(networks.shapes, books, strict=True)
-            for quantizer in quantizers
+            for _ in quantizers
+        ]
+        kind = CODE_PRIORS[codes.prior]
+        sizes = [quantizer.codes for quantizers in books for quantizer in quantizers]
+        priors = [
+            kind.build(shape, size, shapes[:level], codes.prior_options)
+            for level, (shape, size) in enumerate(zip(shapes, sizes, strict=True))
         ]
         return cls(
             networks.encoder,
@@ -198,7 +205,8 @@ class VectorQuantizedVariationalAutoencoder(Model):
         totals: list[Tensor] = []
         for index, each in enumerate(self._maps(len(self._used()))):
             encoded = self._all()[each.first][0].within(self._in_context(index, own, totals))
-            total, found = each.quantize(encoded, choose, said, breadth)
+            above = [level.step.z for level in levels]
+            total, found = each.quantize(encoded, choose, said, breadth, above, batch.prompt)
             levels += found
             totals.append(encoded if free else self.gradient(encoded, total))
         if self.training:
@@ -216,7 +224,9 @@ class VectorQuantizedVariationalAutoencoder(Model):
         """A pass without data."""
         steps: list[Step] = []
         for level, (_, prior) in enumerate(self._used()):
-            expected = prior().expand(torch.Size((1, len(batch))))
+            expected = prior.given([step.z for step in steps], batch.prompt)
+            if expected.batch_shape == (1, 1):
+                expected = expected.expand(torch.Size((1, len(batch))))
             steps.append(Step(choose(level, None, expected), None, expected))
         emission = self.decode(self.vectors([step.z for step in steps]), batch.condition)
         return Trace(tuple(steps), emission)
@@ -250,6 +260,42 @@ class VectorQuantizedVariationalAutoencoder(Model):
             else:
                 totals.append(totals[0].new_zeros(*totals[0].shape[:2], *each.shape, self.dim))
         return _side_by_side(totals)
+
+    @classmethod
+    def with_prior(
+        cls, options: ModelOptions, prior: str, prior_options: Mapping[str, Any]
+    ) -> ModelOptions:
+        """The same options with another prior over codes."""
+        CODE_PRIORS[prior]
+        own = {**options.model_options, "prior": prior, "prior_options": prior_options}
+        return replace(options, model_options=own)
+
+    @property
+    def learned_prior(self) -> nn.ModuleList:
+        """The priors of all codebooks, which training on codes changes."""
+        return self.priors
+
+    def prior_latents(self, batch: Batch, samples: int) -> Tensor:
+        """The codes of rows, all codebooks side by side, (1, batch, codes)."""
+        return torch.cat([codes.flatten(1) for codes in self.quantize(batch)], 1).unsqueeze(0)
+
+    def start_prior(self, latents: Tensor) -> None:
+        """Start the priors from codes of training rows, (rows, codes)."""
+        for (_, prior), z in zip(self._all(), self._codebooks(latents), strict=True):
+            prior.start_from_codes(z)
+
+    def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:
+        """What training on codes, (rows, codes), needs: the sum over the codebooks."""
+        z = self._codebooks(latents)
+        terms = [prior.terms(z[i], z[:i], prompt) for i, (_, prior) in enumerate(self._all())]
+        log_prob, loss = (torch.stack(each).sum(0) for each in zip(*terms, strict=True))
+        return PriorTerms(log_prob, loss)
+
+    def _codebooks(self, latents: Tensor) -> list[Tensor]:
+        """Codes side by side, (rows, codes), as those of each codebook, (rows, *places)."""
+        sizes = [math.prod(prior.shape) for _, prior in self._all()]
+        parts = zip(latents.long().split(sizes, 1), self._all(), strict=True)
+        return [codes.unflatten(1, prior.shape) for codes, (_, prior) in parts]
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         generative = (self.priors, self.decoder, self.likelihood)

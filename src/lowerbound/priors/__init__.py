@@ -1,7 +1,7 @@
 """p(z): the distribution of a latent before any data."""
 
 from lowerbound.distributions.gaussian_mixture import GaussianMixture
-from lowerbound.priors.base import PRIORS, Encode, Prior
+from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.flow import FlowPrior
 from lowerbound.priors.mixture import MixturePrior
@@ -18,6 +18,7 @@ __all__ = [
     "GaussianMixture",
     "MixturePrior",
     "Prior",
+    "PriorTerms",
     "StandardNormal",
     "VampPrior",
 ]

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from lowerbound.config import construct
 from lowerbound.distributions.density import Density
+from lowerbound.errors import UnsupportedError
 from lowerbound.registry import Registry
 
 Encode = Callable[[Tensor], Distribution]
+
+
+class PriorTerms(NamedTuple):
+    """What training a prior on latents needs.
+
+    Attributes:
+        log_prob: log p(z) in nats, (rows,); where the density is a bound, an unbiased estimate of
+            the bound.
+        loss: what is minimized, (rows,); -log p(z) unless the prior has a better one.
+    """
+
+    log_prob: Tensor
+    loss: Tensor
 
 
 class Prior(nn.Module, ABC):
@@ -21,9 +36,11 @@ class Prior(nn.Module, ABC):
     Attributes:
         density: the kind of density of p(z). The returned distribution carries it too, and
             ``density_of`` reads it from there.
+        learns_from_latents: whether ``terms`` trains it on latents alone, after the model.
     """
 
     density: ClassVar[Density] = "exact"
+    learns_from_latents: ClassVar[bool] = True
 
     def __init__(self, latent_dim: int, event_shape: tuple[int, ...] = ()) -> None:
         super().__init__()
@@ -32,12 +49,60 @@ class Prior(nn.Module, ABC):
         if self.density != "exact":
             self.register_forward_hook(_declare_density)
 
+    @classmethod
+    def build(
+        cls,
+        latent_dim: int,
+        event_shape: tuple[int, ...],
+        latent_shape: tuple[int, ...],
+        options: Mapping[str, Any],
+    ) -> Prior:
+        """The prior with these options.
+
+        Args:
+            latent_dim: numbers in z.
+            event_shape: shape of a row of data.
+            latent_shape: how z is laid out: (latent_dim,), or (channels, height, width).
+            options: of this prior.
+
+        Raises:
+            OptionError: an option is unknown or has a wrong type.
+        """
+        prior: Prior = construct(cls, latent_dim, event_shape, options=options)
+        return prior
+
     @abstractmethod
     def forward(self, encode: Encode | None = None) -> Distribution:
         """Return p(z). ``encode`` maps rows to their posterior, batch (1, rows), for VampPrior."""
 
+    def given(self, prompt: Tensor | None, encode: Encode | None = None) -> Distribution:
+        """p(z | prompt), batch shape (1, rows); p(z) without a prompt.
+
+        Args:
+            prompt: (rows, fields) long, -1 where a field is unknown.
+            encode: as of ``forward``.
+
+        Raises:
+            UnsupportedError: the prior takes no prompt.
+        """
+        if prompt is not None:
+            raise UnsupportedError(
+                f"{type(self).__name__} takes no prompt: train a conditional prior with "
+                "lowerbound prior --label or --attributes"
+            )
+        distribution: Distribution = self(encode)
+        return distribution
+
+    def terms(self, z: Tensor, prompt: Tensor | None = None) -> PriorTerms:
+        """What training on latents needs of z, (rows, latent_dim)."""
+        log_prob: Tensor = self.given(prompt).log_prob(z.unsqueeze(0))[0]
+        return PriorTerms(log_prob, -log_prob)
+
     def initialize(self, x: Tensor) -> None:
         """Set starting values from training data in model units, (rows, *event), if needed."""
+
+    def start_from_latents(self, z: Tensor) -> None:
+        """Start from latents of training rows, (rows, latent_dim), before training on latents."""
 
 
 def _declare_density(prior: Prior, _: tuple[Any, ...], distribution: Any) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
+from lowerbound.config import construct
 from lowerbound.distributions.reparameterization import Pushed
+from lowerbound.errors import UnsupportedError
+from lowerbound.priors.base import PriorTerms
 from lowerbound.registry import Registry
 
 DECAY = 0.99
@@ -66,9 +72,60 @@ class CodePrior(nn.Module, ABC):
         self.shape = shape
         self.codes = codes
 
+    @classmethod
+    def build(
+        cls,
+        shape: tuple[int, ...],
+        codes: int,
+        above: Sequence[tuple[int, ...]],
+        options: Mapping[str, Any],
+    ) -> CodePrior:
+        """The prior of one codebook with these options.
+
+        Args:
+            shape: places of its map.
+            codes: K, the same for every codebook of the model.
+            above: places of the codebooks whose codes are known before, coarse to fine.
+            options: of this prior.
+
+        Raises:
+            OptionError: an option is unknown or has a wrong type.
+        """
+        prior: CodePrior = construct(cls, shape, codes, options=options)
+        return prior
+
     @abstractmethod
-    def forward(self) -> CodeDistribution:
+    def forward(self) -> Distribution:
         """p(z), batch shape (1, 1)."""
+
+    def given(self, above: Sequence[Tensor] = (), prompt: Tensor | None = None) -> Distribution:
+        """p(z | codes above, prompt), batch shape (1 | samples, 1 | rows).
+
+        Args:
+            above: codes of the codebooks before, (samples, rows, *their places) each.
+            prompt: (rows, fields) long, -1 where a field is unknown.
+
+        Raises:
+            UnsupportedError: the prior takes no prompt.
+        """
+        if prompt is not None:
+            raise UnsupportedError(
+                f"{type(self).__name__} takes no prompt: train a conditional prior with "
+                "lowerbound prior --label or --attributes"
+            )
+        distribution: Distribution = self()
+        return distribution
+
+    def terms(
+        self, z: Tensor, above: Sequence[Tensor] = (), prompt: Tensor | None = None
+    ) -> PriorTerms:
+        """What training on codes needs, of z (rows, *shape) and the codes above, alike."""
+        known = [codes.unsqueeze(0) for codes in above]
+        log_prob: Tensor = self.given(known, prompt).log_prob(z.unsqueeze(0))[0]
+        return PriorTerms(log_prob, -log_prob)
+
+    def start_from_codes(self, z: Tensor) -> None:
+        """Start from codes of training rows, (rows, *shape), before training on codes."""
 
     def tally(self) -> Tensor:
         """Expected counts of each code, summed over all places: whole numbers, (K,) int64.
@@ -128,9 +185,15 @@ class MarginalCodes(CodePrior):
 
     @torch.no_grad()
     def learn(self, codes: Tensor) -> None:
-        if not len(codes):
-            return
+        if len(codes):
+            self.shares.lerp_(self._shares_of(codes), 1 - DECAY)
+
+    @torch.no_grad()
+    def start_from_codes(self, z: Tensor) -> None:
+        self.shares.copy_(self._shares_of(z))
+
+    def _shares_of(self, codes: Tensor) -> Tensor:
         places = codes.flatten(1).T
         counts = torch.zeros(len(places), self.codes).to(self.shares)
         counts.scatter_add_(1, places, torch.ones_like(places, dtype=counts.dtype))
-        self.shares.lerp_((counts / len(codes)).reshape(self.shares.shape), 1 - DECAY)
+        return (counts / len(codes)).reshape(self.shares.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,8 @@ class VampPrior(Prior):
 
     Source: Tomczak & Welling 2018, equation 9; the weights w are learned too.
     """
+
+    learns_from_latents: ClassVar[bool] = False
 
     def __init__(
         self, latent_dim: int, event_shape: tuple[int, ...] = (), *, components: int = 100

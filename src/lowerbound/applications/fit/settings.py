@@ -42,10 +42,10 @@ def _split(setting: str) -> tuple[str, str, Any]:
         )
     if part not in PARTS:
         raise unknown("part", part, PARTS)
-    return part, name.replace("-", "_"), _value(text.strip())
+    return part, name.replace("-", "_"), value_of(text.strip())
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
     """Numbers, true, false, null and lists as JSON has them; anything else is text."""
     try:
         value = json.loads(text)

@@ -13,6 +13,7 @@ from lowerbound.applications.io.sources import (
     apart,
     conditioned,
     is_there,
+    open_data,
     open_unconditioned,
 )
 from lowerbound.data import Dataset
@@ -128,3 +129,31 @@ def seen_and_fresh(training: Dataset, options: TrainingOptions) -> tuple[Dataset
     if fresh is None or len(fresh) < FEWEST_FRESH:
         return training, None
     return seen, fresh
+
+
+class NamesData(Protocol):
+    """A request that names a model folder and data."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def on_error(self) -> OnError: ...
+
+
+def training_rows(request: NamesData, fitted: Fitted) -> Dataset:
+    """The rows of the data, without those that the model's fit set aside where it is the same data.
+
+    Raises:
+        DataError: the data cannot be read or is of another kind than the model's.
+    """
+    fit = fit_folder.recorded(Path(request.model))
+    if fit is None or Path(fit["data"]).resolve() != Path(request.data).resolve():
+        return open_data(request.data, fitted, on_error=request.on_error)
+    dataset = open_unconditioned(request.data, fitted, request.on_error)
+    seed = fitted.options.training.seed
+    parts = apart(request.data, dataset, fit["test"], seed, request.on_error)
+    return conditioned(parts.training, fitted)

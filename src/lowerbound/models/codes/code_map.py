@@ -48,7 +48,13 @@ class CodeMap:
     priors: Sequence[CodePrior]
 
     def quantize(
-        self, encoded: Tensor, choose: Choose, said: Tensor | None, breadth: int
+        self,
+        encoded: Tensor,
+        choose: Choose,
+        said: Tensor | None,
+        breadth: int,
+        above: Sequence[Tensor] = (),
+        prompt: Tensor | None = None,
     ) -> tuple[Tensor, list[CodebookPass]]:
         """Quantize vectors (1 | samples, rows, *shape, dim); return quantized vectors and passes.
 
@@ -58,12 +64,15 @@ class CodeMap:
             said: how many codebooks each row uses, (rows,), including those of the maps before;
                 None: all.
             breadth: width of the beam search; 1: each codebook takes its nearest code.
+            above: codes of the maps before, (samples, rows, *places) each.
+            prompt: what a conditional prior is given of each row, (rows, fields).
         """
         rest, total = encoded, torch.zeros_like(encoded)
-        passes = []
+        passes: list[CodebookPass] = []
         for index, (quantizer, prior) in enumerate(zip(self.quantizers, self.priors, strict=True)):
             level = self.first + index
-            expected, silent = prior(), None if said is None else said <= level
+            expected = prior.given([*above, *(done.step.z for done in passes)], prompt)
+            silent = None if said is None else said <= level
             posterior = Quantized(self._nearest(rest, index, breadth), silent, expected)
             z = choose(level, posterior, expected)
             vectors = quantizer.vectors(z)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -38,6 +38,7 @@ class VectorQuantizedOptions:
 
     quantizer: str = option("vq", "how vectors become codes: " + ", ".join(QUANTIZERS))
     prior: str = option("uniform", "p(z) over codes: " + ", ".join(CODE_PRIORS))
+    prior_options: Mapping[str, Any] = field(default_factory=dict)
     gradient: str = option(
         "straight_through", "gradient through quantization: " + ", ".join(GRADIENTS)
     )
@@ -88,7 +89,7 @@ class VectorQuantizedOptions:
     @classmethod
     def split(cls, given: Mapping[str, Any]) -> tuple[VectorQuantizedOptions, dict[str, Any]]:
         """Split the given options into these and the rest, which belong to the codebooks."""
-        own = {field.name for field in fields(cls)}
+        own = {each.name for each in fields(cls)}
         options = from_mapping(cls, {name: given[name] for name in given if name in own})
         return options, {name: given[name] for name in given if name not in own}
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound import fitting
 from lowerbound.data import Dataset, load
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
@@ -49,7 +48,7 @@ def test_an_objective_that_is_named_is_taken(
         seen.append(objective)
         return History()
 
-    monkeypatch.setattr(fitting, "train", watched)
+    monkeypatch.setattr("lowerbound.fitting.model.train", watched)
     chosen = FitOptions(CLASSES.model, named, training=TRAINING, folds=0)
     fitted = fit(labeled, chosen)
     assert type(seen[0]) is taken
@@ -92,7 +91,7 @@ class Trainings:
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     counted = Trainings()
-    monkeypatch.setattr(fitting, "train", counted)
+    monkeypatch.setattr("lowerbound.fitting.model.train", counted)
     return counted
 
 

@@ -36,6 +36,26 @@ from lowerbound.training.checkpoints.identity import identity
 
 
 @dataclass(frozen=True)
+class PriorFit:
+    """How a prior was trained on latents, after the rest of the model.
+
+    Attributes:
+        kind: name of the prior.
+        rows: how many rows the latents are of.
+        latents: SHA-256 of the weights and the rows that the latents were drawn by.
+        training: the options of this training.
+        validation: log p(z) of held-out latents in nats per row, or the bound on it; None where no
+            latents were held out.
+    """
+
+    kind: str = ""
+    rows: int = 0
+    latents: str = ""
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    validation: float | None = None
+
+
+@dataclass(frozen=True)
 class FitOptions:
     """Everything that decides a fit, besides the data."""
 
@@ -51,6 +71,8 @@ class FitOptions:
         "5 for tables with at least 5 labels of each class, at most 1,000 labels and no limit "
         "of minutes, else none, unless given",
     )
+
+    prior_fit: PriorFit | None = None
 
     def by_new_names(self) -> FitOptions:
         """The same, the options of the objective by the names that they have now."""

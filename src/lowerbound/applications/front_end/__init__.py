@@ -1,0 +1,1 @@
+"""Another model takes the place of the prior over z."""
