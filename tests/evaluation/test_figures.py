@@ -123,7 +123,7 @@ def test_every_row_is_a_dot_and_clouds_are_one_deviation_wide() -> None:
 def test_more_than_two_dimensions_are_said_to_be_projected() -> None:
     figure = figures.latent_maps([latent_map("VAE", 6)])
     assert "6 dimensions" in figure.axes[0].get_title(loc="left")
-    assert "of the spread" in figure.axes[0].get_xlabel()
+    assert "of the variance" in figure.axes[0].get_xlabel()
 
 
 def test_the_principal_plane_holds_the_widest_directions() -> None:

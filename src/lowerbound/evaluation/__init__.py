@@ -1,4 +1,4 @@
-"""How good a model is: likelihood, latents, samples, and the report that shows them.
+"""Evaluation of models: likelihood, latents, samples, and the HTML report.
 
 >>> from lowerbound.evaluation import Subject, score, write_report
 """

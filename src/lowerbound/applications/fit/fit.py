@@ -261,7 +261,7 @@ def _report(
     schema = fitted.schema
     if request.report and schema.data_kind.report_style(schema):
         command = typed("fit", replace(request, resume=False, overwrite=False))
-        title = request.title or f"How good {folder.name} is"
+        title = request.title or f"Evaluation of {folder.name}"
         page = Page(folder, title, command, request.compare)
         measured = measure_all(fitted, parts, request.measuring, page, reporter)
     else:

@@ -1,1 +1,1 @@
-"""What latents carry."""
+"""Measures of latents."""

@@ -1,8 +1,8 @@
-r"""The aggregate posterior: where the codes of all rows lie, against where the prior expects them.
+r"""The aggregate posterior, the mean posterior of all rows, compared with the prior.
 
 .. math:: q(z) = \frac{1}{N} \sum_{n=1}^{N} q(z \mid x_n)
 
-A mixture with one component per row, so its density is exact and only the average over draws is
+It is a mixture with one component per row, so its density is exact; only the mean over draws is
 random. Source: Hoffman & Johnson 2016.
 """
 
@@ -29,27 +29,27 @@ from lowerbound.trace import Step
 Components = Callable[[], Iterator[Distribution]]
 OwnDraws = list[tuple[Distribution, Tensor]]
 HOLE_PERCENTILE = 0.01
-PRIOR_SEED = 1 << 40  # apart from the seeds that data is made with
+PRIOR_SEED = 1 << 40  # different from the seeds of data
 PAIR_BYTES = 6 * 8  # per pair of a draw and a component
 
 
 @dataclass(frozen=True)
 class Agreement:
-    r"""How well the aggregate posterior and the prior agree, in nats.
+    r"""Agreement of the aggregate posterior and the prior, in nats.
 
-    The mixture over the N rows at hand stands in for that over all rows there could be. With the
-    component that a draw came from, the KL is too large on average; without it, too small: the two
-    bracket the KL over all rows. The mutual information, mean KL(q(z | x) || p) - KL(q(z) || p), is
-    bracketed the other way round; its lower end never exceeds log N.
+    The mixture over the N available rows replaces the one over the population. With the
+    component of a draw, the estimated KL is too large on average; without it, too small: the two
+    bracket the KL. They also bracket the mutual information,
+    mean KL(q(z | x) || p) - KL(q(z) || p), in reverse order; its lower end never exceeds log N.
 
     Attributes:
         rows: N.
         kl_low: KL(q(z) || p), each draw's own component left out.
-        kl_high: the same with it.
-        rate: mean KL(q(z | x) || p); None for a code without a cloud, where it is infinite.
+        kl_high: the same with this component.
+        rate: mean KL(q(z | x) || p); None if codes are points, because it is infinite.
         hole_rate: share of prior draws at which q(z) is lower than at 99 % of its own draws
-            (own component left out); 0.01 where the two agree.
-        density: how q(z) was made.
+            (own component left out); 0.01 if the two agree.
+        density: definition of q(z), as text.
     """
 
     rows: int
@@ -61,14 +61,14 @@ class Agreement:
 
     @property
     def mutual_information_low(self) -> float | None:
-        """I(x; z) from below, at most log N."""
+        """Lower bound on I(x; z), at most log N."""
         if self.rate is None:
             return None
         return max(min(self.rate.mean - self.kl_high.mean, math.log(self.rows)), 0.0)
 
     @property
     def mutual_information_high(self) -> float | None:
-        """I(x; z) from above, at most the rate."""
+        """Upper bound on I(x; z), at most the rate."""
         return None if self.rate is None else self.rate.mean - max(self.kl_low.mean, 0.0)
 
 
@@ -77,12 +77,12 @@ def prior_agreement(
 ) -> Agreement:
     """Compare the aggregate posterior of these rows with the prior; cost grows with rows squared.
 
-    An autoencoder has neither clouds nor prior: its codes are made white, smoothed by Gaussian
-    kernels, and compared with N(0, I), which is how one would sample it.
+    An autoencoder has neither a posterior density nor a prior. Its codes are whitened, smoothed by
+    Gaussian kernels, and compared with N(0, I), as for sampling from it.
 
     Raises:
-        UnsupportedError: the model has no encoder, several latents, each expected by another, or
-            discrete ones.
+        UnsupportedError: the model has no encoder, or has discrete latents, or a chain of latents
+            whose priors depend on each other.
     """
     if isinstance(model, Imagines) and not isinstance(model, HasPrior):
         raise UnsupportedError(
@@ -104,8 +104,8 @@ def prior_agreement(
 def smoothed_codes(white: Tensor) -> Distribution:
     r"""N(a c_n, h^2 I) around each white code, with Silverman's h and a = sqrt(1 - h^2).
 
-    The shrinkage a keeps the mixture's covariance at I, so codes that are N(0, I) stay so (West
-    1993).
+    The shrinkage a keeps the mixture's covariance at I, so codes from N(0, I) still have this
+    distribution (West 1993).
     """
     rows, dim = white.shape
     bandwidth = min(0.9, (4 / ((dim + 2) * rows)) ** (1 / (dim + 4)))
@@ -117,7 +117,7 @@ class AggregatePosterior:
     """The mixture of all rows' posteriors, one component each.
 
     Args:
-        components: yields q(z | x), batch shape (1, rows of the chunk), anew at each call.
+        components: yields q(z | x), batch shape (1, rows of the chunk); each call starts again.
         memory: working memory in bytes.
     """
 
@@ -127,10 +127,10 @@ class AggregatePosterior:
 
     @torch.no_grad()
     def draws(self, seed: int) -> OwnDraws:
-        """One draw from each component, (1, rows of the chunk, latent_dim), beside its chunk.
+        """Draw once from each component: (1, rows of the chunk, latent_dim), with its chunk.
 
-        The noise is keyed by the component's number: torch's generator may be where the data came
-        from, and the same seed would then give draws that repeat the data.
+        The noise is keyed by the component's number. Torch's generator may also have made the data,
+        and the same seed would then repeat the data's draws.
         """
         own, first = [], 0
         for posterior in self.components():
@@ -144,8 +144,8 @@ class AggregatePosterior:
         """log q(z) at (draws, latent_dim), (draws,), in nats and float64.
 
         Args:
-            z: where.
-            leave_own_out: draw n came from component n, which is left out of the mixture there.
+            z: points, (draws, latent_dim).
+            leave_own_out: leave component n, which made draw n, out of the mixture for this draw.
         """
         total = torch.full((len(z),), -math.inf, dtype=torch.float64)
         first = 0
@@ -169,14 +169,14 @@ class AggregatePosterior:
 def pairwise_log_prob(posterior: Distribution, z: Tensor) -> Tensor:
     """log q(z_m | x_n) for all pairs, (draws, components), float64.
 
-    Diagonal Gaussians go through two matrix products instead of (draws, components, latent_dim).
+    For diagonal Gaussians it uses two matrix products instead of (draws, components, latent_dim).
     """
     base = base_normal(posterior)
     if base is None:
         pairs = (len(z), posterior.batch_shape[1], z.shape[1])
         return posterior.log_prob(z.unsqueeze(1).expand(pairs)).double()
     loc, scale = base.loc[0].double(), base.scale.expand_as(base.loc)[0].double()
-    center = loc.mean(0)  # squares of distances from here cancel less
+    center = loc.mean(0)  # distances from the center lose fewer digits
     loc, z = loc - center, z.double() - center
     precision = scale.square().reciprocal()
     squares = z.square() @ precision.T - 2 * z @ (loc * precision).T
@@ -227,6 +227,6 @@ def _compare(
 
 
 def _forget_own(log_probs: Tensor, offset: int) -> None:
-    """Take component n away from draw n; rows of ``log_probs`` start ``offset`` after columns."""
+    """Remove component n from draw n; rows of ``log_probs`` start ``offset`` after columns."""
     if -log_probs.shape[0] < offset < log_probs.shape[1]:
         torch.diagonal(log_probs, offset).fill_(-math.inf)

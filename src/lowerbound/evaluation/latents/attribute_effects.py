@@ -1,15 +1,15 @@
-r"""What adding an attribute does to the decoded rows: what was wanted, and what else changes.
+r"""Effect of an added attribute on the decoded rows: target change and side effects.
 
-A classifier of the real rows classifies what is decoded with strength 0 and with strength s:
+A classifier of the real rows classifies the decoded rows at strength 0 and at strength s:
 
 .. math::
     \text{target} = \operatorname{mean}\bigl[p_k(x_s) - p_k(x_0)\bigr] \qquad
     \text{off target} = \operatorname{mean}\, \frac{1}{|R|} \sum_{j \in R}
         \lvert p_j(x_s) - p_j(x_0) \rvert
 
-with k the class that is added (for one that is taken away the sign turns) and R all the others.
-Where classes exclude each other, what the target gains the others lose: off target is then at least
-target / |R|, and only what goes beyond that is a side effect.
+with k the added class (for a subtracted class the sign is reversed) and R all other classes.
+If classes exclude each other, the others lose what the target gains. Off target is then at least
+target / |R|, and only the excess over this value is a side effect.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from lowerbound.models import Model
 
 @dataclass(frozen=True)
 class Effect:
-    """What one strength does, averaged over rows.
+    """The effect of one strength, a mean over rows.
 
     Attributes:
         strength: in units of the distance between the classes.
-        target: change of the probability that was to rise, or to fall; positive: as wanted.
-        off_target: mean absolute change of the other classes; None where there are none.
-        rows: how many rows it was tried on.
+        target: change of the target probability; positive in the intended direction.
+        off_target: mean absolute change of the other classes; None without other classes.
+        rows: number of rows.
     """
 
     strength: float
@@ -59,12 +59,12 @@ def measure_effects(
 
     Args:
         model: one with a decoder over one latent.
-        z: codes, (rows, latent_dim), of rows that the attribute was not learned from.
-        attribute: what is added.
-        strengths: how much of it.
-        judge: a classifier that knows the real rows.
-        wanted: +1 for the index of a class that is added, -1 for one that is taken away; classes
-            that are not in it are off target.
+        z: codes, (rows, latent_dim), of rows that were not used to learn the attribute.
+        attribute: the attribute to add.
+        strengths: its multiples.
+        judge: a classifier of the real rows.
+        wanted: +1 for the index of an added class, -1 for a subtracted one; all other classes
+            are off target.
         condition: the condition of each row, (rows, size).
 
     Raises:
@@ -84,7 +84,7 @@ def measure_effects(
 def _probabilities(
     model: Model, z: Tensor, judge: RealismClassifier, condition: Tensor | None
 ) -> Tensor:
-    """The classifier's answer to what is decoded, (rows, classes that it knows)."""
+    """The classifier's probabilities for decoded rows, (rows, its classes)."""
     x = decode_codes(model, z, condition=condition).mean
     answer = judge.classifier.predict_proba(x.flatten(1).float().numpy())
     return torch.from_numpy(np.asarray(answer, dtype=np.float64))
@@ -102,7 +102,7 @@ def _target(
 
 def _off(change: Tensor, judge: RealismClassifier, wanted: Mapping[int, float]) -> Estimate | None:
     classes = _classes(judge)
-    if wanted and len(classes) == 2:  # the other class is the attribute's own absence
+    if wanted and len(classes) == 2:  # the other class is the absence of the attribute
         return None
     others = [i for i, k in enumerate(classes) if k not in wanted]
     return Estimate.of(change[:, others].abs().mean(1)) if others else None

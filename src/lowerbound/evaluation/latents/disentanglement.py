@@ -1,7 +1,7 @@
-r"""Does each latent unit say one thing? Measured where the causes of each row are known.
+r"""Disentanglement: whether each unit stands for one known factor of the rows.
 
-- **MIG**, mutual information gap (Chen et al. 2018): what the best unit tells of a factor beyond
-  the second best, as a share of the factor's entropy,
+- **MIG**, mutual information gap (Chen et al. 2018): information of the best unit on a factor minus
+  that of the second best, as a share of the factor's entropy,
 
   .. math:: \frac{1}{K} \sum_k \frac{I(z_{j(k)}; v_k) - \max_{j \ne j(k)} I(z_j; v_k)}{H(v_k)}
 
@@ -11,7 +11,7 @@ r"""Does each latent unit say one thing? Measured where the causes of each row a
 - **SAP**, separated attribute predictability (Kumar et al. 2018): how much better a linear
   classifier predicts a factor from the best unit alone than from the second best.
 
-All are about units, not about spaces: a rotation of perfect codes loses nothing and scores low.
+All three measure units and not spaces: a rotation of perfect codes loses nothing and scores low.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ BINS = 20
 MOST_ROWS = 4_000
 FEWEST_ROWS = 100
 TREES = 20
-LEAST_LEAF = 5  # rows: deeper trees learn noise, and its units would seem to matter
+LEAST_LEAF = 5  # rows; deeper trees learn noise, and noise units would seem important
 
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """How far units and factors go together; 0 to 1, higher is better.
+    """Agreement of units and factors; 0 to 1, higher is better.
 
     Attributes:
-        rows: that were used.
-        names: of the factors that vary.
+        rows: number of rows used.
+        names: names of the factors that vary.
         mig: mutual information gap, the mean over factors.
-        gaps: that of each factor.
-        disentanglement: DCI's first: of units, weighted by how much they matter.
-        completeness: DCI's second: of factors.
-        informativeness: DCI's third: held-out accuracy of the forest, the mean over factors.
-        chance: that of always guessing a factor's most frequent value.
+        gaps: gap of each factor.
+        disentanglement: first score of DCI, the mean over units weighted by importance.
+        completeness: second score of DCI, the mean over factors.
+        informativeness: third score of DCI, held-out accuracy of the forest, the mean over factors.
+        chance: accuracy of always predicting a factor's most frequent value.
         sap: separated attribute predictability, the mean over factors; accuracies are rescaled so
             that chance is 0, which leaves 1 for units that are the factors.
         information: I(z_j; v_k) / H(v_k), (latent_dim, factors).
@@ -87,11 +87,11 @@ class Disentanglement:
 def disentanglement_quality(
     codes: Tensor, factors: Tensor | None, names: tuple[str, ...] = (), seed: int = 0
 ) -> Disentanglement | Skipped:
-    """The measures, or the sentence that says why there are none; arguments as below."""
+    """The measures, or the reason why there are none; arguments as below."""
     if factors is None:
         return Skipped(
-            "MIG, DCI and SAP need the causes of each row, which are not known here (the named set "
-            "sprites knows them)"
+            "MIG, DCI and SAP need the causes of each row, which are unknown for this data (the "
+            "named set sprites has them)"
         )
     try:
         return disentanglement(codes, factors, names, seed)
@@ -107,8 +107,8 @@ def disentanglement(
     Args:
         codes: posterior means, (rows, latent_dim).
         factors: whole numbers, (rows, factors).
-        names: of the factors; those that do not vary are left out.
-        seed: of the rows, the halves for training and for testing, and the forests.
+        names: names of the factors; constant ones are left out.
+        seed: seed of the rows, the halves for training and for testing, and the forests.
 
     Raises:
         DataError: no factor varies, or fewer than 100 rows.
@@ -135,8 +135,8 @@ def disentanglement(
 def normalized_information(codes: Array, factors: Array, bins: int = BINS) -> Array:
     """I(z_j; v_k) / H(v_k), (latent_dim, factors), of codes in bins of equal width.
 
-    There are at least as many bins as a factor has values, so that units which are factors can tell
-    all of them apart.
+    There are at least as many bins as a factor has values, so that a unit equal to the factor can
+    separate all of them.
     """
     bins = max(bins, *(len(np.unique(column)) for column in factors.T))
     binned = [_binned(column, bins) for column in codes.T]
@@ -149,8 +149,8 @@ def normalized_information(codes: Array, factors: Array, bins: int = BINS) -> Ar
 def forest_importance(codes: Array, factors: Array, seed: int = 0) -> tuple[Array, Array]:
     """Importance of units for factors, (latent_dim, factors), and held-out accuracy, (factors,).
 
-    A forest considers all units at each split: one that may see a few of them only has to split by
-    units that say nothing.
+    A forest considers all units at each split. If it considered only some of them, it would have to
+    split by units without information.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -170,7 +170,7 @@ def forest_importance(codes: Array, factors: Array, seed: int = 0) -> tuple[Arra
 def single_unit_scores(codes: Array, factors: Array, seed: int = 0) -> Array:
     """How well each unit alone predicts each factor, (latent_dim, factors).
 
-    (accuracy - chance) / (1 - chance) of linear discriminant analysis on held-out rows, 0 at least.
+    (accuracy - chance) / (1 - chance) of linear discriminant analysis on held-out rows, at least 0.
     """
     learn, test = _halves(len(codes), seed)
     return np.array(
@@ -184,7 +184,7 @@ def single_unit_scores(codes: Array, factors: Array, seed: int = 0) -> Array:
 def _used(
     codes: Tensor, factors: Tensor, names: tuple[str, ...], seed: int
 ) -> tuple[Array, Array, tuple[str, ...]]:
-    """Rows and factors to work with."""
+    """Rows and factors that are used."""
     z, v = codes.double().cpu().numpy(), factors.cpu().numpy()
     if len(z) < FEWEST_ROWS:
         raise DataError(
@@ -200,7 +200,7 @@ def _used(
 
 
 def _binned(column: Array, bins: int) -> Array:
-    """The bin of each code between the least and the largest."""
+    """The bin of each code; bins of equal width from the smallest to the largest code."""
     low, high = column.min(), column.max()
     if not high > low:
         return np.zeros(len(column), dtype=np.int64)
@@ -218,13 +218,13 @@ def _information(a: Array, b: Array) -> float:
 
 
 def _entropy(counts: Array) -> float:
-    """Of counts, nats."""
+    """Entropy of counts, nats."""
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log(share)).sum())
 
 
 def _lead(scores: Array) -> Array:
-    """How far the best unit is ahead of the second best, for each factor, (factors,)."""
+    """Difference between the best unit and the second best for each factor, (factors,)."""
     ordered = np.sort(scores, axis=0)
     second = ordered[-2] if len(scores) > 1 else np.zeros(scores.shape[1])
     lead: Array = ordered[-1] - second
@@ -232,9 +232,9 @@ def _lead(scores: Array) -> Array:
 
 
 def _concentration(importance: Array) -> float:
-    """1 minus the entropy of each row in units of its largest, weighted by the rows' shares.
+    """1 minus the normalized entropy of each row, weighted by the rows' shares.
 
-    1: every row has one entry; 0: all entries of a row are alike.
+    1: every row has one entry; 0: all entries of a row are equal.
     """
     total = importance.sum(1)
     if importance.shape[1] < 2 or not total.sum() > 0:
@@ -254,10 +254,10 @@ def _single(learn: Array, known: Array, test: Array, true: Array) -> float:
 
 
 def _discriminant(learn: Array, known: Array, test: Array) -> Array:
-    """Linear discriminant analysis of one number: a Gaussian for each value, of one variance."""
+    """Linear discriminant analysis of one number: one Gaussian per value, of one variance."""
     values, place, counts = np.unique(known, return_inverse=True, return_counts=True)
     mean = np.bincount(place, learn) / counts
-    # a unit that is the factor has no variance within a value
+    # a unit equal to the factor has no variance within a value
     variance = max(float(np.square(learn - mean[place]).mean()), 1e-6 * float(learn.var()))
     scores = (test[:, None] * mean - 0.5 * mean**2) / variance + np.log(counts / counts.sum())
     found: Array = values[scores.argmax(1)]

@@ -1,4 +1,4 @@
-"""What the codes are good for as features: a linear probe, clusters and neighbors."""
+"""Codes as features: a linear probe, clusters and neighbors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NEIGHBORS = 10
 
 @dataclass(frozen=True)
 class FeatureQuality:
-    """How far the codes agree with labels that the model has not seen.
+    """Agreement of the codes with labels that the model has not seen.
 
     Attributes:
-        rows: labelled rows used.
+        rows: labeled rows used.
         probe: accuracy of logistic regression on standardized codes; mean over folds.
-        chance: share of the most frequent class, what a guess reaches.
-        adjusted_mutual_information, adjusted_rand: of k-means clusters, one per class, with the
-            labels; 0 by chance, 1 where they agree.
+        chance: share of the most frequent class, the accuracy of a guess.
+        adjusted_mutual_information, adjusted_rand: agreement of k-means clusters, one per class,
+            with the labels; 0 by chance, 1 for perfect agreement.
         purity: share of a row's 10 nearest neighbors that have its label.
     """
 
@@ -38,9 +38,9 @@ class FeatureQuality:
 
 
 def feature_quality(codes: Tensor, label: Tensor | None, seed: int = 0) -> FeatureQuality | Skipped:
-    """Measure the codes, (rows, latent_dim), against labels, (rows,), -1 where unknown.
+    """Measure the codes, (rows, latent_dim), against labels, (rows,), -1 if unknown.
 
-    At most 5,000 labelled rows are used, drawn by ``seed``.
+    At most 5,000 labeled rows are used, drawn by ``seed``.
     """
     if label is None:
         return Skipped("the data has no labels")
@@ -61,7 +61,7 @@ def feature_quality(codes: Tensor, label: Tensor | None, seed: int = 0) -> Featu
 
 
 def labelled(x: Array, y: Array, seed: int, most: int = MOST_ROWS) -> tuple[Array, Array]:
-    """Rows whose label is known, at most ``most`` of them, drawn by ``seed``."""
+    """Rows with a known label, at most ``most`` of them, drawn by ``seed``."""
     known = np.flatnonzero(y >= 0)
     if len(known) > most:
         known = np.sort(np.random.default_rng(seed).choice(known, most, replace=False))

@@ -1,4 +1,4 @@
-"""A grid over two latent units, laid so that the prior gives each cell the same probability."""
+"""A grid over two latent units, on which the prior gives each cell the same probability."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LatentGrid:
     Attributes:
         z: (up, right, latent_dim); the first unit runs to the right, the second upwards.
         ticks: the units' values along the two axes, (2, right).
-        names: of the two units.
+        names: names of the two units.
     """
 
     z: Tensor
@@ -34,9 +34,9 @@ class LatentGrid:
 
 
 def latent_grid(model: HasPrior, units: Units, size: int) -> LatentGrid:
-    """The grid over the two busiest units (units 1 and 2 where there are only two).
+    """The grid over the two units with the highest rates (units 1 and 2 if there are only two).
 
-    The other units rest at the prior's mean. Quantiles run from 2 % to 98 %.
+    The other units have the prior's mean. Quantiles run from 2 % to 98 %.
     """
     with torch.no_grad():
         prior = model.prior_distribution()

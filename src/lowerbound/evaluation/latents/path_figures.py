@@ -1,4 +1,4 @@
-"""Measures of paths: their length for the decoder, and whether their middles look real."""
+"""Measures of paths: their length for the decoder, and whether a classifier accepts the middles."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from lowerbound.inference.latent_space.paths import NODES, PATHS, LatentPath, Le
 from lowerbound.inference.passes import Progress, evaluation_mode
 from lowerbound.models import HasPrior, Model
 
-MEAN_DRAWS = 4096  # of a prior that does not know its mean
+MEAN_DRAWS = 4096  # draws that estimate the mean of a prior without a formula
 
 
 @dataclass(frozen=True)
 class PathFigures:
-    """One kind of path, over pairs of codes.
+    """Measures of one kind of path over pairs of codes.
 
     Attributes:
-        pairs: how many.
-        straightness: length of the line over that of the path, both in the decoder's space; 1 for
-            the line itself, above 1 where the path is a shortcut, below 1 where it is a detour.
-        middles: how many points at t = 1/2 a classifier accepts; or why there is no classifier.
+        pairs: number of pairs.
+        straightness: length of the line divided by that of the path, both in the decoder's space;
+            1 for the line itself, above 1 for a shortcut, below 1 for a detour.
+        middles: number of points at t = 1/2 that a classifier accepts; or why there is none.
     """
 
     pairs: int
@@ -43,14 +43,14 @@ def path_context(
     condition: Tensor | None = None,
     nodes: int = NODES,
 ) -> PathContext:
-    """What paths between codes of a model need to know of it.
+    """The context that paths between codes of a model need.
 
     Args:
         model: one with a decoder over one latent.
-        codes: of rows, (rows, latent_dim); their mean stands in where there is no prior, and zero
-            where there are none.
+        codes: codes of rows, (rows, latent_dim); their mean replaces that of a missing prior. Zero
+            replaces it without codes.
         condition: the condition along the whole path, (size,).
-        nodes: of a path that is found by minimizing.
+        nodes: number of nodes of a path that is found by minimizing.
 
     Raises:
         UnsupportedError: the model has no decoder.
@@ -60,7 +60,7 @@ def path_context(
 
 
 def _center(model: Model, codes: Tensor | None) -> Tensor:
-    """The prior's mean, (latent_dim,), from draws where it has no formula."""
+    """The prior's mean, (latent_dim,); estimated from draws if it has no formula."""
     if not isinstance(model, HasPrior):
         return torch.zeros(()) if codes is None else codes.double().mean(0)
     with evaluation_mode(model, gradients=True), torch.no_grad():
@@ -88,16 +88,16 @@ def compare_paths(
 
     Args:
         model: one with a decoder over one latent.
-        first: where the paths begin, (pairs, latent_dim).
-        last: where they end.
+        first: first ends of the paths, (pairs, latent_dim).
+        last: their second ends.
         around: center and nodes; see ``path_context``.
         kinds: names in ``PATHS``.
-        judge: a classifier that knows the real rows.
+        judge: a classifier of the real rows.
         conditions: the condition of each path, (pairs, size).
-        progress: hears how many pairs are done, and of how many.
+        progress: called with (pairs done, pairs).
 
     Raises:
-        DataError: no pairs, or not as many beginnings as ends.
+        DataError: no pairs, or different numbers of first and last ends.
         OptionError: an unknown kind, or ends that a kind cannot join.
     """
     if len(first) != len(last) or not len(first):
@@ -123,7 +123,7 @@ def compare_paths(
 
 
 def ratio(line: float, path: float) -> float:
-    """Length of the line over that of the path; 1 where neither has any."""
+    """Length of the line divided by that of the path; 1 if both are zero."""
     return line / path if path else 1.0
 
 

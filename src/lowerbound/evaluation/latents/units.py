@@ -1,11 +1,11 @@
-r"""Which latents carry something, and what.
+r"""Activity of latent units.
 
-A unit is active where its posterior mean moves with the data and its rate is not nil:
+A unit is active if its posterior mean varies with the data and its rate is not zero:
 
 .. math:: \mathrm{Var}_x(\mathbb{E}_q[z_j]) > 0.01 \quad\text{and}\quad
           \mathbb{E}_x[\mathrm{KL}_j] > 0.01\ \text{nats}
 
-Source: Burda et al. 2016, appendix C, for the first.
+Source of the first condition: Burda et al. 2016, appendix C.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ PRIOR_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Units:
-    """How much each latent unit does.
+    """Activity of each latent unit.
 
     Attributes:
         variance: Var_x(E_q[z_j]), (latent_dim,).
         rate: mean KL of unit j's marginal q(z_j | x) to the prior's, nats, (latent_dim,).
-        exact: whether the rates are exact; else the prior's marginals, or the posterior's, were
-            replaced by Gaussians of the same mean and variance.
+        exact: whether the rates are exact; otherwise Gaussians of the same mean and variance
+            replace the prior's or the posterior's marginals.
     """
 
     variance: Tensor
@@ -53,7 +53,7 @@ class Units:
 
     @property
     def order(self) -> Tensor:
-        """Units by rate, the busiest first, (latent_dim,)."""
+        """Units in order of descending rate, (latent_dim,)."""
         return torch.argsort(self.rate, descending=True)
 
 
@@ -61,7 +61,7 @@ def units(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Units:
     """Variance of the posterior mean and rate of each unit.
 
     Raises:
-        UnsupportedError: the model has no encoder, or no prior to measure a rate against.
+        UnsupportedError: the model has no encoder, or no prior that defines a rate.
     """
     has_prior = require(model, HasPrior, "say which units are active")
     with torch.no_grad():
@@ -70,7 +70,7 @@ def units(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Units:
 
 
 def units_of(codes: EncodedRows, prior: Distribution) -> Units:
-    """The same from codes that are already there."""
+    """The same from existing codes."""
     loc, scale = _marginal_moments(prior)
     ratio = (codes.deviation / scale).square()
     distance = ((codes.mean - loc) / scale).square()

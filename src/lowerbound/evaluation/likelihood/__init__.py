@@ -1,1 +1,1 @@
-"""How good the bound is: tighter bounds, gaps, published figures."""
+"""Tighter bounds, amortization gaps, shares of columns, and published figures."""

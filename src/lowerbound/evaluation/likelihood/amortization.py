@@ -1,10 +1,10 @@
-r"""What it costs that one encoder answers for all rows: the amortization gap.
+r"""The amortization gap: the cost of one encoder for all rows.
 
 .. math::
     \mathrm{gap}(x) = \max_{\mu, \sigma} \mathcal{L}(x; \mathcal{N}(\mu, \sigma^2))
                       - \mathcal{L}(x; q_\phi(z \mid x)) \quad\text{(nats)}
 
-Each row gets a mean and a log standard deviation of its own, ascended from the encoder's answer.
+Gradient ascent from the encoder's output optimizes a mean and a log standard deviation per row.
 Source: Cremer et al. 2018.
 """
 
@@ -37,19 +37,19 @@ from lowerbound.trace import Batch, Step
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How a row's own mean and standard deviation are optimized, and how both posteriors are
-    scored."""
+    """Options of the optimization of each row's mean and standard deviation, and of the
+    comparison."""
 
     updates: int = option(100, "updates of Adam")
     pairs: int = option(2, "mirrored pairs of draws per row and update")
     learning_rate: float = option(0.05, "learning rate at the start; it falls to zero")
     judging_pairs: int = option(64, "mirrored pairs of fresh draws on which both are compared")
-    seed: int = option(0, "of the draws")
+    seed: int = option(0, "seed of the draws")
 
 
 @dataclass(frozen=True)
 class AmortizationGap:
-    """ELBOs of the encoder's answer and of each row's own, on the same fresh draws, (rows,), nats.
+    """ELBOs of the encoder's and each row's own posterior, same fresh draws, (rows,), nats.
 
     The search ends after finitely many noisy updates, so the mean gap is an estimate from below.
     """
@@ -59,7 +59,7 @@ class AmortizationGap:
 
     @property
     def gap(self) -> Estimate:
-        """The mean paired difference: how far a better encoder alone could raise the bound."""
+        """The mean paired difference: the largest gain that a better encoder alone could reach."""
         return Estimate.of(self.optimized - self.encoder)
 
 
@@ -72,8 +72,8 @@ def amortization_gap(
 ) -> AmortizationGap:
     """Compare the encoder with mean-field inference row by row; it is slow, so pass a subset.
 
-    For a posterior that is no diagonal Gaussian the search starts from its moments, and the gap may
-    be negative: it then compares families as well.
+    If the posterior is no diagonal Gaussian, the search starts from its moments. The gap may then
+    be negative, because it also compares the families.
 
     Raises:
         UnsupportedError: the model has no encoder, decoder or prior over one latent.
@@ -93,7 +93,7 @@ def amortization_gap(
 
 @dataclass(frozen=True)
 class MirroredNoise:
-    """Each draw with its mirror image: half the samples are eps, the other half -eps.
+    """Pairs of mirrored draws: half the samples are eps, the other half -eps.
 
     The part of the gradient that is odd in eps, most of its noise, cancels.
     """
@@ -115,7 +115,7 @@ class _Inference:
             self.answer: Distribution = model.encode(batch)
 
     def ascend(self) -> Distribution:
-        """The diagonal Gaussian of each row that Adam finds from the encoder's answer."""
+        """The diagonal Gaussian of each row, found by Adam from the encoder's output."""
         loc, scale = self._start()
         loc, log_scale = loc.requires_grad_(), scale.log().requires_grad_()
         options = self.options

@@ -1,10 +1,10 @@
-r"""What a model knows of each column: nats above what the column's own marginal knows.
+r"""Gain of a model over the marginal of each column, in nats.
 
 .. math:: g_j = \mathbb{E}_q[\log p(x_j \mid z)] - \log p_j(x_j)
 
-per observed cell, p_j being the column's marginal in the family of its likelihood. The sum over the
-columns, less the rate, is by how much the bound beats independent columns. A column whose gain is
-nothing is one that the code ignores.
+per observed cell; p_j is the column's marginal in the family of its likelihood. The sum over the
+columns minus the rate is the gain of the bound over independent columns. If the gain of a column
+is zero, the code ignores it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lowerbound.models import Model
 from lowerbound.trace import Batch
 
 DRAWS = 16
-IGNORED = 0.01  # nats per cell: less is no more than noise
+IGNORED = 0.01  # nats per cell; smaller gains are noise
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ColumnShares:
     """Mean nats per observed cell of each column, in model units; higher is better.
 
     Attributes:
-        names: of the columns.
+        names: names of the columns.
         nats: E_q[log p(x_j | z)].
         marginal: log p_j(x_j) by the column's marginal.
     """
@@ -46,14 +46,14 @@ class ColumnShares:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The columns of which the code says nothing."""
+        """The columns on which the code has no information."""
         return tuple(n for n, gain in zip(self.names, self.gains, strict=True) if gain < IGNORED)
 
 
 def column_shares(
     model: Model, dataset: Dataset, *, seed: int = 0, memory: int = MEMORY
 ) -> ColumnShares:
-    """The shares of the columns in held-out rows.
+    """The gains of the columns on held-out rows.
 
     Raises:
         UnsupportedError: the rows have no columns, or the likelihood no marginal of each.
@@ -68,7 +68,7 @@ def column_shares(
         emission = model(batch, keyed_draw(batch, DRAWS, seed)).likelihood
         assert batch.x is not None
         seen = torch.ones_like(batch.x) if batch.observed is None else batch.observed
-        # a likelihood may also say why a cell is missing: that is no share of what was seen
+        # a likelihood may also model why a cell is missing: no share of the observed cells
         terms = emission.terms(batch.x, batch.observed).double().mean(0) * seen
         return terms.sum(0, keepdim=True), seen.double().sum(0, keepdim=True)
 

@@ -1,8 +1,8 @@
-"""A measured likelihood beside the published ones that were measured the same way.
+"""A measured likelihood and published ones with the same protocol.
 
-Two figures compare only where data set, part, bits, bit depth and estimator agree. Static and
-dynamic binarization of MNIST are about 2 nats apart, 5-bit and 8-bit pictures a factor of four, and
-L_1000 is up to 3 nats above the ELBO of the same model: more than what separates the models.
+Two figures compare only if data set, part, bits, bit depth and estimator agree. Static and
+dynamic binarization of MNIST are about 2 nats apart, 5-bit and 8-bit pictures a factor of four.
+L_1000 is up to 3 nats above the ELBO of the same model: more than the models differ by.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ STATIC = {"binarized_mnist": "mnist", "static_mnist": "mnist"}
 
 @dataclass(frozen=True)
 class Standing:
-    """A published figure and what was measured beside it.
+    """A published figure and the measured one beside it.
 
     Attributes:
-        figure: the published one.
-        measured: the same quantity of the model at hand, in the figure's unit; None where refused.
-        refusal: why the two do not compare, one sentence; empty where they do.
+        figure: the published figure.
+        measured: the same quantity of this model, in the figure's unit; None if refused.
+        refusal: why the two do not compare, one sentence; empty if they do.
     """
 
     figure: Figure
@@ -40,10 +40,10 @@ class Leaderboard:
     """The published figures of one data set, the best first.
 
     Attributes:
-        dataset: its name; empty where nothing is published on what was scored.
-        rows: how many rows were scored.
-        standings: one for each figure.
-        elsewhere: how many figures are of other data sets.
+        dataset: its name; empty if nothing is published on the scored data.
+        rows: number of scored rows.
+        standings: one per figure.
+        elsewhere: number of figures of other data sets.
     """
 
     dataset: str
@@ -53,20 +53,20 @@ class Leaderboard:
 
     @property
     def comparable(self) -> tuple[Standing, ...]:
-        """Those whose protocol agrees."""
+        """Figures whose protocol agrees."""
         return tuple(found for found in self.standings if not found.refusal)
 
     @property
     def refused(self) -> tuple[Standing, ...]:
-        """The others."""
+        """All other figures."""
         return tuple(found for found in self.standings if found.refusal)
 
 
 def place(summary: Summary, tighter: Mapping[int, Estimate] | None = None) -> Leaderboard:
-    """The measured bounds beside the published figures of the same data set.
+    """Compare the measured bounds with the published figures of the same data set.
 
     Args:
-        summary: of the scores; its ELBO and its L_K are placed.
+        summary: summary of the scores, with ELBO and L_K.
         tighter: bounds of other K on the same rows, nats per row, by K.
     """
     name, _ = dataset_of(summary.protocol)
@@ -80,7 +80,7 @@ def place(summary: Summary, tighter: Mapping[int, Estimate] | None = None) -> Le
 
 
 def dataset_of(protocol: Protocol) -> tuple[str, str]:
-    """(name, part) of what was scored, by its source: "mnist:test" or "/data/cifar10.npz:test"."""
+    """(name, part) of the scored data by its source: "mnist:test" or "/data/cifar10.npz:test"."""
     place, _, part = protocol.data.rpartition(":")
     name = Path(place or part).stem.lower().replace("-", "_")
     return STATIC.get(name, name), part if place else ""
@@ -96,7 +96,7 @@ def _standing(figure: Figure, summary: Summary, bounds: Mapping[int, Estimate]) 
 
 
 def _differences(figure: Figure, summary: Summary, bounds: Mapping[int, Estimate]) -> Iterator[str]:
-    """One sentence for each thing in which the protocols differ."""
+    """One sentence for each difference between the protocols."""
     protocol = summary.protocol
     _, part = dataset_of(protocol)
     if protocol.conditional:
@@ -109,7 +109,7 @@ def _differences(figure: Figure, summary: Summary, bounds: Mapping[int, Estimate
     if figure.doubt:
         yield figure.doubt
     if not figure.samples:
-        yield "its source does not say by how many importance samples it was estimated"
+        yield "its source does not state the number of importance samples"
     elif figure.samples not in bounds:
         yield (
             f"it is {figure.estimator}, and this run has {_listed(bounds)}: more importance "
@@ -121,7 +121,7 @@ def _other_values(figure: Figure, protocol: Protocol) -> Iterator[str]:
     """Sentences on binarization and bit depth."""
     mine = binarization_of(protocol)
     if not figure.binarization:
-        yield "its source does not say how the grey values were binarized"
+        yield "its source does not state how the grey values were binarized"
     elif figure.binarization != mine and "none" in (figure.binarization, mine):
         theirs = "grey values" if figure.binarization == "none" else "bits"
         yield f"it is of {theirs}, and {'grey values' if mine == 'none' else 'bits'} were scored"
@@ -131,7 +131,7 @@ def _other_values(figure: Figure, protocol: Protocol) -> Iterator[str]:
             "the two are about 2 nats apart"
         )
     if not figure.levels:
-        yield "its source does not say at which bit depth"
+        yield "its source does not state the bit depth"
     elif mine == "none" and figure.levels != protocol.levels:
         levels = "continuous values" if protocol.levels is None else f"{protocol.levels} levels"
         yield f"it is of pictures of {figure.levels} levels, and {levels} were scored"

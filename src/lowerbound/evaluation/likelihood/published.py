@@ -1,7 +1,7 @@
-"""Published likelihoods with their protocol, each read in the source that it names.
+"""Published likelihoods with their protocols, each read in the source that it names.
 
-Nats per picture or bits per dimension of the negative bound: lower is better. A protocol that the
-source leaves open stays open here, and such a figure is never placed beside a measured one.
+Figures are nats per picture or bits per dimension of the negative bound: lower is better. If a
+source does not state its protocol, the figure is never compared with a measured one.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class Figure:
     """One published figure.
 
     Attributes:
-        model: and how it was trained.
+        model: the model and its training.
         dataset: "mnist", "cifar10", ...
         value: in ``unit``, lower is better.
         unit: nats per picture or bits per dimension.
-        samples: K of L_K; 1 is the negative ELBO; 0 where the source does not say.
-        binarization: how grey values became bits; empty where the source does not say.
-        levels: of the data's values: 2 for bits, 256 for 8 bits; 0 where the source does not say.
-        part: of the data set.
-        source: where the figure was read.
-        doubt: what else stands against comparing it; empty where nothing does.
+        samples: K of L_K; 1 is the negative ELBO; 0 if the source does not state it.
+        binarization: how grey values became bits; empty if the source does not state it.
+        levels: levels of the data: 2 for bits, 256 for 8 bits; 0 if the source does not state it.
+        part: part of the data set.
+        source: source of the figure.
+        doubt: further reasons against a comparison; empty if there are none.
     """
 
     model: str
@@ -46,7 +46,7 @@ class Figure:
 
     @property
     def estimator(self) -> str:
-        """What was estimated."""
+        """Name of the estimator."""
         if not self.samples:
             return "an estimator that is not named"
         return "ELBO" if self.samples == 1 else f"L_{self.samples}"
@@ -54,7 +54,7 @@ class Figure:
 
 @cache
 def published() -> tuple[Figure, ...]:
-    """All of them, from ``published.json``: [model, value, source] in groups of one protocol."""
+    """All figures of ``published.json``: [model, value, source] in groups of one protocol."""
     groups = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     return tuple(
         Figure(model=model, value=value, source=source, **protocol)

@@ -1,7 +1,7 @@
-"""Tighter than L_K on all rows: a larger K, or annealing, on rows spread over the data.
+"""Tighter bounds than L_K on all rows: a larger K, or annealing, on rows spread over the data.
 
-What the subset shows is carried over by pairing: the mean difference on the same rows has a small
-error, because what rows have in common cancels.
+Pairing carries the result on the subset over to all rows: the mean difference on the same rows has
+a small error, because what rows have in common cancels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Carried:
 
     Attributes:
         samples: the large K.
-        rows: how many rows the difference was measured on.
+        rows: number of rows that measured the difference.
         difference: large minus small K, nats per row.
         bound: their sum on all rows, nats per row; the two errors are added as if independent.
     """
@@ -40,15 +40,15 @@ class Carried:
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """Annealed importance sampling beside L_K on the same rows, and its own error.
+    """Annealed importance sampling and L_K on the same rows, with an error bracket.
 
     Attributes:
-        rows: how many rows.
+        rows: number of rows.
         options: temperatures, chains, transitions.
         bound: the annealed lower bound on log p(x), nats per row.
-        gain: how far it lies above L_K of the same rows, paired.
+        gain: its paired difference to L_K of the same rows.
         simulated_lower, simulated_upper: both bounds on as many rows simulated from the model.
-        gap: how far those are apart, paired; small: on such rows annealing is exact to that much.
+        gap: their paired difference, which is at least the error of annealing on such rows.
         acceptance: mean acceptance probability of the transitions on the real rows.
     """
 
@@ -78,11 +78,11 @@ def carry_over(
     """L of K = ``samples`` on all rows, from ``rows`` of them.
 
     Args:
-        model: what ``scores`` are of.
-        dataset: the rows that were scored.
-        scores: of a small K, on all of them.
+        model: model of the scores.
+        dataset: the scored rows.
+        scores: scores of a small K, on all of them.
         samples: the large K.
-        rows: how many rows the large K is paid for.
+        rows: number of rows for the large K.
         progress: called with (rows done, rows).
     """
     index = spread_rows(len(dataset), rows)
@@ -101,14 +101,14 @@ def cross_check(
     *,
     progress: Progress | None = None,
 ) -> CrossCheck:
-    """Anneal ``rows`` of the rows, and bracket the error on as many that the model made itself.
+    """Anneal some of the rows, and bracket the error on as many rows simulated from the model.
 
     Args:
-        model: what ``scores`` are of.
-        dataset: the rows that were scored.
-        scores: of all of them.
+        model: model of the scores.
+        dataset: the scored rows.
+        scores: scores of all of them.
         options: temperatures, chains, transitions.
-        rows: how many are annealed.
+        rows: number of rows to anneal.
         progress: called with (rows done, rows).
 
     Raises:

@@ -1,1 +1,1 @@
-"""One page that says how good fitted models are."""
+"""The HTML report on fitted models."""

@@ -1,4 +1,4 @@
-"""The cells and lines that the report's table is made of."""
+"""Cells and lines of the report's table."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """One model's answer to a measure.
+    """One measure of one model.
 
     Attributes:
-        text: what is shown.
-        value: what is compared; None: nothing.
-        error: its standard error, where there is one.
-        rows: the values that it is the mean of, so that two models can be compared row by row.
-        note: why there is no figure, or what to beware of; shown below the table.
-        best: whether no other answer in the line is significantly better.
+        text: displayed text.
+        value: value that is ranked; None: not ranked.
+        error: its standard error, if known.
+        rows: the values of which it is the mean, for a comparison row by row.
+        note: reason for a missing figure, or a caution; shown below the table.
+        best: whether no other cell in the line is significantly better.
     """
 
     text: str = NONE
@@ -43,10 +43,10 @@ class Measure:
     Attributes:
         label: its name; {samples} becomes K.
         meaning: one plain sentence.
-        better: which way is better.
-        path: where in ``Findings`` it is found, such as "likelihood.scores.elbo".
-        show: what is found there as a cell.
-        refusal: what goes before the reason, in a note, where nothing was found; None: no note.
+        better: "higher" or "lower" if the line is ranked.
+        path: attribute path in ``Findings``, such as "likelihood.scores.elbo".
+        show: turns the finding into a cell.
+        refusal: prefix of the reason in a note if there is no finding; None: no note.
         mass_or_density: whether it compares only among masses or only among densities.
     """
 
@@ -59,7 +59,7 @@ class Measure:
     mass_or_density: bool = False
 
     def cell(self, found: Findings) -> Cell:
-        """The answer of one model."""
+        """The cell of one model."""
         value: Any = found
         for name in self.path.split("."):
             value = getattr(value, name)
@@ -75,7 +75,7 @@ def estimate(value: Estimate, digits: int = 2) -> Cell:
 
 
 def unranked(value: Estimate) -> Cell:
-    """The same, not to be compared between models."""
+    """A mean with its error that is not ranked between models."""
     return replace(estimate(value), value=None)
 
 

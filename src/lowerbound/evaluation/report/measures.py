@@ -1,4 +1,4 @@
-"""The measures of the report's table: what each is called, what it says, where it comes from."""
+"""The measures of the report's table: label, meaning, and place in ``Findings``."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _perplexity(books: tuple[CodebookUse, ...]) -> Cell:
 
 def _mismatch(agreement: Agreement) -> Cell:
     low, high = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
-    # no value to rank by: the ends are bounds, and those of two models mostly overlap
+    # not ranked: the ends are bounds, and the ranges of two models mostly overlap
     return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}"))
 
 
@@ -93,10 +93,10 @@ def _holes(agreement: Agreement) -> Cell:
 
 
 def _unless_smoothed(agreement: Agreement, cell: Cell) -> Cell:
-    """Not to be ranked where codes are points: kernels, not the model, say how wide they are."""
+    """Unranked if codes are points, because kernels and not the model set their width."""
     if agreement.rate is not None:
         return cell
-    note = f"from {agreement.density}, so not to be compared with a model that has clouds"
+    note = f"from {agreement.density}, not comparable with a model that has a posterior density"
     return replace(cell, value=None, note=note)
 
 
@@ -132,7 +132,7 @@ HELD_OUT = (
     ),
     Measure(
         "exact log p(x)",
-        "The value itself, where the model can say it.",
+        "The value itself, if the model can compute it.",
         "",
         "likelihood.scores",
         _exact,
@@ -140,7 +140,7 @@ HELD_OUT = (
     ),
     Measure(
         "bits per dimension",
-        "What a lossless code made of the model needs for each value.",
+        "Length of a lossless code of the model per value.",
         "lower",
         "likelihood.scores",
         _bits,
@@ -148,7 +148,7 @@ HELD_OUT = (
     ),
     Measure(
         "effective sample size",
-        "How many of the importance samples count, in the median row.",
+        "Effective number of importance samples, in the median row.",
         "",
         "likelihood.scores",
         _effective,
@@ -156,7 +156,7 @@ HELD_OUT = (
     ),
     Measure(
         "heavy-tailed rows",
-        "Share of rows where a few importance samples carry all (Pareto k above 0.7).",
+        "Share of rows in which a few importance samples dominate (Pareto k above 0.7).",
         "",
         "likelihood.scores",
         _heavy_tails,
@@ -178,14 +178,14 @@ HELD_OUT = (
     ),
     Measure(
         "annealing gap",
-        "How far annealing's two bounds are apart on rows that the model made, in nats.",
+        "Difference of annealing's two bounds on rows simulated from the model, in nats.",
         "",
         "likelihood.annealed.gap",
         unranked,
     ),
     Measure(
         "distortion",
-        "−log p(x | z): what is lost when a row goes through its code, in nats.",
+        "−log p(x | z): what is lost when a row is encoded and decoded, in nats.",
         "",
         "likelihood.scores.distortion",
         row_mean,
@@ -193,7 +193,7 @@ HELD_OUT = (
     ),
     Measure(
         "rate",
-        "KL(q(z | x) ‖ p(z)): what the code costs, in nats.",
+        "KL(q(z | x) ‖ p(z)): cost of the code, in nats.",
         "",
         "likelihood.scores.rates",
         lambda rates: row_mean(rates.sum(0)),
@@ -201,7 +201,7 @@ HELD_OUT = (
     ),
     Measure(
         "amortization gap",
-        "What the bound would gain if each row had an encoder of its own, in nats.",
+        "What the bound would gain if each row had its own encoder, in nats.",
         "",
         "likelihood.gap.gap",
         estimate,
@@ -226,11 +226,11 @@ RECONSTRUCTION = (
 )
 
 LATENT = (
-    Measure("active units", "Latent units that carry something.", "", "latents.units", _active),
+    Measure("active units", "Latent units that vary with the rows.", "", "latents.units", _active),
     Measure("codes used", "Share of each codebook that rows use.", "", "latents.codebooks", _used),
     Measure(
         "perplexity",
-        "As how many codes, used alike, each codebook is used.",
+        "Number of equally frequent codes with the same entropy.",
         "",
         "latents.codebooks",
         _perplexity,
@@ -244,14 +244,14 @@ LATENT = (
     ),
     Measure(
         "information",
-        "I(x; z), what a code tells about its row, in nats: at least, at most.",
+        "I(x; z), the mutual information of row and code, in nats: at least, at most.",
         "",
         "latents.agreement",
         _information,
     ),
     Measure(
         "hole rate",
-        "Share of prior draws that land where hardly any row is coded; 1 % is ideal.",
+        "Share of prior draws in regions with hardly any codes of rows; 1 % is ideal.",
         "lower",
         "latents.agreement",
         _holes,
@@ -282,7 +282,7 @@ LATENT = (
     ),
     Measure(
         "MIG",
-        "How far one unit tells more of each known factor than any other; 1 is ideal.",
+        "Gap of information on each factor between the two best units; 1 is ideal.",
         "",
         "latents.disentanglement.mig",
         number,
@@ -303,7 +303,7 @@ LATENT = (
     ),
     Measure(
         "DCI informativeness",
-        "How often a forest on all units is right about the known factors.",
+        "How often a forest on all units predicts the known factors right.",
         "",
         "latents.disentanglement.informativeness",
         number,
@@ -320,7 +320,7 @@ LATENT = (
 SAMPLES = (
     Measure(
         "accepted",
-        "Samples of which a classifier is as confident as of 95 % of real rows.",
+        "Samples of which a classifier is at least as confident as of 95 % of real rows.",
         "higher",
         "samples.acceptance",
         of_own_acceptance("rate", percent),
@@ -343,7 +343,7 @@ SAMPLES = (
     ),
     Measure(
         "Fréchet distance, means",
-        "How far the means' features lie from those of held-out rows; see the note for its bounds.",
+        "Distance of the means' features from those of held-out rows; the note gives its bounds.",
         "lower",
         "samples.quality",
         distance(MEAN, "frechet"),
@@ -357,7 +357,7 @@ SAMPLES = (
     ),
     Measure(
         "kernel distance, means",
-        "Another distance of the same features, without bias: about 0 where they are alike.",
+        "Another distance of the same features, without bias: about 0 if they are alike.",
         "lower",
         "samples.quality",
         distance(MEAN, "kernel"),
@@ -395,7 +395,7 @@ SAMPLES = (
     ),
     Measure(
         "two-sample",
-        "Right answers of a classifier to real-or-not; 50 % is ideal.",
+        "Accuracy of a classifier of real and sampled rows; 50 % is ideal.",
         "lower",
         "samples.quality",
         of_form("", "two_sample.accuracy", percent),
@@ -417,7 +417,7 @@ SAMPLES = (
     ),
     Measure(
         "code found again",
-        "R² between a sample's code and the encoder's answer to the sample.",
+        "R² between a sample's code and the encoder's output for the sample.",
         "higher",
         "samples.consistency.r_squared",
         partial(number, digits=2),
@@ -430,4 +430,4 @@ MEASURES = {
     "Latent space": LATENT,
     "Samples": SAMPLES,
 }
-"""By the heading under which they stand."""
+"""Measures by the heading of their group."""

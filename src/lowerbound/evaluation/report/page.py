@@ -1,6 +1,6 @@
-"""One page that shows how good fitted models are: ``report.html``, and its figures as PNG files.
+"""Write a report on fitted models: ``report.html``, and its figures as PNG files.
 
-The page carries its pictures inside and loads nothing from a network.
+The page embeds its pictures and loads nothing from a network.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
 
 @dataclass(frozen=True)
 class ReportPage:
-    """What was written.
+    """The written report.
 
     Attributes:
-        page: report.html.
+        page: path of report.html.
         figures: the PNG files, in the order of the page.
-        findings: everything measured, one for each subject.
+        findings: all measures, one per subject.
     """
 
     page: Path
@@ -70,18 +70,18 @@ def write_report(
     """Measure the models, draw the figures, write ``folder/report.html`` and ``folder/figures/``.
 
     Args:
-        folder: made where missing; files of an earlier report are replaced.
-        subjects: fitted models, in the order of the page; baselines such as PCA among them.
+        folder: created if missing; files of an earlier report are replaced.
+        subjects: fitted models and baselines such as PCA, in the order of the page.
         training: the rows they were fitted to.
         held_out: rows they have not seen.
         planar: the same kinds of models with two latent units, for the latent maps and the decoded
-            manifold; without them, those of ``subjects`` are shown in projection.
-        title: of the page.
-        command: what to type to get this page again; shown at its end.
-        options: how much is measured.
+            manifold; without them, the page projects the codes of ``subjects``.
+        title: title of the page.
+        command: command that makes this page again; shown at its end.
+        options: sizes of the measurements.
 
     Raises:
-        DataError: no model, or no row, to report on.
+        DataError: there is no model or no row.
     """
     if not subjects or not len(held_out):
         raise DataError("a report needs at least one fitted model and one held-out row")
@@ -100,7 +100,7 @@ def write_report(
     page = folder / "report.html"
     page.write_text(
         _render(
-            title=title or f"How good {leading(findings).name} is",
+            title=title or f"Evaluation of {leading(findings).name}",
             command=command,
             version=__version__,
             data=data_lines(training, held_out),
@@ -120,7 +120,7 @@ def write_report(
 def _planar(
     subjects: Sequence[Subject], training: Dataset, held_out: Dataset, options: SuiteOptions
 ) -> Material | None:
-    """What the latent figures of models with two units are made from."""
+    """Material of the latent figures, from models with two units."""
     if not subjects:
         return None
     few = replace(options, samples=1, gap_rows=0, feature_rows=0, draws=SuiteOptions.draws // 10)
@@ -129,7 +129,7 @@ def _planar(
 
 
 def data_lines(training: Dataset, held_out: Dataset) -> dict[str, str]:
-    """What the data is, in words."""
+    """A description of the data, as text."""
     schema = training.schema
     lines = {
         "source": training.source,

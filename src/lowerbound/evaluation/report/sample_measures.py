@@ -1,4 +1,4 @@
-"""What the report's table shows of samples: the share that a classifier accepts, distances and
+"""Measures of samples in the report's table: share that a classifier accepts, distances and
 sharpness."""
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from lowerbound.inference.estimate import Estimate, Skipped
 def of_own_acceptance(
     path: str, show: Callable[[Any], Cell]
 ) -> Callable[[Mapping[str, Acceptance]], Cell]:
-    """A part of the acceptance of the samples that were drawn the model's own way, the first."""
+    """A part of the acceptance of samples by the model's default method, the first one."""
     return lambda accepted: show(attrgetter(path)(next(iter(accepted.values()))))
 
 
 def of_form(form: str, path: str, show: Callable[[Any], Cell]) -> Callable[[SampleQuality], Cell]:
-    """A part of what was measured on the model's own samples in a form.
+    """A part of the measures of the model's own samples in one form.
 
     Args:
-        form: MEAN or DRAWN; empty: the mean where it is measured, else the draws.
-        path: of the part in ``Quality``.
-        show: the part as a cell.
+        form: MEAN or DRAWN; empty: the mean if it is measured, otherwise the draws.
+        path: path of the part in ``Quality``.
+        show: turns the part into a cell.
     """
 
     def answer(found: SampleQuality) -> Cell:
@@ -39,7 +39,7 @@ def of_form(form: str, path: str, show: Callable[[Any], Cell]) -> Callable[[Samp
 
 
 def distance(form: str, which: Literal["frechet", "kernel"]) -> Callable[[SampleQuality], Cell]:
-    """A distance, with its floor and ceiling and the features that it was measured on."""
+    """A distance, with its floor, its ceiling and the name of its features."""
 
     def answer(found: SampleQuality) -> Cell:
         cell = of_form(form, which, estimate)(found)
@@ -57,5 +57,5 @@ def distance(form: str, which: Literal["frechet", "kernel"]) -> Callable[[Sample
 
 
 def sharpness(value: Estimate | Skipped) -> Cell:
-    """Not to be ranked: 1 is ideal, and noise is above it."""
+    """Unranked, because 1 is ideal and noise is above it."""
     return Cell() if isinstance(value, Skipped) else unranked(value)

@@ -1,4 +1,4 @@
-"""What a report is about: fitted models, how their training went, and what was found out."""
+"""Subjects of a report: fitted models, their training histories, and their findings."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class TrainingHistory(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """A fitted model under the name that the report calls it.
+    """A fitted model and its name in the report.
 
     Attributes:
         name: such as "VAE".
-        model: fitted.
-        history: how training went; None where unknown.
+        model: the fitted model.
+        history: training history; None if unknown.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that was found out about one subject."""
+    """All measurements of one subject."""
 
     subject: Subject
     likelihood: LikelihoodFindings
@@ -94,7 +94,7 @@ def examine(
     held_out: Dataset,
     options: SuiteOptions | None = None,
 ) -> tuple[list[Findings], RealismClassifier | Skipped]:
-    """All suites for all subjects, on the same rows and by the same classifier."""
+    """Run all suites for all subjects, on the same rows and with the same classifier."""
     options = options or SuiteOptions()
     judge = fit_realism_classifier(training, held_out, seed=options.seed)
     reference = reference_samples(training, held_out, options)
@@ -111,14 +111,14 @@ def examine(
 
 
 def leading(findings: Sequence[Findings]) -> Findings:
-    """The subject that the report is mainly about: the first trained one with a prior."""
+    """The main subject of the report: the first trained one with a prior."""
     with_prior = [found for found in findings if isinstance(found.subject.model, HasPrior)]
     trained = [found for found in with_prior if list(found.subject.model.parameters())]
     return (trained or with_prior or list(findings))[0]
 
 
 def describe(subject: Subject) -> dict[str, str]:
-    """What the model is made of, in words, for a table."""
+    """The parts of a model, as text for a table."""
     model, history = subject.model, subject.history
     last = list(history)[-1] if history is not None and len(history) else None
     numbers = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -142,7 +142,7 @@ def _prior_name(model: Model, prior: str) -> str:
 
 
 def stamp(findings: Sequence[Findings]) -> dict[str, Any] | None:
-    """The protocol of the scores, the same for all subjects but for the likelihood's name."""
+    """The protocol of the scores, the same for all subjects except for the likelihood's name."""
     for found in findings:
         scores = found.likelihood.scores
         if not isinstance(scores, Skipped):

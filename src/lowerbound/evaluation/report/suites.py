@@ -1,7 +1,7 @@
 """Three suites of measurements of one fitted model: its likelihood, its latents, its samples.
 
-Each suite measures what it can and says in one sentence why it skips the rest, so that an
-autoencoder, a model without labels and a table go through the same code as everything else.
+Each suite gives a reason for each measure that it skips. An autoencoder, a model without labels
+and a table therefore use the same code as every other model.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FROM_MIXTURE = "Gaussian mixture fitted to the codes"
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """How much is measured; the defaults take seconds for a few thousand small rows."""
+    """Sizes of the measurements; the defaults take seconds for a few thousand small rows."""
 
     samples: int = option(100, "K, draws per row of the importance-weighted bound")
     rows: int = option(2_000, "held-out rows scored, spread over the data; 0: all")
@@ -79,12 +79,12 @@ class SuiteOptions:
     features: str = option(
         "", "folder of the feature network: read if it exists, else written", metavar="FOLDER"
     )
-    seed: int = option(0, "of all draws")
+    seed: int = option(0, "seed of all draws")
 
 
 @dataclass(frozen=True)
 class LikelihoodFindings:
-    """How good the model is on rows it has not seen."""
+    """Likelihood measures on unseen rows."""
 
     scores: Scores | Skipped
     gap: AmortizationGap | Skipped
@@ -106,7 +106,7 @@ class LikelihoodFindings:
         }
 
     def leaderboard(self) -> Leaderboard | Skipped:
-        """The bounds beside the published ones of the same protocol."""
+        """The bounds and the published ones of the same protocol."""
         if isinstance(self.scores, Skipped):
             return self.scores
         tight = self.tighter
@@ -116,7 +116,7 @@ class LikelihoodFindings:
 
 @dataclass(frozen=True)
 class LatentFindings:
-    """What the codes are like."""
+    """Measures of the codes."""
 
     codes: EncodedRows | Skipped
     units: Units | Skipped
@@ -151,9 +151,9 @@ class LatentFindings:
 
 @dataclass(frozen=True)
 class SampleFindings:
-    """What the model makes, by the way it was sampled; the first way is the model's own.
+    """Measures of samples by sampling method; the first method is the model's default.
 
-    ``samples`` is empty where the model cannot be sampled; the others say why.
+    If the model cannot be sampled, ``samples`` is empty and the other fields give the reason.
     """
 
     samples: Mapping[str, Samples]
@@ -190,7 +190,7 @@ def likelihood_suite(
 
     def scores() -> Scores:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the summary carries the sentence
+            warnings.simplefilter("ignore", UserWarning)  # the summary has the same warning
             samples, seed = options.samples, options.seed
             return score(model, rows, samples=samples, seed=seed, split=split, progress=progress)
 
@@ -212,7 +212,7 @@ def _tightened(
     options: SuiteOptions,
     progress: Progress | None,
 ) -> LikelihoodFindings:
-    """The findings with the expensive measurements that were requested on some of the rows."""
+    """Add the requested expensive measurements on some of the rows."""
     scores = found.scores
     if isinstance(scores, Skipped):
         return found
@@ -269,8 +269,8 @@ def sample_suite(
     *,
     reference: ReferenceSamples | Skipped = NOT_REQUESTED,
 ) -> SampleFindings:
-    """Samples, how many of them ``judge`` accepts, how near they are to real rows by ``reference``,
-    and whether the encoder finds their codes.
+    """Draw samples; measure their acceptance by ``judge``, their distance to real rows by
+    ``reference``, and whether the encoder recovers their codes.
 
     A model with a prior is sampled from it. An autoencoder, which has none, is sampled from
     N(0, I) in white code space and from a Gaussian mixture fitted to the codes.
@@ -285,7 +285,7 @@ def sample_suite(
         if isinstance(judge, Skipped)
         else {way: judge.accept(drawn.mean) for way, drawn in samples.items()}
     )
-    # an autoencoder's p(x | z) is no model of noise: its code is that of the mean
+    # an autoencoder's p(x | z) is no model of noise, so the mean is encoded
     from_mean = not isinstance(model, Imagines)
     return SampleFindings(
         samples,
@@ -298,7 +298,7 @@ def sample_suite(
 def reference_samples(
     training: Dataset, held_out: Dataset, options: SuiteOptions | None = None
 ) -> ReferenceSamples | Skipped:
-    """What the samples of all models on this data are measured with."""
+    """The reference rows and features that measure the samples of all models on this data."""
     options = options or SuiteOptions()
     return fit_reference(
         training,
@@ -311,10 +311,10 @@ def reference_samples(
 
 
 def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict[str, Samples]:
-    """Samples by the way they were drawn, the model's own way first.
+    """Samples by sampling method, the model's default method first.
 
     Raises:
-        UnsupportedError: the model has no prior, nor codes that could be sampled in its place.
+        UnsupportedError: the model has neither a prior nor codes to sample from instead.
     """
     count, seed = options.draws, options.seed
     condition = conditions(training, count, seed)
@@ -328,19 +328,19 @@ def draw_samples(model: Model, training: Dataset, options: SuiteOptions) -> dict
 
 
 def conditions(training: Dataset, count: int, seed: int) -> Tensor | None:
-    """Conditions of training rows drawn at random, (count, size); None where there are none."""
+    """Conditions of random training rows, (count, size); None without conditions."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(len(training), (count,), generator=generator)
     return training.subset(rows).all().condition
 
 
 def _mapping(found: Disentanglement | SampleQuality | Skipped) -> dict[str, Any]:
-    """JSON-like values of a finding, or the reason why there is none."""
+    """JSON-like values of a finding, or the reason for its absence."""
     return to_mapping(found) if isinstance(found, Skipped) else found.to_mapping()
 
 
 def attempt(measure: Callable[[], Found]) -> Found | Skipped:
-    """The answer, or the sentence that says why this model has none."""
+    """The measure, or the reason why this model has none."""
     try:
         return measure()
     except UnsupportedError as error:

@@ -1,4 +1,4 @@
-"""The table of how good each model is: figures with their errors, and the refusals."""
+"""The report's table of measures: figures with errors, and reasons for missing ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Line:
     """One measure of all models.
 
     Attributes:
-        group: heading under which it stands.
+        group: heading of the group.
         label: its name.
         meaning: one plain sentence.
-        better: which way is better.
+        better: "higher" or "lower" if the line is ranked.
         cells: one per model.
     """
 
@@ -35,7 +35,7 @@ class Line:
 
 
 def summary_lines(findings: Sequence[Findings]) -> list[Line]:
-    """The lines of the table, without those that no model has anything to say about."""
+    """The lines of the table, without lines that have no figure for any model."""
     lines = [
         _line(group, measure, findings)
         for group, measures in MEASURES.items()
@@ -50,7 +50,7 @@ def notes(lines: Sequence[Line]) -> list[str]:
 
 
 def comparisons(findings: Sequence[Findings]) -> list[str]:
-    """The leading model's bound against each other's, paired over rows, in a sentence each."""
+    """Sentences that compare the leading model's bound with each other's, paired over rows."""
     main = leading(findings)
     return [
         _comparison(main, other)
@@ -99,8 +99,8 @@ def _mixed(findings: Sequence[Findings]) -> bool:
 
 
 def _ranked(cells: Sequence[Cell], better: Better) -> list[Cell]:
-    """The same cells, those marked that nothing is significantly better than; a lone figure is
-    not."""
+    """The cells, with ``best`` set unless another is significantly better; a single figure is not
+    marked."""
     compared = [cell for cell in cells if cell.value is not None]
     if len(compared) < 2:
         return list(cells)
@@ -110,7 +110,7 @@ def _ranked(cells: Sequence[Cell], better: Better) -> list[Cell]:
 
 
 def _level(cell: Cell, top: Cell) -> bool:
-    """Whether the two do not differ significantly: paired over rows where possible, else by
+    """Whether two cells do not differ significantly: paired over rows if possible, else by
     errors."""
     if cell is top or cell.text == top.text:
         return True

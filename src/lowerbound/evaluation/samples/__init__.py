@@ -1,1 +1,1 @@
-"""How near samples are to real rows."""
+"""Distance of samples from real rows."""

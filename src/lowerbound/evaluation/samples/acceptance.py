@@ -1,8 +1,8 @@
-"""Would a classifier that knows the real rows accept what the model makes?
+"""Share of samples that a classifier of the real rows accepts.
 
-A sample is accepted where the classifier is at least as confident of it as of all but the least 5 %
-of real rows that it has not seen. A model that makes one class well is accepted always, so the
-shares of the classes among accepted samples stand beside the rate.
+A sample is accepted if the classifier is at least as confident of it as of all but the least 5 %
+of unseen real rows. A model that makes only one class well can still reach a high rate, so the
+result includes the shares of the classes among accepted samples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lowerbound.evaluation.latents.features import labelled
 from lowerbound.inference.estimate import Estimate, Skipped
 
 PERCENTILE = 5.0
-FEWEST = 10  # rows of each class, below which a classifier's confidence says nothing
+FEWEST = 10  # rows per class; with fewer, the classifier's confidence has no meaning
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Acceptance:
         count: samples classified.
         rate: share accepted, with its binomial standard error.
         shares: share of each class among the accepted, in the order of the class indices.
-        threshold: confidence that a sample must reach.
-        judge_accuracy: of the classifier on real rows it has not seen.
+        threshold: confidence required of a sample.
+        judge_accuracy: accuracy of the classifier on unseen real rows.
     """
 
     count: int
@@ -50,12 +50,12 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class RealismClassifier:
-    """A classifier of real rows, and the confidence that it has to reach.
+    """A classifier of real rows, and its confidence threshold.
 
     Attributes:
         classifier: with ``predict_proba``, fitted.
-        threshold: 5th percentile of its confidence on real rows it has not seen.
-        accuracy: on those rows.
+        threshold: 5th percentile of its confidence on unseen real rows.
+        accuracy: accuracy on these rows.
     """
 
     classifier: Any
@@ -84,11 +84,11 @@ def fit_realism_classifier(
     """A classifier that learns from ``training`` and sets its threshold on ``held_out``.
 
     Args:
-        training: labelled rows; at most 5,000 are used.
-        held_out: other labelled rows.
-        classifier: anything like scikit-learn's with ``fit`` and ``predict_proba``; None: a network
+        training: labeled rows; at most 5,000 are used.
+        held_out: other labeled rows.
+        classifier: an object with ``fit`` and ``predict_proba`` as in scikit-learn; None: a network
             with one layer of 100 units. Rates by different classifiers do not compare.
-        seed: of the rows used and the fit.
+        seed: seed of the rows used and the fit.
     """
     if training.label is None or held_out.label is None:
         return Skipped("the data has no labels, so no classifier can be fitted")
@@ -107,7 +107,7 @@ def fit_realism_classifier(
 
 
 def real_rows(dataset: Dataset) -> Tensor:
-    """The rows as a decoder's mean should look: grey values where bits are drawn from them."""
+    """The rows in the form of a decoder's mean: grey values, even if bits are drawn from them."""
     if dataset.schema.binarize == "dynamic":
         return dataset.schema.units(dataset.x)
     return dataset.all().filled
@@ -118,7 +118,7 @@ def _default_classifier(seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    # few passes at a high rate: on more, confidence grows and accuracy does not
+    # few passes at a high rate: more passes raise confidence and not accuracy
     network = MLPClassifier(
         (100,), alpha=0.01, learning_rate_init=3e-3, max_iter=60, random_state=seed
     )

@@ -1,4 +1,4 @@
-r"""How far samples are from real rows, measured on features of both, (rows, width).
+r"""Distances between samples and real rows, computed on features of both, (rows, width).
 
 - Fréchet distance between the Gaussians with their means and covariances (Dowson & Landau 1982),
 
@@ -8,7 +8,7 @@ r"""How far samples are from real rows, measured on features of both, (rows, wid
 - kernel distance, the squared maximum mean discrepancy of the kernel
   :math:`(x^\top y / \text{width} + 1)^3`, without bias (Binkowski et al. 2018).
 
-Neither means much alone: a few rows, or features of another network, change every figure.
+Neither means much alone: few rows, or features of another network, change every figure.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BLOCKS = 10
 def gaussian_frechet(
     mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor
 ) -> float:
-    """Fréchet distance between two Gaussians, squared, as is the custom.
+    """Squared Fréchet distance between two Gaussians.
 
-    The trace of the root is the sum of the roots of the eigenvalues of a symmetric matrix, which
-    stays real where a covariance is singular.
+    The trace of the root is the sum of the roots of a symmetric matrix's eigenvalues. It stays
+    real if a covariance is singular.
 
     Args:
         mean_a: (width,).
@@ -47,7 +47,7 @@ def gaussian_frechet(
 
 
 def rows_for_frechet(width: int) -> int:
-    """Rows that a covariance of so many features takes at the least: two for each."""
+    """Smallest number of rows for a covariance of this many features: two per feature."""
     return 2 * width
 
 
@@ -56,16 +56,16 @@ def frechet_distance(
 ) -> Estimate:
     """Fréchet distance between Gaussians fitted to two sets of features.
 
-    Too large for few rows, so that it compares only with distances from as many.
+    The distance is too large for few rows, so it compares only with distances from the same number.
 
     Args:
         real: (rows, width).
         samples: (rows, width).
-        seed: of the rows drawn again, with replacement, for the standard error.
-        resamples: how often; 0: no standard error.
+        seed: seed of the resampling with replacement, for the standard error.
+        resamples: number of resamples; 0: no standard error.
 
     Raises:
-        DataError: fewer than two rows for each feature; says how many are needed.
+        DataError: fewer than two rows per feature; the message gives the required number.
     """
     need = rows_for_frechet(real.shape[1])
     require_rows(f"a Fréchet distance on {real.shape[1]} features", need, real, samples)
@@ -87,16 +87,16 @@ def kernel_distance(
 ) -> Estimate:
     """Unbiased kernel distance: the mean over disjoint blocks of rows, with its standard error.
 
-    Around zero, and below it half of the time, where the two are alike.
+    If the two are alike, it is around zero, and below zero half of the time.
 
     Args:
         real: (rows, width).
         samples: (rows, width).
-        seed: says which rows share a block.
-        blocks: how many; 1: all rows at once, without a standard error.
+        seed: assigns rows to blocks.
+        blocks: number of blocks; 1: all rows at once, without a standard error.
 
     Raises:
-        DataError: fewer than two rows in a block; says how many are needed.
+        DataError: fewer than two rows per block; the message gives the required number.
     """
     require_rows("a kernel distance", 2 * blocks, real, samples)
     generator = torch.Generator().manual_seed(seed)
@@ -105,10 +105,10 @@ def kernel_distance(
 
 
 def require_rows(what: str, need: int, real: Tensor, samples: Tensor) -> None:
-    """Refuse sets that are too small for a measure.
+    """Raise DataError if a set is too small for a measure.
 
     Raises:
-        DataError: says how many rows are needed and how many there are.
+        DataError: the message gives the required and the available numbers of rows.
     """
     if min(len(real), len(samples)) < need:
         raise DataError(
@@ -137,14 +137,14 @@ def _resample(rows: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blocks(rows: Tensor, blocks: int, generator: torch.Generator) -> list[Tensor]:
-    """Disjoint blocks of one size, in random order: rows of a class often stand together."""
+    """Disjoint blocks of one size, in random order, because rows of a class are often adjacent."""
     size = len(rows) // blocks
     order = torch.randperm(len(rows), generator=generator)[: blocks * size]
     return list(rows.double()[order].split(size))
 
 
 def _discrepancy(a: Tensor, b: Tensor) -> Tensor:
-    """Pairs of one set leave out each row with itself, which is what makes it unbiased."""
+    """Mean kernel of pairs; pairs of a row with itself are left out, so it is unbiased."""
     within = _pairs(a, a).fill_diagonal_(0).sum() / (len(a) * (len(a) - 1))
     within = within + _pairs(b, b).fill_diagonal_(0).sum() / (len(b) * (len(b) - 1))
     return within - 2 * _pairs(a, b).mean()

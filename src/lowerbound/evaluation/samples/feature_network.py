@@ -1,7 +1,7 @@
-"""A small classifier of the data at hand, whose last hidden layer says how alike rows are.
+"""A small classifier of the data, whose last hidden layer gives features for distances.
 
-Nothing is downloaded: it learns from labelled rows in seconds, and is named by a hash of its
-weights, because a distance means something only together with the features it was measured on.
+Nothing is downloaded: it learns from labeled rows in seconds. Its name contains a hash of its
+weights, because distances compare only if they use the same features.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.acceptance import FEWEST, real_rows
 
 WIDTH = 32
-SIDE = 16  # pixels a side at most after the first convolution, which strides
+SIDE = 16  # largest side in pixels after the first convolution, which has a stride
 HIDDEN = 128
 BATCH = 64
 UPDATES = 500
@@ -32,14 +32,14 @@ WEIGHTS, DESCRIPTION = "features.safetensors", "features.json"
 
 @dataclass(frozen=True)
 class NetworkDescription:
-    """What a feature network is besides its weights.
+    """Metadata of a feature network.
 
     Attributes:
-        event_shape: of a row.
-        classes: how many it tells apart.
-        rows: that it learned from.
-        accuracy: on rows it has not learned from; None: there were none.
-        seed: of its first weights and the order of the rows.
+        event_shape: shape of a row.
+        classes: number of classes.
+        rows: number of training rows.
+        accuracy: accuracy on unseen rows; None without such rows.
+        seed: seed of the first weights and the order of the rows.
     """
 
     event_shape: tuple[int, ...]
@@ -55,7 +55,7 @@ class NetworkDescription:
 
 
 class FeatureNetwork(nn.Module):
-    """Rows in model units to features, standardized over the rows that it learned from.
+    """Rows in model units to features, standardized over the training rows.
 
     ::
 
@@ -106,7 +106,7 @@ class FeatureNetwork(nn.Module):
 
     @property
     def sha256(self) -> str:
-        """Of the weights in order, names and shapes included."""
+        """Hash of the weights in order, including names and shapes."""
         digest = hashlib.sha256()
         for key, value in sorted(self.state_dict().items()):
             digest.update(f"{key} {tuple(value.shape)} ".encode())
@@ -117,13 +117,13 @@ class FeatureNetwork(nn.Module):
 def fit_feature_network(
     training: Dataset, held_out: Dataset | None = None, *, seed: int = 0, updates: int = UPDATES
 ) -> FeatureNetwork:
-    """Learn to classify labelled rows; a function of rows and seed, on one machine.
+    """Learn to classify labeled rows; deterministic given rows and seed, on one machine.
 
     Args:
-        training: labelled rows, all of which are used.
-        held_out: other labelled rows, for the accuracy.
-        seed: of the first weights and the order of the rows.
-        updates: of 64 rows each.
+        training: labeled rows, all of which are used.
+        held_out: other labeled rows, for the accuracy.
+        seed: seed of the first weights and the order of the rows.
+        updates: updates of 64 rows each.
 
     Raises:
         DataError: no labels, or fewer than two classes of at least 10 rows each.
@@ -145,7 +145,7 @@ def fit_feature_network(
 
 
 def labelled_rows(dataset: Dataset) -> Dataset:
-    """The rows whose class is known.
+    """The rows with a known class.
 
     Raises:
         DataError: no labels, or fewer than two classes of at least 10 rows each.
@@ -163,7 +163,7 @@ def labelled_rows(dataset: Dataset) -> Dataset:
 
 
 def save_feature_network(network: FeatureNetwork, folder: Path) -> None:
-    """Write weights and description, so that other models can be measured by the same features."""
+    """Write weights and description, for measuring other models by the same features."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def load_feature_network(folder: Path) -> FeatureNetwork:
 
 
 def _picture_layers(shape: tuple[int, ...]) -> list[nn.Module]:
-    """A first convolution that brings sides to 16 pixels at most, then halves down to 8."""
+    """A first convolution that reduces sides to at most 16 pixels, then halves them down to 8."""
     channels, *size = shape
     stride = math.ceil(max(size) / SIDE)
     taps = max(3, 2 * stride + 1)

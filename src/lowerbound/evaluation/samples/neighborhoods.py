@@ -1,7 +1,7 @@
-"""Are samples where real rows are, and everywhere where real rows are?
+"""Precision, recall, density and coverage: whether samples and real rows lie in the same regions.
 
-A ball around each row that reaches its k-th neighbor says where its kind is: precision and recall
-(Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020), on features, (rows, width).
+A ball around each row reaches its k-th neighbor. Precision and recall (Kynkäänniemi et al. 2019),
+density and coverage (Naeem et al. 2020) count points in these balls, on features, (rows, width).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PAIRS_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Neighborhoods:
-    """What balls around each row say; shares of rows, 0 to 1, but for the density.
+    """Counts in balls around rows, as shares of rows, 0 to 1; the density may exceed 1.
 
     Attributes:
-        precision: samples within the ball of a real row, which reaches its 3rd neighbor.
-        recall: real rows within the ball of a sample.
-        density: samples within the balls of real rows that reach the 5th neighbor, over 5; about 1
-            where the two are alike, more where samples crowd where real rows are dense.
-        coverage: real rows whose ball holds a sample.
+        precision: share of samples within the ball of a real row, which reaches its 3rd neighbor.
+        recall: share of real rows within the ball of a sample.
+        density: mean number of real balls (to the 5th neighbor) around a sample, divided by 5;
+            about 1 if the two are alike, more if samples are concentrated in dense regions.
+        coverage: share of real rows whose ball contains a sample.
     """
 
     precision: float
@@ -40,7 +40,7 @@ def neighborhoods(real: Tensor, samples: Tensor) -> Neighborhoods:
     """Precision, recall, density and coverage of features, (rows, width) each.
 
     Raises:
-        DataError: fewer rows than neighbors; says how many are needed.
+        DataError: fewer rows than neighbors; the message gives the required number.
     """
     precision, recall = precision_recall(real, samples)
     density, coverage = density_coverage(real, samples)
@@ -65,7 +65,7 @@ def precision_recall(
 def density_coverage(
     real: Tensor, samples: Tensor, *, neighbors: int = COVERAGE_NEIGHBORS
 ) -> tuple[float, float]:
-    """How many balls of real rows hold a sample, and how many hold any (Naeem et al. 2020).
+    """Balls of real rows per sample, and share of balls with a sample (Naeem et al. 2020).
 
     Raises:
         DataError: no more rows than ``neighbors``.
@@ -77,7 +77,7 @@ def density_coverage(
 
 
 def _radii(rows: Tensor, neighbors: int) -> Tensor:
-    """Distance of each row to its k-th neighbor, itself not counted, (rows,)."""
+    """Distance of each row to its k-th neighbor, without the row itself, (rows,)."""
     found = []
     for start, part in _parts(rows, len(rows)):
         distance = _distances(part, rows)
@@ -98,7 +98,7 @@ def _balls(centers: Tensor, points: Tensor, radii: Tensor) -> tuple[Tensor, Tens
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """Exact differences: the faster way through inner products makes equal rows unequal."""
+    """Exact differences, because faster inner products make equal rows unequal."""
     distances: Tensor = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
     return distances
 

@@ -1,5 +1,5 @@
-"""How near samples are to real rows, always between two bounds: other real rows in their place, and
-rows whose values have been shuffled."""
+"""Distances of samples from real rows, with two reference points: other real rows instead of
+samples, and shuffled rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Quality:
         frechet: Fréchet distance of the features.
         kernel: unbiased kernel distance of the features.
         near: precision, recall, density and coverage.
-        two_sample: whether a classifier can tell them apart.
+        two_sample: accuracy of a classifier of real rows and samples.
         sharpness: variance of the Laplacian, samples over data; 1 is ideal.
     """
 
@@ -36,16 +36,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class SampleQuality:
-    """How near samples are to rows that nothing has seen.
+    """Distances of samples from unseen rows.
 
     Attributes:
-        space: what the features are, such as lenet-1a2b3c4d; figures compare only within one.
-        accuracy: of the feature network on those rows; None where features are the columns.
-        rows: on each side of every comparison.
-        found: by the way the samples were drawn and what was made of them, MEAN or DRAWN.
-        floor: other real rows in their place.
-        ceiling: shuffled real rows in their place.
-        shuffled: what was shuffled.
+        space: name of the features, such as lenet-1a2b3c4d; figures compare only within one.
+        accuracy: accuracy of the feature network on those rows; None if features are the columns.
+        rows: number of rows on each side of every comparison.
+        found: measures by sampling method and form, MEAN or DRAWN.
+        floor: measures of other real rows instead of samples.
+        ceiling: measures of shuffled real rows instead of samples.
+        shuffled: what was shuffled, as text.
     """
 
     space: str

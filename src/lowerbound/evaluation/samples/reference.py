@@ -1,7 +1,7 @@
-"""What samples are compared with: real rows that nothing has seen, others for the floor, features.
+"""Reference for samples: unseen real rows, other real rows for the floor, and features.
 
-There are as many of either as there are samples: distances from different numbers of rows do not
-compare.
+Both have as many rows as there are samples, because distances from different numbers of rows do
+not compare.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from lowerbound.inference.samples import Samples
 from lowerbound.models import HasPrior, Model
 
 COLUMNS = "columns"
-MOST_COLUMNS = 64  # that are compared as they are
-MOST_ROWS = 5_000  # pairs of rows are compared
+MOST_COLUMNS = 64  # at most, for a comparison without a feature network
+MOST_ROWS = 5_000  # at most, because all pairs of rows are compared
 NO_SHARPNESS = "sharpness is for pictures"
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceSamples:
-    """Real rows, and features to measure with; the same for all models that are compared.
+    """Real rows and features, the same for all compared models.
 
     Attributes:
-        space: what the features are.
-        network: that makes them; None: rows are their own features.
-        real: rows that nothing has seen.
+        space: name of the features.
+        network: network of the features; None: rows are their own features.
+        real: unseen rows.
         others: as many other real rows, which the network has not learned from.
-        seed: of shuffles, blocks, resamples and classifiers.
+        seed: seed of shuffles, blocks, resamples and classifiers.
     """
 
     space: str
@@ -69,7 +69,7 @@ class ReferenceSamples:
         return self.real.schema.data_kind.pictures
 
     def compare(self, model: Model, samples: Mapping[str, Samples]) -> SampleQuality:
-        """Measure samples by the way they were drawn."""
+        """Measure samples, by sampling method."""
         forms = self.forms(model)
         found = {
             way: {form: self.measure(MAKE[form](drawn), form) for form in forms}
@@ -82,13 +82,13 @@ class ReferenceSamples:
             found=found,
             floor={form: self._bound("floor", form, self._other_rows) for form in forms},
             ceiling={form: self._bound("ceiling", form, self._shuffled_rows) for form in forms},
-            shuffled="pixels of each picture" if self.pictures else "columns, each by itself",
+            shuffled="pixels of each picture" if self.pictures else "columns, each independently",
         )
 
     def forms(self, model: Model) -> tuple[str, ...]:
-        """What is measured of samples.
+        """Forms of samples to measure.
 
-        A table's mean has no noise, and its columns would look too narrow; an autoencoder's
+        A table's mean has no noise, so its columns would look too narrow; an autoencoder's
         p(x | z) is no model of noise.
         """
         if not isinstance(model, HasPrior):
@@ -96,10 +96,10 @@ class ReferenceSamples:
         return (MEAN, DRAWN) if self.pictures else (DRAWN,)
 
     def measure(self, rows: Tensor, form: str) -> Quality:
-        """Rows in model units, as many as there are real ones, against the real ones.
+        """Measure rows in model units against the same number of real rows.
 
         Raises:
-            DataError: too few rows; says how many are needed.
+            DataError: too few rows; the message gives the required number.
         """
         rows = rows[: len(self.real)]
         theirs = real_as(self.real, form)
@@ -126,8 +126,8 @@ class ReferenceSamples:
         return sharpness_ratio(real, rows.detach().cpu())
 
     def _bound(self, which: str, form: str, make: Callable[[str], Tensor]) -> Quality:
-        """Real rows in the place of samples; measured once, whatever the number of models."""
-        # unless bits are drawn, real rows look the same in both forms
+        """Measure real rows instead of samples; computed once for all models."""
+        # unless bits are drawn, real rows are the same in both forms
         key = which, form if self.real.schema.binarize == "dynamic" else ""
         if key not in self._bounds:
             self._bounds[key] = self.measure(make(form), form)
@@ -155,18 +155,18 @@ def fit_reference(
     folder: str = "",
     seed: int = 0,
 ) -> ReferenceSamples | Skipped:
-    """Real rows and features, or the sentence that says why samples cannot be measured.
+    """Real rows and features, or the reason why samples cannot be measured.
 
-    Pictures, and vectors of more than 64 columns, are seen through a feature network that learns
-    from labels; other rows are compared column by column, as they are.
+    Pictures, and vectors of more than 64 columns, use a feature network that learns
+    from labels; other rows are compared column by column, unchanged.
 
     Args:
-        training: a part of it trains the network, another gives the floor.
-        held_out: rows that nothing has seen.
-        samples: how many will be measured.
-        network_rows: at most so many labelled rows train the network; 0: nothing is measured.
-        folder: of a feature network: read where there is one, else written there.
-        seed: of all that is random.
+        training: one part trains the network, another gives the floor.
+        held_out: unseen rows.
+        samples: number of samples to measure.
+        network_rows: labeled rows, at most, that train the network; 0: nothing is measured.
+        folder: folder of a feature network: read if it exists, otherwise written.
+        seed: seed of all random choices.
     """
     if not network_rows:
         return Skipped("not requested")
@@ -184,7 +184,7 @@ def _with_network(
     training: Dataset, held_out: Dataset, samples: int, most: int, folder: str, seed: int
 ) -> ReferenceSamples:
     known = labelled_rows(training)
-    # half at the most: the floor is of rows that the network has not learned from
+    # at most half: the network must not learn from the rows of the floor
     learn, rest = known.split(0.5, seed)
     real, others = _even(held_out, rest, samples, WIDTH, seed)
     network = _network(_some(learn, most, seed), held_out, folder, seed)
@@ -209,10 +209,10 @@ def _network(rows: Dataset, held_out: Dataset, folder: str, seed: int) -> Featur
 def _even(
     real: Dataset, others: Dataset, samples: int, width: int, seed: int
 ) -> tuple[Dataset, Dataset]:
-    """As many rows of either as there will be samples.
+    """As many rows of each as there are samples.
 
     Raises:
-        DataError: too few of any of the three; says how many are needed.
+        DataError: too few rows or samples; the message gives the required number.
     """
     need = max(rows_for_frechet(width), FEWEST)
     if min(len(real), len(others), samples) < need:
@@ -226,25 +226,25 @@ def _even(
 
 
 def _some(dataset: Dataset, most: int, seed: int) -> Dataset:
-    """At most that many rows, drawn at random: rows of a class often stand together."""
+    """Random rows, at most ``most``, because rows of a class are often adjacent."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
     return dataset.subset(order[:most].sort().values)
 
 
 def real_as(dataset: Dataset, form: str) -> Tensor:
-    """Real rows in the form of samples: grey for means, bits where bits are drawn."""
+    """Real rows in the form of samples: grey for means, bits if bits are drawn."""
     rows = real_rows(dataset) if form == MEAN else dataset.all().filled
     return rows.detach().cpu()
 
 
 def shuffled(rows: Tensor, pictures: bool, seed: int = 0) -> Tensor:
-    """Rows that keep their values and lose their order: the worst that a distance should see.
+    """Shuffled rows: the same values without their order, the worst case of a distance.
 
     Args:
         rows: (rows, *event).
-        pictures: the pixels of each picture change places, channels together; otherwise each column
-            is shuffled over the rows, which keeps its distribution and cuts its ties to the others.
-        seed: of the shuffle.
+        pictures: True shuffles the pixels of each picture, channels together; False shuffles each
+            column over the rows, which keeps its distribution and removes its dependence.
+        seed: seed of the shuffle.
     """
     generator = torch.Generator().manual_seed(seed)
     if pictures:

@@ -1,8 +1,8 @@
-r"""How sharp pictures are: the variance of their Laplacian, samples over data.
+r"""Sharpness of pictures: the variance of their Laplacian, samples divided by data.
 
 .. math:: (\Delta x)_{ij} = x_{i+1,j} + x_{i-1,j} + x_{i,j+1} + x_{i,j-1} - 4 x_{ij}
 
-Below 1 samples are blurred, above 1 they carry noise that the data has not. Source of the measure:
+Below 1 samples are blurred, above 1 they have noise that the data does not have. Source:
 Pech-Pacheco et al. 2000.
 """
 
@@ -22,7 +22,7 @@ def laplacian_variance(pictures: Tensor) -> Tensor:
     """Variance of each picture's Laplacian, the mean over its channels, (rows,).
 
     Args:
-        pictures: (rows, C, H, W); the border, where a neighbor is missing, is left out.
+        pictures: (rows, C, H, W); the border is left out, because neighbors are missing.
 
     Raises:
         DataError: no pictures, or fewer than 3 pixels a side.
@@ -40,7 +40,7 @@ def laplacian_variance(pictures: Tensor) -> Tensor:
 
 
 def sharpness_ratio(real: Tensor, samples: Tensor) -> Estimate:
-    """Mean Laplacian variance of samples over that of real pictures, with its standard error.
+    """Mean Laplacian variance of samples divided by that of real pictures, with its standard error.
 
     Raises:
         DataError: as ``laplacian_variance``, or the real pictures are all flat.
@@ -51,6 +51,6 @@ def sharpness_ratio(real: Tensor, samples: Tensor) -> Estimate:
     ratio = float(ours.mean() / theirs.mean())
     if min(len(ours), len(theirs)) < 2:
         return Estimate(ratio, None)
-    # of a ratio of independent means, to first order
+    # error of a ratio of independent means, to first order
     parts = [float(rows.var() / len(rows)) / float(theirs.mean()) ** 2 for rows in (ours, theirs)]
     return Estimate(ratio, math.sqrt(parts[0] + ratio**2 * parts[1]))

@@ -1,10 +1,10 @@
-r"""How far what is heard of a signal is from the signal: as ears have it, and as a wave.
+r"""Differences between decoded sound and the original: by loudness and by waveform.
 
 - Log-mel L1, d of ``lowerbound.data.audio.log_mel``: the mean distance of log10 magnitudes in 40
-  mel bands; 0.05 is 1 dB. Spectra are of 32 ms every 10 ms, or of 256 samples every 80 where that
+  mel bands; 0.05 is 1 dB. Spectra are of 32 ms every 10 ms, or of 256 samples every 80 if this
   is longer (below 8,000 samples per second).
-- Scale-invariant signal-to-distortion ratio in decibels, of signals less their means, scale left
-  free (Le Roux et al. 2019):
+- Scale-invariant signal-to-distortion ratio in decibels, of signals minus their means and up to
+  scale (Le Roux et al. 2019):
 
   .. math:: 10 \log_{10} \frac{\lVert a x \rVert^2}{\lVert \hat x - a x \rVert^2}, \qquad
             a = \frac{\hat x^\top x}{x^\top x}
@@ -19,18 +19,18 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.audio.log_mel import LogMel
 
 BANDS = 40
-LENGTH, OF_RATE = 256, 8000  # samples of a spectrum, at so many per second
+LENGTH, OF_RATE = 256, 8000  # samples of a spectrum, at this sample rate
 
 
 def log_mel_distance(heard: Array, original: Array, rate: int) -> float:
-    """Log-mel L1 of two signals, (length,) each; 0 where they are equal."""
+    """Log-mel L1 of two signals, (length,) each; 0 if they are equal."""
     length = max(LENGTH, LENGTH * rate // OF_RATE)
     ear = LogMel(rate, length, bands=BANDS)
     return float(ear.distance(torch.from_numpy(heard)[None], torch.from_numpy(original)[None]))
 
 
 def si_sdr(heard: Array, original: Array) -> float:
-    """SI-SDR in decibels; infinite where only the scale differs, NaN where either is silent."""
+    """SI-SDR in decibels; infinite if only the scale differs, NaN if either is silent."""
     made, real = (signal.astype(np.float64) - signal.mean() for signal in (heard, original))
     with np.errstate(divide="ignore", invalid="ignore"):
         along = (made @ real) / (real @ real) * real

@@ -1,9 +1,9 @@
 """The classifier two-sample test: can a classifier distinguish real rows from samples?
 
-A small classifier learns from half of both which is which and is tested on the other half.
-Where the two are alike it is right half of the time. The p-value is exact: the labels of the rows
-of the test are exchangeable if the two are alike, so the number of real rows among
-those that it calls real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
+A small classifier learns from half of both sets and is tested on the other half.
+If both sets are alike, it is right half of the time. The p-value is exact: the labels of the test
+rows are then exchangeable, so the number of real rows among those that it predicts as
+real is hypergeometric. Source: Lopez-Paz & Oquab 2017.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ HIDDEN_UNITS = 32
 
 @dataclass(frozen=True)
 class TwoSample:
-    """A classifier's answer to "real or not?".
+    """Result of the two-sample test.
 
     Attributes:
-        accuracy: on rows it has not learned from, with its binomial standard error; ideal 0.5.
-        p_value: chance of so many right answers or more where the two are alike.
-        rows: rows of the test, half of them real.
+        accuracy: accuracy on unseen rows, with its binomial standard error; ideal 0.5.
+        p_value: probability of at least this many right predictions if both sets are alike.
+        rows: number of test rows, half of them real.
     """
 
     accuracy: Estimate
@@ -45,11 +45,11 @@ def two_sample_test(real: Tensor, samples: Tensor, *, seed: int = 0) -> TwoSampl
 
     Args:
         real: (rows, width).
-        samples: (rows, width); where one set has more rows, some of them are left out.
-        seed: of the rows used, the halves and the fit.
+        samples: (rows, width); surplus rows of the larger set are left out.
+        seed: seed of the rows used, the halves and the fit.
 
     Raises:
-        DataError: fewer than 20 rows of either; says how many are needed.
+        DataError: fewer than 20 rows of either; the message gives the required number.
     """
     require_rows("a two-sample test", FEWEST, real, samples)
     training, testing = _halves(real, samples, seed)
@@ -66,9 +66,9 @@ def p_value(found: int, called_real: int, rows: int) -> float:
     """P(at least ``found`` real rows among the ``called_real``), labels permuted over the rows.
 
     Args:
-        found: real rows among those called real.
-        called_real: rows called real.
-        rows: rows in all, half of them real.
+        found: real rows among those predicted as real.
+        called_real: rows predicted as real.
+        rows: all rows, half of them real.
     """
     from scipy.stats import hypergeom
 
@@ -78,7 +78,7 @@ def p_value(found: int, called_real: int, rows: int) -> float:
 def _halves(
     real: Tensor, samples: Tensor, seed: int
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """(rows, 1 where real) for training, and for testing; as many of either kind."""
+    """(rows, 1 if real) for training, and for testing; as many real rows as samples."""
     half = min(len(real), len(samples)) // 2
     generator = torch.Generator().manual_seed(seed)
     chosen = [

@@ -1,4 +1,4 @@
-"""The figures of a report, in the textbook's order, each with what to look for."""
+"""The figures of a report, each with a caption."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Material", "Plate", "plates"]
 
 
 def plates(material: Material, planar: Material | None = None) -> Iterator[Plate]:
-    """All figures that the data and the models allow, made one at a time.
+    """Yield all figures that the data and the models allow.
 
     Args:
-        material: of the models that the report is about.
-        planar: of the same models with two latent units, whose maps need no projection.
+        material: the models of the report.
+        planar: the same models with two latent units, whose maps need no projection.
     """
     flat, style = planar or material, style_of(material)
     yield from style.data(material)

@@ -33,37 +33,38 @@ def maps(material: Material) -> Iterator[Plate]:
     yield Plate(
         "latent_maps",
         CHAPTER,
-        f"Each dot is the code of a held-out row.{_colors(material)} Ellipses are clouds of one "
-        "standard deviation around a few of them: a model that answers with clouds has learned to "
-        "decode the space between its dots, one that answers with points may leave holes there.",
+        f"Each dot is the code of a held-out row.{_colors(material)} Ellipses show one standard "
+        "deviation of the posterior of a few rows. A model with a posterior distribution has "
+        "learned to decode the space between the dots; a model whose codes are points may leave "
+        "holes there.",
         figures.latent_maps(shown, label, rows.schema.class_names),
     )
 
 
 def active_units(material: Material) -> Iterator[Plate]:
-    """How much each latent unit does."""
+    """The rate of each latent unit."""
     found = material.main.latents.units
     if isinstance(found, Units) and len(found.rate) > 1:
         yield Plate(
             "active_units",
             CHAPTER,
-            "How much each latent unit tells about a row. A unit without a blue bar tells nothing: "
-            "the latent dimension could be smaller by as many.",
+            "The rate of each latent unit. A unit without a blue bar has no information about the "
+            "row: the latent dimension could be smaller by the number of such units.",
             figures.unit_bars(found.rate.numpy(), found.active.numpy(), material.main.name),
         )
 
 
 def factors(material: Material) -> Iterator[Plate]:
-    """What each latent unit tells of each known factor."""
+    """Information of each latent unit on each known factor."""
     main = material.main
     known = main.latents.disentanglement
     if isinstance(known, Disentanglement):
         yield Plate(
             "factors",
             CHAPTER,
-            "How much each latent unit tells of each known cause of the rows, as a share of all "
-            "there is to know. Disentangled codes have one bright cell in each line and column; a "
-            f"line with several says that factors share units. MIG {known.mig:.2f}.",
+            "The information of each latent unit on each known factor, as a share of the factor's "
+            "entropy. Disentangled codes have one bright cell in each line and column; a "
+            f"line with several bright cells means that units share a factor. MIG {known.mig:.2f}.",
             figures.factor_matrix(known.information, known.names, main.name),
         )
 
@@ -79,13 +80,13 @@ def manifold(material: Material) -> Iterator[Plate]:
     grid = latent_grid(model, units, style.cells(material))
     mean = decode_codes(material.main.subject.model, grid.z.flatten(0, 1)).mean
     decoded = mean.float().unflatten(0, grid.z.shape[:2])
-    rest = ", the others at rest" if len(units.rate) > 2 else ""
+    rest = ", the others fixed" if len(units.rate) > 2 else ""
     yield Plate(
         "manifold",
         CHAPTER,
-        f"What {material.main.name} decodes while two latent units run over the prior's quantiles"
-        f"{rest}. Where one kind of row passes smoothly into another, the codes between them make "
-        "sense too.",
+        f"Decoded rows of {material.main.name} for two latent units at quantiles of the prior"
+        f"{rest}. If one kind of row changes smoothly into another, the codes between them also "
+        "decode to plausible rows.",
         style.plane(material, decoded, grid),
     )
 
@@ -98,4 +99,4 @@ def _colors(material: Material) -> str:
             " Colors are the classes; the models are conditioned on them, so codes need not "
             "separate them."
         )
-    return " Colors are the classes, which no model has seen."
+    return " Colors are the classes, which were not used for fitting."

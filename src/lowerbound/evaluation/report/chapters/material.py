@@ -1,4 +1,4 @@
-"""What the chapters of a report are made from, and what they are made of."""
+"""Input and output of the chapters of a report."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Plate:
     """One figure of the report.
 
     Attributes:
-        key: its file name without ending.
-        chapter: heading under which it stands.
+        key: its file name without suffix.
+        chapter: heading of its chapter.
         caption: what it shows and what to look for, in plain words.
         figure: the figure.
     """
@@ -41,11 +41,11 @@ class Plate:
 
 @dataclass(frozen=True)
 class Material:
-    """What the figures are made from.
+    """Data for the figures.
 
     Attributes:
-        findings: of all models.
-        training: rows they were fitted to.
+        findings: findings of all models.
+        training: the rows they were fitted to.
         held_out: rows they have not seen.
     """
 
@@ -55,19 +55,19 @@ class Material:
 
     @property
     def main(self) -> Findings:
-        """The model that the report is mainly about."""
+        """The main model of the report."""
         return leading(self.findings)
 
     @property
     def scored(self) -> Dataset:
-        """The held-out rows that were measured, in the order of the codes."""
+        """The measured held-out rows, in the order of the codes."""
         codes = [found.latents.codes for found in self.findings]
         measured = [len(each) for each in codes if not isinstance(each, Skipped)]
         return self.held_out.thinned(measured[0] if measured else 0)
 
     @property
     def examples(self) -> Dataset:
-        """A few held-out rows, one of each class where there are labels."""
+        """A few held-out rows, one of each class if there are labels."""
         label = self.held_out.label
         if label is None or not bool((label >= 0).any()):
             return self.held_out.thinned(EXAMPLES)
@@ -77,23 +77,23 @@ class Material:
 
     @property
     def names(self) -> list[str]:
-        """Names of the numbers that vary."""
+        """Names of the features that vary."""
         return self.training.schema.data_kind.feature_names(self.training.schema)
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:
-        """What the codes of a column with levels mean, by its name."""
+        """Meanings of the codes of a column with levels, by the column's name."""
         columns = self.training.schema.modeled
         return {c.name: tuple(map(str, c.levels)) for c in columns if c.levels}
 
     def observed(self, dataset: Dataset) -> Array:
-        """Rows of data as ``columns`` gives them, NaN where nothing was observed."""
+        """Rows as returned by ``columns``, NaN if not observed."""
         values = self.columns(real_rows(dataset))
         if dataset.observed is not None:
             values[~dataset.observed.cpu().numpy()] = np.nan
         return values
 
     def columns(self, units: Tensor) -> Array:
-        """Rows in model units as the columns that vary, (..., columns), in the person's units."""
+        """Rows in model units as the columns that vary, (..., columns), in the data's units."""
         schema = self.training.schema
         return schema.data_kind.features(schema, units)

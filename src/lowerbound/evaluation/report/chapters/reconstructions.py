@@ -21,16 +21,17 @@ def of_pictures(material: Material) -> Iterator[Plate]:
     yield Plate(
         "reconstructions",
         CHAPTER,
-        f"Held-out rows, what {name} makes of them, and how uncertain it is of each pixel: bright "
-        "where the code leaves it open or where noise is expected. Edges are the hard part.",
+        f"Held-out rows, their reconstructions by {name}, and the uncertainty of each pixel. It is "
+        "bright if the code does not determine the pixel or the likelihood has noise. Edges are "
+        "hardest.",
         figures.picture_reconstructions(x, own.mean.numpy(), own.deviation.numpy(), name),
     )
     if len(made) > 1:
         yield Plate(
             "reconstructions_compared",
             CHAPTER,
-            "The same rows through every model. The sharpest reconstruction need not come from the "
-            "best model of the data: an autoencoder has no cost of its codes.",
+            "The same rows by every model. The sharpest reconstruction need not come from the best "
+            "model of the data, because the code of an autoencoder costs nothing.",
             figures.compared_reconstructions(x, {k: v.mean.numpy() for k, v in made.items()}),
         )
 
@@ -51,7 +52,7 @@ def of_profiles(material: Material) -> Iterator[Plate]:
         "reconstructions",
         CHAPTER,
         "Held-out rows as points, their reconstruction as a line, and two standard deviations "
-        "around it: about 19 of 20 points should lie in the band.",
+        "around it: about 19 of 20 points should lie within the band.",
         figures.profile_reconstructions(x, center, deviation, main.name),
     )
 
@@ -65,7 +66,7 @@ def _scatter(material: Material) -> Plate:
     return Plate(
         "reconstructions",
         CHAPTER,
-        "Each held-out value against its reconstruction. A column close to the line is kept by the "
-        "code; a flat cloud means that the model takes the column for noise.",
+        "Each held-out value against its reconstruction. If the points lie close to the line, the "
+        "code keeps the column. In a flat cloud, the model treats the column as noise.",
         figures.scatter_reconstructions(x, center, names, main.name),
     )

@@ -33,9 +33,9 @@ def of_pictures(material: Material) -> Iterator[Plate]:
         yield Plate(
             "samples_compared",
             CHAPTER,
-            "As many draws from every model. An autoencoder does not say where to sample, so its "
-            "codes are made white and N(0, I) is drawn there: what falls into a hole decodes to "
-            "nothing in particular. A mixture fitted to the codes afterwards helps it."
+            "The same number of draws from every model. An autoencoder has no prior, so its codes "
+            "are whitened and N(0, I) is drawn there: a draw in a hole does not decode to a "
+            "plausible row. A mixture fitted to the codes afterwards gives better draws."
             f"{_distances(material)}",
             figures.sample_sheets(sheets, "Samples side by side: means of p(x | z)"),
         )
@@ -46,8 +46,8 @@ def of_profiles(material: Material) -> Iterator[Plate]:
     yield Plate(
         "sampled_profiles",
         CHAPTER,
-        "Rows and samples as curves over their features, all to one scale. Samples are drawn from "
-        "p(x | z), so they carry the noise that the model expects.",
+        "Rows and samples as curves over their features, on one scale. Samples are drawn from "
+        "p(x | z), so they include the noise of the likelihood.",
         figures.sampled_profiles(material.observed(material.held_out), _drawn(material)),
     )
 
@@ -58,16 +58,16 @@ def of_columns(material: Material) -> Iterator[Plate]:
     yield Plate(
         "marginals",
         CHAPTER,
-        "Each column of the held-out rows (grey) and of samples (lines). A line that leaves the "
-        "grey shape makes values that do not occur, or misses values that do.",
+        "Each column of the held-out rows (grey) and of samples (lines). If a line leaves the "
+        "grey area, the model makes values that do not occur, or lacks values that do.",
         figures.marginals(real, drawn, material.names, material.levels),
     )
     if len(material.names) > 1:
         yield Plate(
             "correlations",
             CHAPTER,
-            "How columns go together. The samples' pattern should repeat the data's; each title "
-            "gives the mean absolute difference.",
+            "Correlations of the columns. The samples' pattern should repeat the data's; each "
+            "title gives the mean absolute difference.",
             figures.correlations(real, drawn, material.names),
         )
 
@@ -82,7 +82,7 @@ def _drawn(material: Material) -> dict[str, Array]:
 
 
 def class_shares(material: Material) -> Iterator[Plate]:
-    """Which classes the accepted samples belong to."""
+    """Predicted classes of the accepted samples."""
     shares = {
         f"{found.name}, {SHORT[way]}": accepted.shares
         for found in material.findings
@@ -93,8 +93,8 @@ def class_shares(material: Material) -> Iterator[Plate]:
         yield Plate(
             "class_shares",
             CHAPTER,
-            "What a classifier takes the accepted samples for. A class without a bar is one that "
-            "the model does not make; the dashed line is an equal share.",
+            "Predicted classes of the accepted samples. The model does not make a class without a "
+            "bar; the dashed line is an equal share.",
             figures.class_shares(shares, material.training.schema.class_names),
         )
 
@@ -111,8 +111,8 @@ def _own_sheets(material: Material) -> Plate:
     return Plate(
         "samples",
         CHAPTER,
-        "Rows that never existed, beside real ones. The mean of p(x | z) is the smooth guess; a "
-        "draw from p(x | z) is a row as the model describes rows, pixel noise included.",
+        "New rows beside real ones. The mean of p(x | z) is the smooth guess; a "
+        "draw from p(x | z) is a row by the model's distribution, including pixel noise.",
         figures.sample_sheets(sheets, f"Samples of {main.name}"),
     )
 
@@ -133,7 +133,7 @@ def _verdict(found: Findings, way: str) -> str:
 
 
 def _distances(material: Material) -> str:
-    """What FD means on the sheets, where it was measured."""
+    """The meaning of FD on the sheets, if it was measured."""
     quality = material.main.samples.quality
     if isinstance(quality, Skipped) or MEAN not in quality.floor:
         return ""

@@ -1,6 +1,6 @@
-"""How a report shows rows: column by column, as curves over their features, or as pictures.
+"""Styles in which a report shows rows: by column, as curves over their features, or as pictures.
 
-A kind of data names its style; one with figures of its own files another here.
+A kind of data names its style. A kind with its own figures registers another style here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lowerbound.registry import Registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FEW, MANY, SMALL = 9, 15, 32  # cells a side of a plane; the latter of pictures that small
+FEW, MANY, SMALL = 9, 15, 32  # cells a side of a plane; MANY for pictures up to SMALL
 STYLES = Registry[type["ReportStyle"]]("style of reports")
 
 
@@ -28,7 +28,7 @@ class ReportStyle:
     """Column by column."""
 
     def cells(self, material: Material) -> int:
-        """Of a side of the plane through the latent space."""
+        """Number of cells a side of the plane through the latent space."""
         return FEW
 
     def data(self, material: Material) -> Iterator[Plate]:
@@ -41,7 +41,7 @@ class ReportStyle:
         return figures.decoded_features(values, grid.ticks, grid.names, material.names)
 
     def reconstructions(self, material: Material) -> Iterator[Plate]:
-        """Rows beside what the models make of them."""
+        """Rows beside their reconstructions by the models."""
         return reconstructions.of_columns(material)
 
     def samples(self, material: Material) -> Iterator[Plate]:
@@ -66,7 +66,7 @@ class ProfileStyle(ReportStyle):
 
 @STYLES.register("pictures")
 class PictureStyle(ReportStyle):
-    """Rows as they look."""
+    """Rows as pictures."""
 
     def cells(self, material: Material) -> int:
         return MANY if max(material.training.schema.event_shape) <= SMALL else FEW
@@ -85,6 +85,6 @@ class PictureStyle(ReportStyle):
 
 
 def style_of(material: Material) -> ReportStyle:
-    """The style of the rows that a report is about."""
+    """The style for the rows of a report."""
     schema = material.training.schema
     return STYLES[schema.data_kind.report_style(schema)]()

@@ -21,7 +21,7 @@ def data_sheet(material: Material) -> Iterator[Plate]:
         "data",
         "Your data",
         f"{len(rows)} of the {len(material.training):,} rows that the models were fitted to. What "
-        f"is common here is what samples should show.{_enlarged(material)}",
+        f"is frequent here should be frequent in samples.{_enlarged(material)}",
         figures.picture_strip(rows, COLUMNS, "Your data"),
     )
 
@@ -36,11 +36,11 @@ def training(material: Material) -> Iterator[Plate]:
     if curves:
         yield Plate(
             "training",
-            "How training went",
-            "Left: the bound rises and levels off. Where it falls on validation rows while it "
-            "rises on training rows, the model has begun to learn rows by heart; the weights kept "
-            "are those from before. Right: distortion falls as codes say more, and the rate is "
-            "what they cost.",
+            "Training",
+            "Left: the bound rises and levels off. If it falls on validation rows while it "
+            "rises on training rows, the model has begun to overfit; the kept weights are those "
+            "from before. Right: distortion falls as codes carry more information, and the rate is "
+            "their cost.",
             figures.training_curves(curves),
         )
 
@@ -53,9 +53,9 @@ def levels(material: Material) -> Iterator[Plate]:
             continue
         yield Plate(
             "level_rates",
-            "How training went",
-            f"What each level of {found.name} tells about a row, level 0 being the coarsest. A "
-            "level at zero has been given up: prior and posterior agree there, whatever the row.",
+            "Training",
+            f"The rate of each level of {found.name}; level 0 is the coarsest. A level at zero is "
+            "not used: its prior and posterior agree for every row.",
             figures.level_curves(
                 found.name,
                 np.array([record.epoch for record in records]),
@@ -79,4 +79,4 @@ def _curve(name: str, records: Sequence[TrainingRecord]) -> figures.TrainingCurv
 def _enlarged(material: Material) -> str:
     if max(material.training.schema.event_shape) >= figures.SMALL:
         return ""
-    return " Pictures this small are drawn enlarged and smoothed throughout."
+    return " Small pictures are shown enlarged and smoothed on this page."

@@ -1,6 +1,6 @@
-"""The textbook's figures from a person's own data: arrays in, a matplotlib Figure out.
+"""Figures of the report: functions from arrays to a matplotlib Figure.
 
-Nothing here touches pyplot or its global state, so figures can be made in any thread or server.
+They do not use pyplot or its global state, so they are safe in any thread or server.
 """
 
 from lowerbound.evaluation.report.figures.manifold import decoded_features, decoded_pictures

@@ -1,4 +1,4 @@
-"""The decoded manifold: a grid over two latent dimensions, each point shown decoded."""
+"""The decoded manifold: decoded points of a grid over two latent dimensions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MOST_FEATURES = 12
 
 
 def decoded_pictures(pictures: Array, ticks: Array, axis_names: tuple[str, str]) -> Figure:
-    """Pictures over a grid: the first axis to the right, the second upwards.
+    """Pictures on a grid: the first axis to the right, the second upwards.
 
     Args:
         pictures: (up, right, C, H, W) in [0, 1].
         ticks: the latents' values along the two axes, (2, right).
-        axis_names: of the two latent dimensions.
+        axis_names: names of the two latent dimensions.
     """
     up, right = pictures.shape[:2]
     figure = new_figure(6.6, 6.9, "What the latent space decodes to")
@@ -49,13 +49,13 @@ def decoded_pictures(pictures: Array, ticks: Array, axis_names: tuple[str, str])
 def decoded_features(
     values: Array, ticks: Array, axis_names: tuple[str, str], names: Sequence[str]
 ) -> Figure:
-    """Columns of a table or vector over the grid, one map each, those that vary most first.
+    """Columns of a table or vector on the grid, one map each, sorted by variation.
 
     Args:
         values: (up, right, features) in the data's own units.
         ticks: the latents' values along the two axes, (2, right).
-        axis_names: of the two latent dimensions.
-        names: of the features.
+        axis_names: names of the two latent dimensions.
+        names: names of the features.
     """
     spread = values.std((0, 1)) / np.maximum(np.abs(values).mean((0, 1)), 1e-12)
     chosen = np.argsort(-spread)[:MOST_FEATURES]

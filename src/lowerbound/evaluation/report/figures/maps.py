@@ -1,4 +1,4 @@
-"""Latent maps: each row a dot where its code lies, models side by side, colored by class."""
+"""Latent maps: each row is a dot at its code, colored by class; one map per model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LatentMap:
     """One model's codes.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         mean: E_q[z] of each row, (rows, latent_dim).
         deviation: standard deviations of q(z | x), (rows, latent_dim); zeros: no ellipses.
     """
@@ -46,14 +46,14 @@ class LatentMap:
 def latent_maps(
     maps: Sequence[LatentMap], label: Array | None = None, class_names: Sequence[str] = ()
 ) -> Figure:
-    """The maps side by side; more than two dimensions are projected on their principal plane.
+    """Maps side by side; more than two dimensions are projected on their principal plane.
 
-    Ellipses are one standard deviation of q(z | x) of a few rows: the cloud behind a dot.
+    Ellipses show one standard deviation of q(z | x) of a few rows.
 
     Args:
         maps: one per model, of the same rows.
-        label: class indices, (rows,), -1 where unknown.
-        class_names: of the indices.
+        label: class indices, (rows,), -1 if unknown.
+        class_names: names of the indices.
     """
     figure = new_figure(4.4 * len(maps), 4.9, "Where the rows lie in the latent space")
     for axes, shown in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps, strict=True):
@@ -79,7 +79,7 @@ def _map(axes: Axes, shown: LatentMap, label: Array | None, names: Sequence[str]
     subtitle = f"{shown.name}, {dims} dimensions" if dims > 2 else shown.name
     style(axes, subtitle, f"{direction}1", f"{direction}2" if dims > 1 else "")
     if dims > 2:
-        axes.set_xlabel(f"principal direction 1 (both: {share:.0%} of the spread)")
+        axes.set_xlabel(f"principal direction 1 (both: {share:.0%} of the variance)")
     rows = np.linspace(0, len(shown.mean) - 1, min(len(shown.mean), MOST_DOTS)).astype(int)
     dots = (shown.mean @ plane)[rows]
     classes = np.zeros(len(rows), int) if label is None else label[rows]
@@ -110,7 +110,7 @@ def _ellipses(
 
 
 def _name_classes(axes: Axes, dots: Array, classes: Array, names: Sequence[str]) -> None:
-    """Write each class at the middle of its dots, so that color is not the only sign."""
+    """Write each class at the middle of its dots, so that it does not depend on color alone."""
     for index in np.unique(classes[classes >= 0])[:LEGEND_CLASSES]:
         x, y = np.median(dots[classes == index], axis=0)
         axes.annotate(

@@ -1,4 +1,4 @@
-"""Vectors of many features as profiles: curves over the features."""
+"""Vectors of many features as profiles, that is, curves over the features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVES = 30
-MARGIN = 0.08  # of a cell of the manifold, left free at each side
+MARGIN = 0.08  # at each side, as a share of a cell of the manifold
 
 
 def sampled_profiles(real: Array, samples: Mapping[str, Array]) -> Figure:
@@ -35,12 +35,12 @@ def sampled_profiles(real: Array, samples: Mapping[str, Array]) -> Figure:
 
 
 def decoded_profiles(values: Array, ticks: Array, axis_names: tuple[str, str]) -> Figure:
-    """The decoded profile in each cell of the grid over two latent dimensions, all to one scale.
+    """The decoded profile in each cell of the grid over two latent dimensions, on one scale.
 
     Args:
         values: (up, right, features) in the data's own units.
         ticks: the latents' values along the two axes, (2, right).
-        axis_names: of the two latent dimensions.
+        axis_names: names of the two latent dimensions.
     """
     up, right, features = values.shape
     low, high = values.min(), values.max()

@@ -33,7 +33,7 @@ def picture_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
 
     Args:
         x, mean, deviation: (rows, C, H, W); x and mean in [0, 1].
-        name: of the model.
+        name: name of the model.
     """
     grey = deviation.mean(1)
     highest = float(grey.max()) or 1.0
@@ -51,17 +51,17 @@ def picture_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
 
 
 def compared_reconstructions(x: Array, means: Mapping[str, Array]) -> Figure:
-    """The rows, then each model's reconstruction of them, line by line.
+    """The rows, then their reconstruction by each model, line by line.
 
     Args:
         x: (rows, C, H, W) in [0, 1].
         means: by model, like x.
     """
-    return _strips({"input": x, **means}, "The same rows through every model")
+    return _strips({"input": x, **means}, "The same rows by every model")
 
 
 def _strips(lines: Mapping[str, Array], title: str) -> Figure:
-    """Lines of pictures, each named at its left."""
+    """Lines of pictures, each with its name at the left."""
     count = len(next(iter(lines.values())))
     figure = new_figure(0.85 * count + 1.5, 0.5 + 0.95 * len(lines), title)
     panels = figure.subplots(len(lines), 1, squeeze=False)[:, 0]
@@ -88,7 +88,7 @@ def profile_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
 
     Args:
         x, mean, deviation: (rows, features).
-        name: of the model.
+        name: name of the model.
     """
     count = min(len(x), MOST_PANELS)
     rows, columns = grid_shape(count, 3)
@@ -104,12 +104,12 @@ def profile_reconstructions(x: Array, mean: Array, deviation: Array, name: str =
 
 
 def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: str = "") -> Figure:
-    """Reconstruction against value, one panel per column; on the line where it is exact.
+    """Reconstruction against value, one panel per column; exact values lie on the line.
 
     Args:
-        x, mean: (rows, features) in the data's own units; x is NaN where nothing was observed.
-        names: of the features.
-        name: of the model.
+        x, mean: (rows, features) in the data's own units; x is NaN if not observed.
+        names: names of the features.
+        name: name of the model.
     """
     count = min(x.shape[1], MOST_PANELS)
     rows, columns = grid_shape(count, 4)

@@ -1,4 +1,4 @@
-"""Sheets of samples side by side, and the classes a classifier sees in them."""
+"""Sheets of samples side by side, and the predicted classes of the samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sheet:
     """Pictures under a heading.
 
     Attributes:
-        title: what they are.
+        title: title of the pictures.
         pictures: (count, C, H, W) in [0, 1].
         note: one line below the title; empty for none.
     """
@@ -41,7 +41,7 @@ class Sheet:
 
 
 def sample_sheets(sheets: Sequence[Sheet], title: str) -> Figure:
-    """The sheets side by side, each as square as its number of pictures allows."""
+    """The sheets side by side, each nearly square."""
     figure = new_figure(3.1 * len(sheets) + 0.2, 4.0, title)
     for axes, sheet in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets, strict=True):
         columns = math.ceil(math.sqrt(len(sheet.pictures)))
@@ -65,9 +65,9 @@ def class_shares(shares: Mapping[str, Sequence[float]], names: Sequence[str]) ->
 
     Args:
         shares: by model, one share per class.
-        names: of the classes.
+        names: names of the classes.
     """
-    figure = new_figure(9, 3.2, "Which classes the accepted samples belong to")
+    figure = new_figure(9, 3.2, "Predicted classes of the accepted samples")
     axes = style(figure.subplots(), "", "class", "share of accepted samples", grid=True)
     width = 0.8 / max(len(shares), 1)
     for index, (model, values) in enumerate(shares.items()):

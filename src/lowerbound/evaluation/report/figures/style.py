@@ -1,4 +1,4 @@
-"""One style for all figures: quiet axes, readable type, colors for color-blind readers too."""
+"""One style for all figures, with colors that color-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALL = 16  # pixels a side
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure of that size in inches, its title at the top left."""
+    """An empty figure of this size in inches, with its title at the top left."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
@@ -50,7 +50,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 
 def style(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = False) -> Axes:
-    """Quiet axes: no box, thin lines, title at the left."""
+    """Plain axes: no box, thin lines, title at the left."""
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.set_xlabel(x, fontsize=9, color=MUTED)
     axes.set_ylabel(y, fontsize=9, color=MUTED)
@@ -65,7 +65,7 @@ def style(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = Fa
 
 
 def bare(axes: Axes, title: str = "") -> Axes:
-    """Axes for a picture: nothing but a title."""
+    """Axes for a picture, with only a title."""
     axes.set_axis_off()
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     return axes
@@ -77,7 +77,7 @@ def legend(axes: Axes, **options: Any) -> None:
 
 
 def shared_legend(figure: Figure, axes: Axes) -> None:
-    """The legend of one panel below all of them."""
+    """The legend of one panel, placed below all of them."""
     handles, names = axes.get_legend_handles_labels()
     figure.legend(
         handles,
@@ -91,7 +91,7 @@ def shared_legend(figure: Figure, axes: Axes) -> None:
 
 
 def short(name: str, most: int = 20) -> str:
-    """A name that fits above a small panel."""
+    """Shorten a name so that it fits above a small panel."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
@@ -131,7 +131,7 @@ def mosaic(pictures: Array, columns: int, gap: float = 0.1) -> Array:
 
 
 def enlarged(pictures: Array) -> Array:
-    """Pictures of a few pixels a side four times as large, smoothed: blocks hide the shape."""
+    """Enlarge small pictures four times, with smoothing, because blocks hide the shape."""
     from scipy.ndimage import zoom
 
     if max(pictures.shape[-2:]) >= SMALL:
@@ -141,7 +141,7 @@ def enlarged(pictures: Array) -> Array:
 
 
 def as_color(picture: Array) -> Array:
-    """(C, H, W) in [0, 1] as (H, W, 3); grey is repeated, a fourth channel left out."""
+    """(C, H, W) in [0, 1] as (H, W, 3); grey is repeated, a fourth channel is dropped."""
     shown = np.clip(np.nan_to_num(np.moveaxis(picture, 0, -1)), 0, 1)
     return np.repeat(shown[..., :1], 3, -1) if shown.shape[-1] < 3 else shown[..., :3]
 

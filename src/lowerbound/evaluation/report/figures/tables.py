@@ -1,4 +1,4 @@
-"""Tables: do samples have the columns' distributions, and their correlations?"""
+"""Columns of samples and data: their distributions and correlations."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def marginals(
     """Histogram of each column: the data filled, samples as outlines.
 
     Args:
-        real: (rows, columns) in the data's own units, NaN where nothing was observed.
+        real: (rows, columns) in the data's own units, NaN if not observed.
         samples: by model, (count, columns).
-        names: of the columns.
-        levels: what the codes of a column mean, by its name.
+        names: names of the columns.
+        levels: meanings of the codes of a column, by its name.
     """
     levels = levels or {}
     count = min(real.shape[1], MOST_COLUMNS)
@@ -82,7 +82,7 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
     Args:
         real: (rows, columns).
         samples: by model, (count, columns).
-        names: of the columns.
+        names: names of the columns.
     """
     expected = _correlation(real)
     panels = {"data": expected, **{name: _correlation(values) for name, values in samples.items()}}
@@ -104,7 +104,7 @@ def correlations(real: Array, samples: Mapping[str, Array], names: Sequence[str]
 
 
 def _name_levels(axes: Axes, meanings: Sequence[str]) -> None:
-    """What each bar stands for, where there is room."""
+    """Write the meaning of each bar, if there is room."""
     few = len(meanings) <= NAMED_LEVELS
     shown = [short(meaning, 8) for meaning in meanings] if few else []
     axes.set_xticks(range(len(meanings)) if few else [], shown)
@@ -112,7 +112,7 @@ def _name_levels(axes: Axes, meanings: Sequence[str]) -> None:
 
 
 def _edges(real: Array, samples: Sequence[Array]) -> Array:
-    """Bins over the data, and over samples as far as half the data's width beyond it."""
+    """Bins over the data; for samples also up to half the data's width beyond it."""
     low, high = np.percentile(real, [0.5, 99.5])
     if high <= low:
         low, high = real.min() - 0.5, real.max() + 0.5
@@ -123,17 +123,17 @@ def _edges(real: Array, samples: Sequence[Array]) -> Array:
 
 
 def _shares(values: Array) -> Array:
-    """Weights that make bars shares of all values, also of those outside the bins."""
+    """Weights that make bars shares of all values, including those outside the bins."""
     return np.full(len(values), 1 / len(values))
 
 
 def _correlation(values: Array) -> Array:
-    """Of each pair of columns over the rows that have both; 0 where one does not vary."""
+    """Correlation of each pair of columns over the rows that have both; 0 for a constant column."""
     seen = ~np.isnan(values)
     n = seen.astype(float)
     with np.errstate(all="ignore"):
         center = np.where(seen, values, 0.0).sum(0) / n.sum(0)
-        x = np.where(seen, values - center, 0.0)  # dates in seconds would cancel otherwise
+        x = np.where(seen, values - center, 0.0)  # avoids cancellation for dates in seconds
         count = n.T @ n
         sums, squares = x.T @ n, (x * x).T @ n
         covariance = x.T @ x / count - sums * sums.T / count**2

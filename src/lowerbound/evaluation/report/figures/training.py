@@ -1,4 +1,4 @@
-"""Training as curves: the bound on training and validation rows, and what the bound is made of."""
+"""Training curves: the bound on training and validation rows, and its two parts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEW = 15  # points below which each is marked
+FEW = 15  # fewer points are marked one by one
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """One model's training, one value per epoch; NaN where there is none.
+    """One model's training, one value per epoch; NaN if there is none.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         epoch: number of the epoch.
         bound: on training rows, nats per row.
         validation: bound on validation rows.
@@ -47,7 +47,7 @@ class TrainingCurve:
 
 def training_curves(curves: Sequence[TrainingCurve]) -> Figure:
     """One row per model: the bound at the left, distortion and rate at the right."""
-    figure = new_figure(9, 0.5 + 2.6 * len(curves), "How training went")
+    figure = new_figure(9, 0.5 + 2.6 * len(curves), "Training")
     panels = figure.subplots(len(curves), 2, squeeze=False)
     for (left, right), curve in zip(panels, curves, strict=True):
         _bound(left, curve)
@@ -92,7 +92,7 @@ def _bound(axes: Axes, curve: TrainingCurve) -> None:
 
 
 def _parts(axes: Axes, curve: TrainingCurve) -> None:
-    style(axes, f"{curve.name}: what the bound is made of", "epoch", "distortion (nats)", grid=True)
+    style(axes, f"{curve.name}: parts of the bound", "epoch", "distortion (nats)", grid=True)
     (first,) = axes.plot(curve.epoch, curve.distortion, color=color_of(4), linewidth=1.5)
     _zoom(axes, _late(curve.distortion))
     lines, names = [first], ["distortion: −log p(x | z)"]
@@ -105,7 +105,7 @@ def _parts(axes: Axes, curve: TrainingCurve) -> None:
 
 
 def _late(values: Array) -> Array:
-    """The values without the first tenth, which would squeeze the rest of the curve flat."""
+    """The values without the first tenth, whose range would flatten the rest of the curve."""
     return values[min(len(values) // 10, max(len(values) - 2, 0)) :]
 
 

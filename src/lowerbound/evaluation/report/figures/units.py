@@ -1,4 +1,4 @@
-"""How much each latent unit does, and what it tells of each known factor."""
+"""Rate of each latent unit, and its information on each known factor."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 def unit_bars(rate: Array, active: Array, name: str = "") -> Figure:
-    """Rate of each unit in nats, the busiest first; those that are not active are grey.
+    """Rate of each unit in nats, in descending order; inactive units are grey.
 
     Args:
         rate: mean KL of each unit, (latent_dim,).
         active: which units are active, (latent_dim,).
-        name: of the model.
+        name: name of the model.
     """
     title = f"{int(active.sum())} of {len(active)} latent units are active"
     figure = new_figure(9, 2.9, title + (f": {name}" if name else ""))
-    axes = style(figure.subplots(), "", "latent unit, the busiest first", "rate (nats)", grid=True)
+    axes = style(figure.subplots(), "", "latent unit, by descending rate", "rate (nats)", grid=True)
     order = np.argsort(-rate)
     place = np.arange(len(rate))
     colors = [color_of(0) if active[unit] else HAIRLINE for unit in order]
@@ -43,19 +43,19 @@ def unit_bars(rate: Array, active: Array, name: str = "") -> Figure:
     return figure
 
 
-WRITTEN = 20  # units at most whose cells carry their number
+WRITTEN = 20  # largest number of units for numbers in the cells
 
 
 def factor_matrix(information: Array, names: Sequence[str], name: str = "") -> Figure:
-    """Factors down, units across, brighter where the unit tells more.
+    """Factors down, units across; a brighter cell has more information.
 
     Args:
         information: share of the factor's entropy, (latent_dim, factors).
-        names: of the factors.
-        name: of the model.
+        names: names of the factors.
+        name: name of the model.
     """
     units, factors = information.shape
-    title = "What each unit tells of each known factor" + (f": {name}" if name else "")
+    title = "Information of each unit on each known factor" + (f": {name}" if name else "")
     figure = new_figure(max(5.0, min(11.0, 1.6 + 0.5 * units)), 1.3 + 0.38 * factors, title)
     axes = style(figure.subplots(), "", "latent unit")
     image = axes.imshow(information.T, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
