@@ -54,7 +54,7 @@ def test_noise_beyond_black_and_white_comes_in_arrays(
             "denoise", picture_model, tmp_path / "noisy.npz", "-o", tmp_path / out, *words
         )
         assert outcome.code == 0, outcome.err
-    assert "noise of standard deviation 80 (as given) taken off 5 rows" in outcome.out
+    assert "noise of standard deviation 80 (as given) removed from 5 rows" in outcome.out
     with np.load(tmp_path / "clean.npz") as arrays:
         assert arrays["x"].shape == noisy.shape
         assert arrays["draws"].shape == (2, *noisy.shape)

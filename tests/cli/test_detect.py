@@ -116,7 +116,7 @@ def test_the_normal_class_of_a_model_without_classes_is_refused_before_scoring(
     monkeypatch.setattr(row_scorer, "raw_scores", no_scoring)
     done = run("detect", model, pictures, "--normal", "above", "-o", tmp_path / "s.csv")
     assert done.code == 2
-    assert "--normal above is no class that the model knows" in done.err
+    assert "--normal above is not a class of the model" in done.err
     assert "leave --normal out, or fit a folder whose subfolders name the classes" in done.err
     done = run("detect", model, tmp_path / "flat", "--normal", "above")
     assert done.code == 2

@@ -102,7 +102,7 @@ def test_parameters_and_options_of_one_name_have_one_default(estimator: BaseEsti
 @names
 def test_every_parameter_is_documented(estimator: BaseEstimator) -> None:
     text = inspect.getdoc(type(estimator)) or ""
-    if "as of ``VAE``" in text:
+    if "as for ``VAE``" in text:
         text += inspect.getdoc(VAE) or ""
     for name in estimator.get_params():
         assert f"\n    {name}: " in text, name

@@ -1,1 +1,1 @@
-"""Odd rows found and explained."""
+"""Anomaly detection with explanations."""

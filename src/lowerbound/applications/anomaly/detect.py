@@ -1,12 +1,12 @@
-r"""Find the rows that a fitted model takes for odd, say how odd, and say why.
+r"""Find anomalies with a fitted model, with p-values and explanations.
 
 .. math::
     s(x) = \sum_c -\log p_c, \qquad
     p(x) = \frac{1 + \#\{i : s_i \ge s(x)\}}{n + 1}, \qquad
-    \text{an anomaly where } p(x) \le \alpha
+    \text{an anomaly if } p(x) \le \alpha
 
-s_i of n normal rows that nothing was fitted on, so that a share alpha of normal rows is called an
-anomaly, whatever the model.
+s_i are the scores of n normal rows that nothing was fitted on, so at most a share alpha of normal
+rows is flagged, for every model.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.anomaly.conformal import check_rate, rows_needed
 
-ALPHA = 0.01  # unless the person or the number of calibration rows says otherwise
+ALPHA = 0.01  # the default, unless there are too few calibration rows
 
 
 @dataclass(frozen=True)
 class DetectRequest(DataRequest):
-    """Which of these rows are odd?"""
+    """Request to find the anomalies among rows."""
 
     output: str = option(
         "", "file for the score of each row: .csv, .parquet or .json", short="-o", metavar="OUT"
@@ -56,10 +56,10 @@ class DetectRequest(DataRequest):
         "share that the calibration rows allow)",
     )
     score: Literal["combined", "bound", "reconstruction", "latent"] = option(
-        "combined", "the score that says how odd a row is"
+        "combined", "the anomaly score"
     )
     explain: int = option(
-        5, "number of the oddest rows to explain by their most surprising features"
+        5, "number of the most anomalous rows to explain by their most surprising features"
     )
     label: str = option("", "the table's column that marks anomalies", metavar="COLUMN")
     normal: str = option(
@@ -78,13 +78,13 @@ class DetectRequest(DataRequest):
 
 
 def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> DetectReport:
-    """Score every row, compare it with rows that nothing was fitted on, and explain the oddest.
+    """Score every row, compare it with held-out normal rows, and explain the most anomalous rows.
 
     Raises:
         DataError: the data is not of the kind that the model was fitted on, or there are too few
-            normal rows for so low a rate.
+            normal rows for the rate.
         UnsupportedError: the score is the bound of a model that has none.
-        OptionError: an output of unknown format, or a rate that is none.
+        OptionError: an output of unknown format, or an invalid rate.
     """
     _check(request)
     windows = _windows(request, fitted)
@@ -97,7 +97,7 @@ def detect(request: DetectRequest, reporter: Reporter, fitted: Fitted) -> Detect
         on_error=request.on_error,
     )
     chunks = read()
-    first = next(chunks)  # what is wrong with the data is said before any work
+    first = next(chunks)  # errors of the data are raised before any work
     _check_known(KnownAnomalies(request.label, request.normal), first, read)
     reporter.say("scoring normal rows to compare with")
     given = _calibrating(request, fitted, windows)
@@ -143,10 +143,10 @@ def _check(request: DetectRequest) -> None:
 
 
 def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
-    """Windows of the requested length, one beginning at every point; None: as the model was fitted.
+    """Windows of the requested length that start at every point; None: those of the fit.
 
     Raises:
-        OptionError: it was fitted on windows of another length.
+        OptionError: the model was fitted on windows of another length.
     """
     fitted_on = fitted.schema.windows
     if fitted_on is not None and request.window not in (0, fitted_on.length):
@@ -160,15 +160,15 @@ def _windows(request: DetectRequest, fitted: Fitted) -> Windows | None:
 def _check_known(
     known: KnownAnomalies, first: RequestedRows, read: Callable[[], Iterator[RequestedRows]]
 ) -> None:
-    """See before anything is scored that --label and --normal tell anomalies apart.
+    """Check that --label and --normal separate anomalies from normal rows before scoring.
 
     Args:
-        known: what the person said of the rows.
-        first: the first rows; further ones are read only where these do not show it.
+        known: the known anomalies, to be filled.
+        first: the first rows; further rows are read only if these do not show both kinds.
         read: reads all rows again.
 
     Raises:
-        DataError, OptionError: they do not; the message says why.
+        DataError, OptionError: they do not separate them.
     """
     if not known.wanted:
         return
@@ -179,11 +179,11 @@ def _check_known(
         known.add(rows.apart, rows.rows)
         if known.decided:
             return
-    known.anomalies()  # says why
+    known.anomalies()  # raises the error
 
 
 def _calibrating(request: DetectRequest, fitted: Fitted, windows: Windows | None) -> Dataset | None:
-    """The normal rows that the person gives, all of them; None where there are none."""
+    """All rows of --calibrate; None without them."""
     if not request.calibrate:
         return None
     if windows is None and fitted.schema.windows is None:

@@ -1,4 +1,4 @@
-"""What a detector knows beside its model, as one safetensors file in the model folder."""
+"""The state of a detector besides its model, as one safetensors file in the model folder."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _OF_REFERENCE = ("places", "shift", "scale", "directions")
 
 @dataclass(frozen=True)
 class DetectorState:
-    """All that scoring, judging and explaining a row takes, beside the model.
+    """The numbers that score, classify and explain a row, besides the model.
 
     Attributes:
-        reference: what normal rows score and where they lie.
-        calibration: scores that the threshold is taken from.
+        reference: scores and decoded positions of normal rows.
+        calibration: scores that set the threshold.
         usual: the average shares of a row.
         offset: minus the threshold.
     """
@@ -46,7 +46,7 @@ class DetectorState:
 
 
 def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any]) -> None:
-    """Write the file into a model folder, whole or not at all."""
+    """Write the file into a model folder atomically."""
     reference = state.reference
     arrays = {name: getattr(reference, name) for name in _OF_REFERENCE}
     arrays |= {"calibration": state.calibration.scores}
@@ -69,7 +69,7 @@ def write_state(folder: Path, state: DetectorState, parameters: Mapping[str, Any
 
 
 def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
-    """What ``write_state`` wrote: the state, and the detector's parameters.
+    """Read the state and the parameters of a detector from a model folder.
 
     Raises:
         ModelFolderError: there is no such file, or it cannot be read.

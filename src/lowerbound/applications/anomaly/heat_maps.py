@@ -1,4 +1,4 @@
-"""Odd pictures beside what the model makes of them, and where they are odd."""
+"""Heat maps of anomalous pictures, beside their reconstructions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lowerbound.applications.io.grids import eight_bit, grid
 from lowerbound.data.arrays import Array
 
 COLORS = "magma"
-LEAST_SIDE = 112  # pixels: smaller pictures are enlarged
+LEAST_SIDE = 112  # pixels; smaller pictures are enlarged
 
 
 def write_heat_maps(
     path: Path, pictures: Tensor, rebuilt: Tensor, nats: Tensor, names: Sequence[str]
 ) -> tuple[str, ...]:
-    """One sheet, a line for each picture: the picture, its reconstruction, its nats in excess.
+    """Write one sheet with a line for each picture: picture, reconstruction, excess nats.
 
     Args:
         path: of a .png.
         pictures, rebuilt: (rows, C, H, W) in [0, 1].
-        nats: (rows, H, W) in excess of what is usual; one scale for all of them.
-        names: a word for each line.
+        nats: (rows, H, W) above the average of normal rows; all lines share one color scale.
+        names: a label for each line.
     """
     lines = list(
         zip(_colored(eight_bit(pictures)), _colored(eight_bit(rebuilt)), heat(nats), strict=True)
@@ -38,7 +38,7 @@ def write_heat_maps(
 
 
 def heat(nats: Tensor) -> Array:
-    """(rows, H, W) as colors, (rows, H, W, 3) uint8: dark is usual, bright is the oddest of all."""
+    """(rows, H, W) as colors, (rows, H, W, 3) uint8: dark is usual, bright is most anomalous."""
     from matplotlib import colormaps
 
     highest = float(torch.quantile(nats.flatten().double(), 0.999).clamp_min(1e-12))
@@ -48,5 +48,5 @@ def heat(nats: Tensor) -> Array:
 
 
 def _colored(pictures: Array) -> Array:
-    """(rows, H, W, C) as RGB, so that lines of a sheet are of one kind."""
+    """(rows, H, W, C) as RGB, so that all lines of a sheet have the same channels."""
     return pictures[..., :3] if pictures.shape[-1] >= 3 else pictures[..., :1].repeat(3, -1)

@@ -1,4 +1,4 @@
-"""Which rows a person knows to be anomalies, and how well scores rank them."""
+"""Known anomalies, and how well scores rank them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Ranking:
     """How well scores rank known anomalies.
 
     Attributes:
-        anomalies: how many there are.
-        auroc: chance that an anomaly scores above a normal row; 0.5 is none.
-        average_precision: precision averaged over the anomalies; by chance their share.
+        anomalies: their number.
+        auroc: probability that an anomaly scores above a normal row; 0.5 is chance.
+        average_precision: precision averaged over the anomalies; their share is chance.
     """
 
     anomalies: int
@@ -27,7 +27,7 @@ class Ranking:
     average_precision: float
 
     def text(self) -> str:
-        """For people."""
+        """A line of the report."""
         return (
             f"{self.anomalies:,} known anomalies: AUROC {self.auroc:.4f}, average precision "
             f"{self.average_precision:.4f}"
@@ -35,11 +35,11 @@ class Ranking:
 
 
 class KnownAnomalies:
-    """What a person knows of rows, taken in chunk by chunk: a label of each and no row.
+    """The labels of known anomalies, collected chunk by chunk without the rows.
 
     Args:
-        column: whose values are given; "": the rows' own classes are meant.
-        normal: the label of normal rows; "": 0 where that is one, else the most common one.
+        column: the column of the labels; "": the rows' own classes.
+        normal: the label of normal rows; "": 0 if there is one, otherwise the most common label.
     """
 
     def __init__(self, column: str, normal: str) -> None:
@@ -49,20 +49,20 @@ class KnownAnomalies:
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is known."""
+        """Whether --label or --normal is set."""
         return bool(self.column or self.normal)
 
     @property
     def decided(self) -> bool:
-        """Whether the rows so far hold both normal ones and others."""
+        """Whether the rows so far contain both normal rows and anomalies."""
         return len(self._index) > 1 and self.normal in ("", *self._index)
 
     def add(self, values: Any, rows: Dataset) -> None:
-        """Take in the column's values, a pandas series, or the classes of some rows.
+        """Add the column's values, a pandas series, or the classes of some rows.
 
         Raises:
             DataError: the rows have no classes.
-            OptionError: none of them is called like the normal one.
+            OptionError: no class has the name of the normal one.
         """
         if self.column:
             said = values.map(_name).to_numpy().astype(str)
@@ -73,11 +73,11 @@ class KnownAnomalies:
         self._codes.append(np.array(codes, dtype=np.int32)[places])
 
     def anomalies(self) -> Array:
-        """Which of all rows are anomalies, (rows,).
+        """The mask of anomalies among all rows, (rows,).
 
         Raises:
-            DataError: the column has one value only, or all rows are normal, or none is.
-            OptionError: none of its values is called like the normal one.
+            DataError: the column has only one value, or all rows are normal, or none is.
+            OptionError: no value equals the normal one.
         """
         codes = np.concatenate(self._codes)
         names = list(self._index)
@@ -99,11 +99,11 @@ class KnownAnomalies:
 
 
 def truth_of_classes(rows: Dataset, normal: str) -> Array:
-    """True where a row's own class is another than ``normal``, (rows,).
+    """True if a row's own class is not ``normal``, (rows,).
 
     Raises:
         DataError: the rows have no classes.
-        OptionError: none of them is called so, or the model was fitted without classes.
+        OptionError: no class has this name, or the model was fitted without classes.
     """
     if rows.label is None:
         raise DataError(
@@ -113,8 +113,8 @@ def truth_of_classes(rows: Dataset, normal: str) -> Array:
     names = rows.schema.class_names
     if not names:
         raise OptionError(
-            f"--normal {normal} is no class that the model knows, since it was fitted on data "
-            "without classes: leave --normal out, or fit a folder whose subfolders name the classes"
+            f"--normal {normal} is not a class of the model, because it was fitted on data without "
+            "classes: leave --normal out, or fit a folder whose subfolders name the classes"
         )
     if normal not in names:
         raise unknown("class", normal, names)
@@ -125,7 +125,7 @@ def ranking_of(truth: Array, scores: Array) -> Ranking:
     """How well ``scores`` rank ``truth``.
 
     Raises:
-        DataError: their numbers differ, or all rows are of one kind.
+        DataError: the lengths differ, or all rows are of one kind.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -141,7 +141,7 @@ def ranking_of(truth: Array, scores: Array) -> Ranking:
 
 
 def _name(value: Any) -> str:
-    """Numbers that are whole without a fraction, booleans as 0 and 1, so that 0.0 is 0."""
+    """The text of a label: whole numbers without a fraction, booleans as 0 and 1."""
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,7 +1,7 @@
-"""How a fitted model scores normal rows, before it scores others.
+"""Scores of normal rows, with which other rows are compared.
 
-Three sources, the first that is there: rows that the person gives, what a detector kept beside its
-model, and the rows that were fitted on, with those that were set aside then.
+The first available source is used: the rows of --calibrate, the state of a saved detector, or the
+rows of the fit with those that it set aside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lowerbound.inference.anomaly.scores import (
 )
 from lowerbound.models import Model
 
-USUAL_ROWS = 1_000  # that say what is usual of a feature
+USUAL_ROWS = 1_000  # rows for the average share of a feature
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Normal:
     """How a model scores normal rows.
 
     Attributes:
-        reference: what they score and where they lie.
-        calibration: scores of rows that nothing was fitted on; None where there are none.
+        reference: their scores and decoded positions.
+        calibration: scores of rows that nothing was fitted on; None if there are none.
         usual: the average shares of a row.
-        origin: where that is from, in words.
+        origin: the source of the rows, in words.
     """
 
     reference: Reference
@@ -48,13 +48,13 @@ class Normal:
 def normal_of(
     fitted: Fitted, folder: str, given: Dataset | None, kind: str, seed: int = 0
 ) -> Normal:
-    """How a fitted model scores normal rows.
+    """The scores of normal rows by a fitted model.
 
     Args:
         fitted: the model.
-        folder: its folder, which may hold a detector, and says what was fitted on.
-        given: normal rows that the model was not fitted on, from the person.
-        kind: of the score that is calibrated.
+        folder: its folder, which may contain a detector and records the rows of the fit.
+        given: normal rows of --calibrate, which the model was not fitted on.
+        kind: the score that is calibrated.
         seed: of the draws.
 
     Raises:
@@ -78,7 +78,7 @@ def normal_of(
 
 
 def usual_shares(model: Model, rows: Dataset, *, samples: int, seed: int) -> Shares:
-    """What each feature costs on average, from some of the rows."""
+    """The average share of each feature, from some of the rows."""
     return shares(model, rows.thinned(USUAL_ROWS), samples=samples, seed=seed).mean()
 
 

@@ -1,4 +1,4 @@
-"""The report of anomaly detection: the threshold, the oddest rows, and how well they are ranked."""
+"""The report of anomaly detection: the threshold, the most anomalous rows, and their ranking."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lowerbound.applications.base import Report
 
 @dataclass(frozen=True)
 class Odd:
-    """One of the oddest rows.
+    """One of the most anomalous rows.
 
     Attributes:
         row: its number from 0, or its name.
-        score: higher is odder.
-        p_value: None where nothing was calibrated.
-        features: nats above the usual, the most surprising first; "rate" is what the code costs.
-        values: what the row has there, in its own units.
+        score: higher is more anomalous.
+        p_value: None without calibration.
+        features: nats above the average, the most surprising first; "rate" is that of the code.
+        values: the row's values of these features, in the data's units.
     """
 
     row: str
@@ -42,10 +42,10 @@ class Cutoff:
     """The threshold between normal rows and anomalies.
 
     Attributes:
-        alpha: share of normal rows that may lie above it.
+        alpha: share of normal rows that may lie above the threshold.
         threshold: the score above which a row is an anomaly.
-        rows: calibration rows that it is from.
-        band: between which the share of normal rows above it lies with probability 0.95.
+        rows: number of calibration rows.
+        band: the 95 % band of the share of normal rows above the threshold.
     """
 
     alpha: float
@@ -56,18 +56,18 @@ class Cutoff:
 
 @dataclass(frozen=True)
 class DetectReport(Report):
-    """Rows were scored.
+    """The result of anomaly detection.
 
     Attributes:
         model, data: of the request.
-        rows: how many were scored.
-        score: which.
+        rows: number of scored rows.
+        score: name of the score.
         verdict: the threshold; None without rows that nothing was fitted on.
-        found: anomalies; None without a threshold.
-        oddest: the oddest rows, explained.
-        ranking: how well the scores rank known anomalies; None where none are known.
-        normal: where normal rows were taken from.
-        files: what was written.
+        found: number of anomalies; None without a threshold.
+        oddest: the most anomalous rows, explained.
+        ranking: how well the scores rank known anomalies; None if none are known.
+        normal: source of the normal rows.
+        files: written files.
     """
 
     model: str

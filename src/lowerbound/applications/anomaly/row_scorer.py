@@ -1,4 +1,4 @@
-"""Rows scored chunk by chunk: scores, p-values, and explanations of the oddest."""
+"""Rows scored chunk by chunk: scores, p-values, and explanations of the most anomalous rows."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from lowerbound.inference.anomaly.explanation import Shares, shares
 from lowerbound.inference.anomaly.scores import RawScores, raw_scores
 
 RATE = "rate"
-NAMED = 3  # features that are named of a row
+NAMED = 3  # features in an explanation
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredRows:
-    """What is said of some rows.
+    """Scores of some rows.
 
     Attributes:
         raw, components: of the rows, or windows.
-        scores, p_values, alarms: of the rows, or points; p-values where they are known.
+        scores, p_values, alarms: of the rows, or points; p-values only with calibration.
     """
 
     raw: RawScores
@@ -46,17 +46,17 @@ class ScoredRows:
 
 @dataclass(frozen=True, eq=False)
 class RowScorer:
-    """All that scoring and explaining a row takes.
+    """Scores and explains rows.
 
     Attributes:
         fitted: the model.
-        normal: how the model scores normal rows.
-        cutoff: the threshold; None where it is unknown.
-        score: which makes a row odd.
-        reduce: scores of windows to those of their points.
-        explain: how many of the oddest rows are explained.
+        normal: the model's scores of normal rows.
+        cutoff: the threshold; None without calibration.
+        score: name of the anomaly score.
+        reduce: combines the scores of windows to those of their points.
+        explain: number of the most anomalous rows to explain.
         seed: of the draws.
-        beside: the file of scores, beside which pictures are written; None: nothing is written.
+        beside: the file of scores, next to which pictures are written; None: nothing is written.
     """
 
     fitted: Fitted
@@ -90,7 +90,7 @@ class RowScorer:
         return named
 
     def explained(self, part: RequestedRows, scored: ScoredRows, known: Sequence[Odd]) -> Explained:
-        """The oddest of these rows and of those known so far, and why; pictures are drawn."""
+        """The most anomalous of these rows and of ``known``, explained; pictures are written."""
         most = self.explain
         scores = scored.components[self.score]
         index = np.argsort(-scores, kind="stable")[:most]
@@ -122,7 +122,7 @@ class RowScorer:
     def _pictures(
         self, part: RequestedRows, scored: ScoredRows, index: Array, excess: Shares
     ) -> tuple[str, ...]:
-        """The oddest pictures with their heat maps, beside the scores."""
+        """Write the most anomalous pictures with their heat maps, next to the scores."""
         schema = part.rows.schema
         if not schema.data_kind.pictures or self.beside is None:
             return ()
@@ -135,14 +135,14 @@ class RowScorer:
 
 @dataclass(frozen=True)
 class Explained:
-    """The oddest rows so far, the oddest first, and the pictures of them that were written."""
+    """The most anomalous rows so far, in descending order, and the written pictures of them."""
 
     oddest: list[Odd]
     files: tuple[str, ...] = ()
 
 
 class Tally:
-    """What is kept of rows that have gone by."""
+    """The results of the rows so far."""
 
     def __init__(self, known: KnownAnomalies) -> None:
         self.rows, self.found = 0, 0
@@ -161,7 +161,7 @@ class Tally:
             self._scores.append(scored.scores)
 
     def ranking(self) -> Ranking | None:
-        """How well the scores rank the anomalies that the person knows of."""
+        """How well the scores rank the known anomalies."""
         if not self._known.wanted:
             return None
         return ranking_of(self._known.anomalies(), np.concatenate(self._scores))
@@ -170,9 +170,9 @@ class Tally:
 def _most_surprising(
     names: Sequence[str], values: Mapping[str, Sequence[Any]], excess: Shares, place: int
 ) -> dict[str, Any]:
-    """The features that cost most above the usual, the code among them."""
+    """The features with the largest shares above the average, including the code."""
     each = excess.features[place].flatten().tolist()
-    if len(each) != len(names):  # one number for all the colors of a pixel
+    if len(each) != len(names):  # features are pixels, with one number for all their colors
         names = [f"value {number}" for number in range(len(each))]
     nats = {**dict(zip(names, each, strict=True)), RATE: float(excess.rate[place])}
     first = sorted(nats, key=lambda name: -nats[name])[:NAMED]
@@ -184,7 +184,7 @@ def _most_surprising(
 
 
 def feature_values(rows: Dataset) -> dict[str, list[Any]]:
-    """What each row has in each column; nothing for pictures, which are shown instead."""
+    """The values of each column; empty for pictures, which have heat maps instead."""
     schema = rows.schema
     if not schema.columns:
         return {}

@@ -1,1 +1,1 @@
-"""Classes and numbers predicted from few labels."""
+"""Predictions of models that learned from few labels: classes and numbers."""

@@ -1,4 +1,4 @@
-"""Classes of rows by a model that learned from few labels, and which rows to label next."""
+"""Classes of rows by a semi-supervised model, and the rows to label next."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from lowerbound.inference.classes import (
     information,
 )
 
-UNSURE = ""  # what a row is called that is given no class
+UNSURE = ""  # the class of a row whose probabilities are too low
 
 
 @dataclass(frozen=True)
 class ClassifyRequest(DataRequest):
-    """Rows to classify, and how."""
+    """Request to classify rows."""
 
     output: str = option(
         "",
@@ -54,10 +54,10 @@ class Question:
 
     Attributes:
         row: its number, from 0.
-        name: of its file, where it has one.
+        name: of its file, if it has one.
         guess: its likeliest class.
-        probability: of that.
-        information: nats that its label is expected to give: the entropy of q(y | x).
+        probability: of that class.
+        information: expected information of its label: the entropy of q(y | x), nats.
     """
 
     row: int
@@ -69,16 +69,16 @@ class Question:
 
 @dataclass(frozen=True)
 class ClassifyReport(Report):
-    """Rows were classified.
+    """The result of a classification.
 
     Attributes:
-        rows: how many.
-        counts: of each class among them.
-        unsure: rows that got no class.
+        rows: number of rows.
+        counts: number of rows of each class.
+        unsure: number of rows without a class.
         questions: the rows to label next, most informative first.
-        labeled: rows whose data names one of the model's classes.
+        labeled: number of rows whose label is one of the model's classes.
         judged: accuracy and calibration on those; None: there are none.
-        file: where the answers are; "" nowhere.
+        file: the written file; "": none.
     """
 
     rows: int
@@ -116,7 +116,7 @@ def classify(request: ClassifyRequest, reporter: Reporter, fitted: Fitted) -> Cl
     Raises:
         UnsupportedError: the model has no classes.
         DataError: the data is not of the kind that the model was fitted on.
-        OptionError: the output's name or a number makes no sense.
+        OptionError: the output's name or a number is invalid.
     """
     if not 0 <= request.abstain <= 1 or request.suggest < 0:
         raise OptionError("--abstain takes a probability, 0 to 1, and --suggest a number from 0 up")
@@ -162,7 +162,7 @@ def _columns(
 def _questions(
     dataset: Dataset, names: tuple[str, ...], probability: Tensor, nats: Tensor, count: int
 ) -> tuple[Question, ...]:
-    """The rows without a label whose label would give most."""
+    """The unlabeled rows whose label would be most informative."""
     gain = nats.clone()
     if dataset.label is not None:
         gain[dataset.label >= 0] = -1.0
@@ -182,7 +182,7 @@ def _questions(
 
 
 def _judged(probability: Tensor, dataset: Dataset) -> tuple[int, ClassCalibration | None]:
-    """How many rows have a label, and how right the model is of them."""
+    """(number of labeled rows, accuracy and calibration on them)."""
     if dataset.label is None or not bool((dataset.label >= 0).any()):
         return 0, None
     known = dataset.label >= 0

@@ -1,4 +1,4 @@
-"""Regression targets of rows by a model that learned from few of them."""
+"""Regression targets of rows by a semi-supervised model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lowerbound.inference.regression import BAND, RegressionQuality, judged, pre
 
 @dataclass(frozen=True)
 class PredictRequest(DataRequest):
-    """Rows to predict, and how."""
+    """Request to predict a number for each row."""
 
     output: str = option(
         "",
-        "file for each row's prediction, its standard deviation and the band of 95 %: .csv, "
+        "file for each row's prediction, its standard deviation and 95 % band: .csv, "
         ".parquet or .json",
         short="-o",
         metavar="OUT",
@@ -34,15 +34,15 @@ class PredictRequest(DataRequest):
 
 @dataclass(frozen=True)
 class PredictReport(Report):
-    """Regression targets were predicted.
+    """The result of a regression.
 
     Attributes:
-        rows: how many.
+        rows: number of rows.
         mean, lowest, highest: of the predictions.
         deviation: the median standard deviation.
-        labeled: rows whose data has the target.
+        labeled: number of rows with a known target.
         judged: errors of the predictions of those; None: there are none.
-        file: where the answers are; "" nowhere.
+        file: the written file; "": none.
     """
 
     rows: int
@@ -74,9 +74,9 @@ def predict(request: PredictRequest, reporter: Reporter, fitted: Fitted) -> Pred
     """Mean and standard deviation of q(y | x) of every row.
 
     Raises:
-        UnsupportedError: the model predicts no number.
+        UnsupportedError: the model is not a regression model.
         DataError: the data is not of the kind that the model was fitted on.
-        OptionError: the output's name makes no sense.
+        OptionError: the output's name is invalid.
     """
     if request.output:
         check_suffix(Path(request.output))

@@ -1,1 +1,1 @@
-"""Missing cells filled, noise taken off."""
+"""Imputation of missing cells and removal of noise."""

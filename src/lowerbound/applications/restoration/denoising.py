@@ -1,4 +1,4 @@
-r"""Rows without their noise: pictures cleaned, tables and arrays too.
+r"""Removal of noise from pictures, tables and arrays.
 
 .. math:: y = x + \text{noise}, \quad z_k \sim p(z \mid y), \quad x \sim p(x \mid y, z_k)
 
@@ -31,7 +31,7 @@ LEARN = "learn"
 
 @dataclass(frozen=True)
 class DenoiseRequest(ModelRequest):
-    """Take the noise off, please."""
+    """Request to remove noise from rows."""
 
     data: str = option(
         REQUIRED, "noisy data of the kind that the model was fitted on", positional=True
@@ -66,15 +66,15 @@ class DenoiseReport(WrittenReport):
     """Rows without their noise were written.
 
     Attributes:
-        rows: how many.
-        noise: its standard deviation in the data's own units.
-        learned: whether that was found from the data.
-        outliers: share of the pixels that were allowed to be anything.
-        moved: root mean square of what was taken off the observed cells, in the same units.
+        rows: number of rows.
+        noise: standard deviation of the noise in the data's own units.
+        learned: whether it was estimated from the data.
+        outliers: share of the pixels that are outliers.
+        moved: root mean square change of the observed cells, in the same units.
         draws: rows x drawn for each y.
         chains: K.
-        effective_sample_size: median over the rows; near 1, the answers hang on few chains: take
-            more temperatures.
+        effective_sample_size: median over the rows; near 1 the results depend on few chains, and
+            more temperatures help.
     """
 
     rows: int
@@ -89,18 +89,18 @@ class DenoiseReport(WrittenReport):
     def text(self) -> str:
         how = "learned from the data" if self.learned else "as given"
         return (
-            f"noise of standard deviation {self.noise:.4g} ({how}) taken off {self.rows:,} rows, "
-            f"{self.moved:.4g} on average: {listed(self.files, self.files_written)}"
+            f"noise of standard deviation {self.noise:.4g} ({how}) removed from {self.rows:,} "
+            f"rows, {self.moved:.4g} on average: {listed(self.files, self.files_written)}"
         )
 
 
 def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> DenoiseReport:
-    """Write the expected rows without noise; cells that are missing are filled.
+    """Write the posterior mean of each row; missing cells are filled.
 
     Raises:
-        UnsupportedError: the likelihood is not known with noise, or the model has no prior.
+        UnsupportedError: the likelihood has no version with noise, or the model has no prior.
         DataError: the data is not of the kind that the model was fitted on.
-        OptionError: the output's name or a number makes no sense.
+        OptionError: the output's name or a number is invalid.
     """
     path = Path(request.output)
     writer = row_files(fitted.schema)
@@ -144,9 +144,9 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
 
 
 def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tuple[Array, Dataset]:
-    """(the rows as given, NaN where missing; the same in model units).
+    """(the rows as given, NaN if missing; the same rows in model units).
 
-    Pictures in files hold whole numbers in their range: noise that leaves it comes in an array.
+    Picture files hold whole numbers in their range; use an array for noise beyond that range.
 
     Raises:
         DataError: the data cannot be read, or does not fit the model.
@@ -162,10 +162,10 @@ def open_noisy(source: str, fitted: Fitted, on_error: OnError = "raise") -> tupl
 
 
 def _level(text: str) -> float | None:
-    """The level that was typed; None: to be learned.
+    """The noise level as a number; None: estimate it.
 
     Raises:
-        OptionError: neither a number nor the word.
+        OptionError: the text is neither a number nor "learn".
     """
     if text == LEARN:
         return None

@@ -1,4 +1,4 @@
-r"""Missing cells from observed ones: tables completed, pictures in-painted.
+r"""Imputation of missing cells from observed ones, in tables and pictures.
 
 .. math:: x_m \sim p(x_m \mid z_k), \quad k \sim \bar w, \quad z_k \sim q(z \mid x_o)
 
@@ -32,7 +32,7 @@ LEVEL = 0.9  # of the intervals in the report
 
 @dataclass(frozen=True)
 class ImputeRequest(DataRequest):
-    """Fill what is missing, please."""
+    """Request to fill missing cells."""
 
     output: str = option(
         REQUIRED,
@@ -67,17 +67,17 @@ class ImputeReport(WrittenReport):
     """Completed data was written.
 
     Attributes:
-        rows: how many.
-        incomplete: how many of them had a missing cell.
-        filled: cells filled, by column; "pixels" of pictures.
+        rows: number of rows.
+        incomplete: number of rows with a missing cell.
+        filled: number of filled cells, by column; "pixels" for pictures.
         widths: mean width of the cells' 90% intervals in the data's own units, by column; empty
-            where nothing was drawn. Columns of unordered levels have none.
-        strategy: what the cells got.
-        draws: completed data sets besides.
+            without draws. Columns of unordered levels have none.
+        strategy: mean, median or sample.
+        draws: number of additional completed data sets.
         samples: K.
-        effective_sample_size: median over the incomplete rows; near 1, the answers are guesses
-            of few draws: take more samples.
-        missingness: why cells are missing, as given to the fit.
+        effective_sample_size: median over the incomplete rows; near 1 the results depend on few
+            draws, and more samples help.
+        missingness: the mechanism of missing cells that was declared in the fit.
     """
 
     rows: int
@@ -107,17 +107,17 @@ class ImputeReport(WrittenReport):
 
 
 def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> ImputeReport:
-    """Fill the missing cells of every row; observed ones are written as they were given.
+    """Fill the missing cells of every row; observed cells are written unchanged.
 
     Raises:
-        UnsupportedError: the model was fitted to complete rows and knows no others.
+        UnsupportedError: the model was fitted to complete rows.
         DataError: the data is not of the kind that the model was fitted on, or the mask does not
             fit it.
-        OptionError: the output's name or a number makes no sense.
+        OptionError: the output's name or a number is invalid.
     """
     if not fitted.schema.missing:
         raise UnsupportedError(
-            f"{request.model} was fitted to complete rows and never learned to do without a cell; "
+            f"{request.model} was fitted to complete rows and cannot fill missing cells; "
             "fit it again with --missing model"
         )
     if request.draws < 0 or request.samples < 1:
@@ -147,17 +147,17 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
 def open_incomplete(
     source: str, fitted: Fitted, mask: str | None, on_error: OnError = "raise"
 ) -> Incomplete:
-    """Data of the kind that a model was fitted on, kept as it was given; see ``RowFiles``."""
+    """Data of the kind that a model was fitted on, in its original form; see ``RowFiles``."""
     files = row_files(replace(fitted.schema, condition=None))
     found = files.read_incomplete(source, mask, on_error)
     return replace(found, dataset=conditioned(found.dataset, fitted))
 
 
 def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
-    """Refuse an output of another kind than the data, before any work is done.
+    """Raise an error before any work if the output format does not fit the data.
 
     Raises:
-        OptionError: names what is written for this kind.
+        OptionError: names the valid formats.
     """
     suffixes = files.filled_suffixes(data)
     if path.suffix.lower() not in suffixes:
@@ -168,7 +168,7 @@ def check_filled(path: Path, files: RowFiles, data: Incomplete) -> None:
 def _drawn(
     request: ImputeRequest, reporter: Reporter, fitted: Fitted, data: Incomplete
 ) -> Imputation:
-    """Means, the requested draws, and one more where the strategy is a draw."""
+    """Means, the requested draws, and one more draw if the strategy is "sample"."""
     return fill(
         fitted.model,
         data.dataset,
@@ -180,7 +180,7 @@ def _drawn(
 
 
 def _answers(request: ImputeRequest, fitted: Fitted, data: Incomplete, made: Imputation) -> Array:
-    """What the missing cells get, in the data's own units."""
+    """The values of the missing cells, in the data's own units."""
     if request.strategy == "median":
         median: Array = _quantiles(request, fitted, data, 0.5)[0]
         return median

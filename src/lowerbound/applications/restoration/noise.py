@@ -1,4 +1,4 @@
-"""The noise on rows, as a person says it or as it is found, and the rows without it."""
+"""The noise model of rows, given or estimated, and the rows without noise."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lowerbound.likelihoods.noisy import NoiseModel
 
 
 def known_noise(schema: Schema, level: float, outliers: float = 0.0) -> NoiseModel:
-    """Noise of a standard deviation in the data's own units.
+    """The noise model for a standard deviation in the data's own units.
 
     Args:
         schema: of the rows without noise.
         level: the standard deviation.
-        outliers: share of the pixels that hold anything from black to white.
+        outliers: share of the pixels that are uniform between black and white.
 
     Raises:
-        OptionError: a number makes no sense, or outliers where values have no range.
+        OptionError: a number is invalid, or outliers are set for data other than pictures.
         DataError: a column is not modeled in units that are proportional to its own.
     """
     if not (np.isfinite(level) and level >= 0):
@@ -48,10 +48,10 @@ def found_noise(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[float, NoiseModel]:
-    """(its standard deviation in the data's own units, the noise); ``level`` None: learned.
+    """(standard deviation in the data's own units, noise model); ``level`` None: estimated.
 
     Raises:
-        OptionError, DataError: as ``known_noise``; or nothing can be learned from the rows.
+        OptionError, DataError: as for ``known_noise``, or the level cannot be estimated.
     """
     if level is not None:
         return level, known_noise(fitted.schema, level, outliers)
@@ -61,9 +61,9 @@ def found_noise(
 
 
 def without_noise(schema: Schema, x: torch.Tensor, given: Array, level: float) -> Array:
-    """Rows in model units, (..., rows, *event), in the person's units and layout.
+    """Rows in model units, (..., rows, *event), in the user's units and layout.
 
-    Without noise the rows are those that were given, bit for bit, wherever something was.
+    If the level is zero, observed cells equal the given ones bit for bit.
     """
     values: Array = schema.decode(x, rounded=False)
     return values if level else np.where(np.isnan(given), values, given)
