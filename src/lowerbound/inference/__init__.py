@@ -1,1 +1,1 @@
-"""A fitted model put to use: tensors in and out."""
+"""Tasks on a fitted model, with tensors as input and output."""

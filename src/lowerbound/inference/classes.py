@@ -1,4 +1,4 @@
-"""What a model says of the classes of rows, and how far that can be trusted."""
+"""Class probabilities of rows, and their calibration."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.inference.passes import collected, in_precision
 from lowerbound.models import Classifies, Model, require
 
-ROWS = 1_024  # that are classified at once
+ROWS = 1_024  # rows in a batch
 BINS = 15
 
 
 @dataclass(frozen=True)
 class ClassCalibration:
-    """How far probabilities can be trusted.
+    """Calibration and accuracy of class probabilities.
 
     Attributes:
-        error: expected calibration error: the mean over the rows of how far accuracy lies from
-            confidence, in ``BINS`` bins of confidence (Guo et al. 2017).
-        accuracy: share of the rows whose likeliest class is theirs.
+        error: expected calibration error: the mean over the rows of |accuracy - confidence|, in
+            ``BINS`` bins of confidence (Guo et al. 2017).
+        accuracy: share of the rows whose likeliest class is the true one.
         nats: mean -log p of the true class.
     """
 
@@ -35,7 +35,7 @@ def class_logits(model: Model, dataset: Dataset) -> Tensor:
     """Logits of q(y | x) before the temperature, (rows, classes), float64.
 
     Raises:
-        UnsupportedError: the model has no classes; the message names the models that have.
+        UnsupportedError: the model has no classes; the message names models that have.
     """
     model = in_precision(model, dataset.x.dtype)
     classifier = require(model, Classifies, "choose a class")
@@ -52,7 +52,7 @@ def class_probabilities(model: Model, dataset: Dataset) -> Tensor:
 
 
 def calibration(probability: Tensor, label: Tensor) -> ClassCalibration:
-    """Of probabilities (rows, classes) of rows whose class is known, (rows,)."""
+    """Calibration of probabilities (rows, classes) given the true classes, (rows,)."""
     confidence, chosen = probability.max(1)
     right = (chosen == label).double()
     place = (confidence * BINS).long().clamp_max(BINS - 1)
@@ -64,11 +64,9 @@ def calibration(probability: Tensor, label: Tensor) -> ClassCalibration:
 
 
 def information(probability: Tensor) -> Tensor:
-    r"""H(y | x) of each row in nats, (rows,): what its label is expected to tell.
+    r"""H(y | x) of each row in nats, (rows,): the expected information of its label.
 
-    The class of a row is what its label says, so the information that the label is expected to
-    bring is the entropy of q(y | x): the most informative rows to label are those where it is
-    largest.
+    The most informative rows to label are those with the largest entropy of q(y | x).
     """
     bits: Tensor = torch.special.entr(probability)
     return bits.sum(1)

@@ -1,4 +1,4 @@
-"""The codes of rows: which they are, how they are used, and what they stand for."""
+"""The codes of rows: their values, their use, and their vectors."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def quantized_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> T
 
 
 def numbers_of(model: Quantizes) -> int:
-    """How many codes a row has in all."""
+    """The number of codes of a row."""
     return sum(map(math.prod, model.code_shapes))
 
 
 def vectors_of(model: Quantizes, rows: Tensor) -> Tensor:
-    """What the codes of ``quantized_rows`` stand for, as ``decode`` takes it, (rows, latent_dim).
+    """The input of ``decode`` for the codes of ``quantized_rows``, (rows, latent_dim).
 
     Raises:
-        DataError: a number is no code.
+        DataError: a number is not a code.
     """
     books = _by_codebook(model, rows)
     for codes, size in zip(books, model.codebook_sizes, strict=True):

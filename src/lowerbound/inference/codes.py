@@ -1,4 +1,4 @@
-"""Rows as codes: posterior means and standard deviations, and codes made white."""
+"""Rows as codes: posterior means and standard deviations, and whitened codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOMENT_DRAWS = 64
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """What the encoder says of each row.
+    """Moments of q(z | x) of each row.
 
     Attributes:
         mean: E_q[z], (rows, latent_dim), float64.
@@ -69,7 +69,7 @@ def codes_of(posterior: Distribution, batch: Batch) -> EncodedRows:
 def moments(posterior: Distribution, batch: Batch) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of q(z | x), (batch, latent_dim) each.
 
-    Exact where the distribution knows them, else from draws keyed by the rows' content.
+    Exact if the distribution has them, otherwise from draws keyed by the rows' content.
     """
     base = base_normal(posterior)
     if base is not None:
@@ -95,7 +95,7 @@ class Whitening:
 
     @classmethod
     def of(cls, codes: Tensor) -> Whitening:
-        """Fitted to (rows, latent_dim); a ridge keeps directions without spread invertible."""
+        """Fitted to (rows, latent_dim); a ridge keeps directions without variance invertible."""
         codes = codes.double()
         mean = codes.mean(0)
         covariance = (codes - mean).T @ (codes - mean) / len(codes)

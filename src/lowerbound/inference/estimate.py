@@ -1,4 +1,4 @@
-"""A mean over rows, never without its standard error."""
+"""A mean over rows with its standard error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Skipped:
-    """In the place of a measure that the data does not allow.
+    """Placeholder for a measure that the data does not allow.
 
     Attributes:
         reason: one sentence.

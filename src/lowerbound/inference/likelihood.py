@@ -1,4 +1,4 @@
-r"""How good a model is: lower bounds on log p(x) of data it has not seen.
+r"""Lower bounds on log p(x) of held-out rows.
 
 .. math::
     \mathrm{ELBO} = \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\|\, p), \qquad
@@ -45,7 +45,7 @@ def score(
     split: str = "",
     progress: Progress | None = None,
 ) -> Scores:
-    """Score every row: ELBO, L_K with exactly K = ``samples`` draws, and what they are made of.
+    """Score every row: ELBO, L_K with exactly K = ``samples`` draws, and their parts.
 
     The noise of a draw depends on the row's content, ``seed`` and the draw's number, so a row's
     scores depend neither on the other rows nor on the chunks. float64 data is scored by a float64
@@ -54,15 +54,15 @@ def score(
     Args:
         model: a model with a prior.
         dataset: the rows to score.
-        samples: K; 1 where the posterior is certain, since all draws are one.
+        samples: K; it becomes 1 if the posterior is deterministic.
         seed: of the draws.
-        memory: working memory in bytes; it bounds the chunks, whatever K is.
-        split: what the rows are, such as "test"; goes into the protocol stamp.
+        memory: working memory in bytes; it limits the chunks for every K.
+        split: name of the rows, such as "test", for the protocol stamp.
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
-        UnsupportedError: the model has no prior, so it has no bound; or a density is missing, or
-            is a bound where K > 1.
+        UnsupportedError: the model has no prior and therefore no bound, a density is missing, or a
+            density is only a bound and K > 1.
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
@@ -102,21 +102,20 @@ def score(
 
 
 def refuse_no_latents(model: Model, trace: Trace) -> None:
-    """Refuse a model that has no prior: nothing bounds its log p(x).
+    """Raise an error for a model without a prior, because it has no bound on log p(x).
 
     Raises:
         UnsupportedError: the pass has no latent.
     """
     if not trace.steps:
         raise UnsupportedError(
-            f"{name_of(model)} has no prior, so it says nothing about log p(x) and no bound "
-            "on it exists; take its reconstruction error instead, or fit a model with a prior: vae "
-            "or pca"
+            f"{name_of(model)} has no prior, so it has no bound on log p(x); use its "
+            "reconstruction error instead, or fit a model with a prior: vae or pca"
         )
 
 
 def _certain(trace: Trace) -> bool:
-    """Whether every draw of the latents is the same."""
+    """Whether the posterior is deterministic, so that all draws of the latents are equal."""
     return all(step.quantized for step in trace.steps)
 
 
@@ -156,7 +155,7 @@ def _over_samples(values: Tensor, samples: int, rows: int) -> Tensor:
 
 
 def _log_marginal(model: Model, dataset: Dataset) -> Tensor | None:
-    """Exact log p(x) in model units, where the model knows it."""
+    """Exact log p(x) in model units, if the model has it."""
     if not isinstance(model, HasMarginal):
         return None
     parts = [
@@ -183,7 +182,7 @@ def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol
 
 
 def data_sha256(dataset: Dataset) -> str:
-    """SHA-256 of the scored rows in order: of their bits where binary, else of the compact form."""
+    """SHA-256 of the scored rows in order: of their bits if binary, otherwise of the raw values."""
     if dataset.schema.binary:
         return dataset.binarized().bits_sha256
     return hashlib.sha256(dataset.x.cpu().contiguous().numpy().tobytes()).hexdigest()

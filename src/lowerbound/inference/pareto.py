@@ -1,8 +1,8 @@
-r"""How heavy the tail of the importance weights is: the diagnostic k of Pareto smoothing.
+r"""The tail of the importance weights: the diagnostic k of Pareto smoothing.
 
-The largest weights of a row are fitted by a generalized Pareto distribution, whose shape k says how
-many moments the weights have: more than 1 / k. Above k = 0.7 an average of weights is not to be
-relied on at any number of draws that can be paid for, and L_K may lie far below log p(x).
+A generalized Pareto distribution is fitted to the largest weights of a row. Its shape k determines
+how many moments the weights have: more than 1 / k. Above k = 0.7 an average of weights is
+unreliable at every affordable number of draws, and L_K may lie far below log p(x).
 
 Sources: Vehtari et al. 2024; the fit is that of Zhang & Stephens 2009.
 """
@@ -24,16 +24,16 @@ NUMBERS_AT_ONCE = 1 << 21
 
 
 def tail_length(samples: int) -> int:
-    """How many of K weights are the tail: min(K / 5, 3 sqrt(K)); 0 where too few to be fitted."""
+    """The number of tail weights among K: min(K / 5, 3 sqrt(K)); 0 if too few to fit."""
     length = math.ceil(min(0.2 * samples, 3 * math.sqrt(samples)))
     return length if length >= LEAST_TAIL else 0
 
 
 class Tail:
-    """The largest log weights of some rows, gathered chunk by chunk.
+    """The largest log weights of some rows, collected chunk by chunk.
 
     Args:
-        samples: K, how many weights there will be in all.
+        samples: K, the total number of weights of a row.
     """
 
     def __init__(self, samples: int) -> None:
@@ -41,7 +41,7 @@ class Tail:
         self._largest: Tensor | None = None
 
     def add(self, log_weights: Tensor) -> None:
-        """Take in more weights of the same rows, (samples, rows)."""
+        """Add weights of the same rows, (samples, rows)."""
         if not self.length:
             return
         if self._largest is not None:
@@ -50,15 +50,15 @@ class Tail:
         self._largest = log_weights.topk(kept, 0).values
 
     def shape(self) -> Tensor | None:
-        """k of each row, (rows,); None where K is too small for a tail."""
+        """k of each row, (rows,); None if K is too small for a tail."""
         return None if self._largest is None else pareto_shape(self._largest)
 
 
 def pareto_shape(largest: Tensor) -> Tensor:
     """k of each row from its M + 1 largest log weights, (M + 1, rows), largest first; (rows,).
 
-    0 where they agree to a thousandth, as with an exact posterior: there is no tail then, and what
-    is left is rounding.
+    k is 0 if they agree to a thousandth, as with an exact posterior. There is then no tail, only
+    rounding.
     """
     weights = torch.exp(largest - largest[:1])
     excess = (weights[:-1] - weights[-1:]).flip(0)
@@ -70,8 +70,8 @@ def pareto_shape(largest: Tensor) -> Tensor:
 def _fitted(excess: Tensor) -> Tensor:
     """k of the generalized Pareto distribution of excesses over a threshold, (M, rows) rising.
 
-    The likelihood is profiled over theta = -k / sigma at some 30 values, whose average by
-    likelihood is the estimate; it needs no search and has no failures.
+    The likelihood is profiled over theta = -k / sigma at about 30 values. The estimate is their
+    average weighted by likelihood, so there is no search that could fail.
     """
     count = len(excess)
     flat = excess[-1] < FLAT

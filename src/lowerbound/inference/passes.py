@@ -1,4 +1,4 @@
-"""Passes that leave no mark on a model: evaluation mode, no gradients, bounded memory."""
+"""Passes through a model without side effects: evaluation mode, no gradients, bounded memory."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
 from lowerbound.trace import Batch, Draw, Trace
 
 MEMORY = 64 << 20
-"""Default working memory of a chunk in bytes: larger chunks leave the cache and are no faster."""
+"""Default working memory of a chunk in bytes; larger chunks exceed the cache and are no faster."""
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows)."""
 
-TEMPORARIES = 6  # copies of the widest layer that live at once: in, out, and a formula's own
+TEMPORARIES = 6  # simultaneous copies of the widest layer: input, output, and temporaries
 NOISE_BYTES = 80  # per coordinate of keyed noise: 64-bit words, their mixtures, a double
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class OneStep(Encodes, Decodes, HasPrior, Protocol):
-    """A model with one latent that says q(z | x), p(z) and p(x | z)."""
+    """A model with one latent that has q(z | x), p(z) and p(x | z)."""
 
 
 def one_step(model: Model, task: str) -> OneStep:
-    """The model, known to have encoder, prior and decoder over one latent.
+    """The model, checked to have encoder, prior and decoder over one latent.
 
     Raises:
-        UnsupportedError: it has not; the message names the models that have.
+        UnsupportedError: it does not; the message names models that have.
     """
     for power in (Encodes, HasPrior, Decodes):
         require(model, power, task)
@@ -48,7 +48,7 @@ def one_step(model: Model, task: str) -> OneStep:
 
 @contextmanager
 def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]:
-    """Evaluation mode inside, without gradients unless requested; then each module as it was."""
+    """Evaluation mode inside, without gradients unless requested; then restores each mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -60,7 +60,7 @@ def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]
 
 
 def in_precision(model: ModuleT, dtype: torch.dtype) -> ModuleT:
-    """The model, or a copy in float64 where the data is float64; the model itself is untouched."""
+    """The model, or a float64 copy if the data is float64; the model itself is unchanged."""
     if dtype != torch.float64 or _dtype(model) in (None, dtype):
         return model
     return copy.deepcopy(model).double()
@@ -81,7 +81,7 @@ def as_taken(values: Tensor, model: nn.Module) -> Tensor:
 
 
 def batches(dataset: Dataset, model: nn.Module, rows: int) -> Iterator[tuple[slice, Batch]]:
-    """The data set in order, at most ``rows`` rows at a time, as the model takes them."""
+    """Batches of the data set in order, at most ``rows`` rows each, on the model's device."""
     for start in range(0, len(dataset), rows):
         part = slice(start, min(start + rows, len(dataset)))
         indices = torch.arange(part.start, part.stop, device=dataset.x.device)
@@ -97,12 +97,12 @@ def collected(
     gradients: bool = False,
     progress: Progress | None = None,
 ) -> list[Tensor]:
-    """What ``measure`` answers of the batches in evaluation mode, on the CPU, joined along rows.
+    """The results of ``measure`` for all batches in evaluation mode, on the CPU, joined along rows.
 
     Args:
-        model, dataset, rows: as of ``batches``.
-        measure: of (which rows, their batch): tensors whose first axis is that of the rows.
-        gradients: as of ``evaluation_mode``.
+        model, dataset, rows: as for ``batches``.
+        measure: maps (slice of the rows, their batch) to tensors whose first axis is the rows.
+        gradients: as for ``evaluation_mode``.
         progress: called after each batch.
     """
     parts = []
@@ -115,12 +115,12 @@ def collected(
 
 
 def keyed_draw(batch: Batch, samples: int, seed: int, first_sample: int = 0) -> Draw:
-    """Draws that depend on a row's content, the seed and the sample's number, on nothing else."""
+    """Draws that depend only on a row's content, the seed and the sample's number."""
     return Draw(samples, KeyedNoise(row_keys(batch.filled, seed), seed, first_sample))
 
 
 def first_row(dataset: Dataset, model: nn.Module) -> Batch:
-    """One row, to learn from what a pass looks like.
+    """One row, as an example input of a pass.
 
     Raises:
         DataError: the data set has no rows.
@@ -132,9 +132,9 @@ def first_row(dataset: Dataset, model: nn.Module) -> Batch:
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """How many samples of how many rows go through the model at once.
+    """The number of samples and rows that go through the model at once.
 
-    As many samples of one row as fit come first, so that a row is encoded as few times as possible.
+    As many samples of one row as possible come first, so that each row is encoded few times.
 
     Attributes:
         rows: rows in a chunk.
@@ -148,12 +148,12 @@ class ChunkPlan:
     def of(
         cls, model: Model, dataset: Dataset, samples: int = 1, memory: int = MEMORY
     ) -> ChunkPlan:
-        """The plan for the rows of a data set, by what a pass of its first row takes."""
+        """The plan for the rows of a data set, by the memory of a pass of its first row."""
         return cls.within(memory, dry_run(model, first_row(dataset, model)), samples)
 
     @classmethod
     def within(cls, memory: int, footprint: Footprint, samples: int) -> ChunkPlan:
-        """The plan whose working memory stays within ``memory`` bytes; one sample at the least.
+        """The plan with a working memory within ``memory`` bytes, but at least one sample.
 
         Raises:
             OptionError: samples or memory are not positive.
@@ -167,7 +167,7 @@ class ChunkPlan:
         return cls(max(1, fit // together), together)
 
     def parts(self, samples: int) -> Iterator[tuple[int, int]]:
-        """(the first of the samples of a chunk, how many it has), of all chunks."""
+        """(first sample, number of samples) of each chunk."""
         return (
             (first, min(self.samples, samples - first)) for first in range(0, samples, self.samples)
         )
@@ -175,19 +175,19 @@ class ChunkPlan:
     def traces(
         self, model: Model, batch: Batch, samples: int, seed: int
     ) -> Iterator[tuple[int, Trace]]:
-        """(how many samples, the pass that drew them), of all chunks; see ``keyed_draw``."""
+        """(number of samples, their pass) of each chunk; see ``keyed_draw``."""
         for first, count in self.parts(samples):
             yield count, model(batch, keyed_draw(batch, count, seed, first))
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one sample of one row leaves behind in a pass.
+    """The memory of one sample of one row in a pass.
 
     Attributes:
         trace: the pass.
-        width: numbers that go into and come out of the widest module.
-        kept: numbers that all modules together answer with, which a gradient needs.
+        width: numbers in the input and output of the widest module.
+        kept: numbers in the outputs of all modules, which a gradient needs.
     """
 
     trace: Trace
@@ -196,21 +196,21 @@ class Footprint:
 
     @property
     def bytes(self) -> int:
-        """Working memory, estimated from above."""
+        """An upper estimate of the working memory."""
         latents = sum(math.prod(step.z.shape[2:]) for step in self.trace.steps)
         size = max(4, self.trace.likelihood.mean.element_size())
         return TEMPORARIES * size * self.width + NOISE_BYTES * latents
 
     def differentiated(self) -> Footprint:
-        """The same for a pass that is differentiated: what each module answered stays."""
+        """The same for a differentiated pass, which keeps the output of each module."""
         return replace(self, width=self.width + math.ceil(self.kept / TEMPORARIES))
 
 
 def dry_run(model: Model, row: Batch) -> Footprint:
-    """One sample of one row through the model, watched.
+    """A measured pass of one sample of one row.
 
-    What a second row adds is what counts: a VampPrior's own inputs go through the encoder once,
-    however many rows there are.
+    The footprint is the increase by a second row, because a VampPrior's own inputs go through the
+    encoder only once for any number of rows.
     """
     trace, one = _watched(model, row)
     _, two = _watched(model, row.rows(torch.zeros(2, dtype=torch.long, device=row.filled.device)))
@@ -222,14 +222,14 @@ def dry_run(model: Model, row: Batch) -> Footprint:
 
 @dataclass(frozen=True)
 class _Call:
-    """Numbers that a module took and gave, and those that it gave."""
+    """Numbers in the input and output of a module, and in its output alone."""
 
     width: int
     kept: int
 
 
 def _watched(model: Model, rows: Batch) -> tuple[Trace, list[_Call]]:
-    """A pass of one sample per row, and the calls that it made."""
+    """A pass of one sample per row, and the measured calls of its modules."""
     calls: list[_Call] = []
 
     def measure(module: nn.Module, inputs: object, output: object) -> None:

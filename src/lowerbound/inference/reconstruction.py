@@ -1,10 +1,10 @@
-r"""The reconstruction of a row, its uncertainty, and whether that uncertainty is calibrated.
+r"""The reconstruction of a row and its uncertainty.
 
 .. math::
     \mathrm{Var}(x' \mid x) = \mathbb{E}_{q}[\mathrm{Var}(x' \mid z)]
                             + \mathrm{Var}_{q}(\mathbb{E}[x' \mid z])
 
-The first part is noise that p(x | z) expects, the second what the code leaves open.
+The first part is the noise of p(x | z), the second the uncertainty of the code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lowerbound.inference.passes import MEMORY, ChunkPlan, collected
 from lowerbound.models import Model
 from lowerbound.trace import Batch, Mean
 
-MEAN_COST = 4  # a likelihood over levels sums over blocks of them for its mean and variance
+MEAN_COST = 4  # factor of memory, because a likelihood over levels sums over blocks of them
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Reconstruction:
 
     Attributes:
         mean: E[x' | x].
-        noise: E_q[Var(x' | z)], variance that p(x | z) expects.
-        spread: Var_q(E[x' | z]), variance that the code leaves open; zero for an autoencoder.
+        noise: E_q[Var(x' | z)], variance of p(x | z).
+        spread: Var_q(E[x' | z]), variance from the code; zero for an autoencoder.
     """
 
     mean: Tensor
@@ -61,13 +61,13 @@ def reconstruct(
 
 @dataclass(frozen=True)
 class ReconstructionError:
-    """How far the reconstruction through the mean code is from the row; lower is better.
+    """The error of the reconstruction through the mean code; lower is better.
 
     Attributes:
         squared: mean squared error per value in model units, over the observed cells that have a
-            distance; NaN where no cell has.
-        log_loss: -log p(x | z = mean code), nats per row in the data's own units; no bound on
-            -log p(x), since it pays nothing for the code.
+            distance; NaN without such cells.
+        log_loss: -log p(x | z = mean code), nats per row in the data's own units; it does not bound
+            -log p(x), because it lacks the rate.
         explained: 1 - squared error / squared distance from the mean row, over the same cells.
     """
 
@@ -79,7 +79,7 @@ class ReconstructionError:
 def reconstruction_error(
     model: Model, dataset: Dataset, *, memory: int = MEMORY
 ) -> ReconstructionError:
-    """Encode each row to its mean code, decode it, compare; for models without a bound too."""
+    """Compare each row with its decoded mean code; for models without a bound too."""
     plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
     cells = dataset.comparable.cpu()
 
@@ -104,7 +104,7 @@ def squared_distance(x: Tensor, cells: Tensor) -> Tensor:
 
     Args:
         x: (rows, *event).
-        cells: which count, (rows | 1, *event) bool.
+        cells: mask of the cells to include, (rows | 1, *event) bool.
     """
     kept = torch.where(cells, x.double(), 0.0)
     counts = cells.expand(x.shape).sum(0).clamp_min(1)
@@ -120,7 +120,7 @@ class _Moments:
 
     def add(self, values: Tensor, variances: Tensor | None = None) -> None:
         """Add (draws, ...)."""
-        if self.origin is None:  # differences from the first value cancel less than raw squares
+        if self.origin is None:  # differences from the first value lose less precision
             self.origin = values[0].double()
             self.sum = self.squares = self.variances = torch.zeros_like(self.origin)
         difference = values.double() - self.origin

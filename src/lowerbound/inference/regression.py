@@ -11,18 +11,18 @@ from lowerbound.inference.passes import collected, in_precision
 from lowerbound.models import Model, Regresses, require
 from lowerbound.trace import Batch
 
-ROWS = 1_024  # that are predicted at once
-BAND = 1.96  # standard deviations to either side that hold 95 %
+ROWS = 1_024  # rows in a batch
+BAND = 1.96  # standard deviations on either side of a 95 % band
 
 
 @dataclass(frozen=True)
 class RegressionQuality:
-    """How near predictions are.
+    """Errors of predicted regression targets.
 
     Attributes:
-        r2: share of the targets' variance that is explained; NaN where all are equal.
-        rmse: root mean square error, in their units.
-        covered: share of the rows whose target lies in the band of 95 %.
+        r2: explained share of the targets' variance; NaN if all targets are equal.
+        rmse: root mean square error, in the targets' units.
+        covered: share of the rows whose target lies in the 95 % band.
     """
 
     r2: float
@@ -34,7 +34,7 @@ def predictions(model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of q(y | x) of every row, (rows,) each, float64.
 
     Raises:
-        UnsupportedError: the model predicts no number; the message names the models that do.
+        UnsupportedError: the model is not a regression model; the message names models that are.
     """
     model = in_precision(model, dataset.x.dtype)
     regressor = require(model, Regresses, "predict a number")
@@ -52,7 +52,7 @@ def predictions(model: Model, dataset: Dataset) -> tuple[Tensor, Tensor]:
 def judged(
     mean: Tensor, deviation: Tensor, dataset: Dataset
 ) -> tuple[int, RegressionQuality | None]:
-    """How many rows know their target, and how near the predictions are to those.
+    """(number of rows with a known target, errors of the predictions on them).
 
     Args:
         mean, deviation: of every row, (rows,), in the units of the labels.

@@ -1,7 +1,7 @@
-"""Draws from a model, and ways to draw from one that has no prior.
+"""Draws from a model, and draws from the codes of a model without a prior.
 
-Every draw keeps both answers of the decoder apart: the mean of p(x | z), a smooth picture, and x
-drawn from p(x | z), with the noise of the likelihood.
+Samples contain both the mean of p(x | z), which is smooth, and a draw of x from p(x | z), which
+includes the noise of the likelihood.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lowerbound.models import Decodes, Encodes, Imagines, Model, require
 from lowerbound.trace import Batch, Draw, Tempered
 
 ROWS_AT_ONCE = 1024
-BYTES_PER_VALUE = 256  # of a mean that sums over blocks of levels
+BYTES_PER_VALUE = 256  # memory of a mean that sums over blocks of levels
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Samples:
     """Draws in model units, on the CPU.
 
     Attributes:
-        z: where they came from, (count, latent_dim).
+        z: the latents, (count, latent_dim).
         mean: E[x | z], (count, *event).
         x: drawn from p(x | z), (count, *event).
         condition: (count, size).
@@ -52,17 +52,17 @@ def sample_prior(
     condition: Tensor | None = None,
     temperature: float | Sequence[float] = 1.0,
 ) -> Samples:
-    """z ~ p(z), x ~ p(x | z), level by level where there are several.
+    """z ~ p(z), x ~ p(x | z), level by level if there are several.
 
     Args:
         model: one with a prior.
-        count: how many.
-        seed: the draws are a function of it.
+        count: number of samples.
+        seed: of the draws.
         condition: of a conditional model, (count, size).
-        temperature: of the noise of the latents; one for all levels, or one each, top down.
+        temperature: scale of the latents' noise; one for all levels, or one each, top down.
 
     Raises:
-        UnsupportedError: the model has no prior, or one without a temperature.
+        UnsupportedError: the model has no prior, or a prior without a temperature.
         OptionError: fewer than one sample, or a negative temperature.
     """
     imagines = require(model, Imagines, "be sampled")
@@ -94,7 +94,7 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
 def _imagined(
     model: Model, part: slice, condition: Tensor | None, temperatures: tuple[float, ...]
 ) -> Samples:
-    """One pass; rows with a condition lie along the batch, others along the samples."""
+    """One pass; rows with a condition use the batch axis, others the sample axis."""
     count = part.stop - part.start
     plain = all(temperature == 1.0 for temperature in temperatures)
     samples = count if condition is None else 1
@@ -109,7 +109,7 @@ def _imagined(
 
 
 def _rows_at_once(model: Imagines, condition: Tensor | None) -> int:
-    """How many rows fit into memory; a first row tells how large a row is."""
+    """The number of rows that fit into memory, by the size of a first row."""
     with torch.random.fork_rng(devices=[]):
         row = model.imagine(Batch(condition=None if condition is None else condition[:1]))
     return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
@@ -128,7 +128,7 @@ def decode_codes(
 
 
 def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
-    """The same, drawing from torch's state."""
+    """As ``decode_codes``, with draws from torch's global state."""
     decodes = require(model, Decodes, "decode")
     z = as_taken(z, model)
     condition = None if condition is None else as_taken(condition, model)
@@ -144,7 +144,7 @@ def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples
 
 
 def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:
-    """Slices of z whose decoded rows fit into memory; the first row tells how large a row is."""
+    """Slices of z whose decoded rows fit into memory, by the size of the first row."""
     row = decodes.decode(z[:1].unsqueeze(0), None if condition is None else condition[:1])
     rows = max(1, MEMORY // (BYTES_PER_VALUE * row.mean.numel()))
     return [slice(start, start + rows) for start in range(0, len(z), rows)]
@@ -153,13 +153,13 @@ def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]
 def sample_white_codes(
     model: Model, codes: Tensor, count: int, *, seed: int = 0, condition: Tensor | None = None
 ) -> Samples:
-    """The naive way to sample an autoencoder: N(0, I) in white code space, put back and decoded.
+    """Draw N(0, I) in whitened code space and decode: a simple baseline for an autoencoder.
 
     Args:
         model: one that decodes.
         codes: of the training rows, (rows, latent_dim).
-        count: how many.
-        seed: the draws are a function of it.
+        count: number of samples.
+        seed: of the draws.
         condition: of a conditional model, (count, size).
     """
     with seeded(seed):
@@ -176,12 +176,12 @@ def sample_mixture(
     seed: int = 0,
     condition: Tensor | None = None,
 ) -> Samples:
-    """A better way: a Gaussian mixture fitted to the codes afterwards, sampled and decoded.
+    """Draw from a Gaussian mixture fitted to the codes, and decode.
 
     Args:
         model: one that decodes.
         codes: of the training rows, (rows, latent_dim).
-        count: how many.
+        count: number of samples.
         components: of the mixture, full covariances.
         seed: of the fit and the draws.
         condition: of a conditional model, (count, size).
@@ -201,12 +201,12 @@ def sample_mixture(
 
 @dataclass(frozen=True)
 class Consistency:
-    r"""How well the encoder finds the code that a sample was made from.
+    r"""How well the encoder recovers the code of a sample.
 
     Attributes:
-        r_squared: 1 - sum ||z - E_q[z | x]||^2 / sum ||z - mean z||^2 over all units; 1: found,
+        r_squared: 1 - sum ||z - E_q[z | x]||^2 / sum ||z - mean z||^2 over all units; 1: exact,
             0: no better than the mean code, as for units that the decoder ignores.
-        correlation: of z_j with its answer, for each unit, (latent_dim,).
+        correlation: between z_j and its estimate, for each unit, (latent_dim,).
     """
 
     r_squared: float
@@ -214,7 +214,7 @@ class Consistency:
 
 
 def reencode(model: Model, samples: Samples, *, from_mean: bool = False) -> Consistency:
-    """Encode samples, z ~ p(z), x ~ p(x | z), and compare with the codes they were made from.
+    """Encode samples, z ~ p(z), x ~ p(x | z), and compare the result with their codes.
 
     Args:
         model: one that encodes.

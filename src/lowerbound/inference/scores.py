@@ -1,4 +1,4 @@
-"""Scores of rows, and the summary that may be quoted: estimator, K, error, protocol."""
+"""Scores of rows, and their summary with estimator, K, error and protocol."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LARGE_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Protocol:
-    """What was scored, so that two figures are compared only where they can be.
+    """The protocol of a score; scores are comparable only if their protocols match.
 
     Attributes:
         rows: number of rows.
         dimensions: values in a row.
         likelihood: the class of p(x | z).
         conditional: whether the bound is on log p(x | y) rather than log p(x).
-        levels: levels of the data's values; None where continuous.
+        levels: levels of the data's values; None if continuous.
         binarize: "none", "dynamic" or "threshold": how grey values became bits.
-        sha256: of the scored rows in their order: of the bits where they are binary, else of the
-            compact form.
+        sha256: of the scored rows in their order: of the bits if binary, otherwise of the raw
+            values.
         seed: of the draws.
-        split: what the rows are, such as "test"; empty where not said.
-        data: where the rows came from, such as "mnist:test"; empty where not known.
+        split: name of the rows, such as "test", or empty.
+        data: source of the rows, such as "mnist:test", or empty.
     """
 
     rows: int
@@ -52,18 +52,18 @@ class Summary:
     """Means over rows with their standard errors, in nats per row; JSON by ``to_json``.
 
     Attributes:
-        estimator: what ``bound`` is, such as "importance-weighted bound L_5000".
+        estimator: name of the estimator, such as "importance-weighted bound L_5000".
         samples: K.
         elbo, bound, distortion: as in ``Scores``.
         rates: one for each latent level, top down.
-        log_marginal: exact log p(x), where the model knows it.
-        bits_per_dimension: of ``bound``, where the likelihood is a probability mass.
-        bits_refusal: why there are none, where it is a density; empty otherwise.
+        log_marginal: exact log p(x), if the model has it.
+        bits_per_dimension: of ``bound``, if the likelihood is a probability mass.
+        bits_refusal: the reason why there are none, if it is a density; otherwise empty.
         median_effective_sample_size, least_effective_sample_size: over rows.
         median_pareto_k: tail index of the weights, over rows; None for fewer than 21 draws.
         share_pareto_k_high: share of rows whose tail index is above 0.7.
-        warning: what to beware of; empty where nothing.
-        protocol: what was scored.
+        warning: cautions about the scores, or empty.
+        protocol: of the scores.
     """
 
     estimator: str
@@ -93,15 +93,15 @@ class Scores:
     """Lower bounds on log p(x), one per row, in nats and in the data's own units; float64.
 
     Attributes:
-        elbo: -distortion - sum of rates, (rows,); rates in closed form where they have one.
+        elbo: -distortion - sum of rates, (rows,); rates in closed form if they have one.
         bound: L_K from the same draws, (rows,); the mean over seeds is at least the ELBO's.
         effective_sample_size: (sum w)^2 / sum w^2, 1 to K, (rows,).
         distortion: -log p(x | z) averaged over the draws, (rows,).
         rates: KL of each latent level, top down, (levels, rows).
-        log_marginal: exact log p(x), (rows,), where the model knows it.
+        log_marginal: exact log p(x), (rows,), if the model has it.
         samples: K.
         mass: whether p(x | z) is a probability mass.
-        protocol: what was scored.
+        protocol: of the scores.
         pareto_k: tail index of the weights, (rows,); None for fewer than 21 draws.
     """
 
@@ -129,12 +129,12 @@ class Scores:
 
     @property
     def effective_sample_size_low(self) -> bool:
-        """Whether half of the rows rest on too few draws for L_K to be near log p(x)."""
+        """Whether half of the rows have too few effective draws for L_K to be near log p(x)."""
         enough = min(ENOUGH_SAMPLES, self.samples / 5)
         return float(self.effective_sample_size.median()) < enough
 
     def low_sample_size_message(self) -> str:
-        """The warning's sentence."""
+        """The text of the warning."""
         median = float(self.effective_sample_size.median())
         return (
             f"the median effective sample size is {median:.1f} of {self.samples} draws: "
@@ -144,13 +144,13 @@ class Scores:
 
     @property
     def share_pareto_k_high(self) -> float | None:
-        """Share of rows whose weights have so heavy a tail that their mean cannot be relied on."""
+        """Share of rows whose weights have too heavy a tail for a reliable mean."""
         if self.pareto_k is None:
             return None
         return float((self.pareto_k > UNRELIABLE).double().mean())
 
     def warnings(self) -> list[str]:
-        """What to beware of, one sentence each."""
+        """Cautions about the scores, one sentence each."""
         found = [self.low_sample_size_message()] if self.effective_sample_size_low else []
         share = self.share_pareto_k_high
         if share is not None and share > LARGE_SHARE:
@@ -165,7 +165,7 @@ class Scores:
         """-L_K / (D ln 2), lower is better.
 
         Raises:
-            UnsupportedError: the likelihood is a density, for which bits mean nothing.
+            UnsupportedError: the likelihood is a density, so bits are not defined.
         """
         if not self.mass:
             raise UnsupportedError(
@@ -177,7 +177,7 @@ class Scores:
         return Estimate.of(self.bound).scaled(-1 / (self.protocol.dimensions * math.log(2)))
 
     def summary(self) -> Summary:
-        """What may be quoted."""
+        """Means and standard errors of the scores."""
         exact = self.log_marginal
         try:
             bits, refusal = self.bits_per_dimension(), ""
@@ -210,9 +210,9 @@ class Scores:
 def marginal_difference(a: Scores, b: Scores) -> Estimate:
     """The mean paired difference of the bounds, a minus b, with its standard error.
 
-    Pairing removes what rows have in common: the error is that of the differences. With ``a`` at a
-    large K on a subset and ``b`` at a small K on the same subset, it carries the small K's mean on
-    all rows over to the large K.
+    The error is that of the paired differences, without the variance that both have in common. If
+    ``a`` has a large K and ``b`` a small K on the same subset, the difference corrects the mean of
+    the small K on all rows.
 
     Raises:
         DataError: the rows differ, or one is a mass and the other a density.

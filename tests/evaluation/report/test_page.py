@@ -204,7 +204,7 @@ def test_long_vectors_are_drawn_as_profiles(tmp_path: Path) -> None:
 
 def test_an_autoencoder_alone_can_be_reported_on(tmp_path: Path) -> None:
     report, page = written(tmp_path, vectors(torch.randn(60, 4)), ("autoencoder",))
-    assert "take its reconstruction error instead" in page.text
+    assert "use its reconstruction error instead" in page.text
     assert len(report.figures) >= 4
 
 

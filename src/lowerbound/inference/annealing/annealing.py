@@ -1,15 +1,14 @@
-r"""Annealed importance sampling: log p(x) between two bounds, where importance weights fail.
+r"""Annealed importance sampling: log p(x) between two bounds, if importance weights fail.
 
 .. math::
     \log w = \sum_{t=1}^{T} (\beta_t - \beta_{t-1}) \log \frac{p(x, z_{t-1})}{q(z_{t-1} \mid x)},
     \quad z_0 \sim q(z \mid x), \quad z_t \sim \mathcal{T}_{\beta_t}(\cdot \mid z_{t-1})
 
-The mean of w is p(x), so the log of its average over chains is a lower bound on average (Neal 2001;
+The mean of w is p(x), so the log of its average over chains is on average a lower bound (Neal 2001;
 Wu et al. 2017 for decoders). T = 1 is plain importance sampling. ``bidirectional`` runs the same
-chains backwards for the bound from the other side.
+chains backwards for the upper bound.
 
-Step sizes are found by pilot chains that nothing else is taken from, so that the estimate stays
-valid.
+Pilot chains find the step sizes. Nothing else is taken from them, so the estimate remains valid.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ Schedule = Literal["sigmoid", "linear"]
 STEEPNESS = 4.0  # of the sigmoid schedule, as in Grosse et al. 2015
 PILOT_CHAINS = 4
 PILOT_SHARE = 4  # the pilot's ladder has a quarter of the temperatures
-WARM_UP = 20  # pilot transitions at the first temperature, before its ladder begins
+WARM_UP = 20  # pilot transitions at the first temperature, before the others
 ADAPTATION = 0.5  # of the log step size, per transition and unit of acceptance
 SMOOTHING = 0.2
 SCALE_DRAWS = 16
@@ -59,7 +58,7 @@ STREAMS = 4
 
 @dataclass(frozen=True)
 class AnnealingOptions:
-    """How slowly and how often; the error falls about as the inverse of the temperatures."""
+    """Length and number of the chains; the error is about inverse to ``temperatures``."""
 
     temperatures: int = option(500, "T, steps from the encoder's proposal to the posterior")
     chains: int = option(8, "chains per row")
@@ -101,10 +100,10 @@ def anneal(
     memory: int = 8 * MEMORY,
     progress: Progress | None = None,
 ) -> Annealed:
-    """Score every row by annealed importance sampling; it is slow, so pass a subset.
+    """Score every row by annealed importance sampling. It is slow, so pass a subset.
 
-    The noise depends on the row's content, the seed and the chain's number alone, as in
-    ``likelihood.score``. The model is in evaluation mode and global random state is not touched.
+    The noise depends only on the row's content, the seed and the chain's number, as in
+    ``likelihood.score``. The model is in evaluation mode; global random state is not touched.
 
     Args:
         model: with continuous latents, one or many levels.
@@ -147,7 +146,7 @@ def temperatures(count: int, schedule: Schedule) -> Tensor:
 
 
 def checked(model: Model, dataset: Dataset) -> Footprint:
-    """What a differentiated pass of a model costs that can be annealed.
+    """The memory of a differentiated pass, after checking that the model can be annealed.
 
     Raises:
         UnsupportedError: no latents, discrete latents, or a density that is not exact.
@@ -160,7 +159,7 @@ def checked(model: Model, dataset: Dataset) -> Footprint:
 
 
 def refuse_discrete_latents(trace: Trace) -> None:
-    """Refuse latents that no Hamiltonian trajectory can move.
+    """Raise an error for latents without gradients.
 
     Raises:
         UnsupportedError: names the level and the distribution.
@@ -176,11 +175,11 @@ def refuse_discrete_latents(trace: Trace) -> None:
 
 @dataclass(frozen=True)
 class AnnealingRun:
-    """What some chains of each row came to.
+    """Results of some chains of each row.
 
     Attributes:
         log_weights: (chains, rows), nats, float64.
-        acceptance: mean acceptance probability, (chains, rows); 1 where nothing moved.
+        acceptance: mean acceptance probability, (chains, rows); 1 without any transition.
     """
 
     log_weights: Tensor
@@ -194,7 +193,7 @@ class AnnealedChains:
         model: in evaluation mode.
         batch: the rows.
         like: a pass of the model, for the shapes of its latents.
-        options: how slowly and how often.
+        options: number, length and transitions of the chains.
     """
 
     def __init__(self, model: Model, batch: Batch, like: Trace, options: AnnealingOptions) -> None:
@@ -233,7 +232,7 @@ class AnnealedChains:
         return _run(weights, acceptances)
 
     def _backward(self, z: Tensor, first: int, count: int) -> AnnealingRun:
-        """The forward chain's steps in reverse: each leaves its own temperature as it is."""
+        """The forward chain's steps in reverse; each leaves its temperature's density invariant."""
         state = self.target(z.expand(count, -1, -1))
         weights, acceptances = [], []
         for index, (cold, hot) in reversed(list(enumerate(pairwise(self.betas)))):
@@ -244,15 +243,15 @@ class AnnealedChains:
         return _run(weights, acceptances)
 
     def _move(self, state: State, index: int, stream: int, first: int) -> tuple[State, Tensor]:
-        """The transition at the temperature after the ``index``-th rise."""
+        """The transition at the temperature ``betas[index + 1]``."""
         noise = self._noise(state, stream, index, first)
         return self.transition(state, self.betas[index + 1], self.steps[index], noise)
 
     def _pilot(self) -> Tensor:
         """A step size for each transition and row, (T, rows), from chains that are then dropped.
 
-        Robbins-Monro: the log step size rises while more is accepted than wanted, and falls while
-        less is.
+        Robbins-Monro: the log step size rises if the acceptance is above its target, and falls if
+        it is below.
         """
         wanted = self.options.acceptance
         count = max(1, math.ceil(self.options.temperatures / PILOT_SHARE))
@@ -277,7 +276,7 @@ class AnnealedChains:
 
     def _noise(self, state: State, stream: int, number: int, first: int) -> Tensor:
         shape = (*state.z.shape[:2], self.transition.noise_numbers)
-        levels = len(self.target.shapes)  # those below are the noise of the proposals
+        levels = len(self.target.shapes)  # noise levels below this one belong to the proposals
         return self._keyed(stream, first).normal(shape, state.z, levels + number)
 
     def _keyed(self, stream: int, first: int) -> KeyedNoise:
@@ -299,7 +298,7 @@ def _joined(runs: list[AnnealingRun]) -> AnnealingRun:
 
 
 def _smoothed(steps: Tensor) -> Tensor:
-    """A running mean along the ladder, (transitions, rows): single decisions are noise."""
+    """A running mean along the ladder, (transitions, rows), against the noise of single steps."""
     mean, found = steps[0], []
     for step in steps:
         mean = torch.lerp(mean, step, SMOOTHING)

@@ -1,9 +1,9 @@
-r"""Bidirectional Monte Carlo: how far off annealed importance sampling can be.
+r"""Bidirectional Monte Carlo: a bound on the error of annealed importance sampling.
 
 For a row simulated from the model, z ~ p(z), x ~ p(x | z), the latent is an exact draw from the
 posterior p(z | x). Annealing backwards from it estimates 1 / p(x) without bias, so minus the log of
-that estimate is an upper bound on log p(x) on average; annealing forwards gives the lower one. The
-gap between them bounds the error of either. Source: Grosse et al. 2015.
+that estimate is on average an upper bound on log p(x). Annealing forwards gives the lower bound.
+The gap between them bounds the error of either. Source: Grosse et al. 2015.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Bracket:
 
     Attributes:
         lower: from chains that start at the encoder's proposal.
-        upper: from chains that start at the latent the row was made from.
+        upper: from chains that start at the latent that generated the row.
         acceptance: mean acceptance probability of the transitions, (rows,).
     """
 
@@ -48,7 +48,7 @@ class Bracket:
 
     @property
     def gap(self) -> Estimate:
-        """How far apart the bounds are, nats per row: on average neither is farther off."""
+        """Difference of the bounds, nats per row; on average it bounds the error of either."""
         return Estimate.of(self.upper - self.lower)
 
 
@@ -62,11 +62,11 @@ def bracket(
 ) -> Bracket:
     """Both bounds on as many rows simulated from the model as ``dataset`` has.
 
-    A conditional model gets the conditions of the rows of ``dataset``; their values play no part.
+    A conditional model gets the conditions of the rows of ``dataset``; their values are not used.
 
     Args:
         model: as for ``anneal``.
-        dataset: how many rows, and their conditions.
+        dataset: sets the number of rows and their conditions.
         options: as for ``anneal``.
         memory: working memory in bytes.
         progress: called with (rows done, rows) after each chunk.
@@ -102,8 +102,8 @@ def simulate(model: Model, dataset: Dataset, seed: int) -> tuple[Batch, Tensor]:
 
     Args:
         model: in evaluation mode.
-        dataset: how many rows, and their conditions.
-        seed: the draws are a function of it.
+        dataset: sets the number of rows and their conditions.
+        seed: of the draws.
     """
     rows, latents, conditions = [], [], []
     with seeded(seed):

@@ -2,9 +2,9 @@ r"""Hamiltonian transitions between the encoder's proposal and the posterior.
 
 .. math:: f_\beta(z) = q(z \mid x)^{1 - \beta}\, p(x, z)^{\beta}, \quad 0 \le \beta \le 1
 
-Every latent of a pass is one part of a long vector z. A transition leaves f_beta / Z_beta as it is,
-whatever its step size, as long as the step size does not depend on the chain that it moves. One
-leapfrog step per transition is the Metropolis-adjusted Langevin algorithm (MALA).
+All latents of a pass are concatenated to one vector z. A transition leaves f_beta / Z_beta
+invariant for every step size that does not depend on the chain itself. One leapfrog step per
+transition is the Metropolis-adjusted Langevin algorithm (MALA).
 
 Source: Neal 2011, "MCMC using Hamiltonian dynamics".
 """
@@ -21,19 +21,19 @@ from lowerbound.models import Model
 from lowerbound.trace import Batch, Given, Trace
 
 JITTER = 0.2
-"""Share by which a trajectory's step size varies: trajectories of one length can be periodic."""
+"""Share by which the step size varies, because trajectories of one length can be periodic."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Where some chains of each row are.
+    """Positions of some chains of each row.
 
     Attributes:
         z: all latents side by side, (chains, rows, numbers).
         log_joint: log p(x, z), (chains, rows), nats.
         log_proposal: log q(z | x), (chains, rows), nats.
-        joint_slope: gradient of the first by z.
-        proposal_slope: gradient of the second by z.
+        joint_slope: gradient of log_joint by z.
+        proposal_slope: gradient of log_proposal by z.
     """
 
     z: Tensor
@@ -52,11 +52,11 @@ class State:
         return (1 - beta) * self.log_proposal + beta * self.log_joint
 
     def slope(self, beta: float) -> Tensor:
-        """Its gradient by z."""
+        """The gradient of log f_beta by z."""
         return (1 - beta) * self.proposal_slope + beta * self.joint_slope
 
     def moved(self, to: State, where: Tensor) -> State:
-        """The other state ``where`` (chains, rows) says so, this one elsewhere."""
+        """The other state if ``where``, (chains, rows), is True, otherwise this state."""
         values = {}
         for field in fields(self):
             mine, its = getattr(self, field.name), getattr(to, field.name)
@@ -98,18 +98,18 @@ class Target:
         return State(*(value.detach() for value in values))
 
     def unpacked(self, z: Tensor) -> list[Tensor]:
-        """Each latent in its own shape, top down."""
+        """Each latent in its own shape, from the top level down."""
         parts = z.split([math.prod(shape) for shape in self.shapes], -1)
         return [part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 @dataclass(frozen=True)
 class Transition:
-    """Moves chains by a Hamiltonian trajectory that is accepted or not.
+    """A Hamiltonian trajectory with a Metropolis acceptance step.
 
     Attributes:
-        target: what is left as it is.
-        scale: how far each latent may move in a unit of time, (1, rows, numbers).
+        target: the density that it leaves invariant.
+        scale: length scale of each latent, (1, rows, numbers).
         leapfrog: steps of a trajectory; 1: MALA.
     """
 
@@ -119,7 +119,7 @@ class Transition:
 
     @property
     def noise_numbers(self) -> int:
-        """Standard normal numbers that a chain needs for one transition."""
+        """Number of standard normal numbers for one transition of a chain."""
         return self.scale.shape[-1] + 2
 
     def __call__(
@@ -128,7 +128,7 @@ class Transition:
         """The state after one transition, and its acceptance probability, (chains, rows).
 
         Args:
-            state: before it.
+            state: before the transition.
             beta: temperature.
             step: step size of each row, (rows,).
             noise: standard normal, (chains, rows, noise_numbers).
@@ -138,16 +138,14 @@ class Transition:
         proposed, arrived = self._trajectory(state, beta, varied, momentum)
         kinetic = 0.5 * (momentum.square().sum(-1) - arrived.square().sum(-1))
         gain = proposed.log_density(beta) - state.log_density(beta) + kinetic
-        gain = torch.nan_to_num(
-            gain, nan=-math.inf, posinf=-math.inf
-        )  # a trajectory that broke off
+        gain = torch.nan_to_num(gain, nan=-math.inf, posinf=-math.inf)  # a trajectory that diverged
         accepted = torch.special.log_ndtr(decision.squeeze(-1)) < gain
         return state.moved(proposed, accepted), gain.clamp_max(0.0).exp()
 
     def _trajectory(
         self, state: State, beta: float, step: Tensor, momentum: Tensor
     ) -> tuple[State, Tensor]:
-        """Where the leapfrog steps end, and the momentum there."""
+        """The end of the leapfrog steps, and the momentum there."""
         stride = step * self.scale
         momentum = momentum + 0.5 * stride * state.slope(beta)
         for left in reversed(range(self.leapfrog)):

@@ -1,11 +1,11 @@
-r"""Draws from p(z | x) by a population of chains that is thinned and multiplied on its way.
+r"""Draws from p(z | x) by annealed chains with resampling (sequential Monte Carlo).
 
 .. math:: f_\beta(z) = q(z \mid x)^{1 - \beta}\, p(x, z)^{\beta}, \quad 0 \le \beta \le 1
 
-As in annealed importance sampling, chains start at the encoder's proposal and their weights grow
-with each rise of the temperature; where a row's weights have become uneven, its chains are drawn
-anew by them (sequential Monte Carlo: Del Moral et al. 2006). The average weight remains an unbiased
-estimate of p(x), and the chains at the end, weighed, stand for p(z | x), however poor the proposal.
+As in annealed importance sampling, chains start at the encoder's proposal, and their weights change
+with each rise of the temperature. If the weights of a row become uneven, its chains are resampled
+by them (Del Moral et al. 2006). The average weight remains an unbiased estimate of p(x). The
+weighted chains at the end represent p(z | x), even for a poor proposal.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor
 from lowerbound.inference.annealing.annealing import FORWARD, AnnealedChains
 from lowerbound.inference.annealing.hamiltonian import State
 
-LEAST_SHARE = 0.5  # of chains that count, below which they are drawn anew
+LEAST_SHARE = 0.5  # share of effective chains below which they are resampled
 
 
 @dataclass(frozen=True)
 class Particles:
-    """Weighed draws of z given each row.
+    """Weighted draws of z given each row.
 
     Attributes:
         z: all latents side by side, (samples, rows, numbers).
@@ -39,15 +39,15 @@ class Particles:
 
     @property
     def effective_sample_size(self) -> Tensor:
-        """So many equally weighted draws say as much, (rows,)."""
+        """1 / sum of the squared weights, (rows,)."""
         return torch.exp(-torch.logsumexp(2 * self.log_weights, 0))
 
 
 class Population(AnnealedChains):
-    """The chains of the rows of one batch, all of a row together."""
+    """The chains of the rows of one batch; all chains of a row run together."""
 
     def particles(self) -> Particles:
-        """Every chain from the proposal to the posterior."""
+        """Run all chains from the proposal to the posterior."""
         state = self.target(self._proposals(self.options.chains, 0, FORWARD))
         log_weights = torch.zeros_like(state.log_ratio, dtype=torch.float64)
         log_evidence = torch.zeros_like(log_weights[0])
@@ -64,10 +64,10 @@ class Population(AnnealedChains):
         return Particles(state.z, torch.log_softmax(log_weights, 0), log_evidence + total)
 
     def _chosen(self, log_weights: Tensor, index: int) -> Tensor:
-        """Numbers of the chains that go on, by systematic resampling, (samples, rows)."""
+        """Indices of the resampled chains, by systematic resampling, (samples, rows)."""
         count, rows = log_weights.shape
         below = torch.softmax(log_weights, 0).cumsum(0).T.contiguous()
-        level = -1 - index  # those from 0 up are of latents and transitions
+        level = -1 - index  # levels from 0 up belong to latents and transitions
         start = torch.special.ndtr(self._keyed(FORWARD, 0).normal((1, rows), log_weights, level))
         places = (torch.arange(count, device=below.device).unsqueeze(1) + start) / count
         chosen = torch.searchsorted(below, places.T.contiguous()).T
@@ -75,14 +75,14 @@ class Population(AnnealedChains):
 
 
 def _total(log_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """(log of the average weight, whether too few of a row's chains count), (rows,) each."""
+    """(log of the average weight, whether a row needs resampling), (rows,) each."""
     total = torch.logsumexp(log_weights, 0)
     effective = torch.exp(2 * total - torch.logsumexp(2 * log_weights, 0))
     return total - math.log(len(log_weights)), effective < LEAST_SHARE * len(log_weights)
 
 
 def _same(log_weights: Tensor) -> Tensor:
-    """Each chain's own number, (samples, 1)."""
+    """The index of each chain, (samples, 1)."""
     return torch.arange(len(log_weights), device=log_weights.device).unsqueeze(1)
 
 

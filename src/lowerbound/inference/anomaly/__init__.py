@@ -1,1 +1,1 @@
-"""How odd a row is, and why."""
+"""Anomaly scores, their calibration, and their explanation."""

@@ -1,10 +1,11 @@
-r"""False alarms at a rate that is promised: p-values and thresholds from rows set aside.
+r"""p-values and thresholds with a guaranteed false-alarm rate, from calibration rows.
 
-Where n calibration rows and a new normal row are exchangeable, and none of them was fitted on,
+If n calibration rows and a new normal row are exchangeable, and the model was fitted on none of
+them,
 
 .. math:: p(s) = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}, \qquad P(p \le \alpha) \le \alpha
 
-whatever the model, good or bad. Given the calibration rows, the rate of the alarms
+for every model. Given the calibration rows, the rate of the alarms
 "p <= alpha" is Beta(k, n + 1 - k) distributed with k = floor(alpha (n + 1)), and the number of
 alarms among m new rows is beta-binomial.
 
@@ -23,7 +24,7 @@ from scipy import stats
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
 
-ROUNDING = 1e-9  # alpha (n + 1) is a whole number in .05 * 20, and in floats hardly ever
+ROUNDING = 1e-9  # alpha (n + 1) may be whole in theory, as .05 * 20, but not in floating point
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ConformalCalibration:
 
     @classmethod
     def of(cls, scores: Any) -> ConformalCalibration:
-        """From scores in any order.
+        """The calibration by scores in any order.
 
         Raises:
             DataError: there are none, or one is not a number.
@@ -52,18 +53,18 @@ class ConformalCalibration:
         return len(self.scores)
 
     def p_values(self, scores: Any) -> Array:
-        """Of each score: how probable one at least as high is for a normal row, (rows,)."""
+        """The p-value of each score: the probability that a normal row scores as high, (rows,)."""
         below = np.searchsorted(self.scores, np.asarray(scores, dtype=np.float64), side="left")
         return np.asarray((1 + len(self) - below) / (len(self) + 1))
 
     def threshold(self, rate: float) -> float:
-        """The score above which p <= ``rate``: a normal row lies there with that probability.
+        """The score above which p <= ``rate``: a normal row exceeds it with that probability.
 
         Args:
             rate: alpha, the share of normal rows that may be flagged.
 
         Raises:
-            DataError: too few rows for so small a rate; the message says how many it takes.
+            DataError: too few rows for the rate; the message gives the required number.
             OptionError: the rate is not between 0 and 1.
         """
         return float(self.scores[len(self) - self._alarms(rate)])
@@ -71,15 +72,15 @@ class ConformalCalibration:
     def band(
         self, rate: float, rows: int | None = None, level: float = 0.95
     ) -> tuple[float, float]:
-        """Between which shares the false-alarm rate lies with probability ``level``.
+        """The band that contains the false-alarm rate with probability ``level``: (low, high).
 
         Args:
-            rate: alpha, as given to ``threshold``.
-            rows: of normal rows that the rate is counted on; None: infinitely many.
-            level: of the band, central.
+            rate: alpha, as for ``threshold``.
+            rows: number of normal rows that the rate is counted on; None: infinitely many.
+            level: probability of the central band.
 
         Raises:
-            DataError, OptionError: as ``threshold``.
+            DataError, OptionError: as for ``threshold``.
         """
         k = self._alarms(rate)
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
@@ -90,7 +91,7 @@ class ConformalCalibration:
         return float(low), float(high)
 
     def _alarms(self, rate: float) -> int:
-        """k = floor(alpha (n + 1)): as many calibration rows would themselves be at the limit."""
+        """k = floor(alpha (n + 1)), the rank of the threshold from the highest score."""
         check_rate(rate)
         if len(self) < rows_needed(rate):
             raise DataError(
@@ -107,7 +108,7 @@ def rows_needed(rate: float) -> int:
 
 
 def check_rate(rate: float) -> None:
-    """Refuse a false-alarm rate that is none.
+    """Raise an error for an invalid false-alarm rate.
 
     Raises:
         OptionError: it is not between 0 and 1.

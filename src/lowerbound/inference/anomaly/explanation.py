@@ -1,14 +1,14 @@
-r"""Which features make a row improbable: its bound in shares, one per feature and one for the code.
+r"""The bound of a row as a sum of shares: one for each feature and one for the code.
 
 With draws z_k ~ q(z | x), log w_k = log p(x | z_k) - log q(z_k | x) / p(z_k) and W_k the weights
-w_k normalized to one, the bound falls apart exactly:
+w_k normalized to one, the bound is exactly the sum
 
 .. math::
     -L_K = \sum_j \underbrace{\sum_k W_k (-\log p(x_j \mid z_k))}_{\text{feature } j}
          + \underbrace{\sum_k W_k \log \frac{q(z_k \mid x)}{p(z_k)} + \mathrm{KL}(W \,\|\, 1 / K)}
            _{\text{rate}}
 
-The second part is what it costs, in nats, to name the code. Features are in the data's own units.
+The rate is the cost of the code in nats. Features are in the data's own units.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from lowerbound.models import Model
 from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Trace
 
-TERMS_COST = 4  # what terms keep of each draw, beside the pass itself
+TERMS_COST = 4  # memory of the terms of each draw, besides the pass itself
 
 
 @dataclass(frozen=True)
 class Shares:
-    """The bound of each row, split; nats, float64, higher is less probable.
+    """The shares of the bound of each row; nats, float64, higher is less probable.
 
     Attributes:
         features: (rows, *terms): (rows, columns) for a table, (rows, C, H, W) or
             (rows, 1, H, W) for pictures.
-        rate: what the code costs, (rows,); zero for an autoencoder.
+        rate: the share of the code, (rows,); zero for an autoencoder.
     """
 
     features: Tensor
@@ -50,36 +50,36 @@ class Shares:
 
     @property
     def total(self) -> Tensor:
-        """-L_K, (rows,); of an autoencoder -log p(x | z = f(x))."""
+        """-L_K, (rows,); for an autoencoder -log p(x | z = f(x))."""
         return self.features.flatten(1).sum(1) + self.rate
 
     def pixels(self, event_shape: tuple[int, ...]) -> Tensor:
-        """Of pictures (C, H, W): nats of each pixel, its colors together, (rows, H, W)."""
+        """For pictures (C, H, W): nats of each pixel, summed over its colors, (rows, H, W)."""
         return self.features.reshape(len(self.features), -1, *event_shape[1:]).sum(1)
 
     def mean(self) -> Shares:
-        """The average row, (1, *terms): what is usual."""
+        """The average shares, (1, *terms)."""
         return Shares(self.features.mean(0, keepdim=True), self.rate.mean(0, keepdim=True))
 
     def above(self, usual: Shares) -> Shares:
-        """What exceeds the usual: a feature that always costs much is no surprise."""
+        """The shares minus the average shares."""
         return Shares(self.features - usual.features, self.rate - usual.rate)
 
 
 def shares(
     model: Model, dataset: Dataset, *, samples: int = 16, seed: int = 0, memory: int = MEMORY
 ) -> Shares:
-    """Split the bound of every row; the same draws as ``likelihood.score``, so the same bound.
+    """Split the bound of every row; the draws and the bound are those of ``likelihood.score``.
 
     Args:
-        model: any; one without a prior has no rate, and its reconstruction is split.
+        model: any; without a prior there is no rate, and the reconstruction loss is split.
         dataset: the rows.
         samples: K.
         seed: of the draws.
         memory: working memory in bytes.
 
     Raises:
-        UnsupportedError: K > 1 and a density is not exact, which weights need.
+        UnsupportedError: K > 1 and a density is not exact, so there are no weights.
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
@@ -124,7 +124,7 @@ class _ShareTally:
         self.top, self.sums = top, sums
 
     def result(self, samples: int) -> tuple[Tensor, Tensor]:
-        """-L_K in parts: the rate is what the features leave of it."""
+        """-L_K in parts; the rate is -L_K minus the features."""
         assert self.top is not None
         total, cost = self.sums
         bound = self.top + total.log() - math.log(samples)

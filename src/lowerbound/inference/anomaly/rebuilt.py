@@ -1,6 +1,6 @@
-"""Rows through their mean code: what they cost there, and where they and what is decoded lie.
+"""Rows decoded from their mean code: their reconstruction loss, and coordinates for distances.
 
-For every model that encodes and decodes, with a prior or without, of one level or of several.
+For every model that encodes and decodes, with or without a prior, with one level or several.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.models import Model
 from lowerbound.trace import Batch, Emission, Mean
 
-MOST_LEVELS = 32  # of an unordered column that has a number of its own for each
+MOST_LEVELS = 32  # of an unordered column with one coordinate for each level
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """Rows through their mean code.
+    """Rows and their reconstructions through the mean code.
 
-    ``row`` and ``place`` are numbers that a distance can be taken between, (rows, numbers): the
-    data's own units, and for a categorical column the probabilities of its levels.
+    ``row`` and ``place`` are coordinates for distances, (rows, numbers): the data's own units, and
+    for a categorical column the probabilities of its levels.
 
     Attributes:
         log_loss: -log p(x | z = mean code), nats per row in the data's own units, (rows,).
-        row: the row itself; where a cell is hidden, what is decoded there.
-        place: what the mean code is decoded to.
+        row: the row itself, with the decoded value in hidden cells.
+        place: the decoded mean code.
     """
 
     log_loss: Array
@@ -43,7 +43,7 @@ class Rebuilt:
 
 @torch.no_grad()
 def rebuild(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Rebuilt:
-    """Encode each row to its mean code and decode that; float64."""
+    """Encode each row to its mean code and decode it; float64."""
     model = in_precision(model, dataset.x.dtype)
     plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
 
@@ -58,7 +58,7 @@ def rebuild(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Rebuilt:
 
 
 def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, Array]:
-    """(the rows, what is decoded), (rows, numbers) each."""
+    """(coordinates of the rows, of their reconstructions), (rows, numbers) each."""
     mean, x = emission.mean[0].double(), batch.filled.double()
     if batch.observed is not None:
         x = torch.where(batch.observed, x, mean)

@@ -1,21 +1,21 @@
-r"""How odd a row is, by a model that knows normal ones; higher is more anomalous.
+r"""Anomaly scores of rows by a model of normal rows; higher is more anomalous.
 
 .. math::
     \text{bound: } -L_K(x) \qquad
     \text{reconstruction: } -\log p(x \mid z = \mathbb{E}_q[z]) \qquad
     \text{latent: } \sqrt{\|x - \hat{x}\|^2 + \|\hat{x} - \hat{x}_{(k)}\|^2}
 
-The first two are nats per row in the data's own units. The third is the way to the k-th nearest
-reference row through the codes: from the row to what its mean code is decoded to, and from there to
-what the neighbor's is decoded to, each feature in standard deviations; distances between codes
-themselves are in units that only the decoder knows. None is best everywhere, so the default,
+The first two are nats per row in the data's own units. The third is the distance to the k-th
+nearest reference row through the codes: from the row to its decoded mean code, and from there to
+the decoded mean code of the neighbor, with each feature in standard deviations. Distances between
+the codes themselves have no unit of the data. No score is best everywhere, so the default,
 
 .. math:: \text{combined: } \tfrac12 (r_\text{bound} + r_\text{reconstruction}) + r_\text{latent},
     \qquad r_c = -\log p_c(s_c(x)),
 
-weighs them by how rare they are: p_c is the share of normal rows that score as high (Fisher's way
-to combine tests; the two in nats tell much the same and have one vote together). Of pictures the
-first term is all. No label is needed for any of it.
+weights them by rarity: p_c is the share of normal rows that score at least as high (Fisher's method
+to combine tests). The two scores in nats are strongly related and share one term. For pictures the
+first term is the whole score. No labels are needed.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ from lowerbound.models import Model
 COMPONENTS = ("bound", "reconstruction", "latent")
 IN_NATS = ("bound", "reconstruction")
 AMONG_ANOMALIES = ("bound", "latent")
-"""What "combined" is made of where anomalies were fitted on: those are reconstructed too."""
+"""The components of "combined" if anomalies were fitted on, because those are reconstructed too."""
 
 OF_PICTURES = ("bound", "reconstruction")
-"""And what for pictures: distances in which each pixel counts by its own deviation say little."""
+"""The components for pictures, because distances by the deviation of each pixel are not useful."""
 
 SCORES = ("combined", *COMPONENTS)
 SAMPLES = 16  # K
 NEIGHBORS = 5
-MOST_REFERENCES = 5_000  # rows that are kept to compare with
-MOST_DIRECTIONS = 32  # in which places are compared; more directions make every search a full one
-LEAF = 64  # places that are compared one by one: in so many directions smaller leaves cost more
+MOST_REFERENCES = 5_000  # reference rows that are kept
+MOST_DIRECTIONS = 32  # of the nearest-neighbor search; with more the tree visits every leaf
+LEAF = 64  # rows in a leaf of the tree; smaller leaves are slower in so many directions
 
 
 @dataclass(frozen=True)
 class RawScores:
-    """What a model says of rows, before they are compared with normal ones; float64.
+    """Scores of rows before they are compared with normal rows; float64.
 
     Attributes:
-        bound: -L_K, nats, (rows,); None where the model has no prior.
+        bound: -L_K, nats, (rows,); None if the model has no prior.
         reconstruction: -log p(x | z = mean code), nats, (rows,).
-        row, place: the row and what its mean code is decoded to, as numbers, (rows, numbers).
+        row, place: coordinates of the row and of its decoded mean code, (rows, numbers).
     """
 
     bound: Array | None
@@ -73,7 +73,7 @@ class RawScores:
         return len(self.reconstruction)
 
     def rows(self, index: Array) -> RawScores:
-        """The same at some rows only."""
+        """The scores of some rows."""
         bound = None if self.bound is None else self.bound[index]
         return RawScores(bound, self.reconstruction[index], self.row[index], self.place[index])
 
@@ -87,7 +87,7 @@ def raw_scores(
     memory: int = MEMORY,
     progress: Progress | None = None,
 ) -> RawScores:
-    """Bound, reconstruction and place of every row; neither order nor company changes a row's.
+    """Bound, reconstruction and coordinates of every row, independent of the other rows.
 
     Equal rows are scored once.
 
@@ -111,7 +111,7 @@ def raw_scores(
         return found.rows(place)
     bound = None
     if has_bound(model, dataset):
-        with warnings.catch_warnings():  # odd rows are those whose draws are uneven
+        with warnings.catch_warnings():  # anomalies often have uneven weights
             warnings.filterwarnings("ignore", "the median effective sample size")
             scores = score(
                 model, dataset, samples=samples, seed=seed, memory=memory, progress=progress
@@ -122,22 +122,22 @@ def raw_scores(
 
 
 def has_bound(model: Model, dataset: Dataset) -> bool:
-    """Whether the model has latents with a prior, and so a bound on log p(x)."""
+    """Whether the model has latents with a prior, and therefore a bound on log p(x)."""
     return bool(dry_run(model, first_row(dataset, model)).trace.steps)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What normal rows score and where they lie: all that scoring a new row takes.
+    """Scores and decoded positions of normal rows, with which new rows are compared.
 
     Attributes:
-        tails: of each component that the model has.
-        places: what reference rows are decoded to, in standard deviations along ``directions``,
-            (rows, directions).
-        shift, scale: what standardizes the numbers of a row, (numbers,).
+        tails: upper tail of each component of the model.
+        places: decoded mean codes of reference rows, in standard deviations along
+            ``directions``, (rows, directions).
+        shift, scale: standardize the coordinates of a row, (numbers,).
         directions: (numbers, directions), orthonormal columns.
         neighbors: k.
-        combined: the components that "combined" is made of, where the model has them.
+        combined: the components of "combined", as far as the model has them.
     """
 
     tails: Mapping[str, UpperTail]
@@ -156,15 +156,15 @@ class Reference:
         neighbors: int = NEIGHBORS,
         combined: tuple[str, ...] = COMPONENTS,
     ) -> Reference:
-        """From what the model says of normal rows.
+        """The reference by the raw scores of normal rows.
 
         Args:
-            raw: at the rows that it was fitted on: they are the neighbors.
-            fresh: at normal rows that it was not fitted on, whose nats the tails are taken from: a
-                model gives rows that it has seen higher bounds; None: those of ``raw``. Distances
-                are to other rows, and so are as fair among the rows fitted on.
+            raw: of training rows, which are the neighbors.
+            fresh: of held-out normal rows, for the tails of scores in nats, because a model gives
+                its training rows higher bounds; None: use ``raw``. Distances are to other rows, so
+                training rows give no bias there.
             neighbors: k; at most the number of other rows.
-            combined: the components that "combined" is made of.
+            combined: the components of "combined".
 
         Raises:
             DataError: fewer than two rows.
@@ -177,7 +177,7 @@ class Reference:
         directions = _directions(standard)
         k = min(neighbors, len(index) - 1)
         bare = cls({}, standard[index] @ directions, shift, scale, directions, k, combined)
-        # a reference row is its own nearest neighbor, and does not count
+        # each reference row is its own nearest neighbor, so k + 1 neighbors are needed
         found = bare._raw(raw.rows(index), k + 1)
         if fresh is not None:
             found |= {name: nats for name, nats in bare._raw(fresh, k).items() if name in IN_NATS}
@@ -193,16 +193,16 @@ class Reference:
         return {"combined": np.sum(votes, axis=0), **found}
 
     def scores(self, raw: RawScores, kind: str = "combined") -> Array:
-        """One of them, (rows,).
+        """One of the scores, (rows,).
 
         Raises:
-            OptionError, UnsupportedError: as ``check``.
+            OptionError, UnsupportedError: as for ``check``.
         """
         self.check(kind)
         return self.components(raw)[kind]
 
     def check(self, kind: str) -> None:
-        """Refuse a score that the model does not have.
+        """Raise an error if the model does not have this score.
 
         Raises:
             OptionError: there is no score of that name.
@@ -216,20 +216,20 @@ class Reference:
             )
 
     def _raw(self, raw: RawScores, k: int) -> dict[str, Array]:
-        """The components in their own units."""
+        """The components in their own units, before their tails."""
         found = {} if raw.bound is None else {"bound": raw.bound}
         return {**found, "reconstruction": raw.reconstruction, "latent": self._way(raw, k)}
 
     def _way(self, raw: RawScores, k: int) -> Array:
-        """To the k-th nearest reference row through the codes, in standard deviations, (rows,)."""
+        """Distance to the k-th nearest reference row through the codes, in deviations, (rows,)."""
         own = np.square((raw.row - raw.place) / self.scale).sum(1)
         standard = (raw.place - self.shift) / self.scale
         inside = standard @ self.directions
         return np.asarray(np.sqrt(own + np.square(self._distance(inside, k))))
 
     def _distance(self, inside: Array, k: int) -> Array:
-        """To the k-th nearest reference row among the codes, (rows,); computed once for equal
-        rows."""
+        """Distance to the k-th nearest reference row along ``directions``, (rows,); equal rows are
+        searched once."""
         same = same_rows(np.ascontiguousarray(inside))
         distinct = inside if same is None else inside[same[0]]
         tree = cKDTree(self.places, LEAF)
@@ -239,11 +239,11 @@ class Reference:
 
 
 def combination(dataset: Dataset, clean: bool = True) -> tuple[str, ...]:
-    """What "combined" is made of.
+    """The components of the combined score.
 
     Args:
         dataset: rows of the kind that is scored.
-        clean: no anomalies were fitted on.
+        clean: whether no anomalies were fitted on.
     """
     if not clean:
         return AMONG_ANOMALIES
@@ -251,24 +251,23 @@ def combination(dataset: Dataset, clean: bool = True) -> tuple[str, ...]:
 
 
 def check_score(kind: str) -> None:
-    """Refuse a score that is none.
+    """Raise an error for an unknown score.
 
     Raises:
-        OptionError: the nearest name is suggested.
+        OptionError: the message suggests the nearest name.
     """
     if kind not in SCORES:
         raise unknown("score", kind, SCORES)
 
 
 def _moments(row: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each number; infinite where it does not vary, so that it
-    counts for nothing."""
+    """Mean and standard deviation of each number; an infinite deviation excludes a constant one."""
     scale = row.std(0)
     return row.mean(0), np.where(scale > 0, scale, np.inf)
 
 
 def _directions(standard: Array) -> Array:
-    """The leading principal directions of places, (numbers, directions); all where they are few."""
+    """The leading principal directions, (numbers, directions); the axes if there are few."""
     numbers = standard.shape[1]
     if numbers <= MOST_DIRECTIONS:
         return np.eye(numbers)

@@ -1,14 +1,14 @@
-r"""How far out a score is among those of normal rows, in nats, so that scores of any units compare.
+r"""The rarity of a score among normal rows, in nats, which makes scores of any unit comparable.
 
 .. math:: -\log p(s), \qquad p(s) = \frac{1 + \#\{i : s_i \ge s\}}{n + 1}
 
-with straight lines between the n reference scores, and beyond the highest of them
+with linear interpolation between the n reference scores, and beyond the highest of them
 
 .. math:: \log(n + 1) + \log\left(1 + \frac{s - s_{\max}}{\beta}\right)
 
-beta the mean excess of the highest tenth over its least: rows that are all further out than
-anything known still rank among themselves. The function is continuous and increasing, so that
-rounding, which differs from batch to batch, moves it little.
+beta is the mean excess of the highest tenth over its least score. Rows beyond all reference rows
+are therefore still ranked. The function is continuous and increasing, so rounding, which differs
+from batch to batch, changes it little.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 
-GRID = 1e-4  # of the spread: reference scores nearer than that are one
-UPPER = 0.1  # share of the reference rows that says how fast the tail falls
+GRID = 1e-4  # share of the spread; reference scores that are nearer are merged
+UPPER = 0.1  # share of the reference rows that sets beta
 RISE = 1e-3  # nats per unit of asinh below the highest, so that ties of p keep their order
 
 
@@ -43,7 +43,7 @@ class UpperTail:
 
     @classmethod
     def of(cls, scores: Array) -> UpperTail:
-        """From the scores of reference rows, (rows,)."""
+        """The tail of the scores of reference rows, (rows,)."""
         ordered = np.sort(np.asarray(scores, dtype=np.float64))
         low, center, high = np.quantile(ordered, (0.25, 0.5, 0.75))
         spread = float(high - low) or float(np.ptp(ordered)) or 1.0

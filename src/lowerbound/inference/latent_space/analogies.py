@@ -3,7 +3,7 @@ r"""Analogies: the style of a row in every class.
 .. math::
     z = \mathbb{E}[z \mid x, y_{\text{own}}], \qquad x'_c = \mathbb{E}[x \mid z, y = c]
 
-The style is encoded under the row's own class, so that it does not hold what the class explains.
+The style is encoded with the row's own class, so it does not contain what the class explains.
 Source: Kingma et al. 2014, figure 1.
 """
 
@@ -27,12 +27,12 @@ def in_every_class(model: Model, dataset: Dataset, classes: int) -> Tensor:
     """Decoder means of every row in every class, (rows, classes, *event), model units.
 
     Args:
-        model: a conditional one, or one with the class among its latents.
-        dataset: rows whose own class is their label, or the likeliest one where that is unknown.
-        classes: how many.
+        model: a conditional model, or one with the class as a latent.
+        dataset: rows with their own class as label; unlabeled rows use the likeliest class.
+        classes: number of classes.
 
     Raises:
-        UnsupportedError: the model has no prior, so that it cannot make rows.
+        UnsupportedError: the model has no prior and cannot generate rows.
     """
     require(model, Imagines, "make rows of a class")
 
@@ -45,7 +45,7 @@ def in_every_class(model: Model, dataset: Dataset, classes: int) -> Tensor:
 
 
 def _style(model: Model, batch: Batch) -> Sequence[Tensor]:
-    """The latents that are no class, top down; those alone that the class does not touch."""
+    """The latents other than the class, top down."""
     if not isinstance(model, Classifies):
         return [step.z for step in model(batch, Mean()).steps]
     own = _own_class(model, batch)

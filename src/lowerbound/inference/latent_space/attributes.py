@@ -1,17 +1,17 @@
-r"""Attribute vectors: the direction in latent space that adds a smile, and what else it changes.
+r"""Attribute vectors: the direction in latent space that adds an attribute, such as a smile.
 
-From the codes of rows that have an attribute, with mean :math:`m_1`, and of those that have not,
-:math:`m_0`,
+With the mean :math:`m_1` of the codes of rows that have the attribute, and the mean :math:`m_0` of
+those that do not,
 
 .. math::
     \text{mean: } v = m_1 - m_0 \qquad
     \text{logistic: } v = \bigl(\hat n^\top (m_1 - m_0)\bigr)\, \hat n
 
-with :math:`\hat n` the unit normal of the plane by which logistic regression parts the two (Larsen
-et al. 2016; Shen et al. 2020). Strength is in units of the distance between the classes:
-:math:`z + s\,v` with s = 1 goes as far along v as the one mean lies beyond the other. The mean
-difference also carries whatever else goes with the attribute in the data; the normal leaves out
-more of that, and depends on the units of the codes.
+where :math:`\hat n` is the unit normal of the plane by which logistic regression separates the two
+(Larsen et al. 2016; Shen et al. 2020). The strength is in units of the distance between the
+classes: :math:`z + s\,v` with s = 1 moves along v by the distance between the means. The mean
+difference also contains everything that is correlated with the attribute in the data. The normal
+contains less of that, but depends on the units of the codes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Attribute:
     """A direction in latent space.
 
     Attributes:
-        name: what it adds.
-        vector: v, (latent_dim,), float64; strength 1.
-        having: rows that it was learned from and that have the attribute.
-        lacking: rows that have not.
+        name: of the attribute.
+        vector: v, (latent_dim,), float64, for strength 1.
+        having: number of rows with the attribute that it was learned from.
+        lacking: number of rows without it.
     """
 
     name: str
@@ -47,21 +47,21 @@ class Attribute:
     lacking: int
 
     def added(self, z: Tensor, strength: float) -> Tensor:
-        """z + strength * v, (rows, latent_dim); a negative strength takes the attribute away."""
+        """z + strength * v, (rows, latent_dim); a negative strength removes the attribute."""
         return z.double() + strength * self.vector
 
 
 def attribute(name: str, codes: Tensor, has: Tensor, method: str = "mean") -> Attribute:
-    """Learn an attribute from rows that have it and rows that have not.
+    """Learn an attribute from rows with it and rows without it.
 
     Args:
-        name: how it is called.
+        name: of the attribute.
         codes: posterior means, (rows, latent_dim).
         has: whether each row has it, (rows,) bool.
         method: a name in ``METHODS``.
 
     Raises:
-        DataError: all rows have it, or none; a direction needs both.
+        DataError: all rows have it, or none has.
         OptionError: an unknown method.
     """
     find = METHODS[method]
@@ -82,18 +82,18 @@ def class_attribute(
     class_names: Sequence[str],
     method: str = "mean",
 ) -> Attribute:
-    """The attribute of being of one class, against the rest; rows without a class are left out.
+    """The attribute of membership in one class; rows without a class are left out.
 
     Args:
         name: of the class.
         codes: posterior means, (rows, latent_dim).
-        label: class indices, (rows,), -1 where unknown; None: no labels.
+        label: class indices, (rows,), -1 if unknown; None: no labels.
         class_names: names of the classes in the order of their indices.
         method: a name in ``METHODS``.
 
     Raises:
-        DataError: no labels, or one class only.
-        OptionError: an unknown class, with the nearest name; or an unknown method.
+        DataError: there are no labels, or only one class.
+        OptionError: an unknown class or method; the message names the nearest class.
     """
     known = known_classes(label, class_names)
     if name not in known:
@@ -107,7 +107,7 @@ def known_classes(label: Tensor | None, class_names: Sequence[str]) -> dict[str,
     """Names of the classes that have rows, with their indices.
 
     Raises:
-        DataError: no labels, or one class only.
+        DataError: there are no labels, or only one class.
     """
     if label is None or not bool((label >= 0).any()):
         raise DataError(
@@ -130,10 +130,10 @@ def mean_difference(having: Tensor, lacking: Tensor) -> Tensor:
 
 @METHODS.register("logistic")
 def logistic_normal(having: Tensor, lacking: Tensor) -> Tensor:
-    """The normal of the parting plane, as long as the means lie apart along it.
+    """The normal of the separating plane, with the distance of the means along it as length.
 
-    The regression weighs both sides alike and sees standardized codes, so that its penalty treats
-    all units alike; its normal is brought back to the codes' own units.
+    The regression weights both sides equally. Codes are standardized for it, so its penalty treats
+    all units equally, and the normal is then converted to the codes' own units.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -157,7 +157,7 @@ def combined(weights: Mapping[str, float], attributes: Mapping[str, Attribute]) 
 
     Args:
         weights: of each attribute by name.
-        attributes: those that are known.
+        attributes: known attributes by name.
     """
     chosen = [(attributes[name], weight) for name, weight in weights.items()]
     vector = torch.stack([weight * one.vector for one, weight in chosen]).sum(0)

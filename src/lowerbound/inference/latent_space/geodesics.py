@@ -1,14 +1,13 @@
-r"""The shortest way in the decoder's own space, and how long any way is there.
+r"""Geodesics: the shortest path between codes in the space of decoded rows, and path lengths there.
 
-Distances between codes say little; those between what is decoded from them say how far one has to
-go. With decoder means :math:`g(z)` in model units, the way from a to b along which the least
-changes minimizes the energy
+Distances between codes have no unit of the data; distances between decoded rows have one. With
+decoder means :math:`g(z)` in model units, the geodesic from a to b minimizes the energy
 
 .. math:: E(z_1, \dots, z_{n-2}) = \sum_{i=0}^{n-2} \lVert g(z_{i+1}) - g(z_i) \rVert^2,
     \qquad z_0 = a,\; z_{n-1} = b
 
-(Shao, Kumar & Fletcher 2018; Chen et al. 2018). At the minimum all steps are equally long, so that
-equal shares of t change the picture equally. For a linear decoder it is the straight line.
+(Shao, Kumar & Fletcher 2018; Chen et al. 2018). At the minimum all steps have equal length, so
+equal steps of t change the picture equally. For a linear decoder it is the straight line.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from lowerbound.inference.passes import as_taken, evaluation_mode
 from lowerbound.models import Decodes, Model, require
 
 MOST_UPDATES = 200
-ENOUGH = 1e-7  # relative gain of an update, below which float32 only turns in circles
+ENOUGH = 1e-7  # relative gain of an update, below which float32 does not improve
 PER_NODE = 8  # points between two nodes at which a length is measured
 
 
@@ -48,7 +47,7 @@ def decoder_means(model: Model, condition: Tensor | None = None) -> Decode:
         condition: the condition at every point, (size,).
 
     Raises:
-        UnsupportedError: it has none; the message names the models that have.
+        UnsupportedError: it has none; the message names models that have.
     """
     decodes = require(model, Decodes, "decode")
 
@@ -63,16 +62,16 @@ def decoder_means(model: Model, condition: Tensor | None = None) -> Decode:
 def geodesic(
     decode: Decode, a: Tensor, b: Tensor, nodes: int = NODES, most_updates: int = MOST_UPDATES
 ) -> Polyline:
-    """The path of least energy between two codes, as far as L-BFGS finds it from the line.
+    """The path of least energy between two codes, by L-BFGS from the straight line.
 
-    Deterministic: nothing is drawn. It is never worse than the line, which is where it starts.
+    It is deterministic and never worse than the line.
 
     Args:
         decode: codes (points, latent_dim) to decoder means, differentiable.
         a: first code, (latent_dim,).
         b: last code.
-        nodes: points on the path, the ends included.
-        most_updates: where to stop if the energy still falls.
+        nodes: points on the path, including the ends.
+        most_updates: maximal number of updates.
 
     Raises:
         OptionError: fewer than three nodes.
@@ -81,7 +80,7 @@ def geodesic(
         raise OptionError(f"a geodesic needs at least 3 nodes, not {nodes}")
     line = Lerp(a, b).points(nodes)
     start, _ = _energy(decode, line)
-    if start == 0.0:  # the decoder does not tell the ends apart
+    if start == 0.0:  # both ends decode to the same row
         return Polyline(line)
     spread = _smoothing(nodes - 2)
 
@@ -100,7 +99,7 @@ def geodesic(
 def _minimize(
     function: Callable[[Array], tuple[float, Array]], size: int, most_updates: int
 ) -> tuple[Array, float]:
-    """Where L-BFGS ends from zero, and the value there."""
+    """The end of L-BFGS from zero, and the value there."""
     from scipy.optimize import minimize
 
     options = {"maxiter": most_updates, "ftol": ENOUGH, "gtol": 0.0}
@@ -121,8 +120,9 @@ def _energy(decode: Decode, z: Tensor) -> tuple[float, Tensor]:
 def _smoothing(inner: int) -> Tensor:
     r"""S with S S^T = K^{-1}, K the second differences of a chain with fixed ends, (inner, inner).
 
-    Offsets S u make the energy of a linear decoder equally steep in all of u along the path, where
-    in the nodes themselves it is steeper by the square of their number for wiggles than for bends.
+    Offsets S u precondition the problem: the energy of a linear decoder is equally steep in all of
+    u. In the nodes themselves, short waves are steeper than long bends by the square of their
+    number.
     """
     two, one = torch.full((inner,), 2.0), torch.full((inner - 1,), 1.0)
     chain = (torch.diag(two) - torch.diag(one, 1) - torch.diag(one, -1)).double()
@@ -132,15 +132,14 @@ def _smoothing(inner: int) -> Tensor:
 
 @PATHS.register("geodesic")
 def decoder_geodesic(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
-    """The way along which the decoder's answer changes least."""
+    """The path along which the decoder's mean changes least."""
     return geodesic(around.decode, a, b, around.nodes)
 
 
 def decoded_length(decode: Decode, path: LatentPath, points: int = PER_NODE * NODES + 1) -> float:
-    """How long a path is in the decoder's space: the sum of ||g(z_{i+1}) - g(z_i)||, model units.
+    """The length of a path in the decoder's space: sum of ||g(z_{i+1}) - g(z_i)||, model units.
 
-    Measured at more points than a geodesic has nodes, so that one which only hops over what lies
-    between its nodes gains nothing by it.
+    There are more points than a geodesic has nodes, so jumps between its nodes count too.
     """
     with torch.no_grad():
         means = decode(path.points(points)).flatten(1).double()

@@ -3,8 +3,8 @@ r"""Style mixing: the coarse latents of one row, the fine ones of another.
 .. math::
     z_{<c} = z_{<c}(A), \qquad z_l \sim q(z_l \mid z_{<l}, B) \text{ for } l \ge c
 
-B's posterior is computed again at every level below the cut, in the context that A's latents make,
-so that what B adds fits to A. Source: Karras et al. 2019 for the matrix of rows and columns.
+B's posterior is computed again at every level below the cut, given A's latents, so the details of B
+fit to A. Source: Karras et al. 2019 for the matrix of rows and columns.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def mix_rows(model: Model, coarse: Dataset, fine: Dataset, cut: int | None = Non
     """Decoder means of every pair of rows, (rows of coarse, rows of fine, *event), model units.
 
     Args:
-        model: one whose latents have levels, each proposed in the context of those above.
-        coarse: A, whose latents are taken above the cut.
-        fine: B, whose posterior decides those below it.
-        cut: levels taken from A, counted from the coarsest; None: as ``coarse_levels``.
+        model: one with several levels, whose posterior conditions on the levels above.
+        coarse: A, which supplies the latents above the cut.
+        fine: B, whose posterior supplies those below it.
+        cut: number of levels from A, from the coarsest down; None: ``coarse_levels``.
 
     Raises:
-        UnsupportedError: the model has one latent, or a chain whose posterior ignores those above.
-        OptionError: no level is left for one of the two.
+        UnsupportedError: the model has one latent, or a chain whose posterior ignores upper levels.
+        OptionError: the cut leaves no level for one of the two.
     """
     mixes = require(model, Mixes, "mix styles")
     cut = coarse_levels(mixes) if cut is None else cut
@@ -48,10 +48,10 @@ def mix_rows(model: Model, coarse: Dataset, fine: Dataset, cut: int | None = Non
 
 
 def coarse_levels(model: Mixes) -> int:
-    """How many levels come before the style; else how many have the coarsest resolution.
+    """The number of levels above the style; without a style, of those of the coarsest resolution.
 
-    A style is a last latent of fewer pixels than the one before it. One level is coarse where all
-    have the same resolution.
+    A style is a last latent of fewer pixels than the one before it. If all levels have the same
+    resolution, one level is coarse.
     """
     sizes = [shape[1:] for shape in model.latent_shapes]
     if len(sizes) > 1 and math.prod(sizes[-1]) < math.prod(sizes[-2]):

@@ -1,4 +1,4 @@
-r"""Ways from one code to another: what lies between two rows, as the decoder sees it.
+r"""Paths from one code to another, whose points decode to rows between two rows.
 
 A path is a curve z(t) in latent space, t from 0 to 1, that starts at a and ends at b. With
 :math:`c` the prior's mean and :math:`\omega` the angle between a - c and b - c,
@@ -11,13 +11,13 @@ A path is a curve z(t) in latent space, t from 0 to 1, that starts at a and ends
         {\lVert \operatorname{lerp}(t) - c \rVert}
 
 where :math:`\hat a, \hat b` are the directions from c and
-:math:`r(t) = (1 - t) \lVert a - c \rVert + t \lVert b - c \rVert`. The fourth, the shortest way in
-the decoder's own space, is in ``lowerbound.inference.latent_space.geodesics``.
+:math:`r(t) = (1 - t) \lVert a - c \rVert + t \lVert b - c \rVert`. The fourth path, the geodesic,
+is in ``lowerbound.inference.latent_space.geodesics``.
 
-In d dimensions draws of N(0, I) lie near the sphere of radius sqrt(d), and the middle between two
-of them at sqrt(d / 2), where the prior draws nothing; slerp (Shoemake 1985, White 2016) and norm
-keep to the sphere. Posterior means are no such draws: they lie nearer to the center, lerp between
-them may well be the better way, and only measuring tells.
+In d dimensions draws of N(0, I) lie near the sphere of radius sqrt(d). The middle between two of
+them lies at sqrt(d / 2), where the prior draws nothing. slerp (Shoemake 1985, White 2016) and norm
+stay on the sphere. Posterior means lie nearer to the center than draws of the prior, so lerp
+between them may be better. Measure to decide.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Decode = Callable[[Tensor], Tensor]
 """g: codes (points, latent_dim) to decoder means (points, *event), differentiable."""
 
 NODES = 16
-OPPOSITE = 1e-6  # length of the sum of two directions, below which they point away from each other
+OPPOSITE = 1e-6  # length of the sum of two directions, below which they are opposite
 
 
 class LatentPath(ABC):
     """A curve from code a to code b, (latent_dim,) each, in float64.
 
     Raises:
-        OptionError: the codes have other shapes.
+        OptionError: the codes differ in shape or are not vectors.
     """
 
     def __init__(self, a: Tensor, b: Tensor) -> None:
@@ -87,11 +87,10 @@ class Lerp(LatentPath):
 
 
 class _About(LatentPath):
-    """A path whose distance from ``center`` passes evenly from that of a to that of b.
+    """A path whose distance from ``center`` changes linearly from that of a to that of b.
 
     Raises:
-        OptionError: a and b lie opposite each other, so that no way around the center is singled
-            out.
+        OptionError: a and b lie opposite each other, so the arc is not unique.
     """
 
     def __init__(self, a: Tensor, b: Tensor, center: Tensor) -> None:
@@ -114,8 +113,8 @@ class _About(LatentPath):
 class Slerp(_About):
     """The arc of a great circle about ``center``: equal steps of t turn by equal angles.
 
-    Where the radii differ this is a spiral; White's formula, without the separate radius, turns
-    unevenly then. On a sphere the two are one.
+    If the radii differ, this is a spiral. White's formula has no separate radius and then turns at
+    an uneven speed. On a sphere both are equal.
     """
 
     def _between(self, t: Tensor) -> Tensor:
@@ -131,7 +130,7 @@ class Slerp(_About):
 
 
 class NormCorrected(_About):
-    """The line, each of its points brought to the distance from ``center`` that is due at t."""
+    """The line, with each point scaled to the distance from ``center`` at t."""
 
     def _between(self, t: Tensor) -> Tensor:
         out = self._line(t) - self.center
@@ -141,7 +140,7 @@ class NormCorrected(_About):
 
 
 class Polyline(LatentPath):
-    """Straight pieces from node to node, (nodes, latent_dim), each taking an equal share of t."""
+    """Straight pieces between nodes, (nodes, latent_dim), each with an equal share of t."""
 
     def __init__(self, nodes: Tensor) -> None:
         super().__init__(nodes[0], nodes[-1])
@@ -157,7 +156,7 @@ class Polyline(LatentPath):
 
 
 def _directions(out_a: Tensor, out_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit vectors; an end that is the center itself has no direction and takes the other's."""
+    """Unit vectors; an end at the center has no direction and uses the other's."""
     longest = torch.maximum(out_a.norm(), out_b.norm())
     if not out_a.any() or not out_b.any():
         unit = (out_a + out_b) / longest.clamp_min(torch.finfo(longest.dtype).tiny)
@@ -167,12 +166,12 @@ def _directions(out_a: Tensor, out_b: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class PathContext:
-    """What a path may have to know besides its ends.
+    """Model information that a path may need besides its ends.
 
     Attributes:
         decode: g, for paths that follow the decoder.
-        center: the prior's mean, (latent_dim,), for paths that go around it.
-        nodes: points of a path that is found by minimizing.
+        center: the prior's mean, (latent_dim,), for paths around it.
+        nodes: number of points of a path that is found by minimization.
     """
 
     decode: Decode
@@ -198,5 +197,5 @@ def slerp(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
 
 @PATHS.register("norm")
 def norm_corrected(a: Tensor, b: Tensor, around: PathContext) -> LatentPath:
-    """The line at the distance from the prior's mean that its ends have."""
+    """The line, scaled to the distance of its ends from the prior's mean."""
     return NormCorrected(a, b, around.center)

@@ -1,1 +1,1 @@
-"""Missing cells and noise: E[x | what is known]."""
+"""Imputation of missing cells and removal of noise."""

@@ -1,16 +1,16 @@
 r"""Rows without their noise: E[x | y] and draws of x given y = x + noise.
 
-The fitted model is used as it is, with another likelihood on top (``likelihoods.noisy``):
+The fitted model is unchanged, with a noise likelihood on top (``likelihoods.noisy``):
 
 .. math:: z_k \sim p(z \mid y) \propto p(z) \, p(y \mid z), \quad
     \mathbb{E}[x \mid y] \approx \sum_k \bar w_k \, \mathbb{E}[x \mid y, z_k]
 
-The encoder was fitted to rows without noise. What it says of the filtered row
-(``evaluation.wiener``) is where chains start, and they are annealed toward p(z | y)
-(``evaluation.population``); the answer is exact as K grows.
+The encoder was fitted to rows without noise, so its input is the filtered row
+(``restoration.wiener``). Chains start at its posterior and are annealed to p(z | y)
+(``annealing.population``). The result is exact as K grows.
 
-Noise of an unknown level is sought where the chains' estimate of log p(y) is highest, one level for
-all rows (empirical Bayes; Robbins 1956).
+An unknown noise level is the maximizer of the chains' estimate of log p(y), one level for all rows
+(empirical Bayes; Robbins 1956).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from lowerbound.models import Model, NoisyModel
 from lowerbound.trace import Given
 
 CHAINS, TEMPERATURES = 32, 60  # of each row
-SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each level that is tried
-LEAST, MOST = 0.01, 1.0  # levels that are tried, as shares of the spread of the noisy rows
+SEARCH_ROWS, SEARCH_CHAINS, SEARCH_TEMPERATURES = 64, 16, 20  # for each candidate level
+LEAST, MOST = 0.01, 1.0  # range of the candidate levels, as shares of the spread of the noisy rows
 TRIES = 14
 
 
@@ -54,7 +54,7 @@ class Denoised:
 
     Attributes:
         mean: E[x | y].
-        draws: of x given y, (draws, rows, *event); None without any.
+        draws: of x given y, (draws, rows, *event), or None.
         log_evidence: estimate of log p(y), nats in model units, (rows,).
         effective_sample_size: of the chains of each row, (rows,).
     """
@@ -77,30 +77,30 @@ def denoise(
     memory: int = 8 * MEMORY,
     progress: Progress | None = None,
 ) -> Denoised:
-    """Take the noise off every row, and fill the cells that are hidden.
+    """Remove the noise from every row, and fill the hidden cells.
 
     The mean of a row depends on its content, the seed and the noise, and not on the other rows.
 
     Args:
         model: with continuous latents and exact densities.
-        dataset: noisy rows, ``schema.levels`` None, since they lie between the levels.
-        noise: what was added, model units.
-        chains: K, of each row.
+        dataset: noisy rows with ``schema.levels`` None, because they lie between the levels.
+        noise: the noise model, in model units.
+        chains: K, number of chains of each row.
         temperatures: T, steps of each chain.
-        draws: how many rows x to draw for each y.
-        seed: of everything that is drawn.
+        draws: number of rows x to draw for each y.
+        seed: of all draws.
         memory: working memory in bytes.
         progress: called with (rows done, rows) after each chunk.
 
     Raises:
-        OptionError: a number makes no sense.
-        UnsupportedError: the model has no such latents, or its likelihood is not known with noise.
+        OptionError: a number is invalid.
+        UnsupportedError: the latents are unsupported, or the likelihood has no version with noise.
     """
     if draws < 0:
         raise OptionError(f"draws must be 0 or more, not {draws}")
     options = AnnealingOptions(temperatures=temperatures, chains=chains, seed=seed)
     model = in_precision(model, dataset.x.dtype)
-    checked(model, dataset)  # in the name of the model that a person knows
+    checked(model, dataset)  # so that an error names the fitted model
     noise = replace(noise, scale=noise.scale.to(first_row(dataset, model).filled))
     along = replace(noise, exact=False)
     footprint = _widened(checked(NoisyModel(model, along), dataset), dataset)
@@ -133,14 +133,14 @@ def learned_level(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> float:
-    """By how much ``noise.scale`` is to be multiplied so that the rows are likeliest.
+    """The maximum-likelihood factor of ``noise.scale``.
 
-    It is sought on at most 64 rows, spread over the data, from a hundredth of their spread up to
-    all of it.
+    The search uses at most 64 rows, from all parts of the data, and levels from a hundredth of
+    their spread to the whole spread.
 
     Args:
-        model, dataset, seed: as of ``denoise``.
-        noise: the shape of the noise: its scale of each cell up to a factor, and its outliers.
+        model, dataset, seed: as for ``denoise``.
+        noise: the form of the noise: its scale in each cell up to a factor, and its outliers.
         progress: called with (levels tried, levels to try).
 
     Raises:
@@ -183,9 +183,9 @@ def _in_units_of_spread(dataset: Dataset, noise: NoiseModel) -> float:
 
 
 def _restored(population: Population, noise: NoiseModel, draws: int, pictures: bool) -> Denoised:
-    """What the chains of some rows say of x; grey values lie between black and white.
+    """The restored rows by their chains; grey values are clamped to black and white.
 
-    The chains went by a sum over some of the levels: their weights are corrected to that over all.
+    The chains use a sum over some of the levels; their weights are corrected to the full sum.
     """
     particles = population.particles()
     with torch.no_grad():
@@ -209,7 +209,7 @@ def _restored(population: Population, noise: NoiseModel, draws: int, pictures: b
 
 
 def _together(population: Population, noise: NoiseModel, z: Tensor) -> int:
-    """How many chains may be summed over all levels in the memory of all over some."""
+    """The number of chains whose full sums fit into the memory of all coarse sums."""
     along = _emission(population, z[:1])
     exact = noisy(along.clean, noise)
     if not (isinstance(along, NoisyLevels) and isinstance(exact, NoisyLevels)):
@@ -218,7 +218,7 @@ def _together(population: Population, noise: NoiseModel, z: Tensor) -> int:
 
 
 def _chains(population: Population, noise: NoiseModel, z: Tensor) -> tuple[Tensor, Tensor]:
-    """(E[x | y, z]; log of p(y | z) over its coarser sum, nats), (samples, rows, ...) both."""
+    """(E[x | y, z], log of p(y | z) over its coarse sum in nats), (samples, rows, ...) both."""
     batch, along = population.batch, _emission(population, z)
     exact = noisy(along.clean, noise)
     y = batch.filled
@@ -227,7 +227,7 @@ def _chains(population: Population, noise: NoiseModel, z: Tensor) -> tuple[Tenso
 
 
 def _drawn(population: Population, noise: NoiseModel, particles: Particles, draws: int) -> Tensor:
-    """x given y at latents that were drawn by their weights, (draws, rows, *event)."""
+    """x given y at latents resampled by their weights, (draws, rows, *event)."""
     batch = population.batch
     chosen = torch.multinomial(torch.exp(particles.log_weights).T, draws, replacement=True).T
     z = particles.z[chosen, torch.arange(len(batch), device=chosen.device)]
@@ -236,14 +236,14 @@ def _drawn(population: Population, noise: NoiseModel, particles: Particles, draw
 
 
 def _emission(population: Population, z: Tensor) -> NoisyEmission:
-    """p(y | z), as the chains see it, at latents side by side, (samples, rows, numbers)."""
+    """p(y | z), with the chains' coarse sum, at concatenated latents, (samples, rows, numbers)."""
     trace = population.model(population.batch, Given(population.target.unpacked(z)))
     assert isinstance(trace.likelihood, NoisyEmission)
     return trace.likelihood
 
 
 def _widened(footprint: Footprint, dataset: Dataset) -> Footprint:
-    """With a number for each level of each cell, where p(y | z) is a sum over them."""
+    """The footprint plus a number for each level of each cell, if p(y | z) sums over them."""
     emission = footprint.trace.likelihood
     if not isinstance(emission, NoisyLevels):
         return footprint

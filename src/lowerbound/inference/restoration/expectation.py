@@ -1,7 +1,7 @@
-"""E[x | z] in the person's units, column by column: what an imputation averages.
+"""E[x | z] in the data's units, column by column, which an imputation averages over z.
 
-What is averaged is a column family's to say, and what the average comes to its kind's: the mean of
-a number, the probabilities of levels, the largest of which decides.
+A column family defines the numbers to average. A column kind defines the result: the mean of a
+number, or the level with the largest probability.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from lowerbound.trace import Emission
 
 
 class Expectation(ABC):
-    """Numbers per row that may be averaged over draws of z, and the answer they come to.
+    """Numbers of each row to average over draws of z, and their conversion to a result.
 
     Attributes:
-        width: how many numbers.
+        width: number of numbers.
     """
 
     width: int
 
     @abstractmethod
     def given(self, emission: Emission) -> Tensor:
-        """The numbers of each draw and row, (samples, batch, width), at least as exact as it."""
+        """The numbers of each draw and row, (samples, batch, width), in its precision or higher."""
 
     @abstractmethod
     def answer(self, averaged: Tensor) -> Array:
-        """(batch, width) to rows in the person's units and layout; codes for levels, float64."""
+        """(batch, width) to rows in the data's units and layout; codes for levels, float64."""
 
 
 def expectation(schema: Schema, emission: Emission) -> Expectation:
@@ -45,7 +45,7 @@ def expectation(schema: Schema, emission: Emission) -> Expectation:
 
 
 class InUnits(Expectation):
-    """For vectors and pictures, whose way in is affine: the mean in model units, decoded."""
+    """For vectors and pictures, whose transform is affine: the mean in model units, decoded."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -64,7 +64,7 @@ class ByColumn(Expectation):
 
     Args:
         schema: of the table.
-        emission: any of the model's answers; the columns' sigmas are taken from it.
+        emission: an output of the model; the columns' sigmas are taken from it.
     """
 
     def __init__(self, schema: Schema, emission: MixedEmission) -> None:

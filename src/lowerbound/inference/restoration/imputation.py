@@ -6,8 +6,8 @@ With z_k ~ q(z | x_o) and w_k = p(x_o, z_k) / q(z_k | x_o), normalized over K dr
     \mathbb{E}[x_m \mid x_o] \approx \sum_k \bar w_k \, \mathbb{E}[x_m \mid z_k], \qquad
     x_m \sim p(x_m \mid z_k), \; k \sim \bar w
 
-The second is a draw of multiple imputation, exact as K grows. A row with nothing observed gets the
-prior's answer; an autoencoder has one code, of weight one, and so its decoder's answer.
+The second is a draw of multiple imputation, exact as K grows. A row without observed cells gets the
+mean under the prior. An autoencoder has one code with weight one, so it gives its decoder's output.
 Source: Mattei & Frellsen 2019.
 """
 
@@ -43,22 +43,22 @@ from lowerbound.models import Model
 from lowerbound.objectives.densities import require_exact_densities
 from lowerbound.trace import Batch, Draw, Emission, Given
 
-SAMPLES = 200  # K, unless said otherwise
+SAMPLES = 200  # default K
 
 
 @dataclass(frozen=True, eq=False)
 class Imputation:
-    """Rows with their missing cells filled, in the person's units and layout, float64.
+    """Rows with their missing cells filled, in the data's units and layout, float64.
 
-    Columns with levels are answered by their codes. Observed cells hold what was observed, as near
-    as model units give it back: callers who have the rows put theirs.
+    Columns with levels contain codes. Observed cells contain the observed values up to the rounding
+    of model units; callers with the original rows restore them.
 
     Attributes:
-        mean: E[x_m | x_o], (rows, ...): fractions also where the data is whole; the most probable
-            level of a column that has levels, the one nearest to the mean where they are ordered.
-        draws: completed rows as the data could hold them, (draws, rows, ...); None without any.
-        effective_sample_size: of the K weights of each row, (rows,); K where nothing is missing.
-        incomplete: the rows with a missing cell, by number.
+        mean: E[x_m | x_o], (rows, ...), which may be fractions of whole numbers; for levels the
+            most probable one, for ordered levels the one nearest to the mean.
+        draws: completed rows with valid values, (draws, rows, ...), or None.
+        effective_sample_size: of the K weights of each row, (rows,); K for a complete row.
+        incomplete: indices of the rows with a missing cell.
     """
 
     mean: Array
@@ -79,21 +79,21 @@ def impute(
 ) -> Imputation:
     """Fill the missing cells of every row.
 
-    A row's latents come from noise keyed by its content, in pairs eps and -eps, so its mean depends
-    neither on the other rows nor on the chunks. float64 data is imputed by a float64 copy.
+    The noise of a row's latents is keyed by its content, in pairs eps and -eps, so its mean depends
+    neither on the other rows nor on the chunks. float64 data uses a float64 copy of the model.
 
     Args:
-        model: best one that saw in training which cells are missing.
-        dataset: rows with ``observed``; without it nothing is missing, and rows come back.
+        model: preferably trained with missing cells.
+        dataset: rows with ``observed``; without it all rows are complete and returned unchanged.
         samples: K.
-        draws: how many completed data sets to draw.
+        draws: number of completed data sets to draw.
         seed: of the draws.
-        memory: working memory in bytes; it bounds the chunks, whatever K is.
+        memory: working memory in bytes; it limits the chunks for every K.
         progress: called with (rows done, rows to impute) after each chunk.
 
     Raises:
         OptionError: samples or memory are not positive, or draws are negative.
-        UnsupportedError: a density is not exact, which weights need.
+        UnsupportedError: a density is not exact, so there are no weights.
     """
     if draws < 0:
         raise OptionError(f"draws must be 0 or more, not {draws}")
@@ -129,7 +129,7 @@ def _weighted(
     draws: int,
     seed: int,
 ) -> Resampled:
-    """K draws of some rows' latents, weighed, averaged and resampled chunk by chunk."""
+    """K draws of some rows' latents, weighted, averaged and resampled chunk by chunk."""
     assert batch.x is not None
     keys = row_keys(batch.filled, seed)
     resampled = Resampled(keys, draws, seed)
@@ -152,7 +152,7 @@ def _drawn(model: Model, batch: Batch, resampled: Resampled, some: slice) -> Ten
 
 
 def _widened(footprint: Footprint, expected: Expectation, schema: Schema) -> Footprint:
-    """With the numbers that are averaged, and what it costs to find them."""
+    """The footprint plus the memory of the averaged numbers."""
     width = footprint.width + 2 * expected.width
     grey = schema.levels is not None and not schema.binary
     return replace(footprint, width=width * (MEAN_COST if grey else 1))
@@ -160,7 +160,7 @@ def _widened(footprint: Footprint, expected: Expectation, schema: Schema) -> Foo
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """The answers as they come in: rows as they are, until they are filled."""
+    """The rows, filled chunk by chunk."""
 
     dataset: Dataset
     incomplete: Tensor
@@ -204,7 +204,7 @@ class _Found:
 
 
 def _incomplete(dataset: Dataset) -> Tensor:
-    """Numbers of the rows with a hidden cell."""
+    """Indices of the rows with a hidden cell."""
     if dataset.observed is None:
         return torch.zeros(0, dtype=torch.long, device=dataset.x.device)
     return torch.nonzero(~dataset.observed.flatten(1).all(1)).flatten()

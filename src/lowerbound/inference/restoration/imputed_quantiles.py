@@ -1,4 +1,4 @@
-"""Medians and intervals of missing cells, from draws: a block of rows at a time."""
+"""Medians and intervals of missing cells, from draws, one block of rows at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lowerbound.errors import OptionError
 from lowerbound.inference.restoration.imputation import SAMPLES, Imputation, impute
 from lowerbound.models import Model
 
-DRAWS = 200  # of each row: the shares of 90% intervals are then known to two percent
+DRAWS = 200  # of each row; the shares of 90% intervals are then accurate to two percent
 CELLS = 4_000_000  # drawn at once: 32 MB
 
 
@@ -28,15 +28,15 @@ def imputed_quantiles(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Array:
-    """Quantiles of p(x_m | x_o) in the person's units, (shares, rows, ...).
+    """Quantiles of p(x_m | x_o) in the data's units, (shares, rows, ...).
 
-    A column of whole numbers or of ordered levels has its quantiles among its values; one of
-    unordered levels has no quantiles, and its most probable level for each of them.
+    For a column of whole numbers or ordered levels, the quantiles are values of the column. For
+    unordered levels, every quantile is the most probable level.
 
     Args:
-        model, dataset, samples, seed: as of ``impute``.
+        model, dataset, samples, seed: as for ``impute``.
         shares: between 0 and 1.
-        draws: of each row.
+        draws: number of draws of each row.
 
     Raises:
         OptionError: no draws.
@@ -52,7 +52,7 @@ def imputed_quantiles(
 
 
 def quantiles(draws: Array, schema: Schema, shares: Sequence[float]) -> Array:
-    """Of draws in the person's units, (draws, rows, ...), cell by cell."""
+    """Quantiles of draws in the data's units, (draws, rows, ...), for each cell."""
     if not schema.columns:
         return value_quantiles(draws, shares, schema.levels is not None)
     if schema.binary:

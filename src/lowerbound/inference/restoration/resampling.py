@@ -4,9 +4,9 @@ With weights w_k of draws k = 1 .. K of each row,
 
 .. math:: \mathbb{E}[f] \approx \sum_k \bar w_k f_k, \quad \bar w_k = w_k / \sum_j w_j
 
-and sampling-importance-resampling draws k with probability \bar w_k (Rubin 1987). What is kept of a
-row is the logarithm of the sum of its weights so far, the mean under them, and one reservoir per
-draw, which a new chunk enters with its share of the sum: K may be anything.
+and sampling-importance-resampling draws k with probability \bar w_k (Rubin 1987). For each row only
+the log of the sum of its weights, the weighted mean, and one reservoir per draw are kept. A new
+chunk enters a reservoir with its share of the sum, so memory does not depend on K.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise
 
 @dataclass(frozen=True)
 class Antithetic:
-    """Keyed noise in pairs, eps and -eps: what is linear in it averages to zero exactly.
+    """Keyed noise in pairs, eps and -eps, so linear functions of it average to zero exactly.
 
     Attributes:
         keys: one per row, (batch,).
@@ -46,11 +46,11 @@ class Antithetic:
 
 
 class Resampled:
-    """Weighted averages over samples that come in chunks, and latents drawn by their weights.
+    """Weighted averages over chunks of samples, and latents resampled by their weights.
 
     Args:
-        keys: one per row, (batch,): a row's choices are its own.
-        draws: how many latents to draw of each row.
+        keys: one per row, (batch,), so the choices of a row do not depend on the others.
+        draws: number of latents to draw for each row.
         seed: of the choices.
     """
 
@@ -63,7 +63,7 @@ class Resampled:
         self._chunks = 0
 
     def add(self, log_weights: Tensor, values: Tensor, latents: Sequence[Tensor]) -> None:
-        """Take in a chunk.
+        """Add a chunk.
 
         Args:
             log_weights: (samples, batch).
@@ -86,11 +86,11 @@ class Resampled:
 
     @property
     def effective_sample_size(self) -> Tensor:
-        """(sum w)^2 / sum w^2 of each row, (batch,): so many equally weighted draws say as much."""
+        """(sum w)^2 / sum w^2 of each row, (batch,)."""
         return torch.exp(2 * self.log_total - self.log_squares)
 
     def _draw(self, within: Tensor, entering: Tensor, latents: Sequence[Tensor]) -> None:
-        """Let this chunk's latents into the reservoirs, (draws, batch, ...)."""
+        """Update the reservoirs with this chunk's latents, (draws, batch, ...)."""
         chance, enters = self._uniform()
         below = within.cumsum(0).T.contiguous()
         index = torch.searchsorted(below, chance.T.contiguous()).T
@@ -105,11 +105,11 @@ class Resampled:
         self.latents = tuple(chosen)
 
     def _uniform(self) -> tuple[Tensor, Tensor]:
-        """Two numbers in (0, 1) for each draw and row, others for every chunk."""
+        """Two numbers in (0, 1) for each draw and row, different for every chunk."""
         self._chunks += 1
         like = self.log_total
         shape = (self.draws, len(self.keys), 2)
-        # latents have the levels from 0 up
+        # levels from 0 up belong to the latents
         noise = KeyedNoise(self.keys, self.seed).normal(shape, like, -self._chunks)
         first, second = torch.special.ndtr(noise).unbind(-1)
         return first, second

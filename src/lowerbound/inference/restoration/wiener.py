@@ -1,14 +1,14 @@
-r"""Wiener's filter of a model's own making: what an encoder of clean rows is shown of noisy ones.
+r"""Wiener filter of a fitted model: the input of an encoder of clean rows for noisy rows.
 
-The decoder's means at draws from the prior have a mean m and deviations A, (draws, cells); with the
-likelihood's own variance v the model is nearly N(m, A^T A + diag v), of which y = x + noise of
-variance t sees the observed cells. The latents a of this factor analysis have the posterior mean
+The decoder's means at draws from the prior have a mean m and deviations A, (draws, cells). With the
+likelihood's own variance v the model is nearly N(m, A^T A + diag v). The row y = x + noise of
+variance t has observed cells o. The latents a of this factor analysis have the posterior mean
 
 .. math:: a = (I + A \Lambda A^T)^{-1} A \Lambda (y - m), \quad
     \Lambda = \operatorname{diag}\!\left(o / (v + t)\right)
 
-and x that is expected of them is m + A^T a plus the share v / (v + t) of what is left of y. Where
-the model is linear, this is E[x | y].
+and the mean of x given a is m + A^T a plus the share v / (v + t) of the residual of y. For a linear
+model this is E[x | y].
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ DRAWS = 256
 
 
 class WienerFilter:
-    """The filter of a model and of noise of one variance per cell.
+    """The filter of a model and noise with one variance per cell.
 
     Args:
         model: with a prior, in evaluation mode.
-        like: rows, for their conditions.
-        variance: t, of the noise, broadcastable to a row, model units squared.
+        like: rows that supply the conditions.
+        variance: t, variance of the noise, broadcastable to a row, model units squared.
         seed: of the draws from the prior.
     """
 
     @torch.no_grad()
     def __init__(self, model: Model, like: Dataset, variance: Tensor, seed: int = 0) -> None:
-        # a conditional model imagines rows of the classes that there are
+        # a conditional model generates rows with the conditions of the data
         some = placed(like.batch(torch.arange(DRAWS, device=like.x.device) % len(like)), model)
         with seeded(seed):
             trace = model(Batch(condition=some.condition, count=DRAWS))
@@ -50,7 +50,7 @@ class WienerFilter:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """x that is expected of each row, (rows, *event); of hidden cells too."""
+        """The filtered rows, (rows, *event), including hidden cells."""
         rest = batch.filled.flatten(1).double() - self.mean
         precision = self.precision.expand(rest.shape)
         if batch.observed is not None:
