@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import History, TrainingReporter
 
-Self = TypeVar("Self", bound="LatentVariableEstimator")
 DRAWS = 32  # of each row's latent, for its uncertainty
 
 
@@ -87,7 +86,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     conditional: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
 
-    def fit(self: Self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X; y is ignored."""
         return self._fit(self._learn(X))
 
@@ -147,7 +146,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return self._sample(n_samples, None, mean, random_state)
 
     @classmethod
-    def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a model folder; the estimator's parameters are those of the fit.
 
         Parameters that a folder does not store have their defaults: ``n_importance``, ``verbose``
@@ -219,11 +218,11 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     # shared implementation ----------------------------------------------------------------------
 
-    def _fit(self: Self, dataset: Dataset) -> Self:
+    def _fit(self, dataset: Dataset) -> Self:
         options = self._options(new_seed(self.random_state))
         return self._adopt(fit(dataset, options, reporter=self._reporter()))
 
-    def _adopt(self: Self, fitted: Fitted) -> Self:
+    def _adopt(self, fitted: Fitted) -> Self:
         self.fitted_ = fitted
         return self
 

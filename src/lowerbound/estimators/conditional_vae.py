@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,6 @@ from lowerbound.estimators.inputs.labels import as_labels, class_indices, classe
 from lowerbound.estimators.vae import VAE
 from lowerbound.fitting import Fitted
 from lowerbound.inference.passes import in_precision
-
-Self = TypeVar("Self", bound="ConditionalVAE")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -53,7 +51,7 @@ class ConditionalVAE(VAE):
     conditional: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = True
 
-    def fit(self: Self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X and the class of each row.
 
         Args:
@@ -104,7 +102,7 @@ class ConditionalVAE(VAE):
             y = [self._names[row % len(self._names)] for row in range(n_samples)]
         return self._sample(n_samples, self._label_condition(y, n_samples), mean, random_state)
 
-    def _adopt(self: Self, fitted: Fitted) -> Self:
+    def _adopt(self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)
         return super()._adopt(fitted)
 

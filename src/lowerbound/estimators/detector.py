@@ -6,7 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import OutlierMixin
@@ -34,8 +34,6 @@ from lowerbound.inference.anomaly.scores import (
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
-
-Self = TypeVar("Self", bound="VAEDetector")
 
 CALIBRATION = 0.2  # share of the rows that set the threshold if contamination is "clean"
 TRIMMED = 0.1  # share of the rows that the second fit leaves out if contamination is "auto"
@@ -90,7 +88,7 @@ class VAEDetector(OutlierMixin, VAE):
     false_alarm_rate: float = 0.05
     calibration: float = CALIBRATION
 
-    def fit(self: Self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the detector to X; y is ignored.
 
         Raises:
@@ -178,7 +176,7 @@ class VAEDetector(OutlierMixin, VAE):
         write_state(Path(path), state, {name: getattr(self, name) for name in _KEPT})
 
     @classmethod
-    def load(cls: type[Self], path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what ``save`` wrote.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -25,8 +25,6 @@ from lowerbound.estimators.vae import FEW, lower_bounds
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.models import Encodes, require
 from lowerbound.objectives import OBJECTIVES
-
-Self = TypeVar("Self", bound="LabeledEstimator")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -76,7 +74,7 @@ class LabeledEstimator(TrainedEstimator):
         """Size of a code: label and style; in M1+M2 the features."""
         return require(self.model_, Encodes, "encode").latent_dim
 
-    def _fit(self: Self, dataset: Dataset) -> Self:
+    def _fit(self, dataset: Dataset) -> Self:
         return self._adopt(self._fits(dataset)(dataset))
 
     def _fits(self, dataset: Dataset) -> Callable[[Dataset], Fitted]:

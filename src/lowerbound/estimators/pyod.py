@@ -6,7 +6,7 @@ PyOD itself is neither needed nor imported: only its names, signs and shapes are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -14,8 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.data.arrays import Array
 from lowerbound.estimators.detector import VAEDetector
-
-Self = TypeVar("Self", bound="PyODDetector")
 
 
 @dataclass(eq=False, repr=False)
@@ -54,7 +52,7 @@ class PyODDetector(BaseEstimator):
         names: Array = self._fitted().feature_names_in_
         return names
 
-    def fit(self: Self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the detector to X; y is ignored.
 
         Raises:

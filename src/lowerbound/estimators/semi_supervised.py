@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,8 +23,6 @@ from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.classes import class_probabilities
 from lowerbound.objectives.semi_supervised import require_labels
-
-Self = TypeVar("Self", bound="SemiSupervisedVAE")
 
 
 @renamed_keywords(moves="augmentation")
@@ -85,7 +83,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
 
     kind: ClassVar[str] = "semi_supervised"
 
-    def fit(self: Self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X and the known labels.
 
         Args:
@@ -131,7 +129,7 @@ class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
         answers[unsure] = unknown
         return answers
 
-    def _adopt(self: Self, fitted: Fitted) -> Self:
+    def _adopt(self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)
         return super()._adopt(fitted)
 

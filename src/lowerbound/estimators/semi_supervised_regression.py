@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.labels import as_labels
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.inference.regression import predictions
-
-Self = TypeVar("Self", bound="SemiSupervisedRegressor")
 
 
 @renamed_keywords(moves="augmentation")
@@ -61,7 +59,7 @@ class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
 
     kind: ClassVar[str] = "semi_supervised_regression"
 
-    def fit(self: Self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X and the known labels.
 
         Args:
