@@ -20,9 +20,15 @@ from lowerbound.errors import DataError, OptionError, unknown
 
 Request = TypeVar("Request")
 Path = tuple[str, ...]
+OnError = typing.Literal["raise", "skip"]
 
 REQUIRED: Any = dataclasses.MISSING
 """The default of a field that a person has to answer."""
+
+
+def unreadable() -> Any:
+    """The field ``on_error`` of a request that reads pictures from files."""
+    return option("raise", "what to do with pictures that cannot be read")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from lowerbound.applications.anomaly.normal_rows import Normal, normal_of
 from lowerbound.applications.anomaly.report import Cutoff, DetectReport
 from lowerbound.applications.anomaly.row_scorer import RowScorer, Tally
 from lowerbound.applications.base import Reporter
-from lowerbound.applications.form import DataRequest
+from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar
 from lowerbound.applications.io.requested_rows import RequestedRows, requested_rows
 from lowerbound.applications.io.sources import open_data
@@ -71,9 +71,7 @@ class DetectRequest(DataRequest):
     reduce: Literal["mean", "max"] = option(
         "mean", "how the scores of a point's windows become the point's score"
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     seed: int = option(0, "of the draws")
 
 

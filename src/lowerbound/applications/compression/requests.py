@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lowerbound.applications.compression.shipped import PHOTOGRAPHS
-from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.form import REQUIRED, OnError, unreadable
 from lowerbound.applications.io.compressed_files import SUFFIX
 from lowerbound.config import option
 from lowerbound.errors import OptionError
@@ -25,9 +25,7 @@ class CodecRequest:
     part: Literal["all", "test"] = option(
         "all", "all rows, or those that were set aside when the model was fitted"
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     seed: int = option(0, "seed of the bits, if grey values become bits")
     codebooks: int | None = option(
         None,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lowerbound.applications.base import Report, Reporter, jsonable
 from lowerbound.applications.evaluate.standings import about_leaderboard, about_protocol
-from lowerbound.applications.form import DataRequest
+from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.files import write_text
 from lowerbound.applications.io.fit_rows import requested, requested_parts
@@ -58,9 +58,7 @@ class EvaluateRequest(DataRequest):
         None, "nats per row that the bound must reach; exit code 1 where it does not"
     )
     output: str = option("", "folder for findings.json and scores.csv", short="-o", metavar="OUT")
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     measuring: SuiteOptions = field(default_factory=SuiteOptions)
 
 

@@ -14,13 +14,12 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest, ModelRequest
+from lowerbound.applications.form import REQUIRED, DataRequest, ModelRequest, OnError, unreadable
 from lowerbound.applications.generation.code_files import (
     CodeTable,
     check_suffix,
@@ -154,9 +153,7 @@ class EncodeRequest(DataRequest):
     output: str = option(
         REQUIRED, "file for the codes: .csv, .parquet or .npz", short="-o", metavar="CODES"
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)
@@ -277,9 +274,7 @@ class ReconstructRequest(DataRequest):
     )
     uncertainty: bool = option(False, "also the standard deviation of every value")
     draws: int = option(64, "codes drawn per row for the uncertainty")
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     seed: int = option(0, "seed of the draws")
 
 

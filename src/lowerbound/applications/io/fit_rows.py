@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from lowerbound.applications.form import OnError
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import (
     DataParts,
-    OnError,
     apart,
     conditioned,
     is_there,

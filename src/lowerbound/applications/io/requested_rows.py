@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound.applications.io.sources import OnError, conditioned, open_data
+from lowerbound.applications.form import OnError
+from lowerbound.applications.io.sources import conditioned, open_data
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows

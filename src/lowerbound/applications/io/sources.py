@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from lowerbound.applications.form import OnError, unreadable
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, load
 from lowerbound.data.catalog.names import WITH_PARTS
@@ -20,8 +21,6 @@ from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.data.tables.files import is_table
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
-
-OnError = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,7 @@ class ReadingOptions:
         "how a picture of another size is brought to that size (default: pad); tiles are cut "
         "from it and overlap by half",
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     missing: Literal["error", "model"] | None = option(
         None,
         "cells without a value: error refuses them, model models them (default: model for tables)",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import DataRequest
+from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
@@ -43,9 +43,7 @@ class ClassifyRequest(DataRequest):
     suggest: int = option(
         10, "number of rows to suggest for labeling, most informative first", formerly="ask"
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

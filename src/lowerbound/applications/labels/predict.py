@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import DataRequest
+from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.columnar_files import check_suffix, columnar, numbered
 from lowerbound.applications.io.sources import open_unconditioned
 from lowerbound.config import option
@@ -27,9 +26,7 @@ class PredictRequest(DataRequest):
         short="-o",
         metavar="OUT",
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

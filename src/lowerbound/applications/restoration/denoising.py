@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, ModelRequest, OnError, unreadable
 from lowerbound.applications.io.row_files import row_files
-from lowerbound.applications.io.sources import OnError, conditioned
+from lowerbound.applications.io.sources import conditioned
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
@@ -55,9 +54,7 @@ class DenoiseRequest(ModelRequest):
     draws: int = option(0, "number of rows x to draw besides from p(x | y), for each noisy row y")
     chains: int = option(CHAINS, "K, chains of latents per row")
     temperatures: int = option(TEMPERATURES, "T, steps of each chain")
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     seed: int = option(0, "of everything that is drawn")
 
 
