@@ -44,7 +44,7 @@ from lowerbound.applications.compression.exported_models import export_model
 from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.rated_pictures import write_one
 from lowerbound.applications.compression.requests import CompressRequest
-from lowerbound.assembly.warm_start import start_from_model
+from lowerbound.assembly.build import start_from_model
 from lowerbound.data import load
 from lowerbound.data.catalog.download import file_sha256
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES

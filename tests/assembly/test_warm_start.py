@@ -7,8 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from lowerbound.assembly.build import assemble
-from lowerbound.assembly.warm_start import start_from_model
+from lowerbound.assembly.build import assemble, start_from_model
 from lowerbound.data import load
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError

@@ -23,7 +23,7 @@ from lowerbound.coding.sound import (
     write_clips,
 )
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.coding.whole_numbers.shares import whole_shares
+from lowerbound.coding.stack import whole_shares
 from lowerbound.errors import BitstreamError
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
 from tests.coding.small_sound import RATE, clips, sound_model

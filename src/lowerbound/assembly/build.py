@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError, unknown
@@ -67,3 +69,23 @@ def _check_common(schema: Schema, options: ModelOptions, kind: type[Model]) -> N
         raise unknown("missingness", options.missingness, MISSINGNESS)
     if options.missingness != AT_RANDOM:
         kind.check_missingness(schema, options)
+
+
+@torch.no_grad()
+def start_from_model(model: Model, other: Model) -> None:
+    """Copy the weights of ``other`` whose names and shapes agree into ``model``.
+
+    Raises:
+        OptionError: fewer than half of the trained weights agree, so the models differ in kind.
+    """
+    theirs, own = other.state_dict(), model.state_dict()
+    alike = {
+        name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape
+    }
+    trained = {name for name, _ in model.named_parameters()}
+    if 2 * len(alike & trained) < len(trained):
+        raise OptionError(
+            f"only {len(alike & trained)} of {len(trained)} weights have the same size in the "
+            "model to start from: fit the same kind of model, with the same sizes"
+        )
+    model.load_state_dict({**own, **{name: theirs[name] for name in alike}})

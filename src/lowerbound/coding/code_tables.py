@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.coding.refusals import refuse_beside_rows
-from lowerbound.coding.stack import PRECISION
-from lowerbound.coding.whole_numbers.shares import whole_shares
+from lowerbound.coding.stack import PRECISION, whole_shares
 from lowerbound.errors import UnsupportedError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder, name_of
 from lowerbound.priors.codes import CodeDistribution, CodePrior, UniformCodes

@@ -30,8 +30,7 @@ from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.coding.stack import CodingTable, Stack
-from lowerbound.coding.whole_numbers.shares import whole_shares
+from lowerbound.coding.stack import CodingTable, Stack, whole_shares
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder

@@ -125,3 +125,16 @@ def constriction() -> Any:
     except ImportError as error:
         raise MissingExtraError("constriction", "compress") from error
     return library
+
+
+def whole_shares(shares: Array) -> Array:
+    r"""One distribution in whole numbers n, (K,) int64, as near to its shares as can be.
+
+    .. math:: \hat p(k) = n(k) / 2^{24}, \qquad n(k) \ge 1, \quad \textstyle\sum_k n(k) = 2^{24}
+    """
+    wanted = np.asarray(shares, np.float64)
+    free = (1 << PRECISION) - len(wanted)
+    counts: Array = 1 + np.floor(wanted / wanted.sum() * free).astype(np.int64)
+    likeliest = np.argsort(-wanted, kind="stable")
+    counts[likeliest[: (1 << PRECISION) - counts.sum()]] += 1
+    return counts

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -32,11 +32,12 @@ from lowerbound.estimators.inputs.rows import (
     with_text_names,
 )
 from lowerbound.fitting import fit
-from lowerbound.inference.restoration.imputation import SAMPLES, impute
-from lowerbound.inference.restoration.imputed_quantiles import DRAWS, imputed_quantiles
+from lowerbound.inference.restoration.imputation import DRAWS, SAMPLES, impute, imputed_quantiles
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
 from lowerbound.training import TrainingOptions, reporter_for
+
+Self = TypeVar("Self", bound="VAEImputer")
 
 STRATEGIES = ("mean", "median", "sample")
 
@@ -131,7 +132,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     random_state: Any = None
     verbose: int = 0
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self: Self, X: Any, y: Any = None) -> Self:
         """Fit the model to the observed cells of X; y is ignored.
 
         Raises:
@@ -218,7 +219,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         return np.array([*kept, *indicators], dtype=object)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+    def load(cls: type[Self], path: str | os.PathLike[str], **parameters: Any) -> Self:
         """Read a model folder whose model was fitted with missing cells.
 
         Args:

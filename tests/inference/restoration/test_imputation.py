@@ -13,8 +13,7 @@ from lowerbound.data import Dataset, load
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.errors import OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
-from lowerbound.inference.restoration.imputation import impute
-from lowerbound.inference.restoration.imputed_quantiles import imputed_quantiles, quantiles
+from lowerbound.inference.restoration.imputation import impute, imputed_quantiles, quantiles
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.tabular import TabularEncoder

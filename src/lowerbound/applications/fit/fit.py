@@ -16,8 +16,7 @@ from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
-from lowerbound.assembly.build import resolve
-from lowerbound.assembly.warm_start import start_from_model
+from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions

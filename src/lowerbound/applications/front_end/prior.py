@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.fit.settings import value_of
-from lowerbound.applications.form import DataRequest
+from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_rows
 from lowerbound.config import option
@@ -41,9 +41,7 @@ class PriorRequest(DataRequest):
     )
     training: TrainingOptions = field(default_factory=TrainingOptions)
     resume: bool = option(False, "continue the training that was interrupted in this folder")
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,21 @@ from typing import Literal
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.form import REQUIRED, DataRequest
 from lowerbound.applications.io.row_files import RowFiles, row_files
-from lowerbound.applications.io.sources import conditioned
+from lowerbound.applications.io.sources import OnError, conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
-from lowerbound.inference.restoration.imputation import SAMPLES, Imputation, impute as fill
-from lowerbound.inference.restoration.imputed_quantiles import imputed_quantiles
+from lowerbound.inference.restoration.imputation import (
+    SAMPLES,
+    Imputation,
+    impute as fill,
+    imputed_quantiles,
+)
 
 LEVEL = 0.9  # of the intervals in the report
 
@@ -56,7 +60,9 @@ class ImputeRequest(DataRequest):
         "booleans, for all rows or one each",
         metavar="MASK",
     )
-    on_error: OnError = unreadable()
+    on_error: Literal["raise", "skip"] = option(
+        "raise", "what to do with pictures that cannot be read"
+    )
     seed: int = option(0, "of the draws")
 
 

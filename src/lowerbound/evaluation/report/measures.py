@@ -14,19 +14,17 @@ from lowerbound.evaluation.likelihood.tighter import Carried
 from lowerbound.evaluation.report.cells import (
     Cell,
     Measure,
+    distance,
     estimate,
     minus,
     number,
+    of_form,
+    of_own_acceptance,
     percent,
     row_mean,
     share,
-    unranked,
-)
-from lowerbound.evaluation.report.sample_measures import (
-    distance,
-    of_form,
-    of_own_acceptance,
     sharpness,
+    unranked,
 )
 from lowerbound.evaluation.report.suites import FROM_MIXTURE
 from lowerbound.evaluation.samples.acceptance import Acceptance
