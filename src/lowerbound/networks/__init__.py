@@ -1,4 +1,4 @@
-"""Tensors in, tensors out, no probability: the two halves of an autoencoder for any event shape."""
+"""Networks from tensors to tensors: the two halves of an autoencoder for any event shape."""
 
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network

@@ -1,4 +1,4 @@
-"""The nonlinearities by name, and the gain that keeps signals at unit scale behind each."""
+"""The nonlinearities by name, and the gain that keeps signals at unit scale after each."""
 
 from __future__ import annotations
 

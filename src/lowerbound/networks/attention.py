@@ -17,7 +17,7 @@ SPELLED_OUT = 128
 class Attention(nn.Module):
     r"""softmax(Q K^T / sqrt(d)) V for each head, (rows, tokens, width) to the same.
 
-    Tokens of one row see each other, never another row's. Source: Vaswani et al. 2017.
+    Each token attends to the tokens of its own row only. Source: Vaswani et al. 2017.
     """
 
     def __init__(self, width: int, heads: int, scale: float) -> None:
@@ -39,24 +39,24 @@ class Attention(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention of each head, (rows, heads, tokens, numbers), by torch's fused kernel.
 
-    On CPU up to 128 tokens are spelled out: as fast in fp32, 4 times as fast in bf16 (measured at
-    49 tokens), and per-row gradients through vmap can follow.
+    On CPU, up to 128 tokens use explicit matrix products: as fast in fp32, 4 times as fast in bf16
+    (measured at 49 tokens), and compatible with per-row gradients through vmap.
     """
     if query.device.type == "cpu" and query.shape[2] <= SPELLED_OUT:
-        # The query is scaled, not the scores: the compiler would put the fused kernel back.
+        # With scaled scores, the compiler would restore the fused kernel; so scale the query.
         scores = (query / math.sqrt(query.shape[3])) @ key.transpose(2, 3)
         return torch.softmax(scores, 3) @ value
     return scaled_dot_product_attention(query, key, value)
 
 
 class TransformerBlock(nn.Module):
-    r"""t + A(N(t)), then t + M(N(t)): A attention, M a two-layer perceptron, N layer norm.
+    r"""t + A(N(t)), then t + M(N(t)), with A attention, M a two-layer MLP and N layer norm.
 
     Args:
         width: numbers per token.
-        heads: of the attention; divides ``width``.
-        inner: units of the perceptron's hidden layer.
-        activation: its nonlinearity's name.
+        heads: number of attention heads; divides ``width``.
+        inner: units of the MLP's hidden layer.
+        activation: name of the MLP's nonlinearity.
         scale: of the initial weights of the two maps that end on the residual path.
     """
 
@@ -81,7 +81,7 @@ class TransformerBlock(nn.Module):
 def transformer_blocks(
     depth: int, width: int, heads: int, inner: int, activation: str
 ) -> nn.Sequential:
-    """``depth`` blocks and the layer norm that ends them.
+    """``depth`` blocks and a final layer norm.
 
     Each of the 2 * depth residual branches starts smaller by 1/sqrt(2 * depth), so that their sum
     stays at unit scale (Radford et al. 2019, section 2.3).

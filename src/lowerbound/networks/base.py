@@ -1,12 +1,12 @@
-"""The two halves of an autoencoder: tensors in, tensors out, no probability.
+"""The base classes of networks, the two halves of an autoencoder.
 
 ::
 
     x (rows, *event) ──> Encoder ──> (rows, numbers)             parameters of the posterior
     z (rows, latent_dim) ──> Decoder ──> (rows, *parameter_shape)   parameters of the likelihood
 
-Networks see rows only: the sample axis is folded into the rows before them and unfolded after.
-No row's answer depends on its neighbors (so there is no batch normalization anywhere).
+Networks see rows only: callers fold the sample axis into the rows and unfold it afterwards. The
+output for a row does not depend on other rows, so there is no batch normalization.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Encoder(nn.Module, ABC):
     ``numbers = 2 * latent_dim``, the mean and the raw log-variance of each latent coordinate.
 
     Attributes:
-        large_batches: whether it is so small that more rows hardly add to the time of an update.
+        large_batches: whether it is so small that larger batches hardly take more time.
     """
 
     large_batches: ClassVar[bool] = False
@@ -53,11 +53,11 @@ class Decoder(nn.Module, ABC):
     @property
     @abstractmethod
     def output_bias(self) -> nn.Parameter:
-        """What is added last, one number per parameter, in the order of ``parameter_shape``."""
+        """The bias of the output, one number per parameter, in the order of ``parameter_shape``."""
 
     @torch.no_grad()
     def set_output_bias(self, bias: Tensor) -> None:
-        """Start from ``bias``, (*parameter_shape): the marginals that the likelihood supplies.
+        """Set the output bias, (*parameter_shape), to the marginals from the likelihood.
 
         Raises:
             ValueError: the shape is not ``parameter_shape``.
@@ -72,12 +72,11 @@ class Decoder(nn.Module, ABC):
 class Network(ABC):
     """Options of one family of networks; builds the two halves for any event shape.
 
-    A subclass is a frozen dataclass. Sizes that are not given are taken from the data's shape.
+    A subclass is a frozen dataclass. Default sizes follow from the data's shape.
 
     Attributes:
-        reads_mask: whether the encoder takes values and, beside them, which were observed.
-        full_posterior: whether the encoder answers with a Gaussian of full covariance and nothing
-            else.
+        reads_mask: whether the encoder takes values and their mask.
+        full_posterior: whether the encoder supports only a Gaussian with full covariance.
     """
 
     reads_mask: ClassVar[bool] = False
@@ -87,13 +86,13 @@ class Network(ABC):
     def encoder(
         self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
     ) -> Encoder:
-        """The encoder of rows of ``event_shape``, with ``numbers`` owed to the posterior."""
+        """An encoder from rows of ``event_shape`` to ``numbers`` parameters of the posterior."""
 
     @abstractmethod
     def decoder(
         self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
     ) -> Decoder:
-        """The decoder of ``latent_dim`` coordinates to rows of ``parameter_shape``."""
+        """A decoder from ``latent_dim`` coordinates to parameters of shape ``parameter_shape``."""
 
 
 NETWORKS: Registry[type[Network]] = Registry("network")
@@ -108,7 +107,7 @@ class Conditioned(nn.Module):
     told: nn.Module | None
 
     def start_condition(self, condition_dim: int, width: int, *, bias: bool = False) -> None:
-        """Make the map from a condition to ``width`` channels; none without a condition."""
+        """Make the map from a condition to ``width`` channels; no map if there is no condition."""
         self.told = linear(condition_dim, width, bias=bias) if condition_dim else None
 
     def conditioned(self, features: Tensor, condition: Tensor | None) -> Tensor:
@@ -120,7 +119,7 @@ class Conditioned(nn.Module):
 
 
 def check_condition(condition: Tensor | None, condition_dim: int) -> None:
-    """Raise DataError unless a condition is given exactly where the network was built for one."""
+    """Raise DataError if a condition is missing, or given to a network built without one."""
     given = 0 if condition is None else condition.shape[-1]
     if given != condition_dim:
         raise DataError(
@@ -130,7 +129,7 @@ def check_condition(condition: Tensor | None, condition_dim: int) -> None:
 
 
 def beside(features: Tensor, condition: Tensor | None, condition_dim: int) -> Tensor:
-    """``features``, (rows, width), with the condition beside them where there is one."""
+    """``features``, (rows, width), with the condition beside them if there is one."""
     check_condition(condition, condition_dim)
     if condition is None:
         return features

@@ -1,4 +1,4 @@
-"""A linear map plus a gated network: few labels fit the linear map, more of them the network."""
+"""A linear map plus a gated network, for regression from few or many labels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class GatedResidual(Encoder):
 
     .. math:: (w^T x + b,\; s) + g\, f(x)
 
-    w, b and s are set once and stay; g starts at 0 and is learned with the network f, unless the
-    line is fixed alone.
+    ``start`` sets w, b and s, which then stay fixed. g starts at 0 and is learned with the network
+    f, unless ``start`` switches the network off.
 
     Args:
         network: f, rows (rows, features) to (rows, 2).
@@ -50,7 +50,7 @@ class GatedResidual(Encoder):
         Args:
             weight: w, (linear,).
             heads: b and s.
-            alone: the network adds nothing to it.
+            alone: whether the network adds nothing to the line.
         """
         self.weight.copy_(weight)
         self.heads.copy_(heads)

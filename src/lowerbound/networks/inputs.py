@@ -4,8 +4,8 @@
 
     x (rows, *event), observed ──> Input ──> features (rows, *shape) ──> Encoder
 
-``x`` has its hidden cells zeroed already (``Batch.filled``); zero is a value like any other, and
-only the mask distinguishes it from a hidden one.
+``x`` already has zeros in its hidden cells (``Batch.filled``). Zero is also a possible value, so
+only the mask distinguishes the two.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lowerbound.data.columns.features import Feature
 
 
 class Input(nn.Module, ABC):
-    """x, (rows, *event), and what of it was observed to features, (rows, *shape)."""
+    """A module from x, (rows, *event), and its mask to features, (rows, *shape)."""
 
     shape: tuple[int, ...]
 
@@ -31,25 +31,25 @@ class Input(nn.Module, ABC):
     def forward(
         self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None
     ) -> Tensor:
-        """The features.
+        """Return the features.
 
         Args:
             x: rows.
-            observed: like x, False where hidden; None where nothing is.
-            missing: like x, True where the value is missing; used where ``tells_missing``.
+            observed: like x, False where hidden; None: nothing is hidden.
+            missing: like x, True where the value is missing; used if ``tells_missing``.
         """
 
     def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
-        """Fit what is fitted to rows of training data; by default nothing is."""
+        """Fit the module to rows of training data; by default there is nothing to fit."""
 
 
 class Masked(Input):
     """x and, beside it along its first axis, 1 where it was observed and 0 where it is hidden.
 
     Args:
-        event_shape: of x.
-        tells_missing: beside that, 1 where the value is missing: cells that training hides are
-            hidden and not missing.
+        event_shape: shape of a row.
+        tells_missing: add 1 where the value is missing, besides. Cells that training hides are
+            hidden but not missing.
     """
 
     def __init__(self, event_shape: tuple[int, ...], *, tells_missing: bool = False) -> None:
@@ -74,21 +74,21 @@ class Columns(Input):
 
         [ linear values (F) | their mask (F) | (missing (F)) | embeddings (E) ]
 
-    The linear values are those that a linear-Gaussian model can use, as each column's kind says:
-    a continuous value as it is; of a mixed column whether it is the atom, and the value where it is
-    not; log(1 + n) of a count; the code of a binary column, that of an ordinal one over its
-    largest; an indicator of each level of a categorical column that has at most 48. Each is
-    standardized over the training data and zero where hidden. Every categorical column has an
-    embedding too, "missing" being one more level; a code that is no level reads as missing.
+    The linear values are those that a linear-Gaussian model can use. Each column's kind defines
+    them: a continuous value unchanged; for a mixed column, whether it is the atom, and else the
+    value; log(1 + n) of a count; the code of a binary column; the code of an ordinal column divided
+    by the largest; an indicator of each level of a categorical column with at most 48 levels. Each
+    is standardized over the training data and zero where hidden. Every categorical column also has
+    an embedding, with "missing" as an extra level, which unknown codes use too.
 
     Args:
-        columns: of the table; those that are not modeled are passed over.
-        embedding: the most numbers per categorical column; ceil(sqrt(levels)) + 1 if fewer.
-        tells_missing: also give, of each continuous value, whether it is missing.
+        columns: of the table; columns that are not modeled are skipped.
+        embedding: most numbers per categorical column; ceil(sqrt(levels)) + 1 if that is smaller.
+        tells_missing: whether to add, for each continuous value, whether it is missing.
 
     Attributes:
         linear: F.
-        features: each with its column's number among the modeled ones.
+        features: each with the index of its column among the modeled ones.
     """
 
     shift: Tensor
@@ -144,7 +144,7 @@ class Columns(Input):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, observed: Tensor | None = None) -> None:
-        """Standardize over rows of training data, each feature over the cells that were seen."""
+        """Standardize each feature over the observed cells of training rows."""
         x = x if observed is None else torch.where(observed, x, 0.0)
         values, seen = self._raw(x.to(torch.float64), observed)
         count = seen.sum(0).clamp_min(1)
@@ -155,7 +155,7 @@ class Columns(Input):
         self.scale.copy_(torch.where(varies, scale, 1.0))
 
     def _raw(self, x: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Linear values before they are standardized, and which of them were seen, (rows, F)."""
+        """Linear values before standardization, and their mask, (rows, F)."""
         parts = [transformed(x) for transformed in self.transformed]
         values = torch.cat([x[:, :0], *(values for values, _ in parts)], 1)
         present = torch.cat([x[:, :0].bool(), *(present for _, present in parts)], 1)
@@ -163,10 +163,10 @@ class Columns(Input):
 
 
 class _Transformed(nn.Module):
-    """The linear features that are computed in one way, from rows of the table.
+    """The linear features of one kind, computed from rows of the table.
 
     Args:
-        features: each with its column's number.
+        features: each with the index of its column.
     """
 
     column: Tensor
@@ -181,7 +181,7 @@ class _Transformed(nn.Module):
         self.register_buffer("parameter", parameter, persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and where there is one, (rows, features)."""
+        """Values and their mask, (rows, features)."""
         own = x.index_select(1, self.column)
         return self.kind.values(own, self.parameter), self.kind.present(own)
 
@@ -189,11 +189,11 @@ class _Transformed(nn.Module):
 class Embeddings(nn.Module):
     """A learned vector for each level of each categorical column, and one for "missing".
 
-    Columns of one width share a table, so that hundreds of columns are a few look-ups.
+    Columns of one width share a table, so that hundreds of columns need only a few look-ups.
 
     Args:
-        columns: index and count of levels of each.
-        most: numbers per column at most.
+        columns: index and number of levels of each.
+        most: most numbers per column.
     """
 
     def __init__(self, columns: Sequence[tuple[int, int]], most: int) -> None:

@@ -1,4 +1,4 @@
-"""A single affine map each way: the network of principal component analysis."""
+"""One affine map for each half: the network of principal component analysis."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lowerbound.networks.mlp import DenseDecoder, DenseEncoder, dense_layers
 class Linear(Network):
     """Encoder W x + b, decoder W z + b.
 
-    With a Gaussian likelihood of one scale the VAE's optimum is probabilistic PCA, and the
-    autoencoder spans the principal subspace (Tipping & Bishop 1999; Lucas et al. 2019).
+    With a Gaussian likelihood of one scale, the optimum of the VAE is probabilistic PCA, and that
+    of the autoencoder spans the principal subspace (Tipping & Bishop 1999; Lucas et al. 2019).
     """
 
     def encoder(

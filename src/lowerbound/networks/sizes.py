@@ -1,4 +1,4 @@
-"""Sizes taken from the data's shape, lean by default."""
+"""Default sizes of networks, from the data's shape."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def pyramid(size: tuple[int, int], channels: int | None = None) -> tuple[Level, 
     """The levels of a picture of that height and width, finest first.
 
     Every axis longer than 8 is halved (rounding up) from level to level. The first level already
-    steps down, since full resolution costs the most; it has 32 channels unless given (128 for a
-    single pixel), and each further level twice as many, up to 256.
+    has half the resolution, because full resolution costs the most. Its default is 32 channels (128
+    for a single pixel), and each further level has twice as many, up to 256.
     """
     sizes = [size]
     while max(sizes[-1]) > MAX_COARSE_SIDE:
@@ -85,10 +85,10 @@ def reductions(
 ) -> tuple[Level, ...]:
     """The levels down to a map ``stride`` times smaller than the picture, finest first.
 
-    Every axis is halved (rounding up) from level to level. Channels are as of ``pyramid``.
+    Every axis is halved (rounding up) from level to level. Channels are those of ``pyramid``.
 
     Raises:
-        OptionError: the stride is no power of two.
+        OptionError: the stride is not a power of two.
     """
     if stride < 1 or stride & (stride - 1):
         raise OptionError(f"stride is 1, 2, 4, 8, ..., not {stride}")
@@ -101,7 +101,7 @@ def reductions(
 
 
 def halved(level: Level) -> Level:
-    """The next coarser one, with twice as many channels, up to 256."""
+    """The next coarser level, with twice as many channels, up to 256."""
     size = (math.ceil(level.size[0] / 2), math.ceil(level.size[1] / 2))
     stride = (_step(level.size[0], size[0]), _step(level.size[1], size[1]))
     return Level(size, stride, _doubled(level.channels, 1))
@@ -115,8 +115,8 @@ def kernel(size: tuple[int, int]) -> tuple[int, int]:
 def patch_side(side: int) -> int:
     """Side of a patch of a picture whose longer side is ``side``: 4 to 8 patches along it.
 
-    Few wide tokens beat many narrow ones: after 200 updates on MNIST, 16 tokens of 128 numbers are
-    12 nats above 49 tokens of 64, and take .8 of the time.
+    Few wide tokens are better than many narrow ones: after 200 updates on MNIST, the bound with 16
+    tokens of 128 numbers is 12 nats above 49 tokens of 64, in .8 of the time.
     """
     return max(min(math.ceil(side / 4), 8), math.ceil(side / 8))
 
@@ -133,7 +133,7 @@ def attention_heads(width: int) -> int:
 
 
 def _levels(sizes: list[tuple[int, int]], first: int) -> tuple[Level, ...]:
-    """A level for each size but that of the picture, which comes first."""
+    """A level for each size except the first, which is that of the picture."""
     return tuple(
         Level(
             coarse, (_step(fine[0], coarse[0]), _step(fine[1], coarse[1])), _doubled(first, level)

@@ -7,8 +7,8 @@ r"""Networks that start as factor analysis: exact for every pattern of missing c
     z ────────┬─ W z + b ───────────────────────────────────┐
               └─ residual(z) ───────────────────────────────┴─> parameters of the likelihood
 
-Both residual networks end in zeros at the start, so the first update begins at the solution of
-:mod:`lowerbound.classical.factor_analysis`, and training can only add to it.
+Both residual networks return zeros at the start, so training begins at the solution of
+:mod:`lowerbound.classical.factor_analysis` and adds to it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.mlp import DenseNetwork, dense_layers
 from lowerbound.networks.sizes import hidden_widths
 
-ROUNDS = 5  # of expectation propagation; the residual network learns what they lack
+ROUNDS = 5  # of expectation propagation; the residual network learns the remaining error
 MAX_STRETCH = 3.0
 """The residual network can widen or narrow the exact posterior by at most e^3 per direction."""
 
@@ -38,10 +38,10 @@ MAX_STRETCH = 3.0
 @NETWORKS.register("tabular")
 @dataclass(frozen=True)
 class Tabular(DenseNetwork):
-    """Factor analysis and a residual perceptron; for rows with missing cells.
+    """Factor analysis and a residual MLP, for rows with missing cells.
 
-    The encoder is fed values and, beside them, which were observed (``networks.inputs``), and
-    answers with a Gaussian of full covariance: it goes with the posterior "full".
+    The encoder's input is values and their mask (``networks.inputs``). Its output is for the
+    posterior "full", a Gaussian with full covariance.
     """
 
     reads_mask: ClassVar[bool] = True
@@ -63,12 +63,12 @@ class Tabular(DenseNetwork):
                 more their mask, and the rest embeddings.
             numbers: parameters of the posterior: d + d (d + 1) / 2.
             condition_dim: numbers of the condition.
-            linear: how many values there are; None: half of the features, and no embeddings.
-            tells_missing: whether, after the mask, the features say which values are missing.
+            linear: number of values; None: half of the features, without embeddings.
+            tells_missing: whether the features after the mask mark the missing values.
 
         Raises:
             OptionError: ``numbers`` is not the number of parameters of the posterior "full", or the
-                features hold no mask of the values.
+                features have no mask of the values.
         """
         width, latent_dim = math.prod(event_shape), dim_of(numbers)
         if latent_dim is None:
@@ -103,26 +103,26 @@ class Tabular(DenseNetwork):
 
 
 class TabularEncoder(Encoder):
-    r"""The posterior of a trainable factor analysis, moved and stretched by a residual network.
+    r"""The posterior of a trainable factor analysis, shifted and scaled by a residual network.
 
     .. math::
         \mu = m + L a, \quad L_q = L \operatorname{diag}(e^s), \quad s = 3 \tanh(h / 3)
 
     with m and L L^T = A^{-1} exact
-    (:class:`~lowerbound.classical.factor_analysis.FactorAnalysis`), and a, h from a perceptron of
-    values, mask, m, embeddings and condition; packed by
-    :func:`lowerbound.distributions.triangular.pack`. Where cells are missing because of what they
-    hold, m and L are those of :mod:`lowerbound.classical.self_masked_factors` instead, which are
-    exact but for the shape of the missing cells' terms.
+    (:class:`~lowerbound.classical.factor_analysis.FactorAnalysis`), and a, h from an MLP of
+    values, mask, m, embeddings and condition. :func:`lowerbound.distributions.triangular.pack`
+    packs the result. If cells are missing because of their values, m and L are those of
+    :mod:`lowerbound.classical.self_masked_factors`, in which only the terms of missing cells are
+    approximate.
 
     Args:
-        linear: F, how many of the features are values; as many more are their mask.
-        event_width: of all features; those beyond 2 F (3 F) are embeddings.
+        linear: F, the number of values among the features; F more are their mask.
+        event_width: number of all features; those after 2 F (3 F) are embeddings.
         latent_dim: d.
         condition_dim: numbers of the condition.
         hidden: widths of the residual network's hidden layers.
         activation: its nonlinearity's name.
-        tells_missing: whether F features after the mask say which values are missing.
+        tells_missing: whether F features after the mask mark the missing values.
     """
 
     large_batches: ClassVar[bool] = True
@@ -144,7 +144,7 @@ class TabularEncoder(Encoder):
         super().__init__()
         self.tells_missing = tells_missing
         self.linear, self.latent_dim, self.condition_dim = linear, latent_dim, condition_dim
-        # shares of variance as small as a quiet start: each latent explains a little of each value
+        # small shares of variance: at the start each latent explains a little of each value
         self.weight = nn.Parameter(torch.randn(linear, latent_dim) * QUIET / math.sqrt(latent_dim))
         self.offset = nn.Parameter(torch.zeros(linear))
         self.log_noise = nn.Parameter(torch.zeros(linear))
@@ -170,8 +170,8 @@ class TabularEncoder(Encoder):
     def exact(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """m, (rows, d), and L, (rows, d, d), of the linear path, both in float64.
 
-        Precisions of informative values are far above those of the others; float32 loses the
-        small ones, and bf16 more.
+        Informative values have far larger precisions than others; float32 would lose the small
+        ones.
         """
         with torch.autocast(features.device.type, enabled=False):
             weight, offset, log_noise = (
@@ -190,7 +190,7 @@ class TabularEncoder(Encoder):
 
     @torch.no_grad()
     def _with_sites(self, features: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and shares of an observation, with the evidence of the missing cells."""
+        """Values and masks that include the evidence of the missing cells."""
         missing = features[:, 2 * self.linear : 3 * self.linear] > 0
         noise = torch.exp(self.log_noise.double())
         fitted = FactorAnalysis(self.weight.double(), self.offset.double(), noise)
@@ -200,10 +200,10 @@ class TabularEncoder(Encoder):
 
     @torch.no_grad()
     def start_from(self, fitted: FactorAnalysis, curves: SelfMasking | None = None) -> None:
-        """Start as the exact posterior of ``fitted``, given why cells are missing by ``curves``.
+        """Start at the exact posterior of ``fitted``, with the missingness ``curves`` if given.
 
         Raises:
-            ValueError: it has another number of values or of factors.
+            ValueError: ``fitted`` has another number of values or of factors.
         """
         _check_shape(fitted.weight, tuple(self.weight.shape))
         self.weight.copy_(fitted.weight)
@@ -216,7 +216,7 @@ class TabularEncoder(Encoder):
 
 
 class TabularDecoder(Decoder):
-    """W z + b, and a residual perceptron of z and the condition that starts at zero.
+    """W z + b plus a residual MLP of z and the condition that starts at zero.
 
     Args:
         latent_dim: d.
@@ -256,10 +256,10 @@ class TabularDecoder(Decoder):
 
     @torch.no_grad()
     def start_from(self, rows: Tensor, weight: Tensor, offset: Tensor) -> None:
-        """Start some of the parameters at ``weight`` z + ``offset``; the others stay.
+        """Start some of the parameters at ``weight`` z + ``offset``; the others do not change.
 
         Args:
-            rows: which, among the flattened ``parameter_shape``, (K,).
+            rows: indices into the flattened ``parameter_shape``, (K,).
             weight: (K, d).
             offset: (K,).
 
@@ -273,7 +273,7 @@ class TabularDecoder(Decoder):
 
 
 def ending_in_zeros(widths: tuple[int, ...], activation: str, bias: bool = True) -> nn.Sequential:
-    """Dense layers whose last one starts at zero, without a bias unless ``bias``."""
+    """Dense layers whose last layer starts at zero, with a bias if ``bias``."""
     layers = dense_layers(widths, activation)
     layers[-1] = linear(widths[-2], widths[-1], gain=0.0, bias=bias)
     return layers

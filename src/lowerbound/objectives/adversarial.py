@@ -1,4 +1,4 @@
-"""A bound and a critic: the VAE-GAN."""
+"""The VAE-GAN: a bound plus the loss of a critic."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ class Adversarial(ELBO):
 
     A critic c learns to distinguish real rows from reconstructions x' = E[x | z], z ~ q, and from
     samples x'' = E[x | z], z ~ p. The decoder learns to make rows that the critic takes for real,
-    and whose features in the critic's layers are those of the row (s, see ``features``). Without
-    prior samples, as for a decoder that never decodes a draw of the prior, the critic's terms are
-    of x' alone. One loss carries both sides: the model's terms see the critic held fixed, the
-    critic's term sees rows cut from the graph, so each parameter gets the gradient of its own side.
+    and to reconstruct the row's features in the critic's layers (s, see ``features``). Without
+    prior samples, the critic's terms use only x'. One loss trains both sides: the critic is frozen
+    in the model's terms, and rows are detached in the critic's term.
 
-    Samples get sharper and the bound looser: the ELBO is reported, and it falls. Source: Larsen et
-    al. 2016.
+    Samples become sharper, and the ELBO, which is the reported value, becomes lower. Source: Larsen
+    et al. 2016.
 
     Args:
         samples: draws of z per row.
         weight: w_a, in nats per feature of the data (D of them).
         feature_weight: w_f, in nats per feature of the data and unit of relative error.
         width: channels of the critic's first layer.
-        critic: "rows" sees the rows; "windows" the textures of pictures, place by place.
-        prior_samples: whether the critic sees samples of the prior beside reconstructions.
+        critic: its input: "rows", or "windows", the textures of pictures place by place.
+        prior_samples: whether the critic also gets samples from the prior.
     """
 
     critic: Critic | WindowCritic | None
@@ -97,7 +96,7 @@ class Adversarial(ELBO):
         return replace(bound, loss=loss)
 
     def _sampled(self, model: Model, batch: Batch) -> Tensor:
-        """As many samples as rows, under the rows' conditions where there are any."""
+        """One sample for each row, with the row's condition if it has one."""
         imagines = require(model, Imagines, "be sampled")
         draws = Draw(len(batch) if batch.condition is None else 1)
         trace = imagines.imagine(Batch(condition=batch.condition), draws)
@@ -106,7 +105,7 @@ class Adversarial(ELBO):
     def _model_loss(
         self, critic: nn.Module, real: Tensor, again: Tensor, sampled: Tensor | None
     ) -> Tensor:
-        """The model's side: the critic is held fixed."""
+        """The model's loss, with the critic frozen."""
         with torch.no_grad():
             target = critic(real)[:2]
         *seen, odds = held_fixed(critic, again)
@@ -118,7 +117,7 @@ class Adversarial(ELBO):
         return self.feature_share * apart + self.share * fooled
 
     def _critic(self, real: Tensor) -> nn.Module:
-        """The critic; the first rows that are seen say how large it is."""
+        """The critic; the shape of the first rows sets its size."""
         if self.critic is None:
             critic: Critic | WindowCritic
             with seeded(0):
@@ -131,11 +130,11 @@ class Adversarial(ELBO):
 
 
 def _sides(event_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of a picture; none of anything else."""
+    """Height and width of a picture; empty for other rows."""
     return event_shape[1:] if len(event_shape) == 3 else (0,)
 
 
 def _critic_loss(critic: nn.Module, real: Tensor, again: Tensor, sampled: Tensor | None) -> Tensor:
-    """The critic's side: rows are cut from the graph."""
+    """The critic's loss, with rows detached."""
     made = (again if sampled is None else torch.cat([again, sampled])).detach()
     return F.softplus(-critic(real)[2]).mean() + F.softplus(critic(made)[2]).mean()

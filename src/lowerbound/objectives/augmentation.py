@@ -1,4 +1,4 @@
-"""Rows changed in ways that leave their class as it is, by what is known of their kind."""
+"""Random changes of rows that do not change their class."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from lowerbound.data.schema import Schema
 
 
 class Perturbation:
-    """Noise on real numbers, cells of other rows for those with levels, small turns and shifts
-    of pictures.
+    """Add noise to real numbers, swap cells with levels between rows, and move pictures a little.
 
     Args:
-        schema: of the rows.
-        deviation: of the values of x, over all rows and features: the unit of the noise.
+        schema: the rows' schema.
+        deviation: standard deviation of x over all rows and features, the unit of the noise.
         noise: standard deviation of the noise in that unit; half of it is the share of cells with
-            levels that are taken from another row instead.
-        augmentation: how far pictures are turned, shifted, zoomed and sheared at most: 1 is 0.2
-            radians, 7 % of a side, 10 % and 15 %; 0: not at all, where position or direction tells
-            classes.
+            levels that are taken from another row.
+        augmentation: strength of the rotation, shift, zoom and shear of pictures: 1 is at most 0.2
+            radians, 7 % of a side, 10 % and 15 %; 0: none, if classes depend on position or
+            direction.
     """
 
     def __init__(self, schema: Schema, deviation: float, noise: float, augmentation: float) -> None:
@@ -29,7 +28,7 @@ class Perturbation:
         self.kind, self.augmentation = schema.data_kind, augmentation
 
     def __call__(self, x: Tensor) -> Tensor:
-        """x, (rows, *event), changed; noise comes from torch's state."""
+        """Perturb x, (rows, *event), with torch's global random state."""
         if self.augmentation:
             x = self.kind.augmented(x, self.augmentation)
         if not self.noise:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 
 @dataclass(frozen=True)
 class Bound:
-    """A lower bound on log p(x), and what it is made of, in nats per example.
+    """A lower bound on log p(x) and its parts, in nats per example.
 
     Attributes:
         value: (batch,); higher is better. For the ELBO, value = -distortion - sum of rates.
         distortion: -log p(x | z), averaged over samples, (batch,).
         rates: KL of each latent, top down, (steps, batch); no rows for a model without latents.
-        loss: the scalar that is differentiated: one backward, and each parameter's gradient is its
-            own part's. Beta, free bits and balancing change it and never change ``value``.
+        loss: the scalar that is differentiated; one backward pass gives all gradients. Beta, free
+            bits and balancing change ``loss`` and never ``value``.
     """
 
     value: Tensor
@@ -36,14 +36,14 @@ class Bound:
 
 
 class Objective(nn.Module, ABC):
-    """Turns (model, batch) into a Bound; its state, if any, is saved with the checkpoint.
+    """A module from (model, batch) to a Bound; a checkpoint saves its state, if any.
 
     Attributes:
-        progress: share of the run that is done, 0 to 1; the loop sets it, warm-ups read it.
-        uses_labels: whether labels are learned from. Then no row is held out to stop by: labeled
-            ones are too few, and the bound of the others says nothing of the classifier.
-        steady: whether each update does the same with the same shapes; else it is compiled only
-            where that is requested, since every other shape compiles anew.
+        progress: finished share of the run, 0 to 1; the loop sets it, warm-ups read it.
+        uses_labels: whether it learns from labels. If so, no rows are held out for early stopping:
+            labeled rows are too few, and the bound of the others does not measure the classifier.
+        steady: whether all updates have the same shapes. If not, updates are compiled only on
+            request, because each new shape compiles again.
     """
 
     uses_labels: ClassVar[bool] = False
@@ -59,10 +59,10 @@ class Objective(nn.Module, ABC):
         """The bound on one batch."""
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
-        """What must be there before the first update, such as a network of the right size."""
+        """Build or fit what the first update needs, such as a network of the right size."""
 
     def after_update(self, bound: Bound) -> None:
-        """What follows an optimizer update, such as the ascent of a dual variable."""
+        """Update state that the optimizer does not, such as a dual variable."""
 
 
 def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
@@ -74,7 +74,7 @@ def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
 
 
 def held_fixed(network: nn.Module, x: Tensor) -> Any:
-    """What a network of the objective answers at x; gradients pass to x and not to the network."""
+    """The output of a network at x; gradients reach x but not the network."""
     weights = {name: value.detach() for name, value in network.named_parameters()}
     return torch.func.functional_call(network, weights, (x,))
 

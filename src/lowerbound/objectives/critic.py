@@ -1,4 +1,4 @@
-"""Small networks of rows, for objectives that compare the features that they compute."""
+"""Small networks whose features objectives compare."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from lowerbound.networks.sizes import as_picture, kernel
 from lowerbound.networks.transform.restoration import window_cosines
 
 SLOPE = 0.2  # of the leaky rectifier for negative inputs
-GAIN = 2**0.5  # undoes it, as of a rectifier
+GAIN = 2**0.5  # keeps signals at unit scale after the rectifier
 WINDOW = 8  # pixels of a window's side
-FAINT = 0.05  # in model units: coefficients below count by their size, others by its logarithm
+FAINT = 0.05  # model units: the scale is linear below this size and logarithmic above
 
 
 class Critic(nn.Module):
-    """Rows, (rows, *event), to what each of two layers sees, and to answers, (rows, outputs).
+    """Map rows, (rows, *event), to the features of two layers and to outputs, (rows, outputs).
 
-    Strided convolutions for pictures, fully connected layers for everything else. Without
-    normalization, so no row depends on its neighbors.
+    Pictures pass strided convolutions, other rows fully connected layers. There is no
+    normalization, so the output for a row does not depend on other rows.
 
     Args:
-        event_shape: of a row.
-        outputs: numbers answered.
-        width: channels of the first layer for pictures, the second having twice as many; a quarter
-            of the units of each layer otherwise.
+        event_shape: shape of a row.
+        outputs: numbers per row.
+        width: channels of the first layer for pictures (the second has twice as many); for other
+            rows, a quarter of the units of each layer.
     """
 
     def __init__(self, event_shape: tuple[int, ...], outputs: int = 1, width: int = 32) -> None:
@@ -56,15 +56,14 @@ class Critic(nn.Module):
 
 
 class WindowCritic(nn.Module):
-    """Pictures, (rows, channels, height, width), to what each of two layers sees, and to an answer
-    for each place, (rows, places).
+    """Map pictures, (rows, channels, height, width), to the features of two layers and to one
+    output for each place, (rows, places).
 
-    It is shown the logarithms of the sizes of cosine coefficients, of windows that overlap by
-    half: how much of each texture there is, which is what a decoder of the least squared error
-    leaves out. All places are treated alike.
+    Its input is the log sizes of cosine coefficients in windows that overlap by half. They measure
+    texture, which a decoder with least squared error lacks. All places share the same weights.
 
     Args:
-        channels: of the pictures.
+        channels: channels of the pictures.
         width: channels of both layers.
     """
 
@@ -86,7 +85,7 @@ class WindowCritic(nn.Module):
 
 
 def hidden_alike(made: Tensor, observed: Tensor | None) -> Tensor:
-    """Rows that the model made, (rows, *event), with zeros where the real ones are hidden."""
+    """The model's rows, (rows, *event), with zeros where cells of the real rows are hidden."""
     if observed is None:
         return made
     mask = observed.repeat(len(made) // len(observed), *(1,) * (observed.dim() - 1))
@@ -94,11 +93,11 @@ def hidden_alike(made: Tensor, observed: Tensor | None) -> Tensor:
 
 
 def seen_apart(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> Tensor:
-    r"""How differently two sets of rows are seen: mean over layers of
+    r"""Distance of two sets of rows in a network's features, the mean over layers of
 
     .. math:: \lVert f_l(a) - f_l(b) \rVert^2 / \overline{\lVert f_l(b) \rVert^2}
 
-    per row, (rows,); the layers are weighed alike whatever their size.
+    per row, (rows,); all layers have equal weight.
     """
     apart = []
     for a, b in zip(one, other, strict=True):

@@ -1,4 +1,4 @@
-"""Refuse a pass whose densities are not of the kind that a computation needs."""
+"""Check that the densities of a pass are of the kind that a computation needs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PARTS: dict[str, Registry[Any]] = {
 
 
 def require_exact_densities(trace: Trace, task: str) -> None:
-    """For importance weights: exponentials of bounds have a mean that bounds nothing.
+    """Check for importance weights, because a mean of exponentials of bounds is not a bound.
 
     Args:
         trace: a pass.
-        task: what needs them, for the message.
+        task: the computation, for the message.
 
     Raises:
         UnsupportedError: a density is a bound or missing; the message names what can be used.
@@ -39,11 +39,11 @@ def require_exact_densities(trace: Trace, task: str) -> None:
 
 
 def require_bounded_densities(trace: Trace) -> None:
-    """For the ELBO: a lower bound on log p is enough; log q is subtracted, so it has to be exact.
+    """Check for the ELBO: log p may be a lower bound; log q must be exact, as it is subtracted.
 
     Raises:
-        UnsupportedError: a density is missing, or that of a posterior is a bound; the message
-            names what can be used.
+        UnsupportedError: a density is missing, or the density of a posterior is a bound; the
+            message names alternatives.
     """
     for part, level, distribution in _parts(trace):
         density = density_of(distribution)
@@ -52,7 +52,7 @@ def require_bounded_densities(trace: Trace) -> None:
 
 
 def _parts(trace: Trace) -> Iterator[tuple[str, int, Distribution]]:
-    """Each distribution of a pass, with what part it is and its level."""
+    """Each distribution of a pass, with its part of the model and its level."""
     for level, step in enumerate(trace.steps):
         yield "prior", level, step.prior
         if step.posterior is not None:

@@ -1,4 +1,4 @@
-"""The evidence lower bound, by both estimators of the AEVB paper."""
+"""The evidence lower bound, with both estimators of the AEVB paper."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ class ELBO(Objective):
     r"""log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
     ``analytic=True`` is the second SGVB estimator (Kingma & Welling 2014, equation 7): the KL in
-    closed form where it holds. ``analytic=False`` is the first (equation 6): log-ratios at the
+    closed form if it has one. ``analytic=False`` is the first (equation 6): log-ratios at the
     draws.
 
     Args:
         samples: L, draws of z per row.
-        analytic: take the KL in closed form where the pair of types has one.
+        analytic: use the closed form of the KL if the pair of types has one.
         beta: weight of the rate in the loss (Higgins et al. 2017); 1 is the bound itself.
-        warm_up: share of the run over which that weight rises linearly from 0 (Bowman et al.
-            2016), scaled to the run so that a short run reaches the bound too.
+        warm_up: share of the run over which that weight rises linearly from 0 (Bowman et al. 2016).
         free_bits: nats per latent step, averaged over the batch, below which the rate is not
-            punished (Kingma et al. 2016).
-        balance: of a table's columns in the loss: 0 leaves each what it costs, 1 weighs each by
-            one over what its marginal costs, so that none drowns the others; see ``balance``.
+            penalized (Kingma et al. 2016).
+        balance: b, the exponent that balances a table's columns in the loss: 0 does not change
+            their weights, 1 divides the cost of each by that of its marginal; see ``balance``.
     """
 
     weights: Tensor | None
@@ -62,12 +61,12 @@ class ELBO(Objective):
         self.warm_up = warm_up
         self.free_bits = free_bits
         self.balance = balance
-        # made again from the same rows when a run is resumed
+        # a resumed run computes it again from the same rows
         self.register_buffer("weights", None, persistent=False)
         self.choose: Choose = Draw(samples)
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
-        """Weigh the columns."""
+        """Compute the weights of the columns."""
         if self.balance:
             self.weights = column_weights(model, dataset, self.balance)
 
@@ -108,7 +107,7 @@ class ELBO(Objective):
         return over_samples((terms * self.weights.to(terms)).sum(-1))
 
     def loss(self, value: Tensor, likelihood: Tensor, rates: Tensor) -> Tensor:
-        """What is differentiated: distortion + beta * rate, with floors."""
+        """The differentiated scalar: distortion + beta * rate, with free bits."""
         weight = self.weight()
         plain = isinstance(weight, float) and weight == 1.0 and not self.free_bits
         if plain or not len(rates):
@@ -126,9 +125,9 @@ class ELBO(Objective):
 
 
 def refuse_biased_draws(trace: Trace) -> None:
-    """A learned discrete latent drawn without reparameterization has a silently biased gradient.
+    """Refuse a learned discrete latent drawn without reparameterization: its gradient is biased.
 
-    A quantized latent is not drawn: its model hands gradients on past it.
+    A quantized latent is not drawn; its model passes gradients through the quantization.
 
     Raises:
         UnsupportedError: such a latent was drawn.

@@ -1,4 +1,4 @@
-"""FactorVAE: the total correlation from a small discriminator instead of estimated densities."""
+"""FactorVAE: the total correlation, estimated by a small discriminator."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Factor(ELBO):
         \mathrm{TC}(z) = \mathbb{E}_{q(z)} \log \frac{q(z)}{\prod_j q(z_j)}
         \approx \mathbb{E}_{q(z)} \log \frac{D(z)}{1 - D(z)}
 
-    where D tells codes from codes whose units were shuffled over the rows. One loss carries both:
-    the model's term sees the discriminator's weights frozen, the discriminator's term sees the
-    codes cut from the graph, so each parameter's gradient is its own part's.
+    where D distinguishes codes from codes whose units were shuffled over the rows. One loss trains
+    both: the discriminator is frozen in the model's term, and the codes are detached in the
+    discriminator's term.
 
-    The discriminator is built before the first update, when the size of the codes is known, and is
-    saved with the checkpoint. Source: Kim & Mnih 2018.
+    ``prepare`` builds the discriminator for the size of the codes; the checkpoint saves it. Source:
+    Kim & Mnih 2018.
 
     Args:
         samples: draws of z per row.
-        gamma: weight of the total correlation, beside the 1 that the rate holds of it already.
+        gamma: weight of the total correlation, in addition to the weight 1 in the rate.
         width: units of each hidden layer of the discriminator (the paper has 1,000).
         layers: hidden layers of the discriminator (the paper has 5).
     """
@@ -78,19 +78,19 @@ class Factor(ELBO):
         return replace(bound, loss=loss)
 
     def total_correlation(self, z: Tensor) -> Tensor:
-        """The discriminator's estimate at codes (samples, batch, units), nats; it is held fixed."""
+        """The estimate of the frozen discriminator at codes (samples, batch, units), nats."""
         logits: Tensor = held_fixed(self._discriminator(z), z)
         return logits.mean()
 
     def distinction(self, z: Tensor) -> Tensor:
-        """The discriminator's own loss: cross-entropy of codes against shuffled codes, nats."""
+        """The discriminator's loss: cross-entropy of codes against shuffled codes, nats."""
         discriminator = self._discriminator(z)
         return 0.5 * (
             F.softplus(-discriminator(z)).mean() + F.softplus(discriminator(shuffled(z))).mean()
         )
 
     def _discriminator(self, z: Tensor) -> nn.Sequential:
-        """The discriminator; the first codes that are seen say how large it is."""
+        """The discriminator; the shape of the first codes sets its size."""
         if self.discriminator is None:
             with seeded(0):
                 built = _discriminator(z.shape[-1], self.width, self.layers)
@@ -117,11 +117,10 @@ def codes(trace: Trace) -> Tensor:
 
 
 def shuffled(z: Tensor) -> Tensor:
-    """Draws of prod_j q(z_j): each unit moved to other rows by a shift of its own.
+    """Draws of prod_j q(z_j): each unit is moved to other rows by a different shift.
 
-    Shifts differ from unit to unit as long as there are rows enough, so that no two units of a
-    shuffled code come from the same row, and the units are independent; a plain permutation leaves
-    pairs together now and then.
+    If there are enough rows, all shifts differ, so no two units of a shuffled code are from the
+    same row. Independent permutations would sometimes leave two units of a row together.
     """
     samples, batch, units = z.shape
     shifts = torch.randperm(max(batch, units), device=z.device)[:units] % batch
@@ -131,7 +130,7 @@ def shuffled(z: Tensor) -> Tensor:
 
 
 def _discriminator(units: int, width: int, layers: int) -> nn.Sequential:
-    """Codes to the log-odds that they are real, (..., units) to (..., 1)."""
+    """A network from codes, (..., units), to the log-odds that they are real, (..., 1)."""
     parts: list[nn.Module] = []
     for inputs, outputs in pairwise((units, *(width,) * layers)):
         parts += [nn.Linear(inputs, outputs), nn.LeakyReLU(SLOPE)]

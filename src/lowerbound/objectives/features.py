@@ -28,13 +28,12 @@ TURNS = 4
 class FeatureMatching(ELBO):
     r"""-ELBO + w D s(x, E[x | z]): a feature-space ("perceptual") loss beside the bound.
 
-    s compares, layer by layer, what a convolutional network sees of a row and of its
-    reconstruction, relative to what it sees at all. The network is trained here, before the first
-    update, on the rows themselves: to tell their classes, or, without labels, by how many quarter
-    turns a picture was rotated (Gidaris et al. 2018); for other rows without labels its features
-    are random. Nothing is downloaded.
+    s is the relative squared distance between the features of a row and of its reconstruction in a
+    convolutional network, averaged over layers. ``prepare`` trains this network on the rows. It
+    learns to predict their classes or, without labels, by how many quarter turns a picture was
+    rotated (Gidaris et al. 2018). For other rows without labels, the features are random.
 
-    The bound that is reported is the ELBO, which this gives up some of. Source: Hou et al. 2017.
+    The reported value is the ELBO, which this loss makes lower. Source: Hou et al. 2017.
 
     Args:
         samples: draws of z per row.
@@ -76,7 +75,7 @@ class FeatureMatching(ELBO):
         return replace(bound, loss=bound.loss + self.share * real[0].numel() * apart)
 
     def _critic(self, real: Tensor) -> Critic:
-        """The feature network; one that was never prepared has random features."""
+        """The feature network; without ``prepare`` its features are random."""
         if self.critic is None:
             with seeded(0):
                 critic = Critic(tuple(real.shape[1:]), TURNS, self.width)
@@ -85,7 +84,7 @@ class FeatureMatching(ELBO):
 
 
 def _train(critic: Critic, dataset: Dataset, named: bool) -> None:
-    """Raise the critic's accuracy for a few hundred updates."""
+    """Train the critic as a classifier for a few hundred updates."""
     adam = torch.optim.Adam(critic.parameters(), RATE)
     square = dataset.schema.event_shape[1] == dataset.schema.event_shape[2]
     for _ in range(UPDATES):
@@ -102,7 +101,7 @@ def _train(critic: Critic, dataset: Dataset, named: bool) -> None:
 
 
 def _turned(x: Tensor, square: bool) -> tuple[Tensor, Tensor]:
-    """Pictures turned by 0 to 3 quarters, and by how many; oblong ones by halves only."""
+    """Pictures rotated by 0 to 3 quarter turns, and how many; oblong ones by half turns only."""
     quarters = torch.arange(len(x)) % TURNS
     if not square:
         quarters = quarters // 2 * 2

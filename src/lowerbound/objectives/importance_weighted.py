@@ -29,9 +29,9 @@ class ImportanceWeighted(Objective):
 
     Args:
         samples: K.
-        gradient: for the encoder: "plain"; "stl", the score term dropped (Roeder et al. 2017;
-            biased for K > 1); or "dreg", doubly reparameterized (Tucker et al. 2018): unbiased,
-            and its signal does not fade as K grows. The decoder's gradient is the same in all.
+        gradient: of the encoder: "plain"; "stl", without the score term (Roeder et al. 2017; biased
+            for K > 1); or "dreg", doubly reparameterized (Tucker et al. 2018), unbiased with a
+            signal-to-noise ratio that does not fall with K. The decoder's gradient is the same.
     """
 
     def __init__(self, *, samples: int = 5, gradient: Gradient = "dreg") -> None:
@@ -71,9 +71,9 @@ class ImportanceWeighted(Objective):
 class ReweightedDraw:
     r"""Draws whose gradient is multiplied by the normalized weight of the sample.
 
-    The loss gives every path the factor w~_k. DReG wants w~_k^2 on the path through z_k alone and
-    w~_k on the decoder's own, so the second factor is put on z_k's gradient, when it passes back.
-    Compiled graphs break here: the hook must sit on a tensor that enters the next graph.
+    The loss gives every path the factor w~_k. DReG needs w~_k^2 on the path through z_k, and w~_k
+    on the path of the decoder's parameters. A hook therefore multiplies z_k's gradient by w~_k. The
+    compiled graph is split here, because the hook needs a tensor that enters the next graph.
     """
 
     def __init__(self, samples: int) -> None:
@@ -103,7 +103,7 @@ class ReweightedDraw:
 
 
 def _frozen_proposals(trace: Trace) -> Trace:
-    """The pass with its posteriors' parameters cut from the graph: log q moves only with z."""
+    """The pass with its posteriors' parameters detached, so that log q depends only on z."""
     steps = []
     for step in trace.steps:
         assert step.posterior is not None
@@ -112,7 +112,7 @@ def _frozen_proposals(trace: Trace) -> Trace:
 
 
 def refuse_quantized(trace: Trace) -> None:
-    """All draws of a latent that has one value are that value: there is nothing to weigh.
+    """Refuse a quantized latent: all its draws are equal, so importance weights have no effect.
 
     Raises:
         UnsupportedError: a latent of the pass is quantized.

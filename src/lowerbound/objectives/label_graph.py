@@ -1,11 +1,11 @@
-r"""Labels spread along a graph of neighbors: what near rows say of a row's class.
+r"""Label spreading: predict a row's class from the labels of its neighbors in a graph.
 
 .. math:: F \leftarrow \alpha S F + (1 - \alpha) Y, \quad S = D^{-1/2} W D^{-1/2}
 
-(Zhou et al. 2004), then scaled class by class until the classes have the shares that are expected
-of them (Sinkhorn 1967), and sharpened. How many neighbors and how sharp are chosen by hiding some
-of the labels and asking for them: no label is needed beyond those that are there. So is whether
-there is a graph at all: it has to say more of hidden labels than a line does, beyond doubt.
+(Zhou et al. 2004). The probabilities are then scaled until the classes have their expected shares
+(Sinkhorn 1967), and sharpened. Cross-validation on the known labels chooses the number of neighbors
+and the sharpness. It also decides whether the graph is used: the graph must predict hidden labels
+significantly better than a linear classifier.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.labels import FOLDS, fewest_labels, label_folds
 
-ALPHA = 0.99  # of what a row hears that is its neighbors', not its own label's
+ALPHA = 0.99  # weight of the neighbors; the row's own label has the rest
 ROUNDS = 100
 BALANCING = 50
 NEIGHBORS = (5, 10, 15)
 SHARPNESS = (1.0, 2.0, 4.0, 8.0)
-ROWS = 1_000  # whose distances are in memory at once
-LEAST = 1e-3  # probability that a hidden label is given at least, so that one alone cannot decide
+ROWS = 1_000  # rows whose distances are in memory at once
+LEAST = 1e-3  # smallest probability of a hidden label, so that no single label decides
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What the graph says.
+    """The result of label spreading.
 
     Attributes:
         probability: of each class, (rows, classes), float32.
-        gain: nats per hidden label above what is said of it without the graph, by the shares of
-            the classes or by a linear classifier, less their standard error; NaN where a class has
-            too few labels for one in each fold: then the answer says little of the graph of all.
-        neighbors, sharpness: that were chosen.
+        gain: nats per hidden label by which the graph is better than the class shares and than a
+            linear classifier, less one standard error; NaN if a class has too few labels for one
+            in each fold, because cross-validation is then unreliable.
+        neighbors, sharpness: the chosen values.
     """
 
     probability: Tensor
@@ -51,10 +51,10 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
     """Spread labels over the rows.
 
     Args:
-        features: (rows, F), between which distances mean something.
+        features: (rows, F), in which distances are meaningful.
         label: class indices, (rows,), -1 where unknown.
         prior: expected shares of the classes, (classes,).
-        seed: of the folds.
+        seed: seed of the folds.
     """
     count = max(n for n in NEIGHBORS)
     distance, index = nearest(features, min(count, len(features) - 1))
@@ -85,7 +85,7 @@ def spread_labels(features: Tensor, label: Tensor, prior: Tensor, seed: int = 0)
 
 @torch.no_grad()
 def nearest(features: Tensor, count: int) -> tuple[Array, Array]:
-    """Distances to the nearest other rows and which they are, (rows, count) each, nearest first."""
+    """Distances to the nearest other rows and their indices, (rows, count) each, nearest first."""
     features = features.float()
     squares = features.square().sum(1)
     distances, indices = [], []
@@ -101,9 +101,9 @@ def nearest(features: Tensor, count: int) -> tuple[Array, Array]:
 
 
 def balanced(votes: Array, shares: Array) -> Array:
-    """Votes as probabilities of each row whose means over the rows are the shares of the classes.
+    """Scale votes to probabilities of each row whose means over the rows are the class shares.
 
-    Classes without a vote get no share.
+    Classes without a vote have probability 0.
     """
     floor = np.finfo(votes.dtype).tiny
     rows = votes / np.maximum(votes.sum(1, keepdims=True), floor)
@@ -126,7 +126,7 @@ def sharpened(probability: Array, power: float) -> Array:
 
 
 def _graph(distance: Array, index: Array, neighbors: int) -> Any:
-    """S, sparse: weights fall with the distance, relative to that of the last neighbor."""
+    """S, sparse: weights fall with the distance relative to that of the last neighbor."""
     from scipy import sparse
 
     near, rows = distance[:, :neighbors], len(distance)
@@ -154,14 +154,14 @@ def _spread(graph: Any, codes: Array, shares: Array) -> Array:
 
 
 def _held_out(graph: Any, codes: Array, fold: Array, shares: Array) -> tuple[Array, Array]:
-    """Probabilities of the fold's rows, and their labels, where those were hidden."""
+    """Probabilities of the fold's rows with their labels hidden, and these labels."""
     hidden = codes.copy()
     hidden[fold] = -1
     return _spread(graph, hidden, shares)[fold], codes[fold]
 
 
 def _linearly(features: Tensor, codes: Array, folds: list[Array]) -> Array:
-    """Log-probability of each hidden label by logistic regression on those that are not hidden."""
+    """Log-probability of each hidden label by logistic regression on the other labels."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

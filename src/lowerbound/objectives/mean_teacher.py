@@ -1,4 +1,4 @@
-"""What teaches q(y | x) beside the bound: perturbed labeled rows, and a teacher of the others."""
+"""Loss terms that train q(y | x): perturbed labeled rows, and a mean teacher for the others."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
 
 LABELED = 64  # labeled rows per update, besides those of the batch
-ROWS = 4_096  # of one pass before the first update
-MEMORY = 1 / 15  # of the run that the teacher's weights are an average over
+ROWS = 4_096  # rows of one pass before the first update
+MEMORY = 1 / 15  # share of the run over which the teacher's weights are averaged
 RAMP = 0.3  # share of the run over which the teacher's weight rises from 0
 
 
 class MeanTeacher(ELBO):
-    """A bound with terms that teach q(y | x): labels, and its own averaged weights.
+    """A bound plus terms that train q(y | x) with labels and with its own averaged weights.
 
     Args:
         samples: draws of the continuous latents per row.
-        share: weight of the lesson, in nats of the bound per nat of it.
-        consistency: weight of the teacher within it.
-        noise: on perturbed rows, in standard deviations; see ``Perturbation``.
-        augmentation: of perturbed pictures, 0 to 1.
+        share: weight of these terms, in nats of the bound per nat.
+        consistency: weight of the teacher's term among them.
+        noise: of perturbed rows, in standard deviations; see ``Perturbation``.
+        augmentation: strength of the augmentation of perturbed pictures, 0 to 1.
     """
 
     uses_labels: ClassVar[bool] = True
@@ -61,17 +61,17 @@ class MeanTeacher(ELBO):
         self.noise, self.augmentation = noise, augmentation
         self.perturb: Perturbation | None = None
         for name in ("labeled_x", "labeled_observed", "labeled_label"):
-            self.register_buffer(name, None, persistent=False)  # made again when a run is resumed
+            self.register_buffer(name, None, persistent=False)  # a resumed run makes it again
         self.register_module("teacher", None)
         self.register_buffer("averaged", torch.zeros(()))  # share of the run that the teacher saw
-        self._student: list[nn.Module] = []  # in a list: it is the model's and not this one's
+        self._student: list[nn.Module] = []  # in a list, because its parameters are the model's
 
     def gather(self, model: HasLabel, dataset: Dataset, known: Tensor, label: Tensor) -> None:
         """Gather the labeled rows, and set up perturbation and teacher.
 
         Args:
-            known: numbers of the labeled rows.
-            label: theirs.
+            known: indices of the labeled rows.
+            label: the labels of these rows.
         """
         rows = dataset.batch(known)
         self.labeled_x, self.labeled_observed = rows.x, rows.observed
@@ -85,7 +85,7 @@ class MeanTeacher(ELBO):
 
     @torch.no_grad()
     def after_update(self, bound: Bound) -> None:
-        """Move the teacher's weights towards those it is an average of."""
+        """Update the teacher's weights, the moving average of the student's."""
         if self.teacher is None:
             return
         weight = ((self.progress - self.averaged) / MEMORY).clamp(0.0, 1.0)
@@ -105,7 +105,7 @@ class MeanTeacher(ELBO):
         return (self.progress / RAMP).clamp_max(1.0)
 
     def labeled(self, batch: Batch) -> tuple[Batch, Tensor]:
-        """Some of the labeled rows, all where they are few, and their labels."""
+        """A draw of labeled rows, or all of them if they are few, and their labels."""
         assert self.labeled_x is not None
         assert self.labeled_label is not None
         count = len(self.labeled_label)
@@ -123,11 +123,11 @@ class MeanTeacher(ELBO):
 
 @dataclass(frozen=True)
 class KnownLabels:
-    """Take the label, the first latent, where it is known; ``rest`` decides everything else.
+    """Use the label for the first latent if it is known; ``rest`` decides everything else.
 
     Attributes:
-        label: (batch, label_dim), NaN where unknown; None: known nowhere.
-        rest: of the choices.
+        label: (batch, label_dim), NaN where unknown; None: unknown for every row.
+        rest: decides the other latents.
     """
 
     label: Tensor | None
@@ -149,13 +149,13 @@ class KnownLabels:
 
 
 def surprise(trace: Trace, rows: int) -> Tensor:
-    """-log p(y) of the label that a pass took, (rows,)."""
+    """-log p(y) of the label of a pass, (rows,)."""
     first = trace.steps[0]
     return -over_samples(first.prior.log_prob(first.z)).expand(rows)
 
 
 def _deviation(dataset: Dataset) -> float:
-    """Standard deviation of the values over the first rows, those without levels alone."""
+    """Standard deviation over the first rows of the values without levels."""
     batch = dataset.batch(torch.arange(min(ROWS, len(dataset)), device=dataset.x.device))
     metric = dataset.schema.metric.to(batch.filled.device)
     if not bool(metric.any()):

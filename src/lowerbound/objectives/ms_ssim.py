@@ -1,4 +1,4 @@
-r"""How alike two pictures are in structure, from coarse to fine: MS-SSIM.
+r"""MS-SSIM: the structural similarity of two pictures at several scales.
 
 .. math:: \text{MS-SSIM} = l_5^{w_5} \prod_{j=1}^5 c_j^{w_j}, \quad
     c = \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}, \quad
@@ -26,7 +26,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def ms_ssim(picture: Array, back: Array) -> float:
-    """From about 0 to 1, equal pictures; of two (height, width, channels) uint8."""
+    """MS-SSIM of two pictures (height, width, channels), uint8; 1 if they are equal."""
     x, y = (torch.from_numpy(p.astype(np.float64)).movedim(-1, 0)[None] for p in (picture, back))
     return float(likeness(x, y))
 
@@ -34,12 +34,12 @@ def ms_ssim(picture: Array, back: Array) -> float:
 def likeness(x: Tensor, y: Tensor, least: float = 0.0) -> Tensor:
     """MS-SSIM of pictures (rows, channels, height, width) in grey values, (rows,).
 
-    A picture that is too small for five scales has as many as fit, their weights scaled to sum to
-    1; one smaller than the window is made as large by repeating its borders.
+    A picture that is too small for five scales uses as many as fit, with weights scaled to sum to
+    1. A picture smaller than the window is padded by repeating its borders.
 
     Args:
         x, y: the pictures.
-        least: that each scale's likeness is taken for; above 0 gradients stay finite.
+        least: lower limit of each scale's similarity; above 0, gradients stay finite.
     """
     rows = len(x)
     x, y = _by_channel(x), _by_channel(y)

@@ -1,4 +1,4 @@
-"""The bound under a target rate: the weight of the KL is found instead of guessed."""
+"""The bound under a target rate, which determines the weight of the KL."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class TargetRate(ELBO):
 
     .. math:: \min_\theta \max_\lambda \; D + e^\lambda (R - R^*)
 
-    The dual variable lambda climbs while the rate is above the target and falls while it is below
+    The dual variable lambda rises while the rate is above the target and falls while it is below
     (Rezende & Viola 2018 constrain the distortion this way). It is saved with the checkpoint.
 
     Args:
         target: R*, nats per example, summed over latents.
         samples: draws of z per row.
         speed: step of the dual variable per update.
-        balance: of a table's columns in the loss, as of ``ELBO``.
+        balance: exponent that balances a table's columns in the loss; see ``ELBO``.
     """
 
     log_weight: Tensor

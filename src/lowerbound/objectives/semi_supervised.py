@@ -1,4 +1,4 @@
-"""The bound on labeled and unlabeled rows together, and the terms that teach the classifier."""
+"""The bound on labeled and unlabeled rows together, and the terms that train the classifier."""
 
 from __future__ import annotations
 
@@ -24,38 +24,36 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 @OBJECTIVES.register("semi_supervised")
 @renamed_keywords(moves="augmentation", sure="confidence_threshold")
 class SemiSupervised(MeanTeacher):
-    r"""The bound of M2, each class marginalized exactly where it is unknown (Kingma et al. 2014):
+    r"""The bound of M2, which sums over the classes of unlabeled rows (Kingma et al. 2014):
 
     .. math::
         L(x, y) &= \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
             - KL(q(z \mid x, y) \,\|\, p(z)) \le \log p(x, y) \\
         U(x) &= \sum_y q(y \mid x)\,(L(x, y) - \log q(y \mid x)) \le \log p(x)
 
-    The value of a row is L(x, y) where its class is known and U(x) elsewhere. The loss is
+    The value of a row is L(x, y) if its class is known, else U(x). The loss is
 
     .. math:: -\text{mean value} + w\,(C + g\,G + c\,T)
 
-    where the classifier's terms are no part of the bound: C, the cross-entropy of the labels on
-    perturbed labeled rows; G, that of what a graph of neighbors says (``label_graph``), whose
-    weight falls to nothing over the run, since the classifier outgrows it; and T, that of what a
-    teacher says of the row itself (Tarvainen & Valpola 2017), where it is confident: the
-    classifier's own weights, averaged. G and T are taken on perturbed rows without a label. With w
-    = 0 the loss is the bound alone; with every label given it is the supervised objective.
-
-    A model that has no classes has the ELBO.
+    with three cross-entropies that are not in the bound. C is that of the labels on perturbed
+    labeled rows. G is that of the classes from a graph of neighbors (``label_graph``); its weight
+    falls to 0 over the run, because the classifier becomes better than the graph. T is that of the
+    classes from a teacher, the classifier with averaged weights (Tarvainen & Valpola 2017), for
+    rows on which it is confident. G and T use perturbed rows without a label. With w = 0 the loss
+    is the bound alone. For a model without classes, the objective is the ELBO.
 
     Args:
         samples: draws of the continuous latents per row and class.
         classifier: w, in nats of the bound per nat of cross-entropy.
-        graph: g; 0 builds no graph. It is left out, too, where hidden labels are not found better,
-            by more than a standard error, than by the shares of the classes and by a linear
-            classifier, or a class has fewer than five labels to hide.
+        graph: g; 0 builds no graph. The graph is also left out if a class has fewer than five
+            labels, or if the graph predicts hidden labels no better, by more than a standard
+            error, than the class shares and a linear classifier.
         consistency: c.
-        confidence_threshold: the teacher teaches the rows where the probability of its likeliest
-            class is above this.
-        noise: on perturbed rows, in standard deviations; see ``Perturbation``.
-        augmentation: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and
-            shears leave the class as it is.
+        confidence_threshold: T uses a row if the teacher's probability of its likeliest class is
+            above this.
+        noise: of perturbed rows, in standard deviations; see ``Perturbation``.
+        augmentation: strength for perturbed pictures, 0 to 1. Above 0, small rotations, shifts,
+            zooms and shears must not change the class.
     """
 
     targets: Tensor | None
@@ -82,7 +80,7 @@ class SemiSupervised(MeanTeacher):
         self.graph = graph
         self.confidence_threshold = confidence_threshold
         self.spread: Spread | None = None
-        self.register_buffer("targets", None, persistent=False)  # made again by ``prepare``
+        self.register_buffer("targets", None, persistent=False)  # ``prepare`` makes it again
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
         """Gather the labeled rows, spread their labels, and set up the teacher.
@@ -99,7 +97,7 @@ class SemiSupervised(MeanTeacher):
         if self.share and self.graph and len(known) < len(dataset):
             features = neighborhood(model, dataset)
             self.spread = spread_labels(features, label, model.class_shares())
-            if self.spread.gain > 0:  # nor where no label could be hidden
+            if self.spread.gain > 0:  # False for NaN, if no label could be hidden
                 self.targets = self.spread.probability
 
     def forward(self, model: Model, batch: Batch) -> Bound:
@@ -118,14 +116,14 @@ class SemiSupervised(MeanTeacher):
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
 
     def supervised(self, trace: Trace, batch: Batch) -> Bound:
-        """The bound of a pass through rows whose classes are all known: no other is computed."""
+        """The bound of a pass through rows whose classes are all known."""
         fit, rates = self.split(trace, batch)
         rates = torch.cat([surprise(trace, len(batch)).unsqueeze(0), rates[1:]])
         value = fit - rates.sum(0)
         return Bound(value.detach(), -fit.detach(), rates.detach(), -value.mean())
 
     def marginalized(self, trace: Trace, log_q: Tensor, batch: Batch) -> Bound:
-        """The bound of a pass through every class, whose log q(y | x) are (classes, batch)."""
+        """The bound of a pass through every class; ``log_q`` is log q(y | x), (classes, batch)."""
         assert batch.x is not None
         first, *below = trace.steps
         log_prior = first.prior.log_prob(first.z[:, :1])
@@ -171,8 +169,8 @@ class SemiSupervised(MeanTeacher):
 
 
 def known_or(log_q: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weights of the classes and their logarithms, (classes, batch): all on the label where it is
-    known (whose logarithm is 0 there, so that p log p is), else those of q(y | x)."""
+    """Weights of the classes and their logarithms, (classes, batch). If the label is known, its
+    weight is 1 and all logarithms are 0, so that p log p is 0; else they are those of q(y | x)."""
     if label is None:
         return log_q.exp(), log_q
     known = label >= 0
@@ -181,10 +179,10 @@ def known_or(log_q: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def require_labels(dataset: Dataset) -> Tensor:
-    """The labels, (rows,), known to be of two classes at least.
+    """Return the labels, (rows,), after checking that they are of at least two classes.
 
     Raises:
-        DataError: they are not; the message says what to do.
+        DataError: they are not.
     """
     label = dataset.label
     if label is None or not bool((label >= 0).any()):
@@ -200,7 +198,7 @@ def require_labels(dataset: Dataset) -> Tensor:
 
 @torch.no_grad()
 def neighborhood(model: HasLabel, dataset: Dataset) -> Tensor:
-    """What distances between rows are taken of, (rows, features)."""
+    """Features for distances between rows, (rows, features)."""
     parts, dtype = [], next(model.labeler.parameters()).dtype
     for start in range(0, len(dataset), ROWS):
         index = torch.arange(start, min(start + ROWS, len(dataset)), device=dataset.x.device)

@@ -1,4 +1,4 @@
-"""The bound on rows of which some have a regression target, and the terms of the regressor."""
+"""The bound on rows, some with a regression target, and the terms that train the regressor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
 @OBJECTIVES.register("semi_supervised_regression")
 @renamed_keywords(moves="augmentation")
 class MeanTeacherRegression(MeanTeacher):
-    r"""The bound of M2 with a number for a label, drawn from q(y | x) where it is unknown:
+    r"""The bound of M2 with a number as label, which is drawn from q(y | x) if it is unknown:
 
     .. math::
         L(x, y) &= \mathbb{E}_{q(z \mid x, y)}[\log p(x \mid y, z)] + \log p(y)
@@ -31,25 +31,22 @@ class MeanTeacherRegression(MeanTeacher):
         U(x) &= \mathbb{E}_{q(y \mid x)}[L(x, y) - \log p(y)] - KL(q(y \mid x) \,\|\, p(y))
             \le \log p(x)
 
-    The value of a row is L(x, y) where its label is known, y in units of its own spread, and U(x)
-    elsewhere. The loss is
+    The value of a row is L(x, y) if its label y, standardized, is known, else U(x). The loss is
 
     .. math:: -\text{mean value} + w\,(C + c\,T)
 
-    where the regressor's terms are no part of the bound: C, -log q(y | x) of the labels on
-    perturbed labeled rows; and T, the KL from what a teacher says of a row without a label to what
-    the regressor says of it perturbed (Tarvainen & Valpola 2017). With w = 0 the loss is the bound
-    alone; with every label given it is the supervised objective.
-
-    A model without such a label has the ELBO.
+    with two terms that are not in the bound. C is -log q(y | x) of the labels on perturbed labeled
+    rows. T is the KL from the teacher's prediction for a row without a label to the regressor's
+    prediction for the perturbed row (Tarvainen & Valpola 2017). With w = 0 the loss is the bound
+    alone. For a model without such a label, the objective is the ELBO.
 
     Args:
         samples: draws of the latents per row.
         regressor: w, in nats of the bound per nat of -log q(y | x).
         consistency: c.
-        noise: on perturbed rows, in standard deviations; see ``Perturbation``.
-        augmentation: of perturbed pictures, 0 to 1: a promise that small turns, shifts, zooms and
-            shears leave the label as it is.
+        noise: of perturbed rows, in standard deviations; see ``Perturbation``.
+        augmentation: strength for perturbed pictures, 0 to 1. Above 0, small rotations, shifts,
+            zooms and shears must not change the label.
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class MeanTeacherRegression(MeanTeacher):
         return replace(bound, loss=bound.loss + self.share * self.lesson(model, batch))
 
     def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As of ``ELBO``; the rate of a label that is known is -log p(y)."""
+        """As in ``ELBO``; the rate of a known label is -log p(y)."""
         likelihood, rates = super().split(trace, batch)
         if batch.target is None:
             return likelihood, rates

@@ -1,4 +1,4 @@
-"""A bound plus a spectral term: reconstructed sound keeps the loudness at each pitch."""
+"""A bound plus a distance of spectra between sound and its reconstruction."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lowerbound.trace import Batch
 if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
 
-USUAL_RATE = 8000  # of rows that say nothing of theirs
+USUAL_RATE = 8000  # default sample rate
 
 
 @OBJECTIVES.register("spectral")
 class Spectral(ELBO):
     r"""-ELBO + w D mean_s d_s(x, E[x | z]): loudness by pitch and time beside the bound.
 
-    d_s is the distance of log mel spectra (``log_mel``) at several window lengths s
-    together: short ones see when, long ones which pitch. A wave that is a little late is far from
-    the wave and near to its sound; at few bits only the latter can be kept.
+    d_s is the distance of log mel spectra (``log_mel``), for several window lengths s: short ones
+    resolve time, long ones pitch. A slightly delayed wave sounds the same but has a large
+    sample-by-sample error, and a code of few bits can keep only the sound.
 
-    The bound that is reported is the ELBO, which this gives up some of. Rows are taken for signals
-    of the data's sample rate. Source: Zeghidour et al. 2021, equation 5.
+    The reported value is the ELBO, which this loss makes lower. Rows are signals with the data's
+    sample rate. Source: Zeghidour et al. 2021, equation 5.
 
     Args:
         samples: draws of z per row.
@@ -53,11 +53,11 @@ class Spectral(ELBO):
         self.hear(USUAL_RATE)
 
     def hear(self, rate: int) -> None:
-        """Take rows for signals of that many samples per second."""
+        """Set the sample rate of rows, in samples per second."""
         self.ears = nn.ModuleList(LogMel(rate, length) for length in self.scales)
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
-        """Take the data's sample rate."""
+        """Set the data's sample rate."""
         self.hear(dataset.schema.sample_rate or USUAL_RATE)
         self.ears.to(next(model.parameters()).device)
 

@@ -1,4 +1,4 @@
-"""A bound plus a structural term: reconstructed pictures keep the structure (MS-SSIM)."""
+"""A bound plus a structural similarity term (MS-SSIM) between picture and reconstruction."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LEAST = 1e-3
 
 @OBJECTIVES.register("structural")
 class Structural(ELBO):
-    r"""-ELBO + w D (1 - MS-SSIM(x, E[x | z])): likeness of structure beside the bound.
+    r"""-ELBO + w D (1 - MS-SSIM(x, E[x | z])): structural similarity beside the bound.
 
-    Contrast and what varies together are compared in small windows, from coarse to fine
-    (``ms_ssim``), so that faint texture counts beside strong edges; squared error hardly sees it.
-    A row that is no picture is taken for one line of pixels.
+    MS-SSIM compares contrast and correlation in small windows, from coarse to fine (``ms_ssim``).
+    Faint texture therefore has weight beside strong edges, unlike in squared error. Rows that are
+    not pictures are treated as one line of pixels.
 
-    The bound that is reported is the ELBO, which this gives up some of. Source: Wang, Simoncelli &
-    Bovik 2003; as a loss of a codec, Balle et al. 2018.
+    The reported value is the ELBO, which this loss makes lower. Source: Wang, Simoncelli & Bovik
+    2003; as a loss of a codec, Balle et al. 2018.
 
     Args:
         samples: draws of z per row.
@@ -51,5 +51,5 @@ class Structural(ELBO):
 
 
 def _picture(x: Tensor) -> Tensor:
-    """Rows as pictures; what has no sides is one line."""
+    """Rows as pictures; a row without height and width becomes one line."""
     return x if x.dim() == 4 else x.reshape(len(x), 1, 1, -1)

@@ -1,4 +1,4 @@
-"""beta-TCVAE: the rate taken apart, and the dependence between latent units weighed on its own."""
+"""beta-TCVAE: the rate in three parts, each with its own weight."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Decomposition:
         \log \frac{q(z \mid x)}{p(z)} = \log \frac{q(z \mid x)}{q(z)}
         + \log \frac{q(z)}{\prod_j q(z_j)} + \log \frac{\prod_j q(z_j)}{p(z)}
 
-    with q(z) = mean of q(z | x) over the data. They add up to the log-ratio at z exactly, however
-    rough the estimate of q(z).
+    with q(z) = mean of q(z | x) over the data. Their sum is exactly the log-ratio at z for any
+    estimate of q(z).
 
     Attributes:
-        mutual_information: what z tells of which row it came from.
-        total_correlation: how far the units are from independent; what disentangling lowers.
-        dimension_wise: how far each unit is from the prior (where the prior is a product).
+        mutual_information: between z and its row.
+        total_correlation: dependence between the units; disentangling lowers it.
+        dimension_wise: distance of each unit from the prior, if the prior is a product.
     """
 
     mutual_information: Tensor
@@ -47,14 +47,14 @@ class Decomposition:
 
 @OBJECTIVES.register("beta_tc")
 class BetaTotalCorrelation(ELBO):
-    r"""The ELBO, with its rate split in three and each part weighed: beta-TCVAE.
+    r"""beta-TCVAE: the ELBO with a weight for each of three parts of the rate.
 
     .. math::
         \mathcal{L} = D + R + (\alpha - 1)\, I(x; z) + (\beta - 1)\, \mathrm{TC}(z)
                       + (\gamma - 1)\, \mathrm{KL}(\textstyle\prod_j q(z_j) \,\|\, p(z))
 
-    With all weights 1 it is the ELBO. The rate R keeps its closed form; only what the weights add
-    rests on the minibatch estimate of q(z). Source: Chen et al. 2018, equations 2 and 4.
+    With all weights 1 it is the ELBO. The rate R keeps its closed form; only the other terms use
+    the minibatch estimate of q(z). Source: Chen et al. 2018, equations 2 and 4.
 
     Args:
         samples: draws of z per row.
@@ -101,10 +101,10 @@ class BetaTotalCorrelation(ELBO):
 
 
 def only_step(trace: Trace) -> Step:
-    """The one latent of a pass.
+    """The only latent of a pass.
 
     Raises:
-        UnsupportedError: there is none, or there are several.
+        UnsupportedError: the pass does not have exactly one latent.
     """
     if len(trace.steps) != 1:
         raise UnsupportedError(
@@ -119,11 +119,11 @@ def decompose(step: Step, rows: int = 0, estimator: Estimator = "stratified") ->
 
     Args:
         step: a latent drawn from a factorized Gaussian posterior.
-        rows: N, rows of the whole data set; a batch that has more counts as the whole.
+        rows: N, rows of the whole data set; a larger batch counts as the whole data set.
         estimator: see ``log_densities``.
 
     Raises:
-        UnsupportedError: the posterior is no factorized Gaussian.
+        UnsupportedError: the posterior is not a factorized Gaussian.
     """
     normal = _factorized(step.posterior)
     assert step.posterior is not None
@@ -139,15 +139,15 @@ def log_densities(
 ) -> tuple[Tensor, Tensor]:
     r"""log q(z) and sum_j log q(z_j) from M rows of N, (samples, batch) each, in nats.
 
-    "stratified" (Chen et al. 2018, appendix C.2, averaged over which row takes the odd weight):
+    "stratified" (Chen et al. 2018, appendix C.2, averaged over the row that has the odd weight):
 
     .. math::
         \hat q(z_i) = \frac{1}{N} q(z_i \mid x_i)
                       + \frac{N - 1}{N (M - 1)} \sum_{j \ne i} q(z_i \mid x_j)
 
-    is unbiased for q(z) given x_i, and exact where the batch is the whole data set. "weighted"
-    (their equation 5) gives every row the weight 1 / (N M): cheaper to reason about, too large
-    where z_i sits near its own x_i alone.
+    is unbiased for q(z) given x_i, and exact if the batch is the whole data set. "weighted" (their
+    equation 5) gives every row the weight 1 / (N M), which is simpler but too large if z_i is
+    likely only under its own x_i.
     """
     loc, scale = (
         value.float() if value.dtype == torch.bfloat16 else value

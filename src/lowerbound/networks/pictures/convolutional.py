@@ -77,7 +77,7 @@ class Convolutional(Network):
         )
 
     def descent(self, levels: tuple[Level, ...]) -> list[nn.Module]:
-        """From the finest level's maps to the activated ones of the coarsest."""
+        """Layers from the finest level's maps to the activated maps of the coarsest level."""
         layers = self.blocks(levels[0], len(levels))
         for finer, level in pairwise(levels):
             layers.append(ACTIVATIONS[self.activation]())
@@ -89,7 +89,7 @@ class Convolutional(Network):
     def ascent(
         self, levels: tuple[Level, ...], picture: Picture, scale: float = 1.0
     ) -> list[nn.Module]:
-        """From the coarsest level's maps to a picture without bias, its weights times ``scale``."""
+        """Layers from the coarsest level's maps to a picture; the last weights times ``scale``."""
         factor = gain(self.activation)
         layers: list[nn.Module] = []
         for level, finer in pairwise(reversed(levels)):
@@ -137,7 +137,7 @@ class ConvolutionalEncoder(Conditioned, Encoder):
 
 
 class ConvolutionalDecoder(Decoder):
-    """Latent to picture; the condition stands beside the latent."""
+    """Latent to picture; the condition is concatenated to the latent."""
 
     def __init__(
         self,

@@ -5,8 +5,8 @@
     picture ─stem─> level 0 ─blocks─down─> level 1 ─blocks─> (height, width, numbers)
     picture <─out── level 0 <─blocks──up── level 1 <─blocks─ (height, width, numbers)
 
-Unlike the halves of ``convolutional``, no layer joins all places: each vector describes what is
-near it. The decoder may have a linear path beside it; its last weights then start at zero.
+Unlike in ``convolutional``, no layer joins all places, so each vector describes its neighborhood.
+If the decoder has an additional linear path, its own last weights start at zero.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MapEncoder(Conditioned, Encoder):
         options: depth, kind and activation of the residual blocks.
         event_shape: of the picture.
         levels: resolutions down to the map's, finest first.
-        numbers: of each place.
+        numbers: numbers of each place.
         condition_dim: numbers of the condition: a bias on the finest level's channels.
     """
 
@@ -66,7 +66,7 @@ class MapEncoder(Conditioned, Encoder):
 
 
 class MapDecoder(Conditioned, Decoder):
-    """A map as the encoder answers it, (rows, height * width * numbers), to a picture.
+    """A map in the encoder's layout, (rows, height * width * numbers), to a picture.
 
     Args:
         options: depth, kind and activation of the residual blocks.
@@ -74,8 +74,8 @@ class MapDecoder(Conditioned, Decoder):
         parameter_shape: parameters of the likelihood.
         levels: resolutions down to the map's, finest first.
         condition_dim: numbers of the condition: a bias on the coarsest level's channels.
-        event_shape, patch: the picture, and the side of the patches of a linear path to its
-            location, the first parameters then; 0: there is none.
+        event_shape, patch: shape of the picture, and the side of the patches of a linear path to
+            its location, which are then the first parameters; 0: no linear path.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class MapDecoder(Conditioned, Decoder):
 
     @torch.no_grad()
     def start_from_patches(self, encoder: PatchEncoder, x: Tensor) -> None:
-        """Start an encoder from rows (rows, *event), and the linear path as its way back."""
+        """Start an encoder from rows (rows, *event), and the linear path as its inverse."""
         assert self.linear is not None
         location = start_from_patches(encoder, self.linear, x)
         self.bias[: len(location)] = location

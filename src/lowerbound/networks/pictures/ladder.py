@@ -1,16 +1,16 @@
-"""The networks of a ladder: a path up from the data, and a shared path down through the latents.
+"""The networks of a ladder: a bottom-up path from the data and a shared top-down path.
 
 ::
 
     x ─stem─> features of each resolution, finest to coarsest         BottomUp
     start ─rung─rung─up─rung─rung─up─ ... ─(style)─out─> numbers of p(x | z)  TopDown
 
-A rung turns the state of the downward path into the heads of a latent's prior, and together with
-the features of its resolution into the change of those heads that the posterior makes. Every branch
-that is added to the state starts small, so that hundreds of rungs train from the first update
-(Child 2021). A vector is one pixel with a channel per feature, so the same ladder with kernels of
-one is an MLP. A style is a last latent that says the same to every pixel of the finest resolution:
-the latents above need not carry what it can change there: stroke or shade, but hardly shape.
+A rung maps the state of the top-down path to the heads of a latent's prior. With the features of
+its resolution, it also gives the posterior relative to that prior. Every branch that is added to
+the state starts small, so that hundreds of rungs train from the first update (Child 2021). A vector
+is one pixel with a channel per feature, so the ladder with kernels of one is an MLP. A style is a
+last latent that is equal for every pixel of the finest resolution. It can describe stroke or shade,
+but hardly shape, so the latents above need not describe stroke or shade.
 
 Sources: Sonderby et al. 2016 (the shared path); Vahdat & Kautz 2020 (posterior relative to prior);
 Child 2021 (residual rungs); Karras et al. 2019 (style as numbers without a place).
@@ -41,12 +41,12 @@ from lowerbound.networks.sizes import (
 
 
 class Place(NamedTuple):
-    """Where a latent is on the path down.
+    """The place of a latent on the top-down path.
 
     Attributes:
-        level: index of its resolution, 0 being the finest.
-        channels: of the latent.
-        everywhere: it has one pixel, which holds for all pixels of its resolution.
+        level: index of its resolution; 0 is the finest.
+        channels: channels of the latent.
+        everywhere: whether it has one pixel, which applies to all pixels of its resolution.
     """
 
     level: int
@@ -61,12 +61,12 @@ class LadderShape:
     Attributes:
         picture: the data as (channels, height, width).
         levels: resolutions, finest first.
-        latents: channels of each latent at each of them, in the same order; each top down.
-        depth: residual blocks behind each latent, and per resolution on the way up.
-        bottleneck: residual blocks of 1x1, kernel, 1x1.
-        activation: its name.
+        latents: channels of the latents at each resolution, in the same order; each top down.
+        depth: residual blocks after each latent, and per resolution of the bottom-up path.
+        bottleneck: whether residual blocks are 1x1, kernel, 1x1.
+        activation: name of the nonlinearity.
         condition_dim: numbers of the condition.
-        style: numbers of a last latent that holds for the whole picture; 0: there is none.
+        style: numbers of a last latent that applies to the whole picture; 0: no such latent.
     """
 
     picture: Picture
@@ -80,7 +80,7 @@ class LadderShape:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where the latents are, top down."""
+        """The places of the latents, top down."""
         maps = [
             Place(level, channels)
             for level in reversed(range(len(self.levels)))
@@ -98,7 +98,7 @@ class LadderShape:
 
 
 def resolutions(picture: Picture, width: int | None = None) -> tuple[Level, ...]:
-    """Those of a convolutional network, and a single pixel on top of them."""
+    """The resolutions of a convolutional network, and a single pixel as the coarsest."""
     levels = pyramid(picture.size, width)
     coarsest = levels[-1]
     if coarsest.size == (1, 1):
@@ -109,8 +109,9 @@ def resolutions(picture: Picture, width: int | None = None) -> tuple[Level, ...]
 def spread_latents(count: int, levels: Sequence[Level], top: int) -> tuple[tuple[int, ...], ...]:
     """``count`` latents over the resolutions, the coarsest first: channels of each, finest first.
 
-    The coarsest have ``top`` channels, each finer resolution half as many, and at least two. Where
-    there is one resolution, the lowest latent has ``top`` numbers and each above it half as many.
+    The coarsest latents have ``top`` channels, and each finer resolution has half as many, at least
+    two. If there is only one resolution, the lowest latent has ``top`` numbers, and each latent
+    above it has half as many.
     """
     if len(levels) == 1:
         return (tuple(max(2, top >> above) for above in reversed(range(count))),)
@@ -146,7 +147,7 @@ class BottomUp(Conditioned):
 
 
 class Down(nn.Module):
-    """To the next coarser resolution; to a single pixel all of the finer ones are read."""
+    """A step to the next coarser resolution; a single pixel depends on all finer pixels."""
 
     def __init__(self, finer: Level, level: Level, activation: str, factor: float) -> None:
         super().__init__()
@@ -169,11 +170,11 @@ class Down(nn.Module):
 
 
 class Rung(nn.Module):
-    """One latent on the path down.
+    """One latent on the top-down path.
 
     Args:
-        shape: of the ladder.
-        place: where the latent is.
+        shape: sizes of the ladder.
+        place: place of the latent.
     """
 
     def __init__(self, shape: LadderShape, place: Place) -> None:
@@ -186,7 +187,7 @@ class Rung(nn.Module):
         self.expect = _branch(width, 2 * latent + width, taps, shape.activation)
         self.see = convolution(width, width, (1, 1))
         self.propose = _branch(width, 2 * latent, taps, shape.activation)
-        # training would first suppress loud noise, and its latent with it
+        # training would first suppress a latent whose noise is large
         self.write = convolution(latent, width, (1, 1), gain=QUIET * scale)
         self.blocks = _blocks(shape, level, total)
 
@@ -203,7 +204,7 @@ class Rung(nn.Module):
     def posterior(self, state: Tensor, features: Tensor) -> Tensor:
         """Heads of the posterior relative to the prior, of the same shape.
 
-        ``features`` are those of the data's rows; ``state`` may hold several samples of each.
+        ``features`` are those of the data's rows; ``state`` may have several samples of each row.
         """
         seen = self.see(features)
         if len(seen) != len(state):
@@ -211,7 +212,7 @@ class Rung(nn.Module):
         return self._pooled(self.propose(state + seen))
 
     def forward(self, state: Tensor, gained: Tensor, z: Tensor) -> Tensor:
-        """The state behind the latent, (rows, width, h, w)."""
+        """The state after the latent, (rows, width, h, w)."""
         answer: Tensor = self.blocks(state + gained + self.write(z))
         return answer
 
@@ -220,7 +221,7 @@ class Rung(nn.Module):
 
 
 class TopDown(Conditioned):
-    """The path down: a start, rungs, steps to finer resolutions, parameters of the likelihood."""
+    """The top-down path: a start, rungs, steps to finer resolutions, and the output."""
 
     def __init__(self, shape: LadderShape, parameter_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -247,7 +248,7 @@ class TopDown(Conditioned):
         self.bias = nn.Parameter(torch.zeros(owed, *shape.picture.size))
 
     def begin(self, rows: int, condition: Tensor | None = None) -> Tensor:
-        """The state on top, (rows, channels, 1, 1)."""
+        """The initial state, (rows, channels, 1, 1)."""
         check_condition(condition, self.shape.condition_dim)
         state = self.start.expand(rows, -1, -1, -1)
         state = self.conditioned(state, condition)
@@ -276,12 +277,12 @@ class TopDown(Conditioned):
 
     @torch.no_grad()
     def set_output_bias(self, bias: Tensor) -> None:
-        """Start from ``bias``, (*parameter_shape): the marginals that the likelihood supplies."""
+        """Set the output bias, (*parameter_shape), to the marginals from the likelihood."""
         self.bias.copy_(bias.reshape(self.bias.shape))
 
 
 def _blocks(shape: LadderShape, level: Level, total: int | None = None) -> nn.Sequential:
-    """Residual blocks at a resolution, of ``total`` such groups on their path."""
+    """Residual blocks at a resolution; the path has ``total`` such groups."""
     groups = len(shape.levels) if total is None else total
     taps, depth = kernel(level.size), shape.depth
     return nn.Sequential(
@@ -292,7 +293,7 @@ def _blocks(shape: LadderShape, level: Level, total: int | None = None) -> nn.Se
 
 
 def _branch(width: int, outputs: int, taps: tuple[int, int], activation: str) -> nn.Sequential:
-    """Activation, convolution, activation, convolution whose answer starts quiet."""
+    """Activation, convolution, activation, convolution whose output starts small."""
     factor, inner = gain(activation), max(width // 2, 1)
     return nn.Sequential(
         ACTIVATIONS[activation](),

@@ -41,8 +41,8 @@ class MapStack:
     Attributes:
         options: depth, kind and activation of the residual blocks.
         levels: resolutions down to the finest map's, finest first.
-        maps: how many.
-        numbers: of each place.
+        maps: number of maps.
+        numbers: numbers of each place.
     """
 
     options: Convolutional
@@ -59,7 +59,7 @@ class MapStack:
 
     @property
     def resolutions(self) -> tuple[Level, ...]:
-        """Of each map, coarse to fine."""
+        """The resolution of each map, coarse to fine."""
         found = [self.levels[-1]]
         for _ in range(self.maps - 1):
             found.append(halved(found[-1]))
@@ -79,7 +79,7 @@ class MapStack:
         return StackDecoder(self, parameter_shape, condition_dim)
 
     def between(self) -> list[MapTransition]:
-        """From each map to the next finer one."""
+        """Networks from each map to the next finer one."""
         return [MapTransition(self, *pair) for pair in pairwise(self.resolutions)]
 
     def apart(self, side_by_side: Tensor) -> Sequence[Tensor]:
@@ -92,7 +92,7 @@ class MapStack:
 
 
 class StackEncoder(MapEncoder):
-    """Picture to maps, (rows, places * numbers): the finest as of one map alone, the others beyond.
+    """Picture to maps, (rows, places * numbers); coarser maps come from the finest one's features.
 
     Args:
         stack: sizes.
@@ -128,8 +128,8 @@ class StackEncoder(MapEncoder):
 
 
 class StackDecoder(MapDecoder):
-    """Maps, (rows, places * numbers), to a picture: the finest as one map alone, with the others
-    brought to its size and added to its features.
+    """Maps, (rows, places * numbers), to a picture; the coarser maps are enlarged and added to the
+    features of the finest map.
 
     Args:
         stack: sizes.
@@ -159,7 +159,7 @@ class StackDecoder(MapDecoder):
 
 
 class MapTransition(nn.Module):
-    """What a map adds to the next finer one before that is quantized, (rows, places * numbers)."""
+    """The term added to the next finer map before quantization, (rows, places * numbers)."""
 
     def __init__(self, stack: MapStack, level: Level, finer: Level) -> None:
         super().__init__()
@@ -176,9 +176,9 @@ class Up(nn.Module):
 
     Args:
         stack: sizes.
-        level, finer: from where to where.
-        channels: of the features.
-        scale: of the last weights.
+        level, finer: levels of the map and of the features.
+        channels: channels of the features.
+        scale: scale of the last weights.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class Up(nn.Module):
         )
 
     def forward(self, places: Tensor, above: Tensor | None = None) -> Tensor:
-        """With the features that maps still coarser have come to."""
+        """The features of this map, plus those of the coarser maps if given."""
         features = self.stem(places)
         answer: Tensor = self.layers(features if above is None else features + above)
         return answer

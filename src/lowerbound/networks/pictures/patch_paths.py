@@ -3,8 +3,8 @@ r"""Linear paths between a picture and a map of vectors: principal components of
 .. math:: z_i = W^T (x_i - m), \qquad \hat x_i = m + W z_i
 
 with x_i the square patch of place i, W the leading eigenvectors of the patches' covariance, as
-columns, and m their mean. The path down is fixed, so that codebooks learn from vectors that do
-not move; the path up is a part of a decoder, whose network starts at zero and learns the rest.
+columns, and m their mean. The encoder's path is fixed, so codebooks learn from fixed vectors. The
+decoder adds a network that starts at zero.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PatchEncoder(Encoder):
         event_shape: of the picture.
         side: of a patch.
         numbers: of each place.
-        condition_dim: numbers of the decoder's condition; here it changes nothing.
+        condition_dim: numbers of the decoder's condition, which the encoder ignores.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class PatchEncoder(Encoder):
 
 
 class PatchSums(nn.ConvTranspose2d):
-    """Map to the location of a picture, the way back from ``PatchEncoder``; zero until started.
+    """Map to the location of a picture, the inverse of ``PatchEncoder``; zero until started.
 
     Args:
         picture: shape of the first channels of the likelihood's parameters.

@@ -13,9 +13,9 @@ from lowerbound.networks.sizes import MAX_VECTOR_TOKENS, Picture, as_picture, pa
 
 @dataclass(frozen=True)
 class Patches:
-    """Cuts a picture into a grid of patches, one token each, and puts it together again.
+    """Cuts a picture into a grid of patches, one token each, and joins them again.
 
-    A side that is no multiple of the patch is padded with zeros at its end, and cropped after.
+    If a side is not a multiple of the patch, it is padded with zeros at its end and later cropped.
 
     Attributes:
         picture: channels, height, width.

@@ -1,4 +1,4 @@
-"""From one level of a convolutional network to the next, and how its maps lie in memory."""
+"""Steps between levels of a convolutional network, and the memory layout of its maps."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lowerbound.networks.sizes import Level
 class Upsample(nn.Module):
     """Sub-pixel convolution that undoes ``level.stride``, cropped to the finer ``size``.
 
-    Each phase of the stride has channels of its own, which are then interleaved (Shi et al. 2016).
-    Unlike a transposed convolution with overlap it builds in no checkerboard, and a decoder takes
-    .8 of the time with it in fp32 and .65 in bf16 (28x28, CPU).
+    Each phase of the stride has its own channels, which are then interleaved (Shi et al. 2016).
+    Unlike a transposed convolution with overlap, it causes no checkerboard pattern, and a decoder
+    takes .8 of the time in fp32 and .65 in bf16 (28x28, CPU).
 
     Args:
-        level: where the maps come from.
-        channels: of the finer maps.
+        level: level of the input maps.
+        channels: channels of the finer maps.
         size: height and width of the finer maps.
-        taps: kernel of the convolution; one by one where layers behind it mix neighbors.
-        gain: undoes the activation in front.
-        bias: False where a bias is added later.
+        taps: kernel of the convolution; one by one if later layers combine neighbors.
+        gain: compensates the activation before it.
+        bias: False if a bias is added later.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Upsample(nn.Module):
 def channels_last(pictures: Tensor) -> Tensor:
     """The same (rows, channels, height, width), stored pixel by pixel: faster convolutions.
 
-    Measured .7 of the time in fp32 on CPU. ``contiguous(memory_format=...)`` does not do for one
-    channel, where both layouts look alike and convolutions fall back to the slower one.
+    Measured: .7 of the time in fp32 on CPU. ``contiguous(memory_format=...)`` has no effect for one
+    channel, because both layouts then look equal, and convolutions use the slower one.
     """
     _, channels, height, width = pictures.shape
     pixels: Tensor = by_pixel(pictures).unflatten(1, (height, width, channels))

@@ -13,9 +13,8 @@ from lowerbound.networks.initialization import convolution
 class ResidualBlock(nn.Module):
     r"""h + W_2 f(W_1 f(h)), or with a bottleneck h + W_3 f(W_2 f(W_1 f(h))), (rows, width, h, w).
 
-    Instead of normalizing, the last convolution starts smaller by ``scale``: with N blocks and
-    scale 1/sqrt(N) the variance of the signal grows at most e-fold over the network (Child
-    2021).
+    There is no normalization; the last convolution starts smaller by ``scale``. With N blocks and
+    scale 1/sqrt(N), the variance of the signal grows at most by a factor e (Child 2021).
 
     Args:
         width: channels in and out.

@@ -1,4 +1,4 @@
-"""Strided convolutions down to a few places: for what a picture shows, not for where."""
+"""Strided convolutions down to a few places, for classifiers of pictures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lowerbound.networks.initialization import convolution, linear
 from lowerbound.networks.pictures.resampling import channels_last
 from lowerbound.networks.sizes import MAX_CHANNELS, as_picture
 
-SMALL = 16  # side below which the first convolution does not step
-COARSEST = 4  # side at which stepping ends, after two steps at least
+SMALL = 16  # side below which the first convolution has stride 1
+COARSEST = 4  # side at which strided convolutions end, after at least two
 
 
 class StridedEncoder(Encoder):
     """A picture to numbers by convolutions of stride 2, each with twice the channels.
 
-    Less work than the residual pyramid (``Convolutional``), which keeps more of where things are
-    than a classifier needs.
+    It costs less than the residual pyramid (``Convolutional``), which keeps more information about
+    positions than a classifier needs.
 
     Args:
         event_shape: (channels, height, width).

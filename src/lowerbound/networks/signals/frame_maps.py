@@ -1,12 +1,12 @@
-"""Frame networks whose frames each have a vector of their own: the halves of a codec of sound.
+"""Frame networks with a vector for each frame: the two halves of a codec of sound.
 
 ::
 
     (rows, samples) ──analysis──> (rows, places * numbers)
     (rows, samples) <──synthesis── (rows, places * numbers)
 
-Unlike the halves of ``frames``, no layer joins all places, so both take signals of any length, and
-a place depends only on what is near it.
+Unlike in ``frames``, no layer joins all places. Both halves therefore accept signals of any length,
+and a place depends only on its neighborhood.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class FrameMapDecoder(Conditioned, Decoder):
     Args:
         options: of the network.
         numbers: of each frame.
-        parameter_shape: parameters of the likelihood of a row that is fitted on; answers to more
-            or fewer frames are one sequence of as many hops.
+        parameter_shape: parameters of the likelihood of a training row; the output for another
+            number of frames is one sequence of as many hops.
         condition_dim: numbers of the condition: a bias on every frame.
     """
 
@@ -85,7 +85,7 @@ class FrameMapDecoder(Conditioned, Decoder):
 
     @property
     def output_bias(self) -> nn.Parameter:
-        """One number for all samples: places have none of their own."""
+        """One number for all samples."""
         return self.bias
 
     @torch.no_grad()

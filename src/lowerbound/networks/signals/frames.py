@@ -5,8 +5,8 @@
     signal ──frames──> spectra and samples ──blocks──> (places, width)
     signal <──add── spectra <── magnitudes and phases <──blocks── (places, width)
 
-Both ends are the same fixed transform, which loses nothing; see ``short_time``. Between them one
-place stands for each hop of the signal, and sees its neighbors. The decoder outputs a log
+Both ends are the same fixed transform, which loses no information; see ``short_time``. Between them
+each hop of the signal has one place, which depends on its neighbors. The decoder returns a log
 magnitude and a phase for each frequency, as in Siuzdak 2024.
 """
 
@@ -34,9 +34,9 @@ from lowerbound.networks.base import (
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.signals.short_time import ShortTime
 
-CALM = 0.58  # gain of maps in front of sums that start small: torch's own is 1 / sqrt(3)
-FAINT = 1e-3  # magnitude below which spectra are taken for silence
-LOUDEST = 6.0  # logarithm of the largest magnitude: e^6 of a frame's is far above full scale
+CALM = 0.58  # gain of maps before sums that start small; torch's default is 1 / sqrt(3)
+FAINT = 1e-3  # magnitude below which a spectrum counts as silence
+LOUDEST = 6.0  # logarithm of the largest magnitude, which is far above full scale
 
 
 @NETWORKS.register("frames")
@@ -44,8 +44,8 @@ LOUDEST = 6.0  # logarithm of the largest magnitude: e^6 of a frame's is far abo
 class Frames(Network):
     """Short-time spectra, residual blocks over neighboring frames, and spectra again.
 
-    A row of any shape is taken for one sequence. With codes (``--model vq_vae``) each frame has
-    its own, so what was fitted on rows of one length takes signals of any.
+    A row of any shape is treated as one sequence. With ``--model vq_vae`` each frame has its own
+    codes, so a model fitted on rows of one length accepts signals of any length.
     """
 
     hop: int = option(160, "samples from one frame to the next: codes per second times this")
@@ -135,7 +135,7 @@ class Analysis(Conditioned):
 
     @property
     def reach(self) -> int:
-        """At least the number of frames on either side that one depends on."""
+        """At least the number of frames on either side that a frame depends on."""
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, signal: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -155,7 +155,7 @@ class Synthesis(nn.Module):
 
     Args:
         options: of the network.
-        start: logarithm of the magnitude that training starts near.
+        start: log magnitude near which training starts.
     """
 
     def __init__(self, options: Frames, start: float = 0.0) -> None:
@@ -168,7 +168,7 @@ class Synthesis(nn.Module):
 
     @property
     def reach(self) -> int:
-        """At least the number of frames on either side that one depends on."""
+        """At least the number of frames on either side that a frame depends on."""
         return len(self.blocks) + self.transform.overlap
 
     def forward(self, features: Tensor, samples: int) -> Tensor:
@@ -181,7 +181,7 @@ class Synthesis(nn.Module):
 
 
 class FrameEncoder(Encoder):
-    """Row to numbers: the heads see all frames."""
+    """Row to numbers; the heads depend on all frames."""
 
     def __init__(
         self, options: Frames, event_shape: tuple[int, ...], numbers: int, condition_dim: int
@@ -198,7 +198,7 @@ class FrameEncoder(Encoder):
 
 
 class FrameDecoder(Decoder):
-    """Latent to row; the condition stands beside the latent."""
+    """Latent to row; the condition is concatenated to the latent."""
 
     def __init__(
         self, options: Frames, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int

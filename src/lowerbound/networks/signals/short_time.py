@@ -11,8 +11,8 @@ r"""The short-time Fourier transform: a signal as spectra of overlapping frames,
     X_k = \mathcal F (w \cdot x_{k h - p} \ldots), \qquad
     \hat x = \frac{\sum_k w \cdot \mathcal F^{-1} X_k}{\sum_k w^2}
 
-with each frame's inverse at its own place. Dividing by the tapers' squares makes x-hat = x for
-spectra of a signal, and the signal whose spectra are nearest for others (Griffin & Lim 1984).
+with each frame's inverse at its own place. For the spectra of a signal, x-hat = x. For other
+spectra, x-hat is the signal whose spectra are nearest (Griffin & Lim 1984).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ShortTime(nn.Module):
 
     Args:
         hop: samples from one frame to the next.
-        overlap: hops that a frame is long, at least 2.
+        overlap: length of a frame in hops, at least 2.
     """
 
     taper: Tensor
@@ -40,16 +40,16 @@ class ShortTime(nn.Module):
 
     @property
     def length(self) -> int:
-        """Samples of a frame."""
+        """Number of samples of a frame."""
         return self.hop * self.overlap
 
     @property
     def bins(self) -> int:
-        """Frequencies of a spectrum."""
+        """Number of frequencies of a spectrum."""
         return self.length // 2 + 1
 
     def places(self, samples: int) -> int:
-        """Frames of a signal of so many samples."""
+        """Number of frames of a signal with that many samples."""
         return -(-samples // self.hop)
 
     def frames(self, signal: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class ShortTime(nn.Module):
 
     def spectra(self, frames: Tensor) -> Tensor:
         """The spectra of tapered frames, (rows, places, bins), complex."""
-        if not len(frames):  # which the library of transforms refuses
+        if not len(frames):  # the transform library refuses empty input
             nothing = frames[..., : self.bins]
             return torch.complex(nothing, nothing)
         spectra: Tensor = torch.fft.rfft(frames * self.taper)
@@ -81,7 +81,7 @@ class ShortTime(nn.Module):
         return whole[:, start : start + samples]
 
     def _added(self, frames: Tensor) -> Tensor:
-        """Frames laid over each other at their places and added up, (rows, samples)."""
+        """Overlapping frames added up at their places, (rows, samples)."""
         hops = frames.unflatten(2, (self.overlap, self.hop))
         last = self.overlap - 1
         shifted = [pad(hops[:, :, i], (0, 0, i, last - i)) for i in range(self.overlap)]

@@ -2,8 +2,8 @@ r"""The best linear code of square blocks: their principal components (Karhunen-
 
 .. math:: y = U^T b, \quad b = U y, \quad U^T U = 1
 
-With all components the map loses nothing, and the squared error of a picture is that of its
-coefficients, so these may be rounded one by one.
+With all components the map loses no information. The squared error of a picture is that of its
+coefficients, so these can be rounded independently.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class BlockTransform(nn.Module):
     """Blocks of pictures to coefficients and back.
 
     Args:
-        channels: of the pictures.
-        block: pixels of a block's side.
-        kept: components that are kept, the strongest; at most ``channels * block ** 2``.
+        channels: channels of the pictures.
+        block: side of a block in pixels.
+        kept: number of strongest components that are kept; at most ``channels * block ** 2``.
 
     Attributes:
         basis: the components as small pictures, (kept, channels, block, block).

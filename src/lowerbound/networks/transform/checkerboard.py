@@ -1,12 +1,12 @@
-r"""Predict some coefficients of each block from those that are known already.
+r"""Predict some coefficients of each block from the coefficients that are already known.
 
 ::
 
     known coefficients of a block and its neighbors ─> location and log scale of a group's
 
-Groups come in order of strength, each in two turns: first the blocks of one color of a
-checkerboard, then the others, which see all four neighbors. So a picture takes a few passes of a
-small network instead of one per block (He et al. 2021, 2022).
+Groups are in order of strength, and each has two turns: first the blocks of one color of a
+checkerboard, then the others, which see all four neighbors. A picture therefore needs a few passes
+of a small network instead of one per block (He et al. 2021, 2022).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from lowerbound.networks.initialization import convolution
 
 TURNS = 2
-WIDE = 24  # groups that end within this part of all coefficients see two blocks far
-LINEAR = 8  # and those within this one have a linear path: neighbors predict values, not sizes
-SEEN = 256  # strongest coefficients that the network sees
+WIDE = 24  # groups within the first 1 / 24 of all coefficients see blocks at distance 2
+LINEAR = 8  # groups within the first 1 / 8 have a linear path, which predicts values, not sizes
+SEEN = 256  # number of strongest coefficients that the network sees
 FIRST_SHARES = (1 / 256, 1 / 64, 1 / 24, 5 / 48, 1 / 4, 1)
 
 
@@ -33,24 +33,24 @@ class CoefficientGroup(NamedTuple):
 
 
 def groups_of(coefficients: int) -> list[CoefficientGroup]:
-    """All of them in groups, the strongest first and in the smallest groups."""
+    """All coefficients in groups, the strongest first and in the smallest groups."""
     stops = sorted({max(1, round(share * coefficients)) for share in FIRST_SHARES})
     return [CoefficientGroup(*pair) for pair in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 def places(height: int, width: int, turn: int) -> Tensor:
-    """Numbers of the blocks of a turn, row by row, int64."""
+    """Indices of the blocks of a turn, row by row, int64."""
     row, column = torch.arange(height)[:, None], torch.arange(width)[None]
     return ((row + column) % TURNS == turn).flatten().nonzero().flatten()
 
 
 class GroupContext(nn.Module):
-    """Locations and log scales of one group's coefficients, in units that its scale sets.
+    """Locations and log scales of one group's coefficients, in units that depend on the step.
 
     Args:
-        group: which coefficients.
-        coefficients: all that there are.
-        width: channels inside.
+        group: the coefficients to predict.
+        coefficients: number of all coefficients.
+        width: channels of the hidden layers.
     """
 
     def __init__(self, group: CoefficientGroup, coefficients: int, width: int) -> None:
@@ -62,15 +62,15 @@ class GroupContext(nn.Module):
         self.look = convolution(inputs, width, taps)
         self.inner = convolution(width, width, (1, 1), gain=2**0.5)
         self.heads = convolution(width, 2 * count, (1, 1), gain=0.0)
-        tells = group.stop * LINEAR <= coefficients
-        self.linear = convolution(inputs, count, taps, gain=0.0) if tells else None
+        linear = group.stop * LINEAR <= coefficients
+        self.linear = convolution(inputs, count, taps, gain=0.0) if linear else None
 
     def forward(self, known: Tensor, hints: Tensor) -> tuple[Tensor, Tensor]:
         """(locations, log scales), (rows, group, height, width) each.
 
         Args:
-            known: of all coefficients, zero where they are not known yet.
-            hints: step size and which blocks are known, (rows, 2, height, width).
+            known: all coefficients, zero if not yet known.
+            hints: step size and mask of the known blocks, (rows, 2, height, width).
         """
         features = torch.cat([known[:, : self.seen], hints], 1)
         inside = torch.relu(self.look(features))

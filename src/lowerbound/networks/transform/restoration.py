@@ -1,15 +1,15 @@
 r"""Remove the rounding error from a picture that was decoded from rounded coefficients.
 
-The picture is seen in small windows that overlap, by their cosine coefficients f in steps, colors
-included. From their sizes, and from where the window lies in its block, a network predicts how much
-of each is error:
+The input is the cosine coefficients f of small overlapping windows in all colors, in steps. From
+their sizes, and from the window's position in its block, a network predicts the part of each that
+is error:
 
 .. math:: f' = f - g(|f|) \frac{f}{1 + |f| / 2} \; (+ \; h(|f|) \, \epsilon)
 
-A Wiener filter with learned gains: gains need no sign, so they are learned within minutes, in which
-a network that predicts the error itself has learned next to nothing. The second term is grain, for
-decoders that are compared by how pictures look: the estimate of least squared error has no texture
-that cannot be known. Training leaves it out: h learns only from what is missing.
+This is a Wiener filter with learned gains. Gains have no sign, so they are learned within minutes,
+in which a network that predicts the error itself learns almost nothing. The second term is grain,
+for pictures that have to look right: the estimate with least squared error lacks the texture that
+cannot be predicted. Training leaves this term out; h learns only from the remaining error.
 
 Sources: Yaroslavsky 1996 (transform in overlapping windows); Dabov et al. 2007 (Wiener gains).
 """
@@ -31,14 +31,14 @@ LEAST, USUAL, MOST = -6.0, -1.5, 1.0  # of log h
 
 
 class Restoration(nn.Module):
-    """Subtracts the predicted error from a picture; nothing at the start of training.
+    """Subtracts the predicted error from a picture; at the start of training it changes nothing.
 
     Args:
-        channels: of the picture.
-        block: pixels of a block's side, a power of two.
-        width: channels inside.
-        depth: residual blocks.
-        grain: s, above 0 with a network for h.
+        channels: channels of the picture.
+        block: side of a block in pixels, a power of two.
+        width: channels of the hidden layers.
+        depth: number of residual blocks.
+        grain: s, the share of the grain; above 0 there is a network for h.
     """
 
     cosines: Tensor
@@ -72,7 +72,7 @@ class Restoration(nn.Module):
         return restored
 
     def missing(self, picture: Tensor, step: Tensor, log_step: Tensor, real: Tensor) -> Tensor:
-        r"""How well h is known, log N(f(x) - f' ; 0, h^2) up to a constant, (rows,); grain alone
+        r"""The objective of h, log N(f(x) - f' ; 0, h^2) up to a constant, (rows,); only the grain
         learns from it.
 
         Args:
@@ -88,7 +88,7 @@ class Restoration(nn.Module):
         return terms.flatten(1).sum(1)
 
     def _taken(self, f: Tensor, known: Tensor) -> Tensor:
-        """The change that the gains make to the coefficients."""
+        """The change of the coefficients by the gains."""
         change: Tensor = -self.out(known) * f / (1.0 + f.abs() / 2)
         return change
 
@@ -110,7 +110,7 @@ class Restoration(nn.Module):
         return whole[:, :, edge:-edge, edge:-edge]
 
     def _seen(self, picture: Tensor, step: Tensor, log_step: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients in steps, and what the network knows of each window."""
+        """Coefficients in steps, and the network's input for each window."""
         f = self._windows(picture) / step
         rows, _, height, width = f.shape
         place = self._place(height, width).to(f).expand(rows, -1, -1, -1)
@@ -119,7 +119,7 @@ class Restoration(nn.Module):
         return f, known
 
     def _place(self, height: int, width: int) -> Tensor:
-        """Where in its block each window begins, one-hot by row and by column."""
+        """The start of each window in its block, one-hot by row and by column."""
         row = F.one_hot(torch.arange(height) % self.period, self.period).T[:, :, None]
         column = F.one_hot(torch.arange(width) % self.period, self.period).T[:, None]
         shape = (self.period, height, width)
@@ -127,7 +127,7 @@ class Restoration(nn.Module):
 
 
 def noise(like: Tensor) -> Tensor:
-    """Standard normal, always the same for each row: a file comes back the same each time."""
+    """Standard normal noise, always equal for each row, so that decoding a file is repeatable."""
     with seeded(0):
         return torch.randn(1, *like.shape[1:]).to(like)
 

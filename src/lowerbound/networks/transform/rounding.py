@@ -10,10 +10,10 @@ FAR = 4.0
 
 
 class Recentering(nn.Module):
-    """Moves rounded numbers by up to half a step; by nothing at the start of training.
+    """Moves rounded numbers by up to half a step; at the start of training it moves none.
 
-    A small network sees how far the number lies from its predicted location, the predicted scale,
-    and whether it is zero; numbers above and below are treated alike.
+    The input of a small network is the number's distance from its predicted location, the predicted
+    scale, and whether the number is zero. The shift is symmetric about the predicted location.
     """
 
     def __init__(self) -> None:
