@@ -57,6 +57,8 @@ class VAE(TrainedEstimator):
         posterior: q(z | x): "gaussian", "full" (full covariance) or "flow"; "auto": full for the
             network "tabular", else gaussian.
         posterior_options: options of that posterior.
+        model_options: ``{"stride": 4}`` makes the latent of a picture a map, 4 times smaller on
+            each side, with ``latent_dim`` channels.
         objective: "auto" (the "elbo"), "importance_weighted", "target_rate", "beta_tc" or
             "factor".
         objective_options: options of that objective, such as ``{"samples": 5}``.
@@ -91,6 +93,7 @@ class VAE(TrainedEstimator):
     prior_options: Mapping[str, Any] | None = None
     posterior: str = ModelOptions.posterior
     posterior_options: Mapping[str, Any] | None = None
+    model_options: Mapping[str, Any] | None = None
     objective: str = FitOptions.objective
     objective_options: Mapping[str, Any] | None = None
     beta: float = 1.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
+from lowerbound.config import option
 from lowerbound.data.columns.matrix import named
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import draw
@@ -19,6 +21,7 @@ from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.starts.linear import start_from_linear
 from lowerbound.networks.inputs import Input
+from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import PRIORS, Prior, PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
@@ -27,6 +30,17 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.schema import Schema
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
+
+
+@dataclass(frozen=True)
+class VariationalOptions:
+    """How the latent of a variational autoencoder is laid out."""
+
+    stride: int | None = option(
+        None,
+        "the latent is a map that many times smaller than a picture per side, and latent_dim is "
+        "its number of channels; not given: the latent is a vector",
+    )
 
 
 @MODELS.register("vae")
@@ -49,6 +63,7 @@ class VariationalAutoencoder(Model):
     """
 
     title: ClassVar[str] = "VAE"
+    Options: ClassVar[type[Any]] = VariationalOptions
     tabular: ClassVar[bool] = True
 
     def __init__(
@@ -86,10 +101,37 @@ class VariationalAutoencoder(Model):
 
     @classmethod
     def build(cls, parts: ModelParts) -> VariationalAutoencoder:
+        stride = parts.own(VariationalOptions).stride
+        if stride is not None:
+            return cls._with_map(parts, stride)
         likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)
         decoder, prior = parts.decoder(likelihood, parts.latent_dim), parts.prior(parts.latent_dim)
         encoder = parts.encoder(posterior.numbers)
         return cls(encoder, posterior, prior, decoder, likelihood, parts.inputs)
+
+    @classmethod
+    def _with_map(cls, parts: ModelParts, stride: int) -> VariationalAutoencoder:
+        """One whose latent is a map, its numbers in the order (channels, height, width)."""
+        channels, network = parts.latent_dim, parts.network
+        shape = (channels, *network.map_size(parts.schema.event_shape, stride))
+        likelihood, posterior = parts.likelihood(), parts.posterior(math.prod(shape))
+        heads, rest = divmod(posterior.numbers, posterior.latent_dim)
+        if rest:
+            raise OptionError(
+                f"the posterior {parts.options.posterior!r} has numbers that belong to no place of "
+                "a latent map: use posterior=gaussian with model.stride"
+            )
+        condition = parts.condition_dim
+        encoder = network.map_encoder(parts.input_shape, stride, heads * channels, condition)
+        decoder = network.map_decoder(stride, channels, likelihood.parameter_shape, condition)
+        return cls(
+            LatentMapEncoder(encoder, shape),
+            posterior,
+            parts.prior(math.prod(shape), shape),
+            LatentMapDecoder(decoder, shape),
+            likelihood,
+            parts.inputs,
+        )
 
     def start(self, dataset: Dataset) -> None:
         """Start from marginals, the prior from rows, the network 'tabular' from factor analysis."""

@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.networks.initialization import linear
 from lowerbound.registry import Registry
 
@@ -93,6 +93,34 @@ class Network(ABC):
         self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
     ) -> Decoder:
         """A decoder from ``latent_dim`` coordinates to parameters of shape ``parameter_shape``."""
+
+    def map_size(self, event_shape: tuple[int, ...], stride: int) -> tuple[int, int]:
+        """Height and width of a latent map ``stride`` times smaller than the picture.
+
+        Raises:
+            OptionError: this network has no latent maps, or not of that stride.
+        """
+        raise self._no_maps()
+
+    def map_encoder(
+        self, event_shape: tuple[int, ...], stride: int, numbers: int, condition_dim: int = 0
+    ) -> Encoder:
+        """The encoder to a map, (rows, places * numbers), place after place."""
+        raise self._no_maps()
+
+    def map_decoder(
+        self, stride: int, numbers: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> Decoder:
+        """The decoder from such a map, with ``numbers`` at each place."""
+        raise self._no_maps()
+
+    def _no_maps(self) -> OptionError:
+        name = next((name for name in NETWORKS if NETWORKS[name] is type(self)), "")
+        able = [n for n in NETWORKS if NETWORKS[n].map_size is not Network.map_size]
+        return OptionError(
+            f"the network {name!r} has no latent maps: take one of {', '.join(able)}, or leave "
+            "model.stride out"
+        )
 
 
 NETWORKS: Registry[type[Network]] = Registry("network")

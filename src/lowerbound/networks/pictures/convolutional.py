@@ -24,7 +24,7 @@ from lowerbound.networks.base import (
 from lowerbound.networks.initialization import QUIET, convolution, linear
 from lowerbound.networks.pictures.resampling import Upsample, by_pixel, channels_last
 from lowerbound.networks.pictures.residual import residual_blocks
-from lowerbound.networks.sizes import Level, Picture, as_picture, kernel, pyramid
+from lowerbound.networks.sizes import Level, Picture, as_picture, kernel, pyramid, reductions
 
 
 @NETWORKS.register("convolutional")
@@ -68,6 +68,25 @@ class Convolutional(Network):
     ) -> ConvolutionalDecoder:
         levels = pyramid(as_picture(parameter_shape).size, self.width)
         return ConvolutionalDecoder(self, latent_dim, parameter_shape, levels, condition_dim)
+
+    def map_size(self, event_shape: tuple[int, ...], stride: int) -> tuple[int, int]:
+        return reductions(as_picture(event_shape).size, stride, self.width)[-1].size
+
+    def map_encoder(
+        self, event_shape: tuple[int, ...], stride: int, numbers: int, condition_dim: int = 0
+    ) -> Encoder:
+        from lowerbound.networks.pictures.feature_maps import MapEncoder
+
+        levels = reductions(as_picture(event_shape).size, stride, self.width)
+        return MapEncoder(self, event_shape, levels, numbers, condition_dim)
+
+    def map_decoder(
+        self, stride: int, numbers: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> Decoder:
+        from lowerbound.networks.pictures.feature_maps import MapDecoder
+
+        levels = reductions(as_picture(parameter_shape).size, stride, self.width)
+        return MapDecoder(self, numbers, parameter_shape, levels, condition_dim)
 
     def blocks(self, level: Level, levels: int) -> list[nn.Module]:
         """The residual blocks of one of ``levels`` levels."""
