@@ -72,8 +72,8 @@ def parts_of_the_bound(vae: VAE, test: Dataset, repeats: int) -> None:
         print(f"  {name}: {mean:7.2f} ± {error:.2f} nats, a row varies by {spread:.2f}")
 
 
-def worth(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, object]:
-    """What the model is worth on unseen digits, and how well prior and clouds agree."""
+def evaluate(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, object]:
+    """Print the bound on unseen digits, and how well prior and posteriors agree."""
     summary = score(vae.model_, test, samples=100).summary()
     agreement = prior_agreement(vae.model_, train)
     samples = sample_prior(vae.model_, 1000)
@@ -91,7 +91,7 @@ def worth(vae: VAE, train: Dataset, test: Dataset, judge: object) -> dict[str, o
 
 
 def clouds(vae: VAE, train: Dataset) -> np.ndarray:
-    """A draw from each training row's cloud, (rows, latent_dim): a sample of q(z)."""
+    """A draw from each training row's posterior, (rows, latent_dim): a sample of q(z)."""
     codes = encode_rows(vae.model_, train)
     eps = torch.randn(codes.mean.shape, generator=torch.Generator().manual_seed(0)).double()
     return (codes.mean + codes.deviation * eps).numpy()
@@ -137,7 +137,7 @@ def main() -> None:
             random_state=0,
         ).fit(x)
     parts_of_the_bound(fitted["standard_normal"], test, 20 if short else 200)
-    shown = {name: worth(vae, train, test, judge) for name, vae in fitted.items()}
+    shown = {name: evaluate(vae, train, test, judge) for name, vae in fitted.items()}
     draw(fitted, shown, train)
 
 

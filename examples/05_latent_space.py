@@ -38,7 +38,7 @@ SIDE = 13
 
 
 def measure(name: str, model: torch.nn.Module, train: Dataset, test: Dataset) -> EncodedRows:
-    """Print what the map is worth; the codes of unseen rows."""
+    """Print the quality of the latent space; return the codes of unseen rows."""
     agreement = prior_agreement(model, train)
     codes = encode_rows(model, test)
     quality = feature_quality(codes.mean, test.label)

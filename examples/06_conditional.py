@@ -38,32 +38,32 @@ def main() -> None:
         "data_options": {"levels": 17},
         "random_state": 0,
     }
-    told = ConditionalVAE(**options).fit(x, y)
+    conditional = ConditionalVAE(**options).fit(x, y)
     unconditional = VAE(**options).fit(x)
     print("Bounds on unseen digits, nats per digit")
     print(f"  VAE, log p(x):                 {unconditional.score(x_test):7.2f}")
-    print(f"  conditional VAE, log p(x | y): {told.score(x_test, y_test):7.2f}")
-    print(f"  and log p(x), all classes:     {told.score(x_test):7.2f}")
+    print(f"  conditional VAE, log p(x | y): {conditional.score(x_test, y_test):7.2f}")
+    print(f"  and log p(x), all classes:     {conditional.score(x_test):7.2f}")
 
-    sevens = told.sample(1000, y=7, mean=True)
+    sevens = conditional.sample(1000, y=7, mean=True)
     judge = fit_realism_classifier(train, test)
     named = judge.classifier.predict(sevens.reshape(1000, 64) / 16.0)
     print(
         f"Give me sevens: the classifier calls {(named == 7).mean():.1%} of 1,000 samples a seven"
     )
 
-    bounds = np.stack([told.score_samples(x_test, y=digit) for digit in range(10)])
+    bounds = np.stack([conditional.score_samples(x_test, y=digit) for digit in range(10)])
     right = (bounds.argmax(0) == y_test).mean()
     print(f"As a classifier, the model is right about {right:.1%} of the unseen digits")
 
     threes = np.flatnonzero(y_test == 3)
     by_ink = threes[x_test[threes].sum((1, 2)).argsort()]
     rows = by_ink[[0, len(by_ink) // 3, 2 * len(by_ink) // 3, -1]]  # from light to bold
-    z = told.transform(x_test[rows], y_test[rows])
+    z = conditional.transform(x_test[rows], y_test[rows])
     styles = []
     for style, row in zip(z, rows, strict=True):
         styles.append(x_test[row][None])
-        styles.append(told.inverse_transform(np.repeat(style[None], 10, 0), y=np.arange(10)))
+        styles.append(conditional.inverse_transform(np.repeat(style[None], 10, 0), y=np.arange(10)))
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.1), width_ratios=(10, 11))
     figure.get_layout_engine().set(wspace=0.06)
     show_sheet(left, sevens[:40], across=10, title="Sevens")

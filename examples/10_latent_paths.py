@@ -51,7 +51,7 @@ STEPS = 9
 STRENGTHS = (0.5, 1.0, 1.5)
 
 
-def ways(
+def path_quality(
     name: str,
     model: torch.nn.Module,
     train: Dataset,
@@ -180,7 +180,9 @@ def main() -> None:
         "VAE": VAE(**options).fit(x).model_,
     }
     pairs = 15 if short else 150
-    found = {name: ways(name, one, train, test, judge, pairs) for name, one in models.items()}
+    found = {
+        name: path_quality(name, one, train, test, judge, pairs) for name, one in models.items()
+    }
     directed = directions(models["VAE"], train)
     threes = encode_rows(models["VAE"], test.subset(torch.nonzero(test.label == 3)[:, 0])).mean
     effects(models["VAE"], directed, threes, judge)

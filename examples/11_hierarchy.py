@@ -51,7 +51,7 @@ def fitted_models(train: Dataset, epochs: int) -> dict[str, Fitted]:
     }
 
 
-def worth(kind: str, fitted: Fitted, test: Dataset, judge: object) -> torch.Tensor:
+def evaluate(kind: str, fitted: Fitted, test: Dataset, judge: object) -> torch.Tensor:
     """Print the bound on unseen digits, each level's rate and the accepted share of samples."""
     summary = score(fitted.model, test, samples=100).summary()
     samples = sample_prior(fitted.model, 1000)
@@ -98,7 +98,7 @@ def main() -> None:
     train, test = load("digits").split(0.2, seed=0)
     judge = fit_realism_classifier(train, test)
     models = fitted_models(train, 15 if short else 300)
-    shown = {kind: worth(kind, one, test, judge) for kind, one in models.items()}
+    shown = {kind: evaluate(kind, one, test, judge) for kind, one in models.items()}
     draw(shown, models["ladder"], train)
 
 

@@ -130,12 +130,14 @@ def curve(
             while mark is not None and passed >= mark:
                 if learner is monte_carlo_em:
                     fit_encoder(model, train)
-                found.append((passed, {name: worth(model, rows) for name, rows in parts.items()}))
+                found.append(
+                    (passed, {name: evaluate(model, rows) for name, rows in parts.items()})
+                )
                 mark = next(marks, None)
     return found
 
 
-def worth(model: Model, rows: Dataset) -> float:
+def evaluate(model: Model, rows: Dataset) -> float:
     """L_500 of the rows, nats."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -42,7 +42,7 @@ def fitted(train: Dataset, epochs: int, **options: object) -> VectorQuantizedVar
     return model
 
 
-def worth(name: str, model: VectorQuantizedVariationalAutoencoder, test: Dataset) -> None:
+def evaluate(name: str, model: VectorQuantizedVariationalAutoencoder, test: Dataset) -> None:
     """Print the bound on unseen digits, its parts, and the use of the codebook."""
     summary = score(model, test).summary()
     (use,) = codebook_use(model, test)
@@ -64,7 +64,7 @@ def main() -> None:
     epochs = 10 if short else 200
     for prior in ("uniform", "marginal"):
         model = fitted(train, epochs, prior=prior)
-        worth(prior, model, test)
+        evaluate(prior, model, test)
 
     print(f"{QUANTIZERS} codebooks, by the number in use:")
     several = fitted(train, epochs, quantizer="residual", quantizers=QUANTIZERS, dropout=0.5)

@@ -1,4 +1,4 @@
-"""The common base of the estimators that learn from rows of which few have a label."""
+"""The common base of the semi-supervised estimators."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from lowerbound.objectives.semi_supervised import require_labels
 @renamed_keywords(moves="augmentation")
 @dataclass(eq=False, repr=False, kw_only=True)
 class SemiSupervisedVAE(ClassifierMixin, LabeledEstimator):
-    r"""Semi-supervised classifier for rows of which few have a label; the class is a latent.
+    r"""Semi-supervised classifier for partially labeled rows; the class is a latent.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 4)) + 3 * (np.arange(200) % 2)[:, None]

@@ -22,7 +22,7 @@ from lowerbound.inference.regression import predictions
 @renamed_keywords(moves="augmentation")
 @dataclass(eq=False, repr=False, kw_only=True)
 class SemiSupervisedRegressor(RegressorMixin, LabeledEstimator):
-    r"""Semi-supervised regressor for rows of which few have a label; the label is a latent.
+    r"""Semi-supervised regressor for partially labeled rows; the label is a latent.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
