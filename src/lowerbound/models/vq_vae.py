@@ -130,9 +130,7 @@ class VectorQuantizedVariationalAutoencoder(Model):
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:
         if options.network == "tabular":
-            raise OptionError(
-                "a vq_vae takes any network but 'tabular', which answers with a Gaussian"
-            )
+            raise OptionError("a vq_vae takes any network but 'tabular', which returns a Gaussian")
         if options.prior != "standard_normal" or options.posterior not in (AUTO, "gaussian"):
             raise OptionError(
                 "the latents of a vq_vae are codes: leave prior and posterior out, and choose the "
