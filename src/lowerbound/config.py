@@ -1,8 +1,8 @@
-"""Options are frozen dataclasses that reject unknown keys; JSON and flags derive from them.
+"""Options as frozen dataclasses that reject unknown keys; JSON and flags derive from them.
 
-An option that gets a new name keeps its old one for a version: ``option(..., formerly="old")`` of a
-dataclass, ``@renamed_keywords(old="new")`` of a function or a class with keyword arguments. The old
-name works and is answered by one line with the new one.
+A renamed option keeps its old name for one version: use ``option(..., formerly="old")`` in a
+dataclass, and ``@renamed_keywords(old="new")`` for a function or a class with keyword arguments.
+The old name still works, with a warning that names the new one.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Part = TypeVar("Part", bound=Callable[..., Any])
 
 
 class RenamedWarning(UserWarning):
-    """An option was given by the name that it had before."""
+    """An option was given by its old name."""
 
 
 def option(default: Any, help: str, *, formerly: str = "", **metadata: Any) -> Any:
-    """A dataclass field with the sentence that the command line shows for it.
+    """A dataclass field with a help text for the command line.
 
     Args:
-        default: its value where none is given.
-        help: the sentence.
-        formerly: the name that it had before, which still works.
-        metadata: more for interfaces; see ``applications.form.Entry``.
+        default: default value.
+        help: help text.
+        formerly: old name, which still works; "": none.
+        metadata: further attributes of ``applications.form.Entry``.
     """
     return dataclasses.field(
         default=default, metadata={"help": help, "formerly": formerly, **metadata}
@@ -42,7 +42,7 @@ def option(default: Any, help: str, *, formerly: str = "", **metadata: Any) -> A
 
 
 def renamed_keywords(**renamed: str) -> Callable[[Part], Part]:
-    """Decorate a function or a class: keyword arguments ``old="new"`` also work by the old name."""
+    """Decorator of a function or class whose renamed keyword arguments keep their old names."""
 
     def decorate(part: Part) -> Part:
         if isinstance(part, type):
@@ -60,13 +60,13 @@ def renamed_keywords(**renamed: str) -> Callable[[Part], Part]:
 
 
 def renamed_of(part: Any) -> Mapping[str, str]:
-    """New names of the keyword arguments of ``part`` by their old ones."""
+    """Map the old names of the keyword arguments of ``part`` to their new names."""
     found: Mapping[str, str] = getattr(_function(part), "renamed", {})
     return found
 
 
 def by_new_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
-    """The values with each old name replaced; a ``RenamedWarning`` says the new one.
+    """The values by their new names; each old name issues a ``RenamedWarning``.
 
     Raises:
         OptionError: a value is given by both names.
@@ -79,7 +79,7 @@ def by_new_names(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[
 
 
 def warn_renamed(old: str, new: str) -> None:
-    """Say that ``old`` is ``new`` from now on."""
+    """Warn that ``old`` is now called ``new``."""
     warnings.warn(
         f"{old} is now called {new}; the old name works in this version only",
         RenamedWarning,
@@ -89,18 +89,18 @@ def warn_renamed(old: str, new: str) -> None:
 
 @contextmanager
 def old_names_in_silence() -> Iterator[None]:
-    """Inside, old names raise no warning: they are from a file of an earlier version."""
+    """Context in which old names raise no warning, for files of an earlier version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RenamedWarning)
         yield
 
 
 def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
-    """Build the frozen dataclass ``cls`` from JSON-like values; nested dataclasses included.
+    """Build the frozen dataclass ``cls``, with its nested dataclasses, from JSON-like values.
 
     Raises:
-        OptionError: a key is not a field of ``cls`` (the nearest name is suggested), or a value has
-            a type that the field does not take.
+        OptionError: a key is not a field of ``cls`` (the message suggests the nearest name), or a
+            value has a wrong type.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
@@ -115,7 +115,7 @@ def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
 
 
 def to_mapping(options: Any) -> dict[str, Any]:
-    """The JSON-like values of a dataclass, such that ``from_mapping`` restores it."""
+    """The JSON-like values of a dataclass, from which ``from_mapping`` restores it."""
     return {
         field.name: _plain(getattr(options, field.name)) for field in dataclasses.fields(options)
     }
@@ -175,11 +175,11 @@ def _convert_union(hints: tuple[Any, ...], value: Any, key: str) -> Any:
 
 
 def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = None) -> Any:
-    """Call ``part(*arguments, **options)``, naming an option that it does not take.
+    """Call ``part(*arguments, **options)`` after checking names and types of the options.
 
     Raises:
-        OptionError: an option is not a keyword of ``part`` (the nearest is suggested), or a value
-            has a type that the keyword does not take.
+        OptionError: an option is not a keyword of ``part`` (the message suggests the nearest name),
+            or a value has a wrong type.
     """
     keywords = [
         name

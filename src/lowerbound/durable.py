@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Durable writes: a file is complete or absent, even if the process is killed while writing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a command that only describes a file does not wait for torch
+if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file in the same folder; leaving the block puts it, synced, in place of ``path``.
+    """Context that yields a temporary file, and renames it to ``path``, synced, at the end.
 
     A rename within a file system is atomic, so a reader sees the old file or the new one. If the
-    block fails, the temporary file is removed and ``path`` is as it was.
+    block fails, the temporary file is removed and ``path`` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.part")
     temporary.unlink(missing_ok=True)  # it may be a link, and writing would follow it
@@ -42,21 +42,21 @@ def write_text(path: Path, text: str) -> None:
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], facts: dict[str, str] | None = None
 ) -> None:
-    """Write tensors durably, in the safetensors format, ``facts`` in its header.
+    """Write tensors durably in the safetensors format, with ``facts`` in its header.
 
     Raises:
-        OSError: they could not be written (a full disk, say).
+        OSError: the file cannot be written, for example because the disk is full.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
         temporary.touch()
-        usual = temporary.stat().st_mode  # save_file gives reading rights to the owner alone
+        usual = temporary.stat().st_mode  # save_file lets only the owner read the file
         try:
             save_file(_separate(tensors), temporary, facts)
             temporary.chmod(usual)
-        except SafetensorError as error:  # how it wraps the system's errors
+        except SafetensorError as error:  # it wraps the system's errors
             raise OSError(errno.EIO, str(error), str(path)) from error
 
 
@@ -67,7 +67,7 @@ def sha256(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or the list of names in a folder, is on the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows syncs names by itself, and cannot open a folder
     handle = os.open(path, os.O_RDONLY)
@@ -78,7 +78,7 @@ def sync(path: Path) -> None:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the processor, contiguous, and each with memory of its own, as the format wants it."""
+    """The tensors on the CPU, contiguous, and without shared memory, as the format requires."""
     seen: set[int] = set()
     separate = {}
     for name, tensor in tensors.items():

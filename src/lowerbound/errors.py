@@ -1,16 +1,16 @@
-"""What can go wrong, said in one sentence each.
+"""The exceptions of the package.
 
 Exception
 └── LowerboundError            exit code 2 on the command line
     ├── DataError              the data cannot be used as given (also a ValueError)
     ├── OptionError            an unknown name or a value out of range (also a ValueError)
-    ├── UnsupportedError       this model has no such power (also a TypeError)
+    ├── UnsupportedError       the model lacks a required power (also a TypeError)
     ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
     ├── BitstreamError         a compressed file is damaged, or of another model (also a ValueError)
-    ├── TrainingError          training cannot go on (also a RuntimeError)
+    ├── TrainingError          training cannot continue (also a RuntimeError)
     └── MissingExtraError      an optional library is not installed (also an ImportError)
 
-Every message names what is wrong, where, and what to do.
+Every message states what is wrong, where, and what to do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 
 class LowerboundError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
 
 class DataError(LowerboundError, ValueError):
@@ -28,11 +28,11 @@ class DataError(LowerboundError, ValueError):
 
 
 class OptionError(LowerboundError, ValueError):
-    """An option has an unknown name or a value that makes no sense."""
+    """An option has an unknown name or an invalid value."""
 
 
 class UnsupportedError(LowerboundError, TypeError):
-    """The model lacks the power asked for; the message names the models that have it."""
+    """The model lacks a required power; the message names the models that have it."""
 
 
 class ModelFolderError(LowerboundError, ValueError):
@@ -44,7 +44,7 @@ class BitstreamError(LowerboundError, ValueError):
 
 
 class TrainingError(LowerboundError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class MissingExtraError(LowerboundError, ImportError):
@@ -55,7 +55,7 @@ class MissingExtraError(LowerboundError, ImportError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> OptionError:
-    """The error for a name that is not among ``known``, with the nearest name suggested."""
+    """The error for a name that is not in ``known``; its message suggests the nearest name."""
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""

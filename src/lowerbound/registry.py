@@ -1,7 +1,7 @@
-"""Names that a person types, each mapped to a class in one place.
+"""Registries, which map names to classes.
 
-A name is looked up once, at the edge; inside there are only objects. Tests, command line and docs
-iterate the registries, so a new part is one file and one import line.
+Interfaces look a name up once; other code uses objects only. Tests, command line and docs iterate
+over the registries, so a new part takes one file and one import line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ class Registry(Generic[T]):
         self._parts: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
-        """Decorator that files a part under ``name``; a second part of that name is a mistake."""
+        """Decorator that registers a part under ``name``.
+
+        Raises:
+            KeyError: ``name`` is registered already.
+        """
 
         def add(part: Item) -> Item:
             if name in self._parts:
@@ -42,14 +46,14 @@ class Registry(Generic[T]):
         return add
 
     def after(self, *words: str) -> Iterable[str]:
-        """These words and then every name, those that are registered later too."""
+        """These words, then every name, including names that are registered later."""
         return _Names(words, self._parts)
 
     def __getitem__(self, name: str) -> T:
         """The part of that name.
 
         Raises:
-            OptionError: for a name that is not registered; the nearest one is suggested.
+            OptionError: the name is not registered; the message suggests the nearest one.
         """
         if name not in self._parts:
             raise unknown(self.kind, name, self._parts)

@@ -1,13 +1,13 @@
-"""One pass through a model: what went in, what was decided, what came out.
+"""One pass through a model: its input, its latents and its output.
 
-Shapes, used throughout: ``samples, batch, *event``. A distribution over latents or data leads with
-``(samples | 1, batch | 1)``; its event dimensions follow.
+All shapes are ``samples, batch, *event``. A distribution of latents or data has the batch shape
+``(samples | 1, batch | 1)``, followed by its event dimensions.
 
-The model says who proposes a latent and who expects it; ``choose`` decides it::
+The model provides the posterior and the prior of each latent; ``choose`` sets its value::
 
     Batch ──> Model.forward(batch, choose) ──> Trace(steps, likelihood)
 
-Drawing, replaying, imagining, mixing and optimizing differ only in ``choose``.
+Drawing, replaying, sampling from the prior, mixing and optimizing differ only in ``choose``.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Batch:
     """A minibatch in model units; every field is optional.
 
     Attributes:
-        x: data, (batch, *event); None means: imagine from the prior.
+        x: data, (batch, *event); None: sample from the prior.
         observed: like x, False where a value is hidden; hidden values never reach a gradient.
-        withheld: like x, True where training hides a value that is known: that it is hidden says
-            nothing of it.
+        withheld: like x, True where training hides a known value at random, so that its absence
+            carries no information.
         condition: (batch, *condition): a class as one-hot, an embedding.
         label: class indices, (batch,), -1 where unknown.
-        target: labels that are numbers, standardized, (batch,), NaN where unknown.
-        resets: (batch, time), True where a sequence starts anew; its length is the horizon where x
-            is None.
+        target: standardized regression targets, (batch,), NaN where unknown.
+        resets: (batch, time), True where a sequence starts anew; if x is None, its length is the
+            horizon.
         state: an earlier Trace's state, to continue from, (batch, ...).
         prompt: what a conditional prior is given of each row, (batch, fields) long, -1 where it is
             unknown.
         ids: row numbers in the data set, (batch,).
-        count: how many rows to imagine where x is None; None: as many as the other fields have,
-            one where there are none.
+        count: number of rows to sample if x is None; None: as many as the other fields have, or
+            one if there are none.
 
     Raises:
         OptionError: ``count`` differs from the rows of another field.
@@ -71,7 +71,7 @@ class Batch:
 
     @property
     def filled(self) -> Tensor:
-        """x with zeros where it is hidden, so that NaN there reaches neither value nor gradient."""
+        """x with zeros in hidden cells, so that NaN there reaches neither value nor gradient."""
         if self.x is None:
             raise UnsupportedError("this batch has no data: nothing can be encoded")
         if self.observed is None:
@@ -80,7 +80,7 @@ class Batch:
 
     @property
     def missing(self) -> Tensor | None:
-        """Where the value is missing, like x; None: nowhere."""
+        """Mask of missing values, like x; None: no value is missing."""
         if self.observed is None:
             return None
         return ~self.observed if self.withheld is None else ~(self.observed | self.withheld)
@@ -95,11 +95,11 @@ class Batch:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The fields that are there, by name, but for ``count``."""
+        """The fields that are tensors, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def rows(self, index: Tensor | slice) -> Batch:
-        """The same batch at some rows only."""
+        """The batch restricted to some rows."""
         count = None if self.count is None else len(torch.arange(self.count)[index])
         chosen = {name: value[index] for name, value in self.tensors.items()}
         return replace(self, **chosen, count=count)
@@ -125,7 +125,7 @@ class Batch:
 
 
 class Emission(Distribution):
-    r"""p(x | z), an explicit distribution over the data: (samples, batch) rows of one event.
+    r"""p(x | z), an explicit distribution of the data, of batch shape (samples, batch).
 
     ``log_prob(x, observed) = sum of terms(x, observed)`` over the event, in nats. Hidden values
     may hold anything, NaN included: they are filled before the formula and zeroed after it.
@@ -134,10 +134,10 @@ class Emission(Distribution):
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
-        """Refuse a class that lacks a method, which torch's distributions do not notice.
+        """Check that a class defines every method, which torch's distributions do not do.
 
         Args:
-            abstract: some methods are left to the classes below.
+            abstract: whether subclasses define the missing methods.
 
         Raises:
             TypeError: a method is missing; the message names it.
@@ -157,28 +157,28 @@ class Emission(Distribution):
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p of each feature in nats, (samples, batch, *terms); zero where hidden.
 
-        A likelihood that models which cells are missing adds log p of that.
+        A likelihood that also models which cells are missing adds log p of the mask.
         """
         return masked_terms(self._terms, x, observed)
 
     def _terms(self, x: Tensor) -> Tensor:
-        """log p of each feature where all are observed; a class has either this or ``terms``."""
+        """log p of each feature of observed x; a class defines either this or ``terms``."""
         raise NotImplementedError
 
     @property
     @abstractmethod
     def mean(self) -> Tensor:
-        """The best guess in model units, differentiable, (samples, batch, *event)."""
+        """E[x | z] in model units, differentiable, (samples, batch, *event)."""
 
     @property
     @abstractmethod
     def variance(self) -> Tensor:
-        """How far x may lie from that guess, squared model units, (samples, batch, *event)."""
+        """Var[x | z], squared model units, (samples, batch, *event)."""
 
     def knowing(self, missing: Tensor | None) -> Emission:
-        """The same for rows with a mask of missing values, (batch, *event).
+        """p(x | z, missing), given a mask of missing values, (batch, *event).
 
-        That says something of x only to a likelihood that models which cells are missing.
+        It differs from p(x | z) only if the likelihood models which cells are missing.
         """
         return self
 
@@ -189,7 +189,7 @@ class Emission(Distribution):
 
     @abstractmethod
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        """What ``sample`` promises; no gradient is recorded around it."""
+        """The draws of ``sample``, which records no gradient."""
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(x | z) in nats, (samples, batch)."""
@@ -201,7 +201,7 @@ def masked_terms(
 ) -> Tensor:
     """Apply ``term`` to x with hidden cells filled by ``fill`` (in the support) and zeroed after.
 
-    Filling before and zeroing after is what keeps NaN out of the gradient: 0 * NaN is NaN.
+    Both steps are needed to keep NaN out of the gradient, because 0 * NaN is NaN.
     """
     if observed is None:
         return term(x)
@@ -214,11 +214,11 @@ class Step:
     """One latent of a pass.
 
     Attributes:
-        z: what was decided, (samples, batch, ...); codes where discrete.
-        posterior: who proposed it, q(z | x); None when imagined, the prior where nothing was seen.
-        prior: who expected it, p(z | latents above).
-        closed: False where the prior saw a latent drawn later (the textbook's bottom-up chain);
-            the rate is then the log-ratio at z, since a closed-form KL would be wrong.
+        z: its value, (samples, batch, ...); codes if discrete.
+        posterior: q(z | x); None if z is sampled from the prior; the prior if nothing is observed.
+        prior: p(z | latents above).
+        closed: False if the prior depends on a latent drawn later (the textbook's bottom-up
+            chain). The rate is then the log-ratio at z, because a closed-form KL would be wrong.
     """
 
     z: Tensor
@@ -228,17 +228,17 @@ class Step:
 
     @property
     def quantized(self) -> bool:
-        """Whether z is the one code of the row, past which the model hands gradients on."""
+        """Whether the posterior has a single code per row, with a straight-through gradient."""
         return isinstance(self.posterior, Quantized)
 
     def log_ratio(self) -> Tensor:
-        """log q(z) - log p(z) at the decided z, (samples, batch); zero where z was imagined."""
+        """log q(z) - log p(z) at z, (samples, batch); zero if z was sampled from the prior."""
         if self.posterior is None:
             return torch.zeros(self.z.shape[:2], dtype=self.z.dtype, device=self.z.device)
         return monte_carlo_kl(self.posterior, self.prior, self.z)
 
     def rate(self, analytic: bool = True) -> Tensor:
-        """KL(q || p) of this latent in nats, (samples | 1, batch): closed form where it holds."""
+        """KL(q || p) of this latent in nats, (samples | 1, batch), in closed form if possible."""
         if analytic and self.closed and self.posterior is not None:
             exact = closed_form_kl(self.posterior, self.prior)
             if exact is not None:
@@ -253,9 +253,9 @@ class Trace:
     Attributes:
         steps: the latents; empty for a model that has none (an autoencoder).
         likelihood: p(x | z).
-        penalties: (samples, batch) terms that are differentiated but never reported, as the model
-            weighs them.
-        state: what a later pass may continue from.
+        penalties: (samples, batch) terms that are differentiated but never reported, with the
+            model's weights applied.
+        state: the state from which a later pass may continue.
     """
 
     steps: tuple[Step, ...]
@@ -275,14 +275,14 @@ class Trace:
         return self.weighted(self.likelihood.log_prob(x, observed))
 
     def weighted(self, log_likelihood: Tensor) -> Tensor:
-        """The same from log p(x | z), (samples, batch), in its precision."""
+        """log w from log p(x | z), (samples, batch), in its precision."""
         for step in self.steps:
             log_likelihood = log_likelihood - step.log_ratio()
         return log_likelihood
 
 
 class Choose(Protocol):
-    """Decides each latent of a pass, and so the number of samples."""
+    """Sets each latent of a pass, and therefore the number of samples."""
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None
@@ -294,7 +294,7 @@ class Choose(Protocol):
 
 
 def proposer(posterior: Distribution | None, prior: Distribution | None) -> Distribution:
-    """The posterior where there is one, else the prior."""
+    """The posterior, or the prior if there is no posterior."""
     chosen = posterior if posterior is not None else prior
     if chosen is None:
         raise ValueError("a latent needs a posterior or a prior to be drawn from")
@@ -303,11 +303,11 @@ def proposer(posterior: Distribution | None, prior: Distribution | None) -> Dist
 
 @dataclass(frozen=True)
 class Draw:
-    """Draw each latent from its posterior, or from its prior when imagining.
+    """Draw each latent from its posterior, or from its prior if there is no posterior.
 
     Attributes:
-        samples: K, the number of draws per row; the first latent sets it, later ones follow.
-        noise: where standard noise comes from; None: torch's global state (fork it around a call).
+        samples: K, the number of draws per row; the first latent sets it for all latents.
+        noise: source of standard noise; None: torch's global state (fork it around a call).
     """
 
     samples: int = 1
@@ -324,11 +324,11 @@ class Draw:
 
 @dataclass(frozen=True)
 class Tempered:
-    """Draw with the noise of each level scaled: below 1 likelier and less varied, 1 as it is.
+    """Draw with the noise of each level scaled; below 1, draws are likelier and less varied.
 
     Attributes:
         samples: K, the number of draws per row.
-        temperatures: of each level, top down; the last holds for all further ones.
+        temperatures: scale of each level, top down; the last applies to all further levels.
     """
 
     samples: int
@@ -352,7 +352,7 @@ class Tempered:
 
 @dataclass(frozen=True)
 class Given:
-    """Replay latents that are already known, top down, (samples, batch, ...) each."""
+    """Replay known latents, top down, (samples, batch, ...) each."""
 
     latents: Sequence[Tensor]
 
@@ -367,7 +367,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Continue:
-    """Replay the uppermost latents, and let ``rest`` decide those below in their context."""
+    """Replay the uppermost latents; ``rest`` sets the latents below, given these."""
 
     above: Sequence[Tensor]
     rest: Choose
@@ -385,13 +385,13 @@ class Continue:
 
 @dataclass(frozen=True)
 class Every:
-    """Take every class of a one-hot latent, one sample each, and let ``rest`` decide the others.
+    """Enumerate the classes of a one-hot latent, one sample each; ``rest`` sets other latents.
 
-    A latent that no class is needed for is decided once for all of them.
+    A latent that does not depend on the class is set once for all classes.
 
     Attributes:
-        level: of the latent whose classes are enumerated.
-        rest: decides the other latents.
+        level: level of the latent whose classes are enumerated.
+        rest: sets the other latents.
     """
 
     level: int = 0
@@ -409,7 +409,7 @@ class Every:
         return each.unsqueeze(1).expand(-1, logits.shape[-2], -1)
 
     def log_weights(self, trace: Trace) -> Tensor:
-        """log q(y | x) of every class, (classes, batch): they sum to one over the samples."""
+        """log q(y | x) of every class, (classes, batch); the weights sum to one over classes."""
         step = trace.steps[self.level]
         classes = proposer(step.posterior, step.prior)
         assert isinstance(classes, OneHotCategorical)
@@ -419,7 +419,7 @@ class Every:
 
 @dataclass(frozen=True)
 class Mean:
-    """Take each latent's mean: one deterministic pass, for encoding and reconstruction."""
+    """Set each latent to its mean: one deterministic pass, for encoding and reconstruction."""
 
     def __call__(
         self, level: int, posterior: Distribution | None, prior: Distribution | None

@@ -1,4 +1,4 @@
-"""The command line: parse, call, show."""
+"""The command line: parse, call, print."""
 
 from lowerbound.cli.main import main
 

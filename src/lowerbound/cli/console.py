@@ -1,7 +1,7 @@
-"""Where the command line talks: results on standard output, everything else on standard error.
+"""Output of the command line: results on standard output, everything else on standard error.
 
-On a terminal work in progress is a bar that redraws itself; piped or logged it is plain lines, now
-and then, without a control character.
+A terminal shows progress as a bar that redraws itself. A pipe or a log receives occasional plain
+lines without control characters.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LINE_EVERY = 10.0  # seconds between two plain lines of one task
 
 
 class Console:
-    """Speaks to the person who typed the command.
+    """Prints messages, progress and results of a command.
 
     Args:
-        as_json: standard output is for one JSON object, so that sentences go to standard error.
-        verbose: also say what is only of use when something is looked for.
+        as_json: print the result as one JSON object instead of text.
+        verbose: also print details.
     """
 
     def __init__(self, as_json: bool = False, verbose: bool = False) -> None:
@@ -44,14 +44,14 @@ class Console:
         self._open.close()
 
     def say(self, sentence: str) -> None:
-        """One line for the person who waits."""
+        """Print one line on standard error."""
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         else:
             print(sentence, file=sys.stderr, flush=True)
 
     def detail(self, sentence: str) -> None:
-        """A line that only -v shows."""
+        """Print one line if the command was run with -v."""
         if self.verbose:
             self.say(sentence)
 
@@ -62,7 +62,7 @@ class Console:
         return reporter_for(sys.stderr)
 
     def advance(self, task: str, done: int, total: int, remark: str = "") -> None:
-        """``done`` of ``total``: moves the task's bar, or says a line when one is due."""
+        """Report ``done`` of ``total``: redraw the task's bar, or print a line when one is due."""
         if self.interactive:
             self._move_bar(task, done, total, remark)
         elif self._due(task, done, total):
@@ -70,11 +70,11 @@ class Console:
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody watches: standard error is a terminal that can redraw a line."""
+        """Whether standard error is a terminal, which can redraw a line."""
         return sys.stderr.isatty()
 
     def result(self, text: str, mapping: Mapping[str, Any]) -> None:
-        """What came of the command, on standard output: one JSON object, or sentences."""
+        """Print the command's result on standard output, as one JSON object or as text."""
         self._open.close()
         print(json.dumps(mapping, allow_nan=False) if self.as_json else text, flush=True)
 

@@ -1,4 +1,4 @@
-"""Flags from the entries of a form, and a form's answers from the flags that were typed."""
+"""Make flags from the entries of a form, and a request from the flags that were typed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEED = "seed"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises our error, a sentence, instead of ending the process."""
+    """An argument parser that raises ``OptionError`` instead of ending the process."""
 
     def error(self, message: str) -> NoReturn:
         sentence = message.removeprefix("the following arguments are required: ")
@@ -28,10 +28,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(application: Application, help: str, words: Sequence[str]) -> argparse.Namespace:
-    """What was typed after the command; ``request`` is the Request it makes.
+    """Parse the words after the command; ``request`` of the result is the Request.
 
     Raises:
-        OptionError: an unknown option (the nearest is suggested), or a value that makes no sense.
+        OptionError: an option is unknown (the message suggests the nearest), or a value is invalid.
         SystemExit: after ``--help``.
     """
     form = entries(application.request)
@@ -49,7 +49,7 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
 
 
 def by_new_flags(form: Sequence[Entry], words: Sequence[str]) -> list[str]:
-    """The words with each flag by the name it has now; a warning says it of one that changed."""
+    """The words with each old flag replaced by its new one, with a warning."""
     new_flags = {entry.old_flag: entry.flag for entry in form if entry.formerly}
     found = []
     for word in words:
@@ -63,10 +63,10 @@ def by_new_flags(form: Sequence[Entry], words: Sequence[str]) -> list[str]:
 def _parsed(
     parser: Parser, form: Sequence[Entry], words: Sequence[str]
 ) -> tuple[argparse.Namespace, list[str]]:
-    """What was typed, and what is left over.
+    """The parsed words, and the words that no argument takes.
 
-    Where a place may stay empty, flags are read first: else argparse takes it for empty as soon as
-    a flag follows the place before it.
+    If a positional argument is optional, flags are read first. Otherwise argparse leaves it out as
+    soon as a flag follows the argument before it.
     """
     if any(entry.positional and not entry.required for entry in form):
         return parser.parse_known_intermixed_args(words)
@@ -74,7 +74,7 @@ def _parsed(
 
 
 def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
-    """The parser of one command: a flag per entry, grouped as the dataclasses are nested."""
+    """The parser of one command: a flag per entry, with a group for each nested dataclass."""
     parser = Parser(
         prog=f"{PROGRAM} {name}",
         usage=_usage(name, form),
@@ -95,7 +95,7 @@ def command_parser(name: str, help: str, form: Sequence[Entry]) -> Parser:
 
 
 def _usage(name: str, form: Sequence[Entry]) -> str:
-    """What has to be typed; the rest are options."""
+    """The usage line: required and positional arguments, then ``[options]``."""
     placed = [entry for entry in form if entry.positional]
     needed = [_metavar(e) if e.required else f"[{_metavar(e)}]" for e in placed]
     for entry in form:
@@ -161,7 +161,7 @@ def _metavar(entry: Entry) -> str:
 
 
 def _help(entry: Entry) -> str:
-    """The entry's sentence with its default, where that says something."""
+    """The entry's help text, followed by its default if there is one to show."""
     text = entry.help.replace("%", "%%")
     if len(entry.choices) > 4:
         text = f"{text} ({', '.join(entry.choices)})"

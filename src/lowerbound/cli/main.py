@@ -1,4 +1,4 @@
-"""``lowerbound COMMAND ...``: find the application, parse, run, show."""
+"""``lowerbound COMMAND ...``: find the application, parse, run, print."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ usage: lowerbound COMMAND ...
 Fit a variational autoencoder to your own data, measure how good it is, and use it.
 """
 TAIL = """\
-lowerbound COMMAND --help says what a command takes. Start with: lowerbound demo"""
+lowerbound COMMAND --help shows the arguments of a command. Start with: lowerbound demo"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the answer is the process's exit code."""
+    """Run one command, and return the process's exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ± gets a question mark
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(words: Sequence[str], console: Console) -> int:
-    """The command that ``words`` spell; its exit code.
+    """Run the command in ``words``, and return its exit code.
 
     Raises:
         LowerboundError: bad input.
@@ -86,7 +86,7 @@ def known_command(word: str) -> str:
     """The command of that name.
 
     Raises:
-        OptionError: there is none; the nearest is suggested.
+        OptionError: no command has this name; the message suggests the nearest one.
     """
     if word in APPLICATIONS:
         return word
@@ -102,7 +102,7 @@ def _refuse(word: str, hint: str) -> str:
 
 @contextmanager
 def spoken_warnings(console: Console) -> Iterator[None]:
-    """Warnings as one line each on standard error, without the place in our source."""
+    """Context that prints each warning as one line on standard error, without a source line."""
 
     def speak(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, UserWarning) or console.verbose:
@@ -122,6 +122,6 @@ def _failed(console: Console, words: Sequence[str], sentence: str, code: int) ->
 
 
 def _reader_left() -> int:
-    """Whoever read standard output has closed it: the work is done, and nobody wants the rest."""
+    """Succeed if the reader of standard output has closed it: nobody reads the rest."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return outcome.DONE

@@ -1,12 +1,12 @@
-"""From what happened to an exit code and one sentence.
+"""The exit code of a command, and an error as one sentence.
 
 ===== =======================================================================================
 code  meaning
 ===== =======================================================================================
 0     done
 1     done, and a requested check failed
-2     bad input: the sentence says what, where and what to do
-130   interrupted; what was reached is saved
+2     bad input: the message states what is wrong, where, and what to do
+130   interrupted; the work done so far is saved
 ===== =======================================================================================
 """
 
@@ -33,7 +33,7 @@ _WHAT_TO_DO = {
 
 
 def sentence(error: BaseException) -> str | None:
-    """The error in one sentence for the person; None for a defect of ours, kept with its trace."""
+    """The error as one sentence; None for a defect of the package, which keeps its traceback."""
     if isinstance(error, LowerboundError):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:

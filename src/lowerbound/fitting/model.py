@@ -1,4 +1,4 @@
-"""Fit a model to a data set: the one call that command line, estimators and benchmarks share."""
+"""Fit a model to a data set; command line, estimators and benchmarks share this function."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PriorFit:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Everything that decides a fit, besides the data."""
+    """All options of a fit."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
     objective: str = option(
@@ -75,8 +75,8 @@ class FitOptions:
     prior_fit: PriorFit | None = None
 
     def by_new_names(self) -> FitOptions:
-        """The same, the options of the objective by the names that they have now."""
-        if self.objective == AUTO:  # decided by the model, whose options have no former names
+        """The same options, with the current names of the objective's options."""
+        if self.objective == AUTO:  # the model's default objective has no renamed options
             return self
         renamed = renamed_of(OBJECTIVES[self.objective])
         return replace(self, objective_options=by_new_names(self.objective_options, renamed))
@@ -84,13 +84,13 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class Fitted:
-    """One fitted model, ready to be put to work.
+    """A fitted model.
 
     Attributes:
         model: the module, in evaluation mode.
-        schema: what the data looks like, and the way into and out of model units.
-        options: how it was fitted, every default resolved.
-        history: how training went; empty for a model solved in closed form.
+        schema: the schema of the data, which converts to and from model units.
+        options: the options of the fit, every default resolved.
+        history: the history of training; empty for a model solved in closed form.
     """
 
     model: Model
@@ -110,22 +110,22 @@ def fit(
     publish: Callable[[Fitted], None] | None = None,
     start: Callable[[Model], None] | None = None,
 ) -> Fitted:
-    """Assemble a model for the data, start it from the data, and train it.
+    """Build a model for the data, initialize it from the data, and train it.
 
     Args:
         dataset: training data; a share of it (``options.training.validation``) is held out for
             early stopping.
-        options: defaults are chosen from the data and by the model.
-        model: a model of your own, or its class, in the place of the one that the options name.
-        folder: where checkpoints go; None keeps none.
-        resume: go on from the checkpoint in ``folder``, bit for bit as if never stopped.
+        options: options of the fit; defaults depend on the data and the model.
+        model: a model object or class to use instead of the model that the options name.
+        folder: folder for checkpoints; None: no checkpoints.
+        resume: continue from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
-        publish: given the model as it would be kept, before each checkpoint.
-        start: given the model before the first update, to start parts of it from elsewhere.
+        publish: called with the fitted model so far before each checkpoint.
+        start: called with the model before the first update, to initialize parts of it.
 
     Raises:
-        OptionError: an option is unknown, or asks for what the model or the data cannot do.
-        Interrupted: Ctrl-C; the message says what was kept.
+        OptionError: an option is unknown, or the model or the data does not support it.
+        Interrupted: Ctrl-C; the message names what was saved.
     """
     options = options or FitOptions()
     if options.model.conditional:
@@ -165,7 +165,7 @@ def fit(
 def _decided(
     schema: Schema, options: FitOptions, model: Model | type[Model] | None
 ) -> tuple[FitOptions, type[Model]]:
-    """The options with every default decided, and the model's class."""
+    """The options with every default resolved, and the model's class."""
     if isinstance(model, Model):
         kind, own = type(model), getattr(model, "latent_dim", None)
         chosen = replace(options.model, model=kind.__name__, latent_dim=own)
@@ -179,10 +179,10 @@ def _decided(
 
 
 def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:
-    """The further fits that calibrate the model.
+    """The folds whose fits calibrate the model.
 
     Raises:
-        OptionError: they are asked for, and it has nothing to calibrate.
+        OptionError: folds are requested, and the model has nothing to calibrate.
     """
     if isinstance(model, Calibrates):
         return model.folds(dataset, options.folds, quick=options.training.minutes is None)
@@ -200,10 +200,10 @@ def _answers(
     fitted_on: Callable[..., Fitted],
     reporter: TrainingReporter | None,
 ) -> list[Tensor]:
-    """What the model of each further fit says of the rows hidden from it.
+    """The predictions of each fold's model for the rows whose labels were hidden from it.
 
     Raises:
-        Interrupted: the message says how many fits are kept.
+        Interrupted: Ctrl-C; the message states how many fits are kept.
     """
     found: list[Tensor] = []
     for number, fold in enumerate(folds):
@@ -228,13 +228,13 @@ def _answers(
 def _parts(
     dataset: Dataset, objective: Objective, options: TrainingOptions
 ) -> tuple[Dataset, Dataset | None]:
-    """The rows to train on and those to stop by; where labels are learned from, all train."""
+    """Training and validation rows; an objective that learns from labels trains on all rows."""
     labeled = dataset.label is not None or dataset.target is not None
     return (dataset, None) if objective.uses_labels and labeled else held_out(dataset, options)
 
 
 def held_out(dataset: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
-    """The rows to train on and those to stop by; very small data sets keep all for training."""
+    """Training and validation rows; a very small data set uses all rows for training."""
     if options.validation <= 0 or round(options.validation * len(dataset)) < 2:
         return dataset, None
     return dataset.split(options.validation, options.seed)
