@@ -168,7 +168,7 @@ def test_pictures_have_neither_columns_nor_windows(
     for words in (("--label", "kind"), ("--window", 4)):
         done = run("detect", picture_model, pictures, *words)
         assert done.code == 2
-        assert "is no table, so it has neither columns nor windows" in done.err
+        assert "is not a table, so it has neither columns nor windows" in done.err
 
 
 @pytest.fixture(scope="module")

@@ -191,7 +191,7 @@ def test_a_request_of_another_form_is_one_sentence(
 ) -> None:
     folder = tampered(theirs, tmp_path / "model", **changes)
     assert call("evaluate", folder, pictures, tmp_path) == 2
-    assert "there is no --part test" in capsys.readouterr().err
+    assert "leave out --part test" in capsys.readouterr().err
 
 
 def test_what_to_do_is_said(

@@ -1,12 +1,12 @@
-"""The seam of everything that a fitted model is put to.
+"""The interface of applications, the uses of a fitted model.
 
-An application is three things: a frozen ``Request`` (what a person can request), one function that
-does it, and a frozen ``Report`` (what came of it)::
+An application consists of a frozen ``Request`` (its options), one function, and a frozen
+``Report`` (its result)::
 
     Request ──> function(request, reporter[, fitted]) ──> Report
 
-Its line in ``lowerbound.applications`` is all that the faces need: flags and forms come from the
-Request's fields, the JSON and the sentences from the Report.
+The application's line in ``lowerbound.applications`` is enough for user interfaces: flags and forms
+come from the Request's fields, JSON and text from the Report.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """Where an application says how it is getting on."""
+    """Receives the messages and the progress of an application."""
 
     def say(self, sentence: str) -> None:
-        """One sentence for the person who waits."""
+        """Show one sentence."""
 
     def advance(self, task: str, done: int, total: int) -> None:
-        """``done`` of ``total`` rows or the like."""
+        """Show that ``done`` of ``total`` rows (or other units) of a task are finished."""
 
     def training(self) -> TrainingReporter:
         """The reporter of a training run."""
 
 
 class Silent:
-    """A reporter for callers that want none."""
+    """A reporter that shows nothing."""
 
     def say(self, sentence: str) -> None: ...
 
@@ -56,19 +56,19 @@ class Silent:
 
 @dataclass(frozen=True)
 class Report(ABC):
-    """What came of a request: a frozen dataclass that JSON can hold."""
+    """The result of a request: a frozen dataclass that JSON can represent."""
 
     @abstractmethod
     def text(self) -> str:
-        """The same for people: a few lines."""
+        """The result as a few lines of text."""
 
     @property
     def passed(self) -> bool:
-        """False where a requested check failed."""
+        """False if a requested check failed."""
         return True
 
     def to_mapping(self) -> dict[str, Any]:
-        """Every field, as JSON knows it: numbers that are not finite become None."""
+        """Every field as a JSON value; numbers that are not finite become None."""
         return {
             field.name: jsonable(getattr(self, field.name)) for field in dataclasses.fields(self)
         }
@@ -76,11 +76,11 @@ class Report(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenReport(Report):
-    """One of files that were written.
+    """A report with the files that were written.
 
     Attributes:
-        files: where they are; the first few where there are many.
-        files_written: how many files there are.
+        files: paths of the files; at most the first eight.
+        files_written: number of files.
     """
 
     files: tuple[str, ...]
@@ -88,18 +88,18 @@ class WrittenReport(Report):
 
     @property
     def where(self) -> str:
-        """The first file, and how many more there are."""
+        """The first file, and the number of further files."""
         more = f" and {self.files_written - 1:,} more" if self.files_written > 1 else ""
         return f"{self.files[0]}{more}"
 
 
 def written(files: Sequence[str]) -> dict[str, Any]:
-    """What a ``WrittenReport`` says of its files."""
+    """The fields of a ``WrittenReport`` for its files."""
     return {"files": tuple(files[:8]), "files_written": len(files)}
 
 
 def jsonable(value: Any) -> Any:
-    """The value in the types that JSON has."""
+    """The value as JSON types."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {field.name: jsonable(getattr(value, field.name)) for field in fields}
@@ -117,8 +117,8 @@ class Application:
     """One application, ready to run.
 
     Attributes:
-        name: what a person types.
-        request: the dataclass that it takes.
+        name: name of the command.
+        request: class of its requests.
         function: ``(request, reporter)`` or ``(request, reporter, fitted)`` to a Report.
         needs_model: whether it takes ``fitted``, the model that ``request.model`` names.
     """
@@ -135,9 +135,9 @@ class Application:
 
         Args:
             request: an instance of ``self.request``.
-            reporter: hears of the progress.
-            fitted: a model that is loaded already; None reads the folder ``request.model``, unless
-                the request names none (its ``named_model`` is None).
+            reporter: receives messages and progress.
+            fitted: a loaded model; None: read it from the folder ``request.model``, unless the
+                request names no folder (its ``named_model`` is None).
         """
         reporter = reporter or Silent()
         if not self.needs_model:
@@ -152,11 +152,11 @@ class Application:
 
 @dataclass(frozen=True)
 class Listing:
-    """An application's line in the list; its module is imported when it is first used.
+    """An application's entry in the registry; its module is imported on first use.
 
     Attributes:
-        module: where its function lives, under the command's own name.
-        help: the sentence that the list of commands shows.
+        module: module of its function, which has the name of the command.
+        help: help text in the list of commands.
     """
 
     module: str
@@ -167,10 +167,10 @@ APPLICATIONS: Registry[Listing] = Registry("command")
 
 
 def load(name: str) -> Application:
-    """Import an application, and read its Request and its needs off the function's signature.
+    """Import an application; the function's signature defines its Request and its arguments.
 
     Raises:
-        OptionError: no application has that name; the nearest is suggested.
+        OptionError: no application has this name; the message suggests the nearest one.
     """
     function = getattr(import_module(APPLICATIONS[name].module), name.replace("-", "_"))
     parameters = inspect.signature(function).parameters

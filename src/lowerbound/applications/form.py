@@ -1,8 +1,8 @@
-"""A form from a dataclass: one entry per field, nested dataclasses as groups of their own.
+"""Forms made from dataclasses: one entry per field, one group per nested dataclass.
 
-The command line makes its flags of the entries, other faces their widgets; what a person answers
-becomes the dataclass again. So an option that is added to a dataclass shows up wherever a person
-can answer, and there is no second list of options to keep in step.
+The command line makes flags from the entries, other interfaces make widgets. The answers become the
+dataclass again. An option that is added to a dataclass therefore appears in every interface, and
+there is no second list of options.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Path = tuple[str, ...]
 OnError = typing.Literal["raise", "skip"]
 
 REQUIRED: Any = dataclasses.MISSING
-"""The default of a field that a person has to answer."""
+"""The default of a required field."""
 
 
 def unreadable() -> Any:
@@ -33,14 +33,14 @@ def unreadable() -> Any:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """The options of every application of a fitted model."""
+    """The options of an application that uses a fitted model."""
 
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
 
 
 @dataclass(frozen=True)
 class DataRequest(ModelRequest):
-    """The same of one that uses it on data."""
+    """The options of an application that uses a fitted model on data."""
 
     data: str = option(REQUIRED, "data of the kind that the model was fitted on", positional=True)
 
@@ -52,20 +52,19 @@ _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
 
 @dataclass(frozen=True)
 class Entry:
-    """One question of a form.
+    """One field of a form.
 
     Attributes:
         path: names from the outermost dataclass to the field: ("training", "epochs").
-        kind: bool, int, float or str.
-        many: whether the answer is a tuple of them.
-        default: the answer of a person who gives none; ``dataclasses.MISSING`` where there must be
-            one.
-        help: one sentence.
-        choices: the answers that make sense; empty where any does.
-        positional: given by its place in the command instead of by a flag.
+        kind: type of a value: bool, int, float or str.
+        many: whether the field takes a tuple of values.
+        default: default value; ``dataclasses.MISSING`` if the field is required.
+        help: help text, one sentence.
+        choices: allowed values; empty: any value of this kind.
+        positional: whether the command takes it as a positional argument instead of a flag.
         short: a one-letter flag such as "-o", or "".
-        metavar: how the answer is called in help texts.
-        formerly: the name that the field had before, or "".
+        metavar: name of the value in help texts.
+        formerly: the old name of the field, or "".
     """
 
     path: Path
@@ -81,17 +80,17 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The field's own name."""
+        """The field's name."""
         return self.path[-1]
 
     @property
     def flag(self) -> str:
-        """Its name on the command line; a field named as a word of Python ends in "_"."""
+        """Its flag on the command line; a field named like a Python keyword ends in "_"."""
         return self._flag(self.name)
 
     @property
     def old_flag(self) -> str:
-        """The name that it had before, or ""."""
+        """Its flag by the old name, or ""."""
         return self._flag(self.formerly) if self.formerly else ""
 
     def _flag(self, name: str) -> str:
@@ -100,7 +99,7 @@ class Entry:
 
     @property
     def called(self) -> str:
-        """What a message calls it: its place or its flag."""
+        """Its name in messages: the name of the positional argument, or the flag."""
         return (self.metavar or self.name.upper()) if self.positional else self.flag
 
     @property
@@ -110,20 +109,20 @@ class Entry:
 
     @property
     def names_file(self) -> bool:
-        """Whether the answer is the name of a file or a folder."""
+        """Whether the value is the name of a file or a folder."""
         return self.metavar in ("FILE", "FOLDER", "MODEL")
 
     def of(self, request: Any) -> Any:
-        """The answer in ``request``."""
+        """The value in ``request``."""
         for name in self.path:
             request = getattr(request, name)
         return request
 
     def parse(self, text: str) -> Any:
-        """The answer that ``text`` means.
+        """Parse a value.
 
         Raises:
-            OptionError: it is not of this kind, or not one of the choices.
+            OptionError: the value is not of this kind, or not one of the choices.
         """
         if self.choices and text not in self.choices:
             raise unknown(f"value for {self.called}:", text, self.choices)
@@ -134,7 +133,7 @@ class Entry:
 
 
 def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
-    """One entry per field of ``cls`` that a word can answer; mappings are left out."""
+    """One entry per field of ``cls`` that text can represent; mappings are left out."""
     found: list[Entry] = []
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
@@ -148,11 +147,11 @@ def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
 
 
 def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
-    """The dataclass that the answers fill; what is not answered keeps its default.
+    """Build the dataclass from the answers; other fields keep their defaults.
 
     Raises:
-        DataError: an answer that is required is missing.
-        OptionError: an answer has the wrong kind.
+        DataError: a required answer is missing.
+        OptionError: an answer is of the wrong kind.
     """
     for entry in entries(cls):
         if entry.required and entry.path not in answers:
@@ -167,7 +166,7 @@ def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
 
 
 def typed(name: str, request: Any) -> str:
-    """The command that makes ``request``: every answer that is not the default's."""
+    """The command line that makes ``request``, without options at their defaults."""
     words = ["lowerbound", name]
     for entry in entries(type(request)):
         value = entry.of(request)
@@ -205,7 +204,7 @@ def _entry(field: dataclasses.Field[Any], hint: Any, path: Path) -> Entry | None
 
 
 def _kind(hint: Any) -> tuple[type | None, bool, tuple[Any, ...]]:
-    """(kind of one answer, whether many, choices); None for what no word can answer."""
+    """(kind of one value, whether many, choices); kind None if text cannot represent it."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = [_kind(argument) for argument in arguments if argument is not type(None)]

@@ -229,7 +229,7 @@ def test_what_cannot_be_written_is_refused(
         run(fitted, path, tmp_path / "out.csv", mask="mask.npy")
     with pytest.raises(OptionError, match="--draws must be 0 or more"):
         run(fitted, path, tmp_path / "out.csv", draws=-1)
-    with pytest.raises(DataError, match="is no file of rows"):
+    with pytest.raises(DataError, match="is not a file of rows"):
         open_incomplete(str(tmp_path), fitted, None)
 
 

@@ -1,4 +1,4 @@
-"""Pictures one after the other: GIF and WebP by Pillow, MP4 and WebM by an encoder at hand."""
+"""Animations: GIF and WebP written by Pillow, MP4 and WebM by an installed ffmpeg."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ BY_PILLOW = (".gif", ".webp")
 BY_ENCODER = (".mp4", ".webm")
 ANIMATIONS = (*BY_PILLOW, *BY_ENCODER)
 FRAMES_PER_SECOND = 12.0
-SMALL = 320  # pixels: WebP up to this size keeps every pixel as it is
+SMALL = 320  # pixels: WebP up to this size is lossless
 
 
 def write_animation(
     path: Path, frames: Sequence[Image], per_second: float = FRAMES_PER_SECOND
 ) -> tuple[str, ...]:
-    """Write frames of one size as the suffix of ``path`` says; GIF and WebP repeat forever.
+    """Write frames of one size in the format of ``path``'s suffix; GIF and WebP repeat forever.
 
     Raises:
-        OptionError: not a positive number of frames per second.
-        UnsupportedError: MP4 or WebM, and no encoder is at hand; says how to get one.
+        OptionError: the number of frames per second is not positive.
+        UnsupportedError: MP4 or WebM without an encoder; the message explains how to install one.
     """
     if not per_second > 0:
         raise OptionError(f"--fps must be positive, not {per_second:g}")
@@ -42,10 +42,10 @@ def write_animation(
 
 
 def encoder() -> str:
-    """The ffmpeg on the path; wheels that bring one bring its copyleft licence too.
+    """The ffmpeg on the path; it is not a dependency, because its licence is copyleft.
 
     Raises:
-        UnsupportedError: there is none.
+        UnsupportedError: ffmpeg is not on the path.
     """
     found = shutil.which("ffmpeg")
     if found is None:
@@ -73,7 +73,7 @@ def _by_pillow(path: Path, frames: Sequence[Image], per_second: float) -> None:
 
 
 def _encode(path: Path, frames: Sequence[Image], per_second: float, program: str) -> None:
-    """Raw frames into the encoder; players want even sides and 4:2:0."""
+    """Pipe raw frames into the encoder; players require even sides and 4:2:0."""
     width, height = (side + side % 2 for side in frames[0].size)
     with replacing(path) as place:
         command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]

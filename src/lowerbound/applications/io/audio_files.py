@@ -1,4 +1,4 @@
-"""Sound for people: clips and rows of samples as .wav files."""
+"""Files of sound: clips and rows of samples as .wav files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUFFIXES = (SUFFIX, NPZ, "")
 
 @ROW_FILES.register("audio")
 class SoundFiles(RowFiles):
-    """Sound for people as .wav; an .npz holds the rows as one array."""
+    """Sound as .wav files; an .npz file holds the rows as one array."""
 
     suffixes = SUFFIXES
     written = f"sound is written as one {SUFFIX}, as .npz, or into a folder (a name without suffix)"
@@ -34,7 +34,7 @@ class SoundFiles(RowFiles):
     def rebuild(
         self, model: Model, source: str, path: Path, on_error: OnError
     ) -> RebuiltItems | None:
-        """Clips as a model of codes gives them back, each at its own length."""
+        """Write the clips as a model of codes decodes them, each at its own length."""
         if path.suffix.lower() == NPZ:
             return None
         coder = SoundCoder.of(model)
@@ -48,10 +48,10 @@ class SoundFiles(RowFiles):
 
 
 def check_clips_output(path: Path) -> None:
-    """Refuse what is no output of clips, which differ in length, so that no array holds them.
+    """Check the suffix of an output of clips; one array cannot hold clips of different lengths.
 
     Raises:
-        OptionError: names what is written of them.
+        OptionError: the suffix is unknown; the message names those that can be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OptionError(f"{path}: {SoundFiles.written}")
@@ -62,13 +62,13 @@ def check_clips_output(path: Path) -> None:
 def write_sounds(
     path: Path, clips: Sequence[Array], rate: int, names: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Write clips, (length,) amplitudes each: end to end into one .wav, or one each in a folder.
+    """Write clips, (length,) amplitudes each, end to end into one .wav, or as files in a folder.
 
     Args:
         path: NAME.wav, or a folder.
         clips: at least one.
         rate: samples per second.
-        names: of the files in a folder; their number unless given.
+        names: names of the files in a folder (default: their numbers).
     """
     if path.suffix.lower() == SUFFIX:
         write_wav(path, np.concatenate(clips), rate)

@@ -1,4 +1,4 @@
-"""Files of columns that are written chunk by chunk, and are there whole or not at all."""
+"""Files of columns that are written chunk by chunk, and are complete or absent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Columnar(ABC):
 
     @abstractmethod
     def add(self, columns: Columns) -> None:
-        """Append rows, one value of each column for each."""
+        """Append rows: for each column, one value per row."""
 
     @abstractmethod
     def close(self) -> None:
@@ -91,7 +91,7 @@ class _Parquet(Columnar):
 
 
 class _Npz(Columnar):
-    """Arrays, which have to wait for their last row."""
+    """Arrays, which can be written only after the last row."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
@@ -119,10 +119,10 @@ SCORES = (".csv", ".parquet", ".json")
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse an output name that says nothing we write, before any work is done.
+    """Check the suffix of an output file, before any work is done.
 
     Raises:
-        OptionError: names what is written.
+        OptionError: the suffix is unknown; the message names those that can be written.
     """
     *others, last = SCORES
     if path.suffix.lower() not in SCORES:
@@ -130,16 +130,16 @@ def check_suffix(path: Path) -> None:
 
 
 def numbered(dataset: Dataset) -> dict[str, Any]:
-    """The columns that say which row is which: its number and, of files, the name."""
+    """The columns that identify a row: its number and, for rows from files, its name."""
     rows: dict[str, Any] = {"row": np.arange(len(dataset))}
     return rows if dataset.ids is None else {**rows, "name": list(dataset.ids)}
 
 
 @contextmanager
 def columnar(path: Path) -> Iterator[Columnar]:
-    """A .csv, .parquet, .json or .npz file to add rows to, at ``path`` when the block ends well.
+    """Context with a .csv, .parquet, .json or .npz file; it becomes ``path`` at the end.
 
-    An interruption leaves what was at ``path`` before.
+    After an error or an interruption, ``path`` is unchanged.
     """
     with replacing(path) as place:
         file = _KINDS[path.suffix.lower()](place)

@@ -1,4 +1,4 @@
-"""What a compressed file holds, every byte of it checked; read without loading a model."""
+"""The content of a compressed file, with every byte checked; no model is loaded."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ SUFFIX = ".lbz"
 
 @dataclass(frozen=True)
 class FileReport(Report):
-    """A file is whole.
+    """The content of an intact compressed file.
 
     Attributes:
-        file: which.
-        kind: of its coder.
-        codec: the model that it takes.
-        shape: of the rows.
-        bytes: of the file.
-        header_bytes: of these.
-        chunks: parts that decode apart.
-        decoded: whether it was decoded too, and not only read.
+        file: name of the file.
+        kind: kind of its coder.
+        codec: hash of the model that decodes it.
+        shape: shape of the rows.
+        bytes: size of the file.
+        header_bytes: size of its header.
+        chunks: number of parts that decode independently.
+        decoded: whether the file was also decoded.
     """
 
     file: str
@@ -35,7 +35,7 @@ class FileReport(Report):
     decoded: bool
 
     def text(self) -> str:
-        how = "decodes" if self.decoded else "is as it was written (--model MODEL decodes it too)"
+        how = "decodes" if self.decoded else "is intact (--model MODEL also decodes it)"
         sizes = " x ".join(map(str, self.shape[1:]))
         return (
             f"{self.file} {how}: {self.shape[0]:,} rows of {sizes} numbers in {self.bytes:,} "
@@ -44,11 +44,11 @@ class FileReport(Report):
 
 
 def whole(file: Container) -> FileReport:
-    """What a file holds, once every byte of it has been checked.
+    """Check every byte of a file, and report its content.
 
     Raises:
-        BitstreamError: it is not as it was written; the message says where.
-        OSError: it cannot be read any more.
+        BitstreamError: the file is damaged; the message states where.
+        OSError: the file cannot be read.
     """
     file.verify()
     header = file.header

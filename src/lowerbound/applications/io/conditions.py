@@ -1,4 +1,4 @@
-"""The class of each row: by name where a person sees it, as one-hot where it conditions a model."""
+"""The class of each row: by name for users, as one-hot for conditional models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
     """The condition of each row, (rows, classes); None for a model that is not conditional.
 
     Raises:
-        OptionError: a conditional model gets no class; or the other way round.
+        OptionError: a conditional model gets no class, or another model gets one.
     """
     names = fitted.schema.class_names
     if not fitted.options.model.conditional:
@@ -34,8 +34,10 @@ def one_hot(fitted: Fitted, label: Tensor | None) -> Tensor | None:
 
 
 def class_condition(fitted: Fitted, label: Tensor | None) -> Tensor | None:
-    """The same for rows to be made, which a model that has the class among its latents makes of
-    the requested classes, or by p(y)."""
+    """The condition of rows to be sampled, (rows, classes).
+
+    A model with the class among its latents also takes classes; None then means y ~ p(y).
+    """
     if not isinstance(fitted.model, Classifies):
         return one_hot(fitted, label)
     return None if label is None else _one_hot(label, fitted.model.classes)
@@ -49,7 +51,7 @@ def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:
     """Class indices of class names, (rows,).
 
     Raises:
-        OptionError: a name that is no class; the nearest is suggested.
+        OptionError: a name is not a class; the message suggests the nearest one.
     """
     names = fitted.schema.class_names
     for label in labels:
@@ -59,7 +61,7 @@ def label_indices(fitted: Fitted, labels: Sequence[str]) -> Tensor:
 
 
 def label_names(dataset: Dataset) -> tuple[str, ...] | None:
-    """The class of each row by name, "" where unknown; None where no row has one."""
+    """The class of each row by name, "" where unknown; None if no row has a class."""
     if dataset.label is None:
         return None
     names = (*dataset.schema.class_names, "")  # index -1 is the last

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, in folders that are made where needed."""
+"""Files that are complete or absent, in folders that are created if needed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lowerbound.errors import OptionError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place to write, which becomes ``path`` when the block ends well.
+    """Context that yields a temporary path, and renames it to ``path`` at the end.
 
-    A full disk or an interruption leaves what was at ``path`` before.
+    After an error, a full disk or an interruption, ``path`` is unchanged.
 
     Raises:
-        OSError: with ``path`` as its file name, whatever the place was called.
+        OSError: the file cannot be written; the error names ``path``, not the temporary path.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,10 +29,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def page_path(output: str | None) -> Path | None:
-    """Where a page is to be written, if anywhere.
+    """The path of a page, or None.
 
     Raises:
-        OptionError: its name makes no sense.
+        OptionError: the suffix is not .html.
     """
     page = None if output is None else Path(output)
     if page is not None and page.suffix.lower() != ".html":
@@ -41,6 +41,6 @@ def page_path(output: str | None) -> Path | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, UTF-8."""
+    """Write a text file, UTF-8, completely or not at all."""
     with replacing(path) as place:
         place.write_text(text, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The folder of a fit: what is there already, and the request of the fit.
+"""The folder of a fit: its state, and the request of the fit.
 
-The request in a folder names data, and nothing in the folder proves who wrote it. So a fit also
-leaves a record outside, in a folder of the user's. The record's name is a hash of the request and
-of the model's options and schema, and only a request with a record may say which files are opened.
+The request in a folder names data, and nothing in the folder proves who wrote it. A fit therefore
+also leaves a record in a folder of the user. The name of the record is a hash of the request and of
+the model's options and schema. Only files named by a request with a record are opened.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ State = Literal["absent", "unfinished", "finished"]
 
 
 def state_of(folder: Path) -> State:
-    """What is at ``folder``: nothing (or an empty folder), an unfinished run, or a finished model.
+    """Whether ``folder`` is absent (or empty), an unfinished run, or a finished model.
 
     Raises:
-        ModelFolderError: something else, which nothing may be written into.
+        ModelFolderError: it is something else, and must not be overwritten.
     """
     if not folder.exists():
         return "absent"
@@ -45,7 +45,7 @@ def state_of(folder: Path) -> State:
 
 
 def ending(folder: Path) -> str:
-    """How the training of the model in ``folder`` ended; "" where it needed none, or is unknown."""
+    """How the training of the model in ``folder`` ended; "" if unknown or without training."""
     try:
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
         return str(json.loads(lines[-1])["ended"])
@@ -54,9 +54,9 @@ def ending(folder: Path) -> str:
 
 
 def remember(folder: Path, request: Mapping[str, Any]) -> None:
-    """Keep the request of the fit, so that it can be resumed without typing it again.
+    """Write the request of the fit, so that the fit can be resumed without typing it again.
 
-    A record of it is kept for this user, unless no file can be written there.
+    Also write a record of it for this user, if the user's folder can be written.
     """
     from lowerbound.applications.io.files import write_text
 
@@ -67,7 +67,7 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
 
 
 def objective_of(folder: Path) -> str | None:
-    """What the run in ``folder`` maximizes; None where that is not known."""
+    """The objective of the run in ``folder``; None if unknown."""
     try:
         return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["objective"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -75,9 +75,9 @@ def objective_of(folder: Path) -> str | None:
 
 
 def remembered(folder: Path) -> dict[str, Any] | None:
-    """The request of the fit in ``folder``; None where it is unknown.
+    """The request of the fit in ``folder``; None if unknown.
 
-    Anyone may have written it: files that it names are opened only where it is ``recorded``.
+    Anyone may have written it, so files that it names are opened only if it is ``recorded``.
     """
     try:
         request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def remembered(folder: Path) -> dict[str, Any] | None:
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
-    """The same, where a fit of this user on this machine wrote it; None otherwise."""
+    """The request of the fit in ``folder`` if this user wrote it on this machine, else None."""
     try:
         text = (folder / REQUEST).read_text(encoding="utf-8")
         return json.loads(text) if _record(folder, text).is_file() else None
@@ -96,7 +96,7 @@ def recorded(folder: Path) -> dict[str, Any] | None:
 
 
 def _record(folder: Path, request: str) -> Path:
-    """The record of a request: under $XDG_STATE_HOME/lowerbound, else ~/.local/state/lowerbound.
+    """The record of a request, in $XDG_STATE_HOME/lowerbound or ~/.local/state/lowerbound.
 
     Raises:
         ModelFolderError: there is no model in ``folder``.

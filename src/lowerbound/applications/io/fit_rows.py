@@ -1,4 +1,4 @@
-"""Which rows a model was fitted on, and which its fit set aside."""
+"""The rows that a model was fitted on, and the rows that its fit held out."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted, held_out
 from lowerbound.training import TrainingOptions
 
-FEWEST_FRESH = 20  # rows held out for early stopping that are of use to anyone else
+FEWEST_FRESH = 20  # least number of validation rows that are useful as held-out rows
 
 
 class AsksForPart(Protocol):
-    """A request for rows of some data, or for those of them that a model's fit set aside."""
+    """A request for all rows of some data, or for the test part of a model's fit."""
 
     @property
     def model(self) -> str: ...
@@ -41,16 +41,16 @@ class AsksForPart(Protocol):
 
 
 def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
-    """The rows that a request names as the test part, and the others as the training part.
+    """The test part of a request's data as test rows, and the other rows as training rows.
 
-    Where the request names no part, all rows are the training part and there is no test part.
+    If the request names no part, all rows are training rows and there is no test part.
 
     Args:
-        request: says which rows, and by whose fit they were set aside.
-        fitted: whose schema the rows are read by.
+        request: the data, the part, and the model whose fit defines the test part.
+        fitted: the model whose schema reads the rows.
 
     Raises:
-        DataError: the data cannot be read, or no test part of it is known.
+        DataError: the data cannot be read, or its test part is unknown.
     """
     dataset = open_unconditioned(request.data, fitted, request.on_error)
     if request.part == "all":
@@ -60,8 +60,8 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
         share, seed = float(fit["test"]), int(fit["fitting"]["training"]["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{request.model} does not say which rows were set aside when it was fitted, so there "
-            "is no --part test"
+            f"{request.model} does not record which rows were set aside when it was fitted: leave "
+            "out --part test"
         ) from error
     parts = apart(request.data, dataset, share, seed, request.on_error)
     if parts.test is None:
@@ -70,19 +70,19 @@ def requested_parts(request: AsksForPart, fitted: Fitted) -> DataParts:
 
 
 def requested(parts: DataParts) -> Dataset:
-    """Of ``requested_parts``, the rows that the request names."""
+    """The rows of ``requested_parts`` that the request names."""
     return parts.training if parts.test is None else parts.test
 
 
 @dataclass(frozen=True)
 class FitRows:
-    """Rows by what a fit did with them.
+    """The rows of a fit.
 
     Attributes:
-        seen: that the model was trained on.
-        fresh: held out for early stopping; None where they are too few.
-        apart: that nothing was fitted or chosen on; None where there are none.
-        origin: where they are from, in words.
+        seen: training rows.
+        fresh: validation rows, held out for early stopping; None if they are too few.
+        apart: test rows; None if there are none.
+        origin: source of the test part, in words.
     """
 
     seen: Dataset
@@ -92,13 +92,13 @@ class FitRows:
 
 
 def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
-    """The rows that the model in a folder was fitted on, and those set aside.
+    """The rows that the model in a folder was fitted on, and the rows that its fit held out.
 
-    None where they have moved, or where no fit of this user on this machine recorded them: a
-    folder from elsewhere does not say which data is opened.
+    None if the data was moved, or if no fit of this user on this machine recorded it, because a
+    folder from another user must not choose which data is opened.
 
     Raises:
-        DataError: they are there and cannot be read, or are other data by now.
+        DataError: the data exists, but cannot be read or has changed.
     """
     request = fit_folder.recorded(Path(folder))
     if request is None or not is_there(request["data"]):
@@ -119,11 +119,11 @@ def rows_of_fit(fitted: Fitted, folder: str) -> FitRows | None:
 
 
 def seen_and_fresh(training: Dataset, options: TrainingOptions) -> tuple[Dataset, Dataset | None]:
-    """The rows that a fit trained on, and those that it held out; None where those are too few.
+    """The training rows and the validation rows of a fit; None if the latter are too few.
 
     Args:
-        training: the very rows of the fit: the same split is made again.
-        options: of its training.
+        training: the rows of the fit, from which the same split is made again.
+        options: options of its training.
     """
     seen, fresh = held_out(training, options)
     if fresh is None or len(fresh) < FEWEST_FRESH:

@@ -1,4 +1,4 @@
-"""Pictures in 8 bits, on sheets: side by side, or with a word above and beside them."""
+"""Sheets of 8-bit pictures side by side, with optional headings above and beside them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FONT_SIZE = 13
 
 
 def flat_image(picture: Array) -> Image:
-    """(height, width, channels) uint8 as a grey or color image; opacity is laid on white."""
+    """(height, width, channels) uint8 as a grey or color image; transparency becomes white."""
     from PIL import Image as pillow
 
     image = pillow.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
@@ -34,7 +34,7 @@ def flat_image(picture: Array) -> Image:
 
 
 def enlarged(image: Image, least_side: int = LEAST_SIDE) -> Image:
-    """A small picture with every pixel drawn as a square, so that it can be looked at."""
+    """A small picture, enlarged without smoothing to at least ``least_side`` pixels."""
     from PIL import Image as pillow
 
     times = max(1, math.ceil(least_side / max(image.size)))
@@ -53,10 +53,10 @@ def grid(
 
     Args:
         pictures: rows of (height, width, channels) uint8.
-        above: a word for each column, cut where it is far wider than the pictures.
-        beside: a word for each row.
-        corner: what the words above count.
-        least_side: pixels to which smaller pictures are enlarged.
+        above: a heading for each column, cut if it is far wider than the pictures.
+        beside: a heading for each row.
+        corner: a heading for the columns' headings.
+        least_side: least side in pixels; smaller pictures are enlarged.
     """
     from PIL import Image as pillow, ImageDraw
 
@@ -95,7 +95,7 @@ def _widest(words: Sequence[str]) -> int:
 
 
 def _fitting(word: str, width: int) -> str:
-    """As much of a word as fits above a column."""
+    """The part of a word that fits above a column."""
     if _font().getlength(word) <= width:
         return word
     kept = word
@@ -105,21 +105,21 @@ def _fitting(word: str, width: int) -> str:
 
 
 def write_picture(path: Path, picture: Array) -> tuple[str, ...]:
-    """One PNG from (height, width, channels) uint8."""
+    """Write one PNG from (height, width, channels) uint8."""
     with replacing(path) as place:
         as_image(picture).save(place, format="PNG")
     return (str(path),)
 
 
 def as_image(picture: Array) -> Image:
-    """A Pillow image: grey, grey with opacity, color, or color with opacity."""
+    """A Pillow image, grey or color, with or without an alpha channel."""
     from PIL import Image as pillow
 
     return pillow.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
 
 
 def eight_bit(x: Tensor) -> Array:
-    """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8, for looking at."""
+    """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8."""
     units = x.detach().cpu().double().clamp(0, 1).numpy()
     return np.moveaxis(np.rint(units * 255).astype(np.uint8), 1, -1)
 

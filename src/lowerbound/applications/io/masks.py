@@ -1,4 +1,4 @@
-"""Which cells of pictures or arrays are hidden: black pixels of a picture, or booleans."""
+"""Masks of hidden cells of pictures or arrays: black pixels of a picture, or booleans."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lowerbound.errors import DataError
 
 
 def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
-    """Where cells are hidden, (rows, *event).
+    """Read a mask, (rows, *event), True where a cell is hidden.
 
     Args:
-        path: .npy or .npz of booleans, True where hidden, of one row or of all; or a picture whose
-            black pixels are hidden, or a folder with one for each picture, in their order.
-        schema: of the model.
-        rows: how many there are.
+        path: .npy or .npz of booleans, True where hidden, for one row or for all rows; or a picture
+            whose black pixels are hidden, or a folder with such a picture for each row, in order.
+        schema: schema of the model.
+        rows: number of rows.
 
     Raises:
-        DataError: it cannot be read, or does not fit the rows.
+        DataError: the mask cannot be read, or does not fit the rows.
     """
     if path.is_dir():
         hidden = np.stack([_black(path / file, schema) for file in find_pictures(path)])
@@ -45,7 +45,7 @@ def _booleans(path: Path) -> Array:
         )
     values: Array = read_npz(path).x
     if not np.isin(values, (0, 1)).all():
-        raise DataError(f"{path} holds other values than True (hidden) and False")
+        raise DataError(f"{path} has other values than True (hidden) and False")
     hidden: Array = values.astype(bool)
     return hidden
 
@@ -55,7 +55,9 @@ def _black(path: Path, schema: Schema) -> Array:
     from PIL import Image
 
     if not schema.data_kind.pictures:
-        raise DataError(f"{path} is a picture, and the data is not; give a .npy file of booleans")
+        raise DataError(
+            f"{path} is a picture, but the data is not pictures; give a .npy file of booleans"
+        )
     try:
         with Image.open(path) as picture:
             black: Array = np.asarray(picture.convert("L")) == 0

@@ -21,15 +21,15 @@ from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.errors import OptionError, UnsupportedError
 
-ON_A_SHEET = 100  # so that it can be looked at
-RECONSTRUCTED = 32  # on a sheet, each beside its reconstruction
-RESTORED, DRAWS = 12, 6  # on a sheet, and how many draws of each
+ON_A_SHEET = 100  # most pictures on a sheet
+RECONSTRUCTED = 32  # most pictures on a sheet beside their reconstructions
+RESTORED, DRAWS = 12, 6  # most restored pictures on a sheet, and most draws of each
 EIGHT_BITS = 255
 
 
 @ROW_FILES.register("images")
 class PictureFiles(RowFiles):
-    """Pictures for looking at, 8 bits a color, and as exact numbers in an .npz."""
+    """Files of pictures with 8 bits per color; an .npz file holds the exact numbers."""
 
     suffixes = (".png", NPZ, "")
     written = (
@@ -60,12 +60,10 @@ class PictureFiles(RowFiles):
             )
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
-        """As ``RowFiles.write_strip``; always a .png sheet too.
-
-        The sheet is written first, so that it is there where an animation cannot be.
+        """As ``RowFiles.write_strip``; also write a .png sheet, before any animation.
 
         Raises:
-            UnsupportedError: a film, and no encoder is at hand; the sheet is written.
+            UnsupportedError: no encoder for the animation is installed; the sheet is written.
         """
         suffix = path.suffix.lower()
         if not suffix:
@@ -84,14 +82,14 @@ class PictureFiles(RowFiles):
         return self.suffixes
 
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
-        """Noisy pictures in files have 8 bits, also where the clean ones had fewer."""
+        """As ``RowFiles.read_noisy``; noisy pictures have 8 bits even if clean ones have fewer."""
         if self.schema.white != EIGHT_BITS:
             return super().read_noisy(source, on_error)
         schema = replace(self.schema, levels=256, binarize="none", dtype="uint8")
         return RowFiles(schema).read_noisy(source, on_error)
 
     def _write_restored(self, path: Path, rows: Restored) -> Files:
-        """A sheet of what was given, some draws and the answer; in a folder every picture too."""
+        """Write a sheet of given rows, draws and restored rows; in a folder also every picture."""
         given = rows.given
         if isinstance(given, Incomplete):
             given = np.where(given.hidden, np.nan, given.given)
@@ -104,7 +102,7 @@ class PictureFiles(RowFiles):
         return (*files, *_write_each(path, [self._for_eyes(some) for some in every]))
 
     def _for_eyes(self, values: Array) -> Array:
-        """In the person's units and layout, as (rows, H, W, C) uint8; what is missing is grey."""
+        """Pictures in the data's own units as (rows, H, W, C) uint8; missing pixels are grey."""
         channels = self.schema.layout
         if channels != "last":
             values = np.moveaxis(values[:, None] if channels == "squeezed" else values, 1, -1)
@@ -114,14 +112,14 @@ class PictureFiles(RowFiles):
 
 
 def _with_sheet(path: Path, sheet: Array, pictures: Array) -> Files:
-    """One sheet; in a folder also every picture."""
+    """Write one sheet; in a folder also every picture."""
     if path.suffix:
         return write_picture(path, sheet)
     return (*write_picture(path / "sheet.png", sheet), *_write_each(path, [pictures]))
 
 
 def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:
-    """Every picture of (rows, H, W, C) uint8 by its number; those of later stacks by two."""
+    """Write each picture of (rows, H, W, C) uint8 by its row; later stacks add their number."""
     return tuple(
         file
         for number, pictures in enumerate(stacks)
@@ -131,7 +129,7 @@ def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:
 
 
 def _strip_folder(path: Path, strip: Strip) -> Files:
-    """A sheet, and each picture by line and column."""
+    """Write a sheet, and each picture by line and column."""
     files = _save(path / "sheet.png", sheet_of(strip), optimize=True)
     for line, pictures in enumerate(strip.x):
         name = f"{strip.lines[line]}_" if strip.line_key and len(strip.x) > 1 else ""

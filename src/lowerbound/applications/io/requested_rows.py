@@ -1,4 +1,4 @@
-"""The rows of a request: all at once, or a table chunk by chunk, however long it is."""
+"""The rows of a request, all at once or, for a table, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from lowerbound.fitting import Fitted
 
 @dataclass(frozen=True, eq=False)
 class RequestedRows:
-    """Some of the rows of a request.
+    """A chunk of the rows of a request.
 
     Attributes:
-        rows: as the model takes them; windows where the rows are points in time.
-        points: how many there are; of a series its points, not its windows.
-        first: number of the first among all, from 0.
-        total: of all; a guess where it is unknown before the end.
-        apart: values of the column that was named, a pandas series; None where none was.
-        windows: how a series was cut; None where it was not.
+        rows: rows for the model; windows if the rows are points in time.
+        points: number of rows; for a series the number of points, not of windows.
+        first: number of the first row among all rows, from 0.
+        total: number of all rows; an estimate if it is unknown before the end.
+        apart: values of the requested column, a pandas series; None if none is requested.
+        windows: windows of a series; None for other rows.
     """
 
     rows: Dataset
@@ -45,18 +45,18 @@ class RequestedRows:
     windows: Windows | None = None
 
     def of_points(self, scores: Array, reduce: Reduction) -> Array:
-        """Scores of windows as those of points; of rows as they are."""
+        """Scores of points from scores of windows; scores of rows are unchanged."""
         return scores if self.windows is None else self.windows.points(scores, self.points, reduce)
 
     @property
     def names(self) -> Array:
-        """What a file calls each row or point."""
+        """The name of each row or point in a file."""
         if self.rows.ids is not None and self.windows is None:
             return np.array(self.rows.ids)
         return np.arange(self.first, self.first + self.points)
 
     def name(self, row: int) -> str:
-        """What a message calls a row."""
+        """The name of a row in a message."""
         if self.windows is not None:
             start = int(self.windows.starts(self.points)[row])
             return f"{start}-{start + self.windows.length - 1}"
@@ -73,23 +73,23 @@ def requested_rows(
 ) -> Iterator[RequestedRows]:
     """The rows of ``source`` in order, at least one chunk.
 
-    A table comes in chunks that are small whatever its length, and is never held as a whole, unless
-    it is cut in windows; everything else comes in one.
+    A table is read in small chunks, so that it never has to fit into memory, unless it is cut into
+    windows. Other data is one chunk.
 
     Args:
         source: a path or the name of a set.
         fitted: the model.
-        column: of a table, that is no part of the rows.
-        windows: how to cut a table whose rows are points in time; None: as the model remembers.
-        on_error: pictures that cannot be read.
+        column: a column of a table that is separated from the rows; "": none.
+        windows: windows of a table whose rows are points in time; None: the windows of the fit.
+        on_error: what to do with pictures that cannot be read.
 
     Raises:
         DataError: the data is of another kind than the model's, or has no such column.
-        OptionError: a column or windows of what is no table.
+        OptionError: a column or windows are requested, and the data is not a table.
     """
     if not is_table(source):
         if column or windows is not None:
-            raise OptionError(f"{source} is no table, so it has neither columns nor windows")
+            raise OptionError(f"{source} is not a table, so it has neither columns nor windows")
         rows = open_data(source, fitted, on_error=on_error)
         yield RequestedRows(rows, len(rows), total=len(rows))
         return
@@ -117,7 +117,7 @@ def _opened(frame: Any, fitted: Fitted) -> Dataset:
 
 
 def _apart(frame: Any, column: str, source: str) -> tuple[Any, Any]:
-    """(the frame without a column, the column); None where none is named."""
+    """(the frame without a column, the column); None if no column is requested."""
     if not column:
         return frame, None
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
@@ -130,7 +130,7 @@ def _apart(frame: Any, column: str, source: str) -> tuple[Any, Any]:
 
 @contextmanager
 def _placed(source: str, first: int, notes: set[str]) -> Iterator[None]:
-    """What is said of a chunk says where its count begins; notes of one kind are made once."""
+    """Context that adds the chunk's first row to messages, and shows each kind of note once."""
     place = f" (0 is row {first:,} of {source})" if first else ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

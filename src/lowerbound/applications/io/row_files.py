@@ -1,4 +1,4 @@
-"""The files of rows of every kind of data that has some of its own."""
+"""Import every kind of data with its own file formats, so that it is registered."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows in the data's own units as files: what is written of them, and read to be restored.
+"""Files of rows in the data's own units: writing results, and reading rows to restore.
 
-A kind of data that more can be written of than arrays has a module here, which files its own
-``RowFiles`` under the kind's name; ``row_files`` finds them.
+A kind of data with file formats other than arrays has a module here, which registers a subclass of
+``RowFiles`` under the kind's name; ``row_files`` returns it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NPZ = ".npz"
 
 
 class RebuiltItems(NamedTuple):
-    """Whole items that a model made anew."""
+    """Reconstructions of whole items, such as clips, that were cut into rows."""
 
     items: int
     kept: float  # share of their variance
@@ -40,20 +40,20 @@ class RebuiltItems(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """An answer and draws of it, arrays in the person's units or frames, and what was given."""
+    """Given rows, restored rows and draws of them, as arrays in the data's own units or frames."""
 
     given: Incomplete | Array
     answer: Any
     drawn: Sequence[Any]
-    names: tuple[str, str]  # of the first and the last, on a sheet
+    names: tuple[str, str]  # of given and restored rows, on a sheet
 
 
 class RowFiles:
-    """Files of rows of one schema; of a kind that has none of its own, arrays.
+    """Files of rows of one schema; the base class writes arrays.
 
     Attributes:
-        suffixes: of files that are written; "" is a folder.
-        written: what these are, in words.
+        suffixes: suffixes of files that it writes; "" is a folder.
+        written: these formats, in words.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (NPZ,)
@@ -65,10 +65,10 @@ class RowFiles:
     # rows -----------------------------------------------------------------------------------------
 
     def check(self, path: Path) -> None:
-        """Refuse an output name that says nothing we write, before any work is done.
+        """Check the suffix of an output file, before any work is done.
 
         Raises:
-            OptionError: names what is written for this kind of data.
+            OptionError: the suffix is unknown; the message names the formats of this kind of data.
         """
         if path.suffix.lower() not in self.suffixes:
             raise OptionError(f"{path}: {self.written}")
@@ -76,12 +76,12 @@ class RowFiles:
     def write(
         self, path: Path, x: Tensor, *, rounded: bool, extra: Mapping[str, Any] | None = None
     ) -> Files:
-        """Write rows as the suffix of ``path`` says.
+        """Write rows in the format of ``path``'s suffix.
 
         Args:
-            path: of one of ``suffixes``.
+            path: output with one of ``suffixes``.
             x: (rows, *event) in model units.
-            rounded: snap to the nearest value that the data could hold.
+            rounded: round to the nearest value that the data can have.
             extra: further columns or arrays, one value per row.
 
         Returns:
@@ -92,19 +92,19 @@ class RowFiles:
         return write_columns(path, {"x": self.schema.decode(x, rounded), **(extra or {})})
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
-        """The same for suffixes but .npz."""
+        """Write rows for suffixes other than .npz."""
         raise OptionError(f"{path}: {self.written}")
 
     def write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
     ) -> Files:
-        """Write rows beside what a model makes of them, (rows, *event) each in model units.
+        """Write rows beside their reconstructions, (rows, *event) each in model units.
 
         Args:
-            path: of one of ``suffixes``.
-            x: what went in.
-            mean: the best guess.
-            std: its standard deviation; None: not known.
+            path: output with one of ``suffixes``.
+            x: input rows.
+            mean: mean of the reconstruction.
+            std: its standard deviation; None: unknown.
             ids: a name of each row.
         """
         if path.suffix.lower() != NPZ:
@@ -119,7 +119,7 @@ class RowFiles:
         return self._write(path, mean, rounded=False, extra={})
 
     def _deviation(self, mean: Tensor, std: Tensor | None) -> dict[str, Array]:
-        """In the data's own units; nothing where it is not known, or values are no numbers."""
+        """``std`` in the data's own units; empty if it is unknown or values are not numbers."""
         center = self.schema.decode(mean, rounded=False)
         if std is None or center.dtype.kind != "f":
             return {}
@@ -128,17 +128,17 @@ class RowFiles:
     def rebuild(
         self, model: Model, source: str, path: Path, on_error: OnError
     ) -> RebuiltItems | None:
-        """Write what a model makes of whole items that were cut into rows; None: rows are items.
+        """Write reconstructions of whole items that were cut into rows; None: items are rows.
 
         Args:
-            model: that encodes and decodes them.
-            source: where they are.
-            path: of one of ``suffixes``.
+            model: model that encodes and decodes the items.
+            source: source of the items.
+            path: output with one of ``suffixes``.
             on_error: "skip" leaves out what cannot be read.
 
         Raises:
-            UnsupportedError: the model cannot.
-            DataError: they cannot be read, or do not fit the schema.
+            UnsupportedError: the model cannot encode or decode them.
+            DataError: the items cannot be read, or do not fit the schema.
         """
         return None
 
@@ -149,12 +149,12 @@ class RowFiles:
         self.check(path)
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
-        """Write a strip as the suffix of ``path`` says.
+        """Write a strip in the format of ``path``'s suffix.
 
         Args:
-            path: of one of the suffixes.
+            path: output with a suffix that ``check_strip`` accepts.
             strip: rows along paths.
-            per_second: frames of an animation.
+            per_second: frames per second of an animation.
 
         Returns:
             The files written, the requested one first.
@@ -167,22 +167,22 @@ class RowFiles:
     # rows to be restored --------------------------------------------------------------------------
 
     def read_incomplete(self, source: str, mask: str | None, on_error: OnError) -> Incomplete:
-        """Rows with cells missing, kept as they were given.
+        """Read rows with missing cells; given cells are kept unchanged.
 
         Args:
             source: a path or the name of a set.
-            mask: a file or folder of what else is hidden; None: nothing else is.
+            mask: a file or folder with a mask of further hidden cells; None: none.
             on_error: "skip" leaves out what cannot be read.
 
         Raises:
             DataError: the data or the mask cannot be read, or do not fit the schema.
-            OptionError: a mask of what has its own mark for a missing cell.
+            OptionError: a mask is given for data that marks missing cells itself.
         """
         dataset = self._masked(load(source, schema=self.schema, on_error=on_error), mask)
         return Incomplete(self.schema.decode(self.schema.units(dataset.x)), dataset)
 
     def _masked(self, dataset: Dataset, mask: str | None) -> Dataset:
-        """The rows without what the mask hides."""
+        """The rows with the cells of the mask hidden."""
         if mask is None:
             return dataset
         seen = ~read_mask(Path(mask).expanduser(), self.schema, len(dataset))
@@ -190,20 +190,20 @@ class RowFiles:
         return replace(dataset, observed=seen)
 
     def filled_suffixes(self, rows: Incomplete) -> tuple[str, ...]:
-        """Of files that ``write_filled`` writes."""
+        """Suffixes of files that ``write_filled`` writes."""
         return (NPZ,)
 
     def write_filled(
         self, path: Path, rows: Incomplete, answers: Array, draws: Array | None, exact: bool
     ) -> Files:
-        """Write the completed rows, and one more of each draw.
+        """Write the completed rows, and each draw of them.
 
         Args:
-            path: of one of ``filled_suffixes``.
-            rows: what was given.
-            answers: in the person's units.
-            draws: of as many completed data sets, or None.
-            exact: whether the answers are such as the data could hold.
+            path: output with one of ``filled_suffixes``.
+            rows: given rows.
+            answers: completed rows in the data's own units.
+            draws: draws of completed rows, (draws, rows, ...), or None.
+            exact: whether the answers are values that the data can have.
         """
         drawn = [self._filled(path, rows, draw, True) for draw in (() if draws is None else draws)]
         answer = self._filled(path, rows, answers, exact)
@@ -214,10 +214,10 @@ class RowFiles:
         return rows.filled(answers, exact)
 
     def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
-        """(numbers in the data's own units, NaN where missing; labels or None).
+        """Read noisy rows: (values in the data's own units, NaN where missing; labels or None).
 
         Raises:
-            DataError: they cannot be read, or do not fit the schema.
+            DataError: the rows cannot be read, or do not fit the schema.
         """
         path = Path(source).expanduser()
         if path.suffix.lower() in (NPZ, ".npy") and path.is_file():
@@ -234,12 +234,12 @@ class RowFiles:
         return values, [schema.class_names[label] for label in found.label.tolist()]
 
     def write_clean(self, path: Path, given: Array, clean: Array, drawn: Sequence[Array]) -> Files:
-        """Write the rows without noise, and draws of them, all (rows, ...) in the data's own units.
+        """Write denoised rows and draws of them, all (rows, ...) in the data's own units.
 
         Args:
-            path: of one of ``suffixes``.
-            given: noisy.
-            clean, drawn: likewise without.
+            path: output with one of ``suffixes``.
+            given: noisy rows.
+            clean, drawn: denoised rows, and draws of them.
         """
         return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean")))
 
@@ -250,7 +250,7 @@ class RowFiles:
         return write_columns(path, {"x": rows.answer, **draws})
 
     def _write_restored(self, path: Path, rows: Restored) -> Files:
-        """For suffixes but .npz."""
+        """Write restored rows for suffixes other than .npz."""
         raise OptionError(f"{path}: restored rows of this kind are written as {NPZ}")
 
 
@@ -258,14 +258,14 @@ ROW_FILES = Registry[type[RowFiles]]("kind of data")
 
 
 def row_files(schema: Schema) -> RowFiles:
-    """The files of rows of a schema."""
+    """The ``RowFiles`` for a schema's kind of data."""
     if schema.kind not in ROW_FILES:
         return RowFiles(schema)
     return ROW_FILES[schema.kind](schema)
 
 
 def write_columns(path: Path, named: Mapping[str, Any]) -> Files:
-    """One table, .csv or .parquet, or one .npz of arrays."""
+    """Write one table, .csv or .parquet, or one .npz of arrays."""
     with columnar(path) as file:
         file.add(named)
     return (str(path),)

@@ -1,4 +1,4 @@
-"""Strips: rows of decoded data along a path or a strength, as sheet, animation or table."""
+"""Strips: decoded rows along a path or a strength, written as sheet, animation or table."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Strip:
         x: (lines, columns, *event) in model units.
         lines: a name for each line.
         columns: a number or a name for each column.
-        line_key: what lines are called in a table; "" where there is but one and it has no name.
-        column_key: what columns are called: "t", "strength", "term".
+        line_key: name of the table column with the lines; "" for a single line without a name.
+        column_key: name of the table column with the columns: "t", "strength", "term".
         before: real rows shown at the left of a sheet, (lines, *event), under ``before_name``.
         after: real rows shown at the right, under ``after_name``.
     """
@@ -47,7 +47,7 @@ class Strip:
 
     @property
     def row_keys(self) -> dict[str, Any]:
-        """The line and the number of every row of a table."""
+        """The line and the column of every row of a table."""
         named: dict[str, Any] = {}
         if self.line_key:
             named[self.line_key] = [line for line in self.lines for _ in self.columns]
@@ -56,7 +56,7 @@ class Strip:
 
 
 def sheet_of(strip: Strip) -> Image:
-    """All lines with their names and numbers; of many columns as many as can be looked at."""
+    """All lines with their names and headings; a selection of the columns if there are many."""
     shown = _evenly(len(strip.columns), _most_columns(strip.x.shape[-1]))
     pictures = [list(eight_bit(line[shown])) for line in strip.x]
     above = [heading(strip.columns[i]) for i in shown]
@@ -83,7 +83,7 @@ def animated(strip: Strip) -> list[Image]:
 
 
 def heading(value: float | str) -> str:
-    """A name, or a number as short as it can be read."""
+    """A name, or a number with three significant digits."""
     if isinstance(value, str):
         return value
     return f"{value:.3g}"
@@ -102,7 +102,7 @@ def _most_columns(width: int) -> int:
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Positions of at most ``most`` of them, the first and the last included."""
+    """At most ``most`` of ``count`` positions, evenly spread from the first to the last."""
     if count <= most:
         return list(range(count))
     return [round(i) for i in torch.linspace(0, count - 1, most, dtype=torch.float64).tolist()]

@@ -1,4 +1,4 @@
-"""Files of rows of columns: .csv, .parquet, or .npz of a matrix."""
+"""Files of tables: .csv, .parquet, or .npz of a matrix."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ TABLES = (".csv", ".parquet", NPZ)
 @ROW_FILES.register("table")
 @ROW_FILES.register("vectors")
 class ColumnFiles(RowFiles):
-    """Tables by the names of their columns; an .npz holds the rows as one array."""
+    """Files of tables with named columns; an .npz file holds the rows as one array."""
 
     suffixes = TABLES
     written = f"tables are written as {', '.join(TABLES[:-1])} or {TABLES[-1]}"
 
     def columns(self, x: Tensor, *, rounded: bool) -> dict[str, Any]:
-        """Columns by name in the data's own units, of their own types where ``rounded``."""
+        """Columns by name in the data's own units; ``rounded`` also restores their types."""
         frame = to_frame(self.schema, x, rounded)
         return {name: frame[name] for name in frame.columns}
 
@@ -66,7 +66,9 @@ class ColumnFiles(RowFiles):
     def read_incomplete(self, source: str, mask: str | None, on_error: OnError) -> Incomplete:
         if is_table(source):
             if mask is not None:
-                raise OptionError("--mask is for pictures and arrays: empty the cells of a table")
+                raise OptionError(
+                    "--mask is for pictures and arrays; in a table, leave missing cells empty"
+                )
             frame = read_frame(source)
             cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
             kind = IncompleteSeries if cuts else IncompleteColumns
@@ -74,7 +76,7 @@ class ColumnFiles(RowFiles):
         path = Path(source).expanduser()
         if path.suffix.lower() not in (NPZ, ".npy") or not path.is_file():
             raise DataError(
-                f"{source} is no file of rows: give a .csv, .parquet, .npz or .npy file"
+                f"{source} is not a file of rows: give a .csv, .parquet, .npz or .npy file"
             )
         raw = read_npz(path)
         dataset = self._masked(load(raw.x, label=raw.labels, schema=self.schema), mask)
