@@ -1,16 +1,16 @@
-# Each command brings .venv to what it needs. A stamp per set of extras depends on pyproject.toml and
-# the constraints, so any command works first and all of them work after an update.
+# Each command first installs what it needs into .venv. A stamp per set of extras depends on
+# pyproject.toml and the constraints, so any command works on a fresh checkout and after an update.
 #
-# Linux without a GPU: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
-# installs torch's CPU build instead of the several times larger CUDA build.
+# On Linux without a GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+# installs torch's CPU build, which is several times smaller than the CUDA build.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-# The real data sets beside the checkout, where they are; tests and benchmarks that need them skip
-# or say so otherwise.
+# Real data sets beside the checkout, if they exist. Without them, tests that need them are skipped,
+# and benchmarks print what is missing.
 SHARED_DATA := $(wildcard $(abspath ../shared/data))
 ifneq ($(SHARED_DATA),)
 export LOWERBOUND_DATA ?= $(SHARED_DATA)
@@ -26,13 +26,13 @@ help:
 	@echo 'make test-long  the tests that take minutes'
 	@echo 'make check      format, lint, types, direction of imports, structure'
 	@echo 'make smoke      every quick benchmark, example and command of the docs'
-	@echo 'make bench-env  also install the peer that the throughput benchmark measures against'
+	@echo 'make bench-env  also install the peer library of the throughput benchmark'
 	@echo 'make clean      remove .venv, caches and builds'
 
 demo: $(VENV)/core.stamp
 	$(BIN)/lowerbound demo
 
-# One thread a worker: two workers with a thread pool each would fight over the cores.
+# One thread per worker: two workers with a thread pool each would compete for the cores.
 test: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
@@ -46,7 +46,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python tests/structure.py
 
-# One thread: quick figures are not quoted, and two threads stall each other on a busy machine.
+# One thread: quick runs need no precise timing, and two threads stall each other on a busy machine.
 smoke: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/smoke.py
 

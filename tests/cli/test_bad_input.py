@@ -57,7 +57,7 @@ def test_kinds_of_columns_that_make_no_sense(run: Run, table: Path, tmp_path: Pa
     refused(run(*words, "--kind", "age=reel"), "kind of column 'age'", "reel")
     refused(run(*words, "--kind", "aeg=real"), "did you mean 'age'")
     (tmp_path / "columns.json").write_text("[]")
-    refused(run(*words, "--columns", tmp_path / "columns.json"), "is no file of columns")
+    refused(run(*words, "--columns", tmp_path / "columns.json"), "is not a file of columns")
 
 
 def test_sources_that_are_not_there(run: Run, tmp_path: Path) -> None:

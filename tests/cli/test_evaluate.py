@@ -32,7 +32,7 @@ def test_the_test_part_is_the_one_that_was_set_aside(
     _, test = load(table, schema=fitted.schema).split(0.1, 0)
     expected = score(fitted.model, test, samples=3).summary()
     assert done.object["findings"]["likelihood"]["protocol"]["sha256"] == expected.protocol.sha256
-    assert "--part test takes only those that were set aside" in run(*words).err
+    assert "--part test uses only the rows that were set aside" in run(*words).err
 
 
 def test_a_check_that_fails_is_exit_code_1(run: Run, table: Path, table_model: Path) -> None:

@@ -71,7 +71,7 @@ def test_factors_are_measured_where_they_are_known(run: Run, digits: Path, tmp_p
     done = run("evaluate", folder, "sprites", "--part", "test", "--suite", "latents")
     assert "known factors: MIG 0." in done.out
     assert "DCI by random forests: disentanglement" in done.out
-    assert "nats about its row (mutual information)" in done.out
+    assert "nats of mutual information" in done.out
     assert "nats from the prior (KL)" in done.out
     unknown = run("evaluate", digits, "digits", "--suite", "latents")
     assert "no disentanglement: MIG, DCI and SAP need the causes of each row" in unknown.out

@@ -1,1 +1,1 @@
-"""How good a model is on data."""
+"""The command that measures how good a model is on data."""

@@ -1,4 +1,4 @@
-"""How good a model is on data: its likelihood, its latents, its samples; alone or beside others."""
+"""``lowerbound evaluate``: measure likelihood, latents and samples of a model on data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from lowerbound.model_folder import folder as model_folder
 
 @dataclass(frozen=True)
 class EvaluateRequest(DataRequest):
-    """How good is this model on this data?"""
+    """Options of ``lowerbound evaluate``."""
 
     suite: Literal["likelihood", "latents", "samples", "all"] = option(
         "likelihood", "what to measure"
@@ -55,7 +55,7 @@ class EvaluateRequest(DataRequest):
         (), "another model folder to compare with on the same rows; repeatable", metavar="MODEL"
     )
     at_least: float | None = option(
-        None, "nats per row that the bound must reach; exit code 1 where it does not"
+        None, "nats per row that the bound must reach; exit code 1 if it does not"
     )
     output: str = option("", "folder for findings.json and scores.csv", short="-o", metavar="OUT")
     on_error: OnError = unreadable()
@@ -64,17 +64,17 @@ class EvaluateRequest(DataRequest):
 
 @dataclass(frozen=True)
 class EvaluateReport(Report):
-    """A model was measured.
+    """The measurements of a model.
 
     Attributes:
-        model: its folder.
-        rows: rows of the part that was measured on.
+        model: the model folder.
+        rows: number of rows in the measured part.
         part: "all" or "test".
-        findings: what was found, by suite.
-        differences: this model's bound minus another's, by the other's folder.
-        reached: whether the bound reached ``at_least``; None where that was not given.
-        files: what was written.
-        lines: what to read.
+        findings: the measurements, by suite.
+        differences: this model's bound minus another model's, by the other model's folder.
+        reached: whether the bound reached ``at_least``; None if that is not set.
+        files: the files written.
+        lines: the measurements as text.
     """
 
     model: str
@@ -104,7 +104,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
     parts = requested_parts(request, fitted)
     if request.part == "all" and _fitted_to(request):
         reporter.say(
-            "note: the model was fitted to rows of this data; --part test takes only those that "
+            "note: the model was fitted to rows of this data; --part test uses only the rows that "
             "were set aside"
         )
     rows = conditioned(requested(parts), fitted)
@@ -131,7 +131,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
 
 @dataclass
 class _Sight:
-    """What has been seen so far."""
+    """The measurements so far."""
 
     findings: dict[str, Any] = field(default_factory=dict)
     differences: dict[str, Any] = field(default_factory=dict)
@@ -207,7 +207,7 @@ def _scores(found: LikelihoodFindings) -> Scores:
 def _see_latents_and_samples(
     request: EvaluateRequest, reporter: Reporter, fitted: Fitted, parts: DataParts, sight: _Sight
 ) -> None:
-    """Where no part was set aside, half of the rows stand in for those that were fitted to."""
+    """Measure latents and samples; without a test part, half of the rows act as training rows."""
     options = request.measuring
     if parts.test is None:
         first, second = parts.training.split(0.5, options.seed)
@@ -229,7 +229,7 @@ def _see_latents_and_samples(
 
 
 def write_scores(path: Path, scores: Scores, rows: Dataset) -> tuple[str, ...]:
-    """One line per row, in the order of the data."""
+    """Write one line per row, in the order of the data."""
     named: dict[str, Any] = {} if rows.ids is None else {"id": list(rows.ids)}
     named |= {
         "elbo": scores.elbo,

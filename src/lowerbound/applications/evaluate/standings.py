@@ -1,4 +1,4 @@
-"""What was scored, and where the model stands among published ones, in lines to read."""
+"""The protocol of a score, and the model's rank among published models, as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN_OF_A_HASH = 12
 
 
 def about_protocol(protocol: Protocol) -> str:
-    """What two figures must agree in to be compared, in one line."""
+    """The protocol in one line; figures are comparable only if their protocols agree."""
     values = _values(protocol)
     what = "bits" if protocol.levels == 2 or protocol.binarize != "none" else "rows"
     parts = [
@@ -27,7 +27,7 @@ def about_protocol(protocol: Protocol) -> str:
 
 
 def _values(protocol: Protocol) -> str:
-    """Binarization, or bit depth, or that there is none."""
+    """Binarization, bit depth, or "continuous values"."""
     kind = binarization_of(protocol)
     if kind == "static":
         return "bits as given (static)"
@@ -40,7 +40,7 @@ def _values(protocol: Protocol) -> str:
 
 
 def about_leaderboard(board: Leaderboard) -> list[str]:
-    """A table of what compares, then one line for each reason why the rest does not."""
+    """A table of comparable figures, then one line per reason why others are not comparable."""
     if not board.dataset:
         return []
     lines = [f"published figures of {board.dataset}, lower is better:"]
@@ -49,7 +49,7 @@ def about_leaderboard(board: Leaderboard) -> list[str]:
 
 
 def _tables(board: Leaderboard) -> Iterator[str]:
-    """One table for each estimator and unit, this model in its place."""
+    """One table per estimator and unit, with this model in its rank."""
     groups: dict[str, list[Standing]] = {}
     for found in board.comparable:
         figure = found.figure
@@ -77,7 +77,7 @@ def _ranked(standings: list[Standing]) -> list[str]:
 
 
 def _refusals(board: Leaderboard) -> Iterator[str]:
-    """Figures that share a reason share a line."""
+    """One line per reason why figures are not comparable."""
     reasons: dict[str, list[Standing]] = {}
     for found in board.refused:
         reasons.setdefault(found.refusal, []).append(found)

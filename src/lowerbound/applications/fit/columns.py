@@ -1,4 +1,4 @@
-"""What a table's columns hold, printed, and written as a file that a person can correct."""
+"""``lowerbound schema``: print the kinds of a table's columns, and write them to a file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lowerbound.data.arrays import listed
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError
 
-MOST_LEVELS = 100  # of a column that are written for the person to reorder
+MOST_LEVELS = 100  # most levels of a column that are written, for the user to reorder
 
 
 @dataclass(frozen=True)
 class SchemaRequest:
-    """What is in this table?"""
+    """Options of ``lowerbound schema``."""
 
     data: str = option(REQUIRED, "a .csv or .parquet file", positional=True)
     output: str | None = option(
@@ -33,15 +33,15 @@ class SchemaRequest:
 
 @dataclass(frozen=True)
 class SchemaReport(Report):
-    """What a table holds.
+    """The columns of a table.
 
     Attributes:
         data: the table.
-        rows: how many.
-        columns: by name, what each holds: its kind, the share of its cells that is missing, and
-            its levels, bounds or atom where it has them.
+        rows: number of rows.
+        columns: for each column its kind, the share of its cells that is missing, and its levels,
+            bounds or atom if it has them.
         left_out: columns that name rows, and are not modeled.
-        output: the file written; empty where none was requested.
+        output: the file written; empty if none is requested.
     """
 
     data: str
@@ -55,19 +55,19 @@ class SchemaReport(Report):
         lines = [f"{self.data}: {self.rows:,} rows"]
         lines += [f"  {name:{width}}  {_described(said)}" for name, said in self.columns.items()]
         if self.output:
-            lines.append(f"correct {self.output} and give it to lowerbound fit --columns")
+            lines.append(f"correct {self.output} and pass it to lowerbound fit --columns")
         return "\n".join(lines)
 
 
 def schema(request: SchemaRequest, reporter: Reporter) -> SchemaReport:
-    """Say what each column of a table holds.
+    """Report the kind of each column of a table.
 
     Raises:
-        DataError: it is no table, or cannot be read.
+        DataError: the data is not a table, or cannot be read.
     """
     dataset = load(request.data, label=request.label)
     if not dataset.schema.data_kind.named_columns:
-        raise DataError(f"{request.data} is no table: only tables have columns of several kinds")
+        raise DataError(f"{request.data} is not a table: only tables have columns of several kinds")
     columns = {column.name: _said(column, dataset) for column in dataset.schema.columns}
     columns |= {name: {"kind": "identifier"} for name in dataset.schema.left_out}
     if request.output is not None:

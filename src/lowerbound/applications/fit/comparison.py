@@ -1,7 +1,7 @@
-"""The same data as PCA and as an autoencoder of the same network see it: a fair comparison.
+"""Comparison of a model with PCA and an autoencoder, fitted to the same data.
 
-Only what the VAE adds differs: an autoencoder has the same encoder, decoder and likelihood, and no
-prior; PCA has the same number of latent units, and no network.
+The autoencoder has the same encoder, decoder and likelihood as the VAE, but no prior. PCA has the
+same number of latent units, but no network.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ Fit = Callable[[Dataset, FitOptions], Fitted]
 
 
 def options_of(kind: str, options: FitOptions, dataset: Dataset) -> FitOptions | None:
-    """The same options for a model of another kind, of as many latent units as it can have; None
-    where it cannot be fitted to the rows."""
+    """The options for a rival model, with the latent units that it can have; None if unsuitable."""
     own = options.model
-    if own.model not in RIVALS:  # what describes several levels means nothing for one
+    if own.model not in RIVALS:  # options of several levels do not apply to one level
         own = replace(own, latent_dim=None, model_options={})
     model = MODELS[kind].rival_options(dataset, replace(own, model=kind))
     if model is None:
@@ -41,9 +40,9 @@ PLANE = 2
 def flat(
     fitted: Fitted, training: Dataset, reporter: Reporter, kinds: tuple[str, ...] = PLANAR
 ) -> dict[str, Fitted]:
-    """The same kinds of models with two latent units, whose codes are a map, by name.
+    """Models of these kinds with two latent units, whose codes can be drawn as maps, by name.
 
-    The VAE has the textbook's prior N(0, I) here, so that its plane can be laid out evenly.
+    The VAE uses the textbook's prior N(0, I), so that a regular grid covers its latent plane.
     """
     model = replace(
         fitted.options.model,
@@ -76,9 +75,9 @@ def side_by_side(
     Args:
         fitted: the model itself, which is not fitted again.
         training: the rows that it was fitted on.
-        reporter: hears of the progress.
-        kinds: which models, in the order to show them; the model's own comes first where it is not
-            among them.
+        reporter: receives messages and progress.
+        kinds: the models, in the order of the report; the model's own kind comes first if it is
+            not in the list.
     """
     own = fitted.options.model.model
     found = {} if own in kinds else {title_of(own): fitted}

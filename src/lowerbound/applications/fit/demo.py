@@ -1,4 +1,4 @@
-"""The whole tour on scikit-learn's handwritten digits: nothing to download, nothing to choose."""
+"""``lowerbound demo``: compare a VAE, an autoencoder and PCA on scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from lowerbound.training import TrainingOptions
 DATA = "digits"
 MODEL = ModelOptions(latent_dim=16, prior="vamp")
 SETTINGS = ("prior.components=200",)
-"""A learned prior: of its samples a classifier accepts nine in ten, of N(0, I)'s two in three."""
+"""A learned prior: a classifier accepts nine in ten of its samples, but two in three of N(0, I)."""
 MEASURING = SuiteOptions()
 TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
 
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """Where the tour goes."""
+    """Options of ``lowerbound demo``."""
 
     output: str = option("digits.lb", "model folder to write", short="-o", metavar="MODEL")
     minutes: float | None = option(
@@ -74,16 +74,16 @@ Go on:
 
 @dataclass(frozen=True)
 class DemoReport(Report):
-    """The tour is over.
+    """The result of the demo.
 
     Attributes:
-        fit: what was fitted and how good it is.
+        fit: the result of the fit.
     """
 
     fit: FitReport
 
     def text(self) -> str:
-        """What happened, what the numbers mean, and what to try next."""
+        """The main numbers with explanations, and commands to try next."""
         found = {one["name"]: one for one in self.fit.findings}
         vae, autoencoder, pca = (found[title_of(kind)] for kind in RIVALS)
         (made,) = _accepted(vae)
@@ -109,21 +109,21 @@ class DemoReport(Report):
 
 
 def _accepted(found: Mapping[str, Any]) -> list[float]:
-    """The rates of all ways in which a model was sampled, its own way first."""
+    """The acceptance rates of a model's samples for each way of sampling, the default first."""
     return [float(accepted["rate"]["mean"]) for accepted in found["accepted"].values()]
 
 
 def _bar(share: float) -> str:
-    """A share as a bar of twenty and per cent."""
+    """A share as a bar of twenty characters and a percentage."""
     full = round(20 * share)
     return f"{'█' * full}{'░' * (20 - full)} {share:4.0%}"
 
 
 def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
-    """Fit digits by a VAE, an autoencoder and PCA; measure them; write model folder and page.
+    """Fit a VAE, an autoencoder and PCA to digits, measure them, and write folder and report.
 
     Raises:
-        ModelFolderError: the folder holds something that is not from this tour.
+        ModelFolderError: the folder holds something else than an earlier demo.
     """
     refuse_other_folder(Path(request.output))
     training = TrainingOptions(minutes=request.minutes, seed=request.seed, threads=1)
@@ -144,10 +144,10 @@ def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, arithmetic keeps to one thread.
+    """Context in which arithmetic uses one thread.
 
-    Work as small as this gains next to nothing from a second one, and on a busy machine threads
-    that wait for each other make minutes of seconds.
+    A second thread saves almost no time on data this small, and on a busy machine threads that wait
+    for each other can take minutes instead of seconds.
     """
     from threadpoolctl import threadpool_limits
 
@@ -161,10 +161,10 @@ def one_thread() -> Iterator[None]:
 
 
 def refuse_other_folder(folder: Path) -> None:
-    """The tour may replace what an earlier one left, and nothing else.
+    """Check that ``folder`` is absent or holds an earlier demo, which may be replaced.
 
     Raises:
-        ModelFolderError: another model is there, or other files.
+        ModelFolderError: the folder holds another model, or other files.
     """
     if fit_folder.state_of(folder) == "absent":
         return

@@ -1,4 +1,4 @@
-"""Fit a model to a person's data: read, say what was understood, train, score, write the folder."""
+"""``lowerbound fit``: read the data, print the choices, train, measure, and write the folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_REMEMBERED = ("output", "resume", "overwrite")
 
 @dataclass(frozen=True)
 class FitRequest:
-    """A model of this data, please."""
+    """Options of ``lowerbound fit``."""
 
     data: str = option(
         REQUIRED,
@@ -63,20 +63,20 @@ class FitRequest:
 
 @dataclass(frozen=True)
 class FitReport(Report):
-    """A model was fitted.
+    """The result of a fit.
 
     Attributes:
-        model: its folder.
-        kind: vae, autoencoder or pca.
-        latent_dim: numbers that a row is shrunk to.
-        network, likelihood: chosen or requested.
-        training_rows, test_rows: rows of either part.
-        protocol: how the test part came about.
+        model: the model folder.
+        kind: name of the model, such as vae.
+        latent_dim: number of latent dimensions.
+        network, likelihood: names of these parts.
+        training_rows, test_rows: number of rows of each part.
+        protocol: how the test part was chosen.
         ended: how training ended; empty for a model solved in closed form.
-        updates, seconds: of training.
-        findings: everything measured on the test part, one for each model; the first is this one.
-        page: the report to open; empty where none was wanted.
-        lines: what to read.
+        updates, seconds: updates and duration of training.
+        findings: all measurements on the test part, one mapping per model, this model first.
+        page: path of the report; empty if none is requested.
+        lines: the text of the report.
     """
 
     model: str
@@ -105,8 +105,8 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     Raises:
         DataError: the data cannot be read or cannot be modeled.
         OptionError: an option makes no sense, or differs from those of the run to be resumed.
-        ModelFolderError: the folder holds something else, or a model that is not to be replaced.
-        Interrupted: Ctrl-C; the message says what is saved and how to go on.
+        ModelFolderError: the folder holds something else, or a model that must not be replaced.
+        Interrupted: Ctrl-C; the message names what is saved and how to continue.
     """
     folder = Path(request.output)
     finished = check_folder(folder, request)
@@ -131,21 +131,21 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         return _report(folder, fitted, parts, request, reporter)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted; the model in {folder} is saved, and its numbers are had by: "
+            f"interrupted; the model in {folder} is saved; this command measures it: "
             f"{_again(request)}"
         ) from None
 
 
 def _again(request: FitRequest) -> str:
-    """The command that goes on."""
+    """The command that resumes the fit."""
     return shlex.join(["lowerbound", "fit", request.data, "-o", request.output, "--resume"])
 
 
 def check_folder(folder: Path, request: FitRequest) -> bool:
-    """Whether ``folder`` holds a finished run that is to be resumed, so that its report is left.
+    """Whether ``folder`` holds a finished run to resume, so that only its report is missing.
 
     Raises:
-        ModelFolderError: what is there may not be written over, or there is nothing to resume.
+        ModelFolderError: the folder must not be overwritten, or there is nothing to resume.
     """
     state = fit_folder.state_of(folder)
     if state == "absent":
@@ -161,12 +161,11 @@ def check_folder(folder: Path, request: FitRequest) -> bool:
 
 
 def resumed(folder: Path, request: FitRequest) -> FitRequest:
-    """The request that started the run in ``folder``; with the data and the folder of the new
-    request.
+    """The request that started the run in ``folder``, with data and folder of the new request.
 
     Raises:
-        OptionError: an option of the new request differs from that one, or a request that no fit
-            of this user on this machine recorded names a file that is not named now.
+        OptionError: an option of the new request differs from the first request; or the first
+            request is not recorded for this user, and names a file that the new one does not.
     """
     then = fit_folder.remembered(folder)
     if then is None:
@@ -187,10 +186,10 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
 
 
 def _refuse_files(folder: Path, before: FitRequest, now: FitRequest) -> None:
-    """A folder from elsewhere does not say which files are opened or written.
+    """Check that a request from another user or machine names no files to open or write.
 
     Raises:
-        OptionError: its request names one that ``now`` does not.
+        OptionError: it names a file that ``now`` does not.
     """
     for entry in entries(FitRequest):
         value = entry.of(before)
@@ -204,7 +203,7 @@ def _refuse_files(folder: Path, before: FitRequest, now: FitRequest) -> None:
 def _differences(
     then: Mapping[str, Any], now: Mapping[str, Any], default: Mapping[str, Any]
 ) -> list[str]:
-    """Options of the new request that are no defaults and differ from those of the first one."""
+    """Options of the new request that differ from both the defaults and the first request."""
     names: list[str] = []
     for name, value in now.items():
         if isinstance(value, Mapping) and isinstance(default[name], Mapping):
@@ -217,13 +216,13 @@ def _differences(
 def _train(
     folder: Path, request: FitRequest, options: FitOptions, parts: DataParts, reporter: Reporter
 ) -> Fitted:
-    """Say what is going to be fitted, fit it, and write the folder at every checkpoint."""
+    """Print the choices, fit the model, and write the folder at every checkpoint."""
     training = parts.training
     rows = training.conditioned_on_label() if options.model.conditional else training
     chosen = resolve(rows.schema, options.model)
     for line in [*about_data(training), *about_model(training.schema, options.model, chosen)]:
         reporter.say(line)
-    reporter.say(f"parts: {len(training):,} rows to learn from; test: {parts.protocol}")
+    reporter.say(f"parts: {len(training):,} training rows; test: {parts.protocol}")
     start = None
     if request.start is not None:
         start = partial(start_from_model, other=model_folder.read(Path(request.start)).model)

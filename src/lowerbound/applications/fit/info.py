@@ -1,4 +1,4 @@
-"""What a model folder holds, read without loading the model; every hash is verified on the way."""
+"""``lowerbound info``: print the content of a model folder and verify every hash."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lowerbound.model_folder.manifest import (
 
 @dataclass(frozen=True)
 class InfoRequest:
-    """What is in this folder?"""
+    """Options of ``lowerbound info``."""
 
     model: str = option(
         REQUIRED, "model folder, or a file that compress wrote", positional=True, metavar="MODEL"
@@ -40,21 +40,21 @@ class InfoRequest:
 
 @dataclass(frozen=True)
 class InfoReport(Report):
-    """What a model folder holds.
+    """The content of a model folder.
 
     Attributes:
         model: the folder.
-        kind: the name of the model, such as vae.
-        parts: which of the parts that the options name it is made of.
-        options: how it was fitted, every default resolved.
-        rows: what the rows are, in one line.
+        kind: name of the model, such as vae.
+        parts: the kinds of parts that the model uses, such as network and prior.
+        options: options of the fit, every default resolved.
+        rows: description of the rows in one line.
         data: the schema.
-        weights: numbers in the model.
-        bytes: size of the weights' file.
-        ended: how training ended; empty where there was none.
-        epochs, updates, seconds: of training.
-        bound: on the rows held out for early stopping, nats per row; None where there were none.
-        sha256: of each hashed file, verified.
+        weights: number of values in the weights file.
+        bytes: size of the weights file.
+        ended: how training ended; empty for a model without training.
+        epochs, updates, seconds: duration of training.
+        bound: bound on the validation rows, nats per row; None if there are none.
+        sha256: verified hash of each hashed file.
     """
 
     model: str
@@ -95,10 +95,10 @@ class InfoReport(Report):
 
 
 def info(request: InfoRequest, reporter: Reporter) -> Report:
-    """Say what a model folder or a compressed file holds.
+    """Report the content of a model folder or a compressed file.
 
     Raises:
-        ModelFolderError: there is none, or a file is missing, truncated or altered.
+        ModelFolderError: there is no model, or a file is missing, truncated or altered.
         BitstreamError: the compressed file is damaged.
     """
     folder = Path(request.model)
@@ -129,14 +129,14 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
 
 
 def _summary_of(schema: Mapping[str, Any]) -> str:
-    """That of a folder which does not say it; only then is torch waited for."""
+    """The description of rows from the schema, for old folders; this imports torch."""
     from lowerbound.data.schema import Schema
 
     return Schema.from_mapping(schema).summary
 
 
 def _parts_of(kind: str) -> tuple[str, ...]:
-    """Those of a model whose folder does not say so; only then is torch waited for."""
+    """The kinds of parts of a model, for old folders; this imports torch."""
     from lowerbound.models import MODELS
 
     return MODELS[kind].uses if kind in MODELS else ()
@@ -149,7 +149,7 @@ def _part(model: Mapping[str, Any], name: str) -> str:
 
 
 def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The records of training and its last line; nothing where the file is gone or damaged."""
+    """The records of training and its last line; empty if the file is missing or damaged."""
     try:
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
         *records, end = [json.loads(line) for line in lines]
@@ -159,10 +159,10 @@ def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def _count(weights: bytes, folder: Path) -> int:
-    """How many numbers a safetensors file holds; its header is JSON behind a 64-bit length."""
+    """The number of values in a safetensors file; its header is JSON after a 64-bit length."""
     try:
         length = int.from_bytes(weights[:8], "little")
         header = json.loads(weights[8 : 8 + length])
         return sum(prod(entry["shape"]) for name, entry in header.items() if name[:2] != "__")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFolderError(f"{folder / WEIGHTS} is no safetensors file; refit") from error
+        raise ModelFolderError(f"{folder / WEIGHTS} is not a safetensors file; refit") from error

@@ -1,4 +1,4 @@
-"""Numbers and page of a model that has just been fitted."""
+"""Measurements and report of a model after its fit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lowerbound.models.base import title_of
 
 @dataclass(frozen=True)
 class Page:
-    """The report that is to be written.
+    """The report to write.
 
     Attributes:
-        folder: where to.
-        title: of the page.
-        command: what to type to get it again.
-        compare: whether PCA and an autoencoder are fitted and shown too.
+        folder: folder of the report.
+        title: title of the report.
+        command: command that writes the report again.
+        compare: whether PCA and an autoencoder are also fitted and shown.
     """
 
     folder: Path
@@ -38,12 +38,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured.
+    """The measurements.
 
     Attributes:
-        findings: JSON values, one mapping for each model; this model's is under its name.
-        lines: what to read.
-        page: the report; empty where none was wanted.
+        findings: JSON values, one mapping for each model, with its name.
+        lines: the measurements as text.
+        page: path of the report; empty if none is requested.
     """
 
     findings: tuple[Mapping[str, Any], ...]
@@ -54,7 +54,7 @@ class Measured:
 def measure_all(
     fitted: Fitted, parts: DataParts, options: SuiteOptions, page: Page, reporter: Reporter
 ) -> Measured:
-    """All suites, for this model and its rivals, and the page with the figures."""
+    """Measure all suites for this model and its rivals, and write the report with its figures."""
     contenders = {title_of(fitted.options.model.model): fitted}
     planar: Mapping[str, Fitted] = {}
     if page.compare:
@@ -83,7 +83,7 @@ def measure_all(
 def measure_likelihood(
     fitted: Fitted, parts: DataParts, options: SuiteOptions, reporter: Reporter
 ) -> Measured:
-    """The bound alone: no figures, no page."""
+    """Measure the bound only, without figures and report."""
 
     def progress(done: int, total: int) -> None:
         reporter.advance("scoring", done, total)
@@ -96,7 +96,7 @@ def measure_likelihood(
 
 
 def _test(fitted: Fitted, parts: DataParts) -> Dataset:
-    """The test part; without one, the rows that were fitted to."""
+    """The test part, or the training rows if there is no test part."""
     return conditioned(parts.training if parts.test is None else parts.test, fitted)
 
 

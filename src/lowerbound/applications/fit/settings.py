@@ -15,9 +15,9 @@ PARTS = (*OF_MODEL, "objective")
 
 
 def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:
-    """The same options with each setting put where its part looks for it.
+    """The options with each setting added to the options of its part.
 
-    Whether the part takes such an option is said when the part is built.
+    Building the part checks whether it has such an option.
 
     Raises:
         OptionError: a setting is not ``part.option=value``, or there is no such part.
@@ -46,7 +46,7 @@ def _split(setting: str) -> tuple[str, str, Any]:
 
 
 def value_of(text: str) -> Any:
-    """Numbers, true, false, null and lists as JSON has them; anything else is text."""
+    """Parse a JSON value; anything else is text."""
     try:
         value = json.loads(text)
     except ValueError:

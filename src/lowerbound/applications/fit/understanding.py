@@ -1,4 +1,4 @@
-"""What was understood of the data and chosen for it, in sentences a person can check."""
+"""How the data was read and what was chosen for it, as text that a user can check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATENT = ("prior", "posterior")
 
 
 def about_data(dataset: Dataset) -> list[str]:
-    """What the rows are: size, columns or pixels, classes; warnings say what was left out."""
+    """Describe the rows: number, columns or pixels, classes, and missing cells."""
     schema = dataset.schema
     lines = [f"data: {dataset.source}: {len(dataset):,} {schema.data_kind.describe(schema)}"]
     if schema.class_names:
@@ -39,14 +39,14 @@ def about_data(dataset: Dataset) -> list[str]:
 
 
 def _about_dates(schema: Schema) -> list[str]:
-    """How dates written as text are read, and how to say otherwise."""
+    """The formats of date columns, and how to change them."""
     found: dict[str, list[str]] = {}
     for column in schema.modeled:
         if column.format not in (None, ISO):
             found.setdefault(column.format, []).append(column.name)
     return [
         f"dates of {listed(names)} are read as {format} "
-        f"(--kind {shlex.quote(names[0] + '=datetime:FORMAT')} says otherwise)"
+        f"(--kind {shlex.quote(names[0] + '=datetime:FORMAT')} sets another format)"
         for format, names in found.items()
     ]
 
@@ -60,12 +60,12 @@ def by_kind(schema: Schema) -> dict[str, list[str]]:
 
 
 def about_model(schema: Schema, given: ModelOptions, chosen: ModelOptions) -> list[str]:
-    """What is fitted, and why, where nobody chose it.
+    """Describe the model, with the reason for each default.
 
     Args:
-        schema: of the data.
-        given: what the person said.
-        chosen: the same with every default decided.
+        schema: schema of the data.
+        given: options that the user set.
+        chosen: the options with every default resolved.
     """
     lines = [
         f"model: {chosen.model}, {chosen.latent_dim} latent numbers{_condition(chosen, schema)}"

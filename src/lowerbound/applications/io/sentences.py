@@ -1,4 +1,4 @@
-"""What was found out about a model, in the few sentences that a person should read."""
+"""The measurements of a model as a few lines of text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIGNIFICANT = 1.96  # standard errors that leave chance one case in twenty
 
 
 def about(found: Findings) -> list[str]:
-    """All of it."""
+    """All measurements."""
     return [
         *about_likelihood(found.likelihood),
         *about_latents(found.latents),
@@ -34,7 +34,7 @@ def about(found: Findings) -> list[str]:
 
 
 def about_likelihood(found: LikelihoodFindings) -> list[str]:
-    """The bound with its error and what it is made of; and how well rows are reconstructed."""
+    """The bound with its error, rate and distortion, and the quality of reconstructions."""
     explained = about_explained(found.error.explained)
     if isinstance(found.scores, Skipped):
         return [f"no likelihood: {found.scores.reason}", explained]
@@ -42,19 +42,19 @@ def about_likelihood(found: LikelihoodFindings) -> list[str]:
 
 
 def _columns(found: ColumnShares | Skipped) -> list[str]:
-    """The columns that the code tells most of, and those that it ignores."""
+    """The columns about which the code is most informative, and the columns that it ignores."""
     if isinstance(found, Skipped) or len(found.names) < 2:
         return []
     order = sorted(zip(found.gains, found.names, strict=True), reverse=True)
     words = [f"{name} {gain:.2f}" for gain, name in order[:5] if name not in found.ignored]
-    lines = [f"nats that the code tells of a column above its marginal: {', '.join(words)}"]
+    lines = [f"nats by which the code improves on a column's marginal: {', '.join(words)}"]
     if found.ignored:
         lines.append(f"columns that the code ignores: {listed(found.ignored)}")
     return lines if words else lines[1:]
 
 
 def about_explained(share: float) -> str:
-    """How much of the variance reconstructions keep."""
+    """The share of the variance that reconstructions keep."""
     if math.isnan(share):
         return "no column has distances between its values, so no variance is explained"
     if share < 0:
@@ -70,10 +70,10 @@ def _bounds(scores: Scores) -> list[str]:
     ]
     if scores.log_marginal is not None:
         lines.append(f"{of} is known exactly: {Estimate.of(scores.log_marginal)} nats per row")
-    if scores.mass:  # of a density bits would mean nothing; the report says why
+    if scores.mass:  # bits per dimension have no meaning for a density; the report explains it
         lines.append(f"that is at most {scores.bits_per_dimension().mean:.3f} bits per dimension")
     rate, distortion = Estimate.of(scores.rates.sum(0)), Estimate.of(scores.distortion)
-    lines.append(f"codes cost {rate} nats (rate) and leave {distortion} nats (distortion)")
+    lines.append(f"rate {rate} nats, distortion {distortion} nats")
     if len(scores.rates) > 1:
         levels = ", ".join(f"{float(rate.mean()):.2f}" for rate in scores.rates)
         lines.append(f"rate of each level, the coarsest first: {levels} nats")
@@ -83,7 +83,7 @@ def _bounds(scores: Scores) -> list[str]:
 
 
 def _weights(scores: Scores) -> str:
-    """How many draws count, and how heavy the tail of their weights is."""
+    """The effective sample size, and the tail index of the importance weights."""
     median = float(scores.effective_sample_size.median())
     line = f"effective sample size: {median:.1f} of {scores.samples} in the median row"
     if scores.pareto_k is None:
@@ -92,7 +92,7 @@ def _weights(scores: Scores) -> str:
 
 
 def _tightened(found: LikelihoodFindings) -> list[str]:
-    """The expensive measurements on some of the rows, where they were requested."""
+    """The expensive measurements on some of the rows, if they were requested."""
     lines = []
     if isinstance(found.tighter, Carried):
         tight = found.tighter
@@ -112,12 +112,12 @@ def _annealed(check: CrossCheck) -> list[str]:
     return [
         f"annealed importance sampling of {check.rows:,} rows ({slowly}): at least {check.bound} "
         f"nats per row, {check.gain} above the bound of the same rows",
-        f"on as many rows that the model made itself its two bounds are {check.gap} nats apart",
+        f"on {check.rows:,} rows sampled from the model its two bounds are {check.gap} nats apart",
     ]
 
 
 def about_latents(found: LatentFindings) -> list[str]:
-    """Active units, agreement with the prior, and what the codes tell of the classes."""
+    """Active units, agreement with the prior, and how well codes predict the classes."""
     if isinstance(found.codes, Skipped):
         return [f"no codes: {found.codes.reason}"]
     lines = []
@@ -141,17 +141,17 @@ def about_latents(found: LatentFindings) -> list[str]:
 
 
 def _about_information(found: LatentFindings) -> list[str]:
-    """What codes tell of rows, and how far all codes together are from the prior."""
+    """Mutual information of codes and rows, and the divergence of q(z) from the prior."""
     agreement = found.agreement
     if isinstance(agreement, Skipped):
         return []
     low, high = agreement.mutual_information_low, agreement.mutual_information_high
-    if low is None or high is None:  # codes are points: they would tell infinitely much
+    if low is None or high is None:  # codes are points: their mutual information is infinite
         return []
     least, most = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
     return [
         f"all codes together are {least:.2f} to {most:.2f} nats from the prior (KL)",
-        f"a code tells {low:.2f} to {high:.2f} nats about its row (mutual information)",
+        f"codes and rows have {low:.2f} to {high:.2f} nats of mutual information",
     ]
 
 
@@ -169,7 +169,7 @@ def _about_factors(found: LatentFindings) -> list[str]:
 
 
 def about_samples(found: SampleFindings) -> list[str]:
-    """How many samples a classifier accepts, and how near they are to real rows."""
+    """The share of samples that a classifier accepts, and their distances to real rows."""
     if not found.samples and isinstance(found.acceptance, Skipped):
         return [f"no samples: {found.acceptance.reason}"]
     return [*_about_acceptance(found), *about_quality(found.quality)]
@@ -186,7 +186,7 @@ def _about_acceptance(found: SampleFindings) -> list[str]:
 
 
 def about_difference(other: str, difference: Estimate) -> str:
-    """A paired difference of bounds, and whether it is more than chance."""
+    """A paired difference of bounds, and whether it is significant."""
     error = difference.standard_error or 0.0
     if abs(difference.mean) <= SIGNIFICANT * error:
         return f"does not differ significantly from {other}: difference {difference} nats per row"
@@ -198,7 +198,7 @@ FLOOR, CEILING = "real against real (floor)", "shuffled (ceiling)"
 
 
 def about_quality(found: SampleQuality | Skipped) -> list[str]:
-    """A sentence on what was compared, and a table."""
+    """The quality of samples: what was compared, and a table."""
     if isinstance(found, Skipped):
         return [f"no distances of samples: {found.reason}"]
     named = _named(found)
@@ -225,11 +225,11 @@ def _named(found: SampleQuality) -> dict[str, Quality]:
 
 def _introduction(found: SampleQuality) -> str:
     if found.accuracy is None and found.space == "columns":
-        seen = "column by column, as they are"
+        seen = "column by column"
     else:
         seen = f"in the features of {found.space}"
     if found.accuracy is not None:
-        seen += f" (it knows the class of {found.accuracy:.1%} of rows it has not seen)"
+        seen += f" (its accuracy on unseen rows is {found.accuracy:.1%})"
     return f"{found.rows:,} samples against {found.rows:,} held-out rows, {seen}:"
 
 
@@ -248,7 +248,7 @@ def _cells(quality: Quality) -> tuple[str, ...]:
 
 
 def _number(value: Estimate) -> str:
-    """Three digits that count, and the error to as many places."""
+    """A number with about three significant digits, and its error with as many places."""
     size = max(abs(value.mean), value.standard_error or 0.0)
     places = 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
     error = "" if value.standard_error is None else f" ± {value.standard_error:.{places}f}"

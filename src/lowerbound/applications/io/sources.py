@@ -1,5 +1,4 @@
-"""Where an application's data comes from: read once with what the person says about it, or by the
-schema of a model that is there already."""
+"""The data of an application: read with options for a fit, or with the schema of a fitted model."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from lowerbound.fitting import Fitted
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What a person may have to say about data that no model has seen."""
+    """Options that control how the data of a fit is read."""
 
     label: str | None = option(
         None,
@@ -35,32 +34,32 @@ class ReadingOptions:
     binarize: Literal["none", "dynamic", "threshold"] = option(
         "none",
         "turn grey values into bits: dynamic draws new ones at each visit, threshold "
-        "cuts at a half",
+        "sets those above one half",
     )
     levels: int | None = option(
         None, "number of levels of whole-number values (default: from the data)"
     )
     image_size: int | None = option(
-        None, "height and width that pictures are brought to (default: the most common size)"
+        None, "height and width of pictures after resizing (default: the most common size)"
     )
     resize: Literal["pad", "crop", "stretch", "tiles"] | None = option(
         None,
-        "how a picture of another size is brought to that size (default: pad); tiles are cut "
-        "from it and overlap by half",
+        "how a picture is brought to that size (default: pad); tiles are cut from the picture "
+        "and overlap by half",
     )
     on_error: OnError = unreadable()
     missing: Literal["error", "model"] | None = option(
         None,
-        "cells without a value: error refuses them, model models them (default: model for tables)",
+        "missing cells: error rejects them, model models them (default: model for tables)",
     )
     kind: tuple[str, ...] = option(
         (),
-        "kind of a table's column where the one found is wrong, such as zip=categorical or "
+        "kind of a table's column, if the inferred kind is wrong, such as zip=categorical or "
         "visit=datetime:%d/%m/%Y; repeatable",
         metavar="COLUMN=KIND",
     )
     columns: str | None = option(
-        None, "a JSON file that lowerbound schema wrote, with your corrections", metavar="FILE"
+        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
     )
     standardize: bool = option(True, "leave real columns in their own units")
     window: int = option(0, "rows are points in time: model windows of N points")
@@ -69,22 +68,22 @@ class ReadingOptions:
 
     @property
     def windows(self) -> Windows | None:
-        """How a series is cut; None where it is not.
+        """The windows of a series; None: the rows are not a series.
 
         Raises:
-            OptionError: the window is shorter than nothing, or the stride longer than the window.
+            OptionError: the window has no points, or the stride is longer than the window.
         """
         return None if (self.window, self.stride) == (0, 1) else Windows(self.window, self.stride)
 
 
 @dataclass(frozen=True, eq=False)
 class DataParts:
-    """Data to learn from, and data that only the last numbers are taken on.
+    """Training rows and test rows.
 
     Attributes:
-        training: rows to fit on.
-        test: rows that nothing is fitted or chosen on; None where the person wanted none.
-        protocol: how the test part came about, in words.
+        training: rows for the fit.
+        test: rows for the final measurements only; None if no test part is requested.
+        protocol: how the test part was chosen, in words.
     """
 
     training: Dataset
@@ -101,16 +100,16 @@ def read_parts(
     normal_scores: bool = True,
     regression: bool = False,
 ) -> DataParts:
-    """Read ``source`` and set a test part aside: the published one where there is one.
+    """Read ``source`` and set a test part aside: the published part if there is one.
 
     Args:
         source: a path or the name of a set.
-        options: what is to be known about it.
-        numbers_only: take a table's columns for real numbers, for models of nothing else.
+        options: options for reading it.
+        test: share of the rows that is held out if no test part is published; 0: none.
+        seed: seed of the rows that are held out.
+        numbers_only: read a table's columns as real numbers.
         normal_scores: whether columns may be mapped to normal scores by their quantiles.
         regression: whether the label is a number to predict.
-        test: share of the rows that is held out where no test part is published; 0: none.
-        seed: of the rows that are held out.
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
@@ -138,7 +137,7 @@ def read_parts(
 
 
 def column_hints(options: ReadingOptions) -> Kinds:
-    """What the person said of a table's columns; a flag wins over the file.
+    """The requested kinds of a table's columns; a flag overrides the file.
 
     Raises:
         DataError: the file cannot be read.
@@ -154,22 +153,22 @@ def column_hints(options: ReadingOptions) -> Kinds:
 
 
 def read_hints(path: Path) -> dict[str, Hint]:
-    """The columns that ``lowerbound schema`` wrote, as a person left them.
+    """Read the kinds of columns in a file that ``lowerbound schema`` wrote.
 
     Raises:
-        DataError: it is no such file.
+        DataError: it is not such a file.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): hint for name, hint in found["columns"].items()}
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is no file of columns, as lowerbound schema writes them: {error}"
+            f"{path} is not a file of columns as lowerbound schema writes it: {error}"
         ) from error
 
 
 def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnError) -> DataParts:
-    """The rows of ``source``, already read, in a part to learn from and a test part."""
+    """Split the rows of ``source``, which are already read, into training and test part."""
     if publishes_test(source):
         published = load(source, schema=dataset.schema, split="test", on_error=on_error)
         return DataParts(dataset, published, f"the published test part, {len(published):,} rows")
@@ -183,10 +182,10 @@ def apart(source: str, dataset: Dataset, test: float, seed: int, on_error: OnErr
 
 
 def _in_time(dataset: Dataset, windows: Windows, test: float) -> DataParts:
-    """The end of the series as test part, since windows overlap: it shares no point with the rest.
+    """Split a series in time: windows overlap, so a random test part would share points.
 
     Raises:
-        DataError: nothing is left to learn from.
+        DataError: too few windows are left for training.
     """
     first = len(dataset) - round(test * len(dataset))
     training = windows.before(first)
@@ -201,7 +200,7 @@ def _in_time(dataset: Dataset, windows: Windows, test: float) -> DataParts:
 
 
 def publishes_test(source: str) -> bool:
-    """Whether ``source`` comes with a part called "test": a folder or array of that name."""
+    """Whether ``source`` has a part "test": a folder or array of that name."""
     if source in CATALOG:
         return source in WITH_PARTS
     if is_table(source):
@@ -224,19 +223,19 @@ def is_there(source: str) -> bool:
 
 
 def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Dataset:
-    """Data of the kind that a model was fitted on, with the class where the model is conditional.
+    """Read data for a fitted model; a conditional model also receives the classes.
 
     Raises:
-        DataError: it is of another kind, or a conditional model meets rows without a class.
+        DataError: the data is of another kind, or rows for a conditional model have no class.
     """
     return conditioned(open_unconditioned(source, fitted, on_error), fitted)
 
 
 def open_unconditioned(source: str, fitted: Fitted, on_error: OnError = "raise") -> Dataset:
-    """The same without the class, which its rows may know nevertheless."""
+    """Read data for a fitted model, without conditioning it on the class."""
     return load(source, schema=replace(fitted.schema, condition=None), on_error=on_error)
 
 
 def conditioned(dataset: Dataset, fitted: Fitted) -> Dataset:
-    """The rows as the model sees them: with their class, where it is a conditional one."""
+    """The rows, conditioned on their class if the model is conditional."""
     return dataset.conditioned_on_label() if fitted.schema.condition else dataset
