@@ -54,8 +54,8 @@ for line in sys.stdin:
     estimator.fit(rows)
     print(json.dumps(time.process_time() - began), flush=True)
 """
-CASES = {"perceptron": 800, "convolutions": 80, "table": 1200}
-ROUNDS = 9
+CASES = {"perceptron": 500, "convolutions": 60, "table": 700}
+ROUNDS = 15
 START = 20  # updates of a short fit, whose seconds are taken off
 
 
@@ -72,32 +72,23 @@ def main() -> None:
             print(f"skipped: this checkout has no commit {given.before} to compare with")
             return
         workers = {"before": worker(source), "now": worker(ROOT / "src")}
-        ratios = {case: compare(workers, case, n, rounds) for case, n in cases.items()}
+        took = {case: compare(workers, case, n, rounds) for case, n in cases.items()}
         for process in workers.values():
             process.terminate()
-    metrics = [
-        Metric(
-            f"{case}: updates per processor second, now over before",
-            statistics.median(found),
-            "x",
-            "higher",
-            spread=statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else None,
-            target=0.98,
-        )
-        for case, found in ratios.items()
-    ]
+    metrics = [metric for case, found in took.items() for metric in measured(case, found)]
     write(
         "two_versions",
         metrics,
         data=[{"file": "made by the script, and inside scikit-learn", "split": "all"}],
         seeds=[0],
         minutes=(time.perf_counter() - began) / 60,
-        notes=f"Before is commit {given.before}. Medians over {rounds} rounds; spread is the "
-        "standard error of the mean. One thread each; a short fit is taken off, so that what is "
-        "compared is updates.",
+        notes=f"Before is commit {given.before}; {rounds} rounds. Other work on the machine only "
+        "adds processor time (caches and cores are shared), so the ratio of the fastest rounds is "
+        "judged. The median of the ratios is noisier and stands beside it with its standard error. "
+        "One thread each; the time of a short fit is subtracted, so that only updates count.",
         quick=given.quick,
         command=f"python benchmarks/two_versions.py --before {given.before}",
-        extra={"ratios": ratios},
+        extra={"seconds": took},
     )
 
 
@@ -136,19 +127,28 @@ def seconds(process: subprocess.Popen[str], case: str, updates: int) -> float:
 
 def compare(
     workers: dict[str, subprocess.Popen[str]], case: str, updates: int, rounds: int
-) -> list[float]:
-    """The ratio of speeds in each round, now over before; the order changes from round to round."""
-    found = []
+) -> dict[str, list[float]]:
+    """Seconds of each round by either version; the order changes from round to round."""
     for process in workers.values():
         seconds(process, case, START)  # what only the first fit waits for
+    took: dict[str, list[float]] = {name: [] for name in workers}
     for number in range(rounds):
-        order = list(workers) if number % 2 else list(workers)[::-1]
-        took = {
-            name: seconds(workers[name], case, updates) - seconds(workers[name], case, START)
-            for name in order
-        }
-        found.append(took["before"] / took["now"])
-    return found
+        for name in list(workers) if number % 2 else list(workers)[::-1]:
+            short = seconds(workers[name], case, START)
+            took[name].append(seconds(workers[name], case, updates) - short)
+    return took
+
+
+def measured(case: str, took: dict[str, list[float]]) -> list[Metric]:
+    """The ratio of the fastest rounds, and the median of the ratios round by round."""
+    name = f"{case}: updates per processor second, now over before"
+    ratios = [b / n for b, n in zip(took["before"], took["now"], strict=True)]
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else None
+    fastest = min(took["before"]) / min(took["now"])
+    return [
+        Metric(f"{name}, fastest rounds", fastest, "x", "higher", target=0.98),
+        Metric(f"{name}, median of rounds", statistics.median(ratios), "x", "higher", spread=error),
+    ]
 
 
 if __name__ == "__main__":
