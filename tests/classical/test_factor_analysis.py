@@ -185,5 +185,5 @@ def test_more_factors_than_features() -> None:
 
 @pytest.mark.parametrize(("count", "dim"), [(0, 2), (5, 0)])
 def test_what_cannot_be_fitted_is_said(count: int, dim: int) -> None:
-    with pytest.raises(DataError, match=f"{count} rows cannot be fitted with {dim} factors"):
+    with pytest.raises(DataError, match=f"cannot fit {dim} factors to {count} rows"):
         fit_factor_analysis(torch.zeros(count, 3), torch.ones(count, 3), dim)

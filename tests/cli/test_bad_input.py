@@ -33,7 +33,7 @@ TABLES = {
     "not a number": ("a,b\n1,2\n3,x\n5,6\n7,1\n", "'b' holds numbers, but not in rows 1"),
     "infinite": ("a,b\n1,2\n3,inf\n5,6\n", "'b' has inf in rows 1"),
     "constant": ("a,b\n1,2\n1,2\n1,2\n", "no column varies"),
-    "names": ("a\n" + "".join(f"n{i}x\n" for i in range(30)), "'a' names rows, and the table has"),
+    "names": ("a\n" + "".join(f"n{i}x\n" for i in range(30)), "'a' identifies rows, and no column"),
 }
 
 

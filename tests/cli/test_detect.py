@@ -220,7 +220,7 @@ def test_a_model_of_windows_remembers_them(
     assert "too short to set its end aside" in done.err
     done = run("fit", series, "-o", tmp_path / "m", "--stride", 3)
     assert done.code == 2
-    assert "a window has at least 1 point" in done.err
+    assert "a window needs at least 1 point" in done.err
 
 
 def test_a_detector_is_used_as_it_was_fitted(run: Run, table: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_table_is_understood_fitted_and_scored(run: Run, table: Path, tmp_path
     assert "real: size, weight, age" in done.err
     assert "binary: kind" in done.err
     assert "likelihood mixed (each column by its kind)" in done.err
-    assert "network tabular (starts as factor analysis, whatever is missing)" in done.err
+    assert "network tabular (starts as factor analysis, for any missing cells)" in done.err
     assert "8 of 80 rows, drawn by seed 0" in done.out
     assert "log p(x) is at least" in done.out
     assert read(folder).schema.kind == "table"

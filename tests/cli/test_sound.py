@@ -45,7 +45,7 @@ def test_what_is_said_of_sound(run: Run, sounds: Path, tmp_path: Path) -> None:
     found = run("fit", sounds, "-o", tmp_path / "m", *SMALL, "--updates", "2", "--samples", "2")
     assert found.code == 0, found.err
     assert "rows of 1 s of sound, 200 samples per second" in found.err + found.out
-    assert "network frames (sound goes by frames)" in found.err + found.out
+    assert "network frames (sound is modeled in frames)" in found.err + found.out
 
 
 def test_files_and_back(run: Run, model: Path, sounds: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_minus_one_is_unknown_and_counted() -> None:
 def test_classes_of_an_earlier_fit_keep_their_indices() -> None:
     found, _ = encode_labels(["z", "a"], ("z", "m", "a"))
     assert found.tolist() == [0, 2]
-    with pytest.warns(UserWarning, match="labels 'new' are none of the model's classes"):
+    with pytest.warns(UserWarning, match="labels 'new' are not among the model's classes"):
         found, _ = encode_labels(["z", "new"], ("z", "m", "a"))
     assert found.tolist() == [0, -1]
 

@@ -183,7 +183,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 def test_another_file_is_not_called_pickled(tmp_path: Path) -> None:
     (tmp_path / "data.npz").write_text("hello world")
-    with pytest.raises(DataError, match="cannot be read as numpy arrays: it is no numpy file"):
+    with pytest.raises(DataError, match="cannot be read as numpy arrays: it is not a numpy file"):
         load(tmp_path / "data.npz")
 
 

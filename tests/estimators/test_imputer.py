@@ -296,7 +296,7 @@ def test_pandas_out_of_arrays(imputer: VAEImputer, X: np.ndarray[Any, Any]) -> N
 
 def test_an_identifier_is_left_as_it_is(frame: pd.DataFrame) -> None:
     named = frame.assign(name=[f"person {i}" for i in range(len(frame))])
-    with pytest.warns(UserWarning, match="column 'name': never the same twice"):
+    with pytest.warns(UserWarning, match="column 'name': no value repeats"):
         imputer = clone(QUICK).fit(named)
     named.loc[1003, "name"] = None
     found = imputer.transform(named)

@@ -98,7 +98,9 @@ def test_an_outlier_leaves_the_mean_where_it_is() -> None:
 
 def test_other_likelihoods_are_refused() -> None:
     emission = LaplaceEmission(LOC, torch.tensor(1.0, dtype=torch.float64))
-    with pytest.raises(UnsupportedError, match="Laplace is not known here; fit the model again"):
+    with pytest.raises(
+        UnsupportedError, match="Laplace does not support noisy rows; fit the model again"
+    ):
         noisy(emission, NoiseModel(torch.tensor(1.0)))
 
 

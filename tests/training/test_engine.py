@@ -185,7 +185,7 @@ def test_where_compilation_fails_training_goes_on_as_if_never_tried(
         with seeded(0):
             for _ in range(3):
                 engine.step(batch(), 0.01, 0.0)
-    assert said == ["torch.compile failed, so training goes on without it: no compiler today"]
+    assert said == ["torch.compile failed, so training continues without it: no compiler today"]
     assert_same_weights(*map(weights, updates))
 
 

@@ -1,1 +1,1 @@
-"""What networks start from and are compared with: models that are solved without gradients."""
+"""Classical models fitted without gradients: initial values of networks, and baselines."""

@@ -1,4 +1,4 @@
-r"""Factor analysis: the latent-variable model that is solved on paper, also with cells missing.
+r"""Factor analysis: the linear-Gaussian latent-variable model in closed form, with missing cells.
 
 .. math:: z \sim N(0, I_d), \quad x_j \mid z \sim N(w_j^T z + \mu_j, \psi_j)
 
@@ -9,9 +9,8 @@ Given any observed subset o of a row the posterior is Gaussian, with
     b = \sum_{j \in o} \frac{w_j (x_j - \mu_j)}{\psi_j}, \quad
     z \mid x_o \sim N(A^{-1} b, A^{-1})
 
-and everything else follows from A and b; no matrix of features by features is ever built. A
-depends on which cells were observed and not on their values, so rows that observe the same cells
-share it.
+and all other results follow from A and b. No (features, features) matrix is computed. A depends on
+the mask and not on the values, so rows with the same mask share it.
 Source: Rubin & Thayer 1982; with missing cells Ghahramani & Hinton 1994.
 """
 
@@ -27,10 +26,10 @@ from torch import Tensor
 from lowerbound.errors import DataError
 
 CHUNK = 2048
-"""Rows whose d x d matrices are held at once: 17 MB at d = 32."""
+"""Rows whose d x d matrices are in memory at once: 17 MB at d = 32."""
 
 RIDGES = (1.0, 5.0, 20.0, 50.0)
-FOLDS, DEALS = 10, 4  # of the columns: one fold of one deal is hidden to choose among them
+FOLDS, DEALS = 10, 4  # random assignments of columns to folds; a row hides one fold of one of them
 FEW_ROUNDS = 30
 ENOUGH_ROWS = 5_000
 
@@ -44,8 +43,8 @@ class FactorAnalysis:
         offset: mu, (features,).
         noise: psi, variances, (features,).
 
-    Methods take ``values``, (rows, features), which may hold anything, NaN included, where
-    ``mask``, the same shape, is False (zero).
+    Methods accept ``values``, (rows, features), and a ``mask`` of the same shape. Values with a
+    False (zero) mask are ignored and may be NaN.
     """
 
     weight: Tensor
@@ -60,7 +59,8 @@ class FactorAnalysis:
     def posterior(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Mean, (rows, d), and the Cholesky factor of the precision A, (rows, d, d), of z.
 
-        ``mask`` may hold shares: a cell of share s is an observation of noise psi / s.
+        ``mask`` may have fractions: a cell with the fraction s is an observation with the noise
+        psi / s.
         """
         factor = self.precision_factor(mask)
         residual = self._residual(values, mask) * mask.to(self.weight)
@@ -72,7 +72,7 @@ class FactorAnalysis:
         return factor
 
     def log_marginal(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Exact log p of the observed cells in nats, (rows,); zero where nothing is observed.
+        """Exact log p of the observed cells in nats, (rows,); zero if no cell is observed.
 
         The determinant lemma and Woodbury's identity: with residual r and n cells observed,
         log det = log det A + sum log psi, and r^T Sigma^{-1} r = sum r^2 / psi - b^T A^{-1} b.
@@ -90,7 +90,7 @@ class FactorAnalysis:
         return log_density
 
     def _residual(self, values: Tensor, mask: Tensor) -> Tensor:
-        """x - mu, zero where hidden."""
+        """x - mu, zero for hidden cells."""
         residual: Tensor = torch.where(mask.bool(), values.to(self.offset) - self.offset, 0.0)
         return residual
 
@@ -121,22 +121,22 @@ def fit_factor_analysis(
     """Fit by expectation maximization over rows with hidden cells.
 
     Args:
-        values: (rows, features), of about unit variance; hidden cells may hold anything.
-        mask: True where observed, (rows, features).
-        dim: d; more than the data supports is harmless where ``ridge`` is positive.
+        values: (rows, features), of about unit variance; hidden cells are ignored.
+        mask: True if observed, (rows, features).
+        dim: d; if ``ridge`` is positive, a too large d does no harm.
         rounds: of expectation and maximization.
         ridge: precision of the weights' prior w_jk ~ N(0, 1 / ridge).
-        noise_rows, noise_share: the noise variance counts so many rows more, whose variance is
-            that share of the column's.
+        noise_rows, noise_share: prior of the noise variance: ``noise_rows`` additional rows with
+            the fraction ``noise_share`` of the column's variance.
         floor: the smallest noise variance, one or one per feature.
 
-    A column that was never observed, or never varied, gets weight zero.
+    A column without observed cells, or with a constant value, has the weight zero.
 
     Raises:
         DataError: there are no rows, or ``dim`` is below 1.
     """
     if len(values) == 0 or dim < 1:
-        raise DataError(f"{len(values)} rows cannot be fitted with {dim} factors")
+        raise DataError(f"cannot fit {dim} factors to {len(values)} rows")
     columns = Cells.of(values, mask)
     alike = list(Alike.among(columns))
     fitted = columns.start(dim, floor)
@@ -149,9 +149,9 @@ def fit_factor_analysis(
 def chosen_ridge(
     values: Tensor, mask: Tensor, dim: int, *, floor: float | Tensor = 1e-3, seed: int = 0
 ) -> float:
-    """The ridge under which some of the observed cells, hidden for the purpose, are likeliest.
+    """The ridge with the highest likelihood of held-out observed cells.
 
-    Above ``ENOUGH_ROWS`` the weakest is taken: that many rows outweigh it.
+    Above ``ENOUGH_ROWS`` rows it is the weakest ridge, because the data outweigh it.
     """
     mask = mask.bool()
     if len(values) > ENOUGH_ROWS:
@@ -167,10 +167,10 @@ def chosen_ridge(
 
 
 def held_out_cells(mask: Tensor, seed: int) -> Tensor:
-    """Cells to hide, a tenth of each column's and about a tenth of each row's, like ``mask``.
+    """Cells to hide, a tenth of each column and about a tenth of each row, shape of ``mask``.
 
-    The columns are dealt into ten folds a few times over, and each row hides one of these folds:
-    few rows observe cells that no other row observes just so, which saves work.
+    The columns are assigned to ten folds a few times, and each row hides one of these folds. Rows
+    then share few masks, which saves computation.
     """
     noise = torch.Generator().manual_seed(seed)
     rows, columns = mask.shape
@@ -197,7 +197,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The data, filled with zeros, and what of it no round changes; each array is per column."""
+    """The data filled with zeros, and statistics per column that no round changes."""
 
     filled: Tensor  # (rows, features)
     mask: Tensor  # bool, (rows, features)
@@ -219,7 +219,7 @@ class Cells:
         return self.variance > 1e-12 * (1 + self.mean.square())
 
     def start(self, dim: int, floor: float | Tensor) -> FactorAnalysis:
-        """Principal components of the rows, hidden cells at their column's mean."""
+        """Initial values: principal components, with hidden cells at their column's mean."""
         centered = torch.where(self.mask & self.varies, self.filled - self.mean, 0.0)
         eigenvalues, directions = torch.linalg.eigh(centered.T @ centered / len(centered))
         weight = centered.new_zeros(centered.shape[1], dim)
@@ -229,7 +229,7 @@ class Cells:
         return FactorAnalysis(weight, self.mean, (0.5 * self.variance).clamp_min(floor))
 
     def expect(self, fitted: FactorAnalysis, alike: Sequence[Alike]) -> Moments:
-        """The moments under ``fitted``; the rows come as ``alike`` has them."""
+        """The moments under ``fitted``, of the rows grouped in ``alike``."""
         dim, features = fitted.latent_dim, len(self.count)
         second = self.filled.new_zeros(features, dim * dim)
         first, cross = (self.filled.new_zeros(features, dim) for _ in range(2))
@@ -255,7 +255,7 @@ class Cells:
         noise_share: float,
         floor: float | Tensor,
     ) -> FactorAnalysis:
-        """The regression of each column on (z, 1), and what it leaves unexplained."""
+        """The regression of each column on (z, 1), and its residual variance."""
         dim = moments.second.shape[1] - 1
         penalty = torch.ones(dim + 1, dtype=torch.float64, device=self.filled.device)
         penalty[dim] = 0.0
@@ -274,17 +274,17 @@ class Cells:
         total = squares + noise_rows * noise_share * self.variance
         count = moments.second[:, dim, dim]
         noise = (total / (count + noise_rows).clamp_min(1)).clamp_min(floor)
-        # nothing is known of a column that was never observed: it has the unit variance of all
+        # a column without observed cells has unit variance
         noise = torch.where(self.count > 0, noise, 1.0)
         return FactorAnalysis(solution[:, :dim], solution[:, dim], noise)
 
 
 @dataclass(frozen=True, eq=False)
 class Alike:
-    """Some rows, and the few patterns of observed cells that they have.
+    """Some rows, grouped by their patterns of observed cells.
 
     Attributes:
-        filled: (rows, features), zero where hidden.
+        filled: (rows, features), zero for hidden cells.
         masks: the patterns, (patterns, features).
         pattern: of each row, (rows,).
         count: rows of each pattern, float64, (patterns,).
@@ -297,7 +297,7 @@ class Alike:
 
     @classmethod
     def among(cls, cells: Cells) -> Iterator[Alike]:
-        """All rows, those of one pattern together."""
+        """All rows, grouped by pattern."""
         masks, pattern = torch.unique(cells.mask, dim=0, return_inverse=True)
         for rows in pattern.argsort().split(CHUNK):
             here, place, count = pattern[rows].unique_consecutive(
@@ -316,7 +316,7 @@ class Alike:
 
 
 def outer(rows: Tensor) -> Tensor:
-    """Each row's products with itself, (rows, d * d)."""
+    """The outer product of each row with itself, (rows, d * d)."""
     return (rows.unsqueeze(2) * rows.unsqueeze(1)).flatten(1)
 
 

@@ -1,15 +1,15 @@
-r"""The linear-Gaussian state-space model, solved on paper by Kalman's recursions.
+r"""The linear-Gaussian state-space model, solved in closed form by Kalman's recursions.
 
 .. math::
     z_1 \sim N(m, V), \quad z_t \sim N(A z_{t-1}, I), \quad x_t \sim N(C z_t + d, \mathrm{diag}\, r)
 
-The noise of z is the unit of z, which costs no generality. What is seen at a time, any cells or
-none, becomes information about z; no matrix of features by features is ever built.
+The noise of z has unit covariance, without loss of generality. The observed cells of each time, or
+none, become information about z. No (features, features) matrix is computed.
 
-Shapes: ``rows, time, ...``; rows may be 1 where all are alike.
+Shapes: ``rows, time, ...``; rows may be 1 if all rows are equal.
 
-Sources: Kalman 1960; Fraser & Potter 1969 for what later times say; Durbin & Koopman 2012, section
-4.10, for missing cells.
+Sources: Kalman 1960; Fraser & Potter 1969 for the information of later times; Durbin & Koopman
+2012, section 4.10, for missing cells.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lowerbound.classical.factor_analysis import FactorAnalysis
 
-MOST_MEMORY = 0.95  # of a direction of z, at the start
+MOST_MEMORY = 0.95  # upper limit of the initial autoregression of z
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Information:
     pull: Tensor
 
     def at(self, time: int) -> Information:
-        """That of one time, of (rows, time, ...)."""
+        """The information at one time, from (rows, time, ...)."""
         return Information(self.precision[:, time], self.pull[:, time])
 
     def __add__(self, other: Information) -> Information:
@@ -53,7 +53,7 @@ class Belief:
     covariance: Tensor
 
     def packed(self, rows: int) -> Tensor:
-        """As one tensor, (rows, d + d * d), of a belief of as many rows or of one."""
+        """Pack the belief of ``rows`` rows, or of one, into one tensor, (rows, d + d * d)."""
         parts = self.mean, self.covariance.flatten(1)
         return torch.cat([part.expand(rows, -1) for part in parts], 1)
 
@@ -63,9 +63,9 @@ class Belief:
         return cls(state[:, :dim], state[:, dim:].unflatten(1, (dim, dim)))
 
     def seeing(self, said: Information) -> tuple[Belief, Tensor]:
-        r"""The posterior of z, and log of the integral of this belief times the factor, nats.
+        r"""The posterior of z, and the log of the integral of this belief times the factor, nats.
 
-        With the covariance L L^T, M = I + L^T Lambda L and u = L^T (eta - Lambda mu):
+        With the covariance L L^T, M = I + L^T Lambda L and u = L^T (eta - Lambda mu), they are
 
         .. math::
             N(\mu + L M^{-1} u,\; L M^{-1} L^T), \quad
@@ -86,7 +86,7 @@ class LinearDynamics:
     """The parameters of the model.
 
     Attributes:
-        initial: of z where a sequence starts, one row.
+        initial: belief of z at the start of a sequence, one row.
         transition: A, (d, d).
         weight: C, (features, d).
         offset: d, (features,).
@@ -103,8 +103,8 @@ class LinearDynamics:
         """log p(x_t | z_t) of the observed cells, for each time, and its constant, (rows, time).
 
         Args:
-            x: (rows, time, features); may hold anything where hidden.
-            mask: like x, False where hidden; None: all are observed.
+            x: (rows, time, features); hidden cells are ignored.
+            mask: shape of x, False if hidden; None: all are observed.
         """
         weighted = self.weight / self.noise[:, None]
         products = (weighted.unsqueeze(2) * self.weight.unsqueeze(1)).flatten(1)
@@ -119,12 +119,12 @@ class LinearDynamics:
         return Information(precision, apart @ weighted), -0.5 * (squares + constants)
 
     def predicted(self, before: Belief) -> Belief:
-        """The z after one that is believed to be there."""
+        """The belief of z at the next time."""
         moved = self.transition @ before.covariance @ self.transition.mT
         return Belief(before.mean @ self.transition.mT, moved + identity_like(moved))
 
     def prior(self, before: Belief | None, starts: Tensor) -> Belief:
-        """z at a time, from the time before; from the initial one in rows that start, (rows,)."""
+        """The belief of z from the previous time, or the initial belief if the row starts."""
         if before is None:
             return self.initial
         moved = self.predicted(before)
@@ -136,21 +136,21 @@ class LinearDynamics:
     def filter(
         self, said: Information, starts: Tensor, before: Belief | None = None
     ) -> tuple[Belief, Tensor]:
-        """z at the last time given all times, and log of the integral of all factors, (rows,).
+        """z at the last time given all times, and the log of the integral of all factors, (rows,).
 
-        The latter plus the constants of ``information`` is log p(x) in nats; given ``before``, it
-        is that of x given what was seen before.
+        The integral plus the constants of ``information`` is log p(x) in nats. With ``before``, it
+        is conditional on the previous observations.
 
         Args:
-            said: by each time of its z.
-            starts: (rows, time) bool, True where a sequence starts.
-            before: z before the first time, where the rows go on.
+            said: the information of each time about its z.
+            starts: (rows, time) bool, True if a sequence starts.
+            before: belief of z before the first time, if the rows continue sequences.
         """
         total = said.pull.new_zeros(1)
         for time in range(said.pull.shape[1]):
             before, evidence = self.prior(before, starts[:, time]).seeing(said.at(time))
             total = total + evidence
-        assert before is not None, "a sequence has a time at the least"
+        assert before is not None, "a sequence has at least one time"
         return before, total
 
     def log_marginal(
@@ -161,11 +161,11 @@ class LinearDynamics:
         return self.filter(said, starts, before)[1] + constants.sum(1)
 
     def with_later(self, said: Information, starts: Tensor) -> Information:
-        r"""What each time and all later ones of its sequence say together of its z.
+        r"""The information of each time and all later times of its sequence about its z.
 
         .. math:: \log p(x_{t+1:T} \mid z_t) = \eta^T z_t - \tfrac12 z_t^T \Lambda z_t + c
 
-        follows from the same at t + 1, by integrating over the noise of z.
+        follows from the same function at t + 1 by integrating over the noise of z.
         """
         last = said.pull.shape[1] - 1
         found = [said.at(last)]
@@ -176,7 +176,7 @@ class LinearDynamics:
         return Information(torch.stack(precisions, 1), torch.stack([f.pull for f in found], 1))
 
     def _one_back(self, later: Information, same: Tensor) -> Information:
-        """What ``later`` says of the z before, where it is of the same sequence, (rows,)."""
+        """The information of ``later`` about the previous z, if in the same sequence, (rows,)."""
         root = cholesky(identity_like(later.precision) + later.precision)
         pull = torch.cholesky_solve(later.pull.unsqueeze(-1), root).squeeze(-1) @ self.transition
         kept = identity_like(root) - torch.cholesky_inverse(root)
@@ -189,16 +189,16 @@ class LinearDynamics:
 def start_from_factors(
     factors: FactorAnalysis, x: Tensor, mask: Tensor | None = None
 ) -> LinearDynamics:
-    r"""Dynamics under which each time by itself has the distribution of a factor analysis.
+    r"""Dynamics in which each single time has the distribution of a factor analysis.
 
-    With B the regression of the factors' posterior means on those of the time before, its singular
-    values cut at .95, and L L^T = I - B B^T what is left of a factor's unit variance, the units
-    of z are those of L: A = L^{-1} B L, C = W L, V = (L^T L)^{-1} and m = 0.
+    B is the regression of the factors' posterior means on those of the previous time, with singular
+    values clipped at .95. L L^T = I - B B^T is the remainder of the factors' unit variance. In
+    units of L, A = L^{-1} B L, C = W L, V = (L^T L)^{-1} and m = 0.
 
     Args:
         factors: fitted to the times of all rows.
-        x: (rows, time, features); may hold anything where hidden.
-        mask: like x, False where hidden.
+        x: (rows, time, features); hidden cells are ignored.
+        mask: shape of x, False if hidden.
     """
     seen = torch.ones_like(x) if mask is None else mask
     means, _ = factors.posterior(x.flatten(0, 1), seen.flatten(0, 1))
@@ -220,22 +220,21 @@ def start_from_factors(
 
 
 def cholesky(matrix: Tensor) -> Tensor:
-    """The lower factor; NaN instead of an exception where there is none, so that an update can be
-    skipped."""
+    """The lower Cholesky factor; NaN instead of an exception, so that an update can be skipped."""
     factor: Tensor = torch.linalg.cholesky_ex(0.5 * (matrix + matrix.mT))[0]
     return factor
 
 
 def identity_like(matrix: Tensor) -> Tensor:
-    """I of the size, type and device of a square matrix."""
+    """The identity with the size, type and device of a square matrix."""
     return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 
 
 def times(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Matrices (..., n, d) times vectors (..., d)."""
+    """Multiply matrices (..., n, d) with vectors (..., d)."""
     return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
 def log_diagonal(factor: Tensor) -> Tensor:
-    """Half the log determinant of the matrix of which ``factor`` is the Cholesky factor."""
+    """Half the log-determinant of a matrix, from its Cholesky factor."""
     return torch.diagonal(factor, dim1=-2, dim2=-1).log().sum(-1)

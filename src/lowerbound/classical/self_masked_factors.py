@@ -1,18 +1,18 @@
-r"""Factor analysis of rows whose cells are missing because of what they hold.
+r"""Factor analysis of rows whose cells are missing because of their value.
 
-To the model of :mod:`lowerbound.classical.factor_analysis` comes a curve for each column
-(:mod:`lowerbound.classical.self_masking`). Given z a missing cell says
+The model is that of :mod:`lowerbound.classical.factor_analysis` with a curve for each column
+(:mod:`lowerbound.classical.self_masking`). Given z, a missing cell has the log-likelihood
 
 .. math:: \log \Phi(w_j (x_j - b_j)), \quad x_j \mid z \sim N(w_j^T z + \mu_j, \psi_j)
 
-which is no Gaussian in z. Expectation propagation takes a Gaussian N(x_j; m, 1 / p), its *site*, in
-its place, such that mean and variance of x_j come out as they do with the curve: a missing cell
-counts as an observation of m with noise psi_j + 1 / p.
+which is not Gaussian in z. Expectation propagation replaces it by a Gaussian N(x_j; m, 1 / p), its
+*site*, which gives x_j the same mean and variance as the curve. A missing cell is then an
+observation of m with the noise psi_j + 1 / p.
 
-Expectation maximization then goes on as before, with two additions. The curves climb the evidence
-of the sites; and the latents are shifted and stretched to zero mean and unit covariance after each
-round (Liu, Rubin & Wu 1998): hidden values far beyond the seen ones would else be reached in
-thousands of rounds.
+Expectation maximization is as in factor analysis, with two additions. The curves maximize the
+evidence of the sites by gradient ascent. The latents are transformed to zero mean and unit
+covariance after each round (Liu, Rubin & Wu 1998). Without it, thousands of rounds would be needed
+if hidden values are far beyond the observed ones.
 
 Source: Minka 2001.
 """
@@ -31,20 +31,20 @@ from lowerbound.classical.self_masking import SelfMasking
 ROUNDS = 200
 RIDGE = 1.0
 NOISE_ROWS, NOISE_SHARE = 2.0, 0.02  # as in factor analysis
-DAMPING = 0.7  # of a site's way to its new value
-SETTLED = 10  # rounds before the curves move, and between their moves half as many
+DAMPING = 0.7  # fraction of a site's step to its new value
+SETTLED = 10  # rounds before the curves change; half as many between two changes
 STEEPEST = 30.0  # slope per standard deviation of the observed values
 GENTLEST = 0.01
-SLOPE_PRECISION = 0.01  # of the logarithm of a slope: a curve that cuts sharply stays finite
+SLOPE_PRECISION = 0.01  # prior precision of a log-slope, so that a sharp curve stays finite
 LEAST_PRECISION = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Sites:
-    """The Gaussians that stand for the missing cells, in natural parameters, (rows, features).
+    """The Gaussians that replace the missing cells, in natural parameters, (rows, features).
 
     Attributes:
-        precision: p; zero where a cell is not missing.
+        precision: p; zero if a cell is not missing.
         shift: p m.
     """
 
@@ -53,11 +53,12 @@ class Sites:
 
     @classmethod
     def none(cls, values: Tensor) -> Sites:
-        """Sites that say nothing yet."""
+        """Sites without information."""
         return cls(torch.zeros_like(values), torch.zeros_like(values))
 
     def beside(self, values: Tensor, mask: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and shares of an observation, (rows, features), missing cells by their sites."""
+        """Values and their fractions of an observation, (rows, features), with the sites' values
+        in missing cells."""
         informative = self.precision > 0
         share = noise * self.precision / (1 + noise * self.precision)
         middle = self.shift / self.precision.clamp_min(LEAST_PRECISION)
@@ -69,13 +70,13 @@ class Sites:
 def propagated(
     sites: Sites, cavity: tuple[Tensor, Tensor], curves: SelfMasking, missing: Tensor
 ) -> Sites:
-    """One round: the sites under which missing cells have the moments that the curves give them.
+    """One round of propagation: match the moments of missing cells to those of the curves.
 
     Args:
-        sites: of now.
+        sites: the current sites.
         cavity: mean and variance of each cell without its own site, (rows, features).
         curves: of the columns.
-        missing: True where the curves speak, (rows, features).
+        missing: True if the curve applies, (rows, features).
     """
     mean, variance = cavity
     tilted, spread = curves.moments(mean, variance.sqrt())
@@ -90,11 +91,11 @@ def propagated(
 
 @dataclass(frozen=True, eq=False)
 class FactorPosterior:
-    """Of some rows' z and of their cells, given the observed cells and the sites.
+    """The posterior of z and of the cells of some rows, given the observed cells and the sites.
 
     Attributes:
         mean, covariance: of z, (rows, d) and (rows, d, d).
-        values, share: the cells as they entered, (rows, features).
+        values, share: the cells and their fractions of an observation, (rows, features).
         cell_mean, cell_variance: of x, (rows, features); an observed cell is its own value.
     """
 
@@ -135,7 +136,7 @@ def posterior_sites(
     missing: Tensor,
     rounds: int,
 ) -> Sites:
-    """The sites of rows under a model that is known, after some rounds from nothing."""
+    """The sites of rows under a fixed model, after some rounds of propagation."""
     sites = Sites.none(values)
     for _ in range(rounds):
         cavity = FactorPosterior.of(fitted, sites, values, mask).cavity(sites)
@@ -154,14 +155,14 @@ def fit_self_masked_factors(
     rounds: int = ROUNDS,
     floor: float | Tensor = 1e-3,
 ) -> tuple[FactorAnalysis, SelfMasking]:
-    """Factor analysis and the curves of its columns, by expectation maximization.
+    """Fit factor analysis and the curves of its columns by expectation maximization.
 
     Args:
-        values: (rows, features), of about unit variance; hidden cells may hold anything.
-        mask: True where observed, (rows, features).
-        missing: True where a curve is to say why, (rows, features); never where observed.
+        values: (rows, features), of about unit variance; hidden cells are ignored.
+        mask: True if observed, (rows, features).
+        missing: True if a curve explains the missing cell, (rows, features); False if observed.
         dim: d.
-        direction: 1 where high values go missing, -1 where low ones do, 0 where that is not known.
+        direction: 1 if high values are missing, -1 if low values are, 0 if unknown.
         rounds: of expectation and maximization.
         floor: the smallest noise variance, one or one per feature.
     """
@@ -214,7 +215,7 @@ def _parts(cells: Cells, sites: Sites, missing: Tensor) -> Iterator[_PosteriorPa
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Over rows: what the regressions need, and the moments of z."""
+    """Sums over rows: sufficient statistics of the regressions, and the moments of z."""
 
     moments: Moments
     first: Tensor  # of z, (d,)
@@ -222,20 +223,20 @@ class _Sums:
 
     @classmethod
     def of(cls, cells: Cells, dim: int) -> _Sums:
-        """Nothing so far."""
+        """Sums of zero."""
         new, features = cells.filled.new_zeros, len(cells.count)
         moments = Moments(new(features, dim + 1, dim + 1), new(features, dim + 1), new(features))
         return cls(moments, new(dim), new(dim, dim))
 
     def plus(self, posterior: FactorPosterior, fitted: FactorAnalysis, counts: Tensor) -> _Sums:
-        """With some rows more; ``counts`` says which of their cells enter, (rows, features)."""
+        """Add rows; ``counts`` selects their cells, (rows, features)."""
         mean, share = posterior.mean, posterior.share
         h = torch.cat((mean, torch.ones_like(mean[:, :1])), 1)
         second = outer(h).unflatten(1, (h.shape[1],) * 2)
         second[:, :-1, :-1] += posterior.covariance
         counted = counts.to(mean)
         summed = (counted.T @ second.flatten(1)).unflatten(1, second.shape[1:])
-        # E[x h] of a cell with a site: the site's share of m, and the rest as z has it
+        # E[x h] of a cell with a site is a mixture of m and the prediction from z
         direct = (counted * share * torch.where(counts, posterior.values, 0.0)).T @ h
         rest = ((counted * (1 - share)).T @ second.flatten(1)).unflatten(1, second.shape[1:])
         bordered = torch.cat((fitted.weight, fitted.offset[:, None]), 1)
@@ -247,7 +248,7 @@ class _Sums:
         return _Sums(moments, self.first + both[-1, :-1], self.second + both[:-1, :-1])
 
     def stretched(self, fitted: FactorAnalysis, rows: int) -> FactorAnalysis:
-        """The same distribution of x, but for latents of zero mean and unit covariance."""
+        """The model with the latents transformed to zero mean and unit covariance."""
         mean = self.first / rows
         covariance = self.second / rows - torch.outer(mean, mean)
         factor, failed = torch.linalg.cholesky_ex(covariance)
@@ -258,7 +259,7 @@ class _Sums:
 
 
 def _first_curves(cells: Cells, missing: Tensor, direction: int) -> SelfMasking:
-    """Half of the cells missing a standard deviation beyond the mean of those that were seen."""
+    """Initial curves: half of the cells are missing at one deviation beyond the observed mean."""
     spread = torch.where(cells.varies, cells.variance, 1.0).sqrt()
     applies = missing.any(0) & cells.varies
     slope = torch.where(applies, 2.0 * direction / spread, 0.0)
@@ -273,7 +274,7 @@ def _climbed(
     variance: Tensor,
     direction: int,
 ) -> SelfMasking:
-    """The curves under which what is missing and what is not are likeliest, each cell by itself."""
+    """The curves that maximize the likelihood of the mask, with cells treated independently."""
     spread = torch.where(cells.varies, cells.variance, 1.0).sqrt()
     steepness = curves.slope * spread
     free = (direction * steepness).clamp_min(GENTLEST).log() if direction else steepness

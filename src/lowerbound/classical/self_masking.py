@@ -1,19 +1,19 @@
-r"""Cells that are missing because of what they hold: a probit curve in the cell's own value.
+r"""Cells that are missing because of their value (self-masking): a probit curve of the value.
 
 .. math:: p(\text{missing} \mid x) = \Phi(w (x - b))
 
-The value that nobody has integrates out of a Gaussian cell. With a hidden utility
-U = w (x - b) + e, e ~ N(0, 1), the cell is missing where U > 0, and for x ~ N(mu, sigma^2)
+The missing value of a Gaussian cell can be integrated out. With a hidden utility
+U = w (x - b) + e, e ~ N(0, 1), the cell is missing if U > 0, and for x ~ N(mu, sigma^2)
 
 .. math::
     U \sim N(w (\mu - b), c^2), \quad c^2 = 1 + w^2 \sigma^2, \qquad
     x \mid U \sim
     N\left(\mu + \tfrac{w \sigma^2}{c^2} (U - w (\mu - b)), \tfrac{\sigma^2}{c^2}\right)
 
-so log p(missing) = log Phi(t) with t = w (mu - b) / c, and every moment, expectation and draw of x
-given that it is missing follows from a normal variable cut off at zero: no second sampling.
+Therefore log p(missing) = log Phi(t) with t = w (mu - b) / c. Every moment, expectation and draw of
+x given that it is missing follows from a normal variable truncated at zero, without sampling.
 
-The data cannot show that cells are missing for this reason: a person has to know it.
+The data cannot show that cells are missing for this reason, so the user must know it.
 Sources: Ipsen, Mattei & Frellsen 2021, with a logistic curve and sampled values; Azzalini 1985.
 """
 
@@ -34,7 +34,7 @@ WARNING = (
     "filled in wrong"
 )
 
-FARTHEST = 10.0  # standard deviations beyond which being missing is certain, and says nothing
+FARTHEST = 10.0  # standard deviations beyond which a cell is certain to be missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +42,9 @@ class SelfMasking:
     """The curves of some columns; each array is (columns,).
 
     Attributes:
-        slope: w, per unit of x; positive where high values go missing.
-        threshold: b, the value that is missing as often as not.
-        applies: False for columns that the curve says nothing of; their slope is 0.
+        slope: w, per unit of x; positive if high values are missing.
+        threshold: b, the value that is missing with probability one half.
+        applies: False for columns that are missing at random; their slope is 0.
     """
 
     slope: Tensor
@@ -74,14 +74,14 @@ class SelfMasking:
         return loc + pull * ratio, variance.clamp_min(0.0)
 
     def at_utility(self, loc: Tensor, scale: Tensor, share: Tensor) -> Tensor:
-        """The mean of x where U is at a quantile of those of missing cells, (..., columns).
+        """The mean of x if U is at a quantile of the utilities of missing cells, (..., columns).
 
         Args:
             loc, scale: x ~ N(loc, scale^2).
-            share: of the quantile, in (0, 1); broadcastable.
+            share: level of the quantile, in (0, 1); broadcastable.
         """
         t, c = self._argument(loc, scale), self._spread(scale)
-        # the upper share of N(0, 1) beyond -t, from its lower tail, which floats resolve
+        # the upper tail of N(0, 1) beyond -t, from the lower tail, which floats resolve
         depth = torch.special.log_ndtr(t) + torch.log(share)
         beyond = -_normal_quantile(depth)
         return loc + self.slope * scale.square() / c * beyond
@@ -98,14 +98,14 @@ class SelfMasking:
 
 
 def _inverse_mills(t: Tensor) -> Tensor:
-    """phi(t) / Phi(t), (...), without either of them underflowing."""
+    """phi(t) / Phi(t), (...), without underflow."""
     near = t.clamp_max(FARTHEST)
     ratio: Tensor = math.sqrt(2 / math.pi) / torch.special.erfcx(-near / math.sqrt(2))
     return ratio
 
 
 def _normal_quantile(log_share: Tensor) -> Tensor:
-    """z with log Phi(z) = log_share; Newton's steps on log Phi where shares underflow."""
+    """z with log Phi(z) = log_share; Newton's method on log Phi if the share underflows."""
     inside = torch.special.ndtri(log_share.exp().clamp(1e-30, 1 - 1e-7))
     # Phi(z) is near phi(z) / |z| far down
     z = torch.where(log_share > -60, inside, -torch.sqrt(-2 * log_share.clamp_max(-1.0)))

@@ -1,4 +1,4 @@
-"""How small models of scikit-learn are fitted: on one thread, without notes on convergence."""
+"""Fitting small models of scikit-learn: on one thread, without convergence warnings."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def small_fit() -> Iterator[None]:
-    """A fit by scikit-learn on few rows: one BLAS thread, and notes on convergence kept quiet.
+    """Context of a fit by scikit-learn on few rows: one BLAS thread, no convergence warnings.
 
-    A pool of threads gains nothing on small matrices, and where other programs hold the cores it
-    waits for them: thirty times slower was seen.
+    More threads are not faster on small matrices. If other programs use the cores, they were up to
+    thirty times slower.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Data of every kind becomes a schema plus tensors, and back.
+"""Conversion of data of every kind to a schema and tensors, and back.
 
 >>> from lowerbound.data import load
 >>> digits = load("digits")

@@ -1,4 +1,4 @@
-"""Whatever holds numbers becomes a numpy array, or a ``DataError`` says why it cannot."""
+"""Conversion of numbers to numpy arrays, and checks of their values."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ SHOWN = 5  # rows, names or files listed in a message before "and n more"
 
 
 def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
-    """``raw`` as a numpy array of booleans, integers or floats, without a copy where possible.
+    """Convert to a numpy array of booleans, integers or floats, without a copy if possible.
 
     Args:
-        raw: numpy array, torch tensor (any device), nested lists, or anything ``np.asarray`` takes.
-        what: how the message calls it.
+        raw: numpy array, torch tensor (any device), nested lists, or another input of
+            ``np.asarray``.
+        what: name of the data in messages.
 
     Raises:
-        DataError: ragged, sparse, complex, text, or empty.
+        DataError: the data is ragged, sparse, complex, text, or empty.
     """
     if isinstance(raw, torch.Tensor):
         raw = raw.detach().cpu()
@@ -37,30 +38,30 @@ def as_array(raw: Any, what: str = "the data") -> np.ndarray[Any, Any]:
     if array.dtype == object:
         array = _from_objects(array, what)
     if array.dtype.kind not in "buif":
-        raise DataError(
-            f"{what} holds {_kind_name(array.dtype)}; only real numbers can be modelled"
-        )
+        raise DataError(f"{what} holds {_kind_name(array.dtype)}; only real numbers can be modeled")
     if array.size == 0:
         raise DataError(f"{what} is empty: its shape is {array.shape}, with 0 sample(s)")
     return array.astype(_native(array.dtype), copy=False)
 
 
 def listed(items: Sequence[object], total: int | None = None) -> str:
-    """The first few items, then how many more: "3, 17 and 4 more"."""
+    """The first few items and the number of the others: "3, 17 and 4 more"."""
     count = len(items) if total is None else total
     shown = ", ".join(str(item) for item in items[:SHOWN])
     return f"{shown} and {count - SHOWN:,} more" if count > SHOWN else shown
 
 
 def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
-    """Refuse NaN and infinities in (rows, columns), naming the column and the first rows.
+    """Raise an error for NaN and infinities in (rows, columns).
+
+    The message names the column and the first rows.
 
     Raises:
         DataError: a value is NaN or infinite.
     """
     with np.errstate(all="ignore"):
         if values.dtype.kind != "f" or np.isfinite(values.sum()):
-            return  # a finite sum rules both out in one pass
+            return  # if the sum is finite, so is every value
     finite = np.isfinite(values)
     columns = np.flatnonzero(~finite.all(axis=0))
     if not len(columns):
@@ -77,7 +78,7 @@ def check_finite(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
 
 
 def check_no_inf(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
-    """Refuse infinite values in (rows, columns), naming the column and the first rows.
+    """Raise an error for infinite values in (rows, columns).
 
     Raises:
         DataError: a value is infinite.
@@ -87,7 +88,7 @@ def check_no_inf(values: np.ndarray[Any, Any], names: Sequence[str]) -> None:
 
 
 def check_finite_rows(values: np.ndarray[Any, Any], what: str) -> None:
-    """Refuse NaN and infinities in an array of any shape, naming the first rows.
+    """Raise an error for NaN and infinities in an array of any shape.
 
     Raises:
         DataError: a value is NaN or infinite.
@@ -103,7 +104,7 @@ def check_finite_rows(values: np.ndarray[Any, Any], what: str) -> None:
 def without_nan(
     values: np.ndarray[Any, Any], missing: bool
 ) -> tuple[np.ndarray[Any, Any], torch.Tensor | None]:
-    """(values with 0 for NaN, where there was none); None where everything was observed."""
+    """(values with 0 in place of NaN, observed mask); the mask is None without missing values."""
     if not missing or values.dtype.kind != "f":
         return values, None
     observed = ~np.isnan(values)
@@ -113,10 +114,10 @@ def without_nan(
 
 
 def observed_values(values: np.ndarray[Any, Any], missing: bool) -> np.ndarray[Any, Any]:
-    """The values that were observed, in one row where some were not.
+    """The observed values, flattened if some are missing.
 
     Raises:
-        DataError: none was.
+        DataError: no value is observed.
     """
     if not missing or values.dtype.kind != "f" or not np.isnan(values).any():
         return values
@@ -127,7 +128,7 @@ def observed_values(values: np.ndarray[Any, Any], missing: bool) -> np.ndarray[A
 
 
 def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type that torch takes: native byte order, floats of 32 or 64 bits."""
+    """A type that torch supports: native byte order, floats of 32 or 64 bits."""
     if dtype.kind == "f":
         return np.dtype(np.float64 if dtype.itemsize > 4 else np.float32)
     return dtype.newbyteorder("=")
@@ -139,7 +140,7 @@ def _from_objects(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any
     except (TypeError, ValueError) as error:
         if array.ndim == 1 and any(hasattr(row, "__len__") for row in array):
             raise DataError(_ragged_message(array, what)) from error
-        # the cause keeps numpy's own words, e.g. that an argument must be a string or a number
+        # numpy's message names the wrong value
         raise DataError(f"{what} holds values that are not numbers: {error}") from error
 
 

@@ -1,8 +1,8 @@
-r"""Grey values become bits: x_d = 1 with probability v_d, or where v_d > 1/2.
+r"""Conversion of grey values to bits: x_d = 1 with probability v_d, or if v_d > 1/2.
 
 Dynamic binarization (Salakhutdinov & Murray 2008; Burda et al. 2016) draws new bits at each visit
-in training. For scoring the bits are a function of seed and row content, so that a score can be
-repeated, and neither order nor batch changes it.
+in training. For scoring, the bits are a function of the seed and the row's content. A score is
+therefore repeatable, and does not depend on the order and the batch.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor
 
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 
-BITS_SEED = 0  # of the bits that are scored where nothing else is said
-_LEVEL = -1  # latents use the levels 0, 1, ...: their noise is apart from that of the bits
+BITS_SEED = 0  # default seed of the bits that are scored
+_LEVEL = -1  # latents use the levels 0, 1, ..., so their noise is independent of the bits
 _CHUNK = 1 << 21  # values per pass: hashing needs some 30 bytes for each
 
 
 def drawn_bits(grey: Tensor, white: int, generator: torch.Generator) -> Tensor:
-    """One draw of bits as floats, with P(1) = grey / white to within 2^-17.
+    """Draw bits as floats, with P(1) = grey / white to within 2^-17.
 
     Args:
         grey: (batch, *event), codes 0 .. white, or floats in [0, 1] with ``white`` = 1.
         white: the code of probability one.
-        generator: moved on; the global state is not touched.
+        generator: source of the noise; the global random state does not change.
 
-    A uniform of 16 bits is plenty here, and four of them come out of one 64-bit word: twice as fast
-    as ``torch.rand``. Black and white stay certain.
+    A 16-bit uniform number is enough, and one 64-bit word gives four of them. This is twice as fast
+    as ``torch.rand``. Black and white are deterministic.
     """
     words = torch.empty((grey.numel() + 3) // 4, dtype=torch.int64, device=grey.device)
     words.random_(-(2**63), None, generator=generator)
@@ -39,19 +39,19 @@ def drawn_bits(grey: Tensor, white: int, generator: torch.Generator) -> Tensor:
 
 
 def keyed_bits(grey: Tensor, white: int, seed: int = BITS_SEED) -> Tensor:
-    """Bits that depend on seed and row content alone, as floats, with P(1) = grey / white."""
+    """Bits as floats, with P(1) = grey / white, that depend only on the seed and the row."""
     rows = max(1, _CHUNK // max(1, grey[0].numel())) if len(grey) else 1
     chunks = [_keyed_chunk(chunk, white, seed) for chunk in grey.split(rows)]
     return torch.cat(chunks)
 
 
 def threshold_bits(grey: Tensor, white: int) -> Tensor:
-    """1 where the value is above half of white, as floats."""
+    """1 if the value is above half of white, else 0, as floats."""
     return (grey > white / 2).to(_float_type(grey))
 
 
 def bits_sha256(bits: Tensor) -> str:
-    """SHA-256 of the bits in row order, eight to a byte: which binarization a score belongs to."""
+    """SHA-256 of the bits in row order, packed eight to a byte; identifies the binarization."""
     packed = np.packbits(bits.reshape(len(bits), -1).cpu().numpy().astype(np.uint8), axis=1)
     return hashlib.sha256(packed.tobytes()).hexdigest()
 
@@ -60,11 +60,11 @@ def _keyed_chunk(grey: Tensor, white: int, seed: int) -> Tensor:
     probability = grey.to(torch.float64) / white
     noise = KeyedNoise(row_keys(probability, seed), seed)
     normal = noise.normal((1, *grey.shape), probability, _LEVEL)[0]
-    # u < p in terms of the normal that the noise is made of; exact at p = 0 and p = 1
+    # u < p, expressed with normal noise; exact at p = 0 and p = 1
     bits: Tensor = normal < torch.special.ndtri(probability)
     return bits.to(_float_type(grey))
 
 
 def _float_type(grey: Tensor) -> torch.dtype:
-    """float64 grey values need float64 scores, so their bits are float64 too."""
+    """float64 for float64 grey values, whose scores are float64, else float32."""
     return torch.float64 if grey.dtype is torch.float64 else torch.float32

@@ -1,4 +1,4 @@
-"""Data as the training loop wants it: compact tensors in memory, gathered into a ``Batch``."""
+"""Data for the training loop: compact tensors in memory, gathered into a ``Batch``."""
 
 from __future__ import annotations
 
@@ -25,29 +25,28 @@ from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
 from lowerbound.trace import Batch
 
-_ROWS = 4096  # that are converted at once
+_ROWS = 4096  # rows that are converted at once
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of data and what is known of each.
+    """Rows of data with their masks, labels, conditions and names.
 
     Attributes:
         schema: of the rows.
-        x: (rows, *event), compact: codes in uint8 where there are levels (int32 above 256), else
+        x: (rows, *event), compact: codes in uint8 if there are levels (int32 above 256), else
             model units in float32 or float64.
-        observed: like x, False where a value is missing.
-        label: (rows,) long, index into ``schema.class_names``; -1 where unknown.
-        target: (rows,) the label where it is a number, standardized as ``schema.target``
-            says, float64; NaN where unknown.
-        condition: (rows, size) the conditions of a conditional model.
-        prompt: (rows, fields) long, what a conditional prior is given of each row, -1 where it is
+        observed: shape of x, False if a value is missing.
+        label: (rows,) long, index into ``schema.class_names``; -1 if unknown.
+        target: (rows,) float64, regression targets, standardized by ``schema.target``; NaN if
             unknown.
+        condition: (rows, size) conditions of a conditional model.
+        prompt: (rows, fields) long, the input of a conditional prior for each row, -1 if unknown.
         ids: a name per row, such as its file.
-        source: where the rows came from, for reports.
-        factors: (rows, factors) long, the causes that made each row, where they are known; for
-            evaluation only, no batch carries them.
-        factor_names: one for each of them.
+        source: origin of the rows, for reports.
+        factors: (rows, factors) long, the known generative factors of each row; for evaluation
+            only, batches do not contain them.
+        factor_names: a name per factor.
     """
 
     schema: Schema
@@ -80,8 +79,8 @@ class Dataset:
 
         Args:
             indices: row numbers; they become ``Batch.ids``.
-            noise: draws new bits under dynamic binarization and is moved on by that; None: the
-                fixed bits of ``binarized()``, whatever the order and the batch.
+            noise: generator of new bits under dynamic binarization; None: the fixed bits of
+                ``binarized()``, independent of the order and the batch.
         """
         packed = self.x.index_select(0, indices)
         label = _gather(self.label, indices)
@@ -100,7 +99,7 @@ class Dataset:
         )
 
     def all(self) -> Batch:
-        """Every row in one batch; for data that is small in model units."""
+        """All rows in one batch; for data that is small in model units."""
         return self.batch(torch.arange(len(self), device=self.x.device))
 
     def subset(self, indices: Tensor | Sequence[int] | np.ndarray[Any, Any]) -> Dataset:
@@ -120,13 +119,15 @@ class Dataset:
         )
 
     def thinned(self, most: int) -> Dataset:
-        """At most so many rows, evenly spread; 0: all."""
+        """At most ``most`` rows, evenly spaced; 0: all."""
         if not most or len(self) <= most:
             return self
         return self.subset(spread_rows(len(self), most))
 
     def split(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-        """(training, validation) at random, ``fraction`` of the rows (at least one) for the second.
+        """Random split (training, validation) with ``fraction`` of the rows in validation.
+
+        Each part has at least one row.
 
         Raises:
             DataError: fewer than two rows.
@@ -141,7 +142,7 @@ class Dataset:
     def binarized(self, seed: int = BITS_SEED) -> Dataset:
         """The same rows with their bits fixed by seed and row content, packed as 0 and 1.
 
-        Data that is binary already is returned as it is.
+        Data that is already binary is returned unchanged.
         """
         if self.schema.binarize == "none":
             require_binary(self)
@@ -157,7 +158,7 @@ class Dataset:
 
     @property
     def mask(self) -> Tensor:
-        """Which cells are observed, like x."""
+        """The observed cells, bool, shape of x."""
         return torch.ones_like(self.x, dtype=torch.bool) if self.observed is None else self.observed
 
     @property
@@ -167,7 +168,7 @@ class Dataset:
         return metric if self.observed is None else metric & self.observed
 
     def log_jacobian(self, mass: bool) -> Tensor:
-        """Nats to add to each row's log p in model units to have it in the person's, (rows,)."""
+        """Nats, (rows,), that convert each row's log p from model units to original units."""
         parts = [slice(start, start + _ROWS) for start in range(0, len(self), _ROWS)]
         observed = self.observed
         found = [
@@ -178,39 +179,39 @@ class Dataset:
 
     @property
     def bits_sha256(self) -> str:
-        """SHA-256 of the rows' bits in order, which says exactly what was scored.
+        """SHA-256 of the rows' bits in order, which identifies the scored data.
 
         Raises:
-            DataError: the data has grey values whose bits are not fixed; see ``binarized``.
+            DataError: the data has grey values without fixed bits; see ``binarized``.
         """
         if self.schema.levels != 2 or self.schema.binarize != "none":
             raise DataError("only fixed bits have a hash; call binarized(seed) first")
         return bits_sha256(self.x)
 
     def with_labels(self, values: Any) -> Dataset:
-        """The same rows with these labels: class names are taken from the values.
+        """The same rows with these labels; the class names are the distinct values.
 
         Raises:
-            DataError: their number is not that of the rows, or they are no classes.
+            DataError: the number of labels is not that of the rows, or they are not classes.
         """
         label, names = encode_labels(values)
         return replace(self, label=label, schema=replace(self.schema, class_names=names))
 
     def with_targets(self, values: Any) -> Dataset:
-        """The same rows with these labels, which are numbers, NaN where unknown.
+        """The same rows with these regression targets, NaN if unknown.
 
         Raises:
-            DataError: their number is not that of the rows, or nothing can be learned from them.
+            DataError: the number of targets is not that of the rows, or they do not vary.
         """
         target, scale = encode_targets(values)
         schema = replace(self.schema, target=scale, class_names=())
         return replace(self, label=None, target=target, schema=schema)
 
     def conditioned_on_label(self) -> Dataset:
-        """The same rows for a conditional model p(x | y): each batch carries its class as one-hot.
+        """The same rows for a conditional model p(x | y), with the one-hot class in each batch.
 
         Raises:
-            DataError: no labels, or some are unknown.
+            DataError: there are no labels, or some are unknown.
         """
         if self.label is None or not self.schema.class_names:
             raise DataError("a model conditioned on the class needs labels, and the data has none")
@@ -243,10 +244,9 @@ class Dataset:
 
 
 def joined(parts: Sequence[Dataset]) -> Dataset:
-    """The rows of each part after those of the one before, in the schema of the first.
+    """Concatenate the rows of all parts, with the schema of the first.
 
-    A cell is observed where its own part says so. Labels and conditions are kept where every part
-    has them.
+    Labels and conditions are kept if every part has them.
     """
     first, *rest = parts
     if not rest:
@@ -271,10 +271,10 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
 
 
 def require_binary(dataset: Dataset) -> None:
-    """Refuse data with values other than 0 and 1, for likelihoods that are defined on bits only.
+    """Raise an error for values other than 0 and 1, for likelihoods that are defined on bits.
 
     Raises:
-        DataError: names a row and a value, and what to do.
+        DataError: a value is neither 0 nor 1; the message names a row and a value.
     """
     if dataset.schema.binary:
         return
@@ -296,13 +296,13 @@ def _gather(values: Tensor | None, indices: Tensor) -> Tensor | None:
 
 
 def _one_hot(label: Tensor, size: int) -> Tensor:
-    """(batch, size); scatter, because torch's one_hot waits for the device to check its input."""
+    """One-hot labels, (batch, size); torch's ``one_hot`` would synchronize with the device."""
     zeros = torch.zeros(len(label), size, device=label.device)
     return zeros.scatter_(1, label.unsqueeze(1), 1.0)
 
 
 def spread_rows(rows: int, most: int) -> Tensor:
-    """At most that many row numbers, evenly spread, (count,); 0: all."""
+    """At most ``most`` row numbers, evenly spaced, (count,); 0: all."""
     if not most or rows <= most:
         return torch.arange(rows)
     return torch.linspace(0, rows - 1, most).round().long()

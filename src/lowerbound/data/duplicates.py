@@ -1,4 +1,4 @@
-"""Rows that are the same in all that a model sees of them, so that work on one serves all."""
+"""Duplicate rows, found so that a model computes the result of each distinct row once."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from torch import Tensor
 from lowerbound.data.arrays import Array
 from lowerbound.data.dataset import Dataset
 
-MOST_DISTINCT = 0.9  # share of distinct rows above which nothing is saved
+MOST_DISTINCT = 0.9  # fraction of distinct rows above which nothing is saved
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 
 
 def distinct(dataset: Dataset) -> tuple[Dataset, Array] | None:
-    """Each row once, and where among these every row is, (rows,); None where few repeat.
+    """The distinct rows and the index of each row among them, (rows,); None if few repeat.
 
-    Rows are the same where values, missing cells and conditions agree bit by
-    bit. They are found by a 64-bit hash and compared with the row that they are taken for.
+    Rows are equal if values, missing cells and conditions agree bit by bit. A 64-bit hash finds
+    them, and a comparison with the first of them confirms it.
     """
     same = same_rows(_words(dataset)) if len(dataset) > 1 else None
     return None if same is None else (dataset.subset(same[0]), same[1])
 
 
 def same_rows(words: Array) -> tuple[Array, Array] | None:
-    """The first of each kind of row, (kinds,), and the kind of every row, (rows,).
+    """The first row of each group of equal rows, (groups,), and the group of each row, (rows,).
 
     Args:
-        words: rows as numbers of 64 bits, (rows, words); what they mean does not matter.
+        words: rows as 64-bit numbers of any meaning, (rows, words).
 
     Returns:
-        None where few rows repeat.
+        None if few rows repeat.
     """
     import pandas as pd
 
@@ -47,7 +47,7 @@ def same_rows(words: Array) -> tuple[Array, Array] | None:
 
 
 def _words(dataset: Dataset) -> Array:
-    """All that a model sees of each row as (rows, words) unsigned 64-bit numbers."""
+    """The model's input for each row as (rows, words) unsigned 64-bit numbers."""
     condition = dataset.schema.condition
     label = dataset.label if condition is not None and condition.kind == "label" else None
     seen = (dataset.x, dataset.observed, dataset.condition, label)
@@ -66,7 +66,7 @@ def _hashes(words: Array) -> Array:
     """A hash of each row of words, (rows,)."""
     total = np.zeros(len(words), dtype=np.uint64)
     for column in range(words.shape[1]):
-        # the upper bits say what a float is, and only lower ones spread in a product
+        # a float differs mostly in its upper bits, and a product spreads only the lower bits
         total = (total ^ words[:, column]) * _ODD
         total ^= total >> _HALF
     return total * _ODD

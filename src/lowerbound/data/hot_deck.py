@@ -1,4 +1,4 @@
-"""Hidden cells filled from other rows, so that every column keeps its marginal."""
+"""Hot-deck imputation: hidden cells take the values of other rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lowerbound.trace import Batch
 
 
 def hot_deck(batch: Batch) -> Tensor:
-    """x with each hidden cell filled from the nearest row above (or below) that has it.
+    """Fill each hidden cell of x from the nearest row above (else below) that observes it.
 
-    So that every column keeps its marginal; a column without observed cells holds zeros.
+    Every column keeps its marginal. A column without observed cells contains zeros.
     """
     if batch.observed is None:
         return batch.filled

@@ -1,4 +1,4 @@
-"""Rows with missing cells: where those are, and the rows with them filled."""
+"""Rows with missing cells: the mask of these cells, and the completed rows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lowerbound.data.schema import Schema
 
 @dataclass(frozen=True, eq=False)
 class Incomplete:
-    """Rows as given and what the reader made of them.
+    """Rows with missing cells, as given and as a dataset.
 
     Attributes:
-        given: an array in the person's units and layout.
-        dataset: the same in model units, ``observed`` where there is something.
+        given: an array in original units and layout.
+        dataset: the same rows in model units, with their mask ``observed``.
     """
 
     given: Any
@@ -27,34 +27,34 @@ class Incomplete:
 
     @property
     def schema(self) -> Schema:
-        """Of what is given and filled."""
+        """The schema of the rows."""
         return self.dataset.schema
 
     @cached_property
     def hidden(self) -> Array:
-        """Where there is something to fill, laid out as the answers are."""
+        """Mask of the missing cells, in the layout of ``given``."""
         if self.dataset.observed is None:
             return np.zeros(self.given.shape, dtype=bool)
         hidden = ~self.dataset.observed.cpu().numpy()
         return self.schema.data_kind.laid_out(self.schema, hidden)
 
     def filled(self, answers: Array, exact: bool) -> Any:
-        """The rows as given, hidden cells filled by ``answers`` in the person's units.
+        """The given rows with hidden cells replaced by ``answers``.
 
         Args:
-            answers: laid out as ``hidden``; codes where a column has levels.
-            exact: whether they are such as the data could hold, rather than expectations.
+            answers: original units, in the layout of ``hidden``; codes for columns with levels.
+            exact: whether the answers are possible values of the data, not expectations.
         """
         answers = answers if self.given.dtype.kind == "f" else np.rint(answers)
         return np.where(self.hidden, answers.astype(self.given.dtype), self.given)
 
     def counts(self) -> dict[str, int]:
-        """Cells to fill, by what they are called; nothing where there is none."""
+        """Number of missing cells by their name ("pixels" or "cells"); empty without any."""
         count = int(self.hidden.sum())
         return {self._cells: count} if count else {}
 
     def widths(self, low: Array, high: Array) -> dict[str, float]:
-        """Mean distance of two ends over the cells to fill."""
+        """Mean width of the intervals (low, high) over the missing cells."""
         hidden = self.hidden
         return {self._cells: float((high - low)[hidden].mean())} if hidden.any() else {}
 

@@ -1,7 +1,7 @@
-"""What a kind of data owns: how its rows are found, packed, brought to model units and back, named.
+"""The base class of kinds of data: how rows are read, packed, converted, named and shown.
 
-A kind is one object without state; what was learned from the rows is in their ``Schema``. Outside
-this folder the code uses the kind's methods (``schema.data_kind``), never its name.
+A kind is an object without state; the ``Schema`` holds what was learned from the rows. Outside
+this folder the code uses the methods of the kind (``schema.data_kind``), never its name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Default(NamedTuple):
-    """What is chosen for a kind of data, and why."""
+    """A default choice for a kind of data, and its reason."""
 
     name: str
     reason: str
@@ -40,8 +40,8 @@ class DataKind(ABC):
         named_columns: rows are a table, whose columns are matched by their names.
         pictures: rows are pictures, (channels, height, width) in [0, 1], whose cells have
             neighbors.
-        matrix: rows in memory are a matrix of numbers, (rows, columns).
-        fits_quickly: networks of such rows are small enough to be fitted several times.
+        matrix: rows in memory are a numeric matrix, (rows, columns).
+        fits_quickly: networks for such rows are small enough to be fitted several times.
     """
 
     named_columns = False
@@ -56,7 +56,7 @@ class DataKind(ABC):
         return False
 
     def read(self, source: Any, reading: Reading) -> RawData:
-        """The rows of a source that this kind ``reads``, as they are.
+        """Read the rows of a source without conversion.
 
         Raises:
             DataError: they cannot be read.
@@ -64,19 +64,19 @@ class DataKind(ABC):
         raise DataError(f"{source!s:.60} cannot be read")
 
     def load(self, source: Any, reading: Reading) -> Dataset:
-        """The same, by the schema of an earlier fit, or one learned from them."""
+        """Read the rows and encode them with the schema of an earlier fit, or with a new one."""
         return reading.encoded(self.read(source, reading))
 
     def holds(self, rows: Any) -> bool:
-        """Whether rows in memory, an array or a frame of unsaid kind, are of this one."""
+        """Whether rows in memory, an array or a frame, are of this kind if none is given."""
         return False
 
     @abstractmethod
     def learn(self, raw: RawData, how: Reading) -> Schema:
-        """The schema of the rows.
+        """Learn the schema of the rows.
 
         Raises:
-            DataError: they cannot be modeled; the message says why.
+            DataError: the rows cannot be modeled; the message gives the reason.
         """
 
     # units ----------------------------------------------------------------------------------------
@@ -90,16 +90,15 @@ class DataKind(ABC):
         """As ``Schema.decode``."""
 
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
-        """log T'(v) of densities, (rows | 1, *event) float64, where model units are shares of the
-        schema's white."""
+        """log T'(v) of densities, (rows | 1, *event) float64; here T(v) = v / white."""
         slope = 0.0 - math.log(schema.white)
         return torch.full((1, *schema.event_shape), slope, dtype=torch.float64)
 
     def values(self, schema: Schema, raw: Any) -> Array:
-        """Rows that may lie between the levels, (rows, *event), in the person's units.
+        """Rows in original units, (rows, *event), whose values may lie between the levels.
 
         Raises:
-            DataError: they do not fit the schema.
+            DataError: the rows do not fit the schema.
         """
         values = as_array(raw)
         if values.shape[1:] != schema.event_shape:
@@ -110,21 +109,21 @@ class DataKind(ABC):
         return values
 
     def laid_out(self, schema: Schema, cells: Array) -> Array:
-        """Cells of the event, (rows, *event) bool, where the person's rows have them."""
+        """Mask of event cells, (rows, *event) bool, in the layout of the raw rows."""
         return cells
 
     def as_event(self, schema: Schema, cells: Array) -> Array:
-        """Cells where the person's rows have them, of one row or of all, as cells of the event."""
+        """The inverse of ``laid_out``, for one row or for all."""
         return cells
 
     # names ----------------------------------------------------------------------------------------
 
     @abstractmethod
     def describe(self, schema: Schema) -> str:
-        """What the rows are, in a few words that follow their number."""
+        """A short description of the rows, which follows their number."""
 
     def describe_values(self, schema: Schema) -> str:
-        """What each number of a row is, in a few words."""
+        """A short description of the values of a row."""
         if schema.levels == 2:
             return "zeros and ones"
         values = "real numbers" if schema.levels is None else f"{schema.levels} levels"
@@ -137,36 +136,36 @@ class DataKind(ABC):
         return [f"x{i}" for i in range(schema.dimension)]
 
     def features(self, schema: Schema, units: Tensor) -> Array:
-        """Rows in model units as these numbers, (..., features), in the person's units."""
+        """Rows in model units as named features, (..., features), in original units."""
         flat = units.detach().cpu().flatten(units.dim() - len(schema.event_shape))
         return np.asarray(flat.numpy(), dtype=float)
 
     # defaults -------------------------------------------------------------------------------------
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
-        """The network of a model of such rows.
+        """The default network for such rows.
 
         Args:
             schema: of the rows.
-            tabular: whether the model takes the network "tabular", which answers with q(z | x).
+            tabular: whether the model supports the network "tabular", which returns q(z | x).
         """
         return Default("mlp", "rows have no neighbors")
 
     def default_likelihood(self, schema: Schema) -> Default:
-        """Probability mass for binary and integer data, one learned scale for real numbers."""
+        """The default likelihood: a mass for binary and integer data, else a Gaussian."""
         if schema.binary:
             return Default("bernoulli", "the values are zeros and ones")
         if schema.levels is not None:
-            reason = f"each of {schema.levels} levels gets its probability, so bits mean something"
+            reason = f"each of {schema.levels} levels has a probability, so bits are meaningful"
             return Default("discretized_logistic", reason)
         return Default("gaussian", "real numbers, with one learned scale")
 
     def report_style(self, schema: Schema) -> str:
-        """How a report shows the rows, by the name of a style; "": it has no figures of them."""
+        """The style in which a report shows the rows; "": it shows no figures of them."""
         return "columns"
 
     def augmented(self, x: Tensor, strength: float) -> Tensor:
-        """Rows (rows, *event) changed a little in ways that leave their class as it is."""
+        """Rows (rows, *event) with small random changes that keep their class."""
         return x
 
 
@@ -174,5 +173,5 @@ DATA_KINDS = Registry[type[DataKind]]("kind of data")
 
 
 def newest_kinds() -> Iterator[DataKind]:
-    """Every kind, the one registered last first, so that a new kind may take what others would."""
+    """Every kind, the last registered first, so that a new kind takes precedence."""
     return (DATA_KINDS[name]() for name in reversed(list(DATA_KINDS)))

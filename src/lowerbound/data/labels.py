@@ -1,4 +1,4 @@
-"""Labels as class indices, -1 where unknown, and the names of the classes."""
+"""Labels as class indices, -1 if unknown, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from lowerbound.data.arrays import listed
 from lowerbound.errors import DataError
 
 UNKNOWN = -1
-FOLDS = 5  # parts of the labels, hidden in turn
+FOLDS = 5  # parts of the labels, hidden one after another
 
 
 def encode_labels(
     values: Any, class_names: Sequence[str] | None = None
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels of any kind as (indices (rows,) long, class names).
+    """Convert labels to (indices (rows,) long, class names).
 
-    NaN, None, pandas' NA and empty text are unknown. So is the number -1, unless it and 1 are the
-    only two values. Names are sorted, numbers by size.
+    NaN, None, pandas' NA and empty text are unknown. The number -1 is unknown, unless -1 and 1 are
+    the only two values. Names are sorted, numbers by size.
 
     Args:
         values: one label per row: numbers, text or booleans; (rows,) or (rows, 1).
-        class_names: the classes of an earlier fit; a label that is none of them becomes unknown and
-            a warning names it.
+        class_names: the classes of an earlier fit; any other label becomes unknown, with a warning.
 
     Raises:
-        DataError: the values are fractions, not classes, or none is known.
+        DataError: the values are fractions, not classes, or all are unknown.
     """
     distinct, position = _distinct(values)
     names = [_name(value) for value in distinct]
@@ -68,7 +67,7 @@ def _distinct(values: Any) -> tuple[list[Any], np.ndarray[Any, Any]]:
 
 
 def _name(value: Any) -> str:
-    """The class name of a label; empty where it is unknown."""
+    """The class name of a label; empty if it is unknown."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, float) and np.isfinite(value):
@@ -88,7 +87,7 @@ def _minus_one_is_unknown(names: Sequence[str]) -> bool:
 
 def _warn_minus_one(count: int, total: int) -> None:
     warnings.warn(
-        f"{count:,} of {total:,} labels are -1, which means unknown; rename the class if it is one",
+        f"{count:,} of {total:,} labels are -1, which means unknown; if -1 is a class, rename it",
         UserWarning,
         stacklevel=3,
     )
@@ -105,7 +104,7 @@ def _warn_new(known: Sequence[str], class_names: Sequence[str]) -> None:
     new = [repr(name) for name in known if name not in class_names]
     if new:
         warnings.warn(
-            f"labels {listed(new)} are none of the model's classes "
+            f"labels {listed(new)} are not among the model's classes "
             f"({listed([repr(name) for name in class_names])}); those rows count as unlabeled",
             UserWarning,
             stacklevel=3,
@@ -113,13 +112,12 @@ def _warn_new(known: Sequence[str], class_names: Sequence[str]) -> None:
 
 
 def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor]:
-    """The labeled rows in parts, each with about its share of every class; none where a class has
-    one row only, which cannot be hidden.
+    """Stratified folds of the labeled rows; empty if a class has only one labeled row.
 
     Args:
-        label: class indices, (rows,), -1 where unknown.
-        folds: how many parts, at most.
-        seed: of who goes where.
+        label: class indices, (rows,), -1 if unknown.
+        folds: the largest number of folds.
+        seed: of the random assignment.
     """
     if fewest_labels(label) < 2:
         return []
@@ -131,7 +129,7 @@ def label_folds(label: Tensor, folds: int = FOLDS, seed: int = 0) -> list[Tensor
 
 
 def fewest_labels(label: Tensor) -> int:
-    """Of the classes that have labels, the number of the one with the fewest; 0 without any."""
+    """Number of labels of the rarest class that has labels; 0 without labels."""
     counts = torch.bincount(label[label >= 0])
     counts = counts[counts > 0]
     return int(counts.min()) if len(counts) else 0

@@ -1,4 +1,4 @@
-"""One way in: a path, a name, an array, a tensor or a frame becomes a ``Dataset``."""
+"""Loading a path, a name, an array, a tensor or a frame as a ``Dataset``."""
 
 from __future__ import annotations
 
@@ -44,41 +44,39 @@ def load(
     spectrograms: bool = False,
     regression: bool = False,
 ) -> Dataset:
-    """Read ``source`` and learn its schema, or encode it by the ``schema`` of an earlier fit.
+    """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
     Args:
-        source: a folder of pictures or of .wav files, one of either, a LiDAR sweep (.bin) or a
-            folder of them, a csv, parquet, npz or npy file, the name of a set in ``CATALOG``
-            (./name for a folder of that name), the address of a table in a DuckDB database or a
-            relation of its client, an array, a tensor or a pandas frame.
+        source: a picture, a .wav file, a LiDAR sweep (.bin) or a folder of one of them; a csv,
+            parquet, npz or npy file; the name of a data set in ``CATALOG`` (./name for a folder of
+            that name); the address of a table in a DuckDB database or a relation of its client; an
+            array, a tensor or a pandas frame.
         label: a table's label column; for arrays, one value per row.
-        schema: of an earlier fit; the data has to match it.
-        image_size: height and width that pictures are brought to; None: the most common size.
+        schema: of an earlier fit; the data must match it.
+        image_size: height and width of the resized pictures; None: the most common size.
         resize: "pad" (default), "crop", "stretch" or "tiles".
-        on_error: "skip" leaves out pictures and sounds that cannot be read, and counts them.
+        on_error: "raise" (default), or "skip" to leave out unreadable pictures and sounds.
         binarize: "dynamic" (new bits at each visit), "threshold" or "none".
-        missing: "model": NaN marks a missing value, and the model learns to do without; "error":
-            NaN is refused. Tables and sweeps default to the first, arrays and pictures to the
-            second.
-        kinds: of a table's columns: "infer" finds each from its values, "real" takes all for real
-            numbers; a mapping from names says some of them, as a kind ("categorical",
+        missing: "model": NaN marks a missing value, which the model handles; "error": NaN raises an
+            error. The default is "model" for tables and sweeps, "error" for arrays and pictures.
+        kinds: of a table's columns: "infer" chooses each from its values; "real" treats all as real
+            numbers; a mapping gives some of them by name, as a kind ("categorical",
             "datetime:%d/%m/%Y") or as a mapping of kind, levels, low, high, atom and format, and
-            the others are found.
-        split: the part of a set that has several, such as "test".
-        levels: number of levels of whole-number values, where their type does not tell.
-        standardize: bring real columns to mean 0 and standard deviation 1.
-        windows: a table's rows are points in time, and are cut so; the label's column is left out.
-            Sound is cut so too; see ``audio.usual_windows`` for how, unless it is said here.
-            The schema remembers it. What is said of a column by ``kinds`` holds at each of its
-            times.
-        normal_scores: map a column that is far from normal to normal scores, by a spline through
-            its quantiles; False where the missing values would not lie on that spline.
-        spectrograms: each clip of sound is a picture, ``image_size`` large, instead of being cut
-            into rows; subfolders then name classes. The schema remembers it.
-        regression: the label is a number to predict, and no class.
+            the others are inferred.
+        split: a part of a data set that has several, such as "test".
+        levels: number of levels of integer values, if their type does not determine it.
+        standardize: scale real columns to mean 0 and standard deviation 1.
+        windows: how to cut a table whose rows are points in time, without its label column, or how
+            to cut sound (default: ``audio.usual_windows``). The schema stores it. The kind of a
+            column in ``kinds`` applies to all times.
+        normal_scores: map a column that is far from normal to normal scores with a spline through
+            its quantiles; False if the missing values would not fit that spline.
+        spectrograms: convert each sound clip to a picture of ``image_size`` instead of cutting it
+            into rows; subfolders are then classes. The schema stores it.
+        regression: the label is a number to predict, not a class.
 
     Raises:
-        DataError: the data cannot be read, or cannot be modeled, or does not match ``schema``.
+        DataError: the data cannot be read or modeled, or does not match ``schema``.
         OptionError: an option has an unknown value.
     """
     reading = Reading(
@@ -106,10 +104,10 @@ def load(
 
 
 def _read_arrays(source: Any, reading: Reading) -> RawData:
-    """Numbers in memory, in a file, or of a named set: their shape says what they are.
+    """Read arrays in memory, in a file, or of a named data set.
 
     Raises:
-        DataError: they cannot be read, or there is nothing of that name.
+        DataError: they cannot be read, or the name does not exist.
     """
     named = isinstance(source, str) and source in CATALOG
     path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None

@@ -1,4 +1,4 @@
-"""Rows with noise on them, read by the schema of rows without: values may lie anywhere."""
+"""Noisy rows, read with the schema of clean rows; their values may lie between the levels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lowerbound.errors import DataError
 
 
 def noisy_rows(raw: Any, schema: Schema, source: str = "") -> Dataset:
-    """Rows in model units, whose grey values may lie between and beyond the levels.
+    """Convert noisy rows to model units; grey values may lie between and beyond the levels.
 
     Args:
         raw: an array or a frame.
-        schema: of the rows without noise; NaN marks a missing cell where it knows missing ones.
-        source: where they came from.
+        schema: of the clean rows; if it allows missing cells, NaN marks them.
+        source: origin of the rows.
 
     Raises:
-        DataError: the rows do not fit the schema; the message says where.
+        DataError: the rows do not fit the schema; the message names the position.
     """
     kind = schema.data_kind
     if schema.levels is None and not schema.binary and not kind.pictures:
@@ -40,15 +40,15 @@ def noisy_rows(raw: Any, schema: Schema, source: str = "") -> Dataset:
         units = np.nan_to_num(units, nan=0.0)
     check_finite_rows(units, source or "the data")
     between = replace(schema, levels=None, binarize="none")
-    # a copy: the person's stays theirs
+    # a copy, so that the caller's array does not change
     return Dataset(between, torch.from_numpy(np.array(units)), observed=observed, source=source)
 
 
 def noise_in_units(schema: Schema, level: float) -> Tensor:
-    """A standard deviation in the person's units as one per cell in model units, (*event | 1).
+    """Convert a standard deviation from original units to model units, (*event | 1).
 
     Raises:
-        DataError: a column's way in is bent, or its values are no real numbers.
+        DataError: a column's map is not affine, or its values are not real numbers.
     """
     if not schema.modeled or schema.levels is not None:
         return torch.tensor(level / schema.white)

@@ -1,4 +1,4 @@
-"""Arrays in .npz and .npy files, found under the keys that people use."""
+"""Arrays in .npz and .npy files, found under common keys."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
 
 
 def read_npz(path: Path, split: str | None = None) -> RawData:
-    """The rows and, where there are some, the labels in a numpy file.
+    """Read the rows and, if present, the labels in a numpy file.
 
     Keys: ``x``, ``X``, ``images`` or ``data`` with ``y``, ``Y``, ``labels``, ``label`` or
     ``target``; with parts, ``x_train`` or ``train_images`` and so on. A single array needs no key.
 
     Args:
-        path: the file; nothing in it is ever unpickled.
-        split: the part to read where there are several; None: the training part.
+        path: the file; nothing in it is unpickled.
+        split: the part to read if there are several; None: the training part.
 
     Raises:
-        DataError: damaged, pickled, or without a key that is known (its keys are listed).
+        DataError: the file is damaged or pickled, or has no known key (the message lists its keys).
     """
     try:
         with open(path, "rb") as file:  # numpy leaves the file open when it is damaged
             if not file.peek(1).startswith(MAGIC):  # numpy would call it pickled
-                raise ValueError("it is no numpy file, whatever its name says")
+                raise ValueError("it is not a numpy file")
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return RawData(loaded, source=str(path))
@@ -61,6 +61,6 @@ def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
 
 
 def _first(keys: Sequence[str], names: Sequence[str], part: str | None) -> str | None:
-    """The first key that means one of ``names``, of the requested part."""
+    """The first key that matches one of ``names`` in the requested part."""
     wanted = [f"{n}_{part}" for n in names] + [f"{part}_{n}" for n in names] if part else names
     return next((key for key in wanted if key in keys), None)

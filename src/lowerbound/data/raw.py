@@ -1,4 +1,4 @@
-"""What a reader found, before anything was learned from it."""
+"""Raw data: the output of a reader, before a schema is learned."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Kinds = Literal["real", "infer"] | Mapping[str, Hint]
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Rows as the person has them.
+    """Rows in their original form.
 
     Attributes:
-        x: a pandas frame; an array, (rows, columns) or pictures in any layout; or what ``kind``
-            takes.
+        x: a pandas frame; an array, (rows, columns) or pictures in any layout; or the type that
+            ``kind`` requires.
         labels: one value per row, or None.
-        class_names: the classes in the order of their indices; None: taken from the labels.
-        levels: number of levels where the reader knows it better than the type tells.
-        channels: where the color axis of pictures is; None: found from the shape.
-        resize: how pictures were brought to one size.
-        label_column: the column of a table that the labels came from.
-        left_out: columns of a table that were seen and not used.
+        class_names: the classes in the order of their indices; None: inferred from the labels.
+        levels: number of levels; None: inferred from the type.
+        channels: position of the color axis of pictures; None: inferred from the shape.
+        resize: how pictures were resized.
+        label_column: the table column of the labels.
+        left_out: columns of a table that are not used.
         ids: a name per row.
-        source: where it came from, for reports.
-        factors: (rows, factors) integers, the causes that made each row, where they are known.
-        factor_names: one for each of them.
-        missing: whether the reader marks missing cells, by NaN.
-        kind: the name of their kind of data; "": found from x.
+        source: origin of the rows, for reports.
+        factors: (rows, factors) integers, the generative factors of each row, if known.
+        factor_names: a name per factor.
+        missing: whether the reader marks missing cells with NaN.
+        kind: the name of the kind of data; "": inferred from x.
     """
 
     x: Any

@@ -1,4 +1,4 @@
-"""What is said of data that is read, and the steps that all readers share."""
+"""Options of reading data, and the steps that all readers share."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Missing = Literal["error", "model"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What is said of a source; the fields are the arguments of ``load``.
+    """Options of reading a source; the fields are the arguments of ``load``.
 
     Raises:
-        OptionError: an option has an unknown value, or is not that of the schema.
+        OptionError: an option has an unknown value, or differs from the schema.
     """
 
     label: Any = None
@@ -60,7 +60,7 @@ class Reading:
             )
 
     def refuse(self, source: Any, *names: str) -> None:
-        """Refuse options that make no sense for ``source``.
+        """Raise an error for options that do not apply to ``source``.
 
         Raises:
             OptionError, DataError: one of them is given.
@@ -72,7 +72,7 @@ class Reading:
 
     def _refusal(self, source: Any, name: str) -> LowerboundError:
         if name == "windows":
-            return DataError(f"only tables are cut in windows, and {source!s:.60} is none")
+            return DataError(f"only tables are cut in windows, and {source!s:.60} is not a table")
         if name == "split":
             return DataError(f"{source!s:.60} has no parts, so no {self.split!r}; leave split out")
         if name == "label":
@@ -84,7 +84,7 @@ class Reading:
         return OptionError("image_size and resize are for folders of pictures and picture files")
 
     def labeled(self, found: RawData) -> RawData:
-        """The rows with the labels that were given beside them.
+        """The rows with the labels that the caller gave.
 
         Raises:
             DataError: the label is the name of a column.
@@ -96,10 +96,10 @@ class Reading:
         return replace(found, labels=self.label, class_names=None)
 
     def picture_shape(self) -> tuple[tuple[int, int] | None, int | None, Resize]:
-        """(size, channels, how to get there): those of the schema where there is one.
+        """(size, channels, resize), from the schema if there is one.
 
         Raises:
-            OptionError: the size is none, or not that of the schema.
+            OptionError: the size is below 1, or not that of the schema.
         """
         size = self.image_size
         size = (size, size) if isinstance(size, int) else size
@@ -119,10 +119,10 @@ class Reading:
         return self.missing == "model"
 
     def encoded(self, raw: RawData) -> Dataset:
-        """The rows by the schema, or by one learned from them.
+        """Encode the rows with the schema, or with a schema learned from them.
 
         Raises:
-            DataError: they do not fit the schema, or cannot be modeled.
+            DataError: the rows do not fit the schema, or cannot be modeled.
         """
         raw = raw if self.levels is None else replace(raw, levels=self.levels)
         label, target, labeled = self._labels(raw)
@@ -141,7 +141,7 @@ class Reading:
         )
 
     def _labels(self, raw: RawData) -> tuple[Tensor | None, Tensor | None, dict[str, Any]]:
-        """(classes, numbers to predict, what a schema remembers of them)."""
+        """(classes, regression targets, fields of the schema about them)."""
         known = self.schema
         if raw.labels is None:
             return None, None, {}
@@ -153,7 +153,7 @@ class Reading:
         return label, None, {"class_names": names}
 
     def _learned(self, raw: RawData) -> Schema:
-        """What the rows look like, by the kind that the reader says, else the latest one."""
+        """The schema learned from the rows, by the reader's kind or the newest kind that fits."""
         table = hasattr(raw.x, "columns")
         if not (raw.kind or table):
             raw = replace(raw, x=as_array(raw.x))

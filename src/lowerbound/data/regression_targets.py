@@ -1,4 +1,4 @@
-"""Regression targets: labels that are real numbers, in units of their spread, NaN where unknown."""
+"""Regression targets: labels that are real numbers, standardized, NaN if unknown."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ from lowerbound.errors import DataError
 
 @dataclass(frozen=True)
 class TargetScale:
-    """The scale of a label that is a number: models see (value - mean) / deviation."""
+    """The scale of a regression target: models see (value - mean) / deviation."""
 
     mean: float
     deviation: float
 
     def standardized(self, values: Tensor) -> Tensor:
-        """The person's units to the model's."""
+        """Convert original units to model units."""
         return (values - self.mean) / self.deviation
 
     def restored(self, values: Tensor) -> Tensor:
-        """The model's units to the person's."""
+        """Convert model units to original units."""
         return values * self.deviation + self.mean
 
 
 def encode_targets(values: Any, scale: TargetScale | None = None) -> tuple[Tensor, TargetScale]:
-    """Labels of any kind as (standardized numbers (rows,) float64, their scale).
+    """Convert labels to (standardized numbers (rows,) float64, their scale).
 
-    NaN, None, pandas' NA, empty text and the usual marks for missing are unknown, and become NaN.
+    NaN, None, pandas' NA, empty text and the usual markers of missing values become NaN.
 
     Args:
         values: one label per row: numbers, also as text.
-        scale: of an earlier fit; None: learned from the labels that are known.
+        scale: of an earlier fit; None: learned from the known labels.
 
     Raises:
-        DataError: a label is text or infinite; or nothing can be learned: none is known, or all
-            are one number.
+        DataError: a label is text or infinite, no label is known, or all are equal.
     """
     import pandas as pd
 

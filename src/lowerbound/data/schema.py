@@ -1,7 +1,7 @@
-"""The schema of data: everything needed to turn it into a model's units and back.
+"""The schema of data: all that is needed to convert it to model units and back.
 
-A schema is fitted once, stored as JSON beside the model, and used at the edges only: inside, models
-see transformed tensors, and ``log_jacobian`` puts every reported value in the data's own units.
+A schema is fitted once and stored as JSON beside the model. Models see transformed tensors only,
+and ``log_jacobian`` converts every reported value to the original units.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SHOWN = 12  # names of columns or classes in a summary
 
 @dataclass(frozen=True)
 class Condition:
-    """The condition of each row.
+    """The type of condition of a conditional model.
 
     Attributes:
-        kind: "label", the row's class as one-hot, or "vector", numbers given with the data.
-        size: how many numbers that is.
+        kind: "label", the one-hot class of the row, or "vector", numbers given with the data.
+        size: length of the condition.
     """
 
     kind: Literal["label", "vector"]
@@ -47,28 +47,28 @@ class Schema:
 
     Attributes:
         kind: name of the kind of data: "table" (columns with names), "vectors" (columns without),
-            "images", "audio", or another of ``DATA_KINDS``.
+            "images", "audio", or another kind in ``DATA_KINDS``.
         event_shape: shape of one row in model units: (C, H, W), or (D,) without constant columns.
         columns: of a table or of vectors, in their order, constants included.
-        levels: number of levels of the person's values: 256 for uint8 pictures, 2 for binary data;
+        levels: number of levels of the original values: 256 for uint8 pictures, 2 for binary data;
             None: continuous.
-        white: the person's value of the highest level, 1 in model units.
-        dtype: numpy's name of the type that came in.
+        white: the original value of the highest level, which is 1 in model units.
+        dtype: numpy's name of the original type.
         binarize: whether grey values become bits, and when.
         image: layout of pictures.
         class_names: names of the label's values, in the order of their indices.
-        target: scale of a label that is a number; None: it is a class, or there is none.
+        target: scale of regression targets; None: the label is a class, or there is none.
         label_column: name of the label's column in a table.
-        left_out: names of table columns that were seen and not used.
+        left_out: names of table columns that are not used.
         condition: of a conditional model.
-        missing: whether cells may be missing: the model then sees which are, and learns to do
+        missing: whether cells may be missing: the model then sees the mask, and learns to work
             without any of them.
-        windows: how a series is cut into rows; None: rows are rows.
-        sample_rate: samples of sound per second; None: it is no sound.
-        clip_length: samples of a clip that a picture of it shows; None: rows are no such pictures.
-        features: of sequences, the numbers of one time, constants included; a feature has the same
+        windows: how a series is cut into rows; None: the data is not a series.
+        sample_rate: samples of sound per second; None: the data is not sound.
+        clip_length: samples of sound in one spectrogram; None: rows are not spectrograms.
+        features: of sequences, the values at one time, constants included; a feature has the same
             model units at all times.
-        details: JSON-like values that the kind of data learned, and no other field has.
+        details: JSON-like values that the kind of data learned and that have no other field.
     """
 
     kind: str
@@ -93,7 +93,7 @@ class Schema:
 
     @property
     def summary(self) -> str:
-        """What the rows are, in one line: their kind, mixed columns and classes by name."""
+        """A description of the rows in one line: kind, names of columns and of classes."""
         text = self.data_kind.describe(self)
         if self.mixed:
             text += f" ({_first([column.name for column in self.modeled])})"
@@ -103,16 +103,16 @@ class Schema:
 
     @property
     def data_kind(self) -> DataKind:
-        """What rows of this kind own: how they are packed, decoded, named.
+        """The object that reads, packs, decodes and names rows of this kind.
 
         Raises:
-            OptionError: there is no such kind; the nearest name is suggested.
+            OptionError: the kind does not exist; the message suggests the nearest name.
         """
         return DATA_KINDS[self.kind]()
 
     @property
     def layout(self) -> Channels:
-        """Where the color axis of the person's pictures is."""
+        """Position of the color axis in the original pictures."""
         return "first" if self.image is None else self.image.channels
 
     @property
@@ -122,17 +122,17 @@ class Schema:
 
     @property
     def mixed(self) -> bool:
-        """Whether some column is more than a real number, so that p(x | z) goes by columns."""
+        """Whether a column is not a plain real number, so that each has its own p(x_j | z)."""
         return any(not column.plain for column in self.modeled)
 
     @property
     def gaussian(self) -> bool:
-        """Whether every cell is a real number in model units, with neither levels nor an atom."""
+        """Whether every cell is a real number in model units, without levels and atoms."""
         return bool(self.metric.all())
 
     @property
     def metric(self) -> Tensor:
-        """The cells between whose model units a distance means something, (*event_shape) bool."""
+        """The cells whose model units have a meaningful distance, (*event_shape) bool."""
         if not self.modeled:
             return torch.ones(self.event_shape, dtype=torch.bool)
         return torch.tensor([column.rules.metric for column in self.modeled])
@@ -149,36 +149,37 @@ class Schema:
 
     @property
     def top_code(self) -> int:
-        """The code of the highest level; 1 for values without levels, which are their own code."""
+        """The code of the highest level; 1 for values without levels."""
         return 1 if self.levels is None else self.levels - 1
 
     def pack(self, raw: Any) -> tuple[Tensor, Tensor | None]:
-        """The person's data, checked against this schema, in its compact form.
+        """Check raw data against this schema and convert it to its compact form.
 
         Returns:
-            (rows, *event_shape): codes 0 .. levels - 1 in uint8 (int32 above 256 levels), else
-            model units in float32, or in float64 where the data is not float32; and, where a value
-            is missing, which are observed (missing ones are 0).
+            values: (rows, *event_shape): codes 0 .. levels - 1 in uint8 (int32 above 256 levels),
+            else model units in float32, or in float64 if the data is not float32. Missing cells
+            are 0.
+            observed: (rows, *event_shape) bool; None if no value is missing.
 
         Raises:
-            DataError: width, columns, size, range or values do not fit; the message says which.
+            DataError: width, columns, size, range or values do not fit; the message names them.
         """
         return self.data_kind.pack(self, raw)
 
     def units(self, packed: Tensor) -> Tensor:
-        """The compact form in model units: the training loop's conversion, one pass."""
+        """Convert the compact form to model units; the training loop calls this."""
         if self.levels is None:
             return packed
         values = packed.to(torch.float32)
         return values if self.levels == 2 else values.div_(self.levels - 1)
 
     def encode(self, raw: Any) -> Tensor:
-        """The person's data in model units, (rows, *event_shape); 0 where it is missing.
+        """Convert raw data to model units, (rows, *event_shape); missing cells are 0.
 
         Under dynamic binarization these are the grey values, from which ``Dataset.batch`` draws.
 
         Raises:
-            DataError: as ``pack``.
+            DataError: as in ``pack``.
         """
         packed, _ = self.pack(raw)
         if self.binarize == "threshold":
@@ -186,21 +187,21 @@ class Schema:
         return self.units(packed)
 
     def decode(self, x: Tensor | Array, rounded: bool = True) -> Array:
-        """Model units in the person's units, layout and type; the inverse of ``encode``.
+        """Convert model units to original units, layout and type; the inverse of ``encode``.
 
         Args:
             x: (..., *event_shape).
-            rounded: snap to the nearest level and the original type; False keeps fractions (the
-                mean of a prediction, say) as floats.
+            rounded: round to the nearest level and the original type; False returns floats, for
+                example for the mean of a prediction.
         """
         units = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
         return self.data_kind.decode(self, units, rounded)
 
     def log_slopes(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
-        """log T'(v) of each cell in nats, (rows | 1, *event) float64: what ``log_jacobian`` sums.
+        """log T'(v) of each cell in nats, (rows | 1, *event) float64; ``log_jacobian`` sums it.
 
         Args:
-            x, mass, observed: as of ``log_jacobian``.
+            x, mass, observed: as in ``log_jacobian``.
         """
         if mass or self.binarize != "none":
             each = torch.zeros(1, *self.event_shape, dtype=torch.float64)
@@ -209,30 +210,28 @@ class Schema:
         return each if observed is None else torch.where(observed.cpu(), each, 0.0)
 
     def log_jacobian(self, x: Tensor, mass: bool, observed: Tensor | None = None) -> Tensor:
-        r"""Nats to add to each row's log p in model units to have it in the person's, (rows,).
+        r"""Nats, (rows,), that convert each row's log p from model units to original units.
 
         For u = T(v): log p(v) = log p(u) + sum of log T'(v) over the observed cells; float64.
 
         Args:
             x: (rows, *event) in model units.
-            mass: whether the likelihood gives probabilities of values rather than densities;
-                relabelling values does not change those.
-            observed: like x; False where a value is missing.
+            mass: whether the likelihood is a probability mass, which needs no correction.
+            observed: shape of x; False if a value is missing.
         """
         return self.log_slopes(x, mass, observed).flatten(1).sum(1).expand(len(x))
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON-like values; floats survive JSON exactly. Features and details are left out where
-        there are none."""
+        """JSON-like values, with exact floats; empty features and details are left out."""
         mapping = config.to_mapping(self)
         return {k: v for k, v in mapping.items() if v or k not in ("features", "details")}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Schema:
-        """The schema that ``to_mapping`` wrote.
+        """Read a schema from the values of ``to_mapping``.
 
         Raises:
-            OptionError: an unknown key, or a value of the wrong type.
+            OptionError: a key is unknown, or a value has the wrong type.
         """
         return config.from_mapping(cls, mapping)
 

@@ -1,2 +1,1 @@
-"""The currency of the package: reparameterized draws, divergences, noise and distributions of our
-own."""
+"""Distributions of latents: reparameterized draws, divergences, noise and custom types."""

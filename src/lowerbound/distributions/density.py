@@ -1,4 +1,4 @@
-"""What ``log_prob`` of a distribution gives: log p itself, a lower bound on it, or nothing."""
+"""Kinds of densities: whether ``log_prob`` is exact, a lower bound, or undefined."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Density = Literal["exact", "bound", "none"]
 
 
 def density_of(distribution: Distribution) -> Density:
-    """The kind of the density, as the distribution declares it by its attribute ``density``.
+    """The kind of the density, which the distribution declares by its attribute ``density``.
 
-    "exact": log p. "bound": a lower bound on log p, or a random estimate whose mean is one; sums
-    of it bound the ELBO, but the mean of its exponential bounds nothing, so it is not for
-    importance weights. "none": there is no ``log_prob``. Torch's own distributions are exact.
+    "exact": log p. "bound": a lower bound on log p, or a random estimate whose mean is one. Sums of
+    it bound the ELBO, but the mean of its exponential is not a bound, so it cannot be used in
+    importance weights. "none": there is no ``log_prob``. Torch's distributions are exact.
     """
     declared: Density | None = getattr(distribution, "density", None)
     if declared is None and isinstance(distribution, Independent):

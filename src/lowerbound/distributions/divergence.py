@@ -1,8 +1,8 @@
-r"""The rate of a latent: KL(q || p), in closed form where the pair of types has one.
+r"""The rate of a latent: KL(q || p), in closed form if the pair of types has one.
 
 .. math:: \mathrm{KL}(q \,\|\, p) = \mathbb{E}_{q}[\log q(z) - \log p(z)] \ge 0 \quad\text{(nats)}
 
-A small table of our own: torch's registry dispatches in a way that breaks the compiled graph.
+torch's registry of divergences is not used, because its dispatch breaks compiled graphs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lowerbound.distributions.reparameterization import UnitNormal, base_normal
 
 
 def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | None:
-    """KL(posterior || prior) in nats, one number per row; None where the pair has no closed form.
+    """KL(posterior || prior) in nats, one number per row; None if there is no closed form.
 
     Source: Kingma & Welling 2014, appendix B, for diagonal Gaussians.
     """
@@ -50,7 +50,7 @@ def _event_dims(distribution: Distribution) -> int:
 
 
 def normal_kl(q: Normal, p: Normal) -> Tensor:
-    """KL(q || p) of each number, nats, of the two shapes broadcast."""
+    """KL(q || p) of each element in nats; the shapes are broadcast."""
     if isinstance(p, UnitNormal):
         squares = torch.addcmul(q.scale * q.scale, q.loc, q.loc)
         return 0.5 * (squares - 1.0) - torch.log(q.scale)
@@ -78,5 +78,5 @@ def _categorical(distribution: Distribution) -> Categorical | None:
 
 def _categorical_categorical(q: Categorical, p: Categorical) -> Tensor:
     log_ratio = torch.log_softmax(q.logits, -1) - torch.log_softmax(p.logits, -1)
-    # a class of probability zero contributes nothing, in value or gradient: 0 * -inf is NaN
+    # a class of probability zero adds nothing to value and gradient, but 0 * -inf is NaN
     return (q.probs * torch.where(q.probs > 0, log_ratio, 0.0)).sum(-1)

@@ -1,4 +1,4 @@
-"""A mixture of diagonal Gaussians with many components, cheap at many points."""
+"""A mixture of many diagonal Gaussians, evaluated efficiently at many points."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class GaussianMixture(Pushed):
         [z^2, z] \cdot [-\tfrac12 \sigma_k^{-2}, \mu_k \sigma_k^{-2}]
         - \tfrac12 \sum_j \mu_{kj}^2 \sigma_{kj}^{-2}
 
-    It is taken in float64, since the large terms cancel: in float32 sharp components would be off
-    by tenths of a nat. Nothing of the size (points, components, dim) is ever made.
+    It is computed in float64, because the large terms cancel: in float32, sharp components would
+    be wrong by tenths of a nat. No tensor of the size (points, components, dim) is allocated.
 
     Args:
         loc: mu, (components, dim).
@@ -42,17 +42,17 @@ class GaussianMixture(Pushed):
         constants = constants - 0.5 * (loc.square() * precision + LOG_TWO_PI).sum(1)
         weights = torch.cat([-0.5 * precision, loc * precision], 1)
         joint = torch.addmm(constants, torch.cat([points.square(), points], 1), weights.T)
-        # relative to the likeliest component the caller's precision is enough, and faster
+        # relative to the most probable component, the caller's precision is enough, and faster
         peak = joint.detach().amax(1, keepdim=True)
         log_density = torch.logsumexp((joint - peak).to(z.dtype), 1) + peak.squeeze(1)
         return log_density.to(z.dtype).reshape(z.shape[:-1])
 
     @torch.no_grad()
     def push(self, noise: Tensor) -> Tensor:
-        """Standard normal noise (..., dim) to draws; no gradient passes, since a choice is made.
+        """Map standard normal noise (..., dim) to draws, without a gradient.
 
-        The first coordinate's noise chooses the component, and what the choice leaves of it, again
-        uniform on (0, 1), is that coordinate's noise within the component: the draw is exact.
+        The noise of the first coordinate selects the component. The remainder is again uniform on
+        (0, 1), and is the noise of that coordinate within the component, so the draw is exact.
         """
         weights = torch.softmax(self.logits.double(), 0)
         upper = weights.cumsum(0)

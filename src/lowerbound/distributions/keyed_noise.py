@@ -1,9 +1,9 @@
-"""Noise that depends on a row's content and a seed, and on nothing else.
+"""Noise that depends only on a row's content and a seed.
 
-A score then depends neither on the order of the rows nor on the batch they came in, and K samples
+With this noise, a score does not depend on the order of the rows and on their batch, and K samples
 drawn in chunks are the same K samples. Each number is a hash of (row key, seed, level, sample,
-coordinate): a counter-based generator (Salmon et al. 2011) with the splitmix64 mixer (Steele et al.
-2014), turned normal by the inverse distribution function.
+coordinate) from a counter-based generator (Salmon et al. 2011) with the splitmix64 mixer (Steele et
+al. 2014). The inverse distribution function makes it normal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 def row_keys(x: Tensor, seed: int = 0) -> Tensor:
-    """A 64-bit key per row from its bits, (batch,); equal rows have equal keys.
+    """Hash each row to a 64-bit key, (batch,); equal rows have equal keys.
 
     A value is hashed as float32, so that a float64 copy of the same row gets the same noise.
     """

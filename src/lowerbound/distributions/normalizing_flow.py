@@ -1,14 +1,14 @@
-r"""A normalizing flow: a learned invertible map that carries a Gaussian to another shape.
+r"""A normalizing flow: a learned invertible map that transforms a Gaussian.
 
-With u = (z - mu) / sigma and f from the side of the data to the side of the noise,
+With u = (z - mu) / sigma and f from data to noise,
 
 .. math:: \log p(z) = \log \mathcal{N}(f(u); 0, I) + \log |\det f'(u)| - \sum_j \log \sigma_j, \quad
     z = \mu + \sigma f^{-1}(\epsilon)
 
-The map is zuko's. Each coordinate is shifted and scaled, or sent through a monotone spline (Durkan
-et al. 2019: rational-quadratic inside [-5, 5], the identity outside), as the coordinates before it
-say (autoregressive, Papamakarios et al. 2017) or the other half of them (coupling, Dinh et al.
-2017).
+The map is from zuko. Each coordinate is shifted and scaled, or mapped by a monotone spline (Durkan
+et al. 2019: rational-quadratic inside [-5, 5], the identity outside). The parameters of the map are
+functions of the previous coordinates (autoregressive, Papamakarios et al. 2017) or of the other
+half of the coordinates (coupling, Dinh et al. 2017).
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class NormalizingFlow(nn.Module):
     Args:
         dim: coordinates of z.
         context: numbers per row that condition the map.
-        kind: "coupling" is cheap both ways; "autoregressive" is finer, one pass towards noise and
-            ``dim`` passes towards data.
-        transforms: how many maps are composed; the order of the coordinates flips in between.
-        hidden: width of the two hidden layers that say each coordinate's map.
-        bins: pieces of each spline, some ten times dearer; 0 shifts and scales instead.
+        kind: "coupling" is fast in both directions; "autoregressive" is more flexible, with one
+            pass towards noise and ``dim`` passes towards data.
+        transforms: number of composed maps; the order of the coordinates flips in between.
+        hidden: width of the two hidden layers that parameterize the maps.
+        bins: pieces of each spline, about ten times slower; 0: shift and scale instead.
 
     Raises:
-        OptionError: an unknown kind, or sizes that make no flow.
+        OptionError: the kind is unknown, or a size is invalid.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class NormalizingFlow(nn.Module):
             raise unknown("kind of flow", kind, ("autoregressive", "coupling"))
         if transforms < 1 or hidden < 1 or bins < 0 or bins == 1:
             raise OptionError(
-                "a flow needs at least 1 transform, 1 hidden number and 0 bins or at least 2, "
+                "a flow needs at least 1 transform, 1 hidden unit, and 0 bins or at least 2, "
                 f"not {transforms}, {hidden} and {bins}"
             )
         coordinate_map = _spline(bins) if bins else _SHIFT_AND_SCALE
@@ -71,7 +71,7 @@ class NormalizingFlow(nn.Module):
                 passes=2 if kind == "coupling" else None,
                 order=ascending if layer % 2 == 0 else ascending.flip(0),
                 hidden_features=(hidden, hidden),
-                activation=nn.Tanh,  # bounded, so that no point is so far out that it overflows
+                activation=nn.Tanh,  # bounded, so that distant points do not overflow
                 **coordinate_map,
             )
             for layer in range(transforms)
@@ -81,11 +81,11 @@ class NormalizingFlow(nn.Module):
     def forward(
         self, points: Tensor, context: Tensor | None, to_data: bool
     ) -> tuple[Tensor, Tensor]:
-        """Points (..., dim) carried over, and log |det f'| (...); the latter is zero ``to_data``.
+        """Mapped points (..., dim) and log |det f'| (...), which is zero if ``to_data``.
 
         Both directions are one forward, so that ``functional_call`` can hold the parameters fixed.
         """
-        # bf16 ends where probability begins: a determinant is a sum of many logarithms
+        # not in bf16: the log-determinant is a sum of many logarithms
         with torch.autocast(points.device.type, enabled=False):
             log_determinant = points.new_zeros(())
             if to_data:
@@ -99,15 +99,15 @@ class NormalizingFlow(nn.Module):
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
-        """Zero what says the maps' shape: the flow begins as the Gaussian it is based on."""
+        """Set the last layers to zero, so that the flow starts as its base Gaussian."""
         for layer in self.layers:
-            hyper = getattr(layer, "hyper", None)  # one coordinate has no other to condition on
+            hyper = getattr(layer, "hyper", None)  # absent if there is only one coordinate
             last = layer if hyper is None else hyper[-1]
             for parameter in last.parameters():
                 parameter.zero_()
 
 
-# one coupling multiplies a coordinate by at most 20, softly
+# one coupling multiplies a coordinate by at most 20, with a smooth limit
 _SHIFT_AND_SCALE: Mapping[str, Any] = {
     "univariate": partial(MonotonicAffineTransform, slope=0.05),
     "shapes": [torch.Size(), torch.Size()],
@@ -121,14 +121,14 @@ def _spline(bins: int) -> Mapping[str, Any]:
 
 
 class FlowDistribution(Reparameterized):
-    """A diagonal Gaussian seen through the inverse of ``flow``.
+    """A diagonal Gaussian mapped by the inverse of ``flow``.
 
     Args:
         flow: the map towards noise.
         loc: mu, (samples | 1, rows | 1, dim).
         scale: sigma, as loc.
         context: (samples | 1, rows | 1, context), or None.
-        parameters: values that stand in for the flow's own, for a frozen copy.
+        parameters: replacements of the flow's parameters, for a frozen copy.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class FlowDistribution(Reparameterized):
         return self.loc + self.scale * self._carry(noise, to_data=True)[0]
 
     def frozen(self) -> FlowDistribution:
-        """The same distribution with nothing to learn: Gaussian, context and map held fixed."""
+        """The same distribution with Gaussian, context and map cut from the graph."""
         context = None if self.context is None else self.context.detach()
         parameters = {name: value.detach() for name, value in self.flow.named_parameters()}
         return FlowDistribution(
@@ -163,7 +163,7 @@ class FlowDistribution(Reparameterized):
 
     @property
     def mean(self) -> Tensor:
-        """The image of noise 0: the center of the cloud (its mean has no formula)."""
+        """The image of noise 0, because the mean has no closed form."""
         return self.push(torch.zeros_like(self.loc))
 
     @property

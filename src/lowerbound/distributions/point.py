@@ -1,5 +1,4 @@
-"""A point instead of a cloud: what the encoder of an autoencoder answers with, and one that
-quantizes."""
+"""Point distributions: the codes of an autoencoder, and quantized codes."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from lowerbound.errors import UnsupportedError
 
 
 class Point(Reparameterized):
-    """All probability at ``loc``: every draw is loc, and there is no density.
+    """All probability at ``loc``: every draw is ``loc``, and there is no density.
 
     Args:
         loc: the code, (1 | samples, rows, dim).
@@ -28,7 +27,7 @@ class Point(Reparameterized):
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """There is none.
+        """A point has no density.
 
         Raises:
             UnsupportedError: always.
@@ -39,7 +38,7 @@ class Point(Reparameterized):
         )
 
     def push(self, noise: Tensor) -> Tensor:
-        """loc, once per draw; the noise only says how many."""
+        """``loc``, repeated for each draw; only the shape of the noise matters."""
         return self.loc.expand(noise.shape)
 
     def frozen(self) -> Point:
@@ -61,13 +60,13 @@ class Point(Reparameterized):
 class Quantized(Pushed):
     r"""q(z) = 1 at ``codes`` and 0 elsewhere: the entropy is zero, so the rate is -log p(codes).
 
-    A draw is the code itself and carries no gradient. The model that made it hands the decoder's
-    gradient on to the encoder past the quantization.
+    A draw is the code itself and has no gradient. The model copies the decoder's gradient to the
+    encoder (straight-through).
 
     Args:
         codes: (1 | samples, rows, *shape), int64.
-        silent: rows that say nothing at this level, (rows,): q is p there, and their rate is zero.
-        prior: p(z); read where rows are silent.
+        silent: rows without information at this level, (rows,): their q is p, their rate is zero.
+        prior: p(z), used for the silent rows.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Quantized(Pushed):
         super().__init__(codes.shape[:2], codes.shape[2:], validate_args=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """0 where every code of a row is the one, else minus infinity, (samples, rows)."""
+        """0 if all codes of a row are equal to ``codes``, else minus infinity, (samples, rows)."""
         same = (z == self.codes).flatten(2).all(-1)
         certain = torch.where(same, 0.0, -math.inf)
         if self.silent is None or self.prior is None:
@@ -85,12 +84,12 @@ class Quantized(Pushed):
         return torch.where(self.silent, self.prior.log_prob(z), certain)
 
     def push(self, noise: Tensor) -> Tensor:
-        """The codes, once per draw; the noise only says how many."""
+        """The codes, repeated for each draw; only the shape of the noise matters."""
         return self.codes.expand(noise.shape)
 
     @property
     def mean(self) -> Tensor:
-        """The codes: what is certain is its own mean."""
+        """The codes."""
         return self.codes
 
     @property

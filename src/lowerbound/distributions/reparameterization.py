@@ -1,8 +1,8 @@
-r"""Randomness apart from parameters: z = g(noise, parameters), so that gradients pass through g.
+r"""Reparameterized draws: z = g(noise, parameters), so that gradients pass through g.
 
 For a Gaussian, z = mu + sigma * eps with eps ~ N(0, I) (Kingma & Welling 2014, section 2.4).
-Noise comes from torch's state, or from a counter keyed by row content (``KeyedNoise``), which makes
-a score depend on its row and on nothing else: neither order nor batch.
+The source of the noise is torch's random state, or a counter keyed by the row's content
+(``KeyedNoise``). With keyed noise, a score depends only on its row, not on order and batch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch.distributions import (
 
 from lowerbound.errors import UnsupportedError
 
-Size = torch.Size | list[int] | tuple[int, ...]  # what torch's distributions take as a shape
+Size = torch.Size | list[int] | tuple[int, ...]  # a shape, as in torch's distributions
 
 
 class NoiseSource(Protocol):
@@ -38,9 +38,9 @@ class NoiseSource(Protocol):
 
 
 class Pushed(Distribution):
-    """A distribution of our own that is drawn by pushing standard normal noise through a map.
+    """A distribution whose draws are a function of standard normal noise.
 
-    A base class and not a protocol, so that compiled graphs can tell it.
+    It is a base class and not a protocol, so that compiled graphs recognize it.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
@@ -48,17 +48,17 @@ class Pushed(Distribution):
     @property
     @abstractmethod
     def like(self) -> Tensor:
-        """A tensor of its draws' dtype and device that expands to their shape."""
+        """A tensor with the dtype and device of the draws that expands to their shape."""
 
     @abstractmethod
     def push(self, noise: Tensor) -> Tensor:
-        """z = g(noise): standard normal noise (samples, batch, ...) to a draw of that shape.
+        """z = g(noise): map standard normal noise (samples, batch, ...) to a draw of that shape.
 
-        Gradients pass from z to the parameters only where ``has_rsample`` says so.
+        Gradients pass from z to the parameters only if ``has_rsample`` is True.
         """
 
     def expand(self, batch_shape: Size, _instance: Distribution | None = None) -> Distribution:
-        """The same for every row of a larger batch; nothing is copied."""
+        """The same distribution for every row of a larger batch, without copies."""
         wider = copy.copy(self)
         wider._batch_shape = torch.Size(batch_shape)
         return wider
@@ -73,7 +73,7 @@ class Pushed(Distribution):
 
 
 class Reparameterized(Pushed):
-    """One whose draws carry gradients, and whose parameters can be held fixed."""
+    """A distribution whose draws have gradients, and whose parameters can be frozen."""
 
     has_rsample = True
 
@@ -82,12 +82,12 @@ class Reparameterized(Pushed):
 
     @abstractmethod
     def frozen(self) -> Distribution:
-        """The same distribution, its parameters cut from the graph; z stays differentiable."""
+        """The same distribution with its parameters cut from the graph."""
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw inside from torch's state seeded by ``seed``; the caller's state is restored after."""
+    """Context in which torch's random state starts from ``seed``; it is restored afterwards."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -97,13 +97,14 @@ def seeded(seed: int) -> Iterator[None]:
 def draw(
     distribution: Distribution, samples: int, noise: NoiseSource | None = None, level: int = 0
 ) -> Tensor:
-    """A reparameterized draw, (samples, batch, *event).
+    """Draw a reparameterized sample, (samples, batch, *event).
 
     Args:
-        distribution: batch shape (1 | samples, batch); an earlier latent's ``samples`` is kept.
+        distribution: batch shape (1 | samples, batch); the ``samples`` of a previous latent are
+            kept.
         samples: number of draws per row.
-        noise: source of the noise; None takes torch's global state.
-        level: the latent's level, so that levels get different noise.
+        noise: source of the noise; None: torch's global state.
+        level: of the latent; each level has different noise.
     """
     base = base_normal(distribution)
     leading, rest = distribution.batch_shape[:1], distribution.batch_shape[1:]
@@ -115,7 +116,7 @@ def draw(
         return distribution.push(_standard_normal(distribution.like, shape, noise, level))
     if isinstance(distribution, MultivariateNormal):
         eps = _standard_normal(distribution.loc, shape, noise, level).unsqueeze(-2)
-        # no matrix product: autocast would round the draw to bf16
+        # without a matrix product, whose result autocast would round to bf16
         correlated: Tensor = distribution.loc + (distribution.scale_tril * eps).sum(-1)
         return correlated
     if noise is not None:
@@ -126,19 +127,19 @@ def draw(
 
 
 def base_normal(distribution: Distribution) -> Normal | None:
-    """The factorized Normal inside, where there is one."""
+    """The factorized Normal inside the distribution; None if there is none."""
     if isinstance(distribution, Independent):
         return base_normal(distribution.base_dist)
     return distribution if isinstance(distribution, Normal) else None
 
 
 def diagonal_normal(loc: Tensor, scale: Tensor) -> Independent[Normal]:
-    """A diagonal Gaussian over the last axis, unvalidated (validation costs a pass per call)."""
+    """A diagonal Gaussian over the last axis, without validation, which costs a pass per call."""
     return Independent(PlainNormal(loc, scale), 1, validate_args=False)
 
 
 class PlainNormal(Normal):
-    """N(loc, scale^2) of two tensors of one shape: nothing to broadcast and nothing to validate."""
+    """N(loc, scale^2) of two tensors of one shape, without broadcasting and validation."""
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
@@ -150,7 +151,7 @@ class PlainNormal(Normal):
 
 
 class UnitNormal(PlainNormal):
-    """N(0, 1), of its own type because its KL needs half the operations."""
+    """N(0, 1); a separate type because its KL needs half the operations."""
 
     def __init__(self, zeros: Tensor) -> None:
         super().__init__(zeros, torch.ones_like(zeros))
@@ -160,12 +161,12 @@ class UnitNormal(PlainNormal):
 
 
 def frozen(distribution: Distribution) -> Distribution:
-    """The distribution with its parameters cut from the graph: log q(z) then moves only with z.
+    """The distribution with its parameters cut from the graph: log q(z) then depends only on z.
 
     "Sticking the landing" (Roeder et al. 2017) and DReG (Tucker et al. 2018) need it.
 
     Raises:
-        UnsupportedError: for a type whose parameters we do not know how to cut.
+        UnsupportedError: the type does not support it.
     """
     if isinstance(distribution, Independent):
         inner = frozen(distribution.base_dist)
@@ -188,7 +189,7 @@ def frozen(distribution: Distribution) -> Distribution:
 
 @dataclass(frozen=True)
 class ScaledNoise:
-    """Noise from torch's state, times ``scale``."""
+    """Noise from torch's random state, times ``scale``."""
 
     scale: float
 
@@ -201,7 +202,7 @@ def _standard_normal(
 ) -> Tensor:
     if noise is not None:
         return noise.normal(shape, like, level)
-    # randn_like of something expanded keeps per-sample gradients (vmap) and compile working
+    # randn_like of an expanded tensor works with per-sample gradients (vmap) and compilation
     return torch.randn_like(like.expand(tuple(shape)))
 
 

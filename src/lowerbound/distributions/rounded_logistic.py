@@ -1,4 +1,4 @@
-r"""Whole numbers whose probabilities are a logistic variable's, rounded.
+r"""The distribution of a logistic variable that is rounded to integers.
 
 .. math:: p(q) = \sigma\Big(\frac{q + 1/2 - \mu}{s}\Big) - \sigma\Big(\frac{q - 1/2 - \mu}{s}\Big)
 """
@@ -17,15 +17,15 @@ LEAST_LOG_SCALE, LARGEST_LOG_SCALE = -3.5, 5.0
 PLACES = 16  # of the grid, per whole number
 STRIDE = math.log(2) / 4  # of log scales
 SCALES = math.floor((LARGEST_LOG_SCALE - LEAST_LOG_SCALE) / STRIDE) + 1
-FARTHEST = 2**23  # places: float32 tells whole numbers apart up to twice that
+FARTHEST = 2**23  # places; float32 represents all integers up to twice that
 
 
 class RoundedLogistic(Pushed):
-    """Independent whole numbers, batch shape of the leading two axes.
+    """Independent integers; the batch shape is the two leading axes.
 
     Args:
         location: mu, (samples | 1, rows | 1, *event).
-        log_scale: log s, alike; clipped to what is useful.
+        log_scale: log s, of the same shape; clipped to a useful range.
     """
 
     def __init__(self, location: Tensor, log_scale: Tensor) -> None:
@@ -34,14 +34,14 @@ class RoundedLogistic(Pushed):
         super().__init__(location.shape[:2], location.shape[2:], validate_args=False)
 
     def snapped(self) -> RoundedLogistic:
-        """The nearest one on a grid, by operations that all machines do alike."""
+        """The nearest distribution on a grid, by operations that are equal on all machines."""
         place = torch.round(self.location * PLACES).clamp(-FARTHEST, FARTHEST) / PLACES
         index = torch.round((self.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE))
         index = index.clamp(0, SCALES - 1)
         return RoundedLogistic(place, index * STRIDE + LEAST_LOG_SCALE)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Nats, (samples, rows)."""
+        """log p(z) in nats, (samples, rows)."""
         return self.terms(z).flatten(2).sum(-1)
 
     def terms(self, z: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class RoundedLogistic(Pushed):
 
     @torch.no_grad()
     def push(self, noise: Tensor) -> Tensor:
-        """Standard normal noise to whole numbers, by the inverse of the cumulative distribution."""
+        """Map standard normal noise to integers with the inverse distribution function."""
         uniform = torch.special.ndtr(noise.double()).clamp(1e-12, 1 - 1e-12)
         spread = torch.logit(uniform).to(noise.dtype) * self.log_scale.exp()
         return torch.round(self.location + spread)
@@ -66,7 +66,7 @@ class RoundedLogistic(Pushed):
 
     @property
     def mean(self) -> Tensor:
-        """The likeliest numbers."""
+        """The most probable integers."""
         return torch.round(self.location)
 
     @property

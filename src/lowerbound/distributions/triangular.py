@@ -1,14 +1,15 @@
-r"""Covariances as lower-triangular factors, and as the plain numbers that a network answers with.
+r"""Means and covariances as lower-triangular factors, and as outputs of a network.
 
-A mean mu, (rows, d), and a factor L, (rows, d, d), of a covariance L L^T lie packed in one row:
+A mean mu, (rows, d), and a factor L, (rows, d, d), of a covariance L L^T are packed in one row:
 
 .. math::
     \left(\mu,\; \left(\tfrac{L_{i1}}{L_{ii}}, \ldots, \tfrac{L_{i,i-1}}{L_{ii}},
     \log L_{ii}\right)_{i = 1 \ldots d}\right)
 
-the triangle row by row, each row in units of its diagonal, so that no head has to know a scale
-that another one sets. Both kinds are bounded smoothly by c tanh(h / c): log L_ii within 14, the
-ratios within 10,000. Whatever a network says, L is invertible, and draws and densities are finite.
+The triangle is packed row by row. Each row is divided by its diagonal, so that no output depends on
+the scale of another. All outputs have the smooth bound c tanh(h / c): log L_ii within 14, the
+ratios within 10,000. For every output of a network, L is therefore invertible, and draws and
+densities are finite.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ MAX_RATIO = 1e4
 
 
 def count(dim: int) -> int:
-    """How many numbers a mean and a factor in ``dim`` dimensions are: d + d (d + 1) / 2."""
+    """Length of a packed mean and factor in ``dim`` dimensions: d + d (d + 1) / 2."""
     return dim + dim * (dim + 1) // 2
 
 
 def dim_of(numbers: int) -> int | None:
-    """The inverse of ``count``; None where no dimension has that many numbers.
+    """The inverse of ``count``; None if no dimension has this length.
 
     >>> [dim_of(numbers) for numbers in (2, 5, 6, 9)]
     [1, 2, None, 3]
@@ -38,7 +39,7 @@ def dim_of(numbers: int) -> int | None:
 
 
 def unpack(packed: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """(rows, numbers) to the mean (rows, dim) and the factor (rows, dim, dim)."""
+    """Convert (rows, numbers) to the mean (rows, dim) and the factor (rows, dim, dim)."""
     mean, heads = packed.split([dim, count(dim) - dim], 1)
     row, column = torch.tril_indices(dim, dim, device=packed.device)
     log_scale = _bounded(heads.index_select(1, _diagonal(dim, packed)), MAX_LOG_SCALE)
@@ -50,7 +51,7 @@ def unpack(packed: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def pack(mean: Tensor, factor: Tensor) -> Tensor:
-    """The inverse of ``unpack``: exact for factors inside the bounds, cut to them outside.
+    """The inverse of ``unpack``: exact for factors inside the bounds, clipped outside.
 
     Args:
         mean: (rows, d).
@@ -67,10 +68,10 @@ def pack(mean: Tensor, factor: Tensor) -> Tensor:
 
 
 def inverse_factor(precision: Tensor) -> Tensor:
-    r"""The lower-triangular L with L L^T = A^{-1}, (rows, d, d), from A without inverting it.
+    r"""The lower-triangular L with L L^T = A^{-1}, (rows, d, d), without inverting A.
 
-    With J the reversal of the coordinates and J A J = R R^T by Cholesky, A = U U^T for the upper
-    triangular U = J R J, hence L = U^{-T}: one factorization and one triangular solve.
+    J reverses the coordinates, and J A J = R R^T is a Cholesky factorization. Then A = U U^T with
+    the upper-triangular U = J R J, and L = U^{-T}: one factorization and one triangular solve.
 
     Args:
         precision: A, symmetric and positive definite, (rows, d, d).
@@ -84,7 +85,7 @@ def inverse_factor(precision: Tensor) -> Tensor:
 
 
 def _diagonal(dim: int, like: Tensor) -> Tensor:
-    """Where the diagonal lies among the entries of a triangle that is read row by row."""
+    """Indices of the diagonal among the entries of a triangle in row order."""
     index = torch.arange(1, dim + 1, device=like.device)
     return index * (index + 1) // 2 - 1
 
@@ -94,5 +95,5 @@ def _bounded(heads: Tensor, bound: float) -> Tensor:
 
 
 def _unbounded(values: Tensor, bound: float) -> Tensor:
-    most = 1.0 - 4.0 * torch.finfo(values.dtype).eps  # where tanh still has an inverse
+    most = 1.0 - 4.0 * torch.finfo(values.dtype).eps  # atanh is finite up to here
     return bound * torch.atanh((values / bound).clamp(-most, most))

@@ -1,4 +1,4 @@
-"""p(x | z): the decoder's answer, parameters of an explicit distribution over the data."""
+"""Likelihoods p(x | z), whose parameters the decoder returns."""
 
 from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale
 from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission

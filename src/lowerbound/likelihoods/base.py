@@ -1,4 +1,4 @@
-"""p(x | z): the decoder's answer, parameters of an explicit distribution over the data."""
+"""The base classes of likelihoods p(x | z), whose parameters the decoder returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.registry import Registry
 from lowerbound.trace import Emission
 
-if TYPE_CHECKING:  # names for annotations: numpy and pandas need not wait for them
+if TYPE_CHECKING:  # for annotations only, so that importing this needs no numpy and pandas
     from lowerbound.data.schema import Schema
     from lowerbound.likelihoods.self_masked import Curves
 
@@ -24,14 +24,14 @@ SCALE_MODES = ("fixed", "global", "feature")
 
 
 class Likelihood(nn.Module, ABC):
-    """Turns the decoder's numbers into p(x | z), and says how many it takes.
+    """Maps the decoder's output to p(x | z), and defines the size of that output.
 
     Attributes:
         by_columns: whether every column of a table has a distribution of its own kind.
-        mass: True for a probability mass (bits per dimension make sense), False for a density.
-        missingness: how cells come to be missing, one of
+        mass: True for a probability mass (with bits per dimension), False for a density.
+        missingness: the assumption about missing cells, one of
             ``lowerbound.classical.self_masking.MISSINGNESS``.
-        curves: that explain missing cells by what they hold; None where they are missing at random.
+        curves: probability that a cell is missing given its value; None: missing at random.
     """
 
     by_columns: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class Likelihood(nn.Module, ABC):
 
     @classmethod
     def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
-        """The likelihood of this family that fits the data's schema."""
+        """Build the likelihood of this family for a schema."""
         built: Likelihood = construct(cls, schema.event_shape, options=options)
         return built
 
@@ -61,16 +61,16 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, parameters: Tensor) -> Emission:
-        """p(x | z) from the decoder's numbers, (samples, batch, *parameter_shape)."""
+        """p(x | z) from the decoder's output, (samples, batch, *parameter_shape)."""
 
     def explain_missing(self, missingness: str) -> None:
-        """Model that cells are missing because of what they hold, from now on.
+        """Model the probability that a cell is missing as a function of its value.
 
         Args:
             missingness: one of ``lowerbound.classical.self_masking.DIRECTIONS``.
 
         Raises:
-            UnsupportedError: this likelihood has no such form; the message names those that have.
+            UnsupportedError: this likelihood does not support it; the message names others.
         """
         able = [
             name
@@ -83,24 +83,24 @@ class Likelihood(nn.Module, ABC):
         )
 
     def check(self, x: Tensor) -> None:
-        """Raise DataError where data in model units, (rows, *event), lies outside the support."""
+        """Raise DataError if data in model units, (rows, *event), lies outside the support."""
 
     def initialize(self, x: Tensor) -> None:
-        """Set own parameters, such as a learned scale, from training data in model units."""
+        """Set learned parameters, such as a scale, from training data in model units."""
 
     def initial_bias(self, x: Tensor) -> Tensor | None:
-        """Numbers, (*parameter_shape,), with which p(x | z) starts as the data's marginal."""
+        """The bias, (*parameter_shape,), with which p(x | z) starts as the data's marginal."""
         return None
 
     def split(self, parameters: Tensor) -> tuple[Tensor, ...]:
-        """The parameters, one kind each, (samples, batch, *event), at least float32."""
+        """The parameters by kind, each (samples, batch, *event), at least float32."""
         parameters = at_least_float32(parameters)
-        # chunking into one would cost a copy on the way back
+        # a chunk of one part would cost a copy in the backward pass
         return parameters.chunk(self.numbers, 2) if self.numbers > 1 else (parameters,)
 
 
 def at_least_float32(parameters: Tensor) -> Tensor:
-    """bf16 ends where probability begins."""
+    """Convert bf16 to float32, because probabilities need its precision."""
     return parameters.float() if parameters.dtype == torch.bfloat16 else parameters
 
 
@@ -112,11 +112,11 @@ class LearnedScale(nn.Module):
     Args:
         mode: "fixed" keeps ``start``; "global" learns one number; "feature" one per feature.
         event_shape: shape of a row.
-        start: where sigma starts.
+        start: initial sigma.
         floor: the smallest sigma that can be learned, in model units.
 
     Raises:
-        OptionError: an unknown mode, or a start or floor that is not positive.
+        OptionError: the mode is unknown, or start or floor is not positive.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class LearnedScale(nn.Module):
 
     @torch.no_grad()
     def set(self, sigma: Tensor) -> None:
-        """Start from ``sigma``, one per feature (their root mean square where one is learned)."""
+        """Set the initial sigma, one per feature; a global scale uses their root mean square."""
         if self.mode == "fixed":
             return
         if self.mode == "global":
@@ -150,12 +150,12 @@ class LearnedScale(nn.Module):
 
 
 def positive_scale(raw: Tensor, floor: float | Tensor) -> Tensor:
-    """A scale from any number, at least ``floor``: exponential below 1, linear above, never inf."""
+    """Map a real number to a finite scale above ``floor``, exponential below 1, linear above."""
     return floor + F.softplus(raw)
 
 
 def raw_scale(sigma: Tensor, floor: float | Tensor) -> Tensor:
-    """The number that ``positive_scale`` turns into ``sigma``; a hair above the floor if below."""
+    """The inverse of ``positive_scale``; a sigma below the floor is set slightly above it."""
     excess = (sigma - floor).clamp_min(1e-3 * floor)
     return excess + torch.log(-torch.expm1(-excess))
 
@@ -166,13 +166,13 @@ LIKELIHOODS: Registry[type[Likelihood]] = Registry("likelihood")
 class LocationScale(Likelihood):
     r"""p(x | z) = prod_j f((x_j - loc_j(z)) / sigma_j) / sigma_j.
 
-    The decoder owes the location; the scale is a parameter of the likelihood. (A scale that the
-    decoder gives per cell grows sharp without bound on cells it can copy.)
+    The decoder returns the location, and the scale is a parameter of the likelihood. (A scale per
+    cell from the decoder would shrink without limit on cells that the decoder can copy.)
 
     Args:
         event_shape: shape of a row.
         scale: "fixed", "global" (one is learned: Rybkin et al. 2021) or "feature" (one each).
-        tau: the scale where fixed, where it starts otherwise; model units.
+        tau: the scale if fixed, else its initial value; model units.
         floor: the smallest scale that can be learned, model units.
     """
 

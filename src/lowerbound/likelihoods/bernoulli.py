@@ -12,7 +12,7 @@ from lowerbound.trace import Emission
 
 
 class BernoulliEmission(Emission):
-    r"""log p(x | z) = sum_j x_j log s(l_j) + (1 - x_j) log(1 - s(l_j)), from logits all the way."""
+    r"""log p(x | z) = sum_j x_j log s(l_j) + (1 - x_j) log(1 - s(l_j)), computed from logits."""
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
@@ -23,7 +23,7 @@ class BernoulliEmission(Emission):
             return super().log_prob(x, observed)
         return (
             -self._cross_entropy(x).flatten(2).sum(-1)
-        )  # the sign costs no pass over the features
+        )  # negating the sum avoids a pass over the features
 
     def _terms(self, x: Tensor) -> Tensor:
         return -self._cross_entropy(x)
@@ -46,7 +46,7 @@ class BernoulliEmission(Emission):
 
 @LIKELIHOODS.register("bernoulli")
 class Bernoulli(Likelihood):
-    """The likelihood of binary data, and only of binary data: grey values need another."""
+    """The likelihood of binary data; grey values need another likelihood."""
 
     mass = True
 

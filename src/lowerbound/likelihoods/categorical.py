@@ -1,4 +1,4 @@
-"""Features with few levels and no order assumed: p(x | z) = prod_j softmax(l_j)[x_j]."""
+"""Features with a few unordered levels: p(x | z) = prod_j softmax(l_j)[x_j]."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class CategoricalEmission(Emission):
 
     @property
     def variance(self) -> Tensor:
-        # around the mean: the difference of two raw moments may come out negative
+        # around the mean, because the difference of two raw moments may be negative
         distance = self._values() - self.mean.unsqueeze(-1)
         return (self.probabilities * distance.square()).sum(-1)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         logits = self.logits.expand(sample_shape + self.logits.shape)
-        # the arg-max of logits plus Gumbel noise, -log of an exponential, is a categorical draw
+        # Gumbel trick: the arg-max of logits plus -log of exponential noise is a categorical draw
         noise = -torch.empty_like(logits).exponential_().log()
         code = (logits + noise).argmax(len(sample_shape) + 2)
         return from_code(code.to(self.logits.dtype), self.levels)
@@ -58,10 +58,10 @@ class CategoricalEmission(Emission):
 
 @LIKELIHOODS.register("categorical")
 class Categorical(LevelsLikelihood):
-    """One free probability per level: for a handful of levels, whatever their order.
+    """One free probability per level, for a few levels without an order.
 
-    The decoder owes ``levels`` logits per feature, level-major, so 256 greys are better served by a
-    discretized logistic.
+    The decoder returns ``levels`` logits per feature, level-major. For 256 grey values, a
+    discretized logistic is better.
     """
 
     @property
@@ -73,7 +73,7 @@ class Categorical(LevelsLikelihood):
         return CategoricalEmission(logits)
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Log frequencies, each level counted once more than seen."""
+        """Log frequencies, with one added to each count."""
         code = to_code(x.float(), self.levels)
         counts = torch.stack([(code == level).sum(0) + 1 for level in range(self.levels)])
         frequencies = counts.float() / (len(x) + self.levels)

@@ -1,7 +1,7 @@
-r"""Grey values in [0, 1] as what they are: a density, not a coin.
+r"""The continuous Bernoulli: a density of grey values in [0, 1].
 
-Binary cross-entropy on grey values is no likelihood: it does not integrate to one. This is the same
-exponential family on [0, 1] with its normalizer (Loaiza-Ganem & Cunningham 2019).
+Binary cross-entropy on grey values is not a likelihood, because it does not integrate to one. This
+is the same exponential family on [0, 1] with its normalizer (Loaiza-Ganem & Cunningham 2019).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood
 from lowerbound.trace import Emission
 
-# Below this |h| the closed forms cancel, above it the series are too short: at 0.3 both are good to
-# the last digits of float64, and to some 30 roundings of float32.
+# Below this |h| the closed forms cancel, and above it the series are too short. At 0.3 both are
+# exact to the last digits of float64, and to some 30 roundings of float32.
 SERIES_BELOW = 0.3
 
 
@@ -23,7 +23,7 @@ class ContinuousBernoulliEmission(Emission):
 
     .. math:: \log p(x) = (x - \tfrac12)\, l - \log\frac{\sinh h}{h}
 
-    which is the same with the normalizer written around l = 0, where it is smooth.
+    This form of the normalizer is smooth at l = 0.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -44,7 +44,7 @@ class ContinuousBernoulliEmission(Emission):
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         shape = sample_shape + self.logits.shape
         uniform = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
-        # the inverse distribution function for a negative logit; the other half is its mirror
+        # the inverse distribution function of a negative logit, mirrored for a positive one
         down = -self.logits.abs().clamp_min(1e-6)
         low = (torch.log1p(uniform * torch.expm1(down)) / down).clamp(0, 1)
         return torch.where(self.logits > 0, 1 - low, low)
@@ -79,10 +79,10 @@ def langevin_slope(h: Tensor) -> Tensor:
 
 
 def _by_size(h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where h is small (1, else 0), h there (else 0), and |h| elsewhere (above 1 there).
+    """Mask of small h (1, else 0), h if it is small (else 0), |h| if it is not (else above 1).
 
-    Each formula gets arguments it can take, since the other's gradient would be NaN at its own.
-    Multiplying by a mask is several times faster than torch.where, which branches per element.
+    Each formula has only valid arguments, because its gradient would be NaN at others. A product
+    with a mask is several times faster than torch.where, which branches per element.
     """
     small = (h.abs() < SERIES_BELOW).to(h.dtype)
     return small, h * small, h.abs() + small
@@ -113,6 +113,6 @@ class ContinuousBernoulli(Likelihood):
             )
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """The logit whose mean is that of each feature, kept off the edges."""
+        """The logit with the mean of each feature, which is clipped away from 0 and 1."""
         mean = x.double().mean(0).clamp(0.01, 0.99)
         return (2 * inverse_langevin(2 * mean - 1)).float()

@@ -1,4 +1,4 @@
-"""Whole numbers with an order, such as 8-bit greys: the mass that a logistic puts on each level."""
+"""The discretized logistic: a mass over ordered integers, such as 8-bit grey values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from lowerbound.trace import Emission
 
 
 class DiscretizedLogisticEmission(Emission):
-    r"""The logistic's mass between the edges k - 1/2 and k + 1/2 of each level, tails at the ends.
+    r"""The mass of a logistic between the edges k - 1/2 and k + 1/2 of each level.
+
+    The lowest and the highest level include the tails.
 
     .. math:: P(k) = \sigma\!\left(\tfrac{k + 1/2 - \mu}{s}\right)
         - \sigma\!\left(\tfrac{k - 1/2 - \mu}{s}\right)
@@ -48,7 +50,7 @@ class DiscretizedLogisticEmission(Emission):
 
     @property
     def variance(self) -> Tensor:
-        # float64, since a sharp logistic's variance is a small difference of large numbers
+        # float64, because a sharp logistic's variance is a small difference of large numbers
         mean, mean_square = logistic_moments(self.loc.double(), self.scale.double(), self.levels)
         return (mean_square - mean.square()).clamp_min(0).to(self.loc.dtype)
 
@@ -58,10 +60,10 @@ class DiscretizedLogisticEmission(Emission):
 
 
 def log_mass(code: Tensor, loc: Tensor, scale: Tensor, levels: int) -> Tensor:
-    r"""log P(code) in nats, finite for every code however far from loc.
+    r"""log P(code) in nats, finite for every code at any distance from loc.
 
-    With a, b the standardized upper and lower edge, sigma(a) - sigma(b) is a difference of numbers
-    near 0 or 1; its logarithm is taken instead as
+    With the standardized upper and lower edges a and b, sigma(a) - sigma(b) is a difference of
+    numbers near 0 or 1. Its logarithm is computed as
 
     .. math:: \log\sigma(a) + \log\sigma(-b) + \log(-\mathrm{expm1}(b - a)), \quad b - a = -1/s
 
@@ -70,35 +72,35 @@ def log_mass(code: Tensor, loc: Tensor, scale: Tensor, levels: int) -> Tensor:
         loc, scale: model units, broadcastable with code.
         levels: number of levels.
     """
-    # in units of levels the edges k + 1/2 are exact, so neighbours share them to the last bit
+    # in units of levels the edges k + 1/2 are exact, so adjacent levels share them to the last bit
     center = loc * (levels - 1)
     sharpness = 1 / (scale * (levels - 1))
     below_upper = F.logsigmoid(((code + 0.5) - center) * sharpness)
     above_lower = F.logsigmoid((center - (code - 0.5)) * sharpness)
     between = torch.log(-torch.expm1(-sharpness))
-    # the lowest level has no lower edge and the highest no upper one; masks are multiplied, which
-    # is faster than torch.where, and every logarithm is finite
+    # the lowest level has no lower edge and the highest no upper one; multiplying by
+    # masks is faster than torch.where, and every logarithm is finite
     has_lower, has_upper = (code > 0).to(loc.dtype), (code < levels - 1).to(loc.dtype)
     return has_upper * below_upper + has_lower * (above_lower + has_upper * between)
 
 
 def logistic_draw(loc: Tensor, scale: Tensor, levels: int) -> Tensor:
-    """A draw on the levels, in model units: the continuous one, rounded and clipped."""
+    """A draw in model units: a continuous draw, rounded to the levels and clipped."""
     uniform = torch.rand_like(loc).clamp(1e-7, 1 - 1e-7)
     return from_code(to_code(loc + scale * torch.logit(uniform), levels), levels)
 
 
 @LIKELIHOODS.register("discretized_logistic")
 class DiscretizedLogistic(LevelsLikelihood):
-    """A discretized logistic per feature, of a location and a scale.
+    """A discretized logistic per feature, with a location and a scale.
 
     Args:
         event_shape: shape of a row.
         levels: number of levels.
-        scale: "decoder" (one per cell, from the decoder: a mass cannot exceed 1, so a sharp
-            scale is no danger here), or "fixed", "global" or "feature" as for real numbers.
-        tau: the scale where fixed, where it starts otherwise; model units.
-        floor: the smallest scale, as a share of the distance between two levels.
+        scale: "decoder" (the decoder returns one per cell, which is safe because a mass cannot
+            exceed 1), or "fixed", "global" or "feature" as for real numbers.
+        tau: the scale if fixed, else its initial value; model units.
+        floor: the smallest scale, as a fraction of the distance between two levels.
     """
 
     def __init__(
@@ -131,13 +133,12 @@ class DiscretizedLogistic(LevelsLikelihood):
             self.scale.set(fit_logistic(x, self.levels)[1])
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """The logistic that fits each feature's levels: its location and, where the decoder gives
-        it, its scale."""
+        """Location and, if the decoder returns it, scale of the logistic that fits each feature."""
         loc, scale = fit_logistic(x, self.levels)
         return loc if self.scale is not None else torch.cat([loc, raw_scale(scale, self.floor)])
 
 
-MOST_ROWS = 2000  # enough to place a start
+MOST_ROWS = 2000  # enough for initial values
 THRESHOLDS = 16
 LEAST_SCALE, MOST_SCALE = 0.005, 0.5  # model units
 
@@ -145,17 +146,17 @@ LEAST_SCALE, MOST_SCALE = 0.005, 0.5  # model units
 def fit_logistic(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     r"""Location and scale of each feature in model units, (*event,) each.
 
-    A logistic's distribution function is a line in its logit, logit F(t) = (t - mu) / s, so a line
-    is fitted to the logits of the shares of rows below some thresholds, each weighted by how well
-    its share is known, F (1 - F). Levels piled up at black or white only say that the line crosses
-    there, so they are no trouble as they would be for a mean and a standard deviation.
+    The logit of a logistic's distribution function is linear, logit F(t) = (t - mu) / s. Therefore
+    a line is fitted to the logits of the fractions of rows below some thresholds, with the weights
+    F (1 - F), the precision of a fraction. Many values at black or white bias this fit less than a
+    mean and a standard deviation.
 
     Source: Berkson 1944 (minimum chi-square for the logit).
     """
     rows = x[:MOST_ROWS].float()
     edge = torch.linspace(0, levels - 2, min(THRESHOLDS, levels - 1)).round() + 0.5
     thresholds = (edge / (levels - 1)).to(rows.device)
-    # half a row is added on either side: a share of 0 or 1 has no logit
+    # half a row is added on either side, because a fraction of 0 or 1 has no logit
     below = torch.stack([((rows < t).sum(0) + 0.5) / (len(rows) + 1) for t in thresholds])
     weight = below * (1 - below)
     weight = weight / weight.sum(0)
@@ -164,7 +165,7 @@ def fit_logistic(x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     mean_t, mean_logit = (weight * t).sum(0), (weight * logit).sum(0)
     across = (weight * (t - mean_t) * (logit - mean_logit)).sum(0)
     along = (weight * (t - mean_t).square()).sum(0)
-    # a feature that never varies has slope 0; two levels have a single threshold and no slope
+    # a constant feature has slope 0; two levels have a single threshold and no slope
     slope = torch.where(along > 0, across / along, 0.0)
     scale = 1 / slope.clamp(1 / MOST_SCALE, 1 / LEAST_SCALE)
     return mean_t - scale * mean_logit, scale

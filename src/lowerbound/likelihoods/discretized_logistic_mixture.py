@@ -1,4 +1,4 @@
-"""8-bit pictures, color too: a mixture of discretized logistics per pixel, as in PixelCNN++."""
+"""A mixture of discretized logistics per pixel for 8-bit grey or color pictures (PixelCNN++)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lowerbound.likelihoods.logistic_moments import logistic_moments
 from lowerbound.trace import Emission
 
 MOMENT_POINTS = 16
-START_SHARE = 0.7  # of the fitted logistic's spread, between components and within each
+START_SHARE = 0.7  # fraction of the fitted logistic's spread, between and within components
 
 
 class DiscretizedLogisticMixtureEmission(Emission):
     r"""log p(pixel) = log sum_k pi_k prod_c P_k(x_c | x_{<c}), levels of one pixel.
 
-    A component's location of green moves with red, and blue's with both:
-    mu_g + a x_r, mu_b + b x_r + c x_g. One term per pixel, (samples, batch, 1, height, width): its
-    channels share the component, so there is no share per channel.
+    In a component, the location of green depends on red, and that of blue on red and green:
+    mu_g + a x_r, mu_b + b x_r + c x_g. There is one term per pixel, (samples, batch, 1, height,
+    width), because its channels share the component.
 
-    A cell counts if it and the channels before it in its pixel are observed: those have an exact
-    marginal. A channel seen behind a hidden one is left out, and the rest stays a likelihood.
+    A cell counts if it and the previous channels of its pixel are observed, because these cells
+    have an exact marginal. An observed channel after a hidden one is left out.
 
     Source: Salimans et al. 2017, section 2.1 (there on [-1, 1]).
     """
@@ -40,7 +40,7 @@ class DiscretizedLogisticMixtureEmission(Emission):
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         if observed is None:
             return self._per_pixel(self._component_mass(x).sum(3))
-        # hidden values never reach the formula, and neither do those that lean on them
+        # hidden values, and channels that depend on them, do not enter the formula
         counted = self._by_channel(observed.expand(x.shape)).cumprod(3).bool()
         mass = self._component_mass(torch.where(observed, x, 0.0))
         terms = self._per_pixel(torch.where(counted, mass, 0.0).sum(3))
@@ -76,7 +76,7 @@ class DiscretizedLogisticMixtureEmission(Emission):
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         mixture = self.mixture.repeated(sample_shape.numel())
-        # the arg-max of logits plus Gumbel noise, -log of an exponential, is a draw of k
+        # Gumbel trick: the arg-max of logits plus -log of exponential noise is a draw of k
         noise = -torch.empty_like(mixture.logits).exponential_().log()
         chosen = mixture.at_component((mixture.logits + noise).argmax(2, keepdim=True))
         values = torch.zeros_like(chosen.loc)
@@ -89,9 +89,10 @@ class DiscretizedLogisticMixtureEmission(Emission):
     def _moments(self) -> tuple[Tensor, Tensor]:
         """E[x] and E[x^2], (samples, batch, *event).
 
-        Given the channels before it a channel's moments have a closed form. Over those channels,
-        whose clipping bends what follows, each component is averaged at a fixed set of points:
-        exact for one channel, within some percent of a standard deviation for color.
+        Given the previous channels, the moments of a channel have a closed form. Over the previous
+        channels, each component is averaged at fixed points, because clipping makes the integral
+        nonlinear. This is exact for one channel, and within some percent of a standard deviation
+        for color.
         """
         weight = torch.softmax(self.mixture.logits, 2).unsqueeze(3)
         points = _logistic_points(self.mixture.loc.shape[3] - 1)
@@ -105,7 +106,7 @@ class DiscretizedLogisticMixtureEmission(Emission):
     def _moments_at(self, point: tuple[float, ...]) -> Tensor:
         """Both moments given all channels but the last, (2, samples, batch, K, channels, *pixels).
 
-        ``point`` says where each of those lies on its component's standard logistic.
+        ``point`` has the position of each given channel on its component's standard logistic.
         """
         moments, before = [], torch.zeros_like(self.mixture.loc[:, :, :, :0])
         for channel, noise in enumerate((*point, 0.0)):
@@ -116,14 +117,14 @@ class DiscretizedLogisticMixtureEmission(Emission):
         return torch.stack(moments, 4)
 
     def _by_channel(self, x: Tensor) -> Tensor:
-        """(batch, *event) to (1, batch, 1, channels, *pixels), with x's own samples if any."""
+        """Reshape (batch, *event) to (1, batch, 1, channels, *pixels), with samples if any."""
         rows = x.shape[: x.dim() - len(self.event_shape)]
         samples = rows[:-1] or (1,)
         channels, pixels = self.mixture.loc.shape[3], self.mixture.logits.shape[3:]
         return x.reshape(*samples, rows[-1], 1, channels, *pixels)
 
     def _to_terms(self, per_pixel: Tensor) -> Tensor:
-        """(samples, batch, *pixels) to one term per pixel, channel axis kept at one."""
+        """Reshape (samples, batch, *pixels) to one term per pixel, with a channel axis of one."""
         return per_pixel.unsqueeze(2) if len(self.event_shape) == 3 else per_pixel
 
 
@@ -144,13 +145,13 @@ def _logistic_points(channels: int) -> list[tuple[float, ...]]:
 
 @LIKELIHOODS.register("discretized_logistic_mixture")
 class DiscretizedLogisticMixture(LevelsLikelihood):
-    """K discretized logistics per pixel: several guesses at once, and colors that move together.
+    """K discretized logistics per pixel, with several modes and correlated colors.
 
     Args:
-        event_shape: (channels, height, width), or (features,) taken as pixels of one channel.
+        event_shape: (channels, height, width), or (features,) as pixels of one channel.
         levels: number of levels.
         components: K.
-        floor: the smallest scale, as a share of the distance between two levels.
+        floor: the smallest scale, as a fraction of the distance between two levels.
     """
 
     def __init__(
@@ -192,7 +193,7 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
         return DiscretizedLogisticMixtureEmission(mixture, self.levels, self.event_shape)
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Equal components, spread over the logistic that fits each feature's levels."""
+        """Components of equal weight, spread over the logistic that fits each feature's levels."""
         fitted_loc, fitted_scale = (
             part.reshape(self.channels, 1, *self.pixels) for part in fit_logistic(x, self.levels)
         )
@@ -210,13 +211,13 @@ class DiscretizedLogisticMixture(LevelsLikelihood):
 
 
 class PixelMixture(NamedTuple):
-    """What the decoder says about each pixel; ``pixels`` is (height, width), or (features,).
+    """The decoder's output for each pixel; ``pixels`` is (height, width), or (features,).
 
     Attributes:
         logits: of the component, which a pixel's channels share, (samples, batch, K, *pixels).
         loc: model units, (samples, batch, K, channels, *pixels).
         scale: as loc, positive.
-        slopes: of each channel's location in the channels before it, in (-1, 1),
+        slopes: of each channel's location in the previous channels, in (-1, 1),
             (samples, batch, K, channels * (channels - 1) / 2, *pixels).
     """
 
@@ -226,7 +227,7 @@ class PixelMixture(NamedTuple):
     slopes: Tensor
 
     def conditional_loc(self, channel: int, before: Tensor) -> Tensor:
-        """Location of a channel, (samples, batch, K, *pixels), given the channels ``before`` it.
+        """Location of a channel, (samples, batch, K, *pixels), given the previous channels.
 
         ``before`` is (..., at least ``channel`` channels, *pixels), model units.
         """
@@ -237,7 +238,7 @@ class PixelMixture(NamedTuple):
         return loc
 
     def repeated(self, count: int) -> PixelMixture:
-        """The same mixture ``count`` times along the samples."""
+        """The mixture repeated ``count`` times along the samples."""
         return PixelMixture(*(part.expand(count, *part.shape).flatten(0, 1) for part in self))
 
     def at_component(self, component: Tensor) -> PixelMixture:

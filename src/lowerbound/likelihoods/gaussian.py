@@ -12,10 +12,10 @@ from lowerbound.likelihoods.self_masked import Curves, gaussian_cells
 
 @LIKELIHOODS.register("gaussian")
 class Gaussian(LocationScale):
-    r"""Gaussian error of a fixed, one learned, or one learned standard deviation per feature.
+    r"""Gaussian error with a standard deviation that is fixed, learned, or learned per feature.
 
-    With ``scale="fixed"`` and sigma = tau this is the textbook's decoder: the reconstruction term
-    is the squared error over 2 tau^2 plus a constant that is kept.
+    With ``scale="fixed"`` and sigma = tau, -log p(x | z) is the squared error over 2 tau^2 plus a
+    constant.
     """
 
     def forward(self, parameters: Tensor) -> GaussianEmission:
@@ -27,7 +27,7 @@ class Gaussian(LocationScale):
         self.curves = Curves(self.event_shape[0], missingness)
 
     def start_curves(self, curves: SelfMasking) -> None:
-        """Start from the curves of the columns of x."""
+        """Set the initial curves, those of the columns of x."""
         assert self.curves is not None
         self.curves.start_from(curves)
 

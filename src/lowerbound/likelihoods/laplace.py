@@ -33,7 +33,7 @@ class LaplaceEmission(Emission):
         return (2 * self.scale.square()).expand_as(self.loc)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        # the difference of two exponentials is Laplace, and never infinite
+        # the difference of two exponentials has a Laplace distribution, and is finite
         like = self.loc.expand(sample_shape + self.loc.shape)
         first, second = torch.empty_like(like), torch.empty_like(like)
         return self.loc + self.scale * (first.exponential_() - second.exponential_())
@@ -41,7 +41,7 @@ class LaplaceEmission(Emission):
 
 @LIKELIHOODS.register("laplace")
 class Laplace(LocationScale):
-    """Absolute error with its scale: the location is the median, and outliers pull it less."""
+    """Absolute error with its scale; the location is the median, which is robust to outliers."""
 
     def forward(self, parameters: Tensor) -> LaplaceEmission:
         (loc,) = self.split(parameters)

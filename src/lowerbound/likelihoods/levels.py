@@ -1,7 +1,7 @@
-"""Whole numbers on a known number of levels, such as the 256 greys of a picture.
+"""Integers with a known number of levels, such as the 256 grey values of a picture.
 
-In model units the level k of ``levels`` is x = k / (levels - 1) in [0, 1]; the code k is what the
-probability mass is about.
+In model units the level k is x = k / (levels - 1) in [0, 1]. The probability mass is over the codes
+k.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LevelsLikelihood(Likelihood):
 
     Args:
         event_shape: shape of a row.
-        levels: how many levels a feature has; the schema says it where the data knows.
+        levels: number of levels of a feature; ``from_schema`` uses that of the schema.
     """
 
     mass = True
@@ -37,23 +37,23 @@ class LevelsLikelihood(Likelihood):
 
     @classmethod
     def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
-        """The likelihood over the schema's levels.
+        """Build the likelihood over the schema's levels.
 
         Raises:
             DataError: the data are real numbers, which have no levels.
         """
         if schema.levels is None and "levels" not in options:
             raise DataError(
-                f"the {cls.__name__} likelihood is for whole numbers on a known number of levels, "
-                "such as uint8 pictures, and this data are real numbers; choose another, such as "
+                f"the {cls.__name__} likelihood is for integers with a known number of levels, "
+                "such as uint8 pictures, but this data has real numbers; choose another, such as "
                 "'gaussian', or pass the integers themselves"
             )
-        levels = 2 if schema.binary else schema.levels  # binarized greys reach the model as bits
+        levels = 2 if schema.binary else schema.levels  # the model sees binarized values as bits
         return super().from_schema(schema, {"levels": levels, **options})
 
     def check(self, x: Tensor) -> None:
         code = x.double() * (self.levels - 1)
-        whole = (code - torch.round(code)).abs() < 0.01  # float32 keeps 65536 levels to 0.004
+        whole = (code - torch.round(code)).abs() < 0.01  # float32 error of 65536 levels: 0.004
         if not bool((whole & (x >= 0) & (x <= 1)).all()):
             raise DataError(
                 f"the {type(self).__name__} likelihood takes {self.levels} equally spaced levels "
@@ -63,10 +63,10 @@ class LevelsLikelihood(Likelihood):
 
 
 def scale_floor(share: float, levels: int) -> float:
-    """The smallest scale in model units, from its share of the distance between two levels.
+    """The smallest scale in model units, from a fraction of the distance between two levels.
 
     Raises:
-        OptionError: the share is not positive.
+        OptionError: the fraction is not positive.
     """
     if share <= 0:
         raise OptionError(f"floor must be positive, not {share}")
@@ -74,10 +74,10 @@ def scale_floor(share: float, levels: int) -> float:
 
 
 def to_code(x: Tensor, levels: int) -> Tensor:
-    """Model units in [0, 1] to codes 0 .. levels - 1, whole but still floating point."""
+    """Convert model units in [0, 1] to codes 0 .. levels - 1, integers of floating-point type."""
     return torch.round(x * (levels - 1)).clamp(0, levels - 1)
 
 
 def from_code(code: Tensor, levels: int) -> Tensor:
-    """Codes 0 .. levels - 1 to model units in [0, 1]."""
+    """Convert codes 0 .. levels - 1 to model units in [0, 1]."""
     return code / (levels - 1)

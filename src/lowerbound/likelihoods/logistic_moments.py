@@ -1,9 +1,9 @@
 r"""Mean and mean square of a logistic that is rounded to levels and clipped to [0, 1].
 
 With P(x > t) = sigma((mu - t) / s), E[x] is the integral of P(x > t) over t in [0, 1], and E[x^2]
-that of 2 t P(x > t).
-Few levels are summed over their edges. Many are integrated in closed form: rounding then moves the
-moments by less than half a level, and by nothing that shows unless s is below one level.
+is the integral of 2 t P(x > t). With few levels, it is a sum over their edges. With many levels, it
+has a closed form without the rounding: the error is below half a level, and negligible unless s is
+below one level.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _integrated(loc: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _softplus_area(y: Tensor) -> Tensor:
-    r"""The integral of softplus up to y, -Li_2(-e^y), good to 1e-10.
+    r"""The integral of softplus up to y, -Li_2(-e^y), with an error below 1e-10.
 
     For y <= 0 by the series of the dilogarithm in u = softplus(y) <= log 2 whose coefficients are
     Bernoulli numbers over factorials; for y > 0 by its reflection, J(y) + J(-y) = y^2/2 + pi^2/6.

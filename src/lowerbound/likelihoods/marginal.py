@@ -1,4 +1,4 @@
-"""What each column costs alone: nats per cell by the column's own marginal."""
+"""The marginal log-likelihood of each column, in nats per cell."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from lowerbound.likelihoods.base import Likelihood
 def marginal_nats(likelihood: Likelihood, dataset: Dataset) -> Tensor:
     """Mean log p_j(x_j) of each column's observed cells, (*event,) float64, in model units.
 
-    p_j is of the family of the column's likelihood and fitted to the very rows: as good as one can
-    be.
+    p_j is of the family of the column's likelihood, and is fitted to the same rows.
 
     Raises:
-        UnsupportedError: the likelihood knows no marginal of a column.
+        UnsupportedError: the likelihood has no marginal of a column.
     """
     batch = dataset.all()
     alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(batch).double()
     alone.initialize(x)
     bias = alone.initial_bias(x)
     if bias is None:
-        raise UnsupportedError(f"{type(likelihood).__name__} knows no marginal of a column")
+        raise UnsupportedError(f"{type(likelihood).__name__} has no marginal of a column")
     terms: Tensor = alone(bias.double()[None, None]).terms(x, batch.observed)[0]
     seen = torch.ones_like(x) if batch.observed is None else batch.observed
     return (terms * seen).sum(0) / seen.double().sum(0).clamp_min(1)

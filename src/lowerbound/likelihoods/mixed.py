@@ -1,4 +1,4 @@
-"""A table with columns of mixed kinds: p(x | z) = prod_j p_j(x_j | z), each p_j of its kind."""
+"""The likelihood of a table with columns of several kinds: p(x | z) = prod_j p_j(x_j | z)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 class MixedEmission(Emission):
     r"""log p(x) = sum_j log p_j(x_j), columns of one kind computed together.
 
-    ``mean`` is the best guess that a person can decode: the mean of a continuous column or of a
-    count (with a gradient), the most probable code of a leveled one (without). A column with an
-    atom has the atom where that is more probable than not, else the mean of the rest.
+    ``mean`` can be decoded. It is the mean of a continuous column or of a count (with a gradient),
+    and the most probable code of a column of levels (without). For a column with an atom, it is the
+    atom if its probability is above one half, else the mean of the other values.
 
     ``variance`` is that of the value for continuous columns (their continuous part), counts, binary
-    and ordinal codes, and for categorical ones the Gini impurity 1 - sum_k p_k^2.
+    and ordinal codes. For categorical columns it is the Gini impurity 1 - sum_k p_k^2.
 
     Args:
         parts: p of each group of columns.
-        gather: the column at each place when the groups lie side by side; None: as they are.
-        scatter: the inverse, the place of each column.
+        gather: the column at each position of the concatenated groups; None: the same order.
+        scatter: the inverse, the position of each column.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MixedEmission(Emission):
     def probabilities(self, column: int) -> Tensor:
         """Probability of each code of one column, (samples, batch, levels).
 
-        A column with an atom has two: that of the atom, and that of any other value.
+        A column with an atom has two: of the atom, and of all other values.
 
         Raises:
             UnsupportedError: the column is continuous or a count.
@@ -71,8 +71,8 @@ class MixedEmission(Emission):
             if column in columns and isinstance(part, DiscreteEmission):
                 return part.probabilities(columns.index(column))
         raise UnsupportedError(
-            f"column {column} is continuous or a count and has no levels to give probabilities "
-            "of; use its mean and variance"
+            f"column {column} is continuous or a count and has no probabilities of levels; use its "
+            "mean and variance"
         )
 
     def knowing(self, missing: Tensor | None) -> MixedEmission:
@@ -90,33 +90,34 @@ class MixedEmission(Emission):
         return self._together([part.sample(sample_shape) for part in self.parts])
 
     def _apart(self, x: Tensor) -> list[Tensor]:
-        """(..., columns) as the groups see it."""
+        """Split (..., columns) into the groups."""
         side_by_side = x if self.gather is None else x.index_select(-1, self.gather)
         return list(side_by_side.split(self.sizes, -1))
 
     def _together(self, pieces: list[Tensor]) -> Tensor:
-        """The groups' answers in the order of the columns."""
+        """Concatenate the groups' results in the order of the columns."""
         side_by_side = torch.cat(pieces, -1) if len(pieces) > 1 else pieces[0]
         return side_by_side if self.scatter is None else side_by_side.index_select(-1, self.scatter)
 
 
 @LIKELIHOODS.register("mixed")
 class Mixed(Likelihood):
-    """Every column by the distribution of its kind, columns of a kind in one piece.
+    """Each column has the distribution of its kind, and columns of a kind are computed together.
 
-    Gaussians for continuous columns, a Gaussian beside an atom for mixed ones, negative binomials
-    for counts, Bernoullis, cumulative logits for ordered levels and softmax for others. It is a
-    mass where every column is discrete, else a density.
+    The distributions are Gaussians for continuous columns, a Gaussian and an atom for mixed
+    columns, negative binomials for counts, Bernoullis for binary columns, cumulative logits for
+    ordered levels and softmax for other levels. It is a mass if every column is discrete, else a
+    density.
 
     Args:
-        columns: the modeled ones, in the order of x.
-        floor: the least sigma of a continuous column, model units.
-        embedding: the most levels of a categorical column that owes one logit for each; a column
-            with more owes this many numbers, whichever its levels.
+        columns: the modeled columns, in the order of x.
+        floor: the smallest sigma of a continuous column, model units.
+        embedding: the largest number of levels of a categorical column with one logit each; with
+            more levels, the column has this number of parameters.
 
     Raises:
         OptionError: floor or embedding is not positive.
-        DataError: there is no column, or one that cannot be modeled.
+        DataError: there is no column, or a column cannot be modeled.
     """
 
     by_columns: ClassVar[bool] = True
@@ -130,8 +131,8 @@ class Mixed(Likelihood):
             raise OptionError(f"floor and embedding must be positive, not {floor} and {embedding}")
         if not columns:
             raise DataError(
-                "the Mixed likelihood is for tables whose columns have kinds, and this data has "
-                "none; choose another, such as 'discretized_logistic' for pictures"
+                "the Mixed likelihood is for tables whose columns have kinds, but this data has no "
+                "kinds; choose another, such as 'discretized_logistic' for pictures"
             )
         super().__init__((len(columns),))
         grouped = group_columns(columns, floor, embedding)
@@ -141,10 +142,10 @@ class Mixed(Likelihood):
 
     @classmethod
     def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
-        """The likelihood of the schema's modeled columns.
+        """Build the likelihood of the schema's modeled columns.
 
         Raises:
-            DataError: the schema has none.
+            DataError: the schema has no modeled columns.
         """
         columns = [column for column in schema.columns if column.modeled]
         built: Likelihood = construct(cls, columns, options=options)
@@ -159,7 +160,7 @@ class Mixed(Likelihood):
 
     @property
     def parameter_shape(self) -> tuple[int, ...]:
-        """(P,), the sum of what the columns owe, group by group."""
+        """(P,), the number of parameters of all columns, in the order of the groups."""
         return (sum(self._counts()),)
 
     @property
@@ -171,15 +172,15 @@ class Mixed(Likelihood):
         return side_by_side.repeat_interleave(torch.tensor(numbers))
 
     def set_noise(self, sigma: Tensor) -> None:
-        """Start the continuous parts at ``sigma``, (columns,); the other columns' are ignored."""
+        """Set the initial sigma of continuous columns, from (columns,)."""
         for indices, group in self._members():
             group.set_noise(sigma[indices])
 
     def explain_missing(self, missingness: str) -> None:
-        """Of the columns of real numbers; those of other kinds stay missing at random.
+        """Apply it to columns of real numbers; other kinds stay missing at random.
 
         Raises:
-            DataError: there is no such column.
+            DataError: there is no column of real numbers.
         """
         self.missingness = missingness
         able = [group for group in self._groups() if group.may_explain_missing]
@@ -192,7 +193,7 @@ class Mixed(Likelihood):
             )
 
     def start_curves(self, curves: SelfMasking) -> None:
-        """Start from the curves of the columns of x; those of other kinds are ignored."""
+        """Set the initial curves of columns of real numbers, from those of all columns of x."""
         for indices, group in self._members():
             if group.curves is not None:
                 group.curves.start_from(curves.at(indices))
@@ -207,17 +208,17 @@ class Mixed(Likelihood):
             group.check(piece)
 
     def initialize(self, x: Tensor) -> None:
-        """Scales, dispersions, cut points and tables at the columns' marginals."""
+        """Set scales, dispersions, cut points and tables to the columns' marginals."""
         for group, piece in self._pieces(x.double()):
             group.initialize(piece)
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Numbers, (P,), with which every column starts at its marginal."""
+        """The bias, (P,), with which every column starts at its marginal."""
         biases = [group.initial_bias(piece) for group, piece in self._pieces(x.double())]
         return torch.cat(biases).to(at_least_float32(x).dtype)
 
     def _place(self, side_by_side: list[int]) -> None:
-        """Keep the order of the groups' columns and its inverse; none where it is that of x."""
+        """Store the order of the groups' columns and its inverse, unless it is that of x."""
         gather = torch.tensor(side_by_side)
         in_order = all(a < b for a, b in pairwise(side_by_side))
         self.register_buffer("gather", None if in_order else gather, persistent=False)
@@ -243,6 +244,6 @@ class Mixed(Likelihood):
 
 
 def _columns_of(sizes: Sequence[int], gather: Tensor | None) -> Iterator[list[int]]:
-    """The columns of x in each group, where groups of those sizes lie side by side."""
+    """The columns of x in each of the concatenated groups of these sizes."""
     remaining = iter(range(sum(sizes)) if gather is None else gather.tolist())
     return (list(islice(remaining, size)) for size in sizes)

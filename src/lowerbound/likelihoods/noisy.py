@@ -1,11 +1,12 @@
-r"""p(y | z) of a row y = x + noise, from p(x | z) and what is known of the noise.
+r"""The likelihood p(y | z) of a noisy row y = x + noise, from p(x | z) and a noise model.
 
 .. math:: p(y \mid z) = \int p(x \mid z) \, p(y \mid x) \, dx, \qquad
     p(y_j \mid x_j) = (1 - \rho) \, N(y_j; x_j, \tau_j^2) + \rho \, u(y_j)
 
-with \rho the share of cells that say nothing of x, and u uniform on the range of the values. Cells
-are independent given z, so the integral is one per cell: closed for a Gaussian, a sum where x has
-levels. Both ways lead to E[x | y, z], which for a Gaussian is Wiener's filter in each cell.
+\rho is the fraction of outliers, which do not depend on x, and u is uniform on the range of the
+values. Cells are independent given z, so there is one integral per cell. It has a closed form for a
+Gaussian, and is a sum if x has levels. The same integral gives E[x | y, z], which is Wiener's
+filter in each cell for a Gaussian.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from lowerbound.likelihoods.gaussian_emission import HALF_LOG_TWO_PI, GaussianEm
 from lowerbound.likelihoods.levels import from_code
 from lowerbound.trace import Emission
 
-LEAST = 1e-6  # of tau: no noise at all leaves only the level that was seen
+LEAST = 1e-6  # smallest tau, because without noise only the seen level has probability
 LEVELS_PER_DEVIATION = 4  # levels in a standard deviation of the noise
 KNOWN = ("gaussian", "bernoulli", "discretized_logistic")
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseModel:
-    """What was added to each cell.
+    """The noise of each cell.
 
     Attributes:
         scale: tau > 0 in model units, broadcastable to a row.
-        outliers: rho, the share of cells that hold anything at all, 0 to below 1.
-        span: width of the range that those are drawn from, model units.
-        exact: whether all levels of x are summed over, or only so many that the next one is
-            a quarter of tau away: what chains need, whose every step costs a sum.
+        outliers: rho, the fraction of outliers, at least 0 and below 1.
+        span: width of the range of outliers, model units.
+        exact: whether the sum is over all levels of x, or over levels a quarter of tau apart,
+            which is faster for Markov chains with a sum in every step.
     """
 
     scale: Tensor
@@ -49,18 +50,18 @@ class NoiseModel:
 
     @property
     def levels(self) -> int:
-        """How many evenly spaced levels in [0, 1] the noise can tell apart."""
+        """The number of evenly spaced levels in [0, 1] that the noise can distinguish."""
         if self.exact:
             return sys.maxsize
         return math.ceil(LEVELS_PER_DEVIATION / max(float(self.scale.min()), 1e-6)) + 1
 
 
 class NoisyEmission(Emission, abstract=True):
-    """p(y | z), the distribution of a noisy row; hidden cells say nothing.
+    """p(y | z), the distribution of a noisy row; hidden cells have no effect.
 
     Args:
         clean: p(x | z).
-        noise: what is added to x.
+        noise: added to x.
     """
 
     def __init__(self, clean: Emission, noise: NoiseModel) -> None:
@@ -68,7 +69,7 @@ class NoisyEmission(Emission, abstract=True):
         super().__init__(clean.batch_shape, clean.event_shape, validate_args=False)
 
     def restored(self, y: Tensor, observed: Tensor | None = None) -> Tensor:
-        """E[x | y, z], (samples, batch, *event): the mean of p(x | z) where y is hidden."""
+        """E[x | y, z], (samples, batch, *event); for hidden cells, the mean of p(x | z)."""
         mean = self.clean.mean
         given = self._given(y)
         found = torch.lerp(mean, given, self.trust(y).expand_as(given))
@@ -83,7 +84,7 @@ class NoisyEmission(Emission, abstract=True):
         return torch.where(trusted, self._draw(y), self.clean.sample())
 
     def trust(self, y: Tensor) -> Tensor:
-        """Probability that each cell is x and noise, and no outlier; broadcastable."""
+        """Probability that each cell is not an outlier; broadcastable."""
         if not self.noise.outliers:
             return torch.ones((), dtype=y.dtype, device=y.device)
         return torch.exp(math.log1p(-self.noise.outliers) + self._log_density(y) - self._terms(y))
@@ -119,11 +120,11 @@ class NoisyEmission(Emission, abstract=True):
 
     @abstractmethod
     def _given(self, y: Tensor) -> Tensor:
-        """E[x | y, z] of a cell that is no outlier."""
+        """E[x | y, z] of a cell that is not an outlier."""
 
     @abstractmethod
     def _draw(self, y: Tensor) -> Tensor:
-        """A draw of x given y and z of a cell that is no outlier."""
+        """A draw of x given y and z, of a cell that is not an outlier."""
 
 
 class NoisyGaussian(NoisyEmission):
@@ -156,8 +157,8 @@ class NoisyLevels(NoisyEmission):
 
     Args:
         clean: P(k | z).
-        noise: what is added.
-        levels: how many there are, or fewer that a coarser sum is taken over.
+        noise: added to x.
+        levels: number of levels, or fewer for a coarser sum.
     """
 
     def __init__(self, clean: Emission, noise: NoiseModel, levels: int) -> None:
@@ -192,10 +193,10 @@ class NoisyLevels(NoisyEmission):
 
 
 def noisy(clean: Emission, noise: NoiseModel) -> NoisyEmission:
-    """p(y | z) of noisy rows.
+    """Build p(y | z) of noisy rows.
 
     Raises:
-        UnsupportedError: the likelihood is none of those that are known to be summed.
+        UnsupportedError: the likelihood does not support noise.
     """
     if isinstance(clean, GaussianEmission):
         return NoisyGaussian(clean, noise)
@@ -205,6 +206,6 @@ def noisy(clean: Emission, noise: NoiseModel) -> NoisyEmission:
         return NoisyLevels(clean, noise, min(clean.levels, noise.levels))
     name = type(clean).__name__.removesuffix("Emission")
     raise UnsupportedError(
-        f"noise on rows of the likelihood {name} is not known here; fit the model again with "
+        f"the likelihood {name} does not support noisy rows; fit the model again with "
         f"--likelihood {', '.join(KNOWN[:-1])} or {KNOWN[-1]}"
     )

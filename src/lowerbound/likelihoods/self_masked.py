@@ -1,4 +1,4 @@
-r"""Gaussian cells that are missing because of what they hold: p(x_o, s | z), s saying which are.
+r"""Gaussian cells that are missing because of their value: p(x_o, s | z), with s the mask.
 
 .. math::
     \log p(x_o, s \mid z) = \sum_{j \in o} \left[ \log N(x_j; \mu_j, \sigma_j^2)
@@ -22,17 +22,17 @@ LEAST_SLOPE = 1e-3
 
 
 class SelfMaskedEmission(GaussianEmission):
-    """Gaussian cells and the curves by which they go missing.
+    """Gaussian cells and the curves of their probability of being missing.
 
-    ``mean``, ``variance`` and draws are those of x given z; of a cell that is known to be missing,
-    given that as well.
+    ``mean``, ``variance`` and draws are those of x given z. For a missing cell, they are also
+    conditioned on the fact that it is missing.
 
     Args:
         loc: mu, (samples, batch, columns).
         scale: sigma, one number or one per column.
         curves: of the columns.
-        missing: True where the value is missing, (batch, columns); None: every cell that is not
-            observed, and for ``mean``, ``variance`` and draws no cell.
+        missing: True if the value is missing, (batch, columns); None: every unobserved cell for
+            ``terms``, and no cell for ``mean``, ``variance`` and draws.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class SelfMaskedEmission(GaussianEmission):
         return self.curves.spread_at_utility(self.scale)
 
     def at_utility(self, share: Tensor) -> Tensor:
-        """The mean of a missing x whose utility is at a quantile, like ``loc``."""
+        """The mean of a missing x whose utility is at a quantile, shape of ``loc``."""
         return self.curves.at_utility(self.loc, self.scale, share)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         plain = super()._sample(sample_shape)
         if self.missing is None:
             return plain
-        # the open interval: a share of zero lies infinitely far
+        # the open interval, because the quantile at 0 is infinite
         share = torch.rand_like(plain).clamp(1e-7, 1 - 1e-7)
         drawn = self.at_utility(share) + self.rest_scale * torch.randn_like(plain)
         return torch.where(self.missing, drawn, plain)
@@ -93,10 +93,10 @@ class SelfMaskedEmission(GaussianEmission):
 class Curves(nn.Module):
     """The learned curves of some columns.
 
-    A slope whose direction is known keeps its sign.
+    If the direction is known, the slope keeps its sign.
 
     Args:
-        columns: how many.
+        columns: number of columns.
         missingness: one of ``lowerbound.classical.self_masking.DIRECTIONS``.
     """
 
@@ -118,7 +118,7 @@ class Curves(nn.Module):
 
     @torch.no_grad()
     def start_from(self, curves: SelfMasking) -> None:
-        """Start from ``curves``; which columns they apply to stays."""
+        """Set the initial curves, without changing the columns to which they apply."""
         slope = curves.slope
         if self.direction:
             slope = raw_scale(self.direction * slope, LEAST_SLOPE)
@@ -128,7 +128,7 @@ class Curves(nn.Module):
 
 
 def gaussian_cells(loc: Tensor, scale: Tensor, curves: Curves | None) -> GaussianEmission:
-    """Gaussian cells, missing at random or by ``curves``."""
+    """Gaussian cells, missing at random or with ``curves``."""
     if curves is None:
         return GaussianEmission(loc, scale)
     return SelfMaskedEmission(loc, scale, curves())

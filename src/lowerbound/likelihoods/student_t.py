@@ -38,7 +38,7 @@ class StudentTEmission(Emission):
         return (self._log_normalizer() - torch.log(self.scale)) - tail
 
     def _log_normalizer(self) -> Tensor:
-        # float64: the difference of two log-gammas loses its digits where nu is large
+        # float64, because the difference of two log-gammas loses its digits if nu is large
         df = self.df.double()
         gammas = torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df)
         return (gammas - 0.5 * torch.log(math.pi * df)).to(self.loc.dtype)
@@ -62,11 +62,11 @@ class StudentTEmission(Emission):
 
 @LIKELIHOODS.register("student_t")
 class StudentT(LocationScale):
-    """Error with tails as heavy as the data's: an outlier costs a logarithm, not a square.
+    """Error with heavy tails: the loss of an outlier grows with its logarithm, not its square.
 
     Args:
-        df: degrees of freedom, above 2 so that there is a variance; None learns one number for all
-            features, from 5 on and never below 2.05.
+        df: degrees of freedom, above 2 so that the variance exists; None: one number for all
+            features is learned, with the initial value 5 and the lower limit 2.05.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class StudentT(LocationScale):
     ) -> None:
         super().__init__(event_shape, scale=scale, tau=tau, floor=floor)
         if df is not None and df <= 2:
-            raise OptionError(f"df must be above 2, where the variance ends, not {df}")
+            raise OptionError(f"df must be above 2, so that the variance exists, not {df}")
         self.df = df
         raw = raw_scale(torch.tensor(df or START_DF), MIN_DF)
         self.raw_df = nn.Parameter(raw, requires_grad=df is None)
@@ -101,5 +101,5 @@ class StudentT(LocationScale):
         self.scale.set(x.float().std(0, correction=0) * torch.sqrt((df - 2) / df))
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """The median of each feature: outliers have no say."""
+        """The median of each feature, which is robust to outliers."""
         return x.float().median(0).values

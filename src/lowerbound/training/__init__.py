@@ -1,4 +1,4 @@
-"""The loop, the schedules and the checkpoints."""
+"""The training loop, schedules and checkpoints."""
 
 from lowerbound.training.interruption import Interrupted
 from lowerbound.training.loop import train

@@ -1,13 +1,13 @@
-r"""Adam, all parameters in one pass of one kernel.
+r"""Adam, with all parameters in one pass of one kernel.
 
 .. math::
     m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2,
     \quad w \leftarrow w - \eta \left( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda w \right)
 
-with bias-corrected moments. torch's kernel is called directly: ``torch.optim`` spends a tenth of a
-millisecond per update on bookkeeping that one group of parameters does not need, several percent of
-an update of a small network. The weights are those of ``torch.optim.AdamW(fused=True)``, bit for
-bit.
+with bias-corrected moments. torch's kernel is called directly, because ``torch.optim`` needs a
+tenth of a millisecond per update for bookkeeping. One group of parameters does not need it, and it
+takes several percent of an update of a small network. The weights are those of
+``torch.optim.AdamW(fused=True)``, bit for bit.
 
 Sources: Kingma & Ba 2015; decoupled weight decay, Loshchilov & Hutter 2019.
 """
@@ -23,10 +23,10 @@ BETA_1, BETA_2 = 0.9, 0.999
 
 
 class Adam:
-    """The moments of each parameter, and the update.
+    """The Adam optimizer of one group of parameters.
 
     Args:
-        parameters: of one device and one floating-point type.
+        parameters: on one device, of one floating-point type.
         eps: epsilon.
         weight_decay: lambda, decoupled from the gradient; 0 is plain Adam.
 
@@ -73,7 +73,7 @@ class Adam:
             )
 
     def clear(self) -> None:
-        """Drop the gradients; the next backward pass hands over new ones instead of adding."""
+        """Set the gradients to None, so that the next backward pass does not add to them."""
         for value in self.parameters:
             value.grad = None
 
@@ -85,12 +85,12 @@ class Adam:
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what ``tensors`` answered."""
+        """Restore the state of ``tensors``."""
         for name, value in self.tensors().items():
             value.copy_(tensors[name])
 
     def _with_gradient(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Moments and raised counts of the parameters that have a gradient."""
+        """Moments and increased counts of the parameters that have a gradient."""
         rows = [i for i, value in enumerate(self.parameters) if value.grad is not None]
         for i in rows:
             self._counts[i].add_(1)

@@ -1,11 +1,11 @@
-r"""The moving average of the weights, which scores better than the weights themselves.
+r"""The exponential moving average of the weights, which scores better than the weights.
 
 .. math::
     \bar w_k = \frac{\sum_{i=1}^{k} D^{k-i} w_{in}}{\sum_{i=1}^{k} D^{k-i}}, \qquad D = d^{\,n}
 
-with decay d per update, taken every n updates: the same memory of about 1 / (1 - d) updates at an
-n-th of the cost. The denominator keeps the start unbiased: the first average is the weights
-themselves. Source: Polyak & Juditsky 1992, with exponential weights.
+with the decay d per update. It is computed every n updates, with the same memory of about
+1 / (1 - d) updates, and takes an n-th of the time. The denominator removes the bias of the start:
+the first average is the weights. Source: Polyak & Juditsky 1992, with exponential weights.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WeightAverage:
     """Averages every floating-point tensor of a module's state.
 
     Args:
-        model: the module whose weights move.
+        model: the module with the weights.
         decay: d, per update.
     """
 
@@ -40,7 +40,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def after(self, updates: int) -> None:
-        """Take in the weights, where it is time to after that many updates."""
+        """Add the weights to the average, if it is due after this number of updates."""
         if updates % self.every == 0:
             self.count += 1
             share = (1 - self.decay) / (1 - self.decay**self.count)
@@ -48,8 +48,8 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The module holds the average inside, and its own weights again after."""
-        if self.count == 0:  # nothing was averaged yet: the weights are the average
+        """Context in which the module has the averaged weights; its own are restored afterwards."""
+        if self.count == 0:  # there is no average yet, so the weights are unchanged
             yield
             return
         own = [tensor.clone() for tensor in self._live]
@@ -60,7 +60,7 @@ class WeightAverage:
             _copy(own, self._live)
 
     def apply(self) -> None:
-        """Give the module the average for good."""
+        """Replace the module's weights by the average."""
         if self.count:
             _copy(self._average, self._live)
 
@@ -69,13 +69,13 @@ class WeightAverage:
         return dict(zip(self._names, self._average, strict=True))
 
     def restore(self, tensors: Mapping[str, Tensor], count: int) -> None:
-        """Go on from a checkpoint."""
+        """Restore the average from a checkpoint."""
         _copy([tensors[name] for name in self._names], self._average)
         self.count = count
 
 
 def updates_between(decay: float) -> int:
-    """n: at most 10, and few enough that the average keeps nine tenths of itself at each."""
+    """n: at most 10, and small enough that each step keeps nine tenths of the average."""
     if decay <= 0:
         return 1
     return max(1, min(MOST_UPDATES_BETWEEN, int(math.log(LEAST_KEPT_BETWEEN) / math.log(decay))))

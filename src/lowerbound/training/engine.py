@@ -22,9 +22,9 @@ _NUMBERS = count()
 
 
 class Update(nn.Module):
-    """The one module that training calls: a Batch becomes a Bound.
+    """The module that training calls: maps a Batch to a Bound.
 
-    Compilation, data parallelism and per-sample gradients hook in here.
+    Compilation, data parallelism and per-sample gradients wrap this module.
     """
 
     def __init__(self, model: Model, objective: Objective) -> None:
@@ -41,14 +41,14 @@ class Engine:
     """Makes updates.
 
     Args:
-        update: model and objective; their parameters are what is trained.
-        options: step size, decay, clipping.
+        update: model and objective, whose parameters are trained.
+        options: learning rate, decay, clipping.
         precision: "float32", or "bf16": autocast around the forward pass; parameters stay float32.
-        compiled: compile the forward and backward pass; where that fails it runs as it is.
-        say: takes a sentence for the log.
+        compiled: compile the forward and backward pass; if that fails, it runs uncompiled.
+        say: called with messages for the log.
 
     Raises:
-        TrainingError: there is nothing to train.
+        TrainingError: there are no parameters to train.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class Engine:
             self._forward = self._first_compiled
 
     def step(self, batch: Batch, learning_rate: float, progress: float) -> Bound | None:
-        """One update; None where loss or gradient is not finite, and nothing was changed then.
+        """Make one update; if loss or gradient is not finite, change nothing and return None.
 
         Args:
             batch: rows in model units, on the model's device.
-            learning_rate: Adam's step size.
-            progress: share of the run that is done, for the objective's warm-ups.
+            learning_rate: of Adam.
+            progress: fraction of the run that is done, for the objective's warm-ups.
         """
         self.update.objective.progress.fill_(progress)
         with self._precision:
@@ -98,27 +98,29 @@ class Engine:
 
     @torch.no_grad()
     def _finite_gradient(self) -> bool:
-        """Whether the whole gradient is finite; shortens it to the clip, where there is one."""
+        """Whether the whole gradient is finite; clip it if the options have a limit."""
         gradients = [value.grad for value in self.parameters if value.grad is not None]
         if self.clip:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))).item()
             if math.isfinite(norm) and norm > self.clip:
                 torch._foreach_mul_(gradients, self.clip / norm)
             return math.isfinite(norm)
-        # a sum is finite only if its terms are, and takes half the time of a norm
+        # a sum is finite only if all terms are, and takes half the time of a norm
         return math.isfinite(torch.stack([value.sum() for value in gradients]).sum().item())
 
     def _first_compiled(self, batch: Batch) -> Bound:
-        """The first pass compiles; from then on it is done or given up."""
+        """The first pass, which compiles; if compilation fails, later passes are uncompiled."""
         state = torch.get_rng_state()
         compiled: Callable[[Batch], Bound] = _compiled(self.update)
         try:
             bound = compiled(batch)
         except LowerboundError:
             raise
-        except Exception as error:  # what a compiler can run into has no common base
+        except Exception as error:  # errors of the compiler have no common base class
             torch.set_rng_state(state)
-            self._say(f"torch.compile failed, so training goes on without it: {_first_line(error)}")
+            self._say(
+                f"torch.compile failed, so training continues without it: {_first_line(error)}"
+            )
             compiled = self.update
             bound = compiled(batch)
         self._forward = compiled
@@ -126,11 +128,11 @@ class Engine:
 
 
 def _compiled(update: Update) -> Callable[[Batch], Bound]:
-    """``update`` compiled for one shape of batch, apart from every other update of the process.
+    """Compile ``update`` for one shape of batch, independently of other updates in the process.
 
-    torch keeps what it compiled with the code object and stops after eight versions, and each
-    model is a version: the ninth fit of a sweep would silently run uncompiled. So each gets a code
-    object of its own, and its compiled version goes when it goes.
+    torch stores compiled versions with the code object and stops after eight versions. Each model
+    is a version, so the ninth fit of a sweep would silently run uncompiled. Therefore each update
+    has its own code object, which is freed together with its compiled version.
     """
 
     def forward(batch: Batch) -> Bound:

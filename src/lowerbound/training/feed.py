@@ -1,5 +1,4 @@
-"""The rows of each update: in which order, with which cells hidden, where the model is and in the
-precision of its parameters."""
+"""The batches of training: order of the rows, hidden cells, device and precision."""
 
 from __future__ import annotations
 
@@ -17,14 +16,13 @@ from lowerbound.training.settings.options import TrainingOptions
 class Feed:
     """Gathers batches for a model.
 
-    The compact data is moved to the model's device once, so that batches are gathered there.
+    The compact data is copied once to the model's device, so that batches are gathered there.
 
     Args:
         dataset: the rows.
-        device: where the model is.
-        dtype: of the model's parameters; real columns are converted once, codes as they are
-            gathered.
-        masking: share of the visits at which some cells of a row are hidden.
+        device: of the model.
+        dtype: of the model's parameters; real columns are converted once, codes in each batch.
+        masking: fraction of the visits at which some cells of a row are hidden.
     """
 
     def __init__(
@@ -50,8 +48,8 @@ class Feed:
 
         Args:
             indices: row numbers.
-            visit: draws what is new at each visit, the bits of dynamic binarization and the cells
-                to hide; None: the fixed bits, and nothing is hidden.
+            visit: generator of the bits of dynamic binarization and of the cells to hide; None:
+                the fixed bits, and no cell is hidden.
         """
         if indices.device != self.device:
             indices = indices.to(self.device, non_blocking=True)
@@ -63,25 +61,25 @@ class Feed:
 
 
 SHARE = 0.5
-"""Of the visits to a row: at these, some of its cells are hidden."""
+"""Default fraction of the visits to a row at which some of its cells are hidden."""
 
 
 def hide(batch: Batch, share: float, noise: torch.Generator) -> Batch:
-    """The batch with cells hidden: at a share of the rows, each loses a uniformly drawn part.
+    """Hide a random part of the cells, of uniform size, in a random fraction of the rows.
 
-    A model that has seen complete rows only has an encoder that knows complete rows only. Hidden
-    cells count as missing: neither encoder nor bound sees them, so the bound is one on the rest.
+    If an encoder sees only complete rows in training, it cannot encode incomplete rows. Hidden
+    cells count as missing, so the bound is on the remaining cells.
 
     Args:
         batch: with data.
-        share: of the rows that lose cells, 0 to 1.
-        noise: where the choice comes from; moved on.
+        share: fraction of the rows with hidden cells, 0 to 1.
+        noise: generator of the choice.
     """
     x = batch.filled
     rows = (len(x),) + (1,) * (x.dim() - 1)
     chosen = torch.rand(rows, generator=noise, device=x.device) < share
     part = torch.rand(rows, generator=noise, device=x.device)
-    # a picture loses whole pixels: with one color seen, the others would be guessed from it
+    # whole pixels of a picture are hidden, because one color would reveal the others
     cells = (len(x), 1, *x.shape[2:]) if x.dim() == 4 else x.shape
     hidden = (torch.rand(cells, generator=noise, device=x.device) < part) & chosen
     hidden = hidden.expand(x.shape)
@@ -90,7 +88,7 @@ def hide(batch: Batch, share: float, noise: torch.Generator) -> Batch:
 
 
 def masking(options: TrainingOptions, dataset: Dataset) -> float:
-    """The share of visits by the options, or by the data."""
+    """The fraction of visits with hidden cells, from the options or the data."""
     if options.masking is not None:
         return options.masking
     return SHARE if dataset.schema.missing else 0.0
@@ -104,9 +102,9 @@ class DataOrder:
         | shuffle 0          | shuffle 1          | ...
         | batch 0 | batch 1 | batch 2 | batch 3 | ...
 
-    A batch may end one pass and begin the next, so all have the same size (nothing is compiled
-    twice) and every row is seen equally often. A batch is a function of seed and number, so a run
-    can go on anywhere.
+    A batch may end one pass and begin the next. Therefore all batches have the same size (so that
+    compilation happens once), and every row is seen equally often. A batch is a function of the
+    seed and its number, so a run can be resumed anywhere.
 
     Args:
         rows: number of rows.
@@ -121,7 +119,7 @@ class DataOrder:
         self._shuffle: tuple[int, Tensor] | None = None
 
     def batch(self, number: int) -> Tensor:
-        """Row numbers of the batch with that number, counted from 0, (batch_size,)."""
+        """Row numbers of batch ``number``, counted from 0, (batch_size,)."""
         epoch, start = divmod(number * self.batch_size, self.rows)
         end = start + self.batch_size
         here = self._permutation(epoch)[start:end]
@@ -130,7 +128,7 @@ class DataOrder:
         return torch.cat((here, self._permutation(epoch + 1)[: end - self.rows]))
 
     def epoch(self, batches: int) -> float:
-        """Passes over the data after that many batches."""
+        """Passes over the data after ``batches`` batches."""
         return batches * self.batch_size / self.rows
 
     def _permutation(self, epoch: int) -> Tensor:

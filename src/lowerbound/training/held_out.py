@@ -1,8 +1,8 @@
-"""The bound on held-out rows, comparable from one validation to the next; the weights of the best.
+"""Validation: the bound on held-out rows, and the weights with the best bound.
 
-Noise is keyed by row content and the bits of dynamic binarization are fixed, so a difference
-between two validations is due to the weights alone, and the number is the one that
-``lowerbound.evaluation`` finds for the same rows, samples and seed.
+Noise is keyed by row content and the bits of dynamic binarization are fixed. Therefore a difference
+between two validations depends only on the weights, and ``lowerbound.evaluation`` computes the same
+number for the same rows, samples and seed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ LONGEST_EPOCH = 1_000
 
 
 class HeldOut:
-    """Rows that are scored and never trained on.
+    """Rows that are scored and not trained on.
 
     Args:
         dataset: the rows.
-        device: where the model is.
+        device: of the model.
         dtype: of its parameters.
-        rows: at most that many at a time.
+        rows: largest size of a batch.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class HeldOut:
         dynamic = dataset.schema.binarize != "none"
         self.feed = Feed(dataset.binarized() if dynamic else dataset, device, dtype)
         self.rows = rows
-        # hashing a row costs as much as scoring it, so it is done once
+        # hashing a row takes as long as scoring it, so it is done once
         self.keys = torch.cat([row_keys(batch.filled, SEED) for batch in self._batches()])
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ class HeldOut:
     def bound(self, model: Model, objective: Objective) -> float:
         """Mean of the objective's bound over all rows, nats per row in model units."""
         total = 0.0
-        # what noise cannot be keyed is drawn alike each time
+        # noise that cannot be keyed has the same seed each time
         with (
             seeded(SEED),
             torch.no_grad(),
@@ -76,15 +76,16 @@ class HeldOut:
 def updates_between(rows: int, held_out: int, batch_size: int, slow: bool = False) -> int:
     """Updates from one record (and validation) to the next.
 
-    A forward pass costs a third of an update, so the time spent on validation stays near a
-    twentieth when a validation of V rows comes after 20 V / 3 trained ones. Records come once per
-    epoch where that is long enough to be cheap and short enough to be watched.
+    A forward pass takes a third of the time of an update. If a validation of V rows follows
+    20 V / 3 trained rows, validation takes about a twentieth of the time. There is one record per
+    epoch if an epoch is neither too short nor too long.
 
     Args:
         rows: training rows.
         held_out: validation rows.
         batch_size: training rows per update.
-        slow: validation computes in float32 and training in bf16: a row costs as much as an update.
+        slow: validation is in float32 and training in bf16, so that a row of validation takes as
+            long as a row of training.
     """
     cost = 1.0 if slow else 1 / 3
     affordable = math.ceil(cost * held_out / SHARE_OF_TIME / batch_size)
@@ -95,7 +96,7 @@ def updates_between(rows: int, held_out: int, batch_size: int, slow: bool = Fals
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; every submodule's own mode after."""
+    """Context in evaluation mode; each submodule's mode is restored afterwards."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()
@@ -108,11 +109,11 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def keyed_draws(model: Model, keys: Tensor) -> Iterator[None]:
-    """Inside, what the model draws for a row depends on that row's key alone.
+    """Context in which the model's draws for a row depend only on the row's key.
 
     Args:
-        model: draws as its objective does.
-        keys: one per row of the data set, (rows,); a batch finds its own by ``Batch.ids``.
+        model: whose draws are keyed.
+        keys: one per row of the data set, (rows,), indexed by ``Batch.ids``.
     """
 
     def keyed(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -127,7 +128,7 @@ def keyed_draws(model: Model, keys: Tensor) -> Iterator[None]:
 
 
 def with_noise(choose: Choose, noise: NoiseSource) -> Choose:
-    """The same draws from another source; a choice that draws nothing stays as it is."""
+    """The same draws from another source; a choice without draws is unchanged."""
     draws = choose.draw if isinstance(choose, ReweightedDraw) else choose
     return replace(draws, noise=noise) if isinstance(draws, Draw) else choose
 
@@ -136,7 +137,7 @@ class Best:
     """Keeps the weights of the highest held-out bound.
 
     Args:
-        patience: validations without gain before training should stop; 0: never.
+        patience: validations without gain before training stops; 0: never.
     """
 
     def __init__(self, patience: int) -> None:
@@ -148,7 +149,7 @@ class Best:
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience has run out."""
+        """Whether training should stop."""
         return bool(self.patience) and self.without_gain >= self.patience
 
     def consider(self, bound: float, update: int, model: nn.Module) -> None:
@@ -159,17 +160,17 @@ class Best:
             self.weights = {name: value.clone() for name, value in model.state_dict().items()}
 
     def apply(self, model: nn.Module) -> None:
-        """Give the model the best weights, where there are any."""
+        """Set the model's weights to the best ones, if there are any."""
         if self.weights:
             model.load_state_dict(self.weights)
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON values, besides the weights."""
+        """JSON values, without the weights."""
         bound = None if self.update is None else self.bound
         return {"bound": bound, "update": self.update, "without_gain": self.without_gain}
 
     def restore(self, mapping: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-        """Go on from what ``to_mapping`` answered."""
+        """Restore the values of ``to_mapping``, and the weights."""
         self.update, self.without_gain = mapping["update"], mapping["without_gain"]
         self.bound = -math.inf if mapping["bound"] is None else mapping["bound"]
         self.weights = dict(weights)

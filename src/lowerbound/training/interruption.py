@@ -1,4 +1,4 @@
-"""Ctrl-C and the request to terminate end training after the current update, its work saved."""
+"""Signals: Ctrl-C (SIGINT) and SIGTERM end training after the current update, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lowerbound.training.progress.history import History
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped by a signal; the message says what was saved and how to go on.
+    """A signal stopped training; the message explains what was saved and how to continue.
 
     Attributes:
-        history: how training went until then.
+        history: the records until then.
     """
 
     def __init__(self, message: str, history: History) -> None:
@@ -24,13 +24,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Whether the person, or the system, has sent a signal to stop."""
+    """Whether a signal to stop has arrived."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler; a second signal does not wait for the update to end."""
+        """The signal handler; a second signal stops at once, without waiting for the update."""
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
@@ -38,9 +38,9 @@ class Interruption:
 
 @contextmanager
 def listening() -> Iterator[Interruption]:
-    """Turn SIGINT and SIGTERM into a flag inside; the handlers before are put back after.
+    """Context that converts SIGINT and SIGTERM to a flag, and restores the handlers afterwards.
 
-    Only the main thread can handle signals: in another one the flag stays down.
+    Only the main thread can handle signals; in another thread the flag stays False.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -53,5 +53,5 @@ def listening() -> Iterator[Interruption]:
         yield interruption
     finally:
         for number, handler in before.items():
-            # None: a handler that was not set from Python, and cannot be put back from it
+            # None: a handler that was not set from Python, and cannot be restored from it
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,4 +1,4 @@
-"""The training loop: data in, weights and a History out."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -43,30 +43,29 @@ def train(
     reporter: TrainingReporter | None = None,
     publish: Publish | None = None,
 ) -> History:
-    """Train ``model`` in place; in the end it holds the weights to keep, in evaluation mode.
+    """Train ``model`` in place; at the end it is in evaluation mode and has the weights to keep.
 
-    Those are the weights with the best bound on ``validation``, else the newest; of the moving
-    average where there is one. Random state outside is not touched.
+    These are the weights with the best bound on ``validation``, else the newest. If there is a
+    moving average, its weights are used. The caller's random state does not change.
 
     Args:
-        model: where its parameters are, there is training (processor or one GPU).
-        objective: what is maximized.
+        model: trained on the device of its parameters (processor or one GPU).
+        objective: to maximize.
         dataset: rows to train on.
-        options: budget, step size, precision and the rest.
-        validation: rows for early stopping (``options.validation`` belongs to the caller, who
-            splits the data).
-        folder: checkpoints go to ``folder/checkpoint``; None keeps none.
-        resume: go on from the checkpoint there, bit for bit as if never stopped; a run without one
-            starts from the beginning.
+        options: budget, learning rate, precision and other options.
+        validation: rows for early stopping (the caller splits the data by ``options.validation``).
+        folder: checkpoints are written to ``folder/checkpoint``; None: no checkpoints.
+        resume: continue from the checkpoint in the folder, bit for bit; without a checkpoint, the
+            run starts from the beginning.
         reporter: shows progress.
-        publish: called before each checkpoint, while the model holds the weights to keep so far.
+        publish: called before each checkpoint, while the model has the weights to keep so far.
 
     Raises:
         DataError: there are no rows.
-        OptionError: the checkpoint belongs to another run; the message says what differs.
+        OptionError: the checkpoint belongs to another run; the message names the differences.
         ModelFolderError: the checkpoint is damaged.
-        TrainingError: loss or gradient stayed non-finite, or there is nothing to train.
-        Interrupted: Ctrl-C or a request to terminate; a checkpoint was saved.
+        TrainingError: loss or gradient stayed non-finite, or the model has no parameters.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     options = options or TrainingOptions()
     reporter = reporter or SilentReporter()
@@ -95,7 +94,7 @@ def train(
 
 
 def _go(run: TrainingRun, keeper: Keeper | None, reporter: TrainingReporter) -> None:
-    """Update until the budget is used up, patience runs out, or a signal comes."""
+    """Update until the budget is used up, training stops early, or a signal arrives."""
     run.begin()
     next_report = 0.0
     with listening() as interruption:
@@ -115,30 +114,28 @@ def _go(run: TrainingRun, keeper: Keeper | None, reporter: TrainingReporter) -> 
         if keeper is not None:
             keeper.save_finished(run)
     if interruption.requested:
-        words = f"a signal came as training ended ({run.ended}) at update {run.updates:,}"
+        words = f"a signal arrived as training ended ({run.ended}) at update {run.updates:,}"
         raise Interrupted(words, run.history())
 
 
 def _finished_before(model: Model, checkpoint: Checkpoint, reporter: TrainingReporter) -> History:
-    """A run that was over already gives its weights and its history."""
+    """Restore the weights and the history of a run that has already ended."""
     model.load_state_dict(checkpoint.part("model"))
     model.eval()
     history = History.from_mapping(checkpoint.values["finished"])
-    reporter.message(
-        f"this training has ended already ({history.ended}); there is nothing left to do"
-    )
+    reporter.message(f"this training has already ended ({history.ended}); nothing remains to do")
     return history
 
 
 def _interrupted(run: TrainingRun, keeper: Keeper | None) -> Interrupted:
-    """Save, give the model the weights to keep, and say how to go on."""
+    """Save, set the weights to keep, and return the exception, which explains how to continue."""
     at = f"training was interrupted at update {run.updates:,}"
     if keeper is None:
         words = f"{at}; without a folder nothing was saved"
     else:
         try:
             keeper.save(run, "interrupted")
-            words = f"{at} and saved in {keeper.folder / FOLDER}; resume to go on from there"
+            words = f"{at} and saved in {keeper.folder / FOLDER}; resume to continue from there"
         except OSError as error:
             words = f"{at}, and the checkpoint could not be written ({reason(error)})"
     run.keep()
@@ -148,9 +145,9 @@ def _interrupted(run: TrainingRun, keeper: Keeper | None) -> Interrupted:
 def _hopeless(run: TrainingRun) -> TrainingError:
     return TrainingError(
         f"loss or gradient was not finite in the last {run.skipped_in_a_row} updates (up to update "
-        f"{run.updates:,}, step size {run.learning_rate:.2g}): lower learning_rate, set "
-        "gradient_clip (to 100, say), or use precision='float32'; if the very first updates fail, "
-        "look for extreme values in the data"
+        f"{run.updates:,}, learning rate {run.learning_rate:.2g}): lower learning_rate, set "
+        "gradient_clip (to 100, for example), or use precision='float32'; if the first updates "
+        "fail, look for extreme values in the data"
     )
 
 
@@ -165,7 +162,7 @@ def _shown(reporter: TrainingReporter) -> Iterator[None]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """That many processor threads inside."""
+    """Context with ``count`` processor threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""One run between its first update and its last: everything that moves, and how."""
+"""The state of a training run, and its changes from update to update."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ FEWEST_VALIDATION_ROWS = 256
 
 
 class TrainingRun:
-    """Model, optimizer, averages, data order and records, moved one update at a time.
+    """Model, optimizer, averages, data order and records of a run.
 
     Args:
         model: trained in place.
-        objective: what is maximized.
+        objective: to maximize.
         dataset: rows to train on.
         validation: rows for early stopping.
-        options: as the person set them.
-        plan: what was decided where they left things open.
-        say: takes a sentence for the log.
+        options: as the user set them.
+        plan: the choices for options that are "auto" or None.
+        say: called with messages for the log.
 
     Attributes:
         updates: updates made, skipped ones included.
-        skipped: updates skipped because loss or gradient was not finite.
-        skipped_in_a_row: the newest of them, without one in between that was made.
-        ended: "" while the run goes on.
+        skipped: updates skipped because the loss or gradient was not finite.
+        skipped_in_a_row: updates skipped since the last one that was not.
+        ended: "" while the run is not finished.
     """
 
     def __init__(
@@ -82,23 +82,23 @@ class TrainingRun:
         self._started = time.perf_counter()
 
     def begin(self) -> None:
-        """The clock runs from here."""
+        """Start the clock."""
         self._started = time.perf_counter()
         self.model.train()
         self.objective.train()
 
     @property
     def seconds(self) -> float:
-        """Training time so far, that before a checkpoint included."""
+        """Training time so far, including the time before a checkpoint."""
         return self._seconds_before + time.perf_counter() - self._started
 
     @property
     def share(self) -> float:
-        """How much of the run is done, 0 to 1."""
+        """Fraction of the run that is done, 0 to 1."""
         return self.budget.share(self.updates, self.seconds)
 
     def update(self) -> None:
-        """One update, and the record that may be due after it."""
+        """Make one update, and a record if it is due."""
         share = self.share
         batch = self.feed.batch(self.order.batch(self.updates), self.bits)
         self.learning_rate = self.schedule(self.updates, share)
@@ -107,7 +107,9 @@ class TrainingRun:
         self._count(bound)
         if self.average is not None:
             self.average.after(self.updates)
-        if self._mark is None:  # the first update may compile, and says nothing of the time left
+        if (
+            self._mark is None
+        ):  # the first update may include compilation, so the time left excludes it
             self._mark = self.share, self.seconds
         done = self.share >= 1.0
         if done or self.updates % self.plan.record_every == 0:
@@ -122,7 +124,7 @@ class TrainingRun:
         return History(tuple(self.records), self.ended or "running", self.best.update)
 
     def keep(self) -> None:
-        """Give the model the weights to keep for good: the best, else the averaged."""
+        """Set the model's weights to those to keep: the best, else the averaged ones."""
         if self.best.weights:
             self.best.apply(self.model)
         elif self.average is not None:
@@ -131,7 +133,7 @@ class TrainingRun:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """The model is as after ``keep`` inside, and goes on as it was after."""
+        """Context in which the model has the weights of ``keep``; they are restored afterwards."""
         own = {name: value.clone() for name, value in self.model.state_dict().items()}
         with evaluating(self.model):
             try:
@@ -141,7 +143,7 @@ class TrainingRun:
                 self.model.load_state_dict(own)
 
     def progress(self) -> Progress:
-        """Where the run stands, for a reporter."""
+        """The state of the run, for a reporter."""
         bound, distortion, rates = self._newest()
         share, seconds = self.share, self.seconds
         share_then, seconds_then = self._mark or (share, seconds)
@@ -162,7 +164,7 @@ class TrainingRun:
         )
 
     def checkpoint(self) -> Checkpoint:
-        """Everything from which ``restore`` goes on bit for bit; tensors are not copied."""
+        """The state for ``restore``, complete bit for bit; tensors are not copied."""
         noise = noise_state(self.engine.device)
         parts = {
             "model": self.model.state_dict(),
@@ -183,7 +185,7 @@ class TrainingRun:
         return Checkpoint(joined(parts), values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from there."""
+        """Continue from a checkpoint."""
         values = checkpoint.values
         self.model.load_state_dict(checkpoint.part("model"))
         self.objective.load_state_dict(checkpoint.part("objective"))
@@ -229,7 +231,7 @@ class TrainingRun:
         )
 
     def _validate(self) -> float | None:
-        """The held-out bound of the averaged weights, which are kept if it is the best."""
+        """The held-out bound of the averaged weights, which are stored if it is the best."""
         if self.held_out is None:
             return None
         with self.average.applied() if self.average is not None else nullcontext():

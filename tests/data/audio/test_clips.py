@@ -193,7 +193,7 @@ def test_what_is_for_tables_and_pictures_is_refused(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.wav", noise(900))
     with pytest.raises(DataError, match="no column 'who'"):
         load(path, label="who")
-    with pytest.raises(OptionError, match="neither levels nor bits"):
+    with pytest.raises(OptionError, match="no levels and bits"):
         load(path, levels=4)
 
 

@@ -79,7 +79,7 @@ def test_what_is_no_such_picture(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="spectrograms are of sound"):
         load("digits", spectrograms=True)
     pictures = load(np.zeros((5, 8, 8), np.uint8) + np.arange(5, dtype=np.uint8)[:, None, None])
-    with pytest.raises(DataError, match="is sound, and the model was fitted on other data"):
+    with pytest.raises(DataError, match="is sound, but the model was fitted on other data"):
         load(clips, schema=pictures.schema)
     data = load(clips, spectrograms=True)
     write_wav(tmp_path / "other.wav", tone(300), 16000)

@@ -78,7 +78,7 @@ def test_where_two_formats_fit_a_note_says_which_is_taken_and_how_to_say_otherwi
 ) -> None:
     with pytest.warns(UserWarning, match="column 'visit': its dates fit") as notes:
         data = load(table(given * 10))
-    assert f"read as {first}; if that is wrong, say --kind " in str(notes[0].message)
+    assert f"read as {first}; if that is wrong, use --kind " in str(notes[0].message)
     assert f"visit=datetime:{other}" in str(notes[0].message)
     assert f"dates of visit are read as {first} (" in "\n".join(about_data(data))
     said = quietly(table(given * 10), kinds={"visit": f"datetime:{other}"})
@@ -130,7 +130,7 @@ def test_days_as_whole_numbers_are_dates_where_said_so() -> None:
 
 @pytest.mark.parametrize("format", ["%Q", "day", "%d %d", "mixed", "%1000000000d", ""])
 def test_what_is_no_format_is_refused(format: str) -> None:
-    with pytest.raises(OptionError, match="is no format of dates"):
+    with pytest.raises(OptionError, match="is not a date format"):
         load(table(DAYS.astype(str)), kinds={"visit": f"datetime:{format}"})
 
 

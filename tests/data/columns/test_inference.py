@@ -106,9 +106,11 @@ def test_the_persons_word_wins() -> None:
 
 
 def test_an_identifier_taken_for_classes_is_doubted() -> None:
-    with pytest.warns(UserWarning, match="'identifier' has 400 levels in 400 rows: it names rows"):
+    with pytest.warns(
+        UserWarning, match="'identifier' has 400 levels in 400 rows: it identifies rows"
+    ):
         understood(table()["identifier"], "categorical")
-    with pytest.warns(UserWarning, match="'identifier': never the same twice"):
+    with pytest.warns(UserWarning, match="'identifier': no value repeats"):
         load(table().drop(columns=["constant", "categorical"]))
 
 
@@ -147,7 +149,7 @@ def test_a_value_beyond_the_bounds_is_named_and_next_to_impossible(kind: str, va
     frame = table()[[kind, "real"]]
     schema = read(frame).schema
     place = [column.name for column in schema.columns].index(kind)
-    with pytest.warns(UserWarning, match=f"column '{kind}' held .* and not in rows 7, counted"):
+    with pytest.warns(UserWarning, match=f"column '{kind}' held .* but not in rows 7, counted"):
         dataset = load(
             frame.assign(**{kind: frame[kind].mask(frame.index == 7, value)}), schema=schema
         )

@@ -77,7 +77,7 @@ def test_a_folder_is_pictures_with_missing_pixels(tmp_path: Path) -> None:
 def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "0.bin"
     path.write_bytes(b"x" * 33)
-    with pytest.raises(DataError, match=r"0\.bin is no sweep: it has 33 bytes, and each return"):
+    with pytest.raises(DataError, match=r"0\.bin is not a sweep: it has 33 bytes, and each return"):
         load(path)
     write(path, np.array([[1.0, 2, 3], [np.nan, 0, 0]]))
     with pytest.raises(DataError, match=r"0\.bin: NaN or inf in returns 1, counted from 0"):

@@ -70,7 +70,7 @@ def test_a_file_says_that_it_holds_sequences(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(6, 3), (2, 6, 3, 1)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="sequences are"):
+    with pytest.raises(DataError, match="sequences need shape"):
         load(Sequences(np.zeros(shape)))
 
 

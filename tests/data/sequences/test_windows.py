@@ -92,7 +92,7 @@ def test_bad_cuts_are_refused() -> None:
     with pytest.raises(DataError, match="a series of 3 points has no window of 4"):
         Windows(4).cut(np.zeros(3))
     for length, stride in ((0, 1), (3, 0), (3, 4)):
-        with pytest.raises(OptionError, match="a window has at least 1 point"):
+        with pytest.raises(OptionError, match="a window needs at least 1 point"):
             Windows(length, stride)
 
 

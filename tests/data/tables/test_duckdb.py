@@ -110,8 +110,8 @@ def test_a_relation_is_a_table(people: pd.DataFrame, database: Path) -> None:
         ("?query=SELECT colour FROM people", 'Referenced column "colour" not found'),
         ("?query=DROP TABLE people", "read-only"),
         ("?query=SELECT [1, 2] AS pair FROM people", "'pair' (list<"),
-        ("?query=", "is no address of a table: write duckdb:FILE"),
-        ("?tabel=people", "is no address of a table: write duckdb:FILE"),
+        ("?query=", "is not the address of a table: write duckdb:FILE"),
+        ("?tabel=people", "is not the address of a table: write duckdb:FILE"),
         ("?query=SELECT * FROM people WHERE n < 0", "the table is empty"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_database_that_is_none_is_refused(tmp_path: Path, database: Path) -> N
         load(f"duckdb:{tmp_path / 'text.db'}")
     with duckdb.connect(str(database)) as connection:
         connection.execute("CREATE TABLE pets (name TEXT)")
-    with pytest.raises(DataError, match=r"the database has 2 tables \(people, pets\); say which"):
+    with pytest.raises(DataError, match=r"the database has 2 tables \(people, pets\); choose one"):
         load(f"duckdb:{database}")
 
 

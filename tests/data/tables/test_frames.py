@@ -71,7 +71,7 @@ def test_a_first_line_of_data_is_not_lost(tmp_path: Path, content: str, header: 
     path = tmp_path / "table.csv"
     path.write_text(content)
     doubt = not header and not content[0].isdigit()
-    with pytest.warns(UserWarning, match="taken for data") if doubt else nullcontext():
+    with pytest.warns(UserWarning, match="is read as data") if doubt else nullcontext():
         assert len(read_frame(path)) == (2 if header else 3)
 
 

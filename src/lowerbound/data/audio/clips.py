@@ -1,4 +1,4 @@
-"""Sound: .wav files as clips of one sample rate, and clips end to end as rows of equal length.
+"""Sound: .wav files as clips of one sample rate, and concatenated clips as rows of equal length.
 
 ::
 
@@ -6,7 +6,7 @@
     joined   ----------------------------------0000     silence fills the last row
     rows     [    0    ][    1    ][    2    ]
 
-Samples are amplitudes in [-1, 1], whatever the file stores. Channels are averaged into one.
+Samples are amplitudes in [-1, 1] for every file format. Channels are averaged into one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lowerbound.errors import DataError
 
 SUFFIX = ".wav"
 SIXTEEN_BIT = 32_768
-# how scipy answers to a broken file
+# errors of scipy for broken files
 _BROKEN = (
     OSError,
     ValueError,
@@ -39,18 +39,18 @@ _BROKEN = (
     ArithmeticError,
     struct.error,
 )
-OVERLAP = 4  # rows that are learned from begin this often in the length of one, unless said
+OVERLAP = 4  # default number of training rows that begin within the length of one row
 
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Sounds of one sample rate.
+    """Sound clips of one sample rate.
 
     Attributes:
-        samples: amplitudes of each, (length,) float32.
+        samples: amplitudes of each clip, (length,) float32.
         rate: samples per second.
-        names: of each, such as its path in a folder.
-        source: where they came from.
+        names: of each clip, such as its path in a folder.
+        source: origin of the clips.
     """
 
     samples: tuple[Array, ...]
@@ -60,21 +60,21 @@ class Clips:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Samples of each."""
+        """Number of samples of each clip."""
         return tuple(map(len, self.samples))
 
     @property
     def joined(self) -> Array:
-        """All of them end to end, (sum of lengths,)."""
+        """All clips concatenated, (sum of lengths,)."""
         return np.concatenate(self.samples)
 
     def cut(self, signal: Array) -> list[Array]:
-        """A signal as long as all clips together, or longer, in parts of their lengths."""
+        """Split a signal, at least as long as all clips together, into parts of their lengths."""
         ends = np.cumsum(self.lengths)
         return np.split(signal[: ends[-1]], ends[:-1])
 
     def rows(self, windows: Windows) -> Array:
-        """All of them end to end, cut in rows, (rows, length); silence fills the last one."""
+        """All clips concatenated and cut into rows, (rows, length); silence fills the last row."""
         joined = self.joined
         steps = max(0, -(-(len(joined) - windows.length) // windows.stride))
         padded = np.zeros(windows.length + steps * windows.stride, np.float32)
@@ -83,13 +83,13 @@ class Clips:
 
 
 def usual_windows(rate: int) -> Windows:
-    """How clips are cut unless the person says: rows of one second, each beginning a quarter after
-    the one before, so that what lies at the edge of one is in the middle of another."""
+    """The default windows: one second long with a stride of a quarter of a second, so that the
+    edge of a row is in the middle of another."""
     return Windows(rate, max(1, rate // OVERLAP))
 
 
 def is_audio(source: Any) -> bool:
-    """Whether ``source`` is a .wav file, or a folder that has some and no pictures."""
+    """Whether ``source`` is a .wav file, or a folder with .wav files and without pictures."""
     if not isinstance(source, (str, Path)):
         return False
     path = Path(source).expanduser()
@@ -99,7 +99,7 @@ def is_audio(source: Any) -> bool:
 
 
 def find_clips(folder: Path) -> list[Path]:
-    """Sorted paths of the .wav files below ``folder``, relative to it; hidden ones left out."""
+    """Sorted paths of the .wav files below ``folder``, relative to it, without hidden files."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(
         path
@@ -114,16 +114,16 @@ def read_clips(
     on_error: Literal["raise", "skip"] = "raise",
     split: str | None = None,
 ) -> Clips:
-    """The clip of a .wav file, or those of every one below a folder, sorted by path.
+    """Read a .wav file, or every .wav file below a folder, sorted by path.
 
     Args:
-        source: where they are.
-        rate: samples per second that they must have; None: all have that of the first.
-        on_error: "skip" leaves files out that cannot be read, and names them in a warning.
-        split: the subfolder to read, where the first level is train/test.
+        source: the file or folder.
+        rate: required samples per second; None: that of the first file.
+        on_error: "skip" leaves out unreadable files, and a warning names them.
+        split: the subfolder to read, if the first level is train/test.
 
     Raises:
-        DataError: a file is no sound that is understood, is empty, or has another sample rate.
+        DataError: a file is not readable sound, is empty, or has another sample rate.
     """
     path = Path(source).expanduser()
     if not is_audio(path):
@@ -156,7 +156,7 @@ def _all_read(
         rate = rate or own
         if own != rate:
             raise DataError(
-                f"{root / name} has {own:,} samples per second and not {rate:,}: bring all clips "
+                f"{root / name} has {own:,} samples per second and not {rate:,}: convert all clips "
                 "to one sample rate first, with ffmpeg or sox"
             )
         found[name] = samples
@@ -171,17 +171,17 @@ def _all_read(
 
 
 def read_wav(path: Path) -> tuple[Array, int]:
-    """(amplitudes in [-1, 1], (length,) float32; samples per second) of a .wav file.
+    """Read a .wav file as (amplitudes in [-1, 1], (length,) float32; samples per second).
 
-    Whole numbers of 8 (unsigned), 16, 24 and 32 bits and floats are understood.
+    It may contain integers of 8 (unsigned), 16, 24 and 32 bits, or floats.
 
     Raises:
-        DataError: it is no such file, holds no samples, or samples that are no numbers.
+        DataError: the file is not .wav, or has no samples or samples that are not finite.
     """
     from scipy.io import wavfile  # half a second
 
     try:
-        with warnings.catch_warnings():  # of chunks beside the sound, such as titles
+        with warnings.catch_warnings():  # about chunks that are not sound, such as titles
             warnings.simplefilter("ignore", wavfile.WavFileWarning)
             rate, values = wavfile.read(path)
     except _BROKEN as error:
@@ -192,15 +192,15 @@ def read_wav(path: Path) -> tuple[Array, int]:
     if not len(samples) or rate < 1:
         raise DataError(f"{path} holds no samples")
     if not np.isfinite(samples).all():
-        raise DataError(f"{path} has samples that are no numbers (NaN or infinities)")
+        raise DataError(f"{path} has samples that are not finite (NaN or infinities)")
     return samples, int(rate)
 
 
 def amplitudes(values: Array) -> Array:
-    """Stored samples, (length,) or (length, channels), as amplitudes of one channel, float32."""
+    """Convert stored samples, (length,) or (length, channels), to one channel of amplitudes."""
     if values.dtype.kind == "u":
         scaled = (values.astype(np.float64) - 128.0) / 128.0
-    elif values.dtype.kind == "i":  # 24 bits are read as the upper ones of 32
+    elif values.dtype.kind == "i":  # 24 bits are the upper bits of 32
         scaled = values.astype(np.float64) / -float(np.iinfo(values.dtype).min)
     else:
         scaled = values.astype(np.float64)
@@ -209,14 +209,14 @@ def amplitudes(values: Array) -> Array:
 
 
 def write_wav(path: Path, samples: Array, rate: int) -> None:
-    """Write amplitudes, (length,), as a .wav file of 16 bits; what is louder than 1 is clipped."""
+    """Write amplitudes, (length,), as a 16-bit .wav file, clipped to [-1, 1]."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with durable.replacing(path) as place:
         place.write_bytes(wav_file(samples, rate))
 
 
 def wav_file(samples: Array, rate: int) -> bytes:
-    """What ``write_wav`` writes."""
+    """The content of a 16-bit .wav file."""
     from scipy.io import wavfile
 
     whole = np.rint(np.asarray(samples, np.float64) * SIXTEEN_BIT)

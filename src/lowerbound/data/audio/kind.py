@@ -1,4 +1,4 @@
-"""Sound as a data set: rows of equal length, or a picture of each clip."""
+"""Sound as a data set: rows of equal length, or a spectrogram of each clip."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class AudioKind(DataKind):
         return is_audio(source)
 
     def load(self, source: Any, reading: Reading) -> Dataset:
-        """The rows of a .wav file or of a folder of some; pictures where spectrograms are meant.
+        """Read a .wav file or a folder of them as rows, or as spectrograms if requested.
 
-        By the schema of an earlier fit rows do not overlap, so that each sample is in one.
+        With the schema of an earlier fit, rows do not overlap, so that each sample is in one row.
         """
         schema = reading.schema
         if reading.spectrograms or (schema is not None and schema.clip_length):
@@ -41,9 +41,9 @@ class AudioKind(DataKind):
         reading.refuse(source, "label")
         others = (reading.resize, reading.binarize, reading.levels, reading.image_size)
         if any(value not in (None, "none") for value in others):
-            raise OptionError("sound takes neither levels nor bits, and has no pictures to resize")
+            raise OptionError("sound has no levels and bits, and no pictures to resize")
         if schema is not None and schema.sample_rate is None:
-            raise DataError(f"{source} is sound, and the model was fitted on other data")
+            raise DataError(f"{source} is sound, but the model was fitted on other data")
         rate = None if schema is None else schema.sample_rate
         clips = read_clips(source, rate, reading.on_error, reading.split)
         if schema is None:
@@ -52,13 +52,13 @@ class AudioKind(DataKind):
         return rows_of(clips, schema)
 
     def learn(self, raw: RawData, how: Reading) -> Schema:
-        raise DataError("sound is learned from .wav files, which say their sample rate")
+        raise DataError("a model of sound is fitted to .wav files, which have a sample rate")
 
     def pack(self, schema: Schema, raw: Any) -> tuple[Tensor, None]:
         values = as_array(raw)
         if values.ndim != 2 or values.shape[1] != schema.dimension:
             raise DataError(
-                f"the model was fitted on sound in rows of {schema.dimension:,} samples, and this "
+                f"the model was fitted on sound in rows of {schema.dimension:,} samples, but this "
                 f"is an array of shape {values.shape}: give .wav files, or rows of that length"
             )
         return torch.from_numpy(values.astype(np.float32)), None
@@ -74,11 +74,11 @@ class AudioKind(DataKind):
         return f"rows of {seconds:g} s of sound, {schema.sample_rate:,} samples per second"
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
-        return Default("frames", "sound goes by frames")
+        return Default("frames", "sound is modeled in frames")
 
 
 def learned(rate: int, windows: Windows) -> Schema:
-    """The schema of sound in such rows."""
+    """The schema of sound in rows of these windows."""
     return Schema(
         kind="audio",
         event_shape=(windows.length,),
@@ -89,13 +89,13 @@ def learned(rate: int, windows: Windows) -> Schema:
 
 
 def rows_of(clips: Clips, schema: Schema, windows: Windows | None = None) -> Dataset:
-    """The rows of clips, amplitudes; one after another unless ``windows`` says how they overlap."""
+    """Cut clips into rows of amplitudes, without overlap unless ``windows`` defines it."""
     windows = windows or Windows(schema.dimension, schema.dimension)
     return Dataset(schema, torch.from_numpy(clips.rows(windows)), source=clips.source)
 
 
 def _pictures(source: Any, reading: Reading) -> Dataset:
-    """Clips as pictures."""
+    """Clips as spectrograms."""
     size, _, _ = replace(reading, resize=None).picture_shape()
     found, rate, length = read_spectrograms(
         source, reading.schema, size, reading.on_error, reading.split

@@ -1,11 +1,11 @@
-r"""How loud a sound is at each pitch and time, on the scale that people hear.
+r"""Log-mel spectrograms: the loudness of a sound by pitch and time, on a perceptual scale.
 
 .. math::
     \ell = \log_{10} \max(M |\mathcal F(w \cdot x)|, 10^{-5}), \qquad
     d(x, y) = \frac{1}{n} \|\ell(x) - \ell(y)\|_1
 
-M are triangles, evenly spread over mel(f) = 2595 log10(1 + f / 700), each 1 at its peak; the
-magnitude is not squared. A distance of 0.05 is 1 dB on average.
+M is a matrix of triangular filters, evenly spaced on mel(f) = 2595 log10(1 + f / 700), with peaks
+of 1. The magnitude is not squared. A distance of 0.05 is 1 dB on average.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 FLOOR = 1e-5
-TINY = 1e-12  # in the square root, whose slope at zero has no end
+TINY = 1e-12  # added in the square root, whose slope at zero is infinite
 
 
 class LogMel(nn.Module):
-    """Signals, (rows, samples), to (rows, bands, times), with silence before and after.
+    """Maps signals, (rows, samples), to (rows, bands, times), with silence before and after.
 
     Args:
         rate: samples per second.
         length: samples of a frame, under a Hann window.
-        hop: samples from one frame to the next; 5/16 of the length unless given.
-        bands: triangles; 40 for a length of 256, and as many more as that is longer, unless given.
+        hop: samples from one frame to the next; None: 5/16 of the length.
+        bands: number of filters; None: 40 for a length of 256, and in proportion to the length.
     """
 
     window: Tensor
@@ -54,13 +54,13 @@ class LogMel(nn.Module):
         return loudness
 
     def distance(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        """d of each row, (rows,)."""
+        """The distance d of each row, (rows,)."""
         apart: Tensor = (self(ours) - self(theirs)).abs()
         return apart.flatten(1).mean(1)
 
 
 def mel_triangles(rate: int, length: int, bands: int) -> Tensor:
-    """M, (bands, length // 2 + 1)."""
+    """The filters M, (bands, length // 2 + 1)."""
     top = 2595 * torch.log10(torch.tensor(1 + rate / 2 / 700, dtype=torch.float64))
     corners = 700 * (10 ** (torch.linspace(0, 1, bands + 2, dtype=torch.float64) * top / 2595) - 1)
     bins = torch.linspace(0, rate / 2, length // 2 + 1, dtype=torch.float64)

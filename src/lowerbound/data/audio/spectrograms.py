@@ -1,13 +1,13 @@
-r"""Sound as pictures, one of each clip: how loud it is at each pitch, high above low, and time.
+r"""Spectrograms of sound clips as pictures: loudness by pitch (high pitches on top) and time.
 
 .. math:: g = 255 \; \operatorname{clamp}\Big(1 + \frac{\ell - \max \ell}{4}, 0, 1\Big)
 
-in whole numbers, with the log-mel loudness :math:`\ell` of ``log_mel``: the loudest place of a
-clip is white, and 80 dB below it is black, so that how loud a clip was recorded is left out (but
-of one that is next to silent). Clips lie in the middle of the time that a picture shows; longer
-ones lose their ends.
+rounded to integers, with the log-mel loudness :math:`\ell` of ``log_mel``. The loudest point of a
+clip is white, and 80 dB below it is black, so that the volume of the recording has no effect
+(except for almost silent clips). Clips are centered in the picture, and longer clips lose their
+ends.
 
-A model of such pictures hears what is said and by whom, and cannot be turned back into sound.
+Such pictures show speech and speaker, but cannot be converted back to sound.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
 SIZE = (32, 32)  # bands, times
-DECADES = 4.0  # of magnitudes, from black to white
-SHOWN = 0.95  # of the clips are shown whole by default
-SECONDS_SEEN = 0.032  # at once
+DECADES = 4.0  # decades of magnitude from black to white
+SHOWN = 0.95  # fraction of the clips that are shown completely by default
+SECONDS_SEEN = 0.032  # length of a frame
 WHITE = 255
 
 
@@ -41,21 +41,20 @@ def read_spectrograms(
     on_error: OnError = "raise",
     split: str | None = None,
 ) -> tuple[RawData, int, int]:
-    """The clips of a .wav file or of a folder as pictures, their sample rate, and how many samples
-    a picture shows.
+    """Read clips as pictures; also return their sample rate, and the samples in a picture.
 
     Args:
-        source: where they are; the first level of subfolders names the classes, except one called
-            unlabeled, whose clips have none.
+        source: a .wav file or a folder; the first level of subfolders is the classes, except
+            "unlabeled", whose clips have no class.
         schema: of an earlier fit.
         size: (bands, times); None: 32 by 32.
-        on_error, split: as of ``audio.read_clips``.
+        on_error, split: as in ``audio.read_clips``.
 
     Raises:
-        DataError: they cannot be read, or the schema is not one of such pictures.
+        DataError: the clips cannot be read, or the schema is not one of spectrograms.
     """
     if schema is not None and schema.clip_length is None:
-        raise DataError(f"{source} is sound, and the model was fitted on other data")
+        raise DataError(f"{source} is sound, but the model was fitted on other data")
     rate = None if schema is None else schema.sample_rate
     clips = read_clips(source, rate, on_error, split)
     if schema is None:
@@ -80,7 +79,7 @@ def spectrogram(samples: Array, rate: int, length: int, size: tuple[int, int]) -
     Args:
         samples: amplitudes, (any length,).
         rate: samples per second.
-        length: samples that the picture shows.
+        length: samples in the picture.
         size: (bands, times).
     """
     bands, times = size
@@ -95,11 +94,11 @@ def spectrogram(samples: Array, rate: int, length: int, size: tuple[int, int]) -
     return picture
 
 
-_ear = lru_cache(maxsize=1)(LogMel)  # its triangles are the same for every clip
+_ear = lru_cache(maxsize=1)(LogMel)  # its filters are the same for every clip
 
 
 def centered(samples: Array, length: int) -> Array:
-    """A clip in the middle of silence, or the middle of a clip, (length,) float32."""
+    """A clip padded with silence, or cropped, around its center, (length,) float32."""
     before = (len(samples) - length) // 2
     if before >= 0:
         return np.ascontiguousarray(samples[before : before + length], np.float32)

@@ -1,1 +1,1 @@
-"""Data sets that have a name."""
+"""Data sets with a name."""

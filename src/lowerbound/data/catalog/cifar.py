@@ -1,8 +1,8 @@
-"""CIFAR-10 as its authors publish it for programs that are not Python: the binary batches.
+"""CIFAR-10 in the binary version of its authors.
 
 A batch is 10,000 records of 3,073 bytes: the label, 0 to 9, then the 32x32 red values by rows, the
 green ones, the blue ones (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html). The
-version "for Python" has the same pictures in pickles, which are programs, so it is never opened.
+version "for Python" has the same pictures in pickles, which can run code, so it is never opened.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ class CifarSet:
     rows: int = 10_000
 
     def locate(self) -> Path:
-        """The unpacked folder or the archive, downloaded to the cache where neither is there.
+        """Find the unpacked folder or the archive, or download the archive to the cache.
 
         Raises:
-            DataError: it is nowhere and cannot be downloaded.
+            DataError: it is not found and cannot be downloaded.
         """
         return first_place(data_folders(), (FOLDER, ARCHIVE)) or self._download()
 
     def read(self, split: str | None) -> RawData:
-        """The pictures (rows, 3, 32, 32) and labels of "train" (also for None) or "test", checked.
+        """Read the pictures (rows, 3, 32, 32) and labels of "train" (also for None) or "test".
 
         Raises:
-            DataError: unknown split, altered or missing batches, or nowhere to be had.
+            DataError: the split is unknown, or batches are altered, missing or not available.
         """
         split = choose_part(self.name, split)
         place = self.locate()

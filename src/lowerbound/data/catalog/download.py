@@ -1,4 +1,4 @@
-"""Files from the network, whole or not at all; and where they are kept."""
+"""Downloading files completely, and the folders in which they are stored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TIMEOUT = 30.0  # seconds without a byte
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/lowerbound, else ~/.cache/lowerbound."""
+    """The folder of downloads: $XDG_CACHE_HOME/lowerbound, else ~/.cache/lowerbound."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "lowerbound"
 
 
 def data_folders() -> list[Path]:
-    """Where named data sets are looked for: the folder LOWERBOUND_DATA, then the cache."""
+    """The folders in which named data sets are searched: LOWERBOUND_DATA, then the cache."""
     named = os.environ.get("LOWERBOUND_DATA")
     return [*([Path(named)] if named else []), cache_folder()]
 
@@ -33,10 +33,10 @@ def file_sha256(path: Path | str) -> str:
 
 
 def fetch(url: str, most: int) -> bytes:
-    """The bytes at ``url``.
+    """Download the bytes at ``url``.
 
     Raises:
-        DataError: unreachable, cut short, or more than ``most`` bytes.
+        DataError: it is unreachable, incomplete, or larger than ``most`` bytes.
     """
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
@@ -51,7 +51,7 @@ def fetch(url: str, most: int) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file such that it is complete or absent, also when the process dies meanwhile."""
+    """Write a file so that it is complete or absent, also if the process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

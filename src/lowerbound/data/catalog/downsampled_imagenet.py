@@ -1,4 +1,4 @@
-"""ImageNet at 32x32 and 64x64 as its authors publish it: npz batches (Chrabaszcz et al. 2017).
+"""ImageNet at 32x32 and 64x64 in the npz batches of its authors (Chrabaszcz et al. 2017).
 
 Ten ``train_data_batch_*.npz`` and ``val_data.npz``, each with ``data`` (N, 3 S S) uint8, the red
 values by rows, then green, then blue, and ``labels`` 1 to 1000 (https://arxiv.org/abs/1707.08819).
@@ -44,10 +44,10 @@ class DownsampledImageNet:
     """ImageNet at one size.
 
     Attributes:
-        name: of the set, and of a folder in which all its npz may lie together.
+        name: of the set, and of a folder that may contain all its npz files.
         side: height and width.
-        archives: of each part, without the ending: the zip, or the folder that comes out of it.
-        md5: of each npz, where it is known.
+        archives: of each part, without the ending: the zip, or its unpacked folder.
+        md5: of each npz, if it is known.
         rows: of each part.
     """
 
@@ -58,10 +58,10 @@ class DownsampledImageNet:
     rows: Mapping[str, int] = field(default_factory=lambda: _PUBLISHED_ROWS)
 
     def locate(self, split: str) -> dict[str, Path]:
-        """Each npz of the part -> the folder or zip that it is in.
+        """The folder or zip of each npz of the part.
 
         Raises:
-            DataError: one is nowhere; the message says where to get it.
+            DataError: an npz is not found; the message names its source.
         """
         found: dict[str, Path] = {}
         for place in self._places(split):
@@ -73,12 +73,13 @@ class DownsampledImageNet:
         return {name: found[name] for name in FILES[split]}
 
     def read(self, split: str | None) -> RawData:
-        """The pictures (rows, 3, side, side) and labels of "train" (also for None) or "test".
+        """Read the pictures (rows, 3, side, side) and labels of "train" (also for None) or "test".
 
-        One batch is in memory beside the pictures.
+        Memory holds the pictures and one batch.
 
         Raises:
-            DataError: unknown split; an npz is missing, altered, damaged or of another size.
+            DataError: the split is unknown, or an npz is missing, altered, damaged or of another
+                size.
         """
         split = choose_part(self.name, split)
         x = np.empty((self.rows[split], 3, self.side, self.side), np.uint8)
@@ -145,7 +146,7 @@ class DownsampledImageNet:
 
 
 def _arrays(content: bytes, what: str) -> tuple[Array, Array]:
-    """The pictures and labels in one npz; objects in it are refused, not unpickled."""
+    """Read the pictures and labels in one npz; objects raise an error and are not unpickled."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["data"], arrays["labels"]
@@ -180,4 +181,4 @@ IMAGENET64 = DownsampledImageNet(
         "test": ("Imagenet64_val_npz",),
     },
 )
-"""The same, 64x64."""
+"""1,281,167 + 50,000 photographs, 64x64 color, 1,000 classes (Chrabaszcz et al. 2017)."""

@@ -1,8 +1,8 @@
-"""MNIST and Fashion-MNIST: one npz kept locally, made from the four IDX files of their homes.
+"""MNIST and Fashion-MNIST: one local npz, made from the four published IDX files.
 
-IDX is the format of the originals: two zero bytes, a type code (8: uint8), the number of axes, each
-axis as a big-endian 32-bit integer, then the values. Every array is checked against the SHA-256 of
-its uncompressed original, whichever file it came from.
+The IDX format has two zero bytes, a type code (8: uint8), the number of axes, each axis as a
+big-endian 32-bit integer, then the values. Every array is checked against the SHA-256 of its
+uncompressed original.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ class IdxSet:
     class_names: tuple[str, ...]
 
     def locate(self) -> Path:
-        """The npz, downloaded to the cache where it is nowhere yet.
+        """Find the npz, or download it to the cache.
 
         Raises:
-            DataError: it is nowhere and cannot be downloaded.
+            DataError: it is not found and cannot be downloaded.
         """
         return first_place(data_folders(), (f"{self.name}.npz",)) or self._download()
 
     def read(self, split: str | None) -> RawData:
-        """The pictures and labels of "train" (also for None) or "test", checked.
+        """Read and check the pictures and labels of "train" (also for None) or "test".
 
         Raises:
-            DataError: unknown split, altered data, or the set is nowhere to be had.
+            DataError: the split is unknown, or the data is altered or not available.
         """
         split = choose_part(self.name, split)
         path = self.locate()
@@ -109,10 +109,10 @@ class IdxSet:
 
 
 def read_idx(packed: bytes, place: object) -> Array:
-    """The uint8 array in a gzipped IDX file.
+    """Read the uint8 array in a gzipped IDX file.
 
     Raises:
-        DataError: damaged, cut short, or something else.
+        DataError: the file is damaged, incomplete, or of another format.
     """
     try:
         content = gzip.decompress(packed)

@@ -1,7 +1,7 @@
 """Tiles of the 24 Kodak photographs: small lossless color pictures for bits per dimension.
 
-All tiles of a photograph lie in one part: the last six photographs by name are the test part, so no
-test tile has a neighbor that was trained on. Those of the named set do not overlap. The photographs
+All tiles of a photograph are in one part. The last six photographs by name are the test part, so no
+test tile is adjacent to a training tile. The tiles of the named set do not overlap. The photographs
 are released for unrestricted use (https://r0k.us/graphics/kodak/).
 """
 
@@ -31,15 +31,15 @@ PLACES = ("kodak24.tar", "kodak24", "kodak")
 
 @dataclass(frozen=True)
 class KodakTiles:
-    """Square tiles of photographs that lie as PNG in a folder or tar.
+    """Square tiles of photographs, which are PNG files in a folder or tar.
 
     Attributes:
         name: of the set.
         side: height and width of a tile.
-        stride: pixels from one training tile to the next, fewer for more of them that overlap; None
-            for ``side``. Test tiles never overlap.
-        photographs: how many there are.
-        held_out: how many of them, the last by name, are the test part.
+        stride: pixels from one training tile to the next; None: ``side``. Test tiles never
+            overlap.
+        photographs: number of photographs.
+        held_out: number of photographs, the last by name, in the test part.
     """
 
     name: str = "kodak_tiles"
@@ -49,10 +49,10 @@ class KodakTiles:
     held_out: int = 6
 
     def locate(self) -> Path:
-        """The folder or tar of photographs, in LOWERBOUND_DATA or in the cache.
+        """Find the folder or tar of photographs, in LOWERBOUND_DATA or in the cache.
 
         Raises:
-            DataError: there is none; the message says where to get them.
+            DataError: it is not found; the message names the source.
         """
         found = first_place(data_folders(), PLACES)
         if found is None:
@@ -64,12 +64,12 @@ class KodakTiles:
         return found
 
     def read(self, split: str | None) -> RawData:
-        """Tiles (rows, side, side, 3) uint8 of "train" (also for None) or "test".
+        """Read tiles (rows, side, side, 3) uint8 of "train" (also for None) or "test".
 
         Each has the row id "photograph:top,left" in pixels.
 
         Raises:
-            DataError: unknown split; the photographs are missing, too few or damaged.
+            DataError: the split is unknown, or photographs are missing or damaged.
         """
         split = choose_part(self.name, split)
         stride = self.stride or self.side if split == "train" else self.side
@@ -96,10 +96,10 @@ class KodakTiles:
 
 
 def cut(photograph: Array, side: int, stride: int) -> Array:
-    """Tiles (rows, side, side, 3) of (H, W, 3), by rows; what is over at the right and below goes.
+    """Cut (H, W, 3) into tiles (rows, side, side, 3), by rows; remainders are dropped.
 
     Raises:
-        DataError: not one tile fits.
+        DataError: the picture is smaller than a tile.
     """
     if min(photograph.shape[:2]) < side:
         raise DataError(f"no tile of {side}x{side} fits into a picture {photograph.shape[:2]}")
@@ -115,7 +115,7 @@ def _corners(name: str, photograph: Array, side: int, stride: int) -> list[str]:
 
 
 def _decode(content: bytes, name: str) -> Array:
-    """(H, W, 3) uint8, the values that the file holds and no conversion of them."""
+    """Decode a PNG as (H, W, 3) uint8, without conversion."""
     from PIL import Image
 
     try:

@@ -1,7 +1,7 @@
-r"""Data that lies on a surface: the manifold hypothesis with everything known.
+r"""Synthetic data on a known surface, for tests of the manifold hypothesis.
 
-A rolled sheet has two coordinates, the turn t and the height h, and lives in three dimensions or
-more: (t cos t, h, t sin t), noise added, then turned by a random rotation.
+A rolled sheet has two coordinates, the turn t and the height h, in three or more dimensions:
+(t cos t, h, t sin t), plus noise, then rotated at random.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def rolled_sheet(
 def flat_sheet(
     n: int, rank: int = 2, noise: float = 0.05, seed: int = 0, dimension: int = 3
 ) -> tuple[Array, Array]:
-    """Points on a linear subspace, where PCA is all that is needed.
+    """Points on a linear subspace, for which PCA is sufficient.
 
     Args:
         n: number of points.
@@ -57,7 +57,7 @@ def flat_sheet(
         (points (n, dimension), coordinates (n, rank)).
 
     Raises:
-        OptionError: a rank larger than the dimension.
+        OptionError: the rank is larger than the dimension.
     """
     if not 0 < rank <= dimension:
         raise OptionError(f"rank must lie in 1 to {dimension}, not {rank}")
@@ -68,7 +68,7 @@ def flat_sheet(
 
 
 def _embed(points: Array, dimension: int, random: np.random.Generator) -> Array:
-    """Distances are kept: the rows of the map are orthonormal."""
+    """Map with orthonormal rows, which keeps distances."""
     basis, _ = np.linalg.qr(random.standard_normal((dimension, points.shape[1])))
     embedded: Array = points @ basis.T
     return embedded

@@ -1,4 +1,4 @@
-"""Data sets that have a name: inside scikit-learn, downloaded once, put in place, or rendered."""
+"""The catalog of named data sets: from scikit-learn, downloaded, provided locally, or rendered."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class NamedSet(Protocol):
     """Reads a data set, or one part of it."""
 
     def __call__(self, split: str | None = None) -> RawData:
-        """The rows of ``split``; None: all, or the training part where parts are published."""
+        """Read the rows of ``split``; None: all, or the training part if parts are published."""
 
 
 CATALOG: Registry[NamedSet] = Registry("data set")
 _PUBLISHED = (MNIST, FASHION_MNIST, CIFAR10, IMAGENET32, IMAGENET64, KODAK_TILES)
 WITH_PARTS = (*(published.name for published in _PUBLISHED), "sprites")
-"""Those whose test part is published."""
+"""Data sets with a published test part."""
 
 
 @CATALOG.register("digits")

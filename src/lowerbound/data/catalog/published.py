@@ -1,7 +1,7 @@
-"""What sets of published files share: a folder or an archive of them, checked against known hashes.
+"""Reading published files from a folder or an archive, with a check of their hashes.
 
-A *place* is a folder, or a tar or zip archive that holds the same files; a *member* is a file in
-it, known by the last part of its path. Nothing is ever unpacked to disk or unpickled.
+A *place* is a folder, or a tar or zip archive with the same files. A *member* is a file in it,
+identified by the last part of its path. Nothing is unpacked to disk or unpickled.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def member_names(place: Path) -> list[str]:
 def read_members(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """(name, content) of the files ``names``, in that order.
 
-    From a folder or a zip one file is held at a time; a tar is read once, from its beginning, so
-    all that were requested are held.
+    From a folder or a zip, one file is in memory at a time. A tar is read once from its beginning,
+    so all requested files are in memory.
 
     Raises:
-        DataError: one is not there, is damaged or cut short; the place is named.
+        DataError: a file is missing, damaged or incomplete; the message names the place.
     """
     try:
         if place.is_dir():
@@ -78,7 +78,7 @@ def read_members(place: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes
 
 
 def check_md5(content: bytes, md5: str | None, what: str, owner: str) -> None:
-    """Refuse a file that is not the published one; None: its hash is not known.
+    """Check that a file is the published one; None: its hash is unknown.
 
     Raises:
         DataError: the MD5 differs.

@@ -1,7 +1,7 @@
-"""Sprites: pictures of one white shape on black, whose causes are all known.
+"""Sprites: pictures of one white shape on black, with known generative factors.
 
-Five factors, every combination once: which shape, how large, turned how far, and where. They are
-what a disentangled code would find, so measures of disentanglement can be tried on them.
+There are five factors, and every combination occurs once: shape, size, rotation, and two
+coordinates. They serve as the truth for measures of disentanglement.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
 
 FACTORS = ("shape", "scale", "rotation", "x", "y")
-SUPERSAMPLES = 3  # a side, in each pixel
+SUPERSAMPLES = 3  # points per side of a pixel
 ROWS_AT_ONCE = 64
-SMALLEST, LARGEST = 5 / 32, 1 / 4  # radius, as a share of the side
+SMALLEST, LARGEST = 5 / 32, 1 / 4  # radius, as a fraction of the side
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
 
@@ -41,25 +41,25 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "ellipse": _ellipse,
     "heart": _heart,
 }
-"""Whether a point lies in a shape, in coordinates in which it fits into the unit circle."""
+"""Whether a point lies in a shape, in coordinates in which the unit circle contains the shape."""
 
 
 @dataclass(frozen=True)
 class SpriteGrid:
-    """Which sprites there are, and how they are drawn.
+    """The grid of factors, and the parameters of rendering.
 
-    Rotations spread over a quarter turn only: a square turned further looks as it did before, and
-    then no code could tell its factors.
+    Rotations cover only a quarter turn, because a square that is rotated further repeats its
+    pictures, and its rotation would not be identifiable.
 
     Attributes:
-        size: pixels a side.
+        size: pixels per side.
         scales: number of radii, from 5/32 to a quarter of the side.
         rotations: number of angles, from 0 to below 90 degrees.
-        positions: number of places along each side.
-        antialiased: greys by the share of a pixel that is covered; else bits.
+        positions: number of positions along each side.
+        antialiased: grey values by the covered fraction of a pixel; else bits.
 
     Raises:
-        OptionError: a count below one, or pictures too small to draw in.
+        OptionError: a count is below one, or the pictures are too small.
     """
 
     size: int = 32
@@ -85,10 +85,10 @@ class SpriteGrid:
 
 
 def render_sprites(grid: SpriteGrid, factors: Array) -> Array:
-    """Pictures, (rows, size, size) uint8: 0 and 1, or 0 to 255 where ``grid.antialiased``.
+    """Render pictures, (rows, size, size) uint8: 0 and 1, or 0 to 255 if ``grid.antialiased``.
 
     Args:
-        grid: how they are drawn.
+        grid: parameters of rendering.
         factors: (rows, 5), as ``grid.factors()``.
     """
     parts = [
@@ -102,7 +102,7 @@ def render_sprites(grid: SpriteGrid, factors: Array) -> Array:
 
 
 def split_sprites(grid: SpriteGrid, split: str | None) -> Array:
-    """The factors of "train" (also for None) or "test": a fixed fifth, at random.
+    """The factors of "train" (also for None) or "test", a fixed random fifth.
 
     Raises:
         DataError: unknown split.
@@ -116,7 +116,7 @@ def split_sprites(grid: SpriteGrid, split: str | None) -> Array:
 
 
 def _covered(grid: SpriteGrid, factors: Array) -> Array:
-    """Share of each pixel that lies in the shape, (rows, size, size)."""
+    """Fraction of each pixel that lies in the shape, (rows, size, size)."""
     window = min(math.ceil(2 * LARGEST * grid.size) + 1, grid.size)  # no shape is larger
     x, y = (_spread(factors[:, k], grid.positions, LARGEST, 1 - LARGEST) for k in (3, 4))
     left, top = (_first_pixel(center, grid.size, window) for center in (x, y))
@@ -132,13 +132,13 @@ def _covered(grid: SpriteGrid, factors: Array) -> Array:
 
 
 def _first_pixel(center: Array, size: int, window: int) -> Array:
-    """Of the window around a center, within the picture."""
+    """First pixel of the window around a center, within the picture."""
     first = np.floor((center - LARGEST) * size).astype(np.int64)
     return np.clip(first, 0, size - window)
 
 
 def _points(grid: SpriteGrid, center: Array, first: Array, window: int) -> Array:
-    """Places of the window's points along one side, from the center, (rows, points)."""
+    """Positions of the window's points along one side, from the center, (rows, points)."""
     fine = first[:, None] * SUPERSAMPLES + np.arange(window * SUPERSAMPLES) + 0.5
     points: Array = (fine / (grid.size * SUPERSAMPLES) - center[:, None]).astype(np.float32)
     return points
@@ -159,6 +159,6 @@ def _inside(grid: SpriteGrid, factors: Array, right: Array, down: Array) -> Arra
 
 
 def _spread(index: Array, count: int, low: float, high: float) -> Array:
-    """Values from low to high, evenly; the middle where there is one only."""
+    """Evenly spaced values from low to high; the middle if there is only one."""
     share = index / (count - 1) if count > 1 else np.full(index.shape, 0.5)
     return (low + share * (high - low)).astype(np.float32)

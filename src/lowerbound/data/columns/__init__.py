@@ -1,6 +1,6 @@
-"""Columns of a table: their kinds, and the way of their values into model units and back.
+"""Columns of a table: their kinds, and the maps of their values to model units and back.
 
-A new kind is one file and its line here.
+To add a kind, add one file and its import here.
 """
 
 import lowerbound.data.columns.bounded

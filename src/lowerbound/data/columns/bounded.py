@@ -1,4 +1,4 @@
-"""Numbers on one side of a bound, or between two: g is the logarithm or the logit."""
+"""Columns of numbers with one or two bounds; g is the logarithm or the logit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.values import finite_numbers
 from lowerbound.errors import DataError
 
-SKEWED = 1.0  # skewness from which positive numbers are better seen through their logarithm
-REACH = 0.1  # numbers inside (0, 1) that come so near to both ends are bounded by them
-LARGEST_LOG = 700.0  # exp of more is infinite
+SKEWED = 1.0  # skewness above which positive numbers are modeled on the log scale
+REACH = 0.1  # largest distance of the extreme numbers from 0 and 1 for a bounded column
+LARGEST_LOG = 700.0  # exp of larger numbers is infinite
 
 
 class WithinBounds(Continuous):
-    """A value beyond the bounds is refused while fitting; afterwards it is taken for the bound,
-    which the model holds for next to impossible, and a warning names its row."""
+    """A column with bounds. A value beyond them raises an error while fitting. After the fit it is
+    clipped to the bound, which has a low density, and a warning names its row."""
 
     @property
     def bounds(self) -> tuple[float, float | None]:
-        """Neither of which is a value; None: there is no upper one."""
+        """(lower, upper), both exclusive; None: there is no upper bound."""
         return self.column.low or 0.0, self.column.high
 
     def outside(self, values: Array) -> Array:
@@ -43,8 +43,8 @@ class WithinBounds(Continuous):
         if not len(rows):
             return values
         warnings.warn(
-            f"column {self.column.name!r} held {self.supported} when the model was fitted, and not "
-            f"in rows {listed(rows.tolist())}, counted from 0: they are taken for the bound",
+            f"column {self.column.name!r} held {self.supported} when the model was fitted, but not "
+            f"in rows {listed(rows.tolist())}, counted from 0: they are set to the bound",
             UserWarning,
             stacklevel=4,
         )
@@ -53,7 +53,7 @@ class WithinBounds(Continuous):
 
 @COLUMN_KINDS.register("positive")
 class PositiveKind(WithinBounds):
-    """Numbers above 0, most of them small; g is the logarithm."""
+    """Positive numbers with a skewed distribution; g is the logarithm."""
 
     rank = 80
     support = "positive numbers"
@@ -77,7 +77,7 @@ class PositiveKind(WithinBounds):
 
 @COLUMN_KINDS.register("bounded")
 class BoundedKind(WithinBounds):
-    """Numbers inside (low, high); g is the logit of their share of the way."""
+    """Numbers inside (low, high); g is the logit of (v - low) / (high - low)."""
 
     rank = 70
     support = "numbers between {low:g} and {high:g}"

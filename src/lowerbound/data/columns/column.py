@@ -1,4 +1,4 @@
-"""One column of a table, as it stands in schema.json: what it holds and how its kind encodes it."""
+"""One column of a table, as stored in schema.json: its kind and the parameters of its map."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Column:
     """One column of a table or of an array.
 
     Attributes:
-        name: its name; ``x0, x1, ...`` where the data has none.
-        kind: a name of ``COLUMN_KINDS``; ``rules`` is what that kind knows of the column.
-        shift: subtracted on the way in, after g; the value itself for a constant.
-        scale: divided by on the way in; positive.
-        dtype: numpy's name of the type that the person gave; "str" for text.
+        name: its name; ``x0, x1, ...`` if the data has no names.
+        kind: a name in ``COLUMN_KINDS``; ``rules`` is the object of that kind.
+        shift: subtracted from g(v); the value itself for a constant.
+        scale: divisor of g(v) - shift; positive.
+        dtype: numpy's name of the original type; "str" for text.
         spline: Q; None: the identity.
         levels: of a leveled column, in the order of their codes 0, 1, ...
         low, high: of a bounded column.
         atom: of a mixed column.
-        resolution: the smallest step between two values, in model units; 0 where not known.
-        format: how a datetime column writes every date, as of ``strptime``; "ISO8601" for ISO text
-            of several lengths and for dates that are no text; None: schemas before there was one,
-            whose text is read cell by cell.
-        round_to: seconds that every date is a multiple of, 86,400 for days; 0: not known.
+        resolution: the smallest step between two values, in model units; 0 if unknown.
+        format: the ``strptime`` format of a datetime column; "ISO8601" for ISO text of several
+            lengths and for dates that are not text; None: an older schema without a format, whose
+            text is parsed cell by cell.
+        round_to: every date is a multiple of these seconds, 86,400 for days; 0: unknown.
 
     Raises:
-        OptionError: an unknown kind, or a format that is none.
+        OptionError: the kind is unknown, or the format is invalid.
     """
 
     name: str
@@ -59,26 +59,26 @@ class Column:
 
     @cached_property
     def rules(self) -> ColumnKind:
-        """What the column's kind knows of it."""
+        """The object of the column's kind that reads, encodes and decodes it."""
         return COLUMN_KINDS[self.kind].of(self)
 
     @property
     def modeled(self) -> bool:
-        """Whether it is part of the event."""
+        """Whether the column is part of the event."""
         return self.rules.modeled
 
     @property
     def affine(self) -> bool:
-        """Whether the way in is u = (v - shift) / scale and nothing else."""
+        """Whether the map to model units is exactly u = (v - shift) / scale."""
         return self.rules.straight and self.spline is None
 
     @property
     def plain(self) -> bool:
-        """Whether it takes every number and its way in is affine."""
+        """Whether the column accepts every number and its map is affine."""
         return self.affine and self.rules.any_number
 
     def encode(self, values: Array) -> Array:
-        """Values or codes in model units, float64."""
+        """Convert values or codes to model units, float64."""
         return self.rules.encode(values)
 
     def decode(self, units: Array) -> Array:

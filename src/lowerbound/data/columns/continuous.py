@@ -1,11 +1,11 @@
-r"""Real numbers, and what all columns with a density share: a smooth increasing map T.
+r"""Real columns, and the smooth increasing map u = T(v) of all columns with a density.
 
-With log p(v) = log p(u) + log T'(v),
+The density is log p(v) = log p(u) + log T'(v), with
 
-.. math:: u = Q\left(\frac{g(v) - \mathrm{shift}}{\mathrm{scale}}\right)
+.. math:: u = Q\left(\frac{g(v) - \mathrm{shift}}{\mathrm{scale}}\right).
 
-with g the identity, the logarithm of a positive value or the logit of a bounded one, and Q the
-quantile-normal spline where the column has one.
+g is the identity, the logarithm of a positive value or the logit of a bounded value. Q is the
+quantile-normal spline of the column, or the identity.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 
-LOWEST, HIGHEST = -32.0, 32.0  # between which continuous model units are kept
-SPLINE_GAIN = 0.05  # nats per row by which a bent map has to beat a straight one
+LOWEST, HIGHEST = -32.0, 32.0  # limits of continuous model units
+SPLINE_GAIN = 0.05  # nats per row that a spline must gain over an affine map
 
 
 class Continuous(ColumnKind):
-    """A column with a density; g, its inverse and the logarithm of its slope are a kind's own."""
+    """A column with a density; subclasses define g, its inverse and its log-slope."""
 
     family = "continuous"
     metric = True
@@ -68,7 +68,7 @@ class Continuous(ColumnKind):
         return self.fitted_to(values[~np.isnan(values)], standardize, normal_scores)
 
     def fitted_to(self, values: Array, standardize: bool, normal_scores: bool) -> Column:
-        """The column with shift, scale, spline and resolution of values without a missing one."""
+        """The column with shift, scale, spline and resolution fitted to the observed values."""
         units = self.unscaled(values)
         if not standardize or len(units) < 2 or np.ptp(units) == 0:
             return self.column
@@ -83,7 +83,7 @@ class Continuous(ColumnKind):
         return replace(self.column, shift=shift, scale=scale, spline=spline, resolution=resolution)
 
     def unscaled(self, values: Array) -> Array:
-        """g of the values that shift, scale and spline are fitted to."""
+        """g of the values, to which shift, scale and spline are fitted."""
         units = self.g(values)
         return units if self.straight else np.clip(units, LOWEST, HIGHEST)
 
@@ -93,7 +93,7 @@ class Continuous(ColumnKind):
 
 @COLUMN_KINDS.register("real")
 class RealKind(Continuous):
-    """Real numbers: what numbers are taken for that are of no other kind."""
+    """Real numbers: the kind of numeric columns that no other kind recognizes."""
 
     rank = 100
     straight = True
@@ -115,6 +115,6 @@ def moments(values: Array) -> tuple[float, float]:
 
 
 def _gain(spline: QuantileNormal, standardized: Array) -> float:
-    """Nats per row of a normal density through the spline above one without it."""
+    """Nats per row that a normal density gains with the spline, less a penalty per knot."""
     bent = spline.log_slope(standardized) - 0.5 * spline(standardized) ** 2
     return float((bent + 0.5 * standardized**2).mean()) - len(spline.values) / len(standardized)

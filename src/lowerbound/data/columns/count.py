@@ -1,4 +1,4 @@
-"""Counts: whole numbers from 0 up, which are their own model units."""
+"""Counts: non-negative integers, whose model units are the values themselves."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lowerbound.data.columns.features import LEAST_NOISE, Feature
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 
-LEAST, MEDIAN = 1, 20  # counts begin at 0 or 1 and are mostly small
+LEAST, MEDIAN = 1, 20  # upper limits of a count's minimum and median
 
 
 @dataclass(frozen=True)
 class LogCount(Feature):
-    """log(1 + n); the decoder owes the log-mean."""
+    """log(1 + n); the decoder returns the log-mean."""
 
     stage = 1
     least_noise: float = LEAST_NOISE
@@ -33,7 +33,7 @@ class LogCount(Feature):
 
 @COLUMN_KINDS.register("count")
 class CountKind(ColumnKind):
-    """Counts, found where whole numbers begin at 0 or 1 and are mostly small."""
+    """Counts, recognized as integers that begin at 0 or 1 and are mostly small."""
 
     rank = 60
     family = "count"

@@ -1,4 +1,4 @@
-"""Dates: seconds since 1970, in and out by the one format of the column."""
+"""Date columns: seconds since 1970, parsed and written in the column's format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lowerbound.data.columns.values import distinct_values, factorized, missing,
 
 @COLUMN_KINDS.register("datetime")
 class DatetimeKind(Continuous):
-    """Dates, of pandas' type or text by a format that fits every cell."""
+    """Dates of pandas' type, or text with a format that fits every cell."""
 
     rank = 0
     straight = True
@@ -67,7 +67,7 @@ class DatetimeKind(Continuous):
             values = since_1970(dates)
         else:
             codes, distinct = factorized(series)
-            # the last entry is what pandas' code -1, a missing value, points to
+            # pandas gives missing values the code -1, which selects the last entry
             values = np.append(seconds([name(value) for value in distinct], format), np.nan)
             values = np.where(gone, np.nan, values[codes])
         how = "" if format in (None, ISO) else f" written as {format}"
@@ -115,9 +115,9 @@ def _look_like_dates(series: Any) -> bool:
 
 
 def _format(series: Any) -> str | None:
-    """The one format by which every cell is a date; None: there is none.
+    """The format that fits every cell; None: no format fits.
 
-    A warning says so where another one fits too.
+    A warning names other formats that also fit.
     """
     import pandas as pd
 
@@ -128,7 +128,7 @@ def _format(series: Any) -> str | None:
     if others := other_readings(cells, found):
         warnings.warn(
             f"column {series.name!r}: its dates fit {found[0]} and {listed(others)}, and are read "
-            f"as {found[0]}; if that is wrong, say "
+            f"as {found[0]}; if that is wrong, use "
             f"--kind {shlex.quote(f'{series.name}=datetime:{others[0]}')}",
             UserWarning,
             stacklevel=5,

@@ -1,8 +1,8 @@
-"""What a linear-Gaussian model is given of a column: numbers that say what its values say.
+"""Features of columns: the numeric inputs of a linear-Gaussian model.
 
 A feature is computed from model units and standardized over the training data to mean 0 and
-standard deviation 1. The decoder starts from factor analysis of the features: each says how steeply
-a number that the decoder owes for the column begins to rise with it.
+standard deviation 1. The decoder's initial weights are those of a factor analysis of the features.
+Each feature defines the initial slope of one output of the decoder.
 """
 
 from __future__ import annotations
@@ -13,29 +13,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-LEAST_NOISE = 1e-3  # variance of a feature that is a real number
-STEEPEST = 3.0  # slope of a rare level's logit per standard deviation of its indicator
+LEAST_NOISE = 1e-3  # smallest noise variance of a real feature
+STEEPEST = 3.0  # largest slope of a rare level's logit per standard deviation of its indicator
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One number of a column; unless a class says otherwise, the model unit over ``parameter``.
+    """One number computed from a column; by default the model unit divided by ``parameter``.
 
     Class attributes:
-        stage: features of an encoder stand in this order, and those of one stage are computed in
-            one piece, all columns at once, wherever they share ``values``.
-        measured: whether it is a real number whose mean the decoder owes, noise beside it.
-        explains_missing: whether a cell may be missing because of it.
+        stage: order of the features in an encoder; features of one stage that share ``values`` are
+            computed together for all columns.
+        measured: whether it is a real number with noise, whose mean the decoder returns.
+        explains_missing: whether the probability that a cell is missing may depend on it.
 
     Attributes:
         parameter: of ``values``.
-        number: which of the decoder's numbers for the column begins with it.
-        owed: how many of those there have to be for that; None: any.
-        least_noise: the smallest noise variance that factor analysis may find, standardized. An
-            indicator with slope w in z tells w^2 / psi of z if it is taken for a Gaussian, and w^2
-            if the level's logit has the slope w / s that it is given here (Fisher's information of
-            a Bernoulli variable). Taken for more, a few columns of many levels drown what hangs
-            together.
+        number: index of the decoder's output for the column that starts with this slope.
+        owed: number of outputs that the column must have for this; None: any.
+        least_noise: lower limit of the standardized noise variance psi in factor analysis. An
+            indicator with slope w in z has the Fisher information w^2 / psi about z as a Gaussian,
+            and w^2 as a Bernoulli variable whose logit has the slope w / s. With a smaller limit,
+            a few columns of many levels would dominate the correlated columns.
     """
 
     stage: ClassVar[int] = 0
@@ -48,27 +47,27 @@ class Feature:
 
     @staticmethod
     def values(x: Tensor, parameter: Tensor) -> Tensor:
-        """Of model units, (rows, features), and the features' parameters, (features,)."""
+        """The features, of model units (rows, features) and parameters (features,)."""
         return x / parameter
 
     @staticmethod
     def present(x: Tensor) -> Tensor:
-        """Whether there is a value, of model units."""
+        """Whether the feature has a value, from model units."""
         return torch.ones_like(x, dtype=torch.bool)
 
     def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-        """Of the decoder's number in z, where the standardized feature has the slope ``weight``.
+        """The slope in z of the decoder's output.
 
         Args:
-            weight: (latent,).
-            shift, scale: what standardized the feature.
+            weight: (latent,), the slope of the standardized feature.
+            shift, scale: of the standardization.
         """
         return scale * weight
 
 
 @dataclass(frozen=True)
 class Value(Feature):
-    """A continuous value as it is."""
+    """A continuous value, unchanged."""
 
     measured = True
     explains_missing = True
@@ -77,7 +76,7 @@ class Value(Feature):
 
 @dataclass(frozen=True)
 class Indicator(Feature):
-    """0 or 1, whose logit the decoder owes."""
+    """0 or 1; the decoder returns its logit."""
 
     def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         return weight * (1 / scale).clamp_max(STEEPEST)

@@ -1,4 +1,4 @@
-"""What kind of column a column is: found from its values, or said by the person."""
+"""The kind of a column, inferred from its values or given by a hint."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from lowerbound.errors import DataError, OptionError, unknown
 
 Hint = str | Mapping[str, Any]
 
-FEWEST_CODES = 5  # distinct texts with digits among numbers that make the numbers codes too
-SAID = ("kind", "levels", "low", "high", "atom", "format")  # what a person may say of a column
+FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
+HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,8 @@ class Sample:
     Attributes:
         series: the cells.
         column: its name and type.
-        numeric: whether they are numbers, some of them perhaps written as text.
-        written: whether they are text that is no number.
+        numeric: whether they are numbers, possibly written as text.
+        written: whether they are text and not numbers.
     """
 
     series: Any
@@ -52,7 +52,7 @@ class Sample:
         """The sample of a frame's column.
 
         Raises:
-            DataError: text stands in some rows of a column of numbers.
+            DataError: some rows of a column of numbers contain text.
         """
         import pandas as pd
 
@@ -83,7 +83,7 @@ class Sample:
 
     @cached_property
     def numbers(self) -> Array:
-        """Those of numbers, float64."""
+        """The present cells as numbers, float64."""
         values = finite_numbers(self.series)
         return values[~np.isnan(values)]
 
@@ -94,12 +94,12 @@ class Sample:
 
     @cached_property
     def whole(self) -> bool:
-        """Whether they are whole numbers."""
+        """Whether the cells are integers."""
         return self.numeric and bool((self.distinct == np.rint(self.distinct)).all())
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
-        """The distinct values in order: those of a pandas category in its own."""
+        """The distinct values in order; a pandas category keeps its own order."""
         categories = getattr(self.series.dtype, "categories", None)
         if categories is not None:
             return tuple(scalar(level) for level in categories)
@@ -107,36 +107,36 @@ class Sample:
 
     @property
     def varieties(self) -> int:
-        """How many distinct values there are."""
+        """The number of distinct values."""
         return len(self.distinct) if self.numeric else len(self.levels)
 
 
 def understood(
     series: Any, hint: Hint | None = None, standardize: bool = True, normal_scores: bool = True
 ) -> Column:
-    """The column of a frame, its kind and its way into model units.
+    """Fit the column of a frame: its kind and its map to model units.
 
     Args:
-        series: with its name.
-        hint: the person's word: a kind ("datetime:%d/%m/%Y" says the format too), or a mapping of
-            a ``Column``'s fields (kind, levels, low, high, atom, format) as ``lowerbound schema``
-            writes them.
-        standardize: False keeps continuous columns in their own units.
-        normal_scores: False leaves them without a spline to normal scores.
+        series: the column, with its name.
+        hint: a kind ("datetime:%d/%m/%Y" includes the format), or a mapping of a ``Column``'s
+            fields (kind, levels, low, high, atom, format) as ``lowerbound schema`` writes them;
+            None: infer the kind.
+        standardize: False keeps continuous columns in original units.
+        normal_scores: False omits the spline to normal scores.
 
     Raises:
-        DataError: some rows do not fit the kind; they are named.
-        OptionError: an unknown kind or field, or what is no format of dates.
+        DataError: some rows do not fit the kind; the message names them.
+        OptionError: a kind or field is unknown, or a date format is invalid.
     """
-    found = recognized(series) if hint is None else _told(series, hint)
+    found = recognized(series) if hint is None else _hinted(series, hint)
     return found.rules.fitted(series, standardize, normal_scores)
 
 
 def recognized(series: Any) -> Column:
-    """The column of the first kind, by rank, that its values fit.
+    """The column of the first kind, by rank, that fits the values.
 
     Raises:
-        DataError: most are numbers, and some are none.
+        DataError: most values are numbers, but not all.
     """
     sample, kinds = Sample.of(series), map(COLUMN_KINDS.__getitem__, COLUMN_KINDS)
     for kind in sorted(kinds, key=lambda kind: kind.rank):
@@ -145,12 +145,12 @@ def recognized(series: Any) -> Column:
     raise DataError(f"no kind of column fits column {series.name!r}: name its kind")
 
 
-def _told(series: Any, hint: Hint) -> Column:
+def _hinted(series: Any, hint: Hint) -> Column:
     fields = _fields(hint) if isinstance(hint, str) else dict(hint)
     kind = fields.get("kind")
     if kind not in COLUMN_KINDS:
         raise unknown(f"kind of column {series.name!r}:", kind, COLUMN_KINDS)
-    known = {key: fields[key] for key in SAID if key in fields}
+    known = {key: fields[key] for key in HINT_FIELDS if key in fields}
     bare = {"name": str(series.name), "dtype": numpy_name(series.dtype)}
     given = from_mapping(Column, {**known, **bare}).rules.completed(series)
     if given.format is not None and not given.rules.has_format:
@@ -159,16 +159,16 @@ def _told(series: Any, hint: Hint) -> Column:
 
 
 def _fields(hint: str) -> dict[str, Any]:
-    """A kind, and after a colon how it writes dates."""
+    """Parse "KIND" or "KIND:FORMAT"."""
     kind, colon, format = hint.partition(":")
     return {"kind": kind, "format": format} if colon else {"kind": kind}
 
 
 def check_hints(hints: Mapping[str, Hint], columns: Iterable[Any]) -> None:
-    """Refuse kinds of columns that are not there.
+    """Check that every hint names a column.
 
     Raises:
-        OptionError: the nearest name is suggested.
+        OptionError: a column does not exist; the message suggests the nearest name.
     """
     names = [str(column) for column in columns]
     for hinted in hints:
@@ -177,8 +177,7 @@ def check_hints(hints: Mapping[str, Hint], columns: Iterable[Any]) -> None:
 
 
 def numpy_name(dtype: Any) -> str:
-    """numpy's name of a pandas type, its own nullable ones (Int64, boolean) included; "str" for
-    text and categories."""
+    """numpy's name of a pandas type, nullable types included; "str" for text and categories."""
     kind = str(dtype).lower().removesuffix("[pyarrow]")
     if kind.startswith("datetime64"):
         return "datetime64[ns]"
@@ -187,12 +186,12 @@ def numpy_name(dtype: Any) -> str:
     kind = {"boolean": "bool", "double": "float64", "float": "float32"}.get(kind, kind)
     try:
         return str(np.dtype(kind))
-    except TypeError:  # decimals and the like have been turned into floats
+    except TypeError:  # decimals, for example, were converted to floats
         return "float64"
 
 
 def _are_codes(series: Any, text: Array) -> bool:
-    """Whether the cells that are no numbers are many and hold digits, as in "V57": codes of text,
-    most of which happen to be numbers, rather than a few markers."""
+    """Whether a column of text and numbers contains codes such as "V57", not markers of missing
+    values: then its texts are many and contain digits."""
     odd = {name(value) for value in series[text].unique()}
     return len(odd) >= FEWEST_CODES and all(any(c.isdigit() for c in value) for value in odd)

@@ -1,7 +1,7 @@
-"""What a kind of column knows: how it is found, read, encoded, averaged and written again.
+"""The base class of kinds of columns: how a column is recognized, read, encoded and written.
 
-A kind is one class, registered under the name that a person types. The probability of its values is
-a family of ``lowerbound.likelihoods.columns``, which a kind names by its key there.
+A kind is a class, registered under the name that users type. The distribution of its values is a
+family in ``lowerbound.likelihoods.columns``; a kind has the key of its family.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:  # names for annotations: every column holds its kind
 
 
 class ColumnKind:
-    """The rules of one column; unless a kind says otherwise, it holds numbers that are their units.
+    """The rules of one column; by default, its model units are the numbers themselves.
 
     Class attributes:
-        rank: kinds of a lower rank see values of an unknown kind first; those that come after
-            "real", which takes all numbers, are only said by the person.
-        family: key of ``COLUMN_FAMILIES``; "" where the column is not modeled.
+        rank: kinds of lower rank are tried first if the kind is inferred. "real" recognizes all
+            numbers, so kinds after it apply only if a hint names them.
+        family: key in ``COLUMN_FAMILIES``; "" if the column is not modeled.
         modeled: whether it is part of the event.
-        kept: whether it stands in a schema; what only names rows does not.
-        straight: whether the way in is u = (v - shift) / scale where it has no spline.
-        any_number: whether it takes every number, so that such columns are read as a matrix.
-        metric: whether every model unit is a real number, so that distances mean something.
-        ordered: whether its values have an order, and so quantiles.
-        always_whole: whether they are whole numbers or codes, whatever the column's type.
-        has_deviation: whether a standard deviation of its values means something.
-        has_format: whether they are text of one format.
+        kept: whether the schema contains it; identifiers of rows are not kept.
+        straight: whether the map without a spline is u = (v - shift) / scale.
+        any_number: whether it accepts every number, so that such columns are read as a matrix.
+        metric: whether every model unit is a real number with a meaningful distance.
+        ordered: whether its values have an order, and therefore quantiles.
+        always_whole: whether its values are integers or codes for every dtype.
+        has_deviation: whether a standard deviation of its values is meaningful.
+        has_format: whether its values are text of one format.
         embedded: whether each of its levels has a learned vector.
-        support: what the column holds, in words with the column's fields.
+        support: description of its values, a template with the column's fields.
 
     Args:
         column: the column.
@@ -72,37 +72,37 @@ class ColumnKind:
         return None
 
     def completed(self, series: Any) -> Column:
-        """The column with what the person left unsaid.
+        """The column with the fields that the hint omits.
 
         Raises:
-            DataError: what is needed cannot be found from the values.
+            DataError: the values do not determine a required field.
         """
         return self.column
 
     def fitted(self, series: Any, standardize: bool, normal_scores: bool) -> Column:
-        """The column with the way into model units that its values give it.
+        """The column with the map to model units fitted to its values.
 
         Args:
             series: its cells.
-            standardize: whether units are brought to mean 0 and standard deviation 1.
+            standardize: whether to scale to mean 0 and standard deviation 1.
             normal_scores: whether the map may be a spline to normal scores.
 
         Raises:
-            DataError: some rows do not fit the kind; they are named.
+            DataError: some rows do not fit the kind; the message names them.
         """
         return self.column
 
-    # The way in and out
+    # Conversion to model units and back
 
     def read(self, series: Any, *, fitting: bool = False) -> Array:
-        """The column's values in the person's units, or its codes; float64, NaN where missing.
+        """The column's values in original units, or its codes; float64, NaN if missing.
 
         Args:
             series: its cells.
-            fitting: refuse values that are only taken for others afterwards.
+            fitting: raise an error for values that would be clipped after the fit.
 
         Raises:
-            DataError: some rows do not fit the kind; the first are named.
+            DataError: some rows do not fit the kind; the message names the first.
         """
         values = finite_numbers(series)
         words = f"column {self.column.name!r} holds {self.supported}, but not"
@@ -111,15 +111,15 @@ class ColumnKind:
 
     @property
     def supported(self) -> str:
-        """What the column holds, in words."""
+        """A description of the column's values."""
         return self.support.format_map(vars(self.column))
 
     def outside(self, values: Array) -> Array:
-        """Where a value is not of the kind; NaN is."""
+        """Mask of the values that do not fit the kind; NaN fits."""
         return np.zeros(values.shape, dtype=bool)
 
     def encode(self, values: Array) -> Array:
-        """Values or codes in model units, float64."""
+        """Convert values or codes to model units, float64."""
         return values
 
     def decode(self, units: Array) -> Array:
@@ -130,39 +130,39 @@ class ColumnKind:
         """log T'(v) in nats at each value, given in model units; 0 for mass."""
         return np.zeros(units.shape)
 
-    # What an encoder is given
+    # Features
 
     def features(self) -> Sequence[Feature]:
-        """What a linear-Gaussian model is given of the column."""
+        """The column's features for a linear-Gaussian model."""
         return ()
 
     # Answers
 
     @property
     def width(self) -> int:
-        """How many numbers per cell are averaged over draws; for a level its probability."""
+        """Numbers per cell that are averaged over draws: a probability per level, else one."""
         return max(1, len(self.column.levels))
 
     def decided(self, averaged: Array) -> Array:
-        """The answer that averaged numbers, (rows, width), come to: values or codes, (rows,)."""
+        """The values or codes, (rows,), that averages (rows, width) over draws imply."""
         return np.asarray(averaged[:, 0])
 
     @property
     def whole(self) -> bool:
-        """Whether it holds whole numbers or codes only."""
+        """Whether the column contains only integers or codes."""
         dtype = self.column.dtype
         return self.always_whole or (dtype != "str" and np.dtype(dtype).kind in "biu")
 
     def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
-        """Of draws, (draws, rows), to (shares, rows): among the values where those are whole."""
+        """Quantiles (shares, rows) of draws (draws, rows); of whole values, one of the draws."""
         return value_quantiles(draws, shares, self.whole)
 
     def coordinates(self, values: Array) -> Array:
-        """Numbers between which a distance means something, (rows, numbers), of values (rows,)."""
+        """Coordinates (rows, numbers) with a meaningful distance, of values (rows,)."""
         return values[:, None]
 
     def rounded(self, values: Array) -> Array:
-        """The nearest values that the column's type can hold."""
+        """The nearest values that the column's type can represent."""
         if not self.whole:
             return values
         dtype = np.dtype(self.column.dtype if self.column.dtype != "str" else "float64")
@@ -174,16 +174,16 @@ class ColumnKind:
     # Frames
 
     def typed(self, values: Array, rounded: bool = True) -> Any:
-        """Values or codes in the column's own type; whole ones stay fractions if not rounded."""
+        """Values or codes in the column's type; unrounded values stay floats."""
         dtype = self.column.dtype
         return values.astype(dtype) if rounded and dtype != "str" else values
 
     def with_room(self, series: Any, exact: bool) -> Any:
-        """A copy of the cells of a type that can hold answers.
+        """A copy of the cells with a type that can represent the answers.
 
         Args:
-            series: the cells, some of which are missing.
-            exact: whether answers are such as the data could hold, rather than expectations.
+            series: the cells, some of them missing.
+            exact: whether the answers are possible values of the data, not expectations.
         """
         import pandas as pd
 
@@ -194,7 +194,7 @@ class ColumnKind:
         return series.copy()
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
-        """Values or codes in the type of the cells ``like`` that take them."""
+        """Values or codes in the type of the cells ``like``, which they fill."""
         import pandas as pd
 
         return pd.Series(self.typed(answers, exact)).astype(like.dtype).array

@@ -1,4 +1,4 @@
-"""Columns of levels, whose model units are codes: two, several in an order, or in none."""
+"""Binary, ordinal and categorical columns, whose model units are codes of levels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.values import distinct_levels, level_codes
 
-LOGISTIC = 1.7  # standard deviations of a normal variable to the scale of a logistic one
-NAMES_SHARE = 0.9  # of the rows: so many distinct texts name them rather than classes
-MOST_ORDINAL = 20  # distinct whole numbers that are levels rather than real numbers
-MOST_INDICATORS = 48  # levels of a column that the linear path tells apart; of more, the embedding
+LOGISTIC = 1.7  # factor from a normal standard deviation to the scale of a logistic variable
+NAMES_SHARE = 0.9  # distinct texts per row above which a column identifies rows
+MOST_ORDINAL = 20  # largest number of distinct integers that are levels
+MOST_INDICATORS = 48  # largest number of levels with indicators; above it, the embedding is used
 
 
 @dataclass(frozen=True)
 class Order(Feature):
-    """The code over its largest; the decoder owes the location of a logistic variable."""
+    """The code over its largest; the decoder returns the location of a logistic variable."""
 
     def slope(self, weight: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         return LOGISTIC * weight
@@ -33,10 +33,10 @@ class Order(Feature):
 
 @dataclass(frozen=True)
 class AtLevel(Feature):
-    """Whether the code is the parameter, one of L; the decoder owes a logit of each.
+    """Whether the code equals the parameter, one of L levels; the decoder returns a logit of each.
 
-    The indicators of one column exclude each other, which alone gives them a variance of
-    L / (L - 1) in some direction.
+    The indicators of one column exclude each other. This alone gives them a variance of L / (L - 1)
+    in some direction.
     """
 
     stage = 4
@@ -50,7 +50,7 @@ class AtLevel(Feature):
 
 
 class Leveled(ColumnKind):
-    """A column of levels; one that the fit did not see is missing, and a warning names it."""
+    """A column of levels. A level that the fit did not see is missing, and a warning names it."""
 
     always_whole = True
     has_deviation = False
@@ -96,7 +96,7 @@ class Leveled(ColumnKind):
 
 @COLUMN_KINDS.register("binary")
 class BinaryKind(Leveled):
-    """Two levels."""
+    """Columns with two levels."""
 
     rank = 20
     family = "binary"
@@ -113,7 +113,7 @@ class BinaryKind(Leveled):
 
 @COLUMN_KINDS.register("ordinal")
 class OrdinalKind(Leveled):
-    """Levels in an order: an ordered pandas category, or few whole numbers near each other."""
+    """Ordered levels: an ordered pandas category, or a few integers near each other."""
 
     rank = 40
     family = "ordinal"
@@ -133,7 +133,7 @@ class OrdinalKind(Leveled):
         return (Order(max(len(self.column.levels) - 1, 1)),)
 
     def decided(self, averaged: Array) -> Array:
-        """The level nearest to the mean of levels that are numbers, or of their codes."""
+        """The level nearest to the mean of numeric levels, or of codes."""
         levels = self.column.levels
         numeric = not any(isinstance(level, str) for level in levels)
         values = np.array(levels if numeric else range(len(levels)), dtype=np.float64)
@@ -143,7 +143,7 @@ class OrdinalKind(Leveled):
 
 @COLUMN_KINDS.register("categorical")
 class CategoricalKind(Leveled):
-    """Levels without an order: text, or a pandas category."""
+    """Unordered levels: text, or a pandas category."""
 
     rank = 90
     family = "categorical"
@@ -164,13 +164,13 @@ class CategoricalKind(Leveled):
         return [AtLevel(level, level, levels, noise) for level in range(levels)]
 
     def quantiles(self, draws: Array, shares: Sequence[float]) -> Array:
-        """The most common code of each row; there may be more levels than draws."""
+        """The most frequent code of each row, because levels without an order have no quantiles."""
         from scipy.stats import mode
 
         return np.broadcast_to(mode(draws, axis=0).mode, (len(shares), *draws.shape[1:]))
 
     def coordinates(self, values: Array) -> Array:
-        """One where the code is a level's, else zero, (rows, levels)."""
+        """One-hot codes, (rows, levels)."""
         at = np.rint(values)[:, None] == np.arange(len(self.column.levels))
         return np.asarray(at, dtype=np.float64)
 
@@ -179,8 +179,8 @@ def _warn_names(series: Any, column: Column) -> None:
     if len(column.levels) > NAMES_SHARE * max(len(series), 1):
         warnings.warn(
             f"column {column.name!r} has {len(column.levels):,} levels in {len(series):,} "
-            "rows: it names rows rather than classes, so the model can only memorize it; kind "
-            "'identifier' leaves it out",
+            "rows: it identifies rows, so the model can only memorize it; the kind 'identifier' "
+            "leaves it out",
             UserWarning,
             stacklevel=5,
         )

@@ -1,7 +1,6 @@
-r"""Columns of numbers: into model units and back exactly, missing cells marked.
+r"""Exact conversion of columns of numbers to model units and back.
 
-A column that never varies says nothing about a row: it is not part of the event, and is put back on
-the way out.
+A constant column is not part of the event, and is added again after decoding.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ def real_columns(
     standardize: bool = True,
     missing: bool = False,
 ) -> tuple[Column, ...]:
-    """The columns of (rows, columns) data, each taken for real numbers.
+    """Fit the columns of (rows, columns) data as real numbers.
 
     Args:
-        values: NaN where missing.
+        values: NaN if missing.
         names, dtypes: of the columns.
-        standardize: bring them to mean 0 and standard deviation 1.
+        standardize: scale them to mean 0 and standard deviation 1.
         missing: whether NaN is allowed.
 
     Raises:
-        DataError: a value is infinite, or NaN where that is not allowed, or no column varies.
+        DataError: a value is infinite, NaN is not allowed, or no column varies.
     """
     check_values(values, names, missing)
     columns = tuple(
@@ -57,7 +56,7 @@ def _real_column(values: Array, name: str, dtype: str, standardize: bool) -> Col
 
 
 def check_variation(columns: Sequence[Column], rows: int) -> None:
-    """Name the columns that never vary in a warning; refuse data in which none does.
+    """Warn about constant columns, and raise an error if all columns are constant.
 
     Raises:
         DataError: no column varies.
@@ -67,29 +66,29 @@ def check_variation(columns: Sequence[Column], rows: int) -> None:
         raise DataError(_nothing_varies(rows))
     if constant:
         warnings.warn(
-            f"no variation in {named(constant)}: no information there, so left out of the model "
-            "and put back in its answers",
+            f"no variation in {named(constant)}: the model leaves this out, and its results have "
+            "the constant value",
             UserWarning,
             stacklevel=3,
         )
 
 
 def check_values(values: Array, names: Sequence[str], missing: bool) -> None:
-    """Refuse infinite values, and NaN unless that marks a missing one.
+    """Raise an error for infinite values, and for NaN unless it marks missing values.
 
     Raises:
-        DataError: names the column and the first rows.
+        DataError: the message names the column and the first rows.
     """
     (check_no_inf if missing else check_finite)(values, names)
 
 
 def modeled_values(values: Array, columns: Sequence[Column], missing: bool = False) -> Array:
-    """(rows, all columns) to (rows, modeled columns), untransformed.
+    """Select the modeled columns of (rows, all columns), untransformed.
 
-    A constant column that now has another value is named in a warning.
+    A warning names constant columns that now have another value.
 
     Raises:
-        DataError: as ``check_values``.
+        DataError: as in ``check_values``.
     """
     check_values(values, [column.name for column in columns], missing)
     _warn_changed_constants(values, columns)
@@ -98,13 +97,13 @@ def modeled_values(values: Array, columns: Sequence[Column], missing: bool = Fal
 
 
 def encode_columns(values: Array, columns: Sequence[Column], missing: bool = False) -> Array:
-    """(rows, all columns) in the person's units to (rows, modeled columns) in model units.
+    """Convert (rows, all columns) in original units to (rows, modeled columns) in model units.
 
-    float32 stays float32; everything else becomes float64, so that integers come back exactly.
+    float32 stays float32. Other types become float64, so that integers are restored exactly.
     Missing cells stay NaN.
 
     Raises:
-        DataError: as ``check_values``.
+        DataError: as in ``check_values``.
     """
     modeled = [column for column in columns if column.modeled]
     inside = modeled_values(values, columns, missing).astype(np.float64)
@@ -116,10 +115,10 @@ def encode_columns(values: Array, columns: Sequence[Column], missing: bool = Fal
 
 
 def decode_columns(units: Array, columns: Sequence[Column], rounded: bool) -> Array:
-    """(..., modeled columns) in model units to (..., all columns) in the person's units, float64.
+    """Convert (..., modeled columns) in model units to (..., all columns) in original units.
 
-    Columns with levels are answered by their codes. ``rounded`` brings columns of whole numbers to
-    the nearest value of their type.
+    The result is float64; columns with levels have their codes. ``rounded`` rounds columns of
+    integers to the nearest value of their type.
     """
     modeled = [i for i, column in enumerate(columns) if column.modeled]
     values = np.empty((*units.shape[:-1], len(columns)))
@@ -146,10 +145,11 @@ def log_slopes(units: Array, columns: Sequence[Column]) -> Array:
 def table_values(raw: Any, columns: Sequence[Column], by_name: bool) -> Array:
     """The (rows, columns) values of a frame (matched by name) or an array (matched by position).
 
-    Codes where a column has levels; NaN where a cell is missing.
+    Columns with levels have codes; missing cells are NaN.
 
     Raises:
-        DataError: a named column is missing or holds other values, or their number differs.
+        DataError: a column is missing or has values of another kind, or the number of columns
+            differs.
     """
     names = [column.name for column in columns]
     if hasattr(raw, "columns"):
@@ -172,7 +172,7 @@ def table_values(raw: Any, columns: Sequence[Column], by_name: bool) -> Array:
 
 
 def frame_numbers(frame: Any) -> Array:
-    """A numeric frame as one array; pandas' own missing value becomes NaN."""
+    """Convert a numeric frame to one array; pandas' missing value becomes NaN."""
     types = {str(dtype).lower() for dtype in frame.dtypes}
     kind = types.pop() if len(types) == 1 else "float64"
     if kind == "float32":
@@ -181,7 +181,7 @@ def frame_numbers(frame: Any) -> Array:
 
 
 def named(names: Sequence[str]) -> str:
-    """The columns of a sentence, in quotation marks."""
+    """The names of columns for a message, in quotation marks."""
     quoted = [repr(name) for name in names]
     return f"column {quoted[0]}" if len(names) == 1 else f"columns {listed(quoted)}"
 
@@ -217,8 +217,8 @@ def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
     if len(changed):
         names = [columns[fixed[i]].name for i in changed]
         warnings.warn(
-            f"{named(names)} never varied when the model was fitted and now has other values; "
-            "the model does not see them",
+            f"{named(names)} was constant when the model was fitted and now has other values; "
+            "the model ignores them",
             UserWarning,
             stacklevel=2,
         )
@@ -226,7 +226,5 @@ def _warn_changed_constants(values: Array, columns: Sequence[Column]) -> None:
 
 def _nothing_varies(rows: int) -> str:
     if rows == 1:
-        return (
-            "the data has 1 sample (n_samples = 1), and nothing varies within one; give more rows"
-        )
+        return "the data has 1 sample (n_samples = 1), so no column varies; give more rows"
     return f"no column varies over the {rows:,} rows: there is nothing to model"

@@ -1,4 +1,4 @@
-"""Real numbers one value of which, the atom, has mass of its own, such as 0 among expenses."""
+"""Mixed columns: real numbers and an atom, one value with its own mass, such as 0 in expenses."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
 
 ATOM = -64.0
-"""Model units of the atom, below ``LOWEST``: no continuous value is taken for it."""
+"""Model units of the atom, below ``LOWEST``, so that no continuous value equals it."""
 
-SHARE, LEAD = 0.1, 3.0  # of a value with mass of its own: among the rows, over the next
+SHARE, LEAD = 0.1, 3.0  # of an atom: smallest fraction of rows, and ratio to the next value
 
 
 def is_atom(units: Any) -> Any:
-    """Whether model units of a mixed column, an array or a tensor, stand for its atom."""
+    """Whether model units of a mixed column, an array or a tensor, are its atom."""
     return units <= 0.5 * (ATOM + LOWEST)
 
 
@@ -41,7 +41,7 @@ class AtAtom(Indicator):
 
 @dataclass(frozen=True)
 class BesideAtom(Value):
-    """The value where it is not the atom."""
+    """The value if it is not the atom."""
 
     stage = 3
     explains_missing = False
@@ -58,7 +58,7 @@ class BesideAtom(Value):
 
 @COLUMN_KINDS.register("mixed")
 class MixedKind(Continuous):
-    """Real numbers and an atom, found where one value has more than a tenth of the rows."""
+    """Real numbers and an atom, recognized if one value is in more than a tenth of the rows."""
 
     rank = 50
     family = "mixed"
@@ -103,7 +103,7 @@ class MixedKind(Continuous):
 
 
 def _most_common(values: Array) -> tuple[float, float, float]:
-    """(the most common value, its share, how many times more common than the next)."""
+    """(the most common value, its fraction, its count over that of the next)."""
     distinct, counts = np.unique(values, return_counts=True)
     order = np.argsort(counts)
     first, second = counts[order[-1]], counts[order[-2]] if len(order) > 1 else 1

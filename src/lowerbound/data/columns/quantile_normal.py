@@ -1,15 +1,16 @@
-r"""A smooth map of a column to normal scores, inverted in closed form.
+r"""A smooth map of a column to normal scores, with an inverse in closed form.
 
-Through the knots (a_k, b_k), a_k the standardized value at the level Phi(b_k), goes a monotone
-rational-quadratic spline (Gregory & Delbourgo 1982), and straight lines go on beyond its ends. On
-the segment k, with t = (a - a_k) / h, h = a_{k+1} - a_k, secant s and slopes d_k, d_{k+1},
+The map is a monotone rational-quadratic spline (Gregory & Delbourgo 1982) through knots (a_k, b_k),
+with straight lines beyond its ends. a_k is the quantile of the standardized values at the level
+Phi(b_k). On the segment k, with t = (a - a_k) / h, h = a_{k+1} - a_k, secant s and slopes d_k,
+d_{k+1},
 
 .. math::
     b = b_k + \frac{(b_{k+1} - b_k) (s t^2 + d_k t (1 - t))}
                    {s + (d_{k+1} + d_k - 2 s) t (1 - t)}
 
-It is increasing and once differentiable, and b to a is the root of a quadratic (Durkan et al.
-2019), so the density in the data's own units is exact.
+The map is increasing and once differentiable. Its inverse is the root of a quadratic (Durkan et al.
+2019), so the density in original units is exact.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from lowerbound.data.arrays import Array
 
 MOST_KNOTS = 16
 ROWS_PER_KNOT = 20
-ROWS_BEYOND = 5  # the outermost knot on each side: so many rows lie beyond it
-LEAST_GAP = 1e-3  # between two knots, in standard deviations: what is nearer is one knot
-GENTLEST, STEEPEST = 1e-2, 1e2  # slope of the map; repeated values would make it infinite
+ROWS_BEYOND = 5  # rows beyond the outermost knot on each side
+LEAST_GAP = 1e-3  # smallest distance of two knots, in standard deviations
+GENTLEST, STEEPEST = 1e-2, 1e2  # limits of the slope; repeated values would make it infinite
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class QuantileNormal:
 
     @classmethod
     def fit(cls, standardized: Array) -> QuantileNormal | None:
-        """The map of a column; None where it has too few distinct values for a spline.
+        """Fit the map of a column; None if it has too few distinct values for a spline.
 
         Args:
             standardized: (rows,), finite.
@@ -54,14 +55,14 @@ class QuantileNormal:
             return None
         outermost = ndtri(1 - ROWS_BEYOND / len(standardized))
         scores = np.linspace(-outermost, outermost, knots)
-        # the mean score of the levels that share a value, so that ties do not pull the map aside
+        # the mean score of the knots that share a value, so that ties do not bias the map
         values, inverse = np.unique(np.quantile(standardized, ndtr(scores)), return_inverse=True)
         scores = np.bincount(inverse, scores) / np.bincount(inverse)
         values, scores = _apart(values, scores)
         return cls(tuple(values.tolist()), tuple(scores.tolist())) if len(values) > 3 else None
 
     def __call__(self, a: Array) -> Array:
-        """Normal scores of standardized values."""
+        """Map standardized values to normal scores."""
         x, y, s, d = self._segments(a, self._a)
         t = np.clip((a - x[0]) / (x[1] - x[0]), 0.0, 1.0)
         between = t * (1 - t)
@@ -70,7 +71,7 @@ class QuantileNormal:
         return self._with_ends(a, self._a, self._b, self._slopes, inside)
 
     def inverse(self, b: Array) -> Array:
-        """Standardized values of normal scores."""
+        """Map normal scores to standardized values."""
         x, y, s, d = self._segments(b, self._b)
         t = _root(b, y, s, d)
         inside = x[0] + t * (x[1] - x[0])
@@ -97,7 +98,7 @@ class QuantileNormal:
 
     @cached_property
     def _slopes(self) -> Array:
-        """At the knots: weighted harmonic means of the secants beside them (Fritsch & Butland)."""
+        """Slopes at the knots: weighted harmonic means of adjacent secants (Fritsch & Butland)."""
         widths, secants = np.diff(self._a), np.diff(self._b) / np.diff(self._a)
         left, right = 2 * widths[1:] + widths[:-1], widths[1:] + 2 * widths[:-1]
         inner = (left + right) / (left / secants[:-1] + right / secants[1:])
@@ -115,7 +116,7 @@ class QuantileNormal:
 
     @staticmethod
     def _with_ends(at: Array, knots: Array, images: Array, slopes: Array, inside: Array) -> Array:
-        """Straight on beyond the outermost knots."""
+        """Extend the map linearly beyond the outermost knots."""
         below = images[0] + (at - knots[0]) * slopes[0]
         above = images[-1] + (at - knots[-1]) * slopes[-1]
         answer: Array = np.where(at < knots[0], below, np.where(at > knots[-1], above, inside))
@@ -123,7 +124,7 @@ class QuantileNormal:
 
 
 def _root(b: Array, ends: tuple[Array, Array], s: Array, d: tuple[Array, Array]) -> Array:
-    """t in [0, 1] where the segment takes the value b."""
+    """t in [0, 1] at which the segment has the value b."""
     height = ends[1] - ends[0]
     rise = np.clip(b - ends[0], 0.0, height)
     curvature = d[0] + d[1] - 2 * s
@@ -137,7 +138,7 @@ def _root(b: Array, ends: tuple[Array, Array], s: Array, d: tuple[Array, Array])
 
 
 def _apart(values: Array, scores: Array) -> tuple[Array, Array]:
-    """Without the knots that lie too near the one before."""
+    """Remove knots that are too near the previous knot."""
     kept = [0]
     for i in range(1, len(values)):
         if values[i] - values[kept[-1]] >= LEAST_GAP:

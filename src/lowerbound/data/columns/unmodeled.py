@@ -1,4 +1,4 @@
-"""Columns that are no part of the model: what names rows, and what never varied."""
+"""Columns outside the model: identifiers of rows, and constants."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
 from lowerbound.data.columns.levels import NAMES_SHARE, Leveled
 
-NAMES_ROWS = 20  # fewer names of rows are not taken for such
+NAMES_ROWS = 20  # smallest number of rows with which a column can be an identifier
 
 
 @COLUMN_KINDS.register("identifier")
 class IdentifierKind(ColumnKind):
-    """Whole numbers that count up or are called id, and text that hardly repeats."""
+    """Integers that count up or are named id, and text that rarely repeats."""
 
     rank = 30
     modeled = False
@@ -33,7 +33,7 @@ class IdentifierKind(ColumnKind):
 
 @COLUMN_KINDS.register("constant")
 class ConstantKind(ColumnKind):
-    """One number, which is the column's shift."""
+    """A constant number, stored as the column's shift."""
 
     rank = 10
     modeled = False
@@ -57,13 +57,13 @@ class ConstantKind(ColumnKind):
 
 
 class ConstantLevel(Leveled):
-    """One level, of code 0."""
+    """A constant level, with the code 0."""
 
     modeled = False
 
 
 def _names_rows(sample: Sample) -> bool:
-    """Whole numbers that never repeat name rows if they are called so or simply count up."""
+    """Whether distinct integers identify rows: by the word "id" in the name, or by counting up."""
     values, distinct = sample.numbers, sample.distinct
     if len(distinct) < len(values) or len(values) < NAMES_ROWS:
         return False

@@ -1,6 +1,6 @@
-"""The cells of a frame's column: which are missing, which are numbers, which distinct values.
+"""The cells of a frame's column: missing values, numbers and distinct values.
 
-Missing is NaN, None, pandas' NA or NaT, and, in text, one of the markers that people write for it.
+Missing values are NaN, None, pandas' NA and NaT, and the ``MARKERS`` in text.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lowerbound.errors import DataError
 Level = bool | int | str | float
 
 MARKERS = ("", "?", "-", "na", "n/a", "nan", "<na>", "null", "none", "nat")
-"""What people write for "missing", in small letters."""
+"""Common markers of missing values, in lower case."""
 
 
 def finite_numbers(series: Any) -> Array:
-    """As ``numbers``, none of which is infinite.
+    """As ``numbers``, but infinite values raise an error.
 
     Raises:
-        DataError: some rows hold text or infinite values; the first are named.
+        DataError: some rows contain text or infinite values; the message names the first.
     """
     values = numbers(series)
     refuse(np.isinf(values), series, f"column {series.name!r} has inf")
@@ -32,10 +32,10 @@ def finite_numbers(series: Any) -> Array:
 
 
 def numbers(series: Any) -> Array:
-    """Numbers, also those written as text, float64; NaN where missing.
+    """Numbers, including those written as text, float64; NaN if missing.
 
     Raises:
-        DataError: some rows hold text; the first are named.
+        DataError: some rows contain text; the message names the first.
     """
     import pandas as pd
 
@@ -47,7 +47,7 @@ def numbers(series: Any) -> Array:
 
 
 def parsed_numbers(series: Any) -> tuple[Array, Array]:
-    """(numbers, where text stands that is none and marks nothing missing)."""
+    """(numbers, mask of text that is neither a number nor a marker)."""
     import pandas as pd
 
     parsed = _float64(pd.to_numeric(series.astype(object), errors="coerce"))
@@ -55,7 +55,7 @@ def parsed_numbers(series: Any) -> tuple[Array, Array]:
 
 
 def missing(series: Any) -> Array:
-    """Where nothing was observed, (rows,)."""
+    """Mask of the missing cells, (rows,)."""
     gone: Array = series.isna().to_numpy(dtype=bool, copy=True)
     if series.dtype.kind == "O" or str(series.dtype).startswith(("str", "category")):
         codes, distinct = factorized(series)
@@ -72,20 +72,20 @@ def distinct_values(series: Any) -> list[Any]:
 
 
 def name(value: Level) -> str:
-    """What a level is called: 3 and 3.0 and "3" are the same level."""
+    """The name of a level; 3, 3.0 and "3" are the same level."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
 
 
 def scalar(value: Any) -> Level:
-    """A level as JSON can hold it."""
+    """Convert a level to a JSON type."""
     value = value.item() if isinstance(value, np.generic) else value
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def distinct_levels(series: Any) -> tuple[Level, ...]:
-    """Distinct values in order: numbers by size, text by name; NaN is none of them."""
+    """Distinct values in order, numbers by size and text by name, without NaN."""
     distinct = {name(value): scalar(value) for value in distinct_values(series)}
     try:
         return tuple(sorted(distinct.values(), key=float))
@@ -94,11 +94,11 @@ def distinct_levels(series: Any) -> tuple[Level, ...]:
 
 
 def level_codes(series: Any, label: str, levels: Sequence[Level]) -> Array:
-    """The code of each cell, float64, NaN where it is missing or no level; a warning names those.
+    """The code of each cell, float64; NaN if missing, or if unknown, with a warning.
 
     Args:
         series: the cells.
-        label: of the column.
+        label: name of the column.
         levels: in the order of their codes.
     """
     index = {name(level): code for code, level in enumerate(levels)}
@@ -112,24 +112,26 @@ def level_codes(series: Any, label: str, levels: Sequence[Level]) -> Array:
             UserWarning,
             stacklevel=4,
         )
-    # the last entry is what pandas' code -1, a missing value, points to
+    # pandas gives missing values the code -1, which selects the last entry
     table = np.array([*(index.get(text, np.nan) for text in names), np.nan], dtype=np.float64)
     answer: Array = table[codes]
     return answer
 
 
 def value_quantiles(draws: Array, shares: Sequence[float], whole: bool) -> Array:
-    """Of draws, (draws, ...), to (shares, ...): among the values where those are whole."""
+    """Quantiles (shares, ...) of draws (draws, ...); of whole values, one of the draws."""
     method: Any = "inverted_cdf" if whole else "linear"
     return np.asarray(np.quantile(draws, np.asarray(shares), axis=0, method=method))
 
 
 def check_numbers(series: Any, text: Array) -> None:
-    """Refuse a column of numbers with text in some rows: a marker for missing values, probably.
+    """Raise an error for text in some rows of a column of numbers.
+
+    The text is probably an unknown marker of missing values.
 
     Args:
         series: the column.
-        text: where text stands that is no number.
+        text: mask of text that is not a number.
 
     Raises:
         DataError: most cells are numbers and some are not.
@@ -144,21 +146,21 @@ def check_numbers(series: Any, text: Array) -> None:
 
 
 def refuse(wrong: Array, series: Any, words: str) -> None:
-    """Refuse cells.
+    """Raise an error if a cell is wrong.
 
     Raises:
-        DataError: names the first rows that are wrong.
+        DataError: the message names the first wrong rows.
     """
     rows = np.flatnonzero(wrong)
     if len(rows):
         raise DataError(
             f"{words} in rows {listed(rows.tolist())}, counted from 0 (row {rows[0]}: "
-            f"{series.iloc[rows[0]]!r}); mend those rows, or empty those cells"
+            f"{series.iloc[rows[0]]!r}); correct those rows, or empty those cells"
         )
 
 
 def factorized(series: Any) -> tuple[Array, list[Any]]:
-    """(code of each row, -1 where pandas calls it missing, distinct values)."""
+    """(code of each row, -1 if pandas treats it as missing; distinct values)."""
     import pandas as pd
 
     codes, distinct = pd.factorize(series)

@@ -1,4 +1,4 @@
-"""Pictures changed a little, so that a network learns what does not matter."""
+"""Augmentation: small random changes of pictures, to which a network becomes invariant."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TURN, SHIFT, ZOOM, SHEAR = 0.2, 0.07, 0.1, 0.15  # radians, share of a side, shares
+TURN, SHIFT, ZOOM, SHEAR = 0.2, 0.07, 0.1, 0.15  # radians, fraction of a side, factors
 
 
 def augmented(pictures: Tensor, strength: float) -> Tensor:
-    """Pictures (rows, channels, height, width), each turned, shifted, zoomed and sheared a little
-    and by its own amounts; what comes in from outside repeats the edge."""
+    """Rotate, shift, zoom and shear each picture (rows, channels, height, width) at random; pixels
+    from outside repeat the edge."""
     rows, _, height, width = pictures.shape
     turn, zoom, shear, down, right = (
         strength * (2 * torch.rand(5, rows, device=pictures.device) - 1)
     ).unbind()
     turn, size, shear = TURN * turn, 1 + ZOOM * zoom, SHEAR * shear
-    # in units of half a side, as affine_grid takes them; sides differ, so turns are put right
+    # in units of half a side, as in affine_grid; the rotation is corrected for unequal sides
     ratio = height / width
     first = torch.stack(
         (size * torch.cos(turn), ratio * (shear - size * torch.sin(turn)), 2 * SHIFT * right), 1

@@ -1,4 +1,4 @@
-"""Folders of pictures, read through Pillow; one subfolder per class gives labels."""
+"""Reading folders of pictures with Pillow; one subfolder per class gives labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
 SPLITS = ("train", "validation", "val", "valid", "test")
-UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are no class
+UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
 
@@ -37,22 +37,22 @@ def read_folder(
     on_error: OnError = "raise",
     split: str | None = None,
 ) -> RawData:
-    """Every picture under ``folder``, sorted by path, as uint8 grey or color.
+    """Read every picture under ``folder``, sorted by path, as uint8 grey or color.
 
-    Colors with transparency are laid on white, palettes are looked up, the camera's rotation is
-    applied, 16-bit greys lose their lower byte. Where all pictures are grey, so is the data.
+    Transparent pictures get a white background, palettes become colors, the camera's rotation is
+    applied, and 16-bit grey values lose their lower byte. If all pictures are grey, so is the data.
 
     Args:
-        folder: searched recursively; the first level of subfolders names the classes, except one
-            called unlabeled, whose pictures have none.
-        size: (height, width); None: the most common one.
-        channels: 1 or 3; None: found from the pictures.
-        resize: how a picture of another size is brought to it.
-        on_error: "skip" leaves unreadable pictures out, counts them and names them in a warning.
-        split: the subfolder to read, where the first level is train/test rather than classes.
+        folder: searched recursively; the first level of subfolders is the classes, except
+            "unlabeled", whose pictures have no class.
+        size: (height, width); None: the most common size.
+        channels: 1 or 3; None: inferred from the pictures.
+        resize: how to resize a picture of another size.
+        on_error: "skip" leaves out unreadable pictures, and a warning counts and names them.
+        split: the subfolder to read, if the first level is train/test and not classes.
 
     Raises:
-        DataError: no pictures there, or one is unreadable (it is named).
+        DataError: there are no pictures, or one is unreadable (the message names it).
     """
     root = split_folder(folder, split)
     paths = find_pictures(root)
@@ -71,8 +71,10 @@ def read_folder(
 
 
 def classes_of(names: Sequence[Path]) -> list[str | None] | None:
-    """The class of each file by the first level of its path, None where it has none; None for all
-    where there are no classes: a single subfolder is one only beside an unlabeled one."""
+    """The class of each file, the first level of its path, or None; None if there are no classes.
+
+    A single subfolder is a class only if there is also an unlabeled subfolder.
+    """
     folders = [name.parts[0] if len(name.parts) > 1 else None for name in names]
     classes = [None if folder in UNLABELED else folder for folder in folders]
     found = set(classes) - {None}
@@ -83,7 +85,7 @@ def classes_of(names: Sequence[Path]) -> list[str | None] | None:
 def read_file(
     path: Path, size: tuple[int, int] | None, channels: int | None, resize: Resize
 ) -> RawData:
-    """One picture as a data set of one row.
+    """Read one picture as a data set of one row.
 
     Raises:
         DataError: it is unreadable.
@@ -95,7 +97,7 @@ def read_file(
 
 
 def read_whole(path: Path, channels: int) -> Array:
-    """One picture at its own size, (height, width, channels) uint8, grey or color.
+    """Read one picture at its original size, (height, width, channels) uint8, grey or color.
 
     Raises:
         DataError: it is unreadable.
@@ -108,23 +110,23 @@ def read_whole(path: Path, channels: int) -> Array:
 
 
 class PictureHeaders(NamedTuple):
-    """What the headers of picture files say."""
+    """Information from the headers of picture files."""
 
     sizes: list[tuple[int, int]]  # (height, width), upright
-    notes: list[str]  # what 8-bit numbers of so many colors do not hold of them
+    notes: list[str]  # losses of the conversion to 8 bits and this number of channels
 
 
 def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
-    """The pictures at these paths, their pixels unread; those that cannot be read are left out."""
+    """Read the headers of the pictures at these paths; unreadable ones are left out."""
     try:
         headers = list(_Attempt(paths, "skip").each(_header).values())
-    except DataError:  # reading them says why
+    except DataError:  # reading the pixels raises the error
         return PictureHeaders([], [])
     return PictureHeaders([header.size for header in headers], _losses(headers, channels > 1))
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Sorted paths of the picture files below ``folder``, relative to it; hidden ones left out."""
+    """Sorted paths of the picture files below ``folder``, relative to it, without hidden files."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] not in "._"]
@@ -140,8 +142,8 @@ class PictureStack(NamedTuple):
     """Pictures of one size."""
 
     x: Array  # uint8, (n, H, W) or (n, H, W, 3)
-    files: list[int]  # positions of their files, of those that could be read
-    places: list[str]  # where in its file each is: nothing, or a tile's corner
+    files: list[int]  # indices of their files
+    places: list[str]  # position within the file: empty, or a tile's corner
 
 
 def read_pictures(
@@ -151,7 +153,7 @@ def read_pictures(
     resize: Resize,
     on_error: OnError,
 ) -> PictureStack:
-    """The pictures at these paths, brought to one size.
+    """Read the pictures at these paths and resize them to one size.
 
     Raises:
         DataError: a picture is unreadable (all of them, with ``on_error="skip"``).
@@ -169,12 +171,12 @@ def read_pictures(
     kept = list(pictures)
     x = np.empty((len(kept), *target, *((3,) if colored else ())), np.uint8)
     for row, position in enumerate(kept):
-        x[row] = pictures.pop(position)  # freed at once: never the whole set twice
+        x[row] = pictures.pop(position)  # freed at once, to save memory
     return PictureStack(x, kept, [""] * len(kept))
 
 
 def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int]) -> PictureStack:
-    """Tiles of all pictures, at their own resolution."""
+    """Tiles of all pictures, at their original resolution."""
     cuts = attempt.each(lambda path: tiles_of(np.asarray(_load(path, mode)), size))
     attempt.warn()
     return PictureStack(
@@ -186,7 +188,7 @@ def _tiled(attempt: _Attempt, mode: str, size: tuple[int, int]) -> PictureStack:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a picture file says before its pixels are read; size is (height, width), upright."""
+    """The header of a picture file; size is (height, width) after rotation."""
 
     size: tuple[int, int]
     colored: bool
@@ -196,17 +198,17 @@ class _Header:
 
 @dataclass
 class _Attempt:
-    """Reading many files of which some may be broken."""
+    """Reading many files, some of which may be broken."""
 
     paths: Sequence[Path]
     on_error: OnError
     broken: dict[int, str] = field(default_factory=dict)
 
     def each(self, read: Callable[[Path], T]) -> dict[int, T]:
-        """position -> answer for each file that can be read.
+        """Results of ``read`` for each readable file, by index.
 
         Raises:
-            DataError: one cannot, and ``on_error`` says raise; or none can.
+            DataError: a file is unreadable and ``on_error`` is "raise", or all are.
         """
         from PIL import Image
 
@@ -216,7 +218,7 @@ class _Attempt:
                 continue
             try:
                 answers[i] = read(path)
-            # Pillow's plug-ins answer to a broken file with any of these
+            # errors of Pillow's plug-ins for broken files
             except (
                 OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, OverflowError,
                 Image.DecompressionBombError,
@@ -227,7 +229,7 @@ class _Attempt:
         return answers
 
     def warn(self) -> None:
-        """Count and name the files that were left out."""
+        """Warn about the files that were left out."""
         if self.broken:
             warnings.warn(
                 f"{len(self.broken)} of {len(self.paths)} pictures cannot be read and are left "
@@ -253,9 +255,9 @@ def _header(path: Path) -> _Header:
 
     with Image.open(path) as picture:
         width, height = picture.size
-        # Pillow decodes a whole PNG to look for a rotation that it seldom has
+        # Pillow decodes a whole PNG to find its rotation, which few have
         rotated = picture.format != "PNG" or "exif" in picture.info
-        if rotated and picture.getexif().get(0x0112, 1) >= 5:  # lying on its side
+        if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
             width, height = height, width
         if picture.mode == "F":
             raise ValueError("its pixels are floats; save such data as .npz, scaled to [0, 1]")
@@ -268,7 +270,7 @@ def _header(path: Path) -> _Header:
 
 
 def _load(path: Path, mode: str) -> Image:
-    """The pixels, upright, as "L" or "RGB"."""
+    """Read the pixels, rotated, as "L" or "RGB"."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as file:
@@ -291,7 +293,7 @@ def _warn_mixtures(headers: Sequence[_Header]) -> None:
 
 
 def _losses(headers: Sequence[_Header], colored: bool) -> list[str]:
-    """What is lost of pictures as 8-bit greys or colors."""
+    """Losses of the conversion of pictures to 8-bit grey or color."""
     notes = []
     bright = 0 if colored else sum(header.colored for header in headers)
     if bright:
@@ -304,7 +306,7 @@ def _losses(headers: Sequence[_Header], colored: bool) -> list[str]:
 
 
 def split_folder(folder: Path, split: str | None) -> Path:
-    """The folder of the requested split; ``train`` where the first level is only splits."""
+    """The folder of the split; by default ``train``, if the first level is only splits."""
     inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")
     if split is not None:
         if split not in inside:

@@ -1,4 +1,4 @@
-"""Pictures: a folder or file of them, LiDAR sweeps, or arrays in any layout."""
+"""Pictures: files, folders, LiDAR sweeps, or arrays in any layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 
-LEAST_SIDE = 16  # pixels from which a picture has parts
+LEAST_SIDE = 16  # pixels of a side from which the default network is convolutional
 
 
 @DATA_KINDS.register("images")

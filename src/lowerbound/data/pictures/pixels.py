@@ -1,7 +1,7 @@
-"""Pictures as arrays: which axis is color, how many grey levels, and back to what came in.
+"""Pictures as arrays: color axis, grey levels, and conversion back to the original layout.
 
-Inside, pictures are (rows, channels, height, width). Whole-number pictures are kept as codes
-0 .. levels - 1 in one byte each and reach the model as code / (levels - 1) in [0, 1].
+Internally, pictures are (rows, channels, height, width). Integer pictures are stored as codes
+0 .. levels - 1, one byte each, and the model sees code / (levels - 1) in [0, 1].
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _COLOR_COUNTS = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """How the person's pictures were laid out, so that answers come back alike.
+    """The layout of the original pictures, which results also have.
 
     Attributes:
         channels: "first" (rows, C, H, W), "last" (rows, H, W, C) or "squeezed" (rows, H, W).
-        resize: how a picture of another size is brought to this one.
+        resize: how to resize a picture of another size.
     """
 
     channels: Channels = "first"
@@ -35,7 +35,7 @@ class ImageFormat:
 
 
 def find_channels(shape: tuple[int, ...]) -> Channels:
-    """Where the color axis of (rows, ...) pictures is.
+    """Find the position of the color axis of (rows, ...) pictures.
 
     Raises:
         DataError: the shape is not that of pictures, or is ambiguous.
@@ -55,21 +55,21 @@ def find_channels(shape: tuple[int, ...]) -> Channels:
 
 
 def channels_first(pictures: Array, channels: Channels) -> Array:
-    """(rows, C, H, W), a view."""
+    """A view as (rows, C, H, W)."""
     if channels == "squeezed":
         return pictures[:, None]
     return np.moveaxis(pictures, -1, 1) if channels == "last" else pictures
 
 
 def restore_channels(pictures: Array, channels: Channels) -> Array:
-    """(..., C, H, W) in the layout that the person gave."""
+    """Convert (..., C, H, W) to the original layout."""
     if channels == "squeezed":
         return pictures[..., 0, :, :]
     return np.moveaxis(pictures, -3, -1) if channels == "last" else pictures
 
 
 def match_layout(pictures: Array, event_shape: tuple[int, ...], channels: Channels) -> Array:
-    """(rows, C, H, W) of the fitted shape, whichever layout the new pictures have.
+    """Convert new pictures in any layout to (rows, C, H, W) of the fitted shape.
 
     Raises:
         DataError: size or number of channels differs.
@@ -88,12 +88,12 @@ def match_layout(pictures: Array, event_shape: tuple[int, ...], channels: Channe
 
 
 def find_levels(values: Array, levels: int | None = None) -> tuple[int | None, float]:
-    """How many grey levels there are, and the person's value of full white.
+    """Find the number of grey levels, and the original value of white.
 
     Returns:
         (levels, white): (2, 1) for 0/1, (2, 255) for black and white pictures, (256, 255) for
-        uint8, (65536, 65535) for more, (None, 1) for floats in [0, 1]; as given where ``levels``
-        is given.
+        uint8, (65536, 65535) for more, (None, 1) for floats in [0, 1]; (levels, levels - 1) if
+        ``levels`` is given.
 
     Raises:
         DataError: values are NaN, negative, above 65535, or floats outside [0, 1].
@@ -120,22 +120,24 @@ def find_levels(values: Array, levels: int | None = None) -> tuple[int | None, f
 
 
 def _black_and_white(values: Array) -> bool:
-    """Whether all values are 0 or 255; in parts, since the first grey one settles it."""
+    """Whether all values are 0 or 255; in parts, to stop at the first grey value."""
     parts = np.array_split(values, max(1, values.size >> 20))
     return all(bool(((part == 0) | (part == 255)).all()) for part in parts)
 
 
 def pack(values: Array, levels: int | None, white: float) -> Tensor:
-    """The person's values as codes 0 .. levels - 1 (uint8; int32 above 256) or floats in [0, 1].
+    """Convert original values to codes 0 .. levels - 1 (uint8; int32 above 256) or floats.
+
+    Floats must lie in [0, 1].
 
     Raises:
-        DataError: a value is none of the levels; the message names it.
+        DataError: a value is not a level; the message names it.
     """
     check_finite_rows(values, "the data")
     if levels is None:
         if values.dtype.kind != "f" or values.min() < 0 or values.max() > 1:
             raise DataError(f"the model was fitted on floats in [0, 1]; {_range(values)}")
-        return torch.from_numpy(np.array(values, order="C"))  # a copy: the person's stays theirs
+        return torch.from_numpy(np.array(values, order="C"))  # a copy, not the caller's array
     step = white / (levels - 1)
     codes = values if step == 1 else values / step
     if values.min() < 0 or values.max() > white or not is_whole(codes):
@@ -146,7 +148,7 @@ def pack(values: Array, levels: int | None, white: float) -> Tensor:
 
 
 def unpack(units: Array, levels: int | None, white: float, dtype: str, rounded: bool) -> Array:
-    """Model units back to the person's values; ``rounded`` snaps to the nearest level and dtype."""
+    """Convert model units to original values; ``rounded``: to the nearest level and dtype."""
     if levels is None:
         return units.astype(dtype) if rounded else units
     if not rounded:
@@ -169,5 +171,5 @@ def _range(values: Array) -> str:
 def _float_range_message(values: Array) -> str:
     message = f"grey values that are floats must lie in [0, 1]; {_range(values)}: "
     if values.min() >= 0 and is_whole(values):
-        return message + "convert them with .astype('uint8'), or pass levels=, the number of greys"
+        return message + "convert them with .astype('uint8'), or give levels=, their number"
     return message + "rescale them"

@@ -1,12 +1,12 @@
-r"""Sweeps of a spinning LiDAR as range images: one row a beam, one column a direction.
+r"""Sweeps of a spinning LiDAR as range images: one row per beam, one column per direction.
 
 .. math:: u = \left\lfloor \tfrac12 \left(1 - \tfrac{\operatorname{atan2}(y, x)}{\pi}\right) W
     \right\rfloor, \quad v = \left\lfloor \frac{\theta_{max} - \arcsin(z / r)}
     {\theta_{max} - \theta_{min}} H \right\rfloor
 
-for a return at (x, y, z), r meters away, with elevations from 2 down to -24.8 degrees (Velodyne
-HDL-64E, as in KITTI). The middle column faces straight ahead. A pixel is r over 120 m, the nearest
-return where there are several, and missing where nothing came back.
+for a return at (x, y, z) with the distance r in meters and elevations from 2 down to -24.8 degrees
+(Velodyne HDL-64E, as in KITTI). The middle column is straight ahead. A pixel is r over 120 m of the
+nearest return, and is missing without a return.
 
 Source: Geiger et al. 2013 for the files, Milioto et al. 2019 for the projection.
 """
@@ -25,26 +25,26 @@ from lowerbound.errors import DataError
 SUFFIX = ".bin"
 SIZE = (64, 1024)  # beams, directions
 HIGHEST, LOWEST = np.radians(2.0), np.radians(-24.8)
-MOST = 120.0  # meters: farther returns count as none
-NUMBERS = 4  # of a return: x, y, z in meters, reflectance
+MOST = 120.0  # meters; farther returns are ignored
+NUMBERS = 4  # per return: x, y, z in meters, reflectance
 
 
 def is_sweeps(path: Path) -> bool:
-    """Whether ``path`` is a sweep, or a folder that holds some."""
+    """Whether ``path`` is a sweep, or a folder of sweeps."""
     if path.is_dir():
         return next(path.glob(f"*{SUFFIX}"), None) is not None
     return path.suffix.lower() == SUFFIX and path.is_file()
 
 
 def read_sweeps(path: Path, size: tuple[int, int] | None = None) -> RawData:
-    """A sweep, or those of a folder by name, as range images in [0, 1] with NaN where missing.
+    """Read a sweep, or those of a folder by name, as range images in [0, 1], NaN if missing.
 
     Args:
         path: a .bin file of little-endian float32 x, y, z, reflectance, or a folder of them.
         size: (rows, columns); None: 64 by 1024.
 
     Raises:
-        DataError: a file is no sweep; it is named.
+        DataError: a file is not a sweep; the message names it.
     """
     files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
     images = [range_image(read_points(file), size or SIZE) for file in files]
@@ -67,7 +67,7 @@ def read_points(path: Path) -> Array:
     raw = path.read_bytes()
     if not raw or len(raw) % (4 * NUMBERS):
         raise DataError(
-            f"{path} is no sweep: it has {len(raw):,} bytes, and each return has {4 * NUMBERS} "
+            f"{path} is not a sweep: it has {len(raw):,} bytes, and each return has {4 * NUMBERS} "
             "(x, y, z and reflectance as float32)"
         )
     returns = np.frombuffer(raw, dtype="<f4").reshape(-1, NUMBERS)
@@ -80,7 +80,7 @@ def read_points(path: Path) -> Array:
 
 
 def range_image(points: Array, size: tuple[int, int] = SIZE) -> Array:
-    """Returns (n, 3) in meters to (rows, columns) float32 in [0, 1], NaN where nothing came back.
+    """Project returns (n, 3) in meters to (rows, columns) float32 in [0, 1], NaN if missing.
 
     Returns above the highest or below the lowest beam belong to that beam.
     """

@@ -1,4 +1,4 @@
-"""Pictures of many sizes brought to one."""
+"""Resizing pictures to one size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lowerbound.data.pictures.pixels import Resize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LARGEST_SIDE = 128  # of pictures where no size was chosen
+LARGEST_SIDE = 128  # upper limit of the default size
 _HOW = {
     "pad": "scaled to fit and padded with black",
     "crop": "scaled to cover and cropped around the center",
@@ -28,7 +28,7 @@ _HOW = {
 def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, int]:
     """(height, width) for pictures of these sizes: the most common, at most LARGEST_SIDE long.
 
-    A warning says what happens to the others.
+    A warning explains how the others are resized.
     """
     if resize == "tiles":
         return (LARGEST_SIDE, LARGEST_SIDE)
@@ -51,7 +51,7 @@ def choose_size(sizes: Sequence[tuple[int, int]], resize: Resize) -> tuple[int, 
 
 
 def fit_to(picture: Image, size: tuple[int, int], resize: Resize) -> Image:
-    """The picture at (height, width) = ``size``; untouched where it has that size already."""
+    """Resize the picture to (height, width) = ``size``, unless it has this size."""
     from PIL import Image, ImageOps
 
     height, width = size
@@ -72,9 +72,9 @@ class Tiles(NamedTuple):
 
 
 def tiles_of(picture: Array, size: tuple[int, int]) -> Tiles:
-    """Tiles of (height, width) = ``size``, each about half over the next; all of it is in one.
+    """Cut a picture into tiles of (height, width) = ``size``, which overlap by about half.
 
-    A picture that is smaller is made as large by repeating its borders.
+    A smaller picture is extended to this size by repeating its borders.
     """
     short = [max(0, side - length) for side, length in zip(size, picture.shape[:2], strict=True)]
     around = [(0, short[0]), (0, short[1]), *[(0, 0)] * (picture.ndim - 2)]
@@ -88,7 +88,7 @@ def tiles_of(picture: Array, size: tuple[int, int]) -> Tiles:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where tiles begin, evenly from the first to the last that fits."""
+    """Evenly spaced starts of the tiles."""
     count = math.ceil((length - side) / max(1, side // 2)) + 1
     return [round(start) for start in np.linspace(0, length - side, count)]
 

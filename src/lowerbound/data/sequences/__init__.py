@@ -1,1 +1,1 @@
-"""Rows that are points in time."""
+"""Time series: windows of a table, and sequences."""

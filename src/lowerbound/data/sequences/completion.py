@@ -1,4 +1,4 @@
-"""Answers for the cells of overlapping windows as answers for the points of their series."""
+"""Imputation of series: answers for cells of overlapping windows as answers for points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lowerbound.data.tables.completion import IncompleteColumns, hidden_cells
 
 
 class Series:
-    """A series that was cut into windows, each of which is a row of a table.
+    """A series that was cut into windows; each window is a row of a table.
 
     Args:
         schema: of the windows.
@@ -30,25 +30,24 @@ class Series:
         place = {column.name: i for i, column in enumerate(schema.columns)}
         names = [name.removesuffix("@0") for name in place if name.endswith("@0")]
         cells = {name: [place.get(at, -1) for at in windows.columns(name)] for name in names}
-        # a column that was left out at some of its times is left as it is
+        # a column that was left out at some of its times stays unchanged
         self.cells = {name: found for name, found in cells.items() if -1 not in found}
         self.times = [[schema.columns[i] for i in found] for found in self.cells.values()]
         own = (_joined(name, times) for name, times in zip(self.cells, self.times, strict=True))
         self.schema = replace(schema, columns=tuple(own), windows=None)
 
     def hidden(self, cells: Array) -> Array:
-        """The points that no window observes, (points, columns), of the cells that are hidden."""
+        """The points that no window observes, (points, columns), from the hidden cells."""
         seen = [self.windows.averaged(~cells[:, i], self.points) for i in self.cells.values()]
         unseen: Array = np.stack(seen, 1) == 0
         return unseen
 
     def answers(self, cells: Array, exact: bool) -> Array:
-        """Answers of cells, (windows, ...), codes where a column has levels, as those of points,
-        (points, columns).
+        """Convert answers of cells, (windows, cells), to answers of points, (points, columns).
 
-        Values that have an order are averaged over all windows that have the point. Where an answer
-        has to be such as the data could hold, and where values have no order, it is that of the
-        window with the point nearest to its middle, which sees most on both of its sides.
+        Columns with levels have codes. Ordered values are averaged over all windows that contain
+        the point. If ``exact``, or if the values have no order, the answer is that of the window
+        whose middle is nearest to the point, because it has the most context on both sides.
         """
         found = []
         for own, times, places in zip(
@@ -78,27 +77,27 @@ class IncompleteSeries(IncompleteColumns):
 
     @cached_property
     def hidden(self) -> Array:
-        """Where there is something to fill, (points, columns)."""
+        """Mask of the missing cells, (points, columns)."""
         windows = cut(self.given, self.series.windows)
         return self.series.hidden(hidden_cells(windows, self.dataset))
 
     def filled(self, answers: Array, exact: bool) -> Any:
-        """The points as given, hidden cells filled by ``answers`` of the windows."""
+        """The given points, hidden cells filled from the ``answers`` of the windows."""
         return super().filled(self.series.answers(answers, exact), exact)
 
     def widths(self, low: Array, high: Array) -> dict[str, float]:
-        """Mean distance of two ends of the windows' cells over the points to fill, by column."""
+        """Mean interval width over the missing points, by column, from the windows' cells."""
         return super().widths(*(self.series.answers(end, exact=False) for end in (low, high)))
 
 
 def _joined(name: str, times: list[Column]) -> Column:
-    """One column for all its times, with the levels that it has at any of them."""
+    """Merge the columns of all times into one, with the union of their levels."""
     levels = dict.fromkeys(level for column in times for level in column.levels)
     return replace(times[0], name=name, levels=tuple(levels))
 
 
 def _in_codes_of(own: Column, times: list[Column], answers: Array) -> Array:
-    """The answers of each time, (windows, length), codes in the levels of ``own``."""
+    """Convert the codes of each time, (windows, length), to codes in the levels of ``own``."""
     if all(column.levels == own.levels for column in times):
         return answers
     codes = [np.array([own.levels.index(level) for level in column.levels]) for column in times]

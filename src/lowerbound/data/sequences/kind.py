@@ -1,4 +1,4 @@
-"""Sequences as a data set: each row is its own times by features."""
+"""Sequences as a data set: each row is a matrix (time, features)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
-KEY = "sequences"  # of the array in a .npz file
+KEY = "sequences"  # key of the array in a .npz file
 
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """Rows of real numbers in time; an array of that shape by itself is taken for pictures.
+    """Sequences of real numbers; a bare array of this shape would be read as pictures.
 
     Attributes:
         values: (rows, time, features), NaN where missing.
@@ -36,8 +36,8 @@ class Sequences:
 
 @DATA_KINDS.register("sequences")
 class SequenceKind(DataKind):
-    """Rows (time, features) of real numbers, all of one length; a feature has one unit at all its
-    times."""
+    """Rows (time, features) of real numbers, all of one length; a feature has the same units at
+    all times."""
 
     fits_quickly = True
 
@@ -73,7 +73,7 @@ class SequenceKind(DataKind):
         flat = encode_columns(values.reshape(-1, len(schema.features)), schema.features, True)
         units = flat.reshape(*values.shape[:2], -1)
         if not schema.missing and np.isnan(units).any():
-            raise DataError("a value is missing, and the model was fitted on complete sequences")
+            raise DataError("a value is missing, but the model was fitted on complete sequences")
         inside, observed = without_nan(units, schema.missing)
         return torch.from_numpy(inside), observed
 
@@ -119,10 +119,7 @@ class SequenceKind(DataKind):
     @staticmethod
     def _shape(values: Array) -> tuple[int, ...]:
         if values.ndim != 3 or 0 in values.shape:
-            raise DataError(
-                f"sequences are (rows, time, features), and this is an array of shape "
-                f"{values.shape}"
-            )
+            raise DataError(f"sequences need shape (rows, time, features), not {values.shape}")
         return tuple(values.shape)
 
 
@@ -132,7 +129,7 @@ def _modeled(schema: Schema) -> list[Column]:
 
 
 def _in_file(source: Any) -> bool:
-    """Whether a .npz file says that it holds sequences."""
+    """Whether ``source`` is a .npz file with the key of sequences."""
     if not isinstance(source, (str, Path)) or Path(source).suffix.lower() != ".npz":
         return False
     try:

@@ -9,20 +9,20 @@ from lowerbound.errors import DataError
 
 
 def frame_of(table: Any, source: str) -> Any:
-    """A pandas frame of an Arrow table or record batch.
+    """Convert an Arrow table or record batch to a pandas frame.
 
     Args:
         table: of pyarrow.
-        source: how a message calls it.
+        source: its name in messages.
 
     Raises:
-        DataError: a column holds what is neither a number, nor text, nor a date: lists, say.
+        DataError: a column contains neither numbers nor text nor dates, but lists, for example.
     """
     odd = [f"{field.name!r} ({field.type})" for field in table.schema if _beyond_us(field.type)]
     if odd:
         raise DataError(
-            f"{source} has columns of types that no kind of column is for: {listed(odd)}; leave "
-            "them out, or turn them into numbers or text"
+            f"{source} has columns of unsupported types: {listed(odd)}; leave them out, or convert "
+            "them to numbers or text"
         )
     return table.to_pandas()
 

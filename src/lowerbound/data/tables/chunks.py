@@ -1,4 +1,4 @@
-"""Tables of any length, some rows at a time, so that no table has to be held as a whole."""
+"""Reading tables of any length in chunks, so that no table is in memory as a whole."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from lowerbound.data.tables.files import (
 )
 from lowerbound.errors import DataError
 
-CELLS = 1 << 20  # of a chunk: enough to keep the processor busy, some tens of MB on the way through
+CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
 FEWEST_ROWS, MOST_ROWS = 256, 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some rows of a table.
+    """Consecutive rows of a table.
 
     Attributes:
         frame: a pandas frame.
-        first: number of its first row in the whole table, from 0.
-        share: of the table that has been read when this chunk has, up to 1.
+        first: index of its first row in the whole table, from 0.
+        share: fraction of the table that is read, including this chunk.
     """
 
     frame: Any
@@ -43,23 +43,22 @@ class Chunk:
 
     @property
     def total(self) -> int:
-        """Rows of the whole table: exact for parquet, for csv a guess from the bytes read."""
+        """Rows of the whole table: exact for parquet, estimated from the bytes read for csv."""
         return max(round((self.first + len(self.frame)) / self.share), self.first + len(self.frame))
 
 
 def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> Iterator[Chunk]:
-    """The rows of a table in order; one empty chunk of a table without rows.
+    """Read the rows of a table in order; a table without rows gives one empty chunk.
 
-    A column that held text when the schema was learned is read as text, so that no chunk takes
-    "007" for a number.
+    A column of text in the schema is read as text, so that "007" does not become a number.
 
     Args:
         source: a csv or parquet file, or the address of a database's table.
-        schema: of the model that is going to see the rows.
-        rows: in a chunk; None: by the number of columns, so that memory stays within bounds.
+        schema: of the model.
+        rows: rows per chunk; None: from the number of columns, to limit memory.
 
     Raises:
-        DataError: as ``read_frame``.
+        DataError: as in ``read_frame``.
     """
     rows = rows or min(max(CELLS // max(len(schema.columns), 1), FEWEST_ROWS), MOST_ROWS)
     text = {column.name for column in schema.columns if column.dtype == "str"}
@@ -70,7 +69,7 @@ def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> 
 
 
 def _frames(source: str | Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, float]]:
-    """Frames, and the share of the table that has been read with each."""
+    """Yield (frame, fraction of the table read so far)."""
     if isinstance(source, str) and is_address(source):
         return address_chunks(source, rows)
     path = Path(source).expanduser()
@@ -80,7 +79,7 @@ def _frames(source: str | Path, rows: int, text: Collection[str]) -> Iterator[tu
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
-    """Frames of a parquet file, and the share of its rows that is done with each."""
+    """Yield (frame, fraction of the rows read so far) of a parquet file."""
     done = 0
     with parquet(path) as file:
         total = file.metadata.num_rows
@@ -92,7 +91,7 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
 
 
 def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, float]]:
-    """Frames of a csv file, and the share of its bytes that has been read with each."""
+    """Yield (frame, fraction of the bytes read so far) of a csv file."""
     import pandas as pd
 
     layout = sniffed(path)
@@ -105,7 +104,7 @@ def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, fl
             for frame in pd.read_csv(opened, low_memory=False, **keywords):
                 if not checked and may_be_ragged(frame, done):
                     check_widths(path, layout)
-                    checked = True  # of the whole file
+                    checked = True  # the whole file was checked
                 done += len(frame)
                 yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
         except BROKEN_CSV as error:
@@ -115,7 +114,7 @@ def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, fl
 
 
 def _types(layout: Layout, text: Collection[str]) -> dict[str | int, type]:
-    """The types for pandas of the columns of text, which it calls 0, 1, ... without a header."""
+    """pandas' types of the text columns; without a header pandas names columns 0, 1, ..."""
     if layout.header:
         return dict.fromkeys(text, str)
     return {int(name[1:]): str for name in text if name[1:].isdecimal()}

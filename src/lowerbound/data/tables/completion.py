@@ -1,4 +1,4 @@
-"""Rows with their missing cells filled: what was observed stays as it was given, bit for bit."""
+"""Imputation of tables: missing cells are filled, observed cells stay unchanged bit for bit."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ class IncompleteColumns(Incomplete):
     """A frame or a matrix.
 
     Attributes:
-        text: the cells of the csv file that the frame came from; None: it came from none.
+        text: the cells of the csv file of the frame; None: the frame is not from a csv file.
     """
 
     text: Any = None
 
     @cached_property
     def hidden(self) -> Array:
-        """Where there is something to fill, (rows, columns of the schema)."""
+        """Mask of the missing cells, (rows, columns of the schema)."""
         return hidden_cells(self.given, self.dataset)
 
     def filled(self, answers: Array, exact: bool) -> Any:
-        """The rows as given, hidden cells filled by ``answers``, (rows, columns of the schema)."""
+        """The given rows, hidden cells replaced by ``answers``, (rows, columns of the schema)."""
         if hasattr(self.given, "columns"):
             return completed_frame(self.given, self.schema, answers, self.hidden, exact=exact)
         return completed_array(self.given, self.schema, answers, self.hidden)
 
     def counts(self) -> dict[str, int]:
-        """Cells to fill, by column; those without any are left out."""
+        """Number of missing cells by column, for columns with missing cells."""
         each = self.hidden.sum(0)
         names = [column.name for column in self.schema.columns]
         return {name: int(n) for name, n in zip(names, each, strict=True) if n}
 
     def widths(self, low: Array, high: Array) -> dict[str, float]:
-        """Mean distance of two ends over the cells to fill, by column; unordered levels have none,
-        and other levels are counted."""
+        """Mean interval width over the missing cells, by column with an order; of levels, in
+        codes."""
         found, hidden = {}, self.hidden
         for i, column in enumerate(self.schema.columns):
             if hidden[:, i].any() and column.rules.ordered:
@@ -53,13 +53,13 @@ class IncompleteColumns(Incomplete):
 
 
 def hidden_cells(rows: Any, dataset: Dataset) -> Array:
-    """Where there is something to fill, (rows, columns of the schema).
+    """Mask of the missing cells, (rows, columns of the schema).
 
-    A level that the fit did not see counts as missing, as the reader's warning says.
+    A level that the fit did not see counts as missing.
 
     Args:
-        rows: as given, a frame or a matrix.
-        dataset: what the reader made of it.
+        rows: a frame or a matrix, as given.
+        dataset: the encoded rows.
     """
     schema = dataset.schema
     hidden = np.zeros((len(rows), len(schema.columns)), dtype=bool)
@@ -68,17 +68,17 @@ def hidden_cells(rows: Any, dataset: Dataset) -> Array:
         hidden[:, modeled] = ~dataset.observed.cpu().numpy()
     frame = hasattr(rows, "columns")
     for i, place in enumerate(places(rows, schema) if frame else range(len(modeled))):
-        if not modeled[i]:  # the model does not see it, but it has a value to be put back
+        if not modeled[i]:  # a constant column, which is filled with its constant
             column = rows.iloc[:, place] if frame else rows[:, place]
             hidden[:, i] = missing(column) if frame else column != column
     return hidden
 
 
 def completed_array(values: Array, schema: Schema, answers: Array, hidden: Array) -> Array:
-    """The matrix with its hidden cells filled, in its own type; the rest as ``completed_frame``.
+    """Fill the hidden cells of a matrix, in its own type; otherwise as ``completed_frame``.
 
     Raises:
-        DataError: levels of the table that the model was fitted on are no numbers.
+        DataError: a column has levels that are not numbers.
     """
     answers = answers.astype(np.float64)
     for i, column in enumerate(schema.columns):
@@ -93,32 +93,32 @@ def completed_array(values: Array, schema: Schema, answers: Array, hidden: Array
 def completed_frame(
     frame: Any, schema: Schema, answers: Array, hidden: Array, *, exact: bool
 ) -> Any:
-    """The frame with its hidden cells filled; index, order and other columns as they are.
+    """Fill the hidden cells of a frame; index, order and other columns do not change.
 
-    A column without a hidden cell keeps its type, and so does one whose type can hold its answers:
-    whole numbers become fractions only where ``exact`` is False, and numbers written as text become
-    numbers. Dates written as text stay text, and the new ones are written as they are.
+    A column keeps its type if it has no hidden cell, or if its type can represent the answers.
+    Integers become floats only if ``exact`` is False. Numbers written as text become numbers. Dates
+    written as text stay text, and the new dates have the same format.
 
     Args:
         frame: as given.
         schema: of the model.
-        answers: (rows, columns of the schema), codes where a column has levels.
-        hidden: likewise.
-        exact: whether the answers are such as the data could hold, rather than expectations.
+        answers: (rows, columns of the schema), codes for columns with levels.
+        hidden: mask of the cells to fill, shape of ``answers``.
+        exact: whether the answers are possible values of the data, not expectations.
     """
     filled = {place: frame.iloc[:, place] for place in range(frame.shape[1])}
     for i, place in enumerate(places(frame, schema)):
         if hidden[:, i].any():
             rules, rows = schema.columns[i].rules, hidden[:, i]
             column = rules.with_room(filled[place], exact)
-            # not by position: pandas would convert the column if it took the values one by one
+            # in one assignment: pandas would convert the column if values were set one by one
             column.iloc[np.flatnonzero(rows)] = rules.filling(answers[rows, i], column, exact)
             filled[place] = column
     return _frame(filled, frame)
 
 
 def places(frame: Any, schema: Schema) -> list[int]:
-    """Where in the frame each column of the schema is: by name, or by position without names."""
+    """Position in the frame of each column of the schema, by name if there are names."""
     found = [str(name) for name in frame.columns]
     names = [column.name for column in schema.columns]
     if not schema.data_kind.named_columns and not set(names) & set(found):
@@ -127,12 +127,12 @@ def places(frame: Any, schema: Schema) -> list[int]:
 
 
 def with_given_text(completed: Any, text: Any, schema: Schema, hidden: Array) -> Any:
-    """The completed rows as text: each cell that was observed as its file spells it.
+    """The completed rows as text, with the original text of each observed cell.
 
     Args:
-        completed: of ``completed_frame``.
-        text: the cells of the file, a frame of its shape.
-        schema, hidden: as of ``completed_frame``.
+        completed: the result of ``completed_frame``.
+        text: the cells of the file, a frame of the same shape.
+        schema, hidden: as in ``completed_frame``.
     """
     import pandas as pd
 
@@ -150,7 +150,8 @@ def with_given_text(completed: Any, text: Any, schema: Schema, hidden: Array) ->
 
 
 def _spelled(values: Array, known: dict[Any, str]) -> list[Any]:
-    """Values as the observed ones are spelled; whole ones without a point if those have none."""
+    """Values in the notation of the observed ones; integers have no decimal point if those have
+    none."""
     whole = not any("." in text for text in known.values())
     return [
         known.get(v, int(v) if whole and isinstance(v, float) and v.is_integer() else v)

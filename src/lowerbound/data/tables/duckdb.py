@@ -1,12 +1,13 @@
 """Tables of a DuckDB database, by address or as a relation of its Python client.
 
-An address is ``duckdb:FILE?table=NAME`` or ``duckdb:FILE?query=SQL``; without either, the only
-table of the file. What follows ``=`` is taken as it is, to the end. ``duckdb:///FILE`` is the same
-(and ``duckdb:////FILE`` from the root), as in SQLAlchemy's URLs. Without a FILE the query runs in a
-database in memory, and can name CSV and Parquet files, ``*`` and all.
+An address is ``duckdb:FILE?table=NAME`` or ``duckdb:FILE?query=SQL``. An address without table and
+query names the only table of the file. The text after ``=`` is used unchanged. ``duckdb:///FILE``
+is the same as ``duckdb:FILE`` (and ``duckdb:////FILE`` starts at the root), as in SQLAlchemy's
+URLs. Without a FILE the query runs in a database in memory, and can name CSV and Parquet files,
+also with ``*``.
 
-A query only reads. The database FILE is opened read-only and no other file with it; a query without
-a FILE is a SELECT and reads files of this machine. Nothing is fetched from elsewhere.
+A query only reads. The database FILE is opened read-only, and the query cannot open other files. A
+query without a FILE must be a SELECT, and can read local files. There is no network access.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ FORM = f"{PREFIX}FILE?table=NAME or {PREFIX}FILE?query=SELECT ..."
 
 @dataclass(frozen=True)
 class Address:
-    """Where a table is.
+    """The address of a table.
 
     Attributes:
-        file: of the database; "": one in memory.
+        file: of the database; "": a database in memory.
         table, query: one of them, or neither.
     """
 
@@ -40,23 +41,23 @@ class Address:
 
     @classmethod
     def read(cls, source: str) -> Address:
-        """From what a person typed.
+        """Parse an address.
 
         Raises:
-            DataError: it is no address.
+            DataError: it is not an address.
         """
         file, mark, what = source.removeprefix(PREFIX).partition("?")
         file = file.removeprefix("///")
         key, _, value = what.partition("=")
         if mark and (key not in ("table", "query") or not value.strip()):
-            raise DataError(f"{source!r} is no address of a table: write {FORM}")
+            raise DataError(f"{source!r} is not the address of a table: write {FORM}")
         if not file and key != "query":
             raise DataError(f"{source!r} names no database: write {FORM}")
         return cls(file, **{key: value} if mark else {})
 
 
 def is_address(source: object) -> bool:
-    """Whether ``source`` says where in a database a table is."""
+    """Whether ``source`` is the address of a database table."""
     return isinstance(source, str) and source.startswith(PREFIX)
 
 
@@ -68,21 +69,21 @@ def is_relation(source: object) -> bool:
 
 
 def relation_frame(relation: Any, source: str = "the relation") -> Any:
-    """The pandas frame of a relation.
+    """Convert a relation to a pandas frame.
 
     Raises:
-        DataError: the database cannot answer, or holds types that cannot be modeled.
+        DataError: the query fails, or the relation has unsupported types.
     """
-    with _said(source):
+    with _one_sentence_errors(source):
         table = relation.to_arrow_table()
     return frame_of(table, source)
 
 
 def read_address(source: str) -> Any:
-    """The pandas frame of an address.
+    """Read the table at an address as a pandas frame.
 
     Raises:
-        DataError: there is no such database, table or column, or the query is not SQL.
+        DataError: the database, table or column does not exist, or the query is not valid SQL.
         MissingExtraError: duckdb is not installed.
     """
     with _relation(source) as relation:
@@ -90,13 +91,13 @@ def read_address(source: str) -> Any:
 
 
 def address_chunks(source: str, rows: int) -> Iterator[tuple[Any, float]]:
-    """Frames of an address, and the share of its rows that is done with each.
+    """Yield (frame, fraction of the rows read so far) of the table at an address.
 
     Raises:
-        DataError, MissingExtraError: as ``read_address``.
+        DataError, MissingExtraError: as in ``read_address``.
     """
     with _relation(source) as relation:
-        with _said(source):
+        with _one_sentence_errors(source):
             total, done = relation.aggregate("count(*)").fetchall()[0][0], 0
             batches = relation.to_arrow_reader(rows)
         if not total:
@@ -108,42 +109,42 @@ def address_chunks(source: str, rows: int) -> Iterator[tuple[Any, float]]:
 
 @contextmanager
 def _relation(source: str) -> Iterator[Any]:
-    """What an address stands for, while its database is open; nothing is written to it."""
+    """The relation at an address, while its database is open read-only."""
     address = Address.read(source)
     if address.file and not Path(address.file).expanduser().is_file():
         raise DataError(f"{source}: there is no database {address.file!r}")
-    with _said(source):
+    with _one_sentence_errors(source):
         connection = _database(address.file) if address.file else _memory(address.query)
     try:
-        with _said(source):
+        with _one_sentence_errors(source):
             if address.query:
                 relation = connection.sql(address.query)
             else:
                 relation = connection.table(address.table or _only_table(connection, source))
         if relation is None:
-            raise DataError(f"{source}: the query answers with no rows; write one that selects")
+            raise DataError(f"{source}: the query returns no table; write a SELECT")
         yield relation
     finally:
         connection.close()
 
 
 def _database(file: str) -> Any:
-    """A connection to a database, which opens no other file."""
+    """A connection to a database that cannot open other files."""
     closed = {"enable_external_access": "false", "lock_configuration": "true"}
     return _library().connect(str(Path(file).expanduser()), read_only=True, config=closed)
 
 
 def _memory(query: str) -> Any:
-    """A connection to an empty database, which reads the files of this machine for ``query``.
+    """A connection to an empty database that can read local files for ``query``.
 
     Raises:
-        DataError: the query does more than select: access to files allows writing them too.
+        DataError: the query is not a SELECT, so it could write files.
     """
     duckdb = _library()
     connection = duckdb.connect()
     statements = connection.extract_statements(query)
     if any(statement.type != duckdb.StatementType.SELECT for statement in statements):
-        raise DataError(f"{PREFIX}?query={query}: a query without a database is a SELECT")
+        raise DataError(f"{PREFIX}?query={query}: a query without a database must be a SELECT")
     connection.execute(f"SET allowed_directories = ['{Path.cwd().anchor}']")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -154,15 +155,15 @@ def _only_table(connection: Any, source: str) -> str:
     names = [str(name) for (name,) in connection.execute("SHOW TABLES").fetchall()]
     if len(names) != 1:
         raise DataError(
-            f"{source}: the database has {len(names)} tables ({listed(names)}); say which with "
+            f"{source}: the database has {len(names)} tables ({listed(names)}); choose one with "
             f"{source}?table=NAME"
         )
     return names[0]
 
 
 @contextmanager
-def _said(source: str) -> Iterator[None]:
-    """What the database says, in one sentence."""
+def _one_sentence_errors(source: str) -> Iterator[None]:
+    """Convert an error of the database to a ``DataError`` of one sentence."""
     try:
         yield
     except _library().Error as error:

@@ -1,4 +1,4 @@
-"""Tables: csv, plain or compressed, with or without a header; parquet; a database's."""
+"""Reading tables: csv, plain or compressed, with or without a header; parquet; databases."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from lowerbound.errors import DataError
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-_MARKERS = ("", "?", "-", "na", "n/a", "nan", "null", "none")  # people write these for "missing"
+_MARKERS = ("", "?", "-", "na", "n/a", "nan", "null", "none")  # of missing values
 OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # what a damaged file makes of reading it
+_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a damaged file
 BROKEN_CSV = (ValueError, *_BROKEN)  # pandas' parser errors are ValueErrors
 
 
 def table_suffix(path: Path) -> str:
-    """The suffix that says what a file holds, in small letters: ".csv" of people.csv.gz."""
+    """The suffix without a compression suffix, in lower case: ".csv" of people.csv.gz."""
     return (Path(path.stem) if path.suffix.lower() in OPENERS else path).suffix.lower()
 
 
 def read_frame(source: str | Path) -> Any:
-    """The pandas frame in a csv or parquet file, or at the address of a database's table.
+    """Read a csv or parquet file, or the database table at an address, as a pandas frame.
 
-    The delimiter is found from the first line. Where that line seems to hold data rather than
-    names, the columns are named x0, x1, ...
+    The first line determines the delimiter. If that line contains data and not names, the columns
+    are named x0, x1, ...
 
     Raises:
-        DataError: empty, ragged (the line is named), or not such a file.
+        DataError: the file is empty, ragged (the message names the line), or of another type.
     """
     import pandas as pd
 
@@ -60,7 +60,7 @@ def read_frame(source: str | Path) -> Any:
 
 
 def read_text(source: str | Path) -> Any:
-    """The cells of a csv file as they are spelled, a frame of text; None: it is no csv file."""
+    """The unparsed cells of a csv file, a frame of text; None: it is not a csv file."""
     import pandas as pd
 
     path = Path(source).expanduser()
@@ -72,16 +72,16 @@ def read_text(source: str | Path) -> Any:
 
 @contextmanager
 def parquet(path: Path) -> Iterator[Any]:
-    """A parquet file to read from.
+    """Open a parquet file.
 
     Raises:
-        DataError: it is none, or is damaged.
+        DataError: the file is not parquet, or is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # buffered ahead, a file would be in memory as a whole by its end
+        # with a buffer, the whole file would be in memory at the end
         with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
@@ -89,7 +89,7 @@ def parquet(path: Path) -> Iterator[Any]:
 
 
 def is_table(source: str | Path) -> bool:
-    """Whether ``source`` is the path of a table file that is there, or the address of a table."""
+    """Whether ``source`` is the path of an existing table file, or the address of a table."""
     if is_address(source):
         return True
     path = Path(source).expanduser()
@@ -98,10 +98,10 @@ def is_table(source: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a csv file is laid out.
+    """The layout of a csv file.
 
     Attributes:
-        delimiter: between fields, as pandas takes it.
+        delimiter: between fields, in pandas' notation.
         header: whether the first line names the columns.
     """
 
@@ -110,20 +110,20 @@ class Layout:
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """The arguments that pandas needs."""
+        """The arguments of ``pandas.read_csv``."""
         header = "infer" if self.header else None
         return {"sep": self.delimiter, "header": header, "skipinitialspace": True}
 
     def named(self, frame: Any) -> Any:
-        """The frame with names for its columns where the file has none."""
+        """The frame, with generated column names if the file has no header."""
         if not self.header:
             frame.columns = [f"x{i}" for i in range(frame.shape[1])]
         return frame
 
 
 def may_be_ragged(frame: Any, first: int = 0) -> bool:
-    """Whether lines may have differed in width: pandas fills short ones, and takes the first field
-    of long ones for row names instead of counting from ``first``, silently."""
+    """Whether lines may differ in width. pandas gives no error: it fills short lines, and uses the
+    first field of long lines as row names instead of counting from ``first``."""
     import pandas as pd
 
     named_rows = not frame.index.equals(pd.RangeIndex(first, first + len(frame)))
@@ -131,10 +131,10 @@ def may_be_ragged(frame: Any, first: int = 0) -> bool:
 
 
 def unreadable(path: Path, layout: Layout, error: Exception) -> DataError:
-    """Why a csv file could not be read.
+    """The error of a csv file that pandas cannot read.
 
     Raises:
-        DataError: its lines have different numbers of fields; the first such line is named.
+        DataError: its lines differ in width; the message names the first such line.
     """
     check_widths(path, layout)
     return DataError(f"{path} cannot be read as csv: {error}")
@@ -146,10 +146,10 @@ def _open(path: Path, errors: str = "strict") -> IO[str]:
 
 
 def sniffed(path: Path) -> Layout:
-    """The layout that the first lines show.
+    """Infer the layout from the first two lines.
 
     Raises:
-        DataError: the file is empty or no text.
+        DataError: the file is empty or not text.
     """
     try:
         with _open(path) as file:
@@ -165,8 +165,8 @@ def sniffed(path: Path) -> Layout:
     header = _has_header(rows[0], rows[-1])
     if not header and not all(_is_number(field) for field in rows[0]):
         warnings.warn(
-            f"the first line of {path} holds numbers and is taken for data; the columns are named "
-            "x0, x1, ... (add a line of names if it was one)",
+            f"the first line of {path} contains numbers and is read as data; the columns are named "
+            "x0, x1, ... (if it is a line of names, add one without numbers)",
             UserWarning,
             stacklevel=4,
         )
@@ -174,7 +174,7 @@ def sniffed(path: Path) -> Layout:
 
 
 def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Names hold no numbers; where some do (years, say), a name stands above a number."""
+    """Whether the first line is a header: no field is a number, or a name is above a number."""
     names = [not _is_number(field) for field in first]
     return all(names) or any(
         name and field.strip().lower() not in _MARKERS and _is_number(below)
@@ -191,10 +191,10 @@ def _is_number(field: str) -> bool:
 
 
 def check_widths(path: Path, layout: Layout) -> None:
-    """Refuse a file whose lines differ in their number of fields.
+    """Raise an error if lines differ in their number of fields.
 
     Raises:
-        DataError: names the first line that differs from the first.
+        DataError: the message names the first line that differs.
     """
     expected = 0
     for number, width in _widths(path, layout.delimiter):
@@ -206,7 +206,7 @@ def check_widths(path: Path, layout: Layout) -> None:
 
 
 def _widths(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
-    """(line, number of fields), as far as the file can be read."""
+    """Yield (line number, number of fields) up to the first unreadable line."""
     try:
         with _open(path, errors="replace") as file:
             if delimiter == r"\s+":

@@ -1,4 +1,4 @@
-"""Tables: which columns of a pandas frame are modeled, and which one is the label."""
+"""Tables as pandas frames: selecting the modeled columns and the label."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def from_frame(
     source: str = "",
     numbers_only: bool = False,
 ) -> RawData:
-    """The columns of a frame, its label apart.
+    """Separate a frame into its features and its label.
 
     Args:
         frame: a pandas frame.
-        label: name of the label's column; None: that of ``schema``, where the frame has it.
-        schema: of an earlier fit: columns are then matched by name, whatever their order.
+        label: name of the label's column; None: that of ``schema``, if the frame has it.
+        schema: of an earlier fit; columns are then matched by name, in any order.
         source: for reports.
-        numbers_only: leave out what holds no numbers, with a warning.
+        numbers_only: leave out columns that are not numeric, with a warning.
 
     Raises:
-        DataError: no rows, columns of one name, a label that is not there (the nearest is named),
-            no column that can be modeled, or a column of numbers with text in some rows.
+        DataError: there are no rows, two columns have the same name, the label does not exist, no
+            column can be modeled, or a column of numbers has text in some rows.
     """
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     names = list(frame.columns)
@@ -74,10 +74,10 @@ def _label_column(names: list[str], label: str | None, schema: Schema | None) ->
 
 
 def _known_columns(frame: Any, schema: Schema) -> Any:
-    """Without the columns that the schema does not have; the unexpected are named in a warning."""
+    """Drop the columns that the schema does not have; a warning names unexpected ones."""
     wanted = {column.name for column in schema.columns}
     if not schema.data_kind.named_columns and not wanted & set(frame.columns):
-        return frame  # an array's columns have no names: position decides
+        return frame  # an array's columns have no names, so they are matched by position
     extra = [name for name in frame.columns if name not in wanted]
     unexpected = [n for n in extra if n not in schema.left_out and n != schema.label_column]
     if unexpected:
@@ -90,7 +90,7 @@ def _known_columns(frame: Any, schema: Schema) -> Any:
 
 
 def _numeric(frame: Any) -> tuple[Any, list[str]]:
-    """(the columns that hold numbers, the names of the others)."""
+    """(the numeric columns, the names of the others)."""
     import pandas as pd
 
     numbers: dict[str, Any] = {}
@@ -107,10 +107,10 @@ def _numeric(frame: Any) -> tuple[Any, list[str]]:
 
 
 def _parsed(column: Any) -> Any:
-    """A column of numbers written as text or objects; None where it is text, dates or categories.
+    """A numeric column written as text or objects; None for text, dates or categories.
 
     Raises:
-        DataError: most cells are numbers and some are not: a marker for missing values, probably.
+        DataError: most cells are numbers and some are not, probably an unknown missing marker.
     """
     import pandas as pd
 
@@ -133,12 +133,12 @@ def _warn_text(frame: Any, text: Iterable[str]) -> None:
 
 
 def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
-    """Rows in model units as a pandas frame in the person's units, each column of its own type.
+    """Convert rows in model units to a pandas frame in original units and types.
 
     Args:
         schema: of a table or of vectors.
         x: (rows, *event_shape).
-        rounded: False keeps fractions of whole numbers (the mean of a prediction, say).
+        rounded: False returns floats for integer columns, for example for the mean of a prediction.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Rows of columns: tables, whose columns have names, and vectors, whose columns have places."""
+"""Columnar data: tables, whose columns have names, and vectors, whose columns have positions."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.data.tables.frames import from_frame
 from lowerbound.errors import DataError
 
-PROFILE_FEATURES = 24  # of vectors of more, reports draw curves
+PROFILE_FEATURES = 24  # number of features above which reports draw vectors as curves
 
 
 class ColumnarKind(DataKind):
-    """Rows of columns, each with its own way into model units; the constant ones are left out."""
+    """Rows of columns, each with its own map to model units; constant columns are left out."""
 
     matrix = True
     fits_quickly = True
@@ -99,7 +99,7 @@ class ColumnarKind(DataKind):
 
     def default_network(self, schema: Schema, tabular: bool) -> Default:
         if tabular and (schema.mixed or schema.missing):
-            return Default("tabular", "starts as factor analysis, whatever is missing")
+            return Default("tabular", "starts as factor analysis, for any missing cells")
         return Default("mlp", "columns have no neighbors")
 
 
@@ -126,7 +126,7 @@ class VectorKind(ColumnarKind):
 
 @DATA_KINDS.register("table")
 class TableKind(ColumnarKind):
-    """A pandas frame, a csv or parquet file, or what a database answers."""
+    """A pandas frame, a csv or parquet file, or a table or query of a database."""
 
     named_columns = True
 
@@ -136,7 +136,7 @@ class TableKind(ColumnarKind):
         return hasattr(source, "set_axis") or is_relation(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
-        """The columns of a table; of windows, where its rows are points in time."""
+        """Read the columns of a table, or cut its rows into windows if they are points in time."""
         reading.refuse(source, "spectrograms", "image_size", "resize", "split")
         schema, label = reading.schema, reading.label
         frame = _frame(source)
@@ -171,14 +171,14 @@ class TableKind(ColumnarKind):
 
 
 def _frame(source: Any) -> Any:
-    """A pandas frame of a path, an address, a relation or a frame."""
+    """A path, an address, a relation or a frame as a pandas frame."""
     if isinstance(source, (str, Path)):
         return read_frame(source)
     return relation_frame(source) if is_relation(source) else source
 
 
 def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
-    """A frame whose columns are of the kinds that their values, or the person, tell."""
+    """The schema of a frame, with the kinds of columns from their values or the hints."""
     check_hints(hints, raw.x.columns)
     found = [
         understood(raw.x[name], hints.get(name), how.standardize, how.normal_scores)
@@ -188,12 +188,12 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     identifiers = [column.name for column in found if not column.rules.kept]
     if identifiers:
         warnings.warn(
-            f"{named(identifiers)}: never the same twice, so it names rows; left out",
+            f"{named(identifiers)}: no value repeats, so it identifies rows and is left out",
             UserWarning,
             stacklevel=3,
         )
     if identifiers and not columns:
-        raise DataError(f"{named(identifiers)} names rows, and the table has no column to model")
+        raise DataError(f"{named(identifiers)} identifies rows, and no column to model remains")
     check_variation(columns, len(raw.x))
     shape = (sum(column.modeled for column in columns),)
     return Schema("table", shape, columns=columns, left_out=tuple(identifiers))
@@ -202,7 +202,7 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
 def _of_numbers(
     values: Array, names: list[str], dtypes: list[str], levels: int | None, how: Reading
 ) -> Schema:
-    """Columns that are pictures in disguise keep all their cells; others lose their constants."""
+    """The schema of numeric columns; flattened pictures keep constant columns, others do not."""
     white = 1.0
     seen = observed_values(values, how.gaps)
     if levels is not None or how.binarize != "none":

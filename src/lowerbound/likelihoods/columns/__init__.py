@@ -1,6 +1,6 @@
-"""Families of columns, each computed in one piece: the groups that ``Mixed`` puts side by side.
+"""Families of columns: the groups of ``Mixed``, each of which is computed together.
 
-A column's kind names its family by the key under which it is registered in ``COLUMN_FAMILIES``.
+A kind of column has the key of its family in ``COLUMN_FAMILIES``.
 """
 
 from lowerbound.likelihoods.columns.atom import AtomColumns, AtomEmission

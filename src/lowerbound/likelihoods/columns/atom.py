@@ -1,4 +1,4 @@
-"""Real columns one value of which has mass: p(atom) = pi(z), else (1 - pi) N(u; mu(z), sigma^2)."""
+"""Real columns with an atom: p(atom) = pi(z), else (1 - pi) N(u; mu(z), sigma^2)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lowerbound.trace import Emission
 class AtomEmission(DiscreteEmission):
     r"""log p(atom) = log pi; log p(u) = log(1 - pi) + log N(u; mu, sigma^2) elsewhere.
 
-    ``mean`` is ``ATOM`` where pi is above one half, else mu; ``variance`` is that of the continuous
-    part, sigma^2, since the distance to the atom means nothing.
+    ``mean`` is ``ATOM`` if pi is above one half, else mu. ``variance`` is that of the continuous
+    part, sigma^2, because the distance to the atom is meaningless.
 
     Args:
         logit: of pi, (samples, batch, columns).
@@ -36,7 +36,7 @@ class AtomEmission(DiscreteEmission):
 
     def _terms(self, x: Tensor) -> Tensor:
         atom = is_atom(x)
-        # the atom lies far from every mu: its square is kept out of the density and its gradient
+        # the atom is far from every mu, so its square is excluded from the density and gradient
         density = self.rest.terms(torch.where(atom, 0.0, x))
         return torch.where(atom, F.logsigmoid(self.logit), F.logsigmoid(-self.logit) + density)
 
@@ -49,13 +49,13 @@ class AtomEmission(DiscreteEmission):
         return self.rest.variance
 
     def probabilities(self, column: int) -> Tensor:
-        """Of the atom and of any other value, (samples, batch, 2)."""
+        """Probabilities of the atom and of all other values, (samples, batch, 2)."""
         logit = self.logit[..., column]
         return torch.sigmoid(torch.stack([logit, -logit], -1))
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         atom = torch.bernoulli(torch.sigmoid(self.logit).expand(sample_shape + self.logit.shape))
-        # no continuous draw may be taken for the atom
+        # no continuous draw may equal the atom
         return torch.where(atom > 0, ATOM, self.rest.sample(sample_shape).clamp(LOWEST, HIGHEST))
 
 
@@ -89,11 +89,11 @@ class AtomColumns(ScaledColumns):
     def initialize(self, x: Tensor) -> None:
         rest, mean = _rest(x)
         square = torch.where(rest, (x - mean).square(), 0.0).sum(0) / rest.sum(0).clamp_min(1)
-        # a column with nothing but its atom says nothing about the spread
+        # a column with only its atom does not determine the spread
         self.scale.set(torch.where(rest.any(0), square.sqrt(), 1.0))
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Log-odds of the atom, either side counted once more than seen; mean of the rest."""
+        """Log-odds of the atom, with one added to both counts; mean of the other values."""
         rest, mean = _rest(x)
         count = rest.sum(0).to(x.dtype)
         logit = torch.log(len(x) - count + 1) - torch.log(count + 1)
@@ -101,6 +101,6 @@ class AtomColumns(ScaledColumns):
 
 
 def _rest(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Where x is not the atom, (rows, columns), and the mean of each column there, (columns,)."""
+    """Mask of values that are not the atom, (rows, columns), and their means, (columns,)."""
     rest = ~is_atom(x)
     return rest, torch.where(rest, x, 0.0).sum(0) / rest.sum(0).clamp_min(1)

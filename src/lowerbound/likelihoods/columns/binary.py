@@ -59,6 +59,6 @@ class BinaryColumns(LeveledColumns):
         return whole_numbers(x, 1)
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Log-odds, either level counted once more than seen."""
+        """Log-odds, with one added to both counts."""
         zeros, ones = torch.log(level_counts(x, 2) + 1).unbind(1)
         return ones - zeros

@@ -1,4 +1,4 @@
-"""Columns of levels without order: p(k | z) = softmax(l)_k, of many l = E h(z) + b."""
+"""Columns of unordered levels: p(k | z) = softmax(l)_k; with many levels, l = E h(z) + b."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lowerbound.likelihoods.columns.group import (
     whole_numbers,
 )
 
-SPREAD = 0.1  # of the first E: not 0, where neither E nor h would have a gradient
+SPREAD = 0.1  # of the initial E; with 0, E and h would have no gradient
 
 
 class CategoricalColumnsEmission(DiscreteEmission):
@@ -41,7 +41,7 @@ class CategoricalColumnsEmission(DiscreteEmission):
         if x.shape != shape[1:]:
             shape = torch.broadcast_shapes(x.shape, shape)
         code = x.long().clamp(0, self.levels - 1).expand(shape).unsqueeze(-1)
-        # one kernel each way: half the time of l_k - logsumexp(l), be the levels few or many
+        # one kernel forward and backward, in half the time of l_k - logsumexp(l)
         log_shares = torch.log_softmax(self.logits, -1).expand(*shape, self.levels)
         return log_shares.gather(-1, code).squeeze(-1)
 
@@ -57,10 +57,10 @@ class CategoricalColumnsEmission(DiscreteEmission):
         return torch.softmax(self.logits[..., column, :], -1)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        # the draws of a row share its table, which Gumbel noise would repeat for each of them
+        # the draws of a row share its table; Gumbel noise would need a table for each
         rows = torch.softmax(self.logits, -1).flatten(0, 2)
         code = torch.multinomial(rows, max(1, math.prod(sample_shape)), replacement=True)
-        code = code[:, : math.prod(sample_shape)].mT  # torch draws no fewer than one
+        code = code[:, : math.prod(sample_shape)].mT  # torch draws at least one
         return code.reshape(sample_shape + self.logits.shape[:3]).to(self.logits.dtype)
 
 
@@ -105,10 +105,10 @@ class CategoricalColumns(LeveledColumns):
 
 
 class EmbeddedColumn(LeveledColumns):
-    """One column of the kind "categorical"; as many parameters as an embedding has numbers, h.
+    """One column of the kind "categorical", whose parameters are an embedding h.
 
-    The decoder grows with the embedding and not with the levels, 100,000 of which then fit: E and b
-    belong to the likelihood.
+    The size of the decoder grows with the embedding and not with the levels, so 100,000 levels are
+    possible. E and b belong to the likelihood.
 
     Args:
         column: of that kind.
@@ -128,7 +128,7 @@ class EmbeddedColumn(LeveledColumns):
 
     def forward(self, parameters: Tensor) -> CategoricalColumnsEmission:
         h = self.by_column(parameters)
-        # logits belong to the probability: bf16 ends before them
+        # not in bf16, because probabilities need the precision of float32
         with torch.autocast(h.device.type, enabled=False):
             logits = F.linear(h, self.table.to(h.dtype), self.bias.to(h.dtype))
         return CategoricalColumnsEmission(logits)
@@ -142,10 +142,10 @@ class EmbeddedColumn(LeveledColumns):
         self.bias.copy_(log_frequencies(x, self.levels)[0])
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """h = 0: b says the marginal."""
+        """h = 0, so that b defines the marginal."""
         return torch.zeros(self.embedding, dtype=x.dtype, device=x.device)
 
 
 def log_frequencies(x: Tensor, levels: int) -> Tensor:
-    """Log share of each level, counted once more than seen, (columns, levels), float64."""
+    """Log fraction of each level, with one added to each count, (columns, levels), float64."""
     return torch.log((level_counts(x, levels) + 1) / (len(x) + levels))

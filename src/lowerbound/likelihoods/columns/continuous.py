@@ -18,16 +18,16 @@ from lowerbound.trace import Emission
 
 
 class ColumnScale(nn.Module):
-    r"""One learned sigma_j per column, starting at 1, never below the column's own floor.
+    r"""One learned sigma_j per column, with the initial value 1 and a lower limit per column.
 
     .. math:: \mathrm{floor}_j = \max(\mathrm{floor}, \mathrm{resolution}_j / \sqrt{12})
 
-    The second is the standard deviation of rounding to the column's resolution: values are not
-    known more exactly, and without it a density of rounded values grows without bound.
+    The second term is the standard deviation of rounding to the column's resolution. Without it, a
+    density of rounded values would grow without bound.
 
     Args:
-        columns: whose resolutions count, model units.
-        floor: the least sigma of all, model units.
+        columns: with their resolutions in model units.
+        floor: the smallest sigma of all columns, model units.
     """
 
     floor: Tensor
@@ -44,7 +44,7 @@ class ColumnScale(nn.Module):
 
     @torch.no_grad()
     def set(self, sigma: Tensor) -> None:
-        """Start from ``sigma``, (columns,)."""
+        """Set the initial ``sigma``, (columns,)."""
         self.raw.copy_(raw_scale(sigma, self.floor))
 
 
@@ -53,7 +53,7 @@ class ScaledColumns(ColumnGroup):
 
     Args:
         columns: of one family.
-        floor: the least sigma, model units.
+        floor: the smallest sigma, model units.
     """
 
     mass = False

@@ -1,4 +1,4 @@
-"""Columns of counts: negative binomials, which are Poisson where the data are."""
+"""Columns of counts: negative binomials, with the Poisson as a limit."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lowerbound.likelihoods.base import positive_scale, raw_scale
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup, whole_numbers
 from lowerbound.trace import Emission
 
-LEAST_EXCESS = 1e-6  # 1 / r: below it, a Poisson to all intents
-MOST_MEAN = 2.0**20  # before training data have said otherwise
-HEADROOM = 4.0  # the largest mean is so many times the largest count of the training data
+LEAST_EXCESS = 1e-6  # smallest 1 / r; practically a Poisson
+MOST_MEAN = 2.0**20  # initial value, before ``initialize`` sees training data
+HEADROOM = 4.0  # largest mean over the largest count of the training data
 
 
 class NegativeBinomialEmission(Emission):
-    r"""Counts of mean m and variance m + m^2 / r.
+    r"""Counts with mean m and variance m + m^2 / r.
 
     .. math:: p(x) = \frac{\Gamma(x + r)}{\Gamma(r)\, x!}
         \left(\frac{r}{r + m}\right)^r \left(\frac{m}{r + m}\right)^x
 
     Args:
         log_mean: log m, (samples, batch, columns).
-        excess: 1 / r, (columns,); towards 0 this is the Poisson.
-        dtype: of what comes out; that of log_mean where left out.
+        excess: 1 / r, (columns,); the limit 0 is the Poisson.
+        dtype: of the results; None: that of log_mean.
     """
 
     def __init__(self, log_mean: Tensor, excess: Tensor, dtype: torch.dtype | None = None) -> None:
@@ -56,7 +56,7 @@ class NegativeBinomialEmission(Emission):
 
 
 def log_mass(x: Tensor, log_mean: Tensor, excess: Tensor) -> Tensor:
-    """log p(x) in nats, float64: the log-gammas of large counts cancel to a few nats."""
+    """log p(x) in nats; float64, because the log-gammas of large counts cancel."""
     x, log_mean, log_r = x.double(), log_mean.double(), -torch.log(excess.double())
     r, log_odds = log_r.exp(), log_mean - log_r  # of m / (r + m)
     ways = torch.lgamma(x + r) - torch.lgamma(r) - torch.lgamma(x + 1)
@@ -67,8 +67,8 @@ def log_mass(x: Tensor, log_mean: Tensor, excess: Tensor) -> Tensor:
 class CountColumns(ColumnGroup):
     r"""Columns of the kind "count"; one parameter l each, the log-mean.
 
-    The mean is kept below a largest one, M, which is 4 times the largest count that ``initialize``
-    saw, so that no decoder overflows:
+    The mean has an upper limit M, 4 times the largest count that ``initialize`` saw, so that it
+    does not overflow:
 
     .. math:: 1 / m = e^{-l} + 1 / M
 
@@ -100,20 +100,20 @@ class CountColumns(ColumnGroup):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """M from the largest count, 1 / r from the variance beyond the Poisson's (moments)."""
+        """Set M from the largest count, and 1 / r from the excess variance over the Poisson."""
         self.most_mean.copy_(_most_mean(x))
         mean = _mean(x)
         excess = (x.var(0, correction=0) - mean) / mean.square()
         self.raw_excess.copy_(raw_scale(excess, LEAST_EXCESS))
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """The log-mean of each column, as the bound leaves it."""
+        """The l whose mean, with its limit M, is that of each column."""
         mean = _mean(x)
         return torch.log(mean) - torch.log1p(-mean / _most_mean(x))
 
 
 def _mean(x: Tensor) -> Tensor:
-    """The mean of each column; half a count is added where there is none, for its logarithm."""
+    """The mean of each column; a column of zeros counts half a count, for the logarithm."""
     return x.mean(0).clamp_min(0.5 / len(x))
 
 

@@ -1,4 +1,4 @@
-"""Increasing cut points, and the mass that a logistic around a location puts between them."""
+"""Increasing cut points, and the mass of a logistic between them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch.nn import functional as F
 class CutPoints:
     r"""c_0 < c_1 < ... of each column, with P(x <= k | l) = sigmoid(c_k - l).
 
-    A logistic of location l falls below c_0 for the lowest level and above the last cut point for
-    the highest. With a = c_k - l and b = c_{k-1} - l the mass between is a difference of numbers
-    near 0 or 1; its logarithm is taken instead as
+    A logistic with location l is below c_0 for the lowest level, and above the last cut point for
+    the highest. With a = c_k - l and b = c_{k-1} - l, the mass between two cut points is a
+    difference of numbers near 0 or 1. Its logarithm is computed as
 
     .. math:: \log(\sigma(a) - \sigma(b))
         = \log\sigma(a) + \log\sigma(-b) + \log(-\mathrm{expm1}(b - a))
@@ -37,15 +37,15 @@ class CutPoints:
         return torch.cat([first, first + self.gaps.cumsum(1)], 1)
 
     def of(self, columns: slice) -> CutPoints:
-        """Those of some columns."""
+        """The cut points of some columns."""
         return CutPoints(self.first[columns], self.gaps[columns], self.levels[columns])
 
     def log_mass(self, code: Tensor, location: Tensor) -> Tensor:
-        """log P(code | l) in nats, finite however far l lies.
+        """log P(code | l) in nats, finite for every l.
 
         Args:
-            code: whole numbers, (..., columns); beyond the last level it is taken for the last.
-            location: l, broadcastable with it.
+            code: integers, (..., columns); a code beyond the last level is treated as the last.
+            location: l, broadcastable with the code.
         """
         code = code.clamp_min(0).minimum(self.levels - 1)
         each, most = torch.arange(len(self.first), device=code.device), self.gaps.shape[1]
@@ -59,14 +59,14 @@ class CutPoints:
         return has_upper * below + has_lower * (above + has_upper * between)
 
     def table(self, location: Tensor) -> Tensor:
-        """P(k | l) of every level, (*location.shape, most levels); 0 beyond a column's last."""
+        """P(k | l) of every level, (*location.shape, most levels); 0 beyond the last level."""
         levels = torch.arange(self.gaps.shape[1] + 2, device=location.device)
         code = levels.reshape(-1, *[1] * location.dim()).expand(-1, *location.shape)
         mass = self.log_mass(code, location).exp()
         return torch.where(code < self.levels, mass, 0.0).movedim(0, -1)
 
     def code(self, value: Tensor) -> Tensor:
-        """How many cut points of its column lie below each value, (..., columns)."""
+        """The number of cut points below each value, (..., columns)."""
         points = self.points
         exists = torch.arange(points.shape[1], device=value.device) < self.levels.unsqueeze(1) - 1
         return ((value.unsqueeze(-1) > points) & exists).sum(-1)

@@ -1,12 +1,12 @@
-r"""The expectation of a continuous column in the person's units, tabulated.
+r"""The expectation of a continuous column in original units, tabulated.
 
-A mean of transformed values is not the transform of a mean. For a bent way in, u = T(v), and
+A mean of transformed values is not the transform of a mean. For a nonlinear map u = T(v) and
 p(u | z) = N(mu, sigma^2),
 
 .. math:: \mathbb{E}[v \mid z] = \int T^{-1}(u) \, N(u; \mu, \sigma^2) \, du
 
-is a smooth function of mu alone, since sigma is the column's own: it is tabulated once, each entry
-by Gauss-Hermite quadrature, and looked up after.
+is a smooth function of mu only, because sigma is constant in a column. It is tabulated once by
+Gauss-Hermite quadrature, and then interpolated.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Array = np.ndarray[Any, Any]
 
 QUANTILES = 16  # of a missing cell's utility, by Gauss-Legendre quadrature
 NODES = 9  # of the quadrature: exact for polynomials up to degree 17
-STEPS = 64  # entries of the table per model unit; linear in between
+STEPS = 64  # entries of the table per model unit, with linear interpolation
 
 
 class ExpectationCurve:
-    r"""E[T^{-1}(u)], u ~ N(mu, sigma^2), as a function of mu; exact where T is affine.
+    r"""E[T^{-1}(u)], u ~ N(mu, sigma^2), as a function of mu; exact if T is affine.
 
     Args:
-        columns: continuous ones.
+        columns: continuous columns.
         sigma: of each, model units, (columns,).
     """
 
@@ -53,7 +53,7 @@ class ExpectationCurve:
         return self(emission.loc)
 
     def __call__(self, mu: Tensor) -> Tensor:
-        """(..., columns) to the person's units, float64."""
+        """Map mu, (..., columns), to the expectation in original units, float64."""
         mu = mu.double()
         place = (mu.clamp(LOWEST, HIGHEST) - LOWEST) * STEPS
         left = place.long().clamp_max(self.table.shape[1] - 2)
@@ -64,17 +64,17 @@ class ExpectationCurve:
 
 
 class MissingCurve(ExpectationCurve):
-    r"""E[T^{-1}(u)] of cells that are missing because of u: over the quantiles of their utility.
+    r"""E[T^{-1}(u)] of cells that are missing because of u, over the quantiles of their utility.
 
-    Given the utility u is Gaussian again, with a sigma that is the column's own; a cell that is not
-    missing gets a number without meaning.
+    Given the utility, u is Gaussian with a sigma that is constant in the column. The result for a
+    cell that is not missing is meaningless.
     """
 
     def __init__(self, columns: Sequence[Column], emission: SelfMaskedEmission) -> None:
         super().__init__(columns, emission.rest_scale.expand(len(columns)))
         nodes, weights = np.polynomial.legendre.leggauss(QUANTILES)
         root = (nodes + 1) / 2
-        # the quantile is steep where its share is small: in the cube root of the share it is not
+        # the quantile is steep near a share of 0, but not as a function of its cube root
         self.shares, self.weights = root**3, weights / 2 * 3 * root**2
 
     def given(self, emission: Emission) -> Tensor:
@@ -88,7 +88,7 @@ class MissingCurve(ExpectationCurve):
 
 
 def curve_of(columns: Sequence[Column], gaussian: GaussianEmission) -> ExpectationCurve:
-    """The curve of columns by any of their emissions, whose sigma is the columns' own."""
+    """The curve of columns from one of their emissions, which all have the same sigma."""
     if isinstance(gaussian, SelfMaskedEmission):
         return MissingCurve(columns, gaussian)
     return ExpectationCurve(columns, gaussian.scale)

@@ -1,4 +1,4 @@
-"""What columns of one kind have in common: a likelihood of their own, and a check by name."""
+"""The base classes of groups of columns of one family, with a common likelihood."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lowerbound.registry import Registry
 from lowerbound.trace import Emission
 
 Averages = Callable[[Emission], Tensor]
-"""Of a group's emission, numbers that may be averaged over draws of z, column after column, as many
-as each column's ``width``: (samples, batch, numbers), float64."""
+"""Maps a group's emission to numbers that can be averaged over draws of z, as many per column as
+its ``width``: (samples, batch, numbers), float64."""
 
 
 class ColumnGroup(Likelihood):
     """The likelihood of columns of one family, (rows, columns).
 
-    The decoder owes ``numbers`` per column, column by column.
+    The decoder returns ``numbers`` parameters per column, column by column.
 
     Attributes:
-        support: the values that such a column takes, in words.
-        may_explain_missing: whether cells may be missing because of what they hold.
+        support: description of the values of such a column.
+        may_explain_missing: whether cells may be missing because of their value.
 
     Args:
-        columns: what they are; their names appear in messages.
+        columns: of the group; messages contain their names.
     """
 
     support: str
@@ -42,12 +42,12 @@ class ColumnGroup(Likelihood):
 
     @classmethod
     def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> ColumnGroup:
-        """The group of columns that have one key.
+        """Build the group of columns with one key.
 
         Args:
             columns: of the family.
-            floor: the least sigma of a continuous column, model units.
-            embedding: the most levels of a column that owes a logit for each.
+            floor: the smallest sigma of a continuous column, model units.
+            embedding: the largest number of levels of a column with one logit each.
 
         Raises:
             DataError: a column has no levels, and the family needs them.
@@ -56,27 +56,27 @@ class ColumnGroup(Likelihood):
 
     @classmethod
     def key(cls, column: Column, place: int, embedding: int) -> Hashable:
-        """What sets columns of the family apart: those of one key are computed together.
+        """The key of a column's group; columns with the same key are computed together.
 
         Args:
-            column: one of them.
-            place: its number in the table.
-            embedding: as of ``of``.
+            column: of the family.
+            place: its index in the table.
+            embedding: as in ``of``.
         """
         return None
 
     @classmethod
     def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
-        """What an expectation of the columns is made of; their means.
+        """The function whose averages define an expectation of the columns; by default the mean.
 
         Args:
             columns: of a group.
-            emission: any that the group answers with.
+            emission: one of the group's emissions.
         """
         return lambda emission: emission.mean.double()
 
     def set_noise(self, sigma: Tensor) -> None:
-        """Start from ``sigma``, (columns,), where the columns have one."""
+        """Set the initial ``sigma``, (columns,), if the columns have one."""
 
     @abstractmethod
     def inside(self, x: Tensor) -> Tensor:
@@ -84,18 +84,18 @@ class ColumnGroup(Likelihood):
 
     @abstractmethod
     def initial_bias(self, x: Tensor) -> Tensor:
-        """Numbers, (columns * numbers,), with which every column starts at its marginal."""
+        """The bias, (columns * numbers,), with which every column starts at its marginal."""
 
     def check(self, x: Tensor) -> None:
-        """Raise DataError where a value lies outside the support; the message names its column."""
+        """Raise DataError if a value lies outside the support; the message names its column."""
         outside = ~self.inside(x)
         if not bool(outside.any()):
             return
         row, column = (int(index) for index in outside.nonzero()[0])
         name, kind, value = self.names[column], self.kinds[column], x[row, column].item()
         raise DataError(
-            f"column {name!r} takes {self.support} as values, being of the kind {kind!r}, and row "
-            f"{row} holds {value:g}; mend the values or give the column another kind"
+            f"column {name!r} of the kind {kind!r} accepts {self.support}, but row {row} holds "
+            f"{value:g}; correct the values or give the column another kind"
         )
 
     def by_column(self, parameters: Tensor) -> Tensor:
@@ -113,13 +113,13 @@ def group_columns(
     """The groups in the order of their first column, each with the indices of its columns.
 
     Args:
-        columns: modeled ones.
-        floor: the least sigma of a continuous column, model units.
-        embedding: the most levels of a categorical column that owes a logit for each; with more
-            it has an embedding of that width.
+        columns: the modeled columns.
+        floor: the smallest sigma of a continuous column, model units.
+        embedding: the largest number of levels of a categorical column with one logit each; with
+            more levels, the column has an embedding of this width.
 
     Raises:
-        DataError: a column is not modeled, or has no levels where its kind needs them.
+        DataError: a column is not modeled, or has no levels although its kind needs them.
     """
     members: dict[tuple[str, Hashable], list[int]] = {}
     for index, column in enumerate(columns):
@@ -137,7 +137,7 @@ def group_columns(
 
 
 class DiscreteEmission(Emission, abstract=True):
-    """Columns some or all of whose values have probability mass."""
+    """Columns whose values, or some of them, have probability mass."""
 
     @abstractmethod
     def probabilities(self, column: int) -> Tensor:
@@ -145,7 +145,7 @@ class DiscreteEmission(Emission, abstract=True):
 
 
 class LeveledColumns(ColumnGroup):
-    """Columns of levels, each of which has a probability.
+    """Columns of levels with a probability each.
 
     Raises:
         DataError: a column has no levels.
@@ -172,13 +172,13 @@ class LeveledColumns(ColumnGroup):
 
 
 def whole_numbers(x: Tensor, most: float | Tensor) -> Tensor:
-    """Whether each value is one of 0, 1 .. ``most``; NaN is not."""
+    """Whether each value is an integer from 0 to ``most``; False for NaN."""
     inside: Tensor = (x == torch.round(x)) & (x >= 0) & (x <= most)
     return inside
 
 
 def level_counts(x: Tensor, levels: int) -> Tensor:
-    """How often each code 0 .. levels - 1 occurs in each column, (columns, levels), float64."""
+    """Counts of each code 0 .. levels - 1 in each column, (columns, levels), float64."""
     columns = x.shape[1]
     first = levels * torch.arange(columns, device=x.device)
     counts = torch.bincount((x.long() + first).flatten(), minlength=columns * levels)

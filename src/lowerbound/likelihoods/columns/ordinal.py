@@ -44,7 +44,7 @@ class OrdinalColumnsEmission(DiscreteEmission):
     def variance(self) -> Tensor:
         mass = self.cuts.table(self.location)
         code = torch.arange(mass.shape[-1], dtype=mass.dtype, device=mass.device)
-        # around the mean: the difference of two raw moments may come out negative
+        # around the mean, because the difference of two raw moments may be negative
         distance = code - (mass * code).sum(-1, keepdim=True)
         return (mass * distance.square()).sum(-1)
 
@@ -63,9 +63,9 @@ class OrdinalColumnsEmission(DiscreteEmission):
 class OrdinalColumns(LeveledColumns):
     """Columns of the kind "ordinal"; one parameter each, the location l.
 
-    The cut points, one fewer than a column's levels, are learned: the first, and the gaps after it
-    as ``LEAST_GAP + softplus(raw)``, which keeps them increasing. Columns with fewer levels than
-    others are padded with cut points that nothing reads.
+    The cut points, one fewer than the levels, are learned: the first cut point, and the gaps after
+    it as ``LEAST_GAP + softplus(raw)``, so that they increase. Columns with fewer levels than
+    others are padded with unused cut points.
 
     Source: McCullagh 1980.
     """
@@ -77,13 +77,13 @@ class OrdinalColumns(LeveledColumns):
         super().__init__(columns)
         levels = torch.tensor([len(column.levels) for column in columns])
         self.register_buffer("levels", levels, persistent=False)
-        self.most_levels = max(3, int(levels.max()))  # one gap at least, if only a padded one
+        self.most_levels = max(3, int(levels.max()))  # at least one gap, possibly padding
         self.first = nn.Parameter(torch.zeros(len(columns)))
         self.raw_gaps = nn.Parameter(torch.zeros(len(columns), self.most_levels - 2))
         self._set(torch.zeros(len(columns), self.most_levels))
 
     def cuts(self) -> CutPoints:
-        """The cut points as they are now."""
+        """The current cut points."""
         return CutPoints(self.first, positive_scale(self.raw_gaps, LEAST_GAP), self.levels)
 
     def forward(self, parameters: Tensor) -> OrdinalColumnsEmission:
@@ -93,18 +93,18 @@ class OrdinalColumns(LeveledColumns):
         return whole_numbers(x, self.levels - 1)
 
     def initialize(self, x: Tensor) -> None:
-        """Cut points where l = 0 gives the shares, each level counted once more than seen."""
+        """Set cut points so that l = 0 gives the frequencies, with one added to each count."""
         self._set(level_counts(x, self.most_levels))
 
     def initial_bias(self, x: Tensor) -> Tensor:
-        """l = 0: the cut points say the marginal."""
+        """l = 0, so that the cut points define the marginal."""
         return torch.zeros(self.event_shape, dtype=x.dtype, device=x.device)
 
     @torch.no_grad()
     def _set(self, counts: Tensor) -> None:
         exists = torch.arange(self.most_levels, device=counts.device) < self.levels.unsqueeze(1)
         below = torch.where(exists, counts + 1, 0).cumsum(1)
-        # nothing lies above a column's last level: what follows is padding
+        # the entries after a column's last level are padding
         above = (below[:, -1:] - below).clamp_min(0.5)
         cuts = (torch.log(below) - torch.log(above))[:, :-1]
         self.first.copy_(cuts[:, 0])

@@ -1,1 +1,1 @@
-"""What is kept of a run, so that it goes on bit for bit."""
+"""Checkpoints, from which a run is resumed bit for bit."""

@@ -1,13 +1,13 @@
-"""Checkpoints that survive a kill at any moment.
+"""Checkpoints that stay valid if the process is killed at any time.
 
 ::
 
-    checkpoint/tensors-7.safetensors   everything that is a tensor
-    checkpoint/state.json              everything else, the name and SHA-256 of the tensors' file
+    checkpoint/tensors-7.safetensors   all tensors
+    checkpoint/state.json              all other values, name and SHA-256 of the tensors' file
 
-The tensors are written first, under a new name; replacing ``state.json`` by a rename makes them
-count; the file before is removed last. Whenever that is cut short, ``state.json`` names a complete
-file. No pickle is written or read.
+The tensors are written first, under a new name. Replacing ``state.json`` by a rename makes them
+valid. The previous file is removed last. If the process is killed between two steps, ``state.json``
+still names a complete file. No pickle is written or read.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ class Checkpoint:
     values: Mapping[str, Any]
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one part, by their name in it."""
+        """The tensors of one part, by name within the part."""
         start = f"{name}/"
         return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
 
 
 def joined(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors of all parts under the names that ``Checkpoint.part`` takes apart."""
+    """Merge the tensors of all parts under "part/name"; the inverse of ``Checkpoint.part``."""
     return {f"{part}/{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint into ``folder/checkpoint``; the one before stays until this one counts.
+    """Write a checkpoint to ``folder/checkpoint``, and then remove the previous one.
 
     Raises:
-        OSError: it could not be written; the one before is intact.
+        OSError: it cannot be written; the previous checkpoint is intact.
     """
     directory = folder / FOLDER
     directory.mkdir(parents=True, exist_ok=True)
@@ -71,10 +71,10 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The checkpoint in ``folder/checkpoint``; None where there is none.
+    """Read the checkpoint in ``folder/checkpoint``; None if there is none.
 
     Raises:
-        ModelFolderError: it is damaged, or written by a newer version.
+        ModelFolderError: it is damaged, or a newer version wrote it.
     """
     from safetensors.torch import load as tensors_of
 
@@ -98,25 +98,25 @@ def _read_state(directory: Path) -> dict[str, Any]:
     if version != FORMAT:
         raise ModelFolderError(
             f"the checkpoint {directory} has format {version}, and this version of lowerbound "
-            f"reads format {FORMAT}; resume it with the version that wrote it, or train anew"
+            f"reads format {FORMAT}; resume it with the version that wrote it, or train again"
         )
     return values
 
 
 def _damaged(path: Path) -> ModelFolderError:
     return ModelFolderError(
-        f"the checkpoint file {path} is missing or damaged; train anew, without resume"
+        f"the checkpoint file {path} is missing or damaged; train again, without resume"
     )
 
 
 def _generation(directory: Path) -> int:
-    """The highest number among the files of tensors; 0 where there are none."""
+    """The highest number of a file of tensors; 0 if there are none."""
     numbers = [path.stem.partition("-")[2] for path in directory.glob("tensors-*.safetensors")]
     return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def _tidy(directory: Path) -> None:
-    """Remove the files of tensors that do not count, and what a kill left half-written."""
+    """Remove obsolete files of tensors, and partial files of a killed process."""
     try:
         counts = json.loads((directory / STATE).read_text(encoding="utf-8"))["tensors"]
     except (OSError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""What finished further fits answered, kept beside the checkpoint so that resuming goes on."""
+"""Results of finished additional fits, stored beside the checkpoint for resuming."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ANSWERS = "folds.safetensors"
 
 
 class FoldAnswers:
-    """The answers of the further fits of one run.
+    """The results of the additional fits of one run.
 
     Args:
-        folder: they are kept in ``folder/checkpoint``; None keeps none.
-        identity: JSON values of what the fits are; answers of others are not used.
-        resume: whether those that are there count.
+        folder: results are stored in ``folder/checkpoint``; None: they are not stored.
+        identity: JSON values that identify the fits; results of other fits are not used.
+        resume: whether to use the stored results.
     """
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any], *, resume: bool) -> None:
@@ -35,20 +35,20 @@ class FoldAnswers:
 
     @property
     def where(self) -> str:
-        """For a message: where the answers are kept, if anywhere."""
+        """The end of a message with the folder of the stored results."""
         if self._path is None:
-            return "; without a folder nothing was kept"
-        return f" and kept in {self._path.parent}; resume to go on from there"
+            return "; without a folder nothing was saved"
+        return f" and saved in {self._path.parent}; resume to continue from there"
 
     def get(self, fold: int) -> Tensor | None:
-        """The answer of a fit that was finished before; None: there is none."""
+        """The stored result of a finished fit; None: there is none."""
         return self._answers.get(f"{self._name}/{fold}")
 
     def put(self, fold: int, answer: Tensor) -> None:
-        """Keep the answer of a finished fit.
+        """Store the result of a finished fit.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it cannot be written.
         """
         self._answers[f"{self._name}/{fold}"] = answer
         if self._path is not None:
@@ -56,7 +56,7 @@ class FoldAnswers:
             durable.write_tensors(self._path, self._answers)
 
     def _kept(self) -> dict[str, Tensor]:
-        """Those on the disk; none where the file is missing or damaged: the fits are done again."""
+        """The results on disk; empty if the file is missing or damaged, to repeat the fits."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 

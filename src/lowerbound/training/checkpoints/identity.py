@@ -1,4 +1,4 @@
-"""What a run is: its options, data, objective and model, so that only that run is resumed."""
+"""The identity of a run, which prevents resuming with other options, data or models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def identity(
     validation: Dataset | None,
     options: TrainingOptions,
 ) -> dict[str, Any]:
-    """JSON values that are equal if and only if the run is the same one."""
+    """JSON values that are equal if and only if the runs are the same."""
     chosen = {k: v for k, v in to_mapping(options).items() if k not in FREE_TO_CHANGE}
     return {
         "options": chosen,
@@ -39,16 +39,16 @@ def identity(
 
 
 def refuse_another_run(then: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """A checkpoint is resumed by the run that wrote it and by no other.
+    """Check that a checkpoint belongs to this run.
 
     Raises:
-        OptionError: something differs; all of it is named.
+        OptionError: the identities differ; the message names all differences.
     """
     differences = list(_differences(then, now))
     if differences:
         raise OptionError(
             f"cannot resume the training in {folder}, because it was started with other settings: "
-            f"{'; '.join(differences)}. Use the same ones, or train anew, without resume"
+            f"{'; '.join(differences)}. Use the same settings, or train again, without resume"
         )
 
 
@@ -72,7 +72,7 @@ def _said(value: Any) -> str:
 
 
 def _settings(objective: Objective) -> dict[str, Any]:
-    """The objective's class and its plain public attributes."""
+    """The objective's class and its public attributes of simple types."""
     plain = {
         name: value
         for name, value in vars(objective).items()
@@ -82,7 +82,7 @@ def _settings(objective: Objective) -> dict[str, Any]:
 
 
 def _data(dataset: Dataset) -> dict[str, Any]:
-    """Number of rows, and a hash of some of them spread over the whole, labels included."""
+    """Number of rows, and a hash of evenly spaced rows with their labels."""
     count = min(len(dataset), SAMPLED_ROWS)
     index = torch.linspace(0, len(dataset) - 1, count).round().to(torch.int64)
     batch = dataset.batch(index.to(dataset.x.device), None)

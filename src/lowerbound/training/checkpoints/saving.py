@@ -1,4 +1,4 @@
-"""When checkpoints are written, and what happens when they cannot be."""
+"""Writing checkpoints at intervals, and handling errors of writing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Keeper:
     """Writes a run's checkpoints.
 
     Args:
-        folder: they go to ``folder/checkpoint``.
-        identity: what the run is; see ``lowerbound.training.checkpoints.identity``.
-        seconds: least time between two of them; more where writing takes long.
-        publish: called before each, while the model holds the weights to keep so far.
-        say: takes a sentence for the log.
+        folder: checkpoints are written to ``folder/checkpoint``.
+        identity: of the run; see ``lowerbound.training.checkpoints.identity``.
+        seconds: least time between two checkpoints; longer if writing is slow.
+        publish: called before each checkpoint, while the model has the weights to keep so far.
+        say: called with messages for the log.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Keeper:
         self._due = time.monotonic() + seconds
 
     def found(self) -> Checkpoint | None:
-        """The checkpoint of this very run; None where there is none.
+        """The checkpoint of this run; None if there is none.
 
         Raises:
-            OptionError: it belongs to another run; the message says what differs.
+            OptionError: it belongs to another run; the message names the differences.
             ModelFolderError: it is damaged.
         """
         checkpoint = files.load(self.folder)
@@ -62,13 +62,13 @@ class Keeper:
         refuse_another_run(checkpoint.values["identity"], self._identity, self.folder)
         if checkpoint.values["torch"] != torch.__version__:
             self._say(
-                f"the checkpoint was written under torch {checkpoint.values['torch']} and this is "
-                f"{torch.__version__}: the run goes on, equal only up to rounding"
+                f"the checkpoint was written with torch {checkpoint.values['torch']}, and this is "
+                f"{torch.__version__}: the run continues, equal only up to rounding"
             )
         return checkpoint
 
     def save_if_due(self, run: TrainingRun) -> None:
-        """Write a checkpoint where it is time to; if that fails, say so and train on."""
+        """Write a checkpoint if it is due; if writing fails, log a message and continue."""
         if time.monotonic() < self._due:
             return
         began = time.monotonic()
@@ -76,8 +76,8 @@ class Keeper:
             self.save(run)
         except OSError as error:
             self._say(
-                f"no checkpoint was written at update {run.updates:,} ({reason(error)}); the one "
-                "before is intact, training goes on, and the next attempt follows"
+                f"no checkpoint was written at update {run.updates:,} ({reason(error)}); the "
+                "previous one is intact, training continues, and will try again"
             )
         now = time.monotonic()
         self._due = now + max(self._seconds, (now - began) / SHARE_OF_TIME)
@@ -87,10 +87,10 @@ class Keeper:
 
         Args:
             run: between two updates.
-            ended: how the published history says that the run ended.
+            ended: reason of the end in the published history.
 
         Raises:
-            OSError: it could not be written; the one before is intact.
+            OSError: it cannot be written; the previous checkpoint is intact.
         """
         if self._publish is not None:
             with run.kept():
@@ -99,9 +99,9 @@ class Keeper:
         self._write(checkpoint.tensors, {**checkpoint.values, "plan": asdict(run.plan)})
 
     def save_finished(self, run: TrainingRun) -> None:
-        """Publish, and replace the checkpoint by a small one that says the run is over.
+        """Publish, and replace the checkpoint by a small one that marks the run as finished.
 
-        The model holds the weights to keep by now.
+        The model must have the weights to keep.
         """
         try:
             if self._publish is not None:
@@ -117,10 +117,10 @@ class Keeper:
 
 
 def plan_of(checkpoint: Checkpoint) -> TrainingPlan:
-    """What was decided when the run began."""
+    """The plan that was made when the run began."""
     return TrainingPlan(**checkpoint.values["plan"])
 
 
 def reason(error: OSError) -> str:
-    """The system's words for what went wrong."""
+    """The system's message of an error."""
     return error.strerror or str(error)

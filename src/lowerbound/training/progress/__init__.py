@@ -1,1 +1,1 @@
-"""How a run is going, for people and for the record."""
+"""The progress of a run: display and history."""

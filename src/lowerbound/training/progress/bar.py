@@ -22,7 +22,7 @@ WIDTH = 20
 
 
 class BarReporter:
-    """Two lines that stay in place: how far the run is, and what it has come to.
+    """Two lines that stay in place: the progress of the run, and its measurements.
 
     Args:
         stream: the terminal; standard error unless given.
@@ -30,7 +30,7 @@ class BarReporter:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         console = Console(file=stream, stderr=stream is None, highlight=False)
-        # no thread of its own that redraws: the loop says when there is news
+        # without a thread that redraws, because the loop calls ``update``
         self._live = Live(console=console, auto_refresh=False)
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class BarReporter:
 
 
 def picture(progress: Progress) -> Group:
-    """The two lines, 80 columns wide at the most; a third where the model has readings."""
+    """The two lines, at most 80 columns wide; a third line if the model has readings."""
     row = Table.grid(padding=(0, 2, 0, 0))
     row.add_row(
         ProgressBar(total=1.0, completed=progress.share, width=WIDTH),

@@ -1,4 +1,4 @@
-"""How training went: one record per validation, and how it ended."""
+"""The training history: one record per validation, and the reason of the end."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Ended = Literal["", "running", "finished", "early stop", "interrupted"]
 
 @dataclass(frozen=True)
 class Record:
-    """What was seen since the record before; bounds in nats per row, in the data's own units.
+    """Measurements since the previous record; bounds in nats per row, in original units.
 
     Attributes:
-        epoch: passes over the data so far, with the started one's share.
+        epoch: passes over the data so far, fractions included.
         updates: updates so far, skipped ones included.
         seconds: training time so far.
-        bound: mean of the objective's bound over the training rows seen; NaN where every update
-            was skipped.
+        bound: mean of the objective's bound over the training rows; NaN if every update was
+            skipped.
         distortion: mean of -log p(x | z) over the same rows.
         rates: mean KL of each latent, top down.
-        validation: the bound on the held-out rows with the weights that would be kept; None where
-            no rows are held out.
-        learning_rate: the step size of the last update.
-        skipped: updates skipped so far, because loss or gradient was not finite.
-        readings: what else the model says of these updates, by name; most say nothing.
+        validation: the bound on the held-out rows with the weights that would be kept; None if no
+            rows are held out.
+        learning_rate: the learning rate of the last update.
+        skipped: updates skipped so far, because the loss or gradient was not finite.
+        readings: additional measurements of the model, by name; most models have none.
     """
 
     epoch: float
@@ -45,7 +45,7 @@ class Record:
     readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON values; NaN, which JSON lacks, is written as null."""
+        """JSON values, with null for NaN."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["readings"] = {name: list(numbers) for name, numbers in self.readings.items()}
         if not self.readings:
@@ -57,7 +57,7 @@ class Record:
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> Record:
-        """The record that ``to_mapping`` wrote.
+        """Read a record from the values of ``to_mapping``.
 
         Raises:
             OptionError: a key is missing or unknown, or a value has the wrong type.
@@ -79,10 +79,10 @@ class History:
     """The records of a run, oldest first.
 
     Attributes:
-        records: at least one for a run that made an update.
-        ended: "finished" (its budget is used up), "early stop", "interrupted", "running" where it
-            goes on (or was killed), or "" where nothing was trained.
-        best: the update whose weights were kept, where rows were held out.
+        records: at least one if the run made an update.
+        ended: "finished" (the budget is used up), "early stop", "interrupted", "running" (or
+            killed), or "" if nothing was trained.
+        best: the update whose weights were kept, if rows were held out.
     """
 
     records: tuple[Record, ...] = ()
@@ -113,7 +113,7 @@ class History:
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> History:
-        """The history that ``to_mapping`` wrote."""
+        """Read a history from the values of ``to_mapping``."""
         records = tuple(Record.from_mapping(record) for record in mapping["records"])
         return cls(records, mapping["ended"], mapping["best"])
 
@@ -125,16 +125,16 @@ class History:
 
     @classmethod
     def from_lines(cls, text: str) -> History:
-        """The history that ``to_lines`` wrote.
+        """Read a history from the lines of ``to_lines``.
 
         Raises:
-            OptionError: a line is not one that it writes.
+            OptionError: a line is invalid.
         """
         try:
             *records, end = [json.loads(line) for line in text.splitlines()]
             return cls.from_mapping({**end, "records": records})
         except (ValueError, KeyError, TypeError) as error:
-            raise OptionError(f"this is no history of training: {error}") from error
+            raise OptionError(f"this is not a training history: {error}") from error
 
 
 def _null_if_nan(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Running means of what the updates saw, without waiting for a number at each update."""
+"""Running means over updates, without synchronizing with the device at each update."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ MOST_PENDING = 64
 class Meter:
     """Sums bounds, distortions and rates over rows, in double precision.
 
-    Bounds are kept as they come and summed a few dozen at a time. The sums are added update by
-    update, so they do not depend on when that happens: a resumed run has the same means, bit for
-    bit.
+    Bounds are stored and summed a few dozen at a time. The sums are added update by update, so they
+    do not depend on the time of the summation, and a resumed run has the same means bit for bit.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class Meter:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Set all sums to zero."""
         self._pending.clear()
         self.rows = 0
         self.bound = 0.0
@@ -35,14 +34,14 @@ class Meter:
         self.rates: list[float] = []
 
     def add(self, bound: Bound) -> None:
-        """Take in the bound of one update."""
+        """Add the bound of one update."""
         self._pending.append(bound)
         if len(self._pending) >= MOST_PENDING:
             self.settle()
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Sum what is pending."""
+        """Sum the pending bounds."""
         if not self._pending:
             return
         for value in _row_sums([bound.value for bound in self._pending]):
@@ -56,7 +55,7 @@ class Meter:
         self._pending.clear()
 
     def means(self) -> tuple[float, float, tuple[float, ...]]:
-        """(bound, distortion, rates) in nats per row; NaN where no row was seen."""
+        """(bound, distortion, rates) in nats per row; NaN if no row was seen."""
         self.settle()
         if not self.rows:
             return math.nan, math.nan, ()
@@ -64,19 +63,19 @@ class Meter:
         return self.bound / self.rows, self.distortion / self.rows, rates
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON values; floats survive JSON exactly."""
+        """JSON values, with exact floats."""
         self.settle()
         names = ("rows", "bound", "distortion", "rates")
         return {name: getattr(self, name) for name in names}
 
     def restore(self, mapping: Mapping[str, Any]) -> None:
-        """Go on from what ``to_mapping`` answered."""
+        """Restore the values of ``to_mapping``."""
         self.reset()
         for name, value in mapping.items():
             setattr(self, name, value)
 
 
 def _row_sums(values: list[Tensor]) -> list[Any]:
-    """The sum over the last axis of each, as numbers."""
+    """The sum over the last axis of each tensor, as Python numbers."""
     sums: list[Any] = torch.stack(values).double().sum(-1).tolist()
     return sums

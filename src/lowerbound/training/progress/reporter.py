@@ -1,4 +1,4 @@
-"""What training shows while it runs, and to whom."""
+"""Reporters, which show the progress of training."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
-MOST_LEVELS = 8  # whose rates fit on a line
+MOST_LEVELS = 8  # largest number of levels whose rates fit on a line
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; bounds in nats per row, in the data's own units.
+    """The state of a run; bounds in nats per row, in original units.
 
     Attributes:
         epoch: passes over the data so far.
         updates: updates so far.
-        total: updates of the whole run; None where time alone limits it.
-        share: how much of the run is done, 0 to 1.
-        bound: mean over the training rows seen of late; NaN before the first.
+        total: updates of the whole run; None if only time limits it.
+        share: fraction of the run that is done, 0 to 1.
+        bound: mean over the recent training rows; NaN before the first.
         rates: mean KL of each latent over the same rows, top down.
         distortion: mean of -log p(x | z) over the same rows.
         validation: the newest held-out bound.
         seconds: training time so far.
-        seconds_left: estimated; None while nothing is known.
-        skipped: updates skipped because loss or gradient was not finite.
-        readings: what else the model says of the updates of late, by name.
+        seconds_left: estimated; None if unknown.
+        skipped: updates skipped because the loss or gradient was not finite.
+        readings: additional measurements of the model over recent updates, by name.
     """
 
     epoch: float
@@ -44,7 +44,7 @@ class Progress:
     readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def numbers(self) -> str:
-        """The bound and what it is made of: "bound -98.21  rate 24.10  distortion 74.11"."""
+        """The bound and its parts: "bound -98.21  rate 24.10  distortion 74.11"."""
         words = [f"bound {self.bound:.2f}"]
         words += [f"rate {self._rate()}", f"distortion {self.distortion:.2f}"]
         if self.validation is not None:
@@ -54,13 +54,13 @@ class Progress:
         return "  ".join(words)
 
     def _rate(self) -> str:
-        """The sum, and the rate of each level where there are a few, the coarsest first."""
+        """The total rate, and the rate of each level if there are a few, the coarsest first."""
         if not 2 <= len(self.rates) <= MOST_LEVELS:
             return f"{sum(self.rates):.2f}"
         return f"{sum(self.rates):.2f} ({' + '.join(f'{rate:.1f}' for rate in self.rates)})"
 
     def beside(self) -> str:
-        """The model's readings, those of each level with a stroke between: "perplexity 61.2/40"."""
+        """The model's readings, with a slash between levels: "perplexity 61.2/40"."""
         words = [
             f"{name} {'/'.join(f'{n:.3g}' for n in each)}" for name, each in self.readings.items()
         ]
@@ -72,24 +72,24 @@ class Progress:
         return f"epoch {self.epoch:.1f}  update {self.updates:,}{of}"
 
     def time_left(self) -> str:
-        """Time left as minutes and seconds; empty while nothing is known."""
+        """Time left as minutes and seconds; empty if unknown."""
         return "" if self.seconds_left is None else f"{clock(self.seconds_left)} left"
 
 
 class TrainingReporter(Protocol):
-    """Shows a run to somebody. The loop calls ``update`` about four times a second at most."""
+    """Shows a run. The loop calls ``update`` at most about four times per second."""
 
     def start(self) -> None:
-        """Training begins."""
+        """Called when training begins."""
 
     def message(self, text: str) -> None:
-        """A sentence that should stay readable."""
+        """Show a message that stays visible."""
 
     def update(self, progress: Progress) -> None:
-        """The newest state."""
+        """Show the newest state."""
 
     def stop(self) -> None:
-        """Training is over, in whatever way."""
+        """Called when training ends, also after an error."""
 
 
 class SilentReporter:
@@ -112,7 +112,7 @@ class LineReporter:
     """Plain lines, for a pipe or a log file.
 
     Args:
-        stream: where to; standard error unless given.
+        stream: output stream; None: standard error.
         seconds: least time between two lines; the last state is always written.
         clock: seconds, increasing.
     """
@@ -154,7 +154,7 @@ class LineReporter:
 
 
 def reporter_for(stream: TextIO | None = None) -> TrainingReporter:
-    """A progress bar where ``stream`` (standard error unless given) is a terminal, else lines."""
+    """A progress bar if ``stream`` (None: standard error) is a terminal, else lines."""
     if (stream or sys.stderr).isatty():
         from lowerbound.training.progress.bar import BarReporter
 
@@ -163,7 +163,7 @@ def reporter_for(stream: TextIO | None = None) -> TrainingReporter:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, or hours too: 0:41, 12:05, 1:02:03."""
+    """Format as minutes and seconds, with hours if needed: 0:41, 12:05, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

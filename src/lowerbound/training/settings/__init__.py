@@ -1,1 +1,1 @@
-"""How a run is set up: options, sizes of updates, precision, memory."""
+"""Settings of a run: options, sizes of updates, precision, memory."""

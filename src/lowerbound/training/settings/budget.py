@@ -1,4 +1,4 @@
-"""How long a run is, in updates or minutes; how large an update, where a person leaves it open."""
+"""The length of a run in updates or minutes, and the default size of an update."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lowerbound.networks.base import Encoder
 from lowerbound.training.settings.options import TrainingOptions
 
 FEWEST_UPDATES = 2_000
-PASSES = 12_000  # over the rows, times the square root of their number
+PASSES = 12_000  # number of passes times the square root of the number of rows
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run is over.
+    """The limits of a run.
 
     Attributes:
         updates: None: no limit.
-        minutes: None: no limit; validation, checkpoints and compilation count.
+        minutes: None: no limit; validation, checkpoints and compilation are included.
     """
 
     updates: int | None
@@ -29,7 +29,7 @@ class Budget:
     def of(
         cls, options: TrainingOptions, rows: int, batch_size: int, passes: int = PASSES
     ) -> Budget:
-        """The limits that the options set for so many rows; ``passes`` as ``default_epochs``."""
+        """The limits in the options for ``rows`` rows; ``passes`` as in ``default_epochs``."""
         epochs = options.epochs
         if epochs is None and options.updates is None and options.minutes is None:
             epochs = default_epochs(rows, batch_size, passes)
@@ -54,17 +54,17 @@ def default_epochs(rows: int, batch_size: int, passes: int = PASSES) -> int:
     return max(by_size, math.ceil(FEWEST_UPDATES * batch_size / rows))
 
 
-LARGE_TABLE = 4_000  # training rows from which a pass still has eight large batches
+LARGE_TABLE = 4_000  # training rows above which a pass has at least eight large batches
 
 
 @dataclass(frozen=True)
 class UpdateSize:
-    """What one update takes in, how far it goes, and how often the rows are passed.
+    """Batch size, learning rate and number of passes.
 
     Attributes:
         batch_size: rows per update.
-        learning_rate: Adam's step size at its highest.
-        passes: over the rows, times the square root of their number.
+        learning_rate: the highest learning rate of Adam.
+        passes: number of passes times the square root of the number of rows.
     """
 
     batch_size: int
@@ -75,19 +75,20 @@ class UpdateSize:
 USUAL = UpdateSize(batch_size=128, learning_rate=1e-3, passes=PASSES)
 OF_LARGE_TABLES = UpdateSize(batch_size=512, learning_rate=6e-3, passes=9_000)
 """An update of a table's small network spends most of its time on launching operations: 512 rows
-take little more than twice the time of 128. A large table therefore takes the larger batches, whose
-gradients bear a larger step, and three quarters of the passes.
+take little more than twice the time of 128. A large table therefore uses larger batches, whose
+gradients allow a larger learning rate, and three quarters of the passes.
 
-Chosen by the bound on other rows of Adult, KDD 1999, credit default and California housing, one
-seed each, where it was as good or better; on German credit (720 rows) it was worse, so a small
-table keeps the small batches. Between 720 and 4,500 rows nothing was tried.
+The values were chosen by the bound on held-out rows of Adult, KDD 1999, credit default and
+California housing, one seed each, where they were as good or better. On German credit (720 rows)
+they were worse, so a small table uses small batches. Between 720 and 4,500 rows nothing was tried.
 ``benchmarks/table_speed.py`` measures Adult's time and bound."""
 
 
 def update_size_of(model: Model, rows: int, options: TrainingOptions) -> UpdateSize:
-    """What the options say; what they leave open, from the model and the number of rows.
+    """The values in the options, with defaults from the model and the number of rows.
 
-    Smaller batches get the step size and the passes that go with them.
+    If the options set smaller batches, the default learning rate and passes are those of small
+    batches.
     """
     encoder = getattr(model, "encoder", None)
     small = isinstance(encoder, Encoder) and encoder.large_batches

@@ -1,8 +1,8 @@
-"""Freed memory is kept for the next update instead of going back to the operating system.
+"""Keeping freed memory for the next update instead of returning it to the operating system.
 
-glibc returns large freed blocks to the system at once, and every update allocates blocks of the
-same sizes again, which the system then clears page by page. While training runs, the thresholds
-from which it does so are raised.
+glibc returns large freed blocks to the system at once. Every update allocates blocks of the same
+sizes again, which the system must clear page by page. Training therefore raises the thresholds
+above which glibc returns blocks.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from functools import cache
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MOST = 2**31 - 1
-# where glibc's own, growing thresholds end up in a process that frees large blocks
+# the values that glibc's dynamic thresholds reach in a process that frees large blocks
 GROWN_TRIM, GROWN_MMAP = 2**26, 2**25
 
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Keep freed memory inside; afterwards it goes back. Does nothing without glibc."""
+    """Context that keeps freed memory, and returns it afterwards; no effect without glibc."""
     library = _glibc()
     if library is None:
         yield

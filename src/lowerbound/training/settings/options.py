@@ -1,4 +1,4 @@
-"""What a person can say about training."""
+"""The options of training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lowerbound.errors import OptionError
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a model is trained; the defaults fit small and large data alike.
+    """The options of training, with defaults for small and large data.
 
-    Of ``epochs``, ``updates`` and ``minutes`` the one that is used up first ends the run; with none
-    of them a number of epochs is chosen from the number of rows, and the log says which.
+    The first limit that is reached among ``epochs``, ``updates`` and ``minutes`` ends the run. If
+    none is given, the number of rows determines the number of epochs, which the log shows.
 
     Raises:
         OptionError: a value is out of range.

@@ -1,4 +1,4 @@
-"""What is decided before the first update: budget, precision, compilation; said in one line."""
+"""The plan of a run, made before the first update: budget, precision, compilation."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ from lowerbound.training.settings import precision as arithmetic
 from lowerbound.training.settings.budget import Budget, update_size_of
 from lowerbound.training.settings.options import TrainingOptions
 
-LONG_RUN = 60.0  # seconds in float32 from which bf16 is worth its rounding
-LARGE_UPDATE = 2e8  # operations per update below which neither bf16 nor a second thread pays
+LONG_RUN = 60.0  # seconds in float32 above which "auto" uses bf16
+LARGE_UPDATE = 2e8  # operations per update above which bf16 and more threads are faster
 BF16_SPEED = 1.5  # float32 time over bf16 time above that
-COMPILE_SECONDS = 15.0  # what torch.compile costs from a cold cache
-COMPILE_GAIN = 0.12  # share of a bf16 update that it saves
+COMPILE_SECONDS = 15.0  # time of torch.compile with a cold cache
+COMPILE_GAIN = 0.12  # fraction of a bf16 update that it saves
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything that "auto" and None left open, decided; kept with the checkpoint.
+    """The choices for "auto" and None in the options; stored with the checkpoint.
 
     Attributes:
         batch_size: rows per update.
-        learning_rate: Adam's step size at its highest.
-        updates: the budget's limits; see ``Budget``.
-        minutes: the budget's limits.
+        learning_rate: the highest learning rate of Adam.
+        updates, minutes: the limits of the budget; see ``Budget``.
         record_every: updates from one record, and validation, to the next.
         precision: "float32" or "bf16".
         compiled: whether the update is compiled.
         threads: processor threads.
-        reason: why, in words for the log.
+        reason: explanation for the log.
     """
 
     batch_size: int
@@ -54,7 +53,7 @@ class TrainingPlan:
 
     @property
     def budget(self) -> Budget:
-        """When the run is over."""
+        """The limits of the run."""
         return Budget(self.updates, self.minutes)
 
 
@@ -65,7 +64,7 @@ def decide(
     validation: Dataset | None,
     options: TrainingOptions,
 ) -> TrainingPlan:
-    """The plan of a run that begins; nothing moves, random state neither."""
+    """Make the plan of a new run; the model and the random state do not change."""
     size = update_size_of(model, len(dataset), options)
     budget = Budget.of(options, len(dataset), size.batch_size, size.passes)
     work = Work(Update(model, objective), dataset, size.batch_size, budget)
@@ -87,7 +86,7 @@ def decide(
 
 
 def sentence(plan: TrainingPlan, options: TrainingOptions, rows: int, held_out: int) -> str:
-    """All that was decided, in one line for the log."""
+    """The plan in one line for the log."""
     parts = [
         f"{rows:,} rows" + (f" and {held_out:,} held out" if held_out else ""),
         _limits(plan, rows),
@@ -106,7 +105,7 @@ def sentence(plan: TrainingPlan, options: TrainingOptions, rows: int, held_out: 
 
 
 class Work:
-    """How much there is to compute, counted only when read."""
+    """The amount of computation of a run, counted when it is first used."""
 
     def __init__(self, update: Update, dataset: Dataset, batch_size: int, budget: Budget) -> None:
         self.update = update
@@ -116,7 +115,7 @@ class Work:
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next((value.device for value in self.update.parameters()), torch.device("cpu"))
 
     @cached_property
@@ -128,7 +127,7 @@ class Work:
 
     @property
     def seconds(self) -> float:
-        """A guess of the whole run's time in float32."""
+        """Estimated seconds of the whole run in float32."""
         by_time = 60 * self.budget.minutes if self.budget.minutes else math.inf
         if self.budget.updates is None:
             return by_time
@@ -137,28 +136,27 @@ class Work:
 
 
 def _precision(options: TrainingOptions, work: Work) -> tuple[str, str]:
-    """(precision, why): where the processor has bf16, a long run of large updates takes it.
+    """(precision, reason): bf16 for a long run of large updates if the processor has it.
 
-    bf16 has 8 bits of mantissa, and real columns are finer than that, so a density keeps float32.
+    bf16 has 8 bits of mantissa. Real columns need more, so a density uses float32.
     """
     if options.precision != "auto":
         return options.precision, ""
     if work.device.type != "cpu":
-        return "float32", "bf16 is taken by itself on processors only"
+        return "float32", "auto uses bf16 on processors only"
     if not arithmetic.native_bf16():
         return "float32", "this processor has no bf16 arithmetic"
     if not work.update.model.mass:
-        return "float32", "a density over real numbers is finer than bf16"
+        return "float32", "a density over real numbers needs more precision than bf16"
     if work.flops < LARGE_UPDATE:
-        return "float32", "the updates are too small for bf16 to pay"
+        return "float32", "the updates are too small for bf16"
     if work.seconds < LONG_RUN:
-        return "float32", f"about {work.seconds:.0f} s of work, too little for bf16 to pay"
+        return "float32", f"about {work.seconds:.0f} s of work, too little for bf16"
     return "bf16", f"about {clock(work.seconds / BF16_SPEED)} of work"
 
 
 def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[bool, str]:
-    """(whether to compile, the obstacle): it pays in bf16 where the run is long and each
-    update like the last."""
+    """(whether to compile, the obstacle): in bf16, for a long run of equal updates."""
     if options.compile == "off":
         return False, ""
     if options.compile == "auto":
@@ -175,8 +173,8 @@ def _compiled(options: TrainingOptions, precision: str, work: Work) -> tuple[boo
 
 
 def _threads(options: TrainingOptions, work: Work) -> int:
-    """One where updates are small: threads that wait for each other cost more than they carry, and
-    on a busy machine many times more."""
+    """One thread for small updates, because more threads would mostly wait for each other,
+    especially on a busy machine."""
     if options.threads:
         return options.threads
     small = work.device.type == "cpu" and work.flops < LARGE_UPDATE

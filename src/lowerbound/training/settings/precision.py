@@ -1,4 +1,4 @@
-"""How many operations one update takes, and what this machine can do with them."""
+"""The number of operations of an update, and the arithmetic of this machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch.utils.flop_counter import flop_registry
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.trace import Batch
 
-FLOPS_PER_THREAD = 50e9  # sustained in float32 by a recent server core
-SECONDS_PER_UPDATE = 1e-3  # besides matrix products: gathering, launching, Adam
+FLOPS_PER_THREAD = 50e9  # sustained float32 rate of a recent server core
+SECONDS_PER_UPDATE = 1e-3  # for gathering, launching and Adam, in addition to matrix products
 
 
 def update_flops(update: nn.Module, batch: Batch) -> int:
     """Operations in matrix products and convolutions of one forward and backward pass.
 
-    Counted on a copy, so neither the module nor any random state moves.
+    They are counted on a copy, so the module and the random state do not change.
     """
     trial = copy.deepcopy(update)
     counter = _Counting()
@@ -33,9 +33,9 @@ def update_flops(update: nn.Module, batch: Batch) -> int:
 
 
 class _Counting(TorchDispatchMode):
-    """Adds up what torch's own table says of each operation.
+    """Sums the operations by torch's table.
 
-    Not torch's ``FlopCounterMode``, which imports the compiler: a second and 80 MB for a sum.
+    torch's ``FlopCounterMode`` imports the compiler, which takes a second and 80 MB.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class _Counting(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # skipping it is what needs the compiler
+        return False  # True would import the compiler
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
@@ -55,16 +55,16 @@ class _Counting(TorchDispatchMode):
 
 
 def update_seconds(flops: int, threads: int) -> float:
-    """A rough guess of the time of one float32 update on this many processor threads.
+    """A rough estimate of the seconds of one float32 update on ``threads`` processor threads.
 
-    A guess from constants and not a measurement, so that the same run on the same kind of machine
-    always decides the same.
+    It is computed from constants and not measured, so that decisions are repeatable on the same
+    kind of machine.
     """
     return SECONDS_PER_UPDATE + flops / (FLOPS_PER_THREAD * threads)
 
 
 def native_bf16() -> bool:
-    """Whether the processor multiplies bf16 matrices in hardware."""
+    """Whether the processor has bf16 matrix products in hardware."""
     try:
         able = torch.cpu.get_capabilities()
     except (AttributeError, RuntimeError):  # older torch
@@ -73,6 +73,6 @@ def native_bf16() -> bool:
 
 
 def compiler() -> str | None:
-    """The C++ compiler that torch.compile would call; None where there is none."""
+    """The C++ compiler that torch.compile would call; None if there is none."""
     default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return shutil.which(os.environ.get("CXX", default))

@@ -1,6 +1,6 @@
-r"""The step size over the run.
+r"""The learning rate over the run.
 
-With t the share of the run that is done, 0 to 1:
+With t the fraction of the run that is done, 0 to 1, the learning rate is
 
 .. math::
     \text{constant: } \eta, \qquad \text{linear: } \eta (1 - t), \qquad
@@ -27,12 +27,12 @@ SHAPES: dict[ScheduleName, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """The step size as a function of the run's progress.
+    """The learning rate as a function of the run's progress.
 
     Attributes:
         shape: "constant", "linear" or "cosine".
-        peak: the highest step size.
-        warm_up: updates over which the step size rises linearly.
+        peak: the highest learning rate.
+        warm_up: updates over which the learning rate increases linearly.
     """
 
     shape: ScheduleName
@@ -40,6 +40,6 @@ class Schedule:
     warm_up: int = 0
 
     def __call__(self, update: int, share: float) -> float:
-        """The step size at an update, counted from 0, when that share of the run is done."""
+        """The learning rate at an update, counted from 0, and a finished fraction of the run."""
         rate = self.peak * SHAPES[self.shape](min(share, 1.0))
         return rate * (update + 1) / self.warm_up if update < self.warm_up else rate
