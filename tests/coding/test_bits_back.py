@@ -112,9 +112,9 @@ def test_another_model_or_plan_is_noticed() -> None:
     model, x = exported("mlp")
     other = export_integer(small_model("mlp", digits(), seed=5), digits().thinned(100))
     stream = encode_rows(model, x[:20])
-    with pytest.raises(BitstreamError, match="another model, or damaged"):
+    with pytest.raises(BitstreamError, match="another model, or is damaged"):
         decode_rows(other, stream.payload, 20, stream.plan)
-    with pytest.raises(BitstreamError, match="another model, or damaged"):
+    with pytest.raises(BitstreamError, match="another model, or is damaged"):
         decode_rows(
             model,
             stream.payload,

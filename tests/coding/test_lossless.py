@@ -134,7 +134,7 @@ def test_rows_that_a_header_claims_take_no_memory(model: Model, written: bytes) 
         chunks.insert(0, (sizes, zlib.crc32(sizes)))
     content = pack(header.kind, header.model_hash, (rows, 1, 8, 8), settings, chunks)
     tracemalloc.start()
-    with pytest.raises(BitstreamError, match="what lies below"):
+    with pytest.raises(BitstreamError, match="the bits below"):
         read(content, model)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -1,1 +1,1 @@
-"""Fitted models as codecs: whole numbers, streams of bits, files."""
+"""Codecs of fitted models: whole numbers, bit streams and files."""

@@ -1,15 +1,15 @@
-r"""Bits-back coding: a fitted model's bound, turned into bytes.
+r"""Bits-back coding: code rows by a fitted model at the length of its bound.
 
-To push x, latents are popped from what lies on the stack already, as if it were noise; x is pushed
-given them, and they are pushed under the prior. The stack grows by
+To push x, latents are popped from the bits on the stack. Then x is pushed given the latents, and
+they are pushed under the prior. The stack grows by
 
 .. math:: -\log_2 p(x \mid z) - \log_2 p(z) + \log_2 q(z \mid x)
 
-bits, on average the negative evidence lower bound. Whoever pops all that knows x, so also q(z | x),
-and pushes the latents back: the stack is as it was. Nothing here knows a model's kind: the
-traversal is its own ``forward``, and ``choose`` pops or replays.
+bits, on average the negative evidence lower bound. Popping gives x, which gives q(z | x),
+and pushing the latents under it restores the stack. The module does not depend on a model's
+kind: the traversal is its own ``forward``, and ``choose`` pops or replays.
 
-The first row has nothing to pop from but a seed: see ``lowerbound.coding.plan``.
+The first row pops its latents from a seed: see ``lowerbound.coding.plan``.
 
 Sources: Townsend et al. 2019 (with ANS); Kingma et al. 2019 (Markov chains, Bit-Swap).
 """
@@ -36,9 +36,9 @@ from lowerbound.trace import Batch, Emission, Trace, proposer
 
 SEED_BITS = 24  # per latent, more than any can take
 LEAST_SEED = 2  # words, as many as the coder's own state
-LEAST_BITS = 64  # on the stack after latents were popped; below, they would be made of nothing
-FEW_ROWS = 64  # of which both plans are tried
-MARGIN = 1.25  # what the next row may take, of what the first takes
+LEAST_BITS = 64  # that must remain on the stack after popping latents
+FEW_ROWS = 64  # at most, for trying both plans
+MARGIN = 1.25  # bits reserved for the next row, relative to the first row
 POSTERIOR: Order = "coarse first"
 PRIOR: Order = "fine first"
 CodingProgress = Callable[[int, int], None]
@@ -46,14 +46,14 @@ Planner = Callable[[Model, Tensor, float], StackPlan]
 
 
 class Underflow(Exception):
-    """The stack had not bits enough for the latents of a group."""
+    """The stack has too few bits for the latents of a group."""
 
 
 @dataclass
 class Pop:
-    """Decides latents by popping them, and remembers under what, in that order.
+    """Choose latents by popping them, and record their distributions in that order.
 
-    Those below the uppermost ``levels`` are where the prior expects them.
+    Latents below the uppermost ``levels`` have the prior's expected value.
     """
 
     stack: Stack
@@ -78,7 +78,7 @@ class Pop:
 
 @dataclass
 class Replay:
-    """Decides latents as they were, and remembers what proposed each, in the order of asking."""
+    """Choose given latents, and record the posterior of each, in the order of the traversal."""
 
     latents: Sequence[Tensor]
     levels: int = ALL
@@ -99,9 +99,9 @@ class Replay:
 
 @dataclass(kw_only=True)
 class Swap(Pop):
-    """Pops the latents of a chain bottom up, pushing what is below a latent as soon as it may.
+    """Pop the latents of a chain from the bottom up, and push each as soon as possible.
 
-    So the stack never has to lend more than one latent's bits (Kingma et al. 2019).
+    The stack then supplies the bits of at most one latent at a time (Kingma et al. 2019).
     """
 
     model: Chains
@@ -115,7 +115,7 @@ class Swap(Pop):
         return super().__call__(level, posterior, prior)
 
     def push_below(self, level: int) -> None:
-        """Push what lies below the latent that was popped last, at ``level`` + 1."""
+        """Push what is below the last popped latent, at ``level`` + 1."""
         above = self.popped[-1][1]
         if len(self.popped) == 1:
             emission = self.model.decode(above)
@@ -127,7 +127,7 @@ class Swap(Pop):
 
 @torch.no_grad()
 def push_rows(model: Model, batch: Batch, stack: Stack, levels: int = ALL) -> None:
-    """Push the rows of a batch together, with so many levels of latents, the uppermost."""
+    """Push the rows of a batch together, with the uppermost ``levels`` levels of latents."""
     if isinstance(model, Chains):
         swap = Swap(stack, model=model, batch=batch)
         steps = model(batch, swap).steps[:1]
@@ -142,7 +142,7 @@ def push_rows(model: Model, batch: Batch, stack: Stack, levels: int = ALL) -> No
 
 @torch.no_grad()
 def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor:
-    """Pop that many rows, (rows, *event), that were pushed with so many levels."""
+    """Pop ``rows`` rows, (rows, *event), that were pushed with ``levels`` levels."""
     if isinstance(model, Chains):
         return _pop_chain(model, rows, stack)
     pop = Pop(stack, levels)
@@ -156,7 +156,7 @@ def pop_rows(model: Model, rows: int, stack: Stack, levels: int = ALL) -> Tensor
 
 
 def _pop_chain(model: Chains, rows: int, stack: Stack) -> Tensor:
-    """Top down; each latent is pushed back as soon as the one below it is known."""
+    """Pop from the top down; each latent is pushed back once the latent below it is known."""
     above: Tensor | None = None
     for level in range(model.levels):
         prior = _grid(model.prior_at(level, above))
@@ -179,7 +179,7 @@ class Stream:
     Attributes:
         payload: little-endian words.
         checksum: CRC-32 of the decoded symbols.
-        plan: how they were pushed.
+        plan: the plan of pushing.
     """
 
     payload: bytes
@@ -198,11 +198,11 @@ def encode_rows(
     Args:
         model: in whole numbers.
         x: the rows, on the likelihood's levels.
-        plan: a first guess; None: found.
-        progress: called with the rows done and the bits so far.
+        plan: initial plan; None: found automatically.
+        progress: called with (rows done, bits so far).
 
     Raises:
-        UnsupportedError: latents take so many more bits than rows that no plan serves.
+        UnsupportedError: latents take so many more bits than rows that no plan works.
     """
     found = _encoded(model, x, first_plan, plan, progress)
     if plan is not None or len(x) > FEW_ROWS:
@@ -217,7 +217,7 @@ def _encoded(
     plan: StackPlan | None,
     progress: CodingProgress | None,
 ) -> Stream:
-    """By ``plan``, or by the first that is found to serve, each less daring than the one before."""
+    """Encode by ``plan``, or by the first plan that works, each using less of the stack."""
     for tries in range(1, MOST_DIVISOR):
         try:
             if plan is None or tries > 1:
@@ -227,11 +227,13 @@ def _encoded(
             return Stream(payload, zlib.crc32(symbols(model, x)), plan)
         except Underflow:
             continue
-    raise UnsupportedError("the latents of this model take far more bits than its rows have")
+    raise UnsupportedError(
+        "this model's latents take far more bits than its rows, so they cannot be coded"
+    )
 
 
 def first_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
-    """How many rows do with how few levels, so that none is lent more than lies there.
+    """Plan in which first rows use fewer levels, so that the stack always has enough bits.
 
     A chain's rows always have all levels.
     """
@@ -255,13 +257,13 @@ def first_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
 
 
 def paying_plan(model: Model, x: Tensor, margin: float) -> StackPlan:
-    """All rows with all levels; the seed lends the first its latents' bits."""
+    """Plan with all levels for all rows; a seed supplies the bits of the first row's latents."""
     return StackPlan(LEAST_SEED + 1 + int(max(lent_bits(model, x[:1])) * margin) // WORD, 1)
 
 
 @torch.no_grad()
 def lent_bits(model: Model, x: Tensor) -> list[int]:
-    """Bits that rows' latents are lent: of the uppermost level, the two uppermost, ..."""
+    """Bits that the latents of rows pop: of the uppermost level, the two uppermost, ..."""
     latents: int = model.latent_dim  # type: ignore[assignment]
     stack = Stack(seed_words(-(-len(x) * latents * SEED_BITS // 32) + 4))
     before, found = stack.bits, []
@@ -290,7 +292,7 @@ def decode_rows(
     """The rows of a stream, (rows, *event), model units.
 
     Raises:
-        BitstreamError: the seed does not lie below them, so it is no stream of this model's.
+        BitstreamError: the seed does not remain after decoding, so another model wrote the stream.
     """
     stack = Stack(from_bytes(payload))
     parts: list[Tensor] = []
@@ -307,13 +309,13 @@ def decode_rows(
 
 def _another_stream() -> BitstreamError:
     return BitstreamError(
-        "what lies below the decoded rows is not what every stream begins with: it was written "
-        "with another model, or damaged"
+        "the bits below the decoded rows are not the start of a stream: the file was written with "
+        "another model, or is damaged"
     )
 
 
 def levels_of(model: Model) -> int:
-    """Levels of a number that a model in whole numbers codes."""
+    """Number of levels per value that a model in whole numbers codes."""
     return int(model.likelihood.levels)  # type: ignore[union-attr, arg-type]
 
 
@@ -338,6 +340,6 @@ def _coded(emission: Emission) -> CodedEmission:
 
 
 def _expected(prior: Distribution | None, source: GridNormal) -> Tensor:
-    """Where the prior expects a latent, for as many rows as ``source`` has."""
+    """The prior's expected latent, for as many rows as ``source`` has."""
     assert prior is not None, "a chain's priors are not known when its latents are decided"
     return prior.mean.expand(source.batch_shape + source.event_shape)

@@ -1,6 +1,6 @@
-"""Codes as bytes and back where 2 ** b of them are equally likely: each is its own b bits.
+"""Codes as bytes and back if all 2 ** b codes are equally likely: b bits per code.
 
-A range coder would take a byte more now and then, since it rounds its interval down.
+A range coder would sometimes take one byte more, because it rounds its interval down.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lowerbound.errors import BitstreamError
 
 
 def encode(columns: Sequence[Array], bits: int) -> bytes:
-    """The bits of codes, one column of rows after another, the highest first; zeros at the end."""
+    """The bits of codes, column by column, the highest bit first, with zeros at the end."""
     codes = np.concatenate(list(columns)).astype(np.int64)
     return np.packbits((codes[:, None] >> np.arange(bits)[::-1]) & 1).tobytes()
 
@@ -23,7 +23,7 @@ def decode(payload: bytes, rows: int, places: int, bits: int) -> list[Array]:
     """The columns that were encoded, each (rows,).
 
     Raises:
-        BitstreamError: these are not as many bits, or others than zeros follow them.
+        BitstreamError: the length is wrong, or bits other than zeros follow the codes.
     """
     count = rows * places * bits
     found = np.unpackbits(np.frombuffer(payload, np.uint8))

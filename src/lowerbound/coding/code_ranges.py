@@ -1,8 +1,8 @@
 """Codes as bytes and back, each under the table of its place.
 
 The coder is ``constriction``'s range coder, which narrows an interval of long binary fractions by
-each code's share. Any number inside names the codes; its most significant byte comes first, and
-bytes at its end that are not needed are left off.
+each code's share. Any number inside the interval identifies the codes. Its most significant byte
+comes first, and unnecessary bytes at its end are left off.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def encode(columns: Sequence[Array], tables: Sequence[CodingTable]) -> bytes:
 
     Args:
         columns: codes of all rows at one place each, (rows,).
-        tables: of each.
+        tables: table of each column.
     """
     coder = constriction().stream.queue.RangeEncoder()
     for column, table in zip(columns, tables, strict=True):
@@ -37,18 +37,18 @@ def decode(payload: bytes, rows: int, tables: Sequence[CodingTable]) -> list[Arr
     """The columns that were encoded, each (rows,).
 
     Raises:
-        BitstreamError: no codes are named by these bytes.
+        BitstreamError: these bytes are not valid codes.
     """
     words = np.frombuffer(payload + bytes(-len(payload) % WORD_BYTES + SPARE), ">u4")
     coder = constriction().stream.queue.RangeDecoder(words.astype(np.uint32))
     try:
         return [coder.decode(table.model, rows) for table in tables]
-    except AssertionError as error:  # how constriction says so
-        raise BitstreamError("the stream names no codes of this model") from error
+    except AssertionError as error:  # constriction's error for invalid data
+        raise BitstreamError("the stream holds no valid codes of this model") from error
 
 
 def _shortened(whole: bytes, columns: Sequence[Array], tables: Sequence[CodingTable]) -> bytes:
-    """As few of the first bytes as decode to the same: the coder's last words are generous."""
+    """The shortest prefix that decodes to the same, because the coder writes spare bytes."""
     for length in range(len(whole) - 1, max(-1, len(whole) - SPARE - 1), -1):
         if not _names(whole[:length], columns, tables):
             return whole[: length + 1]

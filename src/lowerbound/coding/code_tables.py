@@ -1,10 +1,10 @@
-r"""A model of codes whose prior is in whole numbers: how its codes are put into files.
+r"""Export of a model of codes: its prior in whole numbers.
 
 .. math:: \hat p_i(k) = n_i(k) / 2^{24}, \qquad n_i(k) \ge 1, \quad \textstyle\sum_k n_i(k) = 2^{24}
 
-Only these tables decide about bits, and they are stored, not computed: so a file gives the same
-codes on every machine. Encoder and decoder stay as they were fitted, in floating-point numbers:
-one finds codes before any of them is coded, the other starts once all of them are known.
+Only these tables determine the bits, and they are stored, not computed. A file therefore gives the
+same codes on every machine. Encoder and decoder keep their floating-point numbers: the encoder
+runs before coding starts, and the decoder after all codes are known.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder, name_of
 from lowerbound.priors.codes import CodeDistribution, CodePrior, UniformCodes
 
-MOST_CODES = 1 << 20  # of a codebook, so that one part in 2 ** 24 for each code costs little
+MOST_CODES = 1 << 20  # per codebook, so that a count of at least 1 per code costs little
 
 
 class TableCodes(CodePrior):
-    """p(z) of another prior over codes, in whole numbers.
+    """A prior p(z) over codes in whole numbers.
 
     Args:
-        prior: that one. Where it is uniform all places share one table.
+        prior: the original prior. If it is uniform, all places share one table.
 
     Attributes:
         counts: n, (places or 1, K).
@@ -57,7 +57,7 @@ class TableCodes(CodePrior):
 
 @torch.no_grad()
 def whole_counts(log_probabilities: Tensor) -> Tensor:
-    """Tables (..., K) of numbers from 1 that sum to 2 ** 24 each, as near as can be, int32."""
+    """Tables (..., K) of numbers from 1 that sum to 2 ** 24, nearest to the shares, int32."""
     shares = torch.softmax(log_probabilities.double(), -1)
     tables = [whole_shares(row.numpy()) for row in shares.reshape(-1, shares.shape[-1])]
     return torch.from_numpy(np.stack(tables)).int().view_as(shares)
@@ -69,7 +69,7 @@ def has_codes(model: Model) -> TypeGuard[VectorQuantizedVariationalAutoencoder]:
 
 
 def check_codes(model: Model) -> None:
-    """Raise UnsupportedError where rows cannot be put into files as codes."""
+    """Raise UnsupportedError if the model cannot write rows as codes."""
     if not has_codes(model):
         raise UnsupportedError(f"{name_of(model)} has no codes: that takes a vq_vae model")
     refuse_beside_rows(model)
@@ -78,10 +78,10 @@ def check_codes(model: Model) -> None:
 
 
 def export_codes(model: Model) -> VectorQuantizedVariationalAutoencoder:
-    """The model with priors in whole numbers, on the CPU, in evaluation mode; ``model`` stays.
+    """Copy the model, with priors in whole numbers, to the CPU in evaluation mode.
 
     Raises:
-        UnsupportedError: it has no codes, or takes more than a row to find them.
+        UnsupportedError: it has no codes, or needs more than a row to find them.
     """
     check_codes(model)
     exported = copy.deepcopy(model).cpu().float().eval()

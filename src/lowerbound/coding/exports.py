@@ -1,6 +1,6 @@
-"""How a fitted model becomes the copy of it that codes: a copy whose tensors decide every bit.
+"""Export of a fitted model: a copy whose tensors determine every bit of a file.
 
-Files carry the hash of that copy, and are decoded with it alone.
+Files carry the hash of that copy, and only this copy decodes them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lowerbound.registry import Registry
 
 @dataclass(frozen=True)
 class Export:
-    """One way to make the copy, for models of its own.
+    """A method of exporting models of some kinds.
 
     Attributes:
-        lossy: whether files hold latents alone, so that rows come back about as they were.
-        takes: whether a model, a copy or not, is one of these.
-        check: raises UnsupportedError where a part of the model has no exact form.
+        lossy: whether files hold latents alone, so that decompressed rows are approximate.
+        takes: whether this method exports a model; also true for its exported copy.
+        check: raises UnsupportedError if a part of the model has no exact form.
         copy: (model, rows of its training data, seed) to the copy.
-        bare: the copy's form alone, into which its tensors are loaded.
+        bare: the copy's structure, into which its tensors are loaded.
     """
 
     lossy: bool
@@ -60,6 +60,6 @@ COEFFICIENTS = EXPORTS.register("coefficients")(
 
 
 def export_of(model: Model) -> Export:
-    """How a model is copied; one that no way takes is refused by the ``check`` of the exact way."""
+    """The export of a model; without one, the ``check`` of the exact export raises the error."""
     every = (EXPORTS[name] for name in EXPORTS)
     return next((way for way in every if way.takes(model)), EXACT)

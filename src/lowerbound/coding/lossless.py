@@ -1,8 +1,8 @@
-"""Rows in a file and back: streams of bits-back coding in a container.
+"""Write rows to a file and read them: streams of bits-back coding in a container.
 
-Settings of the kind ``bits_back``, each a varint: rows per chunk, and the plan's numbers. Chunks
-hold so many rows each, the last what is left. Rows that are tiles of pictures have a kind of their
-own, the same but for a chunk before: see ``lowerbound.coding.picture_tiles``.
+The settings of the kind ``bits_back`` are varints: rows per chunk, and the plan's numbers. Each
+chunk has this number of rows, the last one the remainder. Tiles of pictures have their own kind,
+with one more chunk at the start: see ``lowerbound.coding.picture_tiles``.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def write_rows(
     """Write rows in model units, (rows, *event), as a file.
 
     Args:
-        path: where to.
+        path: output path.
         model: in whole numbers.
         x: the rows, on the likelihood's levels.
-        sizes: of the pictures whose tiles the rows are; none: rows are rows.
-        chunk_rows: rows of a stream, which pays for one start.
-        progress: hears of rows done, and of all.
+        sizes: sizes of the pictures whose tiles the rows are; empty: rows are rows.
+        chunk_rows: rows per stream; each stream has starting costs.
+        progress: called with (rows done, rows).
 
     Raises:
         UnsupportedError: the model's latents take too many bits.
-        OSError: it could not be written.
+        OSError: the file cannot be written.
     """
     streams = _streams(model, x, chunk_rows, progress)
     settings = varint.encode(min(chunk_rows, len(x))) + streams[0].plan.to_bytes()
@@ -81,19 +81,19 @@ def write_rows(
 
 
 def read_rows(file: Container, model: Model, progress: Progress | None = None) -> Tensor:
-    """The rows of a file, (rows, *event), model units; nothing of them is believed unchecked.
+    """The rows of a file, (rows, *event), model units; all numbers are checked.
 
-    Of pictures of any size they are the tiles.
+    For a file of pictures of any size, these are the tiles.
 
     Raises:
-        BitstreamError: it is damaged, of another kind or another model's.
+        BitstreamError: the file is damaged, of another kind, or of another model.
     """
     tiled = file.header.kind == picture_tiles.KIND
     file.expect(picture_tiles.KIND if tiled else KIND, model_hash(model))
     rows, *event = file.header.shape
     if tuple(event) != tuple(model.likelihood.event_shape):  # type: ignore[union-attr, arg-type]
         raise BitstreamError(
-            f"{file.name} claims rows of {event} numbers, which this model has not"
+            f"{file.name} claims rows of {event} numbers, but this model's rows have another shape"
         )
     if tiled:
         picture_tiles.read_sizes(file)
@@ -110,7 +110,7 @@ def read_rows(file: Container, model: Model, progress: Progress | None = None) -
 
 
 def _streams(model: Model, x: Tensor, chunk_rows: int, progress: Progress | None) -> list[Stream]:
-    """One per chunk, all by the same plan: that of the most needy."""
+    """One stream per chunk, all by the same plan: that of the chunk with the largest need."""
     plan: StackPlan | None = None
     while True:
         found = []
@@ -135,10 +135,10 @@ def _of_chunk(
 
 
 def _read_settings(file: Container, first: int) -> tuple[int, StackPlan]:
-    """Rows per chunk and the plan; streams begin with the chunk ``first``.
+    """Rows per chunk and the plan; streams begin at chunk ``first``.
 
     Raises:
-        BitstreamError: they make no sense, or do not fit the chunks.
+        BitstreamError: they are invalid, or do not fit the chunks.
     """
     chunk_rows, seed, divisor, *ramp = file.settings(3, MOST_SETTINGS)
     rows, streams = file.header.shape[0], file.header.chunks[first:]
@@ -146,5 +146,5 @@ def _read_settings(file: Container, first: int) -> tuple[int, StackPlan]:
     if chunks != len(streams) or seed < LEAST_SEED or divisor > MOST_DIVISOR:
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
     if seed * 4 > max(entry.length for entry in streams) or sum(ramp) > chunk_rows:
-        raise BitstreamError(f"{file.name} claims to begin with more than it holds")
+        raise BitstreamError(f"{file.name} declares a longer start than its content")
     return chunk_rows, StackPlan(seed, divisor, tuple(ramp))

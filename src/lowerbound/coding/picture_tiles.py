@@ -1,12 +1,12 @@
-"""Pictures of any size as tiles of one, and the sizes that tell how to put them together again.
+"""Pictures of any size as tiles of one size, with the sizes for joining them again.
 
 ::
 
     pictures ──cut──> tiles of the model's size ──lossless──> file ──> tiles ──joined──> pictures
 
-What a tile at the right or below has too much is a repetition of the picture's border, cut off
-again. Of the kind ``bits_back_tiles`` the first chunk holds (height, width) of each picture as
-varints, its symbols are the same bytes; rows are the tiles, picture by picture, row by row.
+Tiles at the right and bottom repeat the picture's border, and joining cuts it off. In the kind
+``bits_back_tiles`` the first chunk holds (height, width) of each picture as varints, and its
+symbols are the same bytes. Rows are the tiles, picture by picture, row by row.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Size = tuple[int, int]  # (height, width)
 
 
 def tiles_in(size: Size, side: Size) -> int:
-    """How many tiles of ``side`` cover a picture of ``size``."""
+    """Number of tiles of ``side`` that cover a picture of ``size``."""
     return -(-size[0] // side[0]) * -(-size[1] // side[1])
 
 
@@ -39,7 +39,7 @@ def cut(picture: Array, side: Size) -> Array:
 
 
 def joined(tiles: Array, size: Size) -> Array:
-    """The picture of a size, (*size, channels), that was cut into these tiles."""
+    """Join tiles to the picture of ``size``, (*size, channels)."""
     _, high, wide, channels = tiles.shape
     down, across = -(-size[0] // high), -(-size[1] // wide)
     parts = tiles.reshape(down, across, high, wide, channels).swapaxes(1, 2)
@@ -54,11 +54,10 @@ def pack_sizes(sizes: Sequence[Size]) -> bytes:
 def read_sizes(file: Container) -> list[Size]:
     """(height, width) of each picture of a file.
 
-    No more is believed of them than that their tiles are as many as the header says, so that no
-    picture is larger than its tiles.
+    The number of tiles must equal that in the header, so no picture is larger than its tiles.
 
     Raises:
-        BitstreamError: they are damaged, or do not fit the tiles.
+        BitstreamError: the sizes are damaged, or do not fit the tiles.
     """
     rows, *event = file.header.shape
     if len(event) != 3 or file.header.chunks[0].length > 2 * varint.LONGEST * rows:
@@ -68,9 +67,9 @@ def read_sizes(file: Container) -> list[Size]:
     try:
         numbers = varint.decode_all(payload)
     except ValueError as error:
-        raise BitstreamError(f"{file.name} has pictures whose sizes make no sense") from error
+        raise BitstreamError(f"{file.name} has pictures with invalid sizes") from error
     if len(numbers) % 2 or 0 in numbers:
-        raise BitstreamError(f"{file.name} has pictures whose sizes make no sense")
+        raise BitstreamError(f"{file.name} has pictures with invalid sizes")
     sizes = list(zip(numbers[::2], numbers[1::2], strict=True))
     if sum(tiles_in(size, (event[1], event[2])) for size in sizes) != rows:
         raise BitstreamError(f"{file.name} has pictures whose sizes do not fit its {rows:,} tiles")

@@ -1,9 +1,9 @@
-"""In what groups the rows of a stream are put on the stack, and how many of their latents.
+"""The plan of a stream: groups of rows that are pushed together, and their levels of latents.
 
-What lies on the stack has to lend the latents' bits, and at first nothing lies there. So the first
-rows do with fewer levels of latents, the coarsest, at the price of more bits for their numbers;
-each leaves the stack higher. Rows after them go in groups, since networks are fast on many rows,
-each group a share of the rows before it.
+The bits on the stack must supply the latents' bits, and at first the stack is empty. The first
+rows therefore use fewer levels of latents, the coarsest, and pay more bits for their numbers.
+Each row makes the stack higher. Later rows are pushed in groups, because networks are fast on
+many rows; the size of a group is a share of the rows before it.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from itertools import zip_longest
 
 from lowerbound.coding.files import varint
 
-MOST_TOGETHER = 64  # rows of a group
+MOST_TOGETHER = 64  # rows per group
 MOST_DIVISOR = 12  # as a power of two
 ALL = 1 << 30  # levels
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """Rows that are pushed together, and how many levels of latents they have, the coarsest."""
+    """Rows that are pushed together, and their number of levels of latents, the coarsest first."""
 
     rows: slice
     levels: int = ALL
 
     @property
     def size(self) -> int:
-        """How many rows."""
+        """Number of rows."""
         return int(self.rows.stop - self.rows.start)
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What a decoder needs beside the payload.
+    """The settings that a decoder needs besides the payload.
 
     Attributes:
-        seed: words that a stream begins with.
-        divisor: groups are at most the rows before them over 2 ** divisor.
-        ramp: how many of the first rows have no latents, one level, two, ...
+        seed: number of words at the start of a stream.
+        divisor: a group has at most (rows before it) / 2 ** divisor rows.
+        ramp: number of first rows without latents, with one level, with two, ...
     """
 
     seed: int
@@ -47,17 +47,17 @@ class StackPlan:
     ramp: tuple[int, ...] = ()
 
     def groups(self, rows: int) -> Iterator[RowGroup]:
-        """The groups of so many rows, in the order of pushing."""
+        """The groups of ``rows`` rows, in the order of pushing."""
         for starts, levels in self._runs(rows):
             yield from (_group(start, starts.step, levels, rows) for start in starts)
 
     def groups_back(self, rows: int) -> Iterator[RowGroup]:
-        """The same in the order of popping; how many rows a file claims takes no memory."""
+        """The groups in the order of popping; memory does not depend on ``rows``."""
         for starts, levels in reversed(list(self._runs(rows))):
             yield from (_group(start, starts.step, levels, rows) for start in reversed(starts))
 
     def _runs(self, rows: int) -> Iterator[tuple[range, int]]:
-        """Where groups of one size begin, and their levels; a few dozen whatever the rows."""
+        """Starts of groups of one size, and their levels; a few dozen for any number of rows."""
         start = 0
         for levels, count in enumerate(self.ramp):
             yield range(start, min(start + count, rows)), levels
@@ -70,7 +70,7 @@ class StackPlan:
             start = starts[-1] + size
 
     def beyond(self, other: StackPlan) -> StackPlan:
-        """One that takes less of the stack than either: smaller groups, a longer ramp."""
+        """A plan that uses less of the stack than either: smaller groups, a longer ramp."""
         ramp = tuple(max(pair) for pair in zip_longest(self.ramp, other.ramp, fillvalue=0))
         seed, divisor = max(self.seed, other.seed), max(self.divisor, other.divisor)
         return StackPlan(seed + 1, divisor + 1, ramp)

@@ -1,4 +1,4 @@
-"""What no file can be written of, whichever way its model codes."""
+"""Checks of models and options for which no file can be written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from lowerbound.models import Model
 
 
 def refuse_beside_rows(model: Model) -> None:
-    """Raise UnsupportedError where coding a row takes more than its numbers.
+    """Raise UnsupportedError if coding a row takes more than its numbers.
 
-    A class would have to be in the file; so would which cells of a row are missing.
+    The file would also have to contain the row's class, or which of its cells are missing.
     """
     names = ("condition_dim", "told")
     if any(getattr(part, name, 0) for part in model.modules() for name in names):
@@ -25,10 +25,10 @@ def refuse_beside_rows(model: Model) -> None:
 
 
 def used_codebooks(requested: int | None, there: int) -> int:
-    """How many codebooks are used, the coarsest first; None: all that are there.
+    """The number of codebooks to use, the coarsest first; None: all.
 
     Raises:
-        OptionError: the model does not have so many.
+        OptionError: the model has fewer.
     """
     if requested is not None and not 1 <= requested <= there:
         raise OptionError(f"codebooks is from 1 to the model's {there}, not {requested}")

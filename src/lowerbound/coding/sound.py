@@ -1,17 +1,17 @@
-r"""Clips of sound as codes in a file; what comes back is what the decoder makes of them.
+r"""Clips of sound as codes in a file; the decoder reconstructs the clips approximately.
 
 ::
 
     clips ──end to end──> signal ──> codes ──whole-number tables──> payload ──> codes ──> signal ──> clips
 
-Settings of the kind ``audio``, each a varint: samples per second, codebooks in the file (the
+The settings of the kind ``audio`` are varints: samples per second, number of codebooks (the
 coarsest of the model's), and frames per chunk. The first chunk holds the length of each clip as a
-varint; each other one a stack of words (``stack``) on which the codes of its frames lie, one
-codebook under the next. Symbols are the lengths as stored, and the codes, not the sound: that is
-computed from them in floating-point numbers, which may differ in the last place elsewhere.
+varint. Each other chunk is a stack of words (``stack``) with the codes of its frames, one
+codebook under the next. Symbols are the lengths as stored, and the codes. The sound is not
+checked, because floating-point numbers may differ in the last digit between machines.
 
-A code costs -log2 of its share in the table of its codebook, which is the model's prior over all
-places together, in whole numbers from the first step on: see ``CodePrior.tally``.
+A code costs -log2 of its share in the table of its codebook. This table is the model's prior over
+all places together, in whole numbers from the first step on: see ``CodePrior.tally``.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CODE = np.dtype("<u4")
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What a file of sound holds.
+    """Decoded content of a file of sound.
 
     Attributes:
         clips: amplitudes of each, (length,) float32.
@@ -71,17 +71,17 @@ def write_clips(
     """Write clips, each (length,) amplitudes, as a file of codes.
 
     Args:
-        path: where to.
+        path: output path.
         model: fitted on sound, on the CPU.
         clips: at least one, none of them empty.
         rate: their samples per second.
-        codebooks: how many are used, the coarsest first; None: all.
-        chunk_frames: frames of a stream.
+        codebooks: number of codebooks to use, the coarsest first; None: all.
+        chunk_frames: frames per stream.
 
     Raises:
         UnsupportedError: the model does not turn sound into codes.
-        OptionError: it has not so many codebooks.
-        OSError: the file could not be written.
+        OptionError: the model has fewer codebooks.
+        OSError: the file cannot be written.
     """
     coder = SoundCoder.of(model)
     signal = torch.from_numpy(np.concatenate(clips))
@@ -96,10 +96,10 @@ def write_clips(
 
 
 def read_clips(file: Container, model: Model) -> Decoded:
-    """What the model makes of a file's codes; nothing of them is believed unchecked.
+    """Decode a file's codes to clips; all numbers are checked.
 
     Raises:
-        BitstreamError: it is damaged, of another kind or another model's.
+        BitstreamError: the file is damaged, of another kind, or of another model.
     """
     coder = SoundCoder.of(model)
     file.expect(KIND, model_hash(model))
@@ -113,7 +113,7 @@ def read_clips(file: Container, model: Model) -> Decoded:
 
 
 def code_tables(model: VectorQuantizedVariationalAutoencoder, codebooks: int) -> list[CodingTable]:
-    """The table of each codebook that is used, shared by all frames."""
+    """The table of each used codebook, shared by all frames."""
     priors = [prior for prior in model.priors if isinstance(prior, CodePrior)]
     return [CodingTable(whole_shares(prior.tally().numpy())) for prior in priors[:codebooks]]
 
@@ -130,7 +130,7 @@ def decoded(payload: bytes, frames: int, tables: Sequence[CodingTable]) -> Tenso
     """The codes, (frames, codebooks), of a stack of words.
 
     Raises:
-        BitstreamError: it is no such stack.
+        BitstreamError: the stack is invalid.
     """
     words = stack.from_bytes(payload) if payload else np.zeros(0, np.uint32)
     full = Stack(words)
@@ -139,20 +139,22 @@ def decoded(payload: bytes, frames: int, tables: Sequence[CodingTable]) -> Tenso
 
 
 def symbols(codes: Tensor) -> bytes:
-    """Codes (frames, codebooks) as the bytes that are checked: each a u32, frame by frame."""
+    """Codes (frames, codebooks) as bytes for the checksum: each a u32, frame by frame."""
     return codes.numpy().astype(CODE).tobytes()
 
 
 def _read_lengths(file: Container) -> list[int]:
-    """Samples of each clip."""
+    """Number of samples of each clip."""
     payload = file.payload(0)
     file.check_symbols(0, payload)
     try:
         lengths = varint.decode_all(payload)
     except ValueError as error:
-        raise BitstreamError(f"{file.name} has clips whose lengths make no sense") from error
+        raise BitstreamError(f"{file.name} has clips with invalid lengths") from error
     if sum(lengths) != file.header.shape[0] or 0 in lengths:
-        raise BitstreamError(f"{file.name} has clips that are not as long as all of them together")
+        raise BitstreamError(
+            f"{file.name} has clips whose lengths are zero or do not add up to the total"
+        )
     return list(lengths)
 
 
@@ -160,7 +162,7 @@ def _read_settings(file: Container, most: int) -> tuple[int, int, int]:
     """Samples per second, codebooks and frames per chunk.
 
     Raises:
-        BitstreamError: no encoder writes such.
+        BitstreamError: no encoder writes such settings.
     """
     rate, codebooks, chunk_frames = file.settings(3)
     if not rate or not chunk_frames or not 1 <= codebooks <= most:
@@ -174,7 +176,7 @@ def _read_codes(
     """All codes of a file, (frames, codebooks).
 
     Raises:
-        BitstreamError: they are not those that were written.
+        BitstreamError: they differ from the written codes.
     """
     starts = range(0, frames, chunk_frames)
     if len(starts) != len(file.header.chunks) - 1:

@@ -1,12 +1,12 @@
-r"""Signals of any length to codes, one of each codebook for every frame, and back.
+r"""Signals of any length as codes, one per codebook and frame, and back.
 
 ::
 
     signal ──analysis──> vectors ──codebooks──> codes (frames, codebooks)
     signal <──synthesis── vectors <──sums────── codes
 
-Long signals go in parts. What a network says of a frame depends on its neighborhood only, so each
-part is given as much of what lies around it, and the answer is that for the whole.
+Long signals are processed in parts. A network's output for a frame depends only on its
+neighborhood, so each part includes this neighborhood, and the result equals that of the whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PART = 4096  # frames at once
 
 @dataclass(frozen=True, eq=False)
 class SoundCoder:
-    """A model that turns signals into codes frame by frame, and its halves."""
+    """A model that turns signals into codes frame by frame, and codes into signals."""
 
     model: VectorQuantizedVariationalAutoencoder
     encoder: FrameMapEncoder
@@ -36,10 +36,10 @@ class SoundCoder:
 
     @classmethod
     def of(cls, model: Model) -> SoundCoder:
-        """The coder that a model is.
+        """The coder of a model.
 
         Raises:
-            UnsupportedError: it is none.
+            UnsupportedError: the model has no such coder.
         """
         if isinstance(model, VectorQuantizedVariationalAutoencoder):
             encoder, decoder = model.encoder, model.decoder
@@ -56,14 +56,14 @@ class SoundCoder:
         return [part for part in self.model.quantizers if isinstance(part, Quantizer)]
 
     def frames(self, samples: int) -> int:
-        """Frames of a signal of so many samples."""
+        """Number of frames of a signal of ``samples`` samples."""
         return self.encoder.analysis.transform.places(samples)
 
     def levels(self, codebooks: int | None) -> int:
-        """How many codebooks are used, the coarsest first; None: all.
+        """The number of codebooks to use, the coarsest first; None: all.
 
         Raises:
-            OptionError: the model has not so many.
+            OptionError: the model has fewer.
         """
         return used_codebooks(codebooks, len(self.quantizers))
 
@@ -75,7 +75,7 @@ class SoundCoder:
 
     @torch.no_grad()
     def signal(self, codes: Tensor, samples: int) -> Tensor:
-        """What codes (frames, codebooks) stand for, its first ``samples``, (samples,)."""
+        """Decode codes (frames, codebooks) to the first ``samples`` of the signal, (samples,)."""
         pairs = zip(self.quantizers, codes.unbind(1), strict=False)
         vectors = torch.stack([quantizer.vectors(level) for quantizer, level in pairs]).sum(0)
         hop, parts = self.encoder.analysis.transform.hop, []
@@ -85,7 +85,7 @@ class SoundCoder:
         return torch.cat(parts)[:samples]
 
     def _vectors(self, signal: Tensor) -> Iterator[Tensor]:
-        """What the encoder says of a signal's frames, (some frames, dim) at a time."""
+        """The encoder's vectors of a signal's frames, (some frames, dim) at a time."""
         hop = self.encoder.analysis.transform.hop
         for part in _parts(self.frames(len(signal)), self.encoder.analysis.reach):
             vectors = self.encoder(signal[None, part.start * hop : part.end * hop])
@@ -94,7 +94,7 @@ class SoundCoder:
 
 @dataclass(frozen=True)
 class _SoundPart:
-    """``frames`` of the frames ``start`` to ``end``, which the networks see for them."""
+    """Frames to keep, within the frames ``start`` to ``end`` that the networks process."""
 
     start: int
     end: int
@@ -110,7 +110,7 @@ def _parts(frames: int, reach: int) -> Iterator[_SoundPart]:
 
 
 def _nearest(rest: Tensor, quantizers: list[Quantizer]) -> Tensor:
-    """Codes of vectors (frames, dim), (frames, levels): each of what those before left over."""
+    """Codes of vectors (frames, dim), (frames, levels); each codebook codes the error before it."""
     found = []
     for quantizer in quantizers:
         found.append(quantizer.nearest(rest))

@@ -1,8 +1,8 @@
-"""A stack of bits: what is pushed under a distribution is popped under the same one.
+"""A stack of bits: a value is popped under the distribution under which it was pushed.
 
 Pushing a value of probability p makes the stack -log2 p bits higher; popping takes them back. The
-coder is ``constriction``'s; it gets every distribution in whole numbers or in floats that
-come of them by one division, so that both ends agree to the last bit.
+coder is ``constriction``'s. Its distributions are whole numbers, or floats that result from
+them by one division, so that encoder and decoder agree to the last bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORD = 32
 
 
 class CodingTable:
-    """A distribution over 0 .. n - 1 that many values share.
+    """A distribution over 0 .. n - 1 for many values.
 
     Args:
         counts: whole numbers that sum to 2 ** 24, (n,).
@@ -34,10 +34,10 @@ class CodingTable:
 
 
 class Stack:
-    """Bits on which distributions push and pop.
+    """Bits with push and pop under distributions.
 
     Args:
-        words: what lies on it, uint32.
+        words: initial content, uint32.
     """
 
     def __init__(self, words: Array) -> None:
@@ -47,11 +47,11 @@ class Stack:
 
     @property
     def bits(self) -> int:
-        """How high it is."""
+        """Height in bits."""
         return int(self._coder.num_valid_bits())
 
     def words(self) -> Array:
-        """What lies on it, uint32."""
+        """The content, uint32."""
         words: Array = self._coder.get_compressed()
         return words
 
@@ -60,7 +60,7 @@ class Stack:
         self._coder.encode_reverse(values.astype(np.int32), table.model)
 
     def pop_table(self, count: int, table: CodingTable) -> Array:
-        """As many values as were pushed."""
+        """Pop ``count`` values 0 .. n - 1."""
         values: Array = self._coder.decode(table.model, count)
         return values
 
@@ -69,7 +69,7 @@ class Stack:
         self._coder.encode_reverse(values.astype(np.int32), self._uniform, sizes.astype(np.int32))
 
     def pop_uniform(self, sizes: Array) -> Array:
-        """The values that were pushed under those sizes."""
+        """Pop the values that were pushed under those sizes."""
         values: Array = self._coder.decode(self._uniform, sizes.astype(np.int32))
         return values
 
@@ -78,16 +78,16 @@ class Stack:
         self._coder.encode_reverse(values.astype(np.int32), self._bernoulli, ones)
 
     def pop_bits(self, ones: Array) -> Array:
-        """The zeros and ones that were pushed under those probabilities."""
+        """Pop the zeros and ones that were pushed under those probabilities."""
         values: Array = self._coder.decode(self._bernoulli, ones)
         return values
 
 
 def seed_words(count: int) -> Array:
-    """Bits to begin with, the same everywhere: SHA-256 of a counter, uint32 (count,).
+    """The first bits of every stream: SHA-256 of a counter, uint32 (count,).
 
-    The first latents are popped from them, and they are found again below all data when it has been
-    decoded, to the bit: what is not so is no stream of ours.
+    The first latents are popped from them. After decoding, exactly these bits must remain;
+    otherwise the stream is invalid.
     """
     blocks = (hashlib.sha256(b"lowerbound" + i.to_bytes(4, "big")) for i in range(count // 8 + 1))
     words = np.frombuffer(b"".join(block.digest() for block in blocks), "<u4")[:count].copy()
@@ -104,13 +104,13 @@ def from_bytes(payload: bytes) -> Array:
     """The words of a payload.
 
     Raises:
-        BitstreamError: they are no whole number of words, or the uppermost is zero.
+        BitstreamError: their number of bytes is no multiple of 4, or the uppermost word is zero.
     """
     if not payload or len(payload) % 4:
         raise BitstreamError("the stream is no stack of 32-bit words")
     words = np.frombuffer(payload, "<u4").astype(np.uint32)
     if words[-1] == 0:
-        raise BitstreamError("the stream's uppermost word is zero, which no encoder leaves")
+        raise BitstreamError("the stream's uppermost word is zero, so it is damaged")
     return words
 
 

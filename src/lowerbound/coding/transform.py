@@ -1,13 +1,13 @@
-"""Pictures in a file and back: the rounded coefficients of a transform coder, range coded.
+"""Write pictures to a file and read them: range-coded rounded coefficients of a transform coder.
 
-Only what the prior's networks say decides about bits. They run in whole numbers
-(``lowerbound.coding.whole_numbers.exact_layers``), and what they say picks one of the tables that
-are stored with the model. The transform and what the decoder adds stay in floating-point numbers:
-one finds the numbers before any is coded, the other starts once all are known, so checksums are of
-the numbers.
+Only the output of the prior's networks affects the bits. They run in whole numbers
+(``lowerbound.coding.whole_numbers.exact_layers``), and their output selects one of the tables that
+are stored with the model. The transform and the decoder's correction keep floating-point numbers.
+The encoder runs before coding starts and the decoder after all coefficients are known, so
+checksums are over the coefficients.
 
-Settings of the kind ``transform``, each a varint: the level of the step, and pixels of a tile's
-side. A picture larger than a tile is cut, row by row; each tile of each picture is a chunk.
+The settings of the kind ``transform`` are varints: the level of the step, and the side of a tile
+in pixels. A larger picture is cut into tiles, row by row; each tile of each picture is a chunk.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ HALF, HALF_BITS = 1 << 31, 16  # numbers beyond a table, written as two halves o
 
 
 def is_transform(model: Model) -> bool:
-    """Whether pictures can be put into files this way."""
+    """Whether the model can write pictures with this module."""
     return isinstance(model, TransformCoder)
 
 
 def check_transform(model: Model) -> None:
-    """Raise UnsupportedError where pictures cannot be put into files this way."""
+    """Raise UnsupportedError if the model cannot write pictures with this module."""
     if not is_transform(model):
         raise UnsupportedError(f"{name_of(model)} is no transform coder")
 
 
 @torch.no_grad()
 def export_transform(model: Model, rows: Dataset, seed: int = 0) -> TransformCoder:
-    """The model with its prior in whole numbers, on the CPU, in evaluation mode; ``model`` stays.
+    """Copy the model, with its prior in whole numbers, to the CPU in evaluation mode.
 
     Args:
         model: a transform coder.
-        rows: of the training data, from which the ranges of the layers' inputs are read.
-        seed: not used: nothing is drawn.
+        rows: training rows, which calibrate the ranges of the layers' inputs.
+        seed: not used, because nothing is drawn.
     """
     exported = _copied(model)
     few = rows.thinned(min(CALIBRATION_ROWS, max(1, CALIBRATION_NUMBERS // rows.schema.dimension)))
@@ -86,14 +86,14 @@ def export_transform(model: Model, rows: Dataset, seed: int = 0) -> TransformCod
 
 
 def bare_transform(model: Model) -> TransformCoder:
-    """An exported model's form, into which its tensors can be loaded."""
+    """Structure of an exported model, into which its tensors can be loaded."""
     exported = _copied(model)
     exact_layers_in(exported.contexts, {})
     return exported
 
 
 def quality_of(level: int) -> int:
-    """A level of the step as people count: 100 is the finest, 0 the coarsest."""
+    """The quality of a level of the step: 100 for the finest level, 0 for the coarsest."""
     return round(100 * (1 - level / COARSEST))
 
 
@@ -109,7 +109,7 @@ def level_of(quality: int) -> int:
 
 
 def invents(model: Model) -> bool:
-    """Whether what comes back holds texture that the decoder made up."""
+    """Whether decoded pictures have texture that the decoder added."""
     return isinstance(model, TransformCoder) and model.decoder.grain is not None
 
 
@@ -123,11 +123,11 @@ def write_pictures(
     """Write pictures of one size, (rows, channels, height, width), model units.
 
     Args:
-        path: where to.
+        path: output path.
         model: exported.
         x: the pictures.
-        level: of the step; None: the model's own.
-        chunks: what ``encoded`` made of them at that level, where it is known.
+        level: level of the step; None: the model's own.
+        chunks: result of ``encoded`` at that level, if it is known.
     """
     level = model.level if level is None else level
     chunks = encoded(model, x, level) if chunks is None else chunks
@@ -137,7 +137,7 @@ def write_pictures(
 
 @torch.no_grad()
 def encoded(model: TransformCoder, x: Tensor, level: int) -> list[tuple[bytes, int]]:
-    """The chunks of pictures: payload, and checksum of its numbers."""
+    """The chunks of pictures: payload, and checksum of its coefficients."""
     tables = Tables(model.counts)  # type: ignore[arg-type]
     return [_encode_tile(model, tile.of(x), level, tables) for tile in _tiles(x.shape, TILE)]
 
@@ -146,10 +146,10 @@ def encoded(model: TransformCoder, x: Tensor, level: int) -> list[tuple[bytes, i
 def read_pictures(
     file: Container, model: TransformCoder, progress: Progress | None = None
 ) -> Tensor:
-    """The pictures of a file as they come back, model units; no number is believed unchecked.
+    """Decode the pictures of a file, model units; all numbers are checked.
 
     Raises:
-        BitstreamError: it is damaged, of another kind or another model's.
+        BitstreamError: the file is damaged, of another kind, or of another model.
     """
     level, side = _settings(file, model)
     rows, channels, height, width = file.header.shape
@@ -218,15 +218,15 @@ def _decode_tile(
         expected = model.expected(known, index)
         try:
             numbers.append(_take(coder, coded_by(expected), tables))
-        except (AssertionError, ValueError) as error:  # how constriction says so
-            raise BitstreamError("the stream names no numbers of this model") from error
+        except (AssertionError, ValueError) as error:  # constriction's error for invalid data
+            raise BitstreamError("the stream holds no valid numbers of this model") from error
         z = torch.from_numpy(numbers[-1].astype(np.float32)).view(expected.location.shape)
         known = model.settle(known, index, z, expected)
     return known, np.concatenate(numbers).tobytes()
 
 
 def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
-    """Numbers under their tables, those of one table together; then those beyond."""
+    """Encode numbers grouped by table, then the numbers beyond the tables."""
     entries = numbers.astype(np.int64) - coded.first
     last = 2 * REACHES[coded.table] + 1
     beyond = (entries < 0) | (entries >= last)
@@ -241,7 +241,7 @@ def _put(coder: Any, numbers: Array, coded: Coded, tables: Tables) -> None:
 
 
 def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
-    """The numbers that were put, int32."""
+    """Decode the numbers that ``_put`` encoded, int32."""
     order, parts = _by_table(coded.table)
     found = [coder.decode(tables[table].model, part.stop - part.start) for table, part in parts]
     entries = np.empty(len(order), np.int64)
@@ -256,8 +256,8 @@ def _take(coder: Any, coded: Coded, tables: Tables) -> Array:
 
 
 def _by_table(tables: Array) -> tuple[Array, list[tuple[int, slice]]]:
-    """An order of numbers in which those of one table are together, and where each table's are."""
-    order = np.argsort(tables.astype(np.int16), kind="stable")  # by radix: much the fastest
+    """An order that groups numbers by table, and the slice of each table."""
+    order = np.argsort(tables.astype(np.int16), kind="stable")  # radix sort, by far the fastest
     ordered = tables[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
     parts = map(slice, starts, [*starts[1:], len(order)])
@@ -269,18 +269,20 @@ def _uniform() -> Any:
 
 
 def _settings(file: Container, model: TransformCoder) -> tuple[int, int]:
-    """Level and tile of a file that is this model's.
+    """Level and tile of a file of this model.
 
     Raises:
-        BitstreamError: it is not, or claims what no encoder writes.
+        BitstreamError: it is of another model, or its settings are invalid.
     """
     file.expect(KIND, model_hash(model))
     level, side = file.settings(2)
     shape, channels = file.header.shape, model.likelihood.event_shape[0]
     if len(shape) != 4 or shape[1] != channels or file.header.symbols > MOST_NUMBERS:
-        raise BitstreamError(f"{file.name} claims pictures {shape}, which this model has not")
+        raise BitstreamError(
+            f"{file.name} claims pictures {shape}, but this model's rows have another shape"
+        )
     if level >= STEPS or not side or side > TILE or side % model.transform.block:
-        raise BitstreamError(f"{file.name} has settings that no encoder writes")
+        raise BitstreamError(f"{file.name} has invalid settings")
     tiles = shape[0] * -(-shape[2] // side) * -(-shape[3] // side)
     if tiles != len(file.header.chunks):
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")

@@ -1,13 +1,13 @@
-r"""Rows as codes in a file: what comes back is what the decoder makes of them.
+r"""Rows as codes in a file; the decoder reconstructs the rows approximately.
 
 ::
 
     rows ──encoder──> codes ──tables──> payload ──the same tables──> codes ──decoder──> rows
 
-Settings of the kind ``vector_quantized``, each a varint: rows per chunk, and how many codebooks are
-in the file, the coarsest first. A code costs -log2 of its share in the table, so with a uniform
-prior over K codes log2 K bits. The symbols that are checked are the codes and not the rows: these
-are computed from them in floating-point numbers, which may differ in the last place elsewhere.
+The settings of the kind ``vector_quantized`` are varints: rows per chunk, and number of codebooks,
+the coarsest first. A code costs -log2 of its share in the table; with a uniform
+prior over K codes, this is log2 K bits. Checksums are over the codes and not the rows, because
+the decoder uses floating-point numbers, whose last digit may differ between machines.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def write_rows(
     """Write rows in model units, (rows, *event), as a file of codes.
 
     Args:
-        path: where to.
+        path: output path.
         model: with priors in whole numbers.
         x: the rows.
-        codebooks: how many are used, the coarsest first; None: all.
-        chunk_rows: rows of a stream.
-        progress: hears of rows done, and of all.
+        codebooks: number of codebooks to use, the coarsest first; None: all.
+        chunk_rows: rows per stream.
+        progress: called with (rows done, rows).
 
     Raises:
-        OptionError: the model has not so many codebooks.
-        OSError: it could not be written.
+        OptionError: the model has fewer codebooks.
+        OSError: the file cannot be written.
     """
     levels = used_codebooks(codebooks, len(model.quantizers))
     codes = quantized(model, x, levels, progress)
@@ -73,10 +73,10 @@ def read_rows(
     model: VectorQuantizedVariationalAutoencoder,
     progress: Progress | None = None,
 ) -> Tensor:
-    """What the model makes of a file's codes, (rows, *event), model units.
+    """Decode a file's codes to rows, (rows, *event), model units.
 
     Raises:
-        BitstreamError: it is damaged, of another kind or another model's.
+        BitstreamError: the file is damaged, of another kind, or of another model.
     """
     codes = read_codes(file, model)
     parts = []
@@ -88,16 +88,16 @@ def read_rows(
 
 
 def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) -> Tensor:
-    """The codes of a file, (rows, all places); nothing of them is believed unchecked.
+    """The codes of a file, (rows, all places); all numbers are checked.
 
     Raises:
-        BitstreamError: it is damaged, of another kind or another model's.
+        BitstreamError: the file is damaged, of another kind, or of another model.
     """
     file.expect(KIND, model_hash(model))
     rows, *event = file.header.shape
     if tuple(event) != tuple(model.likelihood.event_shape):
         raise BitstreamError(
-            f"{file.name} claims rows of {event} numbers, which this model has not"
+            f"{file.name} claims rows of {event} numbers, but this model's rows have another shape"
         )
     chunk_rows, levels = _read_settings(file, model)
     coder = _Coder(model, levels)
@@ -121,7 +121,7 @@ def quantized(
 ) -> Tensor:
     """The codes of rows from the first codebooks, (rows, all places), int64.
 
-    Codebook by codebook, place by place, as in a file. All passes are of one size.
+    The order is by codebook, then by place, as in a file. All passes have one batch size.
     """
     parts: list[Tensor] = []
     model = copy.copy(model)
@@ -150,7 +150,7 @@ def symbols(codes: Tensor) -> bytes:
 
 
 def bits_of(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> float:
-    """-log2 of what the tables say of codes (rows, all places), summed up."""
+    """Code length of codes (rows, all places) by the tables: the sum of -log2 of their shares."""
     logs = [
         prior.tables.double().log2().gather(1, part.T).sum()
         for part, prior in _by_codebook(model, codes)
@@ -159,7 +159,7 @@ def bits_of(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> floa
 
 
 class _Coder:
-    """Codes (rows, all places) to bytes and back, a column for each place of a codebook."""
+    """Codes (rows, all places) to bytes and back, one column per place of a codebook."""
 
     def __init__(self, model: VectorQuantizedVariationalAutoencoder, levels: int) -> None:
         self.counts = [prior.tables for prior in _priors(model)[:levels]]
@@ -168,7 +168,7 @@ class _Coder:
 
     @property
     def least_bits(self) -> float:
-        """What the likeliest codes of a row take."""
+        """Bits of the most likely codes of a row."""
         most = torch.cat([counts.amax(1) for counts in self.counts])
         return float((PRECISION - most.double().log2()).sum())
 
@@ -187,7 +187,7 @@ class _Coder:
 
 
 def _priors(model: VectorQuantizedVariationalAutoencoder) -> list[TableCodes]:
-    """What is expected of each codebook, in whole numbers."""
+    """Prior of each codebook, in whole numbers."""
     priors = [prior for prior in model.priors if isinstance(prior, TableCodes)]
     assert len(priors) == len(model.priors), "the model is not in whole numbers"
     return priors
@@ -206,14 +206,14 @@ def _by_codebook(
 
 
 def _even_bits(counts: Sequence[Tensor]) -> int:
-    """b where every code of every table has the share 2 ** -b, else 0."""
+    """b if every code of every table has the share 2 ** -b, otherwise 0."""
     first = int(counts[0][0, 0])
     even = all(bool((table == first).all()) for table in counts)
     return PRECISION + 1 - first.bit_length() if even else 0
 
 
 def _tables(counts: Sequence[Tensor]) -> Iterator[CodingTable]:
-    """One for each place of each codebook; places that share theirs share it here too."""
+    """One table per place of each codebook; places with a common table share the object."""
     for level in counts:
         made: dict[int, CodingTable] = {}
         for place in level:
@@ -225,10 +225,10 @@ def _tables(counts: Sequence[Tensor]) -> Iterator[CodingTable]:
 def _read_settings(
     file: Container, model: VectorQuantizedVariationalAutoencoder
 ) -> tuple[int, int]:
-    """Rows per chunk and how many codebooks.
+    """Rows per chunk and number of codebooks.
 
     Raises:
-        BitstreamError: they make no sense, or do not fit the chunks.
+        BitstreamError: they are invalid, or do not fit the chunks.
     """
     chunk_rows, levels = file.settings(2)
     chunks = -(-file.header.shape[0] // chunk_rows) if chunk_rows else 0

@@ -115,7 +115,7 @@ def test_another_bit_depth_does_not_compare() -> None:
     faces = replace(COLOR, dimensions=3 * 256 * 256, data="ffhq256:test")
     board = place(summary(faces, samples=100))
     assert "32 levels" in refusal(board, "Efficient-VDVAE", 0.53)
-    assert "which bit depth" in refusal(board, "VDVAE", 0.61)
+    assert "state the bit depth" in refusal(board, "VDVAE", 0.61)
     assert [s.figure.value for s in board.comparable] == [2.17]
 
 
@@ -125,7 +125,7 @@ def test_doubts_and_gaps_of_a_source_refuse() -> None:
     assert "how the grey values were binarized" in refusal(
         place(summary()), "Efficient-VDVAE", 79.09
     )
-    assert "how many importance samples" in refusal(place(summary(COLOR)), "NVAE", 2.91)
+    assert "the number of importance samples" in refusal(place(summary(COLOR)), "NVAE", 2.91)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The file of compressed data and the numbers in it."""
+"""The file format of compressed data."""

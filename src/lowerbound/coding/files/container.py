@@ -7,10 +7,10 @@
 
     open_container ──> expect_model ──> payload(i) ──> (a coder) ──> check_symbols(i, symbols)
 
-A coder that is given a damaged stream answers with wrong numbers, not with an error. So everything
-has a checksum: the header; each payload as stored, checked before it is decoded; and the symbols,
-checked after, which also catches a machine that computes the model differently. No torch is needed,
-so a file is described without delay. ``docs/format.md`` is the specification.
+A coder decodes a damaged stream to wrong numbers, without an error. Everything therefore has a
+checksum: the header; each payload, checked before decoding; and the symbols, checked
+afterwards, which also detects a machine that computes the model differently. The module does not
+import torch, so reading a header is fast. ``docs/format.md`` is the specification.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Chunks = Iterable[tuple[Bytes, int]]
 
 @dataclass(frozen=True)
 class Container:
-    """Compressed data whose header is checked; payloads are read one at a time, and checked then.
+    """Compressed data with a checked header; each payload is checked when it is read.
 
     Attributes:
-        header: what it holds.
+        header: metadata of the content.
         overhead: bytes of the header.
-        name: what messages call it.
+        name: its name in messages.
     """
 
     header: Header
@@ -52,14 +52,14 @@ class Container:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole."""
+        """Total size in bytes."""
         return self.overhead + sum(entry.length for entry in self.header.chunks)
 
     def expect_model(self, model_hash: bytes) -> None:
-        """Check that the model of that hash encoded this.
+        """Check that the model with that hash encoded the data.
 
         Raises:
-            BitstreamError: another one did, and this one would decode to nonsense.
+            BitstreamError: another model encoded it, and this one would decode it to nonsense.
         """
         if model_hash != self.header.model_hash:
             raise BitstreamError(
@@ -68,10 +68,10 @@ class Container:
             )
 
     def expect(self, kind: str, model_hash: bytes) -> None:
-        """Check that it is of that kind, and as ``expect_model``.
+        """Check the kind, and the model as ``expect_model``.
 
         Raises:
-            BitstreamError: it is not.
+            BitstreamError: one of them differs.
         """
         if self.header.kind != kind:
             raise BitstreamError(f"{self.name} is of kind {self.header.kind!r}, and not {kind!r}")
@@ -81,21 +81,21 @@ class Container:
         """The settings of a kind that writes varints: ``least`` of them, or up to ``most``.
 
         Raises:
-            BitstreamError: they are no varints, or not so many.
+            BitstreamError: they are no varints, or there are too few or too many.
         """
         try:
             found = varint.decode_all(self.header.settings)
         except ValueError:
             found = ()
         if not least <= len(found) <= (most or least):
-            raise BitstreamError(f"{self.name} has settings that no encoder writes")
+            raise BitstreamError(f"{self.name} has invalid settings")
         return found
 
     def payload(self, index: int) -> bytes:
         """The bytes of chunk ``index``, counted from 0.
 
         Raises:
-            BitstreamError: they are not those that were written.
+            BitstreamError: they differ from the written bytes.
             OSError: the file cannot be read any more.
         """
         entry = self.header.chunks[index]
@@ -109,15 +109,15 @@ class Container:
         return found
 
     def check_symbols(self, index: int, symbols: Bytes) -> None:
-        """Check what chunk ``index`` was decoded to, as the bytes that its kind defines.
+        """Check the decoded symbols of chunk ``index``, as the bytes that its kind defines.
 
         Raises:
-            BitstreamError: it is not what was encoded.
+            BitstreamError: they differ from the encoded symbols.
         """
         if zlib.crc32(symbols) != self.header.chunks[index].symbols_crc:
             raise BitstreamError(
                 f"{self.name} does not decode to what was encoded: the bytes of "
-                f"{self._chunk(index)} are whole and its numbers come out wrong; decode it with "
+                f"{self._chunk(index)} are intact, but its decoded numbers differ; decode it with "
                 "the version of lowerbound that wrote it"
             )
 
@@ -125,7 +125,7 @@ class Container:
         """Read every payload, one at a time, and check it.
 
         Raises:
-            BitstreamError: one is not as it was written.
+            BitstreamError: a payload differs from the written bytes.
             OSError: the file cannot be read any more.
         """
         for index in range(len(self.header.chunks)):
@@ -143,12 +143,12 @@ class Container:
 
 
 def open_container(source: Path | str | Bytes, most_symbols: int = MOST_SYMBOLS) -> Container:
-    """Read and check the header of a file, or of the bytes of one; the lengths of payloads too.
+    """Read and check the header of a file, or of its bytes, and the lengths of the payloads.
 
     Raises:
-        BitstreamError: it is no such file, or damaged, cut short or of a newer format; or it
+        BitstreamError: it is no such file, or is damaged, cut short or of a newer format; or it
             declares more than ``most_symbols`` numbers.
-        OSError: there is no such file, or it cannot be read.
+        OSError: the file does not exist or cannot be read.
     """
     if isinstance(source, Bytes):
         content, name = bytes(source), "the compressed data"
@@ -178,7 +178,7 @@ def unpack(content: Bytes, most_symbols: int = MOST_SYMBOLS) -> tuple[Header, tu
     """The header and every payload, all checked, from the bytes of a file.
 
     Raises:
-        BitstreamError: whatever is wrong with them.
+        BitstreamError: a check fails.
     """
     container = open_container(content, most_symbols)
     return container.header, tuple(map(container.payload, range(len(container.header.chunks))))
@@ -192,19 +192,19 @@ def write(
     settings: bytes,
     chunks: Chunks,
 ) -> None:
-    """Write a file; it is there whole or not at all, and one that was there stays until then.
+    """Write a file atomically: an existing file stays until the new one is complete.
 
     Args:
-        path: where to.
-        kind: which coder, a name of ``KINDS``.
+        path: output path.
+        kind: name of the coder, in ``KINDS``.
         model_hash: the first 8 bytes of the SHA-256 of the exported integer model.
-        shape: of what was encoded, rows first.
-        settings: at most 4,096 bytes that the kind gives a meaning.
-        chunks: each one's payload, and the CRC32 of the symbols that it decodes to.
+        shape: shape of the encoded array, rows first.
+        settings: at most 4,096 bytes; the kind defines their meaning.
+        chunks: payload of each, and the CRC32 of its decoded symbols.
 
     Raises:
         OptionError: a kind that is not known, or a value that does not fit its field.
-        OSError: it could not be written (a full disk, say); what was there is intact.
+        OSError: the file cannot be written (for example, a full disk); an existing file is intact.
     """
     parts = _parts(kind, model_hash, shape, settings, chunks)
     with durable.replacing(Path(path)) as temporary, temporary.open("wb") as file:
@@ -214,7 +214,7 @@ def write(
 def _parts(
     kind: str, model_hash: bytes, shape: tuple[int, ...], settings: bytes, chunks: Chunks
 ) -> list[Bytes]:
-    """The header and the payloads; all are needed at once, since the header has every length."""
+    """The header and the payloads; both need all payloads, since the header has every length."""
     listed = list(chunks)
     entries = tuple(ChunkEntry(_length(data), zlib.crc32(data), crc) for data, crc in listed)
     header = Header(kind, model_hash, tuple(shape), settings, entries)
@@ -222,17 +222,17 @@ def _parts(
 
 
 def _length(payload: Bytes) -> int:
-    """In bytes; the length of a memoryview is in items."""
+    """Length in bytes; ``len`` of a memoryview counts items."""
     return memoryview(payload).nbytes
 
 
 def _front(stream: BinaryIO, size: int, name: str, most: int) -> tuple[Header, int]:
-    """The header and how many bytes it takes."""
+    """The header and its size in bytes."""
     header = headers.read(stream, size, name, most)
     return header, stream.tell()
 
 
 def _starts(header: Header, overhead: int) -> tuple[int, ...]:
-    """Where each payload begins."""
+    """Start of each payload."""
     lengths = (entry.length for entry in header.chunks[:-1])
     return tuple(accumulate(lengths, initial=overhead))

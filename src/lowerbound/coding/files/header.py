@@ -1,8 +1,8 @@
-"""The front of an ``.lbz`` file: what it holds, and where. ``docs/format.md`` is the specification.
+"""The header of an ``.lbz`` file. ``docs/format.md`` is the specification.
 
-Nothing in it is believed before it is checked, and no number in it makes the reader take memory
-that the file does not account for: ``read`` goes from front to back and never past the end, sums a
-CRC32 on the way, and draws conclusions only once that agrees.
+The reader trusts no number before it is checked, and no number makes it take more memory than the
+file's size justifies. ``read`` goes from front to back, never past the end, and computes a
+CRC32. It interprets the numbers only if this CRC32 agrees.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lowerbound.errors import BitstreamError, OptionError, unknown
 MAGIC = b"LBZ\x1a"
 VERSION = 1
 FLAGS = 0
-"""None has a meaning yet."""
+"""No flag has a meaning yet."""
 
 KINDS: Mapping[str, int] = MappingProxyType(
     {"bits_back": 1, "vector_quantized": 3, "transform": 4, "audio": 5, "bits_back_tiles": 6}
@@ -32,7 +32,7 @@ RESERVED: Mapping[str, int] = MappingProxyType(
         "hyperprior": 2,
     }
 )
-"""Numbers given to kinds that nothing writes yet."""
+"""Numbers of kinds that no version writes yet."""
 
 HASH_BYTES = 8
 MOST_DIMENSIONS = 8
@@ -42,13 +42,13 @@ MOST_SYMBOLS = 2**31
 
 _FIXED = struct.Struct(f"<BH{HASH_BYTES}s")  # kind, flags, model hash
 _CRC = struct.Struct("<I")
-_LEAST_ENTRY = 1 + 2 * _CRC.size  # a chunk's length in one byte, and its checksums
+_LEAST_ENTRY = 1 + 2 * _CRC.size  # smallest entry: a length of one byte and two checksums
 _UPGRADE = "update it: pip install --upgrade lowerbound"
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkEntry:
-    """What the header says of a chunk: bytes of its payload, CRC32 of these and of the symbols."""
+    """Header of a chunk: bytes of its payload, CRC32 of these and of the symbols."""
 
     length: int
     payload_crc: int
@@ -57,14 +57,14 @@ class ChunkEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file holds.
+    """Metadata of a file.
 
     Attributes:
-        kind: which coder wrote it, a name of ``KINDS``.
+        kind: name of the coder, in ``KINDS``.
         model_hash: the first 8 bytes of the SHA-256 of the exported integer model.
-        shape: of the decoded array, rows first.
-        settings: at most 4,096 bytes whose meaning the kind gives.
-        chunks: in the order of their payloads; how rows are split over them, the kind says.
+        shape: shape of the decoded array, rows first.
+        settings: at most 4,096 bytes; the kind defines their meaning.
+        chunks: in the order of their payloads; the kind defines their division of rows.
     """
 
     kind: str
@@ -75,12 +75,12 @@ class Header:
 
     @property
     def symbols(self) -> int:
-        """How many numbers the decoded array has."""
+        """Number of values in the decoded array."""
         return prod(self.shape)
 
 
 def pack(header: Header, most_symbols: int = MOST_SYMBOLS) -> bytes:
-    """The bytes of a header, its own CRC32 included.
+    """The bytes of a header, including its own CRC32.
 
     Raises:
         OptionError: ``read`` would refuse it, or a number does not fit its field.
@@ -104,10 +104,10 @@ def pack(header: Header, most_symbols: int = MOST_SYMBOLS) -> bytes:
 def read(stream: BinaryIO, size: int, name: str, most_symbols: int = MOST_SYMBOLS) -> Header:
     """Read the header at the front of ``stream``, and check it against the ``size`` of the whole.
 
-    Afterwards the stream stands at the first payload, and the payloads' lengths fill what is left.
+    The stream then stands at the first payload, and the payloads fill the rest of the file.
 
     Raises:
-        BitstreamError: whatever is wrong, in a sentence that begins with ``name``.
+        BitstreamError: a check fails; the message begins with ``name``.
     """
     front = _Front(stream, size, name)
     _check_beginning(front)
@@ -126,17 +126,17 @@ def read(stream: BinaryIO, size: int, name: str, most_symbols: int = MOST_SYMBOL
 
 
 def damaged(name: str, how: str) -> BitstreamError:
-    """The error for bytes that are not those that were written."""
-    return BitstreamError(f"{name} is damaged: {how}; copy the file again from where it is whole")
+    """Error for bytes that differ from the written ones."""
+    return BitstreamError(f"{name} is damaged: {how}; restore the file from an intact copy")
 
 
 def cut_short(name: str, how: str) -> BitstreamError:
-    """The error for bytes that are missing at the end."""
+    """Error for missing bytes at the end."""
     return BitstreamError(f"{name} is cut short: {how}; copy the file again")
 
 
 class _Front:
-    """Bytes from the front of a stream, no more than it has, and their CRC32 so far."""
+    """Bytes from the start of a stream, and their CRC32 so far."""
 
     def __init__(self, stream: BinaryIO, size: int, name: str) -> None:
         self.stream, self.left, self.name = stream, size, name
@@ -144,7 +144,7 @@ class _Front:
 
     def take(self, count: int) -> bytes:
         found = self.stream.read(count) if count <= self.left else b""
-        if len(found) != count:  # also where somebody cuts the file while it is read
+        if len(found) != count:  # also if the file is cut while it is read
             raise cut_short(self.name, "its header does not end")
         self.left -= count
         self.crc = zlib.crc32(found, self.crc)
@@ -162,7 +162,9 @@ class _Front:
     def count(self, what: str, most: int) -> int:
         value = self.varint()
         if value > most:
-            raise damaged(self.name, f"its header tells of {value:,} {what}, over {most:,}")
+            raise damaged(
+                self.name, f"its header declares {value:,} {what}, and at most {most:,} are allowed"
+            )
         return value
 
     def crc32(self) -> int:
@@ -171,7 +173,7 @@ class _Front:
 
 
 def _check_beginning(front: _Front) -> None:
-    """That it is our format at all, and a version whose layout is known."""
+    """Check the format and its version."""
     name = front.name
     if not front.left:
         raise BitstreamError(f"{name} is empty; copy the file again")
@@ -193,7 +195,7 @@ def _check_beginning(front: _Front) -> None:
 def _read_entries(front: _Front) -> tuple[ChunkEntry, ...]:
     count = front.count("chunks", MOST_CHUNKS)
     if count * _LEAST_ENTRY > front.left:
-        raise cut_short(front.name, f"its header does not end: {count} chunks are to be listed")
+        raise cut_short(front.name, f"its header ends before the list of its {count} chunks")
     return tuple(ChunkEntry(front.varint(), front.crc32(), front.crc32()) for _ in range(count))
 
 
@@ -203,7 +205,7 @@ def _pack_entry(entry: ChunkEntry) -> bytes:
 
 
 def _kind(name: str, number: int, flags: int) -> str:
-    """The kind's name; of kinds and flags that are not ours, a newer version may know."""
+    """The kind's name; for unknown kinds and flags, the error suggests an update."""
     if flags & ~FLAGS:
         raise BitstreamError(
             f"{name} has flags 0x{flags:04x}, which this version of lowerbound ({__version__}) "
@@ -220,7 +222,7 @@ def _kind(name: str, number: int, flags: int) -> str:
 
 
 def _check_meaning(header: Header, name: str, most_symbols: int) -> None:
-    """Refuse what is as it was written, and was written wrongly or to do harm."""
+    """Refuse headers that are intact but invalid or harmful."""
     if not header.shape or 0 in header.shape:
         raise BitstreamError(f"{name} holds no numbers: its shape is {header.shape}; encode again")
     if not header.chunks:
@@ -228,12 +230,12 @@ def _check_meaning(header: Header, name: str, most_symbols: int) -> None:
     if header.symbols > most_symbols:
         raise BitstreamError(
             f"{name} declares {header.symbols:,} numbers, and at most {most_symbols:,} are read; "
-            "raise most_symbols if you trust where it is from"
+            "raise most_symbols if you trust its source"
         )
 
 
 def _check_lengths(header: Header, name: str, left: int) -> None:
-    """That the payloads end where the file ends."""
+    """Check that the payloads end at the end of the file."""
     for number, entry in enumerate(header.chunks, 1):
         if entry.length > left:
             raise cut_short(

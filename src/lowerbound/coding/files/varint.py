@@ -1,10 +1,10 @@
-"""Whole numbers in as few bytes as they need: LEB128, the form of every length in a file.
+"""Variable-length whole numbers: LEB128, the form of every length in a file.
 
-A number is written in groups of seven bits, least significant first, one group a byte; the top bit
-of a byte says that another follows. 300 = 0b10_0101100 is ``ac 02``.
+A number is written in groups of seven bits, least significant first, one group per byte; the top
+bit of a byte is 1 if another byte follows. 300 = 0b10_0101100 is ``ac 02``.
 
-Only numbers below 2^32 are written, so five bytes are the longest; and only the shortest form of a
-number is read, so that no two files mean the same.
+Only numbers below 2^32 are written, so they take at most five bytes. Only the shortest form of a
+number is accepted, so that different files have different meanings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def encode(value: int) -> bytes:
 
 
 def decode(spelled: bytes) -> int:
-    """The number that these bytes spell, all of them.
+    """Decode all bytes to one number.
 
     Raises:
         ValueError: they are no number below 2^32 in its shortest form.
@@ -44,10 +44,10 @@ def decode(spelled: bytes) -> int:
 
 
 def decode_all(spelled: bytes) -> tuple[int, ...]:
-    """The numbers that these bytes spell one after another.
+    """Decode all bytes to consecutive numbers.
 
     Raises:
-        ValueError: they do not end with a number, or one is not as ``decode`` wants it.
+        ValueError: the last number is cut short, or one is invalid as in ``decode``.
     """
     numbers, start = [], 0
     for end, byte in enumerate(spelled, 1):

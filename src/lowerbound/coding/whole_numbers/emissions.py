@@ -1,7 +1,7 @@
-r"""p(x | z) in whole numbers: probabilities looked up, never computed where they must agree.
+r"""p(x | z) in whole numbers: all probabilities come from tables, not from floating point.
 
-Bits are coded at the probability that a table gives their logit. Levels k = 0 .. n - 1 are coded as
-the bits of k, the highest first, each at its probability given those before,
+Bits are coded with the probability that a table gives for their logit. Levels k = 0 .. n - 1 are
+coded as the bits of k, the highest first, each with its probability given the bits before,
 
 .. math:: P(k \ge \text{mid} \mid \text{lo} \le k < \text{hi})
     = \frac{G(\text{hi}) - G(\text{mid})}{G(\text{hi}) - G(\text{lo})},
@@ -30,7 +30,7 @@ LOGITS_PER_UNIT, MOST_LOGIT = 32, 16
 
 
 class CodedEmission(Emission, abstract=True):
-    """One that can be pushed and popped."""
+    """An emission with methods to push and pop rows."""
 
     @abstractmethod
     def encode(self, stack: Stack, x: Tensor) -> None:
@@ -76,7 +76,7 @@ class CodedBits(CodedEmission):
 
 
 class CodedBernoulli(nn.Module):
-    """Stands in for the Bernoulli likelihood."""
+    """Replaces the Bernoulli likelihood."""
 
     ones: Tensor
     mass = True
@@ -96,9 +96,9 @@ class CodedBernoulli(nn.Module):
 
 
 CUMULATIVE_BITS = 30
-EDGES_PER_UNIT, MOST_EDGE = 64, 20  # of the standard logistic's table, which is linear in between
+EDGES_PER_UNIT, MOST_EDGE = 64, 20  # standard logistic's table, interpolated linearly
 FRACTION = 1 << 10
-LEVEL_FLOOR = 1 << 6  # of 2 ** 30: every level has some mass, whatever the network says
+LEVEL_FLOOR = 1 << 6  # of 2 ** 30: least mass of a level, for any output of the network
 SUBLEVELS = 64  # locations per level
 SCALES_PER_UNIT, MOST_SCALE = 64, 20
 SHARPNESS_BITS = 16
@@ -109,11 +109,11 @@ class CodedLevels(CodedEmission):
     """Levels under a mixture of K discretized logistics.
 
     Args:
-        loc: in sixty-fourths of a level, int64 (samples, batch, *event, K).
-        sharpness: 2 ** 16 over the scale in levels, int64, likewise.
-        weights: of the components, int64 below 2 ** 21, likewise; they need not sum to anything.
+        loc: location in units of 1/64 level, int64 (samples, batch, *event, K).
+        sharpness: 2 ** 16 divided by the scale in levels, int64, same shape.
+        weights: weights of the components, int64 below 2 ** 21, same shape; need not be normalized.
         cumulative: table of the standard logistic, 30 bits.
-        levels: how many.
+        levels: number of levels.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class CodedLevels(CodedEmission):
     def _share_below(self, edge: Tensor) -> Tensor:
         """The same of each component, (samples, batch, *event, K)."""
         distance = edge * SUBLEVELS - SUBLEVELS // 2 - self.loc
-        # in 2 ** -22 deviations; then in entries of the table and 1024ths of the way to the next
+        # in 2 ** -22 deviations; then in table entries and 1024ths between two entries
         standard = distance * self.sharpness
         step = SUBLEVELS * (1 << SHARPNESS_BITS) // (EDGES_PER_UNIT * FRACTION)
         limit = MOST_EDGE * EDGES_PER_UNIT * FRACTION
@@ -196,10 +196,10 @@ class CodedLevels(CodedEmission):
 
 
 class CodedLogistics(nn.Module):
-    """Stands in for the discretized logistic likelihood, or for a mixture of them of one channel.
+    """Replaces the discretized logistic likelihood, or a mixture of them with one channel.
 
     Raises:
-        UnsupportedError: the mixture is one of colors.
+        UnsupportedError: the mixture is over colors.
     """
 
     cumulative: Tensor
@@ -260,7 +260,7 @@ class CodedLogistics(nn.Module):
 
 
 def _scales(likelihood: DiscretizedLogistic | DiscretizedLogisticMixture) -> Tensor:
-    """Those of the table's entries, or of each number where they are the likelihood's own."""
+    """Scales of the table's entries, or of each number if they belong to the likelihood."""
     if isinstance(likelihood, DiscretizedLogistic) and likelihood.scale is not None:
         own: Tensor = likelihood.scale().detach().double()
         return own.expand(likelihood.event_shape)

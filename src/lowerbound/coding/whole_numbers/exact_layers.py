@@ -1,16 +1,15 @@
-r"""Layers in whole numbers, whose sums are exact and so the same on every machine.
+r"""Layers in whole numbers, whose sums are exact and therefore the same on every machine.
 
 .. math:: y_c = s_c\Big(\sum_i W_{ci}\, n_i + b_c\Big), \quad n_i = \mathrm{clip}(\lfloor x_i / s
     \rceil, -255, 255), \quad W_{ci} \in [-255, 255]
 
 With :math:`255 \sum_i |W_{ci}| + |b_c| < 2^{24}` every partial sum is a whole number that float32
-holds, in whatever order threads, batches and backends add it up; factors of at most 255 also pass
-through bfloat16 and TF32 unharmed. What is left are single multiplications and roundings, which
-IEEE 754 defines to the last bit. The sum is rounded once more, for backends that convolve by way of
-fractions (Winograd).
+represents exactly, in any order of threads, batches and backends. Factors of at most 255 are also
+exact in bfloat16 and TF32. Only single multiplications and roundings remain, which
+IEEE 754 defines to the last bit. The sum is rounded once more, because some backends compute
+convolutions with fractions (Winograd).
 
-Latents and other inputs of both signs have two digits, n = 255 h + l, so that 16 bits of them
-count.
+Latents and other inputs of both signs have two digits, n = 255 h + l, which represent 16 bits.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DIGIT = 255  # the largest whole number that bfloat16 holds beside all smaller ones, less one
+DIGIT = 255  # bfloat16 holds every whole number up to DIGIT + 1
 EXACT = 2**24  # float32 holds every whole number below
 TWO_DIGITS = DIGIT * DIGIT // 2
 
@@ -28,9 +27,9 @@ class ExactLayer(nn.Module):
     """An affine or convolutional layer in whole numbers.
 
     Args:
-        layer: what it stands in for.
-        peak: the largest |input| that is represented; beyond, inputs are clipped.
-        signed: inputs of both signs, in two digits.
+        layer: the original layer.
+        peak: the largest represented |input|; larger inputs are clipped.
+        signed: whether inputs have both signs, and so two digits.
     """
 
     weight: Tensor
@@ -74,7 +73,7 @@ class ExactLayer(nn.Module):
 def whole_numbers(
     weight: Tensor, bias: Tensor | None, step: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(weight, bias, scale): whole numbers per output channel, and what a one of them stands for.
+    """(weight, bias, scale): whole numbers per output channel, and the value of one unit.
 
     Raises:
         AssertionError: a sum could pass float32's whole numbers; it cannot.
@@ -87,5 +86,5 @@ def whole_numbers(
     whole = torch.round(flat / unit.unsqueeze(1))
     whole_bias = torch.round(offset.double() / (unit * step))
     assert bool((DIGIT * whole.abs().sum(1) + whole_bias.abs() < EXACT).all())
-    # adding zero takes the sign off zeros, which no file of integers would keep
+    # adding zero removes the sign of zeros, which a file of integers cannot store
     return whole.view_as(weight).float() + 0.0, whole_bias.float() + 0.0, (unit * step).float()

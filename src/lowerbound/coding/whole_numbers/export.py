@@ -1,8 +1,8 @@
 """A fitted model in whole numbers: ``export_integer``.
 
-The copy has the same traversal as the model it came from. Its layers of weights are replaced by
-exact ones, its heads, prior and likelihood by ones that look up what they would compute; what
-remains between them, rectifiers, additions and changes of shape, is the same on every machine.
+The copy has the same traversal as the original model. Exact layers replace its layers of weights.
+Table lookups replace the computations of its heads, prior and likelihood. The remaining parts,
+rectifiers, additions and changes of shape, are the same on every machine.
 """
 
 from __future__ import annotations
@@ -77,16 +77,16 @@ KINDS = (
 
 
 def export_integer(model: Model, rows: Dataset, seed: int = 0) -> Model:
-    """The model in whole numbers, on the CPU, in evaluation mode; ``model`` stays as it is.
+    """Copy the model in whole numbers to the CPU in evaluation mode; ``model`` is unchanged.
 
     Args:
         model: a VAE, chain or ladder of perceptrons or convolutions with rectifiers.
-        rows: of the training data, from which the ranges of the layers' inputs are read.
-        seed: of the latents that are drawn for that.
+        rows: training rows, which calibrate the ranges of the layers' inputs.
+        seed: seed of the latents drawn for this.
 
     Raises:
-        UnsupportedError: a part of it has no exact form; the message names it and what to fit
-            instead.
+        UnsupportedError: a part of it has no exact form; the message names it and suggests an
+            alternative.
     """
     check_exact(model)
     exported = copy.deepcopy(model).cpu().float().eval()
@@ -96,7 +96,7 @@ def export_integer(model: Model, rows: Dataset, seed: int = 0) -> Model:
 
 
 def bare(model: Model) -> Model:
-    """An exported model's form, into which its tensors can be loaded."""
+    """Structure of an exported model, into which its tensors can be loaded."""
     check_exact(model)
     form = copy.deepcopy(model).cpu().float().eval()
     _settle(form, {}, used_latents(form, [torch.ones(shape) for shape in _latent_shapes(form)]))
@@ -104,13 +104,13 @@ def bare(model: Model) -> Model:
 
 
 def used_latents(model: Model, rates: list[Tensor]) -> list[Tensor | None]:
-    """Which numbers of each latent are coded, top down: all but those that hardly say a thing.
+    """Numbers of each latent that are coded, top down: all except those with hardly any rate.
 
-    A latent's bits have to be lent by the stack whether it says anything or not. So as many as
-    together carry less than a thousandth of all rates are settled where the prior expects them.
+    The stack must supply a latent's bits even if it has no information. Numbers that together
+    carry less than a thousandth of all rates are therefore set to the prior's expected value.
     """
     if isinstance(model, Chains):
-        return [None] * model.levels  # whose priors are not known when a latent is popped
+        return [None] * model.levels  # priors of a chain are unknown when a latent is popped
     flat = torch.cat([rate.flatten() for rate in rates])
     ordered, order = flat.sort()
     used = torch.ones_like(flat, dtype=torch.bool)
@@ -120,7 +120,7 @@ def used_latents(model: Model, rates: list[Tensor]) -> list[Tensor | None]:
 
 
 def _settle(exported: Model, ranges: Ranges, used: Sequence[Tensor | None]) -> None:
-    """Put the exact parts in place of the others."""
+    """Replace parts of the model by exact ones."""
     exact_layers_in(exported, ranges)
     for name, part in list(exported.named_modules()):
         if isinstance(part, GaussianPosterior):
@@ -135,12 +135,12 @@ def _settle(exported: Model, ranges: Ranges, used: Sequence[Tensor | None]) -> N
 
 
 def takes(model: Model) -> bool:
-    """Whether the model is of a class that may have an exact form."""
+    """Whether the model's class may have an exact form."""
     return isinstance(model, KINDS)
 
 
 def check_exact(model: Model) -> None:
-    """Raise UnsupportedError where a part of the model has no exact form."""
+    """Raise UnsupportedError if a part of the model has no exact form."""
     if not takes(model):
         raise UnsupportedError(
             f"{name_of(model)} cannot compress without loss: that takes a vae, hierarchical "
@@ -164,7 +164,7 @@ def check_exact(model: Model) -> None:
 
 @dataclass
 class _Statistics:
-    """What a pass over rows showed: each layer's inputs, and nats per number of each latent."""
+    """Statistics over rows: each layer's inputs, and nats per number of each latent."""
 
     ranges: Ranges
     rates: list[Tensor]

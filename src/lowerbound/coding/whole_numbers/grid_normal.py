@@ -4,10 +4,10 @@ r"""A Gaussian over the points of a grid, in whole numbers.
 
     z = k / 2^12        k = m + c w + r        c ~ table        r ~ uniform on 0 .. w - 1
 
-The bell is cut into 256 bins of a sixteenth of its deviation, whose probabilities one table holds
-for all locations m and widths w, and is flat within each: 1 / (24 * 16^2) nats from a Gaussian. A
-257th entry says that k lies anywhere within reach, so that a prior has room for whatever a
-posterior proposes.
+The density is cut into 256 bins of a sixteenth of a standard deviation. One table holds their
+probabilities for all locations m and widths w. The density is flat within each bin, which costs
+1 / (24 * 16^2) nats. A 257th entry means that k lies anywhere within reach, so that the prior
+supports every latent of a posterior.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from lowerbound.coding.stack import PRECISION, CodingTable, Stack
 from lowerbound.data.arrays import Array
 from lowerbound.distributions.reparameterization import Pushed, Size
 
-GRID = 12  # bits behind the point
+GRID = 12  # fractional bits
 POINTS = 1 << GRID  # per unit
-REACH = 1 << 21  # |k| at most: 512 units
+REACH = 1 << 21  # largest |k|: 512 units
 PER_DEVIATION = 16  # bins
-BINS = 256  # of the bell: 8 deviations to either side
+BINS = 256  # 8 deviations to either side
 ANYWHERE = BINS  # the table's last entry
-LEAST_WIDTH = 2  # the coder knows no distribution over one value
+LEAST_WIDTH = 2  # the coder needs at least two values
 MOST_WIDTH = REACH // BINS
 UNIT_WIDTH = POINTS // PER_DEVIATION  # of a standard normal
 
@@ -40,7 +40,7 @@ def bell() -> Array:
     """The table: whole numbers that sum to 2 ** 24, (257,).
 
     Bin c has round(2 ** 24 (Phi((c - 127) / 16) - Phi((c - 128) / 16))), at least 1; "anywhere"
-    has 16, and the two bins in the middle what is left over.
+    has 16, and the two bins in the middle have the remainder.
     """
     edges = np.array(
         [math.erf(e / PER_DEVIATION / math.sqrt(2)) for e in range(-BINS // 2, BINS // 2 + 1)]
@@ -55,27 +55,27 @@ def bell() -> Array:
 
 @lru_cache
 def table() -> CodingTable:
-    """The same as the coder wants it."""
+    """The same as a table of the coder."""
     return CodingTable(bell())
 
 
 Order = Literal["coarse first", "fine first"]
-"""In what order the bin and the place within it are popped.
+"""Order in which the bin and the place within it are popped.
 
-What posteriors pop is best made of bits that look like noise, and its bins above all. The place
-within a bin is such, the bin of a datum's latent is not: so priors leave the place on top, from
-which posteriors then pop their bins.
+Posteriors should pop bits that look like noise, above all for their bins. The place within a bin
+looks like noise; the bin of a row's latent does not. Priors therefore leave the place on top, and
+posteriors pop their bins from it.
 """
 Parts = tuple[Tensor, Tensor, Tensor]
 
 
 class GridNormal(Pushed):
-    """What the module says, for every latent of (samples | 1, batch | 1, *event).
+    """A Gaussian on the grid for every latent of (samples | 1, batch | 1, *event).
 
     Args:
         m: locations in points of the grid, int64.
-        width: of a bin, from 2 on, int64.
-        coded: where False, (*event,), z is m and costs nothing; None: everywhere True.
+        width: width of a bin, at least 2, int64.
+        coded: where False, (*event,), z is m and costs no bits; None: everywhere True.
     """
 
     has_rsample = False
@@ -97,7 +97,7 @@ class GridNormal(Pushed):
         return locations
 
     def push(self, noise: Tensor) -> Tensor:
-        """Standard normal noise to the grid, the same share of it below."""
+        """Map standard normal noise to the grid at the same cumulative probability."""
         below = torch.special.ndtr(noise.double())
         ends = torch.from_numpy(np.cumsum(bell())).double() / (1 << PRECISION)
         c = torch.searchsorted(ends[:-1].contiguous(), below.contiguous()).clamp_max(BINS - 1)
@@ -120,7 +120,7 @@ class GridNormal(Pushed):
         return total
 
     def encode(self, stack: Stack, z: Tensor, order: Order) -> None:
-        """Push z, (1, batch, *event), so that it pops in that order."""
+        """Push z, (1, batch, *event), for popping in that order."""
         parts = self._parts(z)
         if order == "coarse first":
             self._push_fine(stack, parts)
@@ -161,12 +161,12 @@ class GridNormal(Pushed):
         stack.push_uniform(self._chosen(parts[2]), self._chosen(self.width))
 
     def _blocks(self) -> Array:
-        """How many blocks of a bin's width there are within reach."""
+        """Number of blocks of a bin's width within reach."""
         blocks: Array = 2 * REACH // self._chosen(self.width) + 1
         return blocks
 
     def _whole(self, k: Array) -> Tensor:
-        """All latents from those that are coded."""
+        """All latents, from the coded ones."""
         found = torch.from_numpy(k)
         if self.coded is None:
             return found.view(self.m.shape)
@@ -179,7 +179,7 @@ class GridNormal(Pushed):
         return k
 
     def _settled(self, k: Tensor) -> Tensor:
-        """Points of the grid as z; latents that are not coded at their location."""
+        """Points of the grid as z; latents that are not coded have their location."""
         return _units(k if self.coded is None else torch.where(self.coded, k, self.m))
 
     def _parts(self, z: Tensor) -> Parts:
@@ -191,7 +191,7 @@ class GridNormal(Pushed):
         return torch.where(near, c, ANYWHERE), (k + REACH) // self.width, r
 
     def _chosen(self, values: Tensor) -> Array:
-        """Of those that are coded, one after another."""
+        """The coded values, as one vector."""
         if self.coded is not None:
             values = values[:, :, self.coded]
         flat: Array = values.flatten().numpy()

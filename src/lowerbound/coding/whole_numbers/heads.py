@@ -1,7 +1,7 @@
-r"""From a network's numbers to whole numbers of a Gaussian on a grid.
+r"""Heads in whole numbers: from a network's output to a Gaussian on a grid.
 
-The numbers are exact (``lowerbound.coding.whole_numbers.exact_layers``); exponentials are looked
-up in tables of whole numbers that were made when the model was exported, and go with it.
+The outputs are exact (``lowerbound.coding.whole_numbers.exact_layers``). Exponentials come from
+tables of whole numbers that the export makes and stores with the model.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ RATIO_ONE = 1 << 12
 
 
 class GridHeads(GaussianHeads):
-    """Stands in for ``GaussianHeads``.
+    """Replaces ``GaussianHeads``.
 
     Args:
-        coded: which of the latent's numbers are coded, (*event,); the others are where the prior
-            expects them. None: all.
+        coded: which of the latent's numbers are coded, (*event,); the others have the prior's
+            expected value. None: all.
     """
 
     widths: Tensor
@@ -56,7 +56,7 @@ class GridHeads(GaussianHeads):
         return GridNormal(m, self.widths[_entry(raw)].long(), self.coded)
 
     def relative(self, prior: Distribution, change: Tensor) -> GridNormal:
-        """The prior moved by deviations and widened, all in whole numbers."""
+        """The prior shifted by a number of deviations and widened, all in whole numbers."""
         assert isinstance(prior, GridNormal)
         moved, raw = change.chunk(2, 2)
         steps = torch.round(moved * POINTS).clamp(-REACH, REACH).long()
@@ -69,11 +69,11 @@ class GridHeads(GaussianHeads):
 
 
 class GridPosterior(GaussianPosterior):
-    """Stands in for ``GaussianPosterior``; latents that are not coded are 0.
+    """Replaces ``GaussianPosterior``; latents that are not coded are 0.
 
     Args:
         latent_dim: d.
-        coded: which are, (d,); None: all.
+        coded: which numbers are coded, (d,); None: all.
     """
 
     def __init__(self, latent_dim: int, coded: Tensor | None = None) -> None:
@@ -89,7 +89,7 @@ class GridPosterior(GaussianPosterior):
 
 
 class GridPrior(Prior):
-    """Stands in for the standard normal prior."""
+    """Replaces the standard normal prior."""
 
     coded: Tensor | None
 

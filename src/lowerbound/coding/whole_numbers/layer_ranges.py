@@ -1,4 +1,4 @@
-"""From layers of weights to exact ones, whose ranges are those that inputs were seen to have."""
+"""Replace layers of weights by exact ones, with the observed ranges of their inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowerbound.coding.whole_numbers.exact_layers import ExactLayer
 
 @dataclass
 class Range:
-    """What a layer's input has been: the largest |x|, and whether it has both signs."""
+    """Observed inputs of a layer: the largest |x|, and whether both signs occur."""
 
     peak: float = 0.0
     signed: bool = False
@@ -28,7 +28,7 @@ Ranges = Mapping[str, Range]
 
 @contextmanager
 def ranges_in(model: nn.Module) -> Iterator[Ranges]:
-    """The ranges of the inputs of each layer of weights, as seen inside."""
+    """Record the ranges of the inputs of each layer of weights inside the ``with`` block."""
     ranges = {name: Range() for name, _ in _weighted(model)}
     hooks = [layer.register_forward_hook(_watch(ranges[name])) for name, layer in _weighted(model)]
     try:
@@ -39,14 +39,14 @@ def ranges_in(model: nn.Module) -> Iterator[Ranges]:
 
 
 def exact_layers_in(model: nn.Module, ranges: Ranges) -> None:
-    """Put exact layers in place of those of weights; where no range is known, of any."""
+    """Replace layers of weights by exact layers; a missing range means any input."""
     for name, layer in list(_weighted(model)):
         seen = ranges.get(name, Range(1.0))
         put(model, name, ExactLayer(layer, seen.peak, seen.signed))
 
 
 def put(model: nn.Module, name: str, part: nn.Module) -> None:
-    """A part in place of the one of that name."""
+    """Replace the part of that name."""
     parent, _, own = name.rpartition(".")
     setattr(model.get_submodule(parent), own, part)
 

@@ -2,8 +2,8 @@ r"""Rounded logistic variables in whole numbers: tables for a grid of scales and
 
 .. math:: q = \lfloor \mu \rfloor + d, \quad d \sim \text{table}(s, \mu - \lfloor \mu \rfloor)
 
-Scales are a quarter of an octave apart, places a sixteenth of a step; the last entry of a table
-stands for all numbers beyond it, which are then written in 32 bits.
+Scales differ by a quarter of an octave, places by a sixteenth of a step. The last entry of a table
+stands for all numbers beyond its reach, which are written in 32 bits.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from lowerbound.distributions.rounded_logistic import (
     RoundedLogistic,
 )
 
-REACH = 14.0  # scales to either side that a table tells apart
-MOST = 500  # numbers to either side, at most
-LEAST_LOG_SHARE = -16.0  # of all numbers beyond
+REACH = 14.0  # scales to either side with an entry in the table
+MOST = 500  # at most, numbers to either side
+LEAST_LOG_SHARE = -16.0  # log probability of all numbers beyond
 
 
 class Coded(NamedTuple):
-    """Which table each number has, and what is added to its entry."""
+    """The table of each number, and the offset of its entries."""
 
     table: Array  # int64, flat
-    first: Array  # the number that the table's entry 0 stands for
+    first: Array  # the number of the table's entry 0
 
 
 def reach_of(table: int) -> int:
-    """Numbers to either side that a table tells apart."""
+    """Numbers to either side that have an entry in a table."""
     scale = math.exp(LEAST_LOG_SCALE + (table // PLACES) * STRIDE)
     return min(MOST, math.ceil(REACH * scale) + 2)
 
 
 def coded_by(expected: RoundedLogistic) -> Coded:
-    """The tables of numbers, whose distributions are snapped."""
+    """The tables of numbers with snapped distributions."""
     sixteenths = torch.round(expected.location * PLACES).long().flatten()
     below = torch.div(sixteenths, PLACES, rounding_mode="floor")
     scale = torch.round((expected.log_scale - LEAST_LOG_SCALE) * (1 / STRIDE)).long().flatten()
@@ -55,7 +55,7 @@ def coded_by(expected: RoundedLogistic) -> Coded:
 
 
 def counts_of(table: int) -> Tensor:
-    """Whole numbers that sum to 2 ** 24: of each number within reach, and of all beyond."""
+    """Whole numbers that sum to 2 ** 24: one per number within reach, and one for all beyond."""
     scale = math.exp(LEAST_LOG_SCALE + (table // PLACES) * STRIDE)
     place, reach = (table % PLACES) / PLACES, reach_of(table)
     numbers = torch.arange(-reach, reach + 1, dtype=torch.float64)
@@ -75,10 +75,10 @@ def all_counts() -> Tensor:
 
 
 class Tables:
-    """The tables that ``all_counts`` holds, each in the coder's form once it is requested.
+    """The tables of ``all_counts``; the coder's form of each is made when it is first needed.
 
     Args:
-        counts: of every table.
+        counts: counts of every table.
     """
 
     def __init__(self, counts: Tensor) -> None:
