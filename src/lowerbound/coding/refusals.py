@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
+from lowerbound.models.powers import TakesCondition
 
 
 def refuse_beside_rows(model: Model) -> None:
@@ -11,8 +12,7 @@ def refuse_beside_rows(model: Model) -> None:
 
     The file would also have to contain the row's class, or which of its cells are missing.
     """
-    names = ("condition_dim", "told")
-    if any(getattr(part, name, 0) for part in model.modules() for name in names):
+    if any(isinstance(part, TakesCondition) and part.condition_dim for part in model.modules()):
         raise UnsupportedError(
             "a conditional model cannot compress: files do not hold classes; fit one without "
             "--conditional"

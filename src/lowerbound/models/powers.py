@@ -130,6 +130,13 @@ class Quantizes(Protocol):
 
 
 @runtime_checkable
+class TakesCondition(Protocol):
+    """A network that takes a condition of ``condition_dim`` numbers; 0: none."""
+
+    condition_dim: int
+
+
+@runtime_checkable
 class HasMarginal(Protocol):
     """A model whose log p(x) has a closed form."""
 

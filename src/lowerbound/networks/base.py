@@ -132,10 +132,12 @@ class Conditioned(nn.Module):
     Weight files call the map ``told``.
     """
 
+    condition_dim: int
     told: nn.Module | None
 
     def start_condition(self, condition_dim: int, width: int, *, bias: bool = False) -> None:
         """Make the map from a condition to ``width`` channels; no map if there is no condition."""
+        self.condition_dim = condition_dim
         self.told = linear(condition_dim, width, bias=bias) if condition_dim else None
 
     def conditioned(self, features: Tensor, condition: Tensor | None) -> Tensor:

@@ -100,7 +100,6 @@ class TransformerEncoder(Conditioned, Encoder):
     ) -> None:
         super().__init__()
         self.patches = patches
-        self.condition_dim = condition_dim
         self.embed = linear(patches.numbers, width, bias=False)
         self.positions = nn.Parameter(torch.randn(patches.tokens, width) * QUIET)
         self.start_condition(condition_dim, width)

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.row_files import RowFiles, row_files
-from lowerbound.applications.io.sources import OnError, conditioned
+from lowerbound.applications.io.sources import conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
 from lowerbound.data.arrays import Array, listed
@@ -60,9 +60,7 @@ class ImputeRequest(DataRequest):
         "booleans, for all rows or one each",
         metavar="MASK",
     )
-    on_error: Literal["raise", "skip"] = option(
-        "raise", "what to do with pictures that cannot be read"
-    )
+    on_error: OnError = unreadable()
     seed: int = option(0, "of the draws")
 
 

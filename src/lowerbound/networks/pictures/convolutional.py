@@ -137,7 +137,6 @@ class ConvolutionalEncoder(Conditioned, Encoder):
     ) -> None:
         super().__init__()
         self.picture = picture
-        self.condition_dim = condition_dim
         factor = gain(options.activation)
         first, last = levels[0], levels[-1]
         self.stem = convolution(

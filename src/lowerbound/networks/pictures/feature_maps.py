@@ -45,7 +45,6 @@ class MapEncoder(Conditioned, Encoder):
     ) -> None:
         super().__init__()
         self.picture = as_picture(event_shape)
-        self.condition_dim = condition_dim
         first, last = levels[0], levels[-1]
         taps = kernel(self.picture.size)
         self.stem = convolution(self.picture.channels, first.channels, taps, first.stride)
@@ -90,7 +89,6 @@ class MapDecoder(Conditioned, Decoder):
     ) -> None:
         super().__init__()
         self.parameter_shape = tuple(parameter_shape)
-        self.condition_dim = condition_dim
         self.coarsest, self.numbers = levels[-1], numbers
         picture = as_picture(self.parameter_shape)
         coarse = self.coarsest.channels

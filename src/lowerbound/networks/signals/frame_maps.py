@@ -63,7 +63,6 @@ class FrameMapDecoder(Conditioned, Decoder):
     ) -> None:
         super().__init__()
         self.parameter_shape = tuple(parameter_shape)
-        self.condition_dim = condition_dim
         self.numbers = numbers
         self.synthesis = Synthesis(options, SOFT)
         self.places = self.synthesis.transform.places(math.prod(parameter_shape))

@@ -127,7 +127,6 @@ class Analysis(Conditioned):
     def __init__(self, options: Frames, condition_dim: int = 0) -> None:
         super().__init__()
         self.transform = options.transform
-        self.condition_dim = condition_dim
         self.spectrum = linear(self.transform.bins, options.width, CALM)
         self.wave = linear(self.transform.length, options.width, CALM, bias=False)
         self.start_condition(condition_dim, options.width)
