@@ -31,7 +31,7 @@ def test_a_folder_of_pictures_is_understood(run: Run, pictures: Path, tmp_path: 
     done = run("fit", pictures, "-o", tmp_path / "m", *QUICK, "--json")
     assert "54 grey pictures, 5x6 pixels, 256 levels" in done.err
     assert "2 classes: above, below" in done.err
-    assert "likelihood discretized_logistic (each of 256 levels gets its probability" in done.err
+    assert "likelihood discretized_logistic (each of 256 levels has a probability" in done.err
     found = done.object
     assert (found["command"], found["kind"], found["test_rows"]) == ("fit", "vae", 6)
     assert found["findings"][0]["likelihood"]["bits_per_dimension"]["mean"] > 0

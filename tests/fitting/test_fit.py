@@ -101,7 +101,7 @@ def test_calibration_that_was_interrupted_goes_on(
     straight = fit(labeled, CLASSES)
     assert sorted(trainings.labels) == [13, 13, 14, 20]
     trainings.begin_anew(stop=3)
-    with pytest.raises(Interrupted, match="2 of 3 fits finished and kept in"):
+    with pytest.raises(Interrupted, match="2 of 3 fits finished and saved in"):
         fit(labeled, CLASSES, folder=tmp_path)
     trainings.begin_anew()
     resumed = fit(labeled, CLASSES, folder=tmp_path, resume=True)

@@ -214,7 +214,7 @@ def test_a_run_that_is_over_gives_its_weights_and_history_again(tmp_path: Path) 
     assert train(again, ELBO(), grey_rows(), LONG, **where, reporter=reporter) == history
     assert_same_weights(weights(again), weights(model))
     assert not again.training
-    assert "ended already (finished)" in reporter.messages[0]
+    assert "already ended (finished)" in reporter.messages[0]
 
 
 def test_without_resume_training_starts_anew(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     train(model, ELBO(), grey_rows(), chosen, folder=tmp_path, reporter=reporter)
     said = [text for text in reporter.messages if "No space left on device" in text]
     assert said
-    assert "the one before is intact" in said[0]
+    assert "the previous one is intact" in said[0]
     assert_same_weights(weights(model), weights(straight))
 
 

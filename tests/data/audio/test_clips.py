@@ -202,7 +202,7 @@ def test_sound_and_other_data_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="fitted on other data"):
         load(path, schema=load(np.eye(4)).schema)
     schema = load(path).schema
-    with pytest.raises(DataError, match=r"rows of 800 samples, and this is an array of shape"):
+    with pytest.raises(DataError, match=r"rows of 800 samples, but this is an array of shape"):
         load(np.zeros((3, 4)), schema=schema)
     assert torch.equal(load(np.ones((3, 800)), schema=schema).x, torch.ones(3, 800))
     with pytest.raises(DataError, match=r"neither a \.wav file nor a folder"):
