@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.data.arrays import listed
+from lowerbound.data.arrays import Array, listed
 from lowerbound.errors import DataError
 
 UNKNOWN = -1
@@ -49,8 +49,19 @@ def encode_labels(
     return torch.from_numpy(codes[position]), tuple(class_names)
 
 
-def _distinct(values: Any) -> tuple[list[Any], np.ndarray[Any, Any]]:
+def _distinct(values: Any) -> tuple[list[Any], Array]:
     """The distinct values, and for each row its position among them."""
+    array = label_column(values)
+    if array.dtype.kind in "biuf":
+        distinct, position = np.unique(array, return_inverse=True)
+        return distinct.tolist(), position
+    first: dict[Any, int] = {}
+    position = np.array([first.setdefault(value, len(first)) for value in array.tolist()])
+    return list(first), position
+
+
+def label_column(values: Any) -> Array:
+    """Labels as an array, one value per row; a DataError if they have another shape."""
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
@@ -58,12 +69,7 @@ def _distinct(values: Any) -> tuple[list[Any], np.ndarray[Any, Any]]:
         array = array[:, 0]
     if array.ndim != 1:
         raise DataError(f"labels need one value per row; found shape {array.shape}")
-    if array.dtype.kind in "biuf":
-        distinct, position = np.unique(array, return_inverse=True)
-        return distinct.tolist(), position
-    first: dict[Any, int] = {}
-    position = np.array([first.setdefault(value, len(first)) for value in array.tolist()])
-    return list(first), position
+    return array
 
 
 def _name(value: Any) -> str:

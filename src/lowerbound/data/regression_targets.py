@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.columns.values import numbers
+from lowerbound.data.labels import label_column
 from lowerbound.errors import DataError
 
 
@@ -43,7 +44,9 @@ def encode_targets(values: Any, scale: TargetScale | None = None) -> tuple[Tenso
     """
     import pandas as pd
 
-    series = values if isinstance(values, pd.Series) else pd.Series(_column(values), name="label")
+    series = (
+        values if isinstance(values, pd.Series) else pd.Series(label_column(values), name="label")
+    )
     found = numbers(series)
     if np.isinf(found).any():
         raise DataError(f"the label contains infinity, such as in row {np.isinf(found).argmax()}")
@@ -60,14 +63,3 @@ def _learned(known: np.ndarray[Any, Any]) -> TargetScale:
             f"all {len(known):,} labels are {known[0]:g}: a regression needs two different ones"
         )
     return TargetScale(float(known.mean()), float(known.std()))
-
-
-def _column(values: Any) -> Any:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise DataError(f"labels need one value per row; found shape {array.shape}")
-    return array
