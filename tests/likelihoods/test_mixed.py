@@ -219,7 +219,7 @@ def test_schema_gives_the_modeled_columns() -> None:
     mixed = Mixed.from_schema(Schema("table", (len(COLUMNS),), columns=columns), {"embedding": 6})
     assert mixed.event_shape == (len(COLUMNS),)
     assert mixed.parameter_shape == (1 + 1 + 6 + 2 + 1 + 1 + 1 + 3 + 1 + 3,)
-    with pytest.raises(DataError, match="none; choose another"):
+    with pytest.raises(DataError, match="no kinds; choose another"):
         Mixed.from_schema(Schema("images", (1, 4, 4), levels=256), {})
 
 
