@@ -339,10 +339,11 @@ class Tempered:
     ) -> Tensor:
         chosen = proposer(posterior, prior)
         temperature = self.temperatures[min(level, len(self.temperatures) - 1)]
-        if temperature != 1.0 and not chosen.has_rsample:
+        smooth = chosen.has_rsample or getattr(chosen, "smooth", False)
+        if temperature != 1.0 and not smooth:
             raise UnsupportedError(
                 f"{type(chosen).__name__} has no temperature: its draws choose a component or a "
-                "code; use a standard_normal or flow prior"
+                "code; use a standard_normal, flow or diffusion prior"
             )
         return draw(chosen, self.samples, ScaledNoise(temperature), level)
 

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -41,9 +41,13 @@ class Pushed(Distribution):
     """A distribution whose draws are a function of standard normal noise.
 
     It is a base class and not a protocol, so that compiled graphs recognize it.
+
+    Attributes:
+        smooth: whether ``push`` is continuous, so that scaled noise gives less varied draws.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
+    smooth: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -76,6 +80,7 @@ class Reparameterized(Pushed):
     """A distribution whose draws have gradients, and whose parameters can be frozen."""
 
     has_rsample = True
+    smooth = True
 
     def rsample(self, sample_shape: Size = ()) -> Tensor:
         return self._push_fresh_noise(sample_shape)

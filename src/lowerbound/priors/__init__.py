@@ -3,6 +3,7 @@
 from lowerbound.distributions.gaussian_mixture import GaussianMixture
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
+from lowerbound.priors.diffusion import DiffusionDistribution, DiffusionPrior
 from lowerbound.priors.flow import FlowPrior
 from lowerbound.priors.mixture import MixturePrior
 from lowerbound.priors.standard_normal import StandardNormal
@@ -13,6 +14,8 @@ __all__ = [
     "PRIORS",
     "CodeDistribution",
     "CodePrior",
+    "DiffusionDistribution",
+    "DiffusionPrior",
     "Encode",
     "FlowPrior",
     "GaussianMixture",

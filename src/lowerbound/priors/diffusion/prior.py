@@ -1,0 +1,233 @@
+"""A diffusion model as prior: any shape of latents, drawn by a few steps from noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lowerbound.config import construct
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.distributions.density import Density
+from lowerbound.errors import OptionError
+from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
+from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
+from lowerbound.priors.diffusion.distribution import DiffusionDistribution
+from lowerbound.priors.diffusion.process import NoiseProcess, Prediction, Schedule
+from lowerbound.priors.diffusion.sampler import OdeSampler, SamplerName
+
+SMALLEST_SCALE = 1e-6
+NUMBERS_AT_ONCE = 2**24  # of a pass of the network: 64 MB
+
+
+@PRIORS.register("diffusion")
+class DiffusionPrior(Prior):
+    r"""z = m + s x, and x is drawn by removing noise step by step with a trained network.
+
+    .. math:: \mathcal L = E_{t, \epsilon} \lVert \hat y(x_t, t) - y_t \rVert^2, \qquad
+        x_t = \alpha_t x_0 + \sigma_t \epsilon
+
+    The mean m and the standard deviation s are those of the training latents: of each number of a
+    vector, because numbers of a vector have no common scale, and of each channel of a map, because
+    its network treats all places alike. The network starts at zero, and with the prediction "v"
+    the prior then is N(m, s^2) exactly.
+
+    Args:
+        latent_dim: numbers in z.
+        event_shape: shape of a row; not used.
+        latent_shape: (latent_dim,), or (channels, height, width).
+        network: of the denoiser; "auto": "mlp" for vectors, "unet" for maps.
+        width: numbers of a hidden layer, channels, or numbers of a token; None: from the shape.
+        depth: blocks of the network, of a U-Net per level; None: the network's default.
+        schedule: of the noise, "cosine" or "linear".
+        prediction: of the network, "v" or "epsilon".
+        timesteps: T, times of the noise process.
+        min_snr: largest signal-to-noise ratio that the loss of x_0 is weighted by (Hang et al.
+            2023); 0: the plain loss.
+        fields: of a conditional prior, the values of each field of the prompt by name.
+        words: of a prior with captions, the vocabulary.
+        hide_prompt: share of the rows that are trained without a prompt.
+        hide_fields: share of the other rows that are trained with some fields or words unknown.
+        sampler: "dpm_solver" or "ddim"; see ``OdeSampler``.
+        steps: evaluations of the network for a draw.
+        guidance: strength of the prompt in draws: 0 ignores it, 1 is the conditional model, more
+            exaggerates it (Ho & Salimans 2022).
+        bound_times: how many times ``log_prob`` averages over.
+
+    Attributes:
+        sampler, steps, guidance: may be changed on a trained prior.
+
+    Source: Ho et al. 2020; of latents, Vahdat et al. 2021 and Rombach et al. 2022.
+    """
+
+    density: ClassVar[Density] = "bound"
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        latent_dim: int,
+        event_shape: tuple[int, ...] = (),
+        latent_shape: tuple[int, ...] = (),
+        *,
+        network: Literal["auto", "mlp", "unet", "transformer"] = "auto",
+        width: int | None = None,
+        depth: int | None = None,
+        schedule: Schedule = "cosine",
+        prediction: Prediction = "v",
+        timesteps: int = 1000,
+        min_snr: float = 0.0,
+        fields: Mapping[str, Sequence[str]] | None = None,
+        words: Sequence[str] = (),
+        hide_prompt: float = 0.1,
+        hide_fields: float = 0.5,
+        sampler: SamplerName = "dpm_solver",
+        steps: int = 20,
+        guidance: float = 1.0,
+        bound_times: int = 16,
+    ) -> None:
+        super().__init__(latent_dim, event_shape)
+        self.latent_shape = latent_shape or (latent_dim,)
+        self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words))
+        _check_counts(width=width, depth=depth, steps=steps, bound_times=bound_times)
+        _check_counts(least=10, timesteps=timesteps)
+        self.process = NoiseProcess(schedule, prediction, timesteps)
+        sizes = DenoiserSizes(self.latent_shape, timesteps, self.vocabulary, width, depth)
+        self.denoiser = _denoiser(network, sizes)
+        self.min_snr = min_snr
+        self.hide_prompt, self.hide_fields = hide_prompt, hide_fields
+        self.sampler, self.steps, self.guidance = sampler, steps, guidance
+        self.bound_times = bound_times
+        shape = (self.latent_shape[0], *(1 for _ in self.latent_shape[1:]))
+        self.register_buffer("loc", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    @classmethod
+    def build(
+        cls,
+        latent_dim: int,
+        event_shape: tuple[int, ...],
+        latent_shape: tuple[int, ...],
+        options: Mapping[str, Any],
+    ) -> Prior:
+        prior: Prior = construct(cls, latent_dim, event_shape, latent_shape, options=options)
+        return prior
+
+    def forward(self, encode: Encode | None = None) -> DiffusionDistribution:
+        return self._distribution(None)
+
+    def given(self, prompt: Tensor | None, encode: Encode | None = None) -> DiffusionDistribution:
+        """p(z | prompt), batch shape (1, rows); p(z) without a prompt.
+
+        Raises:
+            UnsupportedError: the prior takes no prompt.
+            OptionError: a prompt of other fields or values.
+        """
+        if prompt is None or self.denoiser.prompts is None:
+            super().given(prompt)
+            return self._distribution(None)
+        self.denoiser.prompts.check(prompt)
+        return self._distribution(prompt)
+
+    def terms(self, z: Tensor, prompt: Tensor | None = None) -> PriorTerms:
+        """The denoising error and an unbiased estimate of the bound, from one time of each row.
+
+        The times of a batch are stratified. Training draws them evenly, and evaluation by
+        importance. Training hides prompts at random.
+        """
+        x = self.standardized(z)
+        rows = torch.arange(len(x), device=x.device)
+        uniform = (rows / max(len(x), 1) + torch.rand((), device=x.device)) % 1
+        t, nats = (self.process.evenly if self.training else self.process.by_importance)(uniform)
+        noise = torch.randn_like(x)
+        if self.training and prompt is not None and self.denoiser.prompts is not None:
+            prompt = self.denoiser.prompts.hidden(prompt, self.hide_prompt, self.hide_fields)
+        found = self.predict(self.process.noised(x, noise, t), t, prompt).to(x.dtype)
+        squares = (found - self.process.target(x, noise, t)).square().mean(1)
+        error = self.process.squared_error(found, x, noise, t)
+        bound = self.process.ends(x) - nats * error - self._scales().log().sum()
+        return PriorTerms(bound, self._weight(t) * squares)
+
+    @torch.no_grad()
+    def start_from_latents(self, z: Tensor) -> None:
+        """Take mean and standard deviation of the latents, (rows, latent_dim)."""
+        latents = z.double().unflatten(1, self.latent_shape)
+        axes = [0, *range(2, latents.dim())]
+        self.loc.copy_(latents.mean(axes, keepdim=True)[0])
+        spread = latents.std(axes, correction=0, keepdim=True)[0]
+        self.scale.copy_(spread.clamp_min(SMALLEST_SCALE))
+
+    def standardized(self, z: Tensor) -> Tensor:
+        """x = (z - m) / s of latents (rows, latent_dim)."""
+        return (z - self._locs()) / self._scales()
+
+    def predict(
+        self, x: Tensor, t: Tensor, prompt: Tensor | None = None, guidance: float = 1.0
+    ) -> Tensor:
+        r"""The network's prediction for standardized rows.
+
+        .. math:: \hat y = \hat y(x_t) + g \, (\hat y(x_t \mid prompt) - \hat y(x_t))
+
+        Args:
+            x: x_t, (rows, latent_dim).
+            t: (rows,) or (1,).
+            prompt: (rows, codes); None: nothing is known.
+            guidance: g.
+        """
+        maps = x.unflatten(1, self.latent_shape)
+        nothing = None if self.denoiser.prompts is None else self.denoiser.prompts.unknown(len(x))
+        known = nothing if prompt is None or guidance == 0 else prompt
+        found: Tensor = self.denoiser(maps, t, known).flatten(1)
+        if known is nothing or guidance == 1:
+            return found
+        plain: Tensor = self.denoiser(maps, t, nothing).flatten(1)
+        return plain + guidance * (found - plain)
+
+    def _distribution(self, prompt: Tensor | None) -> DiffusionDistribution:
+        return DiffusionDistribution(
+            self.predict,
+            self.process,
+            self._locs().reshape(1, 1, -1),
+            self._scales().reshape(1, 1, -1),
+            OdeSampler(self.process, self.sampler, self.steps),
+            guidance=self.guidance,
+            prompt=prompt,
+            times=self.bound_times,
+            rows_at_once=max(1, NUMBERS_AT_ONCE // self.denoiser.activations),
+        )
+
+    def _weight(self, t: Tensor) -> Tensor:
+        """Of the squared error of the prediction in the loss, (rows,)."""
+        if not self.min_snr:
+            return torch.ones_like(self.process.alpha[t])
+        ratio = self.process.signal_to_noise(t)
+        own = ratio if self.process.prediction == "epsilon" else ratio + 1
+        return ratio.clamp_max(self.min_snr) / own
+
+    def _locs(self) -> Tensor:
+        return self.loc.expand(self.latent_shape).flatten()
+
+    def _scales(self) -> Tensor:
+        return self.scale.expand(self.latent_shape).flatten()
+
+
+def _denoiser(network: str, sizes: DenoiserSizes) -> Denoiser:
+    axes = len(sizes.shape)
+    if network == "auto":
+        network = "unet" if axes == 3 else "mlp"
+    kind = DENOISERS[network]
+    if axes not in kind.axes:
+        raise OptionError(
+            f"the network {network!r} of a diffusion prior takes latents that are maps, and these "
+            f"are vectors of {math.prod(sizes.shape)} numbers: choose the network mlp"
+        )
+    return kind(sizes)
+
+
+def _check_counts(least: int = 1, **counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < least:
+            raise OptionError(f"{name} must be at least {least}, not {count}")

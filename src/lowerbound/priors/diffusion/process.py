@@ -1,0 +1,153 @@
+r"""The noise that a diffusion model removes, and the bound on log p that its predictions give.
+
+.. math:: q(x_t \mid x_0) = N(\alpha_t x_0, \sigma_t^2 I), \quad \alpha_t^2 + \sigma_t^2 = 1,
+    \quad t = 0, \dots, T - 1
+
+from almost no noise at t = 0 to almost nothing else at t = T - 1. Source: Ho et al. 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.networks.denoisers.library import diffusers
+
+Schedule = Literal["linear", "cosine"]
+Prediction = Literal["v", "epsilon"]
+
+SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+LARGEST_LOG_NOISE = 4.3  # log(sigma / alpha) where drawing starts: x_t holds 1 % of the data
+
+
+class NoiseProcess(nn.Module):
+    r"""A noise schedule of ``diffusers``, and the variational bound of its reverse process.
+
+    Each reverse step is Gaussian, with the variance beta_t of the forward step, which is exact
+    where the data is N(0, I):
+
+    .. math::
+        p(x_{t-1} \mid x_t) = N(\mu_t(x_t, \hat x), \beta_t I), \qquad
+        -\log p(x_0) \le \mathrm{KL}(q(x_{T-1} \mid x_0) \| N(0, I))
+            + c + \sum_t w_t E \lVert \hat v - v_t \rVert^2
+
+    with :math:`v_t = \alpha_t \epsilon - \sigma_t x_0` (Salimans & Ho 2022) and
+    :math:`w_t = \alpha_{t-1}^2 \beta_t / (2 \sigma_t^2)`. The constant c holds the difference of
+    the two variances at each step, and the normalizer of the Gaussian p(x_0 | x_1).
+
+    Args:
+        schedule: "linear" (Ho et al. 2020) or "cosine" (Nichol & Dhariwal 2021).
+        prediction: what the network predicts, "v" or the noise, "epsilon".
+        timesteps: T.
+
+    Raises:
+        MissingExtraError: ``diffusers`` is not installed.
+    """
+
+    alpha: Tensor
+    sigma: Tensor
+    weight: Tensor
+    cumulative: Tensor
+
+    def __init__(self, schedule: Schedule, prediction: Prediction, timesteps: int) -> None:
+        super().__init__()
+        self.prediction, self.timesteps = prediction, timesteps
+        scheduler = diffusers().DDPMScheduler(timesteps, beta_schedule=SCHEDULES[schedule])
+        self.betas: list[float] = scheduler.betas.tolist()
+        beta = scheduler.betas.double()
+        kept = (1 - beta).cumprod(0)  # alpha^2
+        before = torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
+        weight = before * beta / (2 * (1 - kept))
+        self.whole_weight = float(weight.sum())
+        ratio = ((1 - before) / (1 - kept))[1:]  # of the exact variance to beta
+        self.constant = float((ratio - 1 - ratio.log()).sum() + math.log(2 * math.pi * beta[0])) / 2
+        self.last_alpha, self.last_sigma = float(kept[-1] ** 0.5), float((1 - kept[-1]) ** 0.5)
+        for name, values in {
+            "alpha": kept.sqrt(),
+            "sigma": (1 - kept).sqrt(),
+            "weight": weight,
+            "cumulative": weight.cumsum(0) / weight.sum(),
+        }.items():
+            self.register_buffer(name, values.float(), persistent=False)
+
+    def noised(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """x_t, (rows, ...), of x_0, noise and times (rows,)."""
+        return _of(self.alpha, t, x) * x + _of(self.sigma, t, x) * noise
+
+    def target(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """y, what the network should predict at x_t."""
+        if self.prediction == "epsilon":
+            return noise
+        return _of(self.alpha, t, x) * noise - _of(self.sigma, t, x) * x
+
+    def squared_error(self, found: Tensor, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        r"""An unbiased estimate of E ||v' - v||^2 over the noise, (rows,), v' the prediction.
+
+        .. math:: \lVert v' \rVert^2 - 2 v' \cdot v
+            + \alpha^2 d + \sigma^2 \lVert x_0 \rVert^2
+
+        The last two terms are the mean of ||v||^2. In its place they take most of the variance
+        away, because little of the noise can be predicted where there is little of it.
+
+        Args:
+            found: what the network predicts at x_t.
+            x: x_0, (rows, numbers).
+            noise: that x_t was made with.
+            t: times, (rows,).
+        """
+        alpha, sigma = _of(self.alpha, t, x), _of(self.sigma, t, x)
+        if self.prediction == "epsilon":
+            found = (found - sigma * self.noised(x, noise, t)) / alpha
+        random = found * (found - 2 * (alpha * noise - sigma * x))
+        return (random + alpha.square() + (sigma * x).square()).sum(1)
+
+    def evenly(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Times of equal probability, and the nats of a squared error of v there.
+
+        The mean of the nats times the squared error is unbiased for the sum in the bound.
+
+        Args:
+            uniform: numbers in [0, 1), of any shape.
+        """
+        t = (uniform * self.timesteps).long().clamp_max(self.timesteps - 1)
+        return t, self.timesteps * self.weight[t]
+
+    def by_importance(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, times drawn in proportion to w_t, so that all have the same nats."""
+        t = torch.searchsorted(self.cumulative, uniform.to(self.cumulative.dtype), right=True)
+        t = t.clamp_max(self.timesteps - 1)
+        return t, torch.full_like(self.weight[t], self.whole_weight)
+
+    def ends(self, x: Tensor) -> Tensor:
+        r"""-KL(q(x_{T-1} | x_0) || N(0, I)) - c of rows (rows, ...), (rows,) nats."""
+        rows = x.flatten(1)
+        spread = self.last_sigma**2 - 1 - 2 * math.log(self.last_sigma)
+        constant = rows.shape[1] * (spread / 2 + self.constant)
+        return -(self.last_alpha**2 * rows.square().sum(1) / 2 + constant)
+
+    def signal_to_noise(self, t: Tensor) -> Tensor:
+        """alpha^2 / sigma^2."""
+        return (self.alpha[t] / self.sigma[t]).square()
+
+    def drawing_times(self, steps: int, *, by_angle: bool = False) -> list[int]:
+        """At most ``steps`` times from noise to data.
+
+        Args:
+            steps: how many.
+            by_angle: even in arctan(sigma / alpha), instead of log(sigma / alpha).
+        """
+        level = (self.sigma.double() / self.alpha.double()).log().cpu()
+        level = level[level <= LARGEST_LOG_NOISE]
+        if by_angle:
+            level = level.exp().atan()
+        wanted = torch.linspace(float(level[-1]), float(level[0]), steps, dtype=torch.float64)
+        nearest = (level.unsqueeze(1) - wanted).abs().argmin(0)
+        return sorted(set(nearest.tolist()), reverse=True)
+
+
+def _of(values: Tensor, t: Tensor, x: Tensor) -> Tensor:
+    """One of the values for each row of x, with its axes."""
+    return values[t].reshape(-1, *(1 for _ in x.shape[1:]))
