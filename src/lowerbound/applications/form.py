@@ -8,6 +8,7 @@ there is no second list of options.
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 import types
 import typing
@@ -173,6 +174,15 @@ def typed(name: str, request: Any) -> str:
         if value != entry.default:
             words += _words(entry, value)
     return shlex.join(words)
+
+
+def value_of(text: str) -> Any:
+    """Parse a JSON value; anything else is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _words(entry: Entry, value: Any) -> list[str]:

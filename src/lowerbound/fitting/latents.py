@@ -18,11 +18,13 @@ class LatentLikelihood(Objective):
 
     Args:
         draws: of each row.
+        prior: name and options of the prior, so that a checkpoint of another is not continued.
     """
 
-    def __init__(self, *, draws: int = 1) -> None:
+    def __init__(self, *, draws: int = 1, prior: str = "") -> None:
         super().__init__()
         self.draws = draws
+        self.prior = prior
 
     def forward(self, model: Model, batch: Batch) -> Bound:
         assert isinstance(model, LearnedPrior)

@@ -15,6 +15,7 @@ from lowerbound.assembly.build import resolve
 from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
+from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models import MODELS, Calibrates, Model, name_of
@@ -44,8 +45,14 @@ class PriorFit:
         rows: how many rows the latents are of.
         latents: SHA-256 of the weights and the rows that the latents were drawn by.
         training: the options of this training.
-        validation: log p(z) of held-out latents in nats per row, or the bound on it; None where no
-            latents were held out.
+        validation: mean log p(z) of held-out latents in nats per row; None where none were held
+            out.
+        density: of this prior: "exact", or "bound" where ``validation`` is a lower bound.
+        former_kind: name of the prior that the model had before.
+        former: the same mean under that prior; None where none were held out.
+        former_density: of that prior.
+        error: standard error of the paired difference, ``validation`` minus ``former``.
+        held_out: how many rows these means are over.
     """
 
     kind: str = ""
@@ -53,6 +60,12 @@ class PriorFit:
     latents: str = ""
     training: TrainingOptions = field(default_factory=TrainingOptions)
     validation: float | None = None
+    density: Density = "exact"
+    former_kind: str = ""
+    former: float | None = None
+    former_density: Density = "exact"
+    error: float | None = None
+    held_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,6 @@ class FitOptions:
         "5 for tables with at least 5 labels of each class, at most 1,000 labels and no limit "
         "of minutes, else none, unless given",
     )
-
     prior_fit: PriorFit | None = None
 
     def by_new_names(self) -> FitOptions:

@@ -8,23 +8,28 @@ decoder stay fixed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lowerbound.assembly.build import assemble
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.fitting.held_out_latents import compared
 from lowerbound.fitting.latents import LatentLikelihood
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
+from lowerbound.training.settings.budget import USUAL, default_epochs
 
 TASK = "train a prior on latents"
+MOST_MINUTES = 20.0  # of training, unless a limit is given
 
 
 def fit_prior(
@@ -47,7 +52,7 @@ def fit_prior(
         latents: of its training rows, (rows, draws * numbers).
         kind: name of the prior.
         prior_options: of that prior.
-        training: budget, step size and the rest.
+        training: budget, step size and the rest; see ``with_budget`` for the default budget.
         draws: latents of each row.
         sha256: of the latents, for the record.
         folder: where checkpoints go; None keeps none.
@@ -58,20 +63,20 @@ def fit_prior(
         OptionError: the model cannot have that prior, or an option is unknown.
         Interrupted: Ctrl-C.
     """
-    training = training or TrainingOptions()
+    training = with_budget(training or TrainingOptions(), len(latents))
     own = require(fitted.model, LearnsPrior, TASK)
-    chosen = own.with_prior(fitted.options.model, kind, dict(prior_options or {}))
-    with seeded(training.seed):
-        model = assemble(fitted.schema, chosen)
-        _take_all_but_the_prior(model, fitted.model)
-        learning = require(model, LearnsPrior, TASK)
-        learning.start_prior(latents.x.unflatten(1, (draws, -1))[:, 0])
+    options = dict(prior_options or {})
+    made = with_untrained_prior(fitted, kind, options, training.seed)
+    learning = require(made.model, LearnsPrior, TASK)
     seen, unseen = held_out(latents, training)
+    learning.start_prior(_first_draws(seen, draws))
     learned, history = LearnedPrior(learning), History()
-    if any(True for _ in learned.parameters()):  # else ``start_prior`` solved it
+    solved = not any(True for _ in learned.parameters())
+    if not solved:
+        named = f"{kind} {json.dumps(options, sort_keys=True, default=str)}"
         history = train(
             learned,
-            LatentLikelihood(draws=draws),
+            LatentLikelihood(draws=draws, prior=named),
             seen,
             training,
             validation=unseen,
@@ -79,9 +84,48 @@ def fit_prior(
             resume=resume,
             reporter=reporter,
         )
-    facts = PriorFit(kind, len(latents), sha256, training, history.validation)
-    options = replace(fitted.options, model=chosen, prior_fit=facts)
-    return Fitted(model.eval(), fitted.schema, options, fitted.history), history
+    found = {
+        "former_kind": own.prior_name(fitted.options.model),
+        **compared(own, learning, unseen, draws, training.seed),
+    }
+    if solved:  # no row was needed for early stopping
+        learning.start_prior(_first_draws(latents, draws))
+    facts = PriorFit(kind, len(latents), sha256, training, **found)
+    made.model.eval()
+    return replace(made, options=replace(made.options, prior_fit=facts)), history
+
+
+def with_untrained_prior(
+    fitted: Fitted, kind: str, options: Mapping[str, Any], seed: int = 0
+) -> Fitted:
+    """The same model with another prior, not trained yet.
+
+    Raises:
+        UnsupportedError: the model has no prior that can be trained on latents.
+        OptionError: the model cannot have that prior, or an option is unknown.
+        MissingExtraError: the prior needs a library that is not installed.
+    """
+    own = require(fitted.model, LearnsPrior, TASK)
+    chosen = own.with_prior(fitted.options.model, kind, dict(options))
+    with seeded(seed):
+        model = assemble(fitted.schema, chosen)
+    _take_all_but_the_prior(model, fitted.model)
+    return replace(fitted, model=model, options=replace(fitted.options, model=chosen))
+
+
+def with_budget(training: TrainingOptions, rows: int) -> TrainingOptions:
+    """The options with a limit of training: as many passes as a fit of these rows makes, and at
+    most 20 minutes, unless a limit is given."""
+    if training.epochs or training.updates or training.minutes:
+        return training
+    epochs = default_epochs(rows, min(training.batch_size or USUAL.batch_size, rows))
+    return replace(training, epochs=epochs, minutes=MOST_MINUTES)
+
+
+def _first_draws(latents: Dataset, draws: int) -> Tensor:
+    """One latent of each row, (rows, numbers)."""
+    rows: Tensor = latents.x.unflatten(1, (draws, -1))
+    return rows[:, 0]
 
 
 def _take_all_but_the_prior(model: Model, other: Model) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from lowerbound import durable
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import OptionError
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import all_but_the_prior
@@ -33,11 +34,13 @@ class Latents:
         z: (rows, draws, numbers); codes as whole numbers.
         prompt: what a conditional prior is given of each row, (rows, fields); None: nothing.
         sha256: of the model's weights and of the rows that were encoded.
+        origin: "encoded", or "kept" where a file had them.
     """
 
     z: Tensor
     prompt: Tensor | None
     sha256: str
+    origin: Literal["encoded", "kept"] = "encoded"
 
     def dataset(self) -> Dataset:
         """The same as rows to train on, (rows, draws * numbers)."""
@@ -53,6 +56,7 @@ def draw_latents(
     cache: Path | None = None,
     seed: int = 0,
     advance: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Latents:
     """Encode every row once.
 
@@ -60,21 +64,23 @@ def draw_latents(
         model: one whose prior can be trained on latents.
         dataset: rows to encode; their prompts are kept beside the latents.
         cache: a file that keeps the latents; it is used again for the same weights and rows only.
+            A file of others, or a damaged one, is replaced.
         seed: of the draws.
         advance: is called with the rows done and the number of all rows.
+        say: is called with one sentence where a cache is not used, or cannot be written.
 
     Raises:
         UnsupportedError: the model has no prior that can be trained on latents.
     """
     learns = require(model, LearnsPrior, "train a prior on latents")
     sha256 = _sha256(model, dataset, seed)
-    kept = None if cache is None else _read(cache, sha256)
-    if kept is None:
-        kept = _encoded(learns, model, dataset, seed, advance)
-        if cache is not None:
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            durable.write_tensors(cache, {"z": kept}, {"sha256": sha256})
-    return Latents(kept, dataset.prompt, sha256)
+    kept = None if cache is None else _read(cache, sha256, say)
+    if kept is not None:
+        return Latents(kept, dataset.prompt, sha256, "kept")
+    found = _encoded(learns, model, dataset, seed, advance)
+    if cache is not None:
+        _keep(cache, found, sha256, say)
+    return Latents(found, dataset.prompt, sha256)
 
 
 def refuse_collapsed(latents: Latents) -> None:
@@ -130,7 +136,15 @@ def _sha256(model: Model, dataset: Dataset, seed: int) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, sha256: str) -> Tensor | None:
+def _keep(path: Path, z: Tensor, sha256: str, say: Callable[[str], None]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.write_tensors(path, {"z": z}, {"sha256": sha256, "content": _content(z)})
+    except OSError as error:
+        say(f"the latents are not kept, because {path} cannot be written ({error.strerror})")
+
+
+def _read(path: Path, sha256: str, say: Callable[[str], None]) -> Tensor | None:
     """Kept latents; None where there are none, or of another model or of other rows."""
     from safetensors import SafetensorError, safe_open
 
@@ -138,9 +152,19 @@ def _read(path: Path, sha256: str) -> Tensor | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            facts = file.metadata() or {}
-            return file.get_tensor("z") if facts.get("sha256") == sha256 else None
-    except (SafetensorError, OSError) as error:
-        raise ModelFolderError(
-            f"{path} is damaged ({error}): delete it, and the latents are encoded again"
-        ) from error
+            facts: dict[str, str] = file.metadata() or {}
+            z: Tensor = file.get_tensor("z")
+    except (SafetensorError, OSError):
+        facts, z = {}, torch.empty(0)
+    if facts.get("content") != _content(z):
+        say(f"{path} is damaged: the rows are encoded again")
+    elif facts.get("sha256") != sha256:
+        say(f"{path} is of another model or of other rows: the rows are encoded again")
+    else:
+        return z
+    return None
+
+
+def _content(z: Tensor) -> str:
+    """SHA-256 of the numbers, which safetensors does not check."""
+    return hashlib.sha256(z.contiguous().numpy().tobytes()).hexdigest()

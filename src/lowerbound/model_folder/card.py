@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from lowerbound import __version__
 from lowerbound.config import to_mapping
 from lowerbound.data.schema import Schema
-from lowerbound.fitting import Fitted
-from lowerbound.models import MODELS
+from lowerbound.fitting import Fitted, PriorFit
+from lowerbound.model_folder.prior_facts import comparison
+from lowerbound.models import MODELS, LearnsPrior
 from lowerbound.models.base import title_of
 from lowerbound.training import History
 
@@ -40,7 +42,7 @@ def model_card(name: str, fitted: Fitted) -> str:
         "Model": _model(fitted),
         "Data": _data(fitted.schema),
         "Training": _training(fitted.history),
-        "Quality": _quality(fitted.history),
+        "Quality": _quality(fitted),
         "Use": _use(name),
         "Options": _options(fitted),
     }
@@ -56,7 +58,12 @@ def _model(fitted: Fitted) -> Iterator[str]:
     yield f"{title[0].upper()}{title[1:]} with {options.latent_dim} latent dimensions."
     yield ""
     for part in MODELS[options.model].uses:
-        yield f"- {_PARTS[part]}: {getattr(options, part)}"
+        if part != "prior":
+            yield f"- {_PARTS[part]}: {getattr(options, part)}"
+    if isinstance(fitted.model, LearnsPrior):
+        yield f"- {_PARTS['prior']}: {fitted.model.prior_name(options)}"
+    elif "prior" in MODELS[options.model].uses:
+        yield f"- {_PARTS['prior']}: {options.prior}"
     yield f"- {weights:,} parameters"
 
 
@@ -84,15 +91,29 @@ def _training(history: History) -> Iterator[str]:
         yield f"- {last.skipped:,} updates were skipped because the loss or gradient was not finite"
 
 
-def _quality(history: History) -> Iterator[str]:
+def _quality(fitted: Fitted) -> Iterator[str]:
+    history, prior = fitted.history, fitted.options.prior_fit
+    if prior is not None:
+        yield from _prior(prior)
+    bound = "The lower bound on log p(x) is"
+    if prior is not None:
+        bound = "Before this, the lower bound on log p(x) was"
     if history.validation is None:
         yield "Not measured, because the fit held out no rows. Use `lowerbound evaluate`."
         return
     yield (
-        f"The lower bound on log p(x) is {history.validation:.2f} nats per row, on the rows held "
+        f"{bound} {history.validation:.2f} nats per row, on the rows held "
         "out for early stopping. Other rows may score slightly lower, because the held-out rows "
         "selected the weights. Use `lowerbound evaluate` to measure other rows."
     )
+
+
+def _prior(fit: PriorFit) -> Iterator[str]:
+    yield (
+        f"The prior {fit.kind} was trained on the latents of {fit.rows:,} rows, after the rest of "
+        f"the model. log p(z) of latents: {comparison(asdict(fit))}."
+    )
+    yield ""
 
 
 def _use(name: str) -> Iterator[str]:

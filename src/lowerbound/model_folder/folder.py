@@ -10,6 +10,7 @@
       metrics.jsonl       training history (not hashed)
       MODEL_CARD.md       description for readers (not hashed)
       checkpoint/         see ``lowerbound.training.checkpoints.checkpoint``
+      prior/              see ``lowerbound.applications.front_end.work``
 
 A new folder is written under a temporary name and then renamed. An existing folder is replaced in
 three steps. First, the new files are written beside the old ones as ``NAME.new``. Then the manifest
@@ -48,7 +49,7 @@ from lowerbound.model_folder.manifest import (
     hashes,
     verify,
 )
-from lowerbound.models import MODELS, Model
+from lowerbound.models import MODELS, LearnsPrior, Model
 from lowerbound.training import History
 
 CARD = "MODEL_CARD.md"
@@ -141,12 +142,13 @@ def _write_files(folder: Path, fitted: Fitted, ending: str) -> None:
 
 def _write_manifest(folder: Path, fitted: Fitted, ending: str) -> None:
     files = {name: durable.sha256(folder / (name + ending)) for name in FILES}
-    parts = list(MODELS[fitted.options.model.model].uses)
+    model = fitted.model
     manifest = {
         "format": FORMAT,
         "lowerbound": __version__,
         "sha256": files,
-        "parts": parts,
+        "parts": list(MODELS[fitted.options.model.model].uses),
+        "prior": model.prior_name(fitted.options.model) if isinstance(model, LearnsPrior) else "",
         "rows": fitted.schema.summary,
     }
     durable.write_text(folder / MANIFEST, _json(manifest))

@@ -20,6 +20,7 @@ CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
 FILES = (CONFIG, SCHEMA, WEIGHTS)
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
+PRIOR = "prior"  # the folder of the work on a prior, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")
 NEW = ".new"
 """Ending of a file that will replace the file of the same name."""
@@ -60,6 +61,12 @@ def parts(folder: Path) -> tuple[str, ...] | None:
     """The parts in the options that the model uses; None if an older version wrote the folder."""
     found = _manifest(folder).get("parts")
     return tuple(name for name in PARTS if name in found) if isinstance(found, list) else None
+
+
+def prior(folder: Path) -> str:
+    """Name of the prior; "" if the model has none by name, or an older version wrote the folder."""
+    found = _manifest(folder).get("prior")
+    return found if isinstance(found, str) else ""
 
 
 def rows(folder: Path) -> str:

@@ -8,6 +8,7 @@ from itertools import chain
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from lowerbound.distributions.density import Density
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, Model
 from lowerbound.models.powers import LearnsPrior
@@ -39,6 +40,12 @@ class LearnedPrior(Model):
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:
         return {"generative": list(self.prior.parameters())}
+
+
+def density_of_prior(model: LearnsPrior) -> Density:
+    """Of the learned prior: "bound" where that of any of its parts is one."""
+    kinds = {getattr(part, "density", "exact") for part in model.learned_prior.modules()}
+    return "bound" if "bound" in kinds else "exact"
 
 
 def all_but_the_prior(model: Model) -> dict[str, Tensor]:

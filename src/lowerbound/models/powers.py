@@ -62,6 +62,14 @@ class LearnsPrior(Protocol):
     """A model whose prior can be trained on its latents while the rest of it stays fixed."""
 
     @classmethod
+    def prior_name(cls, options: ModelOptions) -> str:
+        """The name of the prior of a model with these options."""
+
+    @classmethod
+    def prior_kinds(cls) -> Sequence[str]:
+        """Names of the priors that can be trained on its latents, the default first."""
+
+    @classmethod
     def with_prior(
         cls, options: ModelOptions, prior: str, prior_options: Mapping[str, Any]
     ) -> ModelOptions:

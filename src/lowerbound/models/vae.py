@@ -24,6 +24,7 @@ from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
 from lowerbound.posteriors import Posterior
 from lowerbound.priors import PRIORS, Prior, PriorTerms
+from lowerbound.priors.trainable import check_trainable, trainable
 from lowerbound.trace import Batch, Choose, Emission, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
@@ -158,17 +159,20 @@ class VariationalAutoencoder(Model):
         return self.prior.given(prompt, self._encode_rows)
 
     @classmethod
+    def prior_name(cls, options: ModelOptions) -> str:
+        return options.prior
+
+    @classmethod
+    def prior_kinds(cls) -> Sequence[str]:
+        """Names of the priors over numbers that can be trained on latents, the default first."""
+        return trainable(PRIORS)
+
+    @classmethod
     def with_prior(
         cls, options: ModelOptions, prior: str, prior_options: Mapping[str, Any]
     ) -> ModelOptions:
         """The same options with another prior."""
-        kind = PRIORS[prior]
-        if not kind.learns_from_latents:
-            able = [name for name in PRIORS if PRIORS[name].learns_from_latents]
-            raise OptionError(
-                f"the prior {prior!r} is made of rows of data and cannot be trained on latents; "
-                f"choose one of: {', '.join(able)}"
-            )
+        check_trainable(prior, PRIORS)
         return replace(options, prior=prior, prior_options=prior_options)
 
     @property
@@ -186,7 +190,10 @@ class VariationalAutoencoder(Model):
 
     def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:
         """What training on latents, (rows, latent_dim), needs."""
-        return self.prior.terms(latents, prompt)
+        if self.prior.learns_from_latents:
+            return self.prior.terms(latents, prompt)
+        log_prob = self.prior_distribution(prompt).log_prob(latents.unsqueeze(0))[0]
+        return PriorTerms(log_prob, -log_prob)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Emission:
         """p(x | z) for z (samples, batch, latent_dim)."""

@@ -30,6 +30,7 @@ from lowerbound.posteriors.straight_through import Gradient, straight_through
 from lowerbound.posteriors.vector_quantized import MOST_CLUSTERED
 from lowerbound.priors import CODE_PRIORS, PriorTerms
 from lowerbound.priors.codes import CodePrior
+from lowerbound.priors.trainable import check_trainable, trainable
 from lowerbound.trace import Batch, Choose, Emission, Mean, Step, Trace, fold
 
 if TYPE_CHECKING:  # names for annotations
@@ -260,11 +261,21 @@ class VectorQuantizedVariationalAutoencoder(Model):
         return _side_by_side(totals)
 
     @classmethod
+    def prior_name(cls, options: ModelOptions) -> str:
+        """The name of the prior over codes, one of the model's own options."""
+        return cls.own_options(options.model_options).prior
+
+    @classmethod
+    def prior_kinds(cls) -> Sequence[str]:
+        """Names of the priors over codes, the default first."""
+        return trainable(CODE_PRIORS)
+
+    @classmethod
     def with_prior(
         cls, options: ModelOptions, prior: str, prior_options: Mapping[str, Any]
     ) -> ModelOptions:
         """The same options with another prior over codes."""
-        CODE_PRIORS[prior]
+        check_trainable(prior, CODE_PRIORS)
         own = {**options.model_options, "prior": prior, "prior_options": prior_options}
         return replace(options, model_options=own)
 

@@ -37,10 +37,12 @@ class Prior(nn.Module, ABC):
         density: the kind of density of p(z). The returned distribution carries it too, and
             ``density_of`` reads it from there.
         learns_from_latents: whether ``terms`` trains it on latents alone, after the model.
+        library: the optional library that it needs; "" if it needs none.
     """
 
     density: ClassVar[Density] = "exact"
     learns_from_latents: ClassVar[bool] = True
+    library: ClassVar[str] = ""
 
     def __init__(self, latent_dim: int, event_shape: tuple[int, ...] = ()) -> None:
         super().__init__()

@@ -24,9 +24,11 @@ from lowerbound.model_folder.manifest import (
     WEIGHTS,
     hashes,
     parts,
+    prior,
     rows,
     verify,
 )
+from lowerbound.model_folder.prior_facts import comparison
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class InfoReport(Report):
         model: the folder.
         kind: name of the model, such as vae.
         parts: the kinds of parts that the model uses, such as network and prior.
+        prior: name of the prior; "" if the model has none by name.
         options: options of the fit, every default resolved.
         rows: description of the rows in one line.
         data: the schema.
@@ -60,6 +63,7 @@ class InfoReport(Report):
     model: str
     kind: str
     parts: tuple[str, ...]
+    prior: str
     options: Mapping[str, Any]
     rows: str
     data: Mapping[str, Any]
@@ -80,14 +84,19 @@ class InfoReport(Report):
         condition = ", conditioned on the class" if model["conditional"] else ""
         yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{condition}"
         yield "data", self.rows
-        for part in self.parts:
-            yield part, _part(model, part)
+        for part in dict.fromkeys((*self.parts, "prior")):
+            if part == "prior":
+                yield from _prior(self.prior, model, self.options.get("prior_fit"))
+            else:
+                yield part, _named(model[part], model[f"{part}_options"])
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         if self.ended:
             yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
             yield "ended", self.ended
         if self.bound is not None:
-            yield "bound", f"{self.bound:.2f} nats per row, on the rows held out for early stopping"
+            former = ", before the prior was trained" if self.options.get("prior_fit") else ""
+            rows = "on the rows held out for early stopping"
+            yield "bound", f"{self.bound:.2f} nats per row{former}, {rows}"
         yield "verified", ", ".join(self.sha256)
 
     def _time(self) -> str:
@@ -107,13 +116,15 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
     content = verify(folder)
     options, schema = json.loads(content[CONFIG]), json.loads(content[SCHEMA])
     kind, found = options["model"]["model"], parts(folder)
+    used = _parts_of(kind) if found is None else found
     records, end = _training(folder)
     last = records[-1] if records else {}
     kept = [record["validation"] for record in records if record["updates"] == end.get("best")]
     return InfoReport(
         model=request.model,
         kind=kind,
-        parts=_parts_of(kind) if found is None else found,
+        parts=used,
+        prior=prior(folder) or (options["model"]["prior"] if "prior" in used else ""),
         options=options,
         rows=rows(folder) or _summary_of(schema),
         data=schema,
@@ -142,10 +153,24 @@ def _parts_of(kind: str) -> tuple[str, ...]:
     return MODELS[kind].uses if kind in MODELS else ()
 
 
-def _part(model: Mapping[str, Any], name: str) -> str:
-    chosen = model[f"{name}_options"]
-    said = ", ".join(f"{key} {value}" for key, value in chosen.items())
-    return f"{model[name]} ({said})" if said else str(model[name])
+def _named(name: str, options: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{key} {value}" for key, value in options.items())
+    return f"{name} ({said})" if said else name
+
+
+def _prior(
+    name: str, model: Mapping[str, Any], fit: Mapping[str, Any] | None
+) -> Iterator[tuple[str, str]]:
+    """The prior, and where it was trained on latents, its log p(z)."""
+    if not name:
+        return
+    own = model["model_options"].get("prior_options") or model["prior_options"]
+    yield (
+        "prior",
+        _named(name, own) + (f", trained on latents of {fit['rows']:,} rows" if fit else ""),
+    )
+    if fit:
+        yield "log p(z)", comparison(fit)
 
 
 def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

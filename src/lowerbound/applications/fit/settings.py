@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from lowerbound.applications.form import value_of
 from lowerbound.errors import OptionError, unknown
 from lowerbound.fitting import FitOptions
 
@@ -43,12 +43,3 @@ def _split(setting: str) -> tuple[str, str, Any]:
     if part not in PARTS:
         raise unknown("part", part, PARTS)
     return part, name.replace("-", "_"), value_of(text.strip())
-
-
-def value_of(text: str) -> Any:
-    """Parse a JSON value; anything else is text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return tuple(value) if isinstance(value, list) else value

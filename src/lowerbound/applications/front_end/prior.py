@@ -1,27 +1,30 @@
-"""Train the prior of a fitted model on its latents, and keep it in the model's folder."""
+"""``lowerbound prior``: train the prior of a fitted model on its latents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.fit.settings import value_of
-from lowerbound.applications.form import DataRequest, OnError, unreadable
+from lowerbound.applications.form import DataRequest, OnError, typed, unreadable, value_of
+from lowerbound.applications.front_end.work import PriorWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_rows
 from lowerbound.config import option
+from lowerbound.data import Dataset
+from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted
-from lowerbound.fitting.prior import fit_prior
-from lowerbound.inference.latents import draw_latents, refuse_collapsed
+from lowerbound.fitting import Fitted, PriorFit
+from lowerbound.fitting.prior import TASK, fit_prior, with_untrained_prior
+from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.model_folder import folder as model_folder
-from lowerbound.training import Interrupted, TrainingOptions
-
-WORK = "prior"  # folder inside the model folder: latents and checkpoints
-CACHE = "latents.safetensors"
+from lowerbound.model_folder.prior_facts import comparison
+from lowerbound.models import LearnsPrior, require
+from lowerbound.models.base import AUTO
+from lowerbound.priors.trainable import every_trainable
+from lowerbound.training import History, Interrupted, TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class PriorRequest(DataRequest):
     """Train a prior on the latents of this data."""
 
     kind: str = option(
-        "flow",
-        "the prior to train: diffusion, flow or mixture for latents that are numbers; "
-        "autoregressive or marginal for codes",
+        AUTO,
+        "the prior to train: diffusion, flow or mixture for latents that are numbers, "
+        "autoregressive or marginal for codes; auto: the first of these that is installed",
+        choices=(AUTO, *every_trainable()),
     )
     output: str = option(
         "", "model folder to write (default: MODEL itself)", short="-o", metavar="MODEL"
@@ -40,7 +44,10 @@ class PriorRequest(DataRequest):
         (), "an option of the prior, such as components=500; repeatable", metavar="OPTION=VALUE"
     )
     training: TrainingOptions = field(default_factory=TrainingOptions)
-    resume: bool = option(False, "continue the training that was interrupted in this folder")
+    resume: bool = option(False, "continue the training that was interrupted")
+    overwrite: bool = option(
+        False, "replace the model in the folder of -o, or an interrupted training"
+    )
     on_error: OnError = unreadable()
 
 
@@ -51,80 +58,148 @@ class PriorReport(Report):
     Attributes:
         model: the folder that holds it.
         kind: its name.
+        former: name of the prior that the model had before.
         rows: how many rows the latents are of.
         updates, seconds: of training.
-        ended: how training ended.
-        before, after: log p(z) of held-out latents in nats per row, under the former prior and
-            under the new one (a bound where the prior has no exact density); None where no latents
-            were held out.
+        ended: how training ended; "" for a prior without numbers to train.
+        held_out: latents of so many rows were held out to compare the two priors.
+        before, after: their log p(z) in nats per row, under the former prior and under the new one;
+            None if none were held out.
+        before_density, after_density: "bound" where the figure is a lower bound, else "exact".
+        error: standard error of the paired difference ``after`` minus ``before``.
+        latents: the file that keeps the latents; "" if it could not be written.
     """
 
     model: str
     kind: str
+    former: str
     rows: int
     updates: int
     seconds: float
     ended: str
+    held_out: int
     before: float | None
     after: float | None
+    before_density: Density
+    after_density: Density
+    error: float | None
+    latents: str
 
     def text(self) -> str:
         lines = [f"prior: {self.kind}, trained on the latents of {self.rows:,} rows"]
-        if self.after is not None and self.before is not None:
+        facts: dict[str, Any] = {
+            "validation": self.after,
+            "density": self.after_density,
+            "former": self.before,
+        }
+        facts |= {"former_kind": self.former, "former_density": self.before_density}
+        facts |= {"error": self.error, "held_out": self.held_out}
+        lines.append(f"log p(z) of latents: {comparison(facts)}")
+        if self.latents:
+            size = Path(self.latents).stat().st_size / 1e6
             lines.append(
-                f"log p(z) of held-out latents: {self.after:.2f} nats per row, "
-                f"{self.before:.2f} under the former prior"
+                f"latents: {self.latents} ({size:.1f} MB) serves the next training; delete it "
+                "before you share the model, because it describes the rows"
             )
         return "\n".join((*lines, f"model: {self.model}"))
 
 
 def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorReport:
-    """Encode the rows once, train the prior on the latents and write the model folder.
+    """Encode the rows once, train the prior on the latents, and write the model folder.
+
+    The folder keeps its former prior until training has ended.
 
     Raises:
         UnsupportedError: the model has no latents that a prior can be trained on.
+        DataError: the data cannot be read, or is of another kind than the model's.
         OptionError: an unknown prior or option, or collapsed latents.
-        Interrupted: Ctrl-C; the message says how to continue.
+        ModelFolderError: a model or an interrupted training must not be replaced, or there is no
+            training to resume.
+        Interrupted: Ctrl-C; the message names what is kept and how to continue.
     """
+    request = decided(request, fitted)
+    options = settings(request.set)
+    with_untrained_prior(fitted, request.kind, options)  # refused before any row is encoded
     folder = Path(request.output or request.model)
+    work = PriorWork(Path(request.model), request.kind)
+    work.check(folder, resume=request.resume, overwrite=request.overwrite)
     rows = training_rows(request, fitted)
-    fit = fit_folder.recorded(Path(request.model))
-    if folder.resolve() != Path(request.model).resolve() and not request.resume:
-        keep(folder, fitted, fit)  # the copy has the former prior until training ends
-    latents = draw_latents(
-        fitted.model,
-        rows,
-        cache=folder / WORK / CACHE,
-        seed=request.training.seed,
-        advance=lambda done, total: reporter.advance("encoding", done, total),
-    )
+    latents = _encoded(request, rows, fitted, work, reporter)
     refuse_collapsed(latents)
     try:
         made, history = fit_prior(
             fitted,
             latents.dataset(),
             request.kind,
-            settings(request.set),
+            options,
             request.training,
             draws=latents.z.shape[1],
             sha256=latents.sha256,
-            folder=folder / WORK,
+            folder=work.folder,
             resume=request.resume,
             reporter=reporter.training(),
         )
     except Interrupted as interruption:
-        raise Interrupted(f"{interruption} (--resume)", interruption.history) from None
-    keep(folder, made, fit)
-    last = history.last
+        again = typed("prior", replace(request, resume=True))
+        raise Interrupted(
+            f"{interruption}; the model keeps its former prior: {again}", interruption.history
+        ) from None
+    keep(folder, made, fit_folder.recorded(Path(request.model)))
+    work.finish(folder, history)
+    return _report(folder, made, history, work)
+
+
+def decided(request: PriorRequest, fitted: Fitted) -> PriorRequest:
+    """The request with the model's default kind of prior if it names none.
+
+    Raises:
+        UnsupportedError: the model has no latents that a prior can be trained on.
+    """
+    kinds = require(fitted.model, LearnsPrior, TASK).prior_kinds()
+    return replace(request, kind=kinds[0]) if request.kind == AUTO else request
+
+
+def _encoded(
+    request: PriorRequest, rows: Dataset, fitted: Fitted, work: PriorWork, reporter: Reporter
+) -> Latents:
+    try:
+        latents = draw_latents(
+            fitted.model,
+            rows,
+            cache=work.cache,
+            seed=request.training.seed,
+            advance=lambda done, total: reporter.advance("encoding", done, total),
+            say=reporter.say,
+        )
+    except KeyboardInterrupt:
+        again = typed("prior", replace(request, resume=False))
+        raise KeyboardInterrupt(
+            f"interrupted while rows were encoded; nothing is kept, and the model is unchanged: "
+            f"{again}"
+        ) from None
+    if latents.origin == "kept":
+        reporter.say(f"latents: those in {work.cache}, of the same model and the same rows")
+    return latents
+
+
+def _report(folder: Path, made: Fitted, history: History, work: PriorWork) -> PriorReport:
+    facts, last = made.options.prior_fit, history.last
+    assert isinstance(facts, PriorFit)
     return PriorReport(
         model=str(folder),
-        kind=request.kind,
-        rows=len(rows),
+        kind=facts.kind,
+        former=facts.former_kind,
+        rows=facts.rows,
         updates=last.updates if last else 0,
         seconds=last.seconds if last else 0.0,
         ended=history.ended,
-        before=None,
-        after=history.validation,
+        held_out=facts.held_out,
+        before=facts.former,
+        after=facts.validation,
+        before_density=facts.former_density,
+        after_density=facts.density,
+        error=facts.error,
+        latents=str(work.cache) if work.cache.exists() else "",
     )
 
 

@@ -44,9 +44,10 @@ class Progress:
     readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def numbers(self) -> str:
-        """The bound and its parts: "bound -98.21  rate 24.10  distortion 74.11"."""
+        """The bound, and its parts if the model has a rate: "bound -98.21  rate 24.10 ..."."""
         words = [f"bound {self.bound:.2f}"]
-        words += [f"rate {self._rate()}", f"distortion {self.distortion:.2f}"]
+        if self.rates:
+            words += [f"rate {self._rate()}", f"distortion {self.distortion:.2f}"]
         if self.validation is not None:
             words.append(f"validation {self.validation:.2f}")
         if self.skipped:

@@ -1,0 +1,77 @@
+"""The folder ``prior`` inside a model folder: latents, checkpoints and the training curve.
+
+::
+
+    MODEL/prior/
+      latents.safetensors   draws from q(z | x) of the rows; see ``lowerbound.inference.latents``
+      KIND/checkpoint/      of a training that has not ended; removed when it ends
+      metrics.jsonl         history of the training that made the model's prior
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from lowerbound import durable
+from lowerbound.applications.io import fit_folder
+from lowerbound.errors import ModelFolderError
+from lowerbound.model_folder.manifest import CHECKPOINT, METRICS, PRIOR
+from lowerbound.training import History
+
+CACHE = "latents.safetensors"
+
+
+class PriorWork:
+    """The work on a prior of one kind.
+
+    Args:
+        model: the model folder.
+        kind: name of the prior.
+    """
+
+    def __init__(self, model: Path, kind: str) -> None:
+        self.model = model
+        self.cache = model / PRIOR / CACHE
+        self.folder = model / PRIOR / kind
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a training of this prior was interrupted."""
+        return (self.folder / CHECKPOINT).is_dir()
+
+    def check(self, output: Path, *, resume: bool, overwrite: bool) -> None:
+        """Check that nothing is replaced without permission.
+
+        Args:
+            output: the model folder to write.
+            resume: whether to continue an interrupted training.
+            overwrite: whether a model or a training may be replaced.
+
+        Raises:
+            ModelFolderError: a model or an interrupted training must not be replaced, or there is
+                no training to resume.
+        """
+        if resume and not self.unfinished:
+            raise ModelFolderError(
+                f"{self.folder} holds no interrupted training: start without --resume"
+            )
+        if overwrite:
+            return
+        if self.unfinished and not resume:
+            raise ModelFolderError(
+                f"{self.folder} holds an interrupted training: --resume goes on, --overwrite "
+                "starts anew"
+            )
+        own = output.resolve() == self.model.resolve()
+        if not own and fit_folder.state_of(output) != "absent":
+            raise ModelFolderError(f"{output} holds a model already: --overwrite replaces it")
+
+    def finish(self, output: Path, history: History) -> None:
+        """Keep the history in the model folder that was written, and remove the checkpoint."""
+        if len(history):
+            (output / PRIOR).mkdir(exist_ok=True)
+            durable.write_text(output / PRIOR / METRICS, history.to_lines())
+        else:
+            (output / PRIOR / METRICS).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
