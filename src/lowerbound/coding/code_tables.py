@@ -5,6 +5,8 @@ r"""Export of a model of codes: its prior in whole numbers.
 Only these tables determine the bits, and they are stored, not computed. A file therefore gives the
 same codes on every machine. Encoder and decoder keep their floating-point numbers: the encoder
 runs before coding starts, and the decoder after all codes are known.
+
+Codes that depend on each other have weights in whole numbers instead: see ``context_models``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.coding.context_models import in_whole_numbers
 from lowerbound.coding.refusals import refuse_beside_rows
 from lowerbound.coding.stack import PRECISION, whole_shares
 from lowerbound.errors import UnsupportedError
@@ -88,6 +91,6 @@ def export_codes(model: Model) -> VectorQuantizedVariationalAutoencoder:
     assert isinstance(exported, VectorQuantizedVariationalAutoencoder)
     for level, prior in enumerate(exported.priors):
         assert isinstance(prior, CodePrior)
-        exported.priors[level] = TableCodes(prior)
+        exported.priors[level] = in_whole_numbers(prior) or TableCodes(prior)
     exported.forget_readings()
     return exported.requires_grad_(False)

@@ -12,6 +12,9 @@ checked, because floating-point numbers may differ in the last digit between mac
 
 A code costs -log2 of its share in the table of its codebook. This table is the model's prior over
 all places together, in whole numbers from the first step on: see ``CodePrior.tally``.
+
+A prior whose codes depend on each other has no such table. The frames of a chunk are then cut into
+rows as long as those of training, and coded as rows are: see ``context_codes``.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -25,16 +28,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding import stack
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
+from lowerbound.coding.frame_coders import FrameCoder, frame_coder
 from lowerbound.coding.lossless import model_hash
 from lowerbound.coding.sound_codes import SoundCoder
-from lowerbound.coding.stack import CodingTable, Stack, whole_shares
 from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
-from lowerbound.models import Model, VectorQuantizedVariationalAutoencoder
-from lowerbound.priors.codes import CodePrior
+from lowerbound.models import Model
 
 KIND = "audio"
 CHUNK_FRAMES = 1 << 15
@@ -86,11 +87,11 @@ def write_clips(
     coder = SoundCoder.of(model)
     signal = torch.from_numpy(np.concatenate(clips))
     codes = coder.codes(signal, codebooks)
-    tables = code_tables(coder.model, codes.shape[1])
+    frames = frame_coder(coder.model, codes.shape[1])
     lengths = b"".join(varint.encode(len(clip)) for clip in clips)
     chunks = [(lengths, zlib.crc32(lengths))]
     for part in codes.split(chunk_frames):
-        chunks.append((encoded(part, tables), zlib.crc32(symbols(part))))
+        chunks.append((frames.encode(part), zlib.crc32(symbols(part))))
     settings = b"".join(map(varint.encode, (rate, codes.shape[1], min(chunk_frames, len(codes)))))
     container.write(path, KIND, model_hash(model), (len(signal), 1), settings, chunks)
 
@@ -106,36 +107,10 @@ def read_clips(file: Container, model: Model) -> Decoded:
     lengths = _read_lengths(file)
     rate, codebooks, chunk_frames = _read_settings(file, len(coder.quantizers))
     samples = file.header.shape[0]
-    tables = code_tables(coder.model, codebooks)
-    codes = _read_codes(file, tables, coder.frames(samples), chunk_frames)
+    frames = frame_coder(coder.model, codebooks)
+    codes = _read_codes(file, frames, coder.frames(samples), chunk_frames)
     signal = coder.signal(codes, samples).numpy()
     return Decoded(tuple(np.split(signal, np.cumsum(lengths)[:-1])), rate)
-
-
-def code_tables(model: VectorQuantizedVariationalAutoencoder, codebooks: int) -> list[CodingTable]:
-    """The table of each used codebook, shared by all frames."""
-    priors = [prior for prior in model.priors if isinstance(prior, CodePrior)]
-    return [CodingTable(whole_shares(prior.tally().numpy())) for prior in priors[:codebooks]]
-
-
-def encoded(codes: Tensor, tables: Sequence[CodingTable]) -> bytes:
-    """Codes (frames, codebooks) as a stack of words."""
-    empty = Stack(np.zeros(0, np.uint32))
-    for level, table in zip(reversed(codes.unbind(1)), reversed(tables), strict=True):
-        empty.push_table(level.numpy(), table)
-    return stack.to_bytes(empty.words())
-
-
-def decoded(payload: bytes, frames: int, tables: Sequence[CodingTable]) -> Tensor:
-    """The codes, (frames, codebooks), of a stack of words.
-
-    Raises:
-        BitstreamError: the stack is invalid.
-    """
-    words = stack.from_bytes(payload) if payload else np.zeros(0, np.uint32)
-    full = Stack(words)
-    levels = [torch.from_numpy(full.pop_table(frames, table).astype(np.int64)) for table in tables]
-    return torch.stack(levels, 1)
 
 
 def symbols(codes: Tensor) -> bytes:
@@ -170,9 +145,7 @@ def _read_settings(file: Container, most: int) -> tuple[int, int, int]:
     return rate, codebooks, chunk_frames
 
 
-def _read_codes(
-    file: Container, tables: Sequence[CodingTable], frames: int, chunk_frames: int
-) -> Tensor:
+def _read_codes(file: Container, coder: FrameCoder, frames: int, chunk_frames: int) -> Tensor:
     """All codes of a file, (frames, codebooks).
 
     Raises:
@@ -183,7 +156,7 @@ def _read_codes(
         raise BitstreamError(f"{file.name} has settings that do not fit its chunks")
     parts = []
     for index, start in enumerate(starts, 1):
-        part = decoded(file.payload(index), min(chunk_frames, frames - start), tables)
+        part = coder.decode(file.payload(index), min(chunk_frames, frames - start))
         file.check_symbols(index, symbols(part))
         parts.append(part)
     return torch.cat(parts)

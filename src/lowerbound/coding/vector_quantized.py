@@ -13,24 +13,23 @@ the decoder uses floating-point numbers, whose last digit may differ between mac
 from __future__ import annotations
 
 import copy
+import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound.coding import code_bits, code_ranges
-from lowerbound.coding.code_tables import TableCodes
+from lowerbound.coding import code_ranges
+from lowerbound.coding.code_coders import coder_of
 from lowerbound.coding.files import container, varint
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import CHUNK_ROWS, Progress, model_hash
 from lowerbound.coding.refusals import used_codebooks
-from lowerbound.coding.stack import PRECISION, CodingTable
-from lowerbound.data.arrays import Array
 from lowerbound.errors import BitstreamError
 from lowerbound.models import VectorQuantizedVariationalAutoencoder
+from lowerbound.priors.codes import CodePrior
 from lowerbound.trace import Batch
 
 KIND = "vector_quantized"
@@ -62,9 +61,12 @@ def write_rows(
     """
     levels = used_codebooks(codebooks, len(model.quantizers))
     codes = quantized(model, x, levels, progress)
-    coder = _Coder(model, levels)
+    coder = coder_of(model, levels)
     settings = varint.encode(min(chunk_rows, len(x))) + varint.encode(levels)
-    chunks = [(coder.encode(part), zlib.crc32(symbols(part))) for part in codes.split(chunk_rows)]
+    chunks = []
+    for rows in codes.split(chunk_rows):
+        parts = [part for part, _ in _by_codebook(model, rows)]
+        chunks.append((coder.encode(parts), zlib.crc32(symbols(rows))))
     container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
 
 
@@ -100,7 +102,7 @@ def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) ->
             f"{file.name} claims rows of {event} numbers, but this model's rows have another shape"
         )
     chunk_rows, levels = _read_settings(file, model)
-    coder = _Coder(model, levels)
+    coder = coder_of(model, levels)
     parts = []
     for index, start in enumerate(range(0, rows, chunk_rows)):
         count, payload = min(chunk_rows, rows - start), file.payload(index)
@@ -150,76 +152,22 @@ def symbols(codes: Tensor) -> bytes:
 
 
 def bits_of(model: VectorQuantizedVariationalAutoencoder, codes: Tensor) -> float:
-    """Code length of codes (rows, all places) by the tables: the sum of -log2 of their shares."""
-    logs = [
-        prior.tables.double().log2().gather(1, part.T).sum()
-        for part, prior in _by_codebook(model, codes)
-    ]
-    return PRECISION * codes.numel() - float(torch.stack(logs).sum())
-
-
-class _Coder:
-    """Codes (rows, all places) to bytes and back, one column per place of a codebook."""
-
-    def __init__(self, model: VectorQuantizedVariationalAutoencoder, levels: int) -> None:
-        self.counts = [prior.tables for prior in _priors(model)[:levels]]
-        self.bits = _even_bits(self.counts)
-        self.tables = [] if self.bits else list(_tables(self.counts))
-
-    @property
-    def least_bits(self) -> float:
-        """Bits of the most likely codes of a row."""
-        most = torch.cat([counts.amax(1) for counts in self.counts])
-        return float((PRECISION - most.double().log2()).sum())
-
-    def encode(self, codes: Tensor) -> bytes:
-        columns: list[Array] = list(codes.T.numpy())
-        if self.bits:
-            return code_bits.encode(columns, self.bits)
-        return code_ranges.encode(columns, self.tables)
-
-    def decode(self, payload: bytes, rows: int) -> Tensor:
-        if self.bits:
-            columns = code_bits.decode(payload, rows, sum(map(len, self.counts)), self.bits)
-        else:
-            columns = code_ranges.decode(payload, rows, self.tables)
-        return torch.from_numpy(np.stack(columns, 1).astype(np.int64))
-
-
-def _priors(model: VectorQuantizedVariationalAutoencoder) -> list[TableCodes]:
-    """Prior of each codebook, in whole numbers."""
-    priors = [prior for prior in model.priors if isinstance(prior, TableCodes)]
-    assert len(priors) == len(model.priors), "the model is not in whole numbers"
-    return priors
+    """Code length of codes (rows, all places): the sum of -log2 of their probabilities."""
+    parts = [part for part, _ in _by_codebook(model, codes)]
+    return coder_of(model, len(parts)).bits(parts)
 
 
 def _by_codebook(
     model: VectorQuantizedVariationalAutoencoder, codes: Tensor
-) -> Iterator[tuple[Tensor, TableCodes]]:
+) -> Iterator[tuple[Tensor, CodePrior]]:
     """Codes (rows, all places) of the first codebooks, (rows, places) each, and their priors."""
     start = 0
-    for prior in _priors(model):
+    for prior in model.priors:
+        assert isinstance(prior, CodePrior)
         if start < codes.shape[1]:
-            end = start + len(prior.tables)
+            end = start + math.prod(prior.shape)
             yield codes[:, start:end], prior
             start = end
-
-
-def _even_bits(counts: Sequence[Tensor]) -> int:
-    """b if every code of every table has the share 2 ** -b, otherwise 0."""
-    first = int(counts[0][0, 0])
-    even = all(bool((table == first).all()) for table in counts)
-    return PRECISION + 1 - first.bit_length() if even else 0
-
-
-def _tables(counts: Sequence[Tensor]) -> Iterator[CodingTable]:
-    """One table per place of each codebook; places with a common table share the object."""
-    for level in counts:
-        made: dict[int, CodingTable] = {}
-        for place in level:
-            if place.data_ptr() not in made:
-                made[place.data_ptr()] = CodingTable(place.numpy())
-            yield made[place.data_ptr()]
 
 
 def _read_settings(

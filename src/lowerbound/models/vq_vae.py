@@ -290,7 +290,10 @@ class VectorQuantizedVariationalAutoencoder(Model):
 
     def start_prior(self, latents: Tensor) -> None:
         """Start the priors from codes of training rows, (rows, codes)."""
-        for (_, prior), z in zip(self._all(), self._codebooks(latents), strict=True):
+        vectors: list[Tensor] = []
+        for (quantizer, prior), z in zip(self._all(), self._codebooks(latents), strict=True):
+            vectors.append(quantizer.vectors(torch.arange(quantizer.codes)))
+            prior.know_vectors(vectors)
             prior.start_from_codes(z)
 
     def prior_terms(self, latents: Tensor, prompt: Tensor | None = None) -> PriorTerms:

@@ -1,10 +1,12 @@
 """p(z): the distribution of a latent before any data."""
 
 from lowerbound.distributions.gaussian_mixture import GaussianMixture
+from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.codes import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.diffusion import DiffusionDistribution, DiffusionPrior
 from lowerbound.priors.flow import FlowPrior
+from lowerbound.priors.markov_codes import MarkovCodes
 from lowerbound.priors.mixture import MixturePrior
 from lowerbound.priors.standard_normal import StandardNormal
 from lowerbound.priors.vamp import VampPrior
@@ -12,6 +14,7 @@ from lowerbound.priors.vamp import VampPrior
 __all__ = [
     "CODE_PRIORS",
     "PRIORS",
+    "AutoregressiveCodes",
     "CodeDistribution",
     "CodePrior",
     "DiffusionDistribution",
@@ -19,6 +22,7 @@ __all__ = [
     "Encode",
     "FlowPrior",
     "GaussianMixture",
+    "MarkovCodes",
     "MixturePrior",
     "Prior",
     "PriorTerms",

@@ -127,6 +127,10 @@ class CodePrior(nn.Module, ABC):
     def start_from_codes(self, z: Tensor) -> None:
         """Start from codes of training rows, (rows, *shape), before training on codes."""
 
+    def know_vectors(self, vectors: Sequence[Tensor]) -> None:
+        """Take the vectors of codes before training: of the codebooks above and, last, of its own,
+        (K, dim) each."""
+
     def tally(self) -> Tensor:
         """Expected counts of each code, summed over all places: whole numbers, (K,) int64.
 

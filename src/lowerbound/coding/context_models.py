@@ -1,0 +1,193 @@
+r"""Priors whose codes depend on each other, in whole numbers: what files of codes are coded by.
+
+.. math:: \hat p(k) = \frac{w_k}{\sum_l w_l}, \qquad
+    w_k = e_k + \Big\lfloor \sum_l e_l / (256 K) \Big\rfloor + 1
+
+with e the exponentials of the logits, looked up in a table of whole numbers. A transformer is
+computed in fixed-point numbers (``whole_numbers.fixed_point``), so the weights w are the same on
+every machine, for any batch, and whether one place or all of them are computed. The second term is
+a uniform share of 1/256: no code is impossible, and none is free.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.coding.whole_numbers.fixed_point import (
+    EXP_ONE,
+    FixedAttention,
+    FixedLinear,
+    FixedNorm,
+    fine,
+    whole_softmax,
+)
+from lowerbound.networks.causal_transformer import CausalSoftmax
+from lowerbound.priors.autoregressive_codes import AutoregressiveCodes, NetworkConditionals
+from lowerbound.priors.code_network import NUMBERS, CodeEmbedding, CodeHead
+from lowerbound.priors.codes import CodePrior
+from lowerbound.priors.markov_codes import MarkovCodes, TableConditionals
+from lowerbound.priors.sequential_codes import Conditionals, SequentialCodes, Step
+
+UNIFORM = 256  # one part of so many is spread evenly
+
+
+class WholeCodes(SequentialCodes):
+    """p(z | codes above) in whole numbers. Its logits are logarithms of weights."""
+
+    @abstractmethod
+    def weights(self, above: Sequence[Tensor]) -> WholeWeights:
+        """The weights of rows with these codes above, (rows, places) each."""
+
+    def conditionals(self, above: Sequence[Tensor], prompt: Tensor | None = None) -> Conditionals:
+        return self.weights(above)
+
+
+class WholeWeights(Conditionals):
+    """Weights w of codes, and their logarithms.
+
+    Args:
+        inner: in fixed-point numbers.
+        whole: from its logits to weights.
+    """
+
+    def __init__(self, inner: Conditionals, whole: Callable[[Tensor], Tensor]) -> None:
+        self.inner, self.whole = inner, whole
+
+    def all(self, z: Tensor) -> Tensor:
+        """Weights of all places, (rows, places, K) float64, of codes (rows, places)."""
+        return self.whole(self.inner.logits(z))
+
+    def one_by_one(self) -> Step:
+        """A function of (z, place) that returns the weights of that place, (rows, K)."""
+        step = self.inner.steps()
+        return lambda z, place: self.whole(step(z, place))
+
+    def logits(self, z: Tensor) -> Tensor:
+        return self.all(z).log()
+
+    def steps(self) -> Step:
+        step = self.one_by_one()
+        return lambda z, place: step(z, place).log()
+
+
+class TransformerWeights(WholeCodes):
+    """An autoregressive prior in fixed-point numbers; what it says of unknown prompts.
+
+    Args:
+        prior: that one.
+    """
+
+    def __init__(self, prior: AutoregressiveCodes) -> None:
+        super().__init__(prior.shape, prior.codes)
+        self.network = copy.deepcopy(prior.network).cpu().double().eval()
+        _fix(self.network)
+        for parameter in self.network.parameters():  # positions and prompts
+            parameter.data = fine(parameter.data) + 0.0
+        self.requires_grad_(False)
+
+    def weights(self, above: Sequence[Tensor]) -> WholeWeights:
+        inner = NetworkConditionals(self.network, self.network.context(above))
+        return WholeWeights(inner, lambda logits: with_uniform(whole_softmax(logits)))
+
+
+class TableWeights(WholeCodes):
+    """A table of whole numbers, chosen by the left neighbor.
+
+    Args:
+        prior: whose table it is.
+    """
+
+    table: Tensor
+
+    def __init__(self, prior: MarkovCodes) -> None:
+        super().__init__(prior.shape, prior.codes)
+        shares = prior.shares.detach().cpu().double()
+        whole = torch.round(shares / shares.amax(1, keepdim=True) * EXP_ONE)
+        self.register_buffer("table", whole.float())
+
+    def weights(self, above: Sequence[Tensor]) -> WholeWeights:
+        inner = TableConditionals(self.table.double(), self.shape[-1])
+        return WholeWeights(inner, with_uniform)
+
+
+class FixedCodes(nn.Module):
+    """Embeddings of codes in fixed-point numbers.
+
+    Args:
+        codes: those embeddings.
+    """
+
+    table: Tensor
+
+    def __init__(self, codes: CodeEmbedding) -> None:
+        super().__init__()
+        self.register_buffer("table", fixed_table(codes))
+
+
+class FixedHead(nn.Module):
+    """Logits of codes in fixed-point numbers.
+
+    Args:
+        head: whose logits they are.
+    """
+
+    def __init__(self, head: CodeHead) -> None:
+        super().__init__()
+        self.narrow = FixedLinear(head.narrow.weight, head.narrow.bias)
+        self.last = FixedLinear(fixed_table(head.codes), head.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        logits: Tensor = self.last(self.narrow(tokens) / math.sqrt(NUMBERS))
+        return logits
+
+
+@torch.no_grad()
+def fixed_table(codes: CodeEmbedding) -> Tensor:
+    """The embeddings of codes by a sum that is the same on every machine, (codes, numbers)."""
+    projected: Tensor = FixedLinear(codes.project.weight, None)(codes.features.double().cpu())
+    return fine(codes.free.detach().double().cpu()) + projected + 0.0
+
+
+FIXED: dict[type, Callable[..., nn.Module]] = {
+    nn.Linear: lambda layer: FixedLinear(layer.weight, layer.bias),
+    nn.LayerNorm: FixedNorm,
+    CausalSoftmax: lambda layer: FixedAttention(),
+    CodeEmbedding: FixedCodes,
+    CodeHead: FixedHead,
+}
+
+
+def _fix(module: nn.Module) -> None:
+    """Put parts in fixed-point numbers in place of the others."""
+    for name, part in list(module.named_children()):
+        make = FIXED.get(type(part))
+        if make is None:
+            _fix(part)
+        else:
+            setattr(module, name, make(part))
+
+
+def with_uniform(weights: Tensor) -> Tensor:
+    """Weights (..., K) and a uniform share of them."""
+    total = weights.sum(-1, keepdim=True)
+    return weights + torch.floor(total / (UNIFORM * weights.shape[-1])) + 1
+
+
+def in_whole_numbers(prior: CodePrior) -> WholeCodes | None:
+    """The prior in whole numbers; None where its codes do not depend on each other."""
+    if isinstance(prior, WholeCodes):
+        return prior
+    if isinstance(prior, AutoregressiveCodes):
+        return TransformerWeights(prior)
+    return TableWeights(prior) if isinstance(prior, MarkovCodes) else None
+
+
+def least_bits(codes: int) -> float:
+    """What the likeliest of K codes takes at least."""
+    return math.log2(1 + (codes - 1) / (UNIFORM * codes + 1))
