@@ -36,7 +36,8 @@ PARTS: list[dict[str, Any]] = [
     *({"prior": name} for name in PRIORS),
     *({"posterior": name} for name in POSTERIORS),
     *({"likelihood": name} for name in LIKELIHOODS),
-    *({"network": name} for name in NETWORKS),
+    *({"network": name} for name in NETWORKS if not NETWORKS[name].only_maps),
+    {"network": "autoencoder_kl", "network_options": {"block_out_channels": [8, 16]}},
     *({"model": name} for name in MODELS),
     {"model": "vq_vae", "network": "convolutional", "model_options": {"maps": 2}},
 ]

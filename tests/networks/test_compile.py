@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lowerbound.networks import NETWORKS
-from tests.networks.test_every_network import nudge, reading
+from tests.networks.test_every_network import every_network, nudge, reading
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
@@ -39,14 +39,14 @@ def compare(name: str, shape: tuple[int, ...], backend: str, condition_dim: int)
         assert (got - want).norm() <= 0.1 * want.norm() + 1e-6
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@every_network
 def test_one_graph(name: str) -> None:
     compare(name, (3, 7, 5), "eager", 2)
 
 
 @needs_compiler
 @pytest.mark.long
-@pytest.mark.parametrize("name", list(NETWORKS))
+@every_network
 @pytest.mark.parametrize("shape", [(64,), (1, 28, 28), (3, 33, 17)], ids=str)
 def test_every_network_compiled_by_the_compiler(name: str, shape: tuple[int, ...]) -> None:
     for condition_dim in (0, 2):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import keyword
 import math
 import typing
 from abc import ABC, abstractmethod
@@ -169,10 +170,13 @@ APPLICATIONS: Registry[Listing] = Registry("command")
 def load(name: str) -> Application:
     """Import an application; the function's signature defines its Request and its arguments.
 
+    The function has the name of the command, with an underscore after a keyword of Python.
+
     Raises:
         OptionError: no application has this name; the message suggests the nearest one.
     """
-    function = getattr(import_module(APPLICATIONS[name].module), name.replace("-", "_"))
+    called = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+    function = getattr(import_module(APPLICATIONS[name].module), called)
     parameters = inspect.signature(function).parameters
     request = typing.get_type_hints(function)[next(iter(parameters))]
     return Application(name, request, function, "fitted" in parameters)

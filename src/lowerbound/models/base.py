@@ -127,8 +127,9 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def default_posterior(cls, options: ModelOptions) -> str:
-        """A full covariance if the network returns one, else a diagonal covariance."""
-        return "full" if NETWORKS[options.network].full_posterior else "gaussian"
+        """A full covariance if the network returns one, else the network's default."""
+        network = NETWORKS[options.network]
+        return "full" if network.full_posterior else network.default_posterior
 
     @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:

@@ -139,6 +139,11 @@ class VectorQuantizedVariationalAutoencoder(Model):
             )
 
     @classmethod
+    def default_posterior(cls, options: ModelOptions) -> str:
+        """A name for the model folder; the posterior is the quantizer's."""
+        return "gaussian"
+
+    @classmethod
     def latent_dim_of(cls, schema: Schema, options: ModelOptions) -> int:
         """Length of a code's vector."""
         return options.latent_dim or code_dim(options.model_options)

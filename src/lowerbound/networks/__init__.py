@@ -5,6 +5,7 @@ from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
+from lowerbound.networks.pictures.autoencoder_kl import AutoencoderKL
 from lowerbound.networks.pictures.convolutional import Convolutional
 from lowerbound.networks.signals.frames import Frames
 from lowerbound.networks.tabular import Tabular, TabularDecoder, TabularEncoder
@@ -14,6 +15,7 @@ __all__ = [
     "ACTIVATIONS",
     "MLP",
     "NETWORKS",
+    "AutoencoderKL",
     "Columns",
     "Convolutional",
     "Decoder",

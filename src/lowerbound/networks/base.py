@@ -77,10 +77,14 @@ class Network(ABC):
     Attributes:
         reads_mask: whether the encoder takes values and their mask.
         full_posterior: whether the encoder supports only a Gaussian with full covariance.
+        only_maps: whether the latent can only be a map.
+        default_posterior: the posterior unless one is given.
     """
 
     reads_mask: ClassVar[bool] = False
     full_posterior: ClassVar[bool] = False
+    only_maps: ClassVar[bool] = False
+    default_posterior: ClassVar[str] = "gaussian"
 
     @abstractmethod
     def encoder(
@@ -93,6 +97,11 @@ class Network(ABC):
         self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
     ) -> Decoder:
         """A decoder from ``latent_dim`` coordinates to parameters of shape ``parameter_shape``."""
+
+    @property
+    def map_stride(self) -> int | None:
+        """The stride of the latent map if the network's options decide it; None: they do not."""
+        return None
 
     def map_size(self, event_shape: tuple[int, ...], stride: int) -> tuple[int, int]:
         """Height and width of a latent map ``stride`` times smaller than the picture.

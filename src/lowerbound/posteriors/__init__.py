@@ -5,7 +5,7 @@ from lowerbound.posteriors.base import POSTERIORS, Posterior
 from lowerbound.posteriors.finite_scalar import FiniteScalar
 from lowerbound.posteriors.flow import FlowPosterior
 from lowerbound.posteriors.full import FullGaussianPosterior
-from lowerbound.posteriors.gaussian import GaussianPosterior
+from lowerbound.posteriors.gaussian import ClampedGaussianPosterior, GaussianPosterior
 from lowerbound.posteriors.lookup_free import LookupFree
 from lowerbound.posteriors.quantizer import QUANTIZERS, Quantizer
 from lowerbound.posteriors.residual import residual_quantizer
@@ -16,6 +16,7 @@ __all__ = [
     "GRADIENTS",
     "POSTERIORS",
     "QUANTIZERS",
+    "ClampedGaussianPosterior",
     "Codebook",
     "FiniteScalar",
     "FlowPosterior",

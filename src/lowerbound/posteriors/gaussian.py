@@ -10,6 +10,7 @@ from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 
 MAX_LOG_VARIANCE = 14.0
+CLAMP = (-30.0, 20.0)  # of log-variances in diffusers
 
 
 @POSTERIORS.register("gaussian")
@@ -33,6 +34,22 @@ class GaussianPosterior(Posterior):
     def forward(self, parameters: Tensor) -> Distribution:
         distribution: Distribution = self.heads(parameters.unsqueeze(0))
         return distribution
+
+
+@POSTERIORS.register("clamped_gaussian")
+class ClampedGaussianPosterior(Posterior):
+    r"""q(z | x) = N(mu(x), diag sigma^2(x)) with log sigma^2 clamped to [-30, 20].
+
+    It is the posterior of ``diffusers``, so that its weights give the same numbers here.
+    """
+
+    @property
+    def numbers(self) -> int:
+        return 2 * self.latent_dim
+
+    def forward(self, parameters: Tensor) -> Distribution:
+        loc, log_variance = at_least_float32(parameters).unsqueeze(0).chunk(2, -1)
+        return _diagonal(loc, torch.exp(0.5 * log_variance.clamp(*CLAMP)))
 
 
 class GaussianHeads(nn.Module):
@@ -60,11 +77,14 @@ class GaussianHeads(nn.Module):
 
 def gaussian_heads(parameters: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
     """Mean and bounded standard deviation from two heads side by side along ``axis``."""
-    if parameters.dtype == torch.bfloat16:
-        parameters = parameters.float()
-    loc, raw = parameters.chunk(2, axis)
+    loc, raw = at_least_float32(parameters).chunk(2, axis)
     half_log_variance = (0.5 * MAX_LOG_VARIANCE) * torch.tanh(raw / MAX_LOG_VARIANCE)
     return loc, torch.exp(half_log_variance)
+
+
+def at_least_float32(parameters: Tensor) -> Tensor:
+    """Convert bf16 to float32, because log-variances need its precision."""
+    return parameters.float() if parameters.dtype == torch.bfloat16 else parameters
 
 
 def _diagonal(loc: Tensor, scale: Tensor) -> Distribution:

@@ -150,6 +150,8 @@ def code_networks(
     """Build the networks for the maps and places that the options name."""
     if isinstance(parts.network, Convolutional):
         return _map_networks(parts, parts.network, codes, likelihood)
+    if parts.network.only_maps and codes.maps == 1:
+        return _only_map_networks(parts, codes, likelihood)
     if codes.maps > 1:
         raise OptionError("maps are of pictures: they take the network 'convolutional'")
     dim, parameters, condition_dim = (
@@ -167,6 +169,21 @@ def code_networks(
     slots = codes.slots_of(parts.schema.dimension)
     numbers = slots * dim
     return CodeNetworks(parts.encoder(numbers), parts.decoder(likelihood, numbers), ((slots,),))
+
+
+def _only_map_networks(
+    parts: ModelParts, codes: VectorQuantizedOptions, likelihood: Likelihood
+) -> CodeNetworks:
+    """The networks of a family whose latent is one map."""
+    codes.patch_of(likelihood, parts.inputs, pictures=False)
+    network, picture, condition_dim = parts.network, parts.input_shape, parts.condition_dim
+    shape, dim = network.map_size(parts.schema.event_shape, codes.stride), parts.latent_dim
+    parameters = likelihood.parameter_shape
+    return CodeNetworks(
+        network.map_encoder(picture, codes.stride, dim, condition_dim),
+        network.map_decoder(codes.stride, dim, parameters, condition_dim),
+        (shape,),
+    )
 
 
 def _map_networks(

@@ -58,3 +58,6 @@ class LatentMapDecoder(Decoder):
     @property
     def output_bias(self) -> nn.Parameter:
         return self.decoder.output_bias
+
+    def set_output_bias(self, bias: Tensor) -> None:
+        self.decoder.set_output_bias(bias)

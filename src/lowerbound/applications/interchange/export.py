@@ -1,0 +1,223 @@
+"""Write the first stage of a model as a folder of ``diffusers``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lowerbound import durable
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.interchange.config_file import (
+    CONFIG,
+    WEIGHTS,
+    AutoencoderConfig,
+    KLConfig,
+    VQConfig,
+    written_config,
+)
+from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
+from lowerbound.applications.interchange.weights_file import CODEBOOK
+from lowerbound.applications.io.fit_rows import rows_of_fit
+from lowerbound.config import option, to_mapping
+from lowerbound.distributions.reparameterization import draw, seeded
+from lowerbound.errors import DataError, UnsupportedError
+from lowerbound.fitting import Fitted
+from lowerbound.likelihoods.base import LocationScale
+from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
+from lowerbound.models import Decodes, Encodes, HasPrior, Model, Quantizes, require
+from lowerbound.posteriors import ClampedGaussianPosterior
+from lowerbound.trace import Batch
+
+MOST_NUMBERS, ROWS = 2**22, 16
+PRIOR_DRAWS = 64
+
+
+@dataclass(frozen=True)
+class ExportRequest(ModelRequest):
+    """Write a model for another program."""
+
+    output: str = option(REQUIRED, "folder to write", short="-o", metavar="FOLDER")
+    format: Literal["diffusers"] = option("diffusers", "of the folder")
+
+
+@dataclass(frozen=True)
+class ExportReport(Report):
+    """A model was exported.
+
+    Attributes:
+        folder: the folder written.
+        architecture: its class in diffusers.
+        scaling_factor: 1 / standard deviation of the latents.
+        latents: which latents these are.
+        difference: the largest absolute difference between the numbers of this model and of
+            diffusers for one picture: latent, log-variance, and picture in [-1, 1].
+    """
+
+    folder: str
+    architecture: str
+    scaling_factor: float
+    latents: str
+    difference: float
+
+    def text(self) -> str:
+        return (
+            f"{self.architecture} in {self.folder}: diffusers gives the same numbers within "
+            f"{self.difference:.0e}\nscaling_factor {self.scaling_factor:.5g}, from {self.latents}"
+        )
+
+
+def export(request: ExportRequest, reporter: Reporter, fitted: Fitted) -> ExportReport:
+    """Write the folder, load it with diffusers and compare the numbers.
+
+    Raises:
+        UnsupportedError: the model has no form in diffusers, or would give other numbers there.
+        DataError: the folder contains other files.
+    """
+    folder, model = Path(request.output), fitted.model
+    _refuse_others_files(folder)
+    _refuse_other_numbers(model)
+    spread, latents = _latent_spread(fitted, request.model)
+    config = _config(fitted, spread)
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.write_tensors(folder / WEIGHTS, _weights(fitted), {"format": "pt"})
+    durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
+    difference = _difference(fitted, _load(config.architecture, folder))
+    return ExportReport(
+        str(folder), config.architecture, config.scaling_factor, latents, difference
+    )
+
+
+def _refuse_others_files(folder: Path) -> None:
+    """Raise an error for a folder with other files than those of an earlier export."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.exists() and (not folder.is_dir() or names - {CONFIG, WEIGHTS}):
+        raise DataError(
+            f"{folder} holds other files; choose another name, so that nothing of yours is replaced"
+        )
+
+
+def _refuse_other_numbers(model: Model) -> None:
+    """Raise an error where diffusers would give other numbers."""
+    encoder_of(model)
+    if model.inputs is not None:
+        raise UnsupportedError(
+            "the encoder takes a mask of missing cells, which the encoder in diffusers does not"
+        )
+    if not isinstance(model.declared_likelihood, (LocationScale, DiscretizedLogistic)):
+        raise UnsupportedError(
+            "the decoder in diffusers returns a picture: export needs a likelihood around a "
+            "location, which are discretized_logistic, gaussian, laplace and student_t"
+        )
+    if isinstance(model, Quantizes):
+        codebook_of(model)
+    elif not isinstance(getattr(model, "posterior", None), ClampedGaussianPosterior):
+        raise UnsupportedError(
+            "diffusers clamps log-variances: export needs the posterior clamped_gaussian"
+        )
+
+
+def _config(fitted: Fitted, spread: float) -> AutoencoderConfig:
+    options, network = to_mapping(fitted.options.model), encoder_of(fitted.model).options
+    channels, height, width = fitted.schema.event_shape
+    sizes: dict[str, Any] = {
+        **network.sizes(),
+        "in_channels": channels,
+        "out_channels": channels,
+        "down_block_types": network.down_blocks(),
+        "up_block_types": network.up_blocks(),
+        "sample_size": height if height == width else (height, width),
+        "scaling_factor": 1 / spread,
+        "force_upcast": False,
+    }
+    dim = int(options["latent_dim"])
+    if isinstance(fitted.model, Quantizes):
+        return VQConfig(
+            **sizes,
+            latent_channels=network.latent_channels or dim,
+            num_vq_embeddings=codebook_of(fitted.model).codes,
+            vq_embed_dim=dim,
+        )
+    return KLConfig(
+        **sizes,
+        latent_channels=dim,
+        use_quant_conv=network.use_quant_conv,
+        use_post_quant_conv=network.use_post_quant_conv,
+    )
+
+
+def _weights(fitted: Fitted) -> dict[str, Tensor]:
+    """Weights by their names in diffusers; of the decoder's output only the location."""
+    model, channels = fitted.model, fitted.schema.event_shape[0]
+    found = {**encoder_of(model).state_dict(), **decoder_of(model).state_dict()}
+    for name in ("decoder.conv_out.weight", "decoder.conv_out.bias"):
+        found[name] = found[name][:channels]
+    if isinstance(model, Quantizes):
+        found[CODEBOOK] = codebook_of(model).book
+    return found
+
+
+def _load(architecture: str, folder: Path) -> Any:
+    import diffusers
+
+    kind = getattr(diffusers, architecture)
+    return kind.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False).eval()
+
+
+@torch.no_grad()
+def _difference(fitted: Fitted, theirs: Any) -> float:
+    """The largest difference between the numbers of both for one random picture."""
+    model = require(fitted.model, Encodes, "be exported")
+    x = torch.rand(1, *fitted.schema.event_shape, generator=torch.Generator().manual_seed(0))
+    posterior = model.encode(Batch(x))
+    z = posterior.mean
+    emission: Any = require(fitted.model, Decodes, "be exported").decode(z)
+    ours: list[Tensor] = [2 * emission.loc[0] - 1]
+    if isinstance(fitted.model, Quantizes):
+        answers = [theirs(2 * x - 1).sample]
+    else:
+        found = theirs.encode(2 * x - 1).latent_dist
+        ours += [z.view_as(found.mean), posterior.variance.log().view_as(found.mean)]
+        answers = [theirs.decode(found.mean).sample, found.mean, found.logvar]
+    return max(float((a - b).abs().max()) for a, b in zip(ours, answers, strict=True))
+
+
+def _latent_spread(fitted: Fitted, folder: str) -> tuple[float, str]:
+    """The standard deviation of the latents, and which latents these are."""
+    try:
+        rows = rows_of_fit(fitted, folder)
+    except DataError:
+        rows = None
+    if rows is None:
+        return _prior_spread(fitted.model), "the prior"
+    count = max(ROWS, min(1024, MOST_NUMBERS // fitted.schema.dimension))
+    few = rows.seen.thinned(count)
+    found = [_drawn(fitted.model, few.batch(index)) for index in torch.arange(len(few)).split(ROWS)]
+    return float(torch.cat(found).std()), f"{len(few):,} training rows"
+
+
+@torch.no_grad()
+def _drawn(model: Model, batch: Batch) -> Tensor:
+    """One draw of the latents of rows, (rows, numbers)."""
+    with seeded(0):
+        return draw(require(model, Encodes, "be exported").encode(batch), 1)[0]
+
+
+@torch.no_grad()
+def _prior_spread(model: Model) -> float:
+    """The standard deviation of all numbers of a latent under the prior."""
+    if isinstance(model, Quantizes):
+        return float(codebook_of(model).book.std())
+    prior = require(model, HasPrior, "be exported").prior_distribution()
+    try:
+        variance, mean = prior.variance, prior.mean
+        return math.sqrt(float(variance.mean() + mean.var(correction=0)))
+    except NotImplementedError:
+        with seeded(0):
+            return float(prior.expand(torch.Size((1, PRIOR_DRAWS))).sample().std())

@@ -1,0 +1,187 @@
+"""Read an autoencoder of ``diffusers`` as a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.interchange.config_file import (
+    CONFIG,
+    AutoencoderConfig,
+    KLConfig,
+    read_config,
+)
+from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
+from lowerbound.applications.interchange.weights_file import CODEBOOK, read_weights
+from lowerbound.assembly.build import assemble, resolve
+from lowerbound.config import option
+from lowerbound.data import Schema
+from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.errors import OptionError
+from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.likelihoods.base import raw_scale
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.models import MODELS, Model
+from lowerbound.posteriors import Codebook
+from lowerbound.priors.mixture import SCALE_FLOOR, MixturePrior
+from lowerbound.training import History
+
+PIPELINE = ("vae", "vqvae")  # folders of the autoencoder inside that of a pipeline
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """Read an autoencoder of diffusers, such as the one of Stable Diffusion, as a model."""
+
+    folder: str = option(
+        REQUIRED,
+        "folder of a diffusers AutoencoderKL or VQModel, or of a pipeline that has one",
+        positional=True,
+        metavar="FOLDER",
+    )
+    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
+    image_size: int | None = option(
+        None, "height and width of the model's pictures (default: the folder's)"
+    )
+    scale: float = option(
+        0.05, "standard deviation of p(x | z), as a share of white; the folder does not have one"
+    )
+
+
+@dataclass(frozen=True)
+class ImportReport(Report):
+    """An autoencoder was imported.
+
+    Attributes:
+        model: the folder written.
+        architecture: of the folder read.
+        picture: channels, height and width.
+        latent: channels, height and width.
+        weights: how many numbers.
+    """
+
+    model: str
+    architecture: str
+    picture: tuple[int, ...]
+    latent: tuple[int, ...]
+    weights: int
+
+    def text(self) -> str:
+        shapes = ("x".join(map(str, shape)) for shape in (self.picture, self.latent))
+        return (
+            f"{self.architecture} with {self.weights:,} weights: pictures {next(shapes)}, "
+            f"latent map {next(shapes)}\nmodel: {self.model}"
+        )
+
+
+def import_(request: ImportRequest, reporter: Reporter) -> ImportReport:
+    """Read the folder, check it, and write a model folder.
+
+    Raises:
+        ModelFolderError: the folder is not one of diffusers, of another architecture, or damaged.
+        OptionError: a size or a scale that is not possible.
+        MissingExtraError: diffusers is not installed.
+    """
+    folder = autoencoder_folder(Path(request.folder))
+    config = read_config(folder)
+    schema = _schema(config, request.image_size)
+    fitted = imported(config, read_weights(folder, config), schema, request.scale)
+    model_folder.write(Path(request.output), fitted)
+    numbers = sum(value.numel() for value in fitted.model.parameters())
+    height, width = config.network().map_size(schema.event_shape, config.network().map_stride)
+    return ImportReport(
+        model=request.output,
+        architecture=config.architecture,
+        picture=schema.event_shape,
+        latent=(config.dim, height, width),
+        weights=numbers,
+    )
+
+
+def autoencoder_folder(folder: Path) -> Path:
+    """The folder itself, or the autoencoder's inside the folder of a pipeline."""
+    if (folder / CONFIG).is_file():
+        return folder
+    return next((folder / n for n in PIPELINE if (folder / n / CONFIG).is_file()), folder)
+
+
+def imported(
+    config: AutoencoderConfig, weights: dict[str, Tensor], schema: Schema, scale: float
+) -> Fitted:
+    """The model with these weights.
+
+    Raises:
+        OptionError: the scale is not positive, or the pictures' sides do not fit the stride.
+    """
+    if not scale > 0:
+        raise OptionError(f"--scale is a positive share of white, not {scale}")
+    options = replace(config.options(), likelihood="gaussian", likelihood_options={"tau": scale})
+    if isinstance(config, KLConfig) and _latent_moments(config) is not None:
+        options = replace(options, prior="mixture", prior_options={"components": 1})
+    options = resolve(schema, options)
+    model = assemble(schema, options)
+    _load(model, config, weights)
+    fit_options = FitOptions(options, objective=MODELS[options.model].objective)
+    return Fitted(model.eval(), schema, fit_options, History())
+
+
+@torch.no_grad()
+def _load(model: Model, config: AutoencoderConfig, weights: dict[str, Tensor]) -> None:
+    for half in (encoder_of(model), decoder_of(model)):
+        half.load_state_dict({name: weights[name] for name in half.state_dict()})
+    if CODEBOOK in weights:
+        _set_codes(codebook_of(model), weights[CODEBOOK])
+    prior = getattr(model, "prior", None)
+    if isinstance(config, KLConfig) and isinstance(prior, MixturePrior):
+        moments = _latent_moments(config)
+        assert moments is not None
+        places = prior.latent_dim // config.dim
+        mean, spread = (value.repeat_interleave(places) for value in moments)
+        prior.loc.copy_(mean)
+        prior.raw_scale.copy_(raw_scale(spread, SCALE_FLOOR))
+
+
+def _set_codes(codebook: Codebook, vectors: Tensor) -> None:
+    """Make ``vectors``, (K, dim), the codebook's, all codes used alike."""
+    codebook.shares.fill_(1 / codebook.codes)
+    codebook.sums.fill_(1.0)
+    codebook.sums.copy_(vectors.double() / codebook.book[:, :1].double())
+
+
+def _latent_moments(config: KLConfig) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation of each channel that the config has; None: N(0, 1).
+
+    A pipeline of diffusers standardizes latents by (z - mean) * scaling_factor / std.
+    """
+    shift = 0.0 if config.shift_factor is None else config.shift_factor
+    mean = torch.tensor(config.latents_mean or (shift,) * config.dim)
+    spread = torch.tensor(config.latents_std or (1.0,) * config.dim) / config.scaling_factor
+    if bool((mean == 0).all()) and bool((spread == 1).all()):
+        return None
+    return mean, spread
+
+
+def _schema(config: AutoencoderConfig, size: int | None) -> Schema:
+    """8-bit pictures of the size that the config or the user gives."""
+    sides = (size, size) if size is not None else config.sample_size
+    height, width = (sides, sides) if isinstance(sides, int) else sides
+    network = config.network()
+    stride = network.map_stride
+    if min(height, width) < 1 or height % stride or width % stride:
+        raise OptionError(
+            f"--image-size is a multiple of {stride}, the stride of this model, not "
+            f"{height}x{width}"
+        )
+    return Schema(
+        kind="images",
+        event_shape=(config.in_channels, height, width),
+        levels=256,
+        white=255.0,
+        dtype="uint8",
+        image=ImageFormat("squeezed" if config.in_channels == 1 else "last"),
+    )
