@@ -242,6 +242,8 @@ def test_missing_and_damaged_files_are_refused(folder: Path) -> None:
     (folder / "config.json").unlink()
     with pytest.raises(ModelFolderError, match=r"has no config\.json"):
         imported(folder)
+    with pytest.raises(ModelFolderError, match="there is no folder"):
+        imported(folder / "nowhere")
 
 
 def test_a_missing_tensor_is_named(folder: Path) -> None:

@@ -70,7 +70,9 @@ def test_a_place_of_the_map_depends_on_what_is_near_it(fitted):
 
 def test_a_network_without_maps_is_refused_with_those_that_have_them():
     x = np.zeros((20, 1, 8, 8), np.uint8)
-    with pytest.raises(OptionError, match="'mlp' has no latent maps: take one of autoencoder_kl, convolutional"):
+    with pytest.raises(
+        OptionError, match="'mlp' has no latent maps: take one of autoencoder_kl, convolutional"
+    ):
         VAE(network="mlp", model_options={"stride": 2}, epochs=1).fit(x)
 
 

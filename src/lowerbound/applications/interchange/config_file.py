@@ -19,6 +19,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import AutoencoderKL
+from lowerbound.networks.denoisers.library import diffusers
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 CLASS = "_class_name"
@@ -154,6 +155,8 @@ def read_config(folder: Path) -> AutoencoderConfig:
         ModelFolderError: there is none, it is damaged, or it is of another architecture.
     """
     path = folder / CONFIG
+    if not folder.is_dir():
+        raise ModelFolderError(f"there is no folder {folder}; check the name")
     if not path.is_file():
         raise ModelFolderError(
             f"{folder} has no {CONFIG}: give the folder of a diffusers AutoencoderKL or VQModel, "
@@ -179,11 +182,9 @@ def read_config(folder: Path) -> AutoencoderConfig:
 
 def written_config(config: AutoencoderConfig) -> dict[str, Any]:
     """The values of config.json."""
-    from diffusers import __version__
-
     return {
         CLASS: config.architecture,
-        "_diffusers_version": __version__,
+        "_diffusers_version": diffusers().__version__,
         **to_mapping(config),
     }
 

@@ -32,6 +32,7 @@ from lowerbound.fitting import Fitted
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, Quantizes, require
+from lowerbound.networks.denoisers.library import diffusers
 from lowerbound.posteriors import ClampedGaussianPosterior
 from lowerbound.trace import Batch
 
@@ -164,9 +165,7 @@ def _weights(fitted: Fitted) -> dict[str, Tensor]:
 
 
 def _load(architecture: str, folder: Path) -> Any:
-    import diffusers
-
-    kind = getattr(diffusers, architecture)
+    kind = getattr(diffusers(), architecture)
     return kind.from_pretrained(str(folder), local_files_only=True, low_cpu_mem_usage=False).eval()
 
 

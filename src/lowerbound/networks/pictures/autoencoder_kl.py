@@ -13,14 +13,16 @@ has pictures in [-1, 1]. Source: Rombach et al. 2022; Esser et al. 2021.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lowerbound.config import option
-from lowerbound.errors import MissingExtraError, OptionError
+from lowerbound.errors import OptionError
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, check_condition
+from lowerbound.networks.denoisers.library import diffusers
 from lowerbound.networks.pictures.resampling import by_pixel
 
 DOWN_BLOCKS = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")
@@ -199,7 +201,8 @@ class DiffusersDecoder(Decoder):
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        places = z.unflatten(1, self.map).permute(0, 3, 1, 2)
+        # contiguous as in diffusers, where another layout would give other rounding errors
+        places = z.unflatten(1, self.map).permute(0, 3, 1, 2).contiguous()
         picture: Tensor = self.decoder(self.post_quant_conv(places))
         return 0.5 * picture + 0.5
 
@@ -230,8 +233,5 @@ def _between(used: bool, entering: int, leaving: int) -> nn.Module:
 
 
 def _library() -> Any:
-    try:
-        from diffusers.models.autoencoders import vae
-    except ImportError as error:
-        raise MissingExtraError("diffusers", "diffusion") from error
-    return vae
+    diffusers()
+    return import_module("diffusers.models.autoencoders.vae")
