@@ -29,6 +29,10 @@ FORMS: Mapping[str, list[dict[str, Any]]] = {
     "student_t": [{"scale": "global"}, {"scale": "feature", "df": 6.0}],
     "discretized_logistic": [{"scale": "decoder"}, {"scale": "global"}, {"scale": "feature"}],
     "discretized_logistic_mixture": [{"components": 3}],
+    "autoregressive": [
+        {"pixels": "mixture", "components": 3, "features": 4, "width": 8, "context": 2},
+        {"pixels": "categorical", "features": 4, "width": 8, "context": 2},
+    ],
 }
 
 

@@ -198,7 +198,8 @@ class Footprint:
     def bytes(self) -> int:
         """An upper estimate of the working memory."""
         latents = sum(math.prod(step.z.shape[2:]) for step in self.trace.steps)
-        size = max(4, self.trace.likelihood.mean.element_size())
+        with torch.inference_mode():  # as the pass was: a mean may be computed only here
+            size = max(4, self.trace.likelihood.mean.element_size())
         return TEMPORARIES * size * self.width + NOISE_BYTES * latents
 
     def differentiated(self) -> Footprint:

@@ -1,5 +1,6 @@
 """Likelihoods p(x | z), whose parameters the decoder returns."""
 
+from lowerbound.likelihoods.autoregressive import Autoregressive, AutoregressiveEmission
 from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale
 from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission
 from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
@@ -25,6 +26,8 @@ from lowerbound.likelihoods.student_t import StudentT, StudentTEmission
 
 __all__ = [
     "LIKELIHOODS",
+    "Autoregressive",
+    "AutoregressiveEmission",
     "Bernoulli",
     "BernoulliEmission",
     "Categorical",
