@@ -24,7 +24,13 @@ from torch.distributions import Distribution, OneHotCategorical
 
 from lowerbound.distributions.divergence import closed_form_kl, monte_carlo_kl
 from lowerbound.distributions.point import Quantized
-from lowerbound.distributions.reparameterization import NoiseSource, ScaledNoise, Size, draw
+from lowerbound.distributions.reparameterization import (
+    NoiseSource,
+    PushedCodes,
+    ScaledNoise,
+    Size,
+    draw,
+)
 from lowerbound.errors import OptionError, UnsupportedError
 
 
@@ -326,6 +332,8 @@ class Draw:
 class Tempered:
     """Draw with the noise of each level scaled; below 1, draws are likelier and less varied.
 
+    Codes have no scale: their logits are divided by the temperature.
+
     Attributes:
         samples: K, the number of draws per row.
         temperatures: scale of each level, top down; the last applies to all further levels.
@@ -339,11 +347,13 @@ class Tempered:
     ) -> Tensor:
         chosen = proposer(posterior, prior)
         temperature = self.temperatures[min(level, len(self.temperatures) - 1)]
+        if isinstance(chosen, PushedCodes):
+            return draw(chosen.tempered(temperature), self.samples, None, level)
         smooth = chosen.has_rsample or getattr(chosen, "smooth", False)
         if temperature != 1.0 and not smooth:
             raise UnsupportedError(
-                f"{type(chosen).__name__} has no temperature: its draws choose a component or a "
-                "code; use a standard_normal, flow or diffusion prior"
+                f"{type(chosen).__name__} has no temperature: its draws choose a component; "
+                "use a standard_normal, flow or diffusion prior"
             )
         return draw(chosen, self.samples, ScaledNoise(temperature), level)
 

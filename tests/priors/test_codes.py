@@ -11,6 +11,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.reparameterization import draw, seeded
 from lowerbound.priors import CODE_PRIORS, CodeDistribution, CodePrior
 from lowerbound.priors.codes import DECAY, MIXED_IN
+from lowerbound.trace import Tempered
 
 SHAPE, CODES = (2, 3), 5
 
@@ -81,6 +82,19 @@ def test_codes_that_were_never_seen_stay_possible() -> None:
     unseen = torch.zeros(1, 1, *SHAPE, dtype=torch.long)
     assert float(prior().log_probabilities.exp().min()) >= MIXED_IN / CODES
     assert prior().log_prob(unseen).isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 2.0])
+def test_a_temperature_sharpens_codes(temperature: float) -> None:
+    """In proportion to p ** (1 / temperature), codebook by codebook of a pass."""
+    shares = torch.tensor([0.5, 0.3, 0.2]).double()
+    distribution = CodeDistribution(shares.log().expand(2, 3)).expand(torch.Size((1, 4)))
+    with seeded(0):
+        z = Tempered(20_000, (temperature,))(0, None, distribution)
+    assert z.shape == (20_000, 4, 2)
+    found = torch.bincount(z.flatten(), minlength=3) / z.numel()
+    powers = shares ** (1 / temperature) if temperature else torch.tensor([1.0, 0, 0]).double()
+    torch.testing.assert_close(found.double(), powers / powers.sum(), atol=5e-3, rtol=0)
 
 
 def test_log_prob_takes_batches_of_its_own_shape() -> None:

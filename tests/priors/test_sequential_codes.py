@@ -16,6 +16,7 @@ from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
 from lowerbound.priors.code_network import neighbors_around, neighbors_before, principal
 from lowerbound.priors.markov_codes import MarkovCodes
 from lowerbound.priors.sequential_codes import Narrowing, SequentialCodes
+from lowerbound.trace import Tempered
 
 CODES = 3
 FIELDS = {"digit": ["0", "1"], "size": ["small", "large"]}
@@ -127,6 +128,7 @@ def test_the_mean_is_the_likeliest_code_at_each_place(kind: str) -> None:
     prior.temperature = 0.0
     cold = prior.given(above_of("residual codebooks", rows=5))
     assert torch.equal(draw(cold, 3), greedy.expand(3, -1, -1, -1))
+    assert torch.equal(Tempered(3, (0.0,))(0, None, distribution), greedy.expand(3, -1, -1, -1))
 
 
 def test_codes_above_count_at_their_place_and_near_it() -> None:

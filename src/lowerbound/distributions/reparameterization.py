@@ -76,6 +76,14 @@ class Pushed(Distribution):
         return self.push(torch.randn_like(self.like.expand(shape)))
 
 
+class PushedCodes(Pushed):
+    """A distribution over codes, whose temperature divides logits instead of scaling noise."""
+
+    @abstractmethod
+    def tempered(self, temperature: float) -> PushedCodes:
+        """Draws with probabilities in proportion to p ** (1 / temperature); 0: the likeliest."""
+
+
 class Reparameterized(Pushed):
     """A distribution whose draws have gradients, and whose parameters can be frozen."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.config import construct
-from lowerbound.distributions.reparameterization import Pushed
+from lowerbound.distributions.reparameterization import PushedCodes
 from lowerbound.errors import UnsupportedError
 from lowerbound.priors.base import PriorTerms
 from lowerbound.registry import Registry
@@ -22,7 +22,7 @@ MIXED_IN = 0.01
 TALLIED = 1 << 24  # the whole number that stands for a share of 1
 
 
-class CodeDistribution(Pushed):
+class CodeDistribution(PushedCodes):
     """Independent codes, batch shape (1, 1), event ``shape``.
 
     Args:
@@ -48,6 +48,16 @@ class CodeDistribution(Pushed):
         by_place = uniform.flatten(0, 1).movedim(0, -1).contiguous()
         codes = torch.searchsorted(upper.contiguous(), by_place)
         return codes.clamp_max(upper.shape[-1] - 1).movedim(-1, 0).reshape(noise.shape)
+
+    def tempered(self, temperature: float) -> CodeDistribution:
+        logits = self.log_probabilities
+        if temperature == 0:
+            likeliest = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
+            tempered = CodeDistribution(likeliest.to(logits).log())
+        else:
+            tempered = CodeDistribution(torch.log_softmax(logits / temperature, -1))
+        tempered._batch_shape = self._batch_shape
+        return tempered
 
     @property
     def mean(self) -> Tensor:

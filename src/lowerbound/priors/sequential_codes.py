@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lowerbound.distributions.reparameterization import Pushed
+from lowerbound.distributions.reparameterization import PushedCodes
 from lowerbound.errors import OptionError
 from lowerbound.priors.codes import CodePrior
 
@@ -76,7 +76,7 @@ class Narrowing:
 PLAIN = Narrowing()
 
 
-class SequentialDistribution(Pushed):
+class SequentialDistribution(PushedCodes):
     """Codes of one codebook, each given those before it, event ``shape``.
 
     Args:
@@ -122,6 +122,12 @@ class SequentialDistribution(Pushed):
             return torch.searchsorted(upper, wanted, right=True).squeeze(1)
 
         return self._generated(noise.shape[:2], drawn)
+
+    def tempered(self, temperature: float) -> SequentialDistribution:
+        narrowing = replace(self.narrowing, temperature=temperature)
+        tempered = SequentialDistribution(self.prior, self.above, self.prompt, narrowing)
+        tempered._batch_shape = self._batch_shape
+        return tempered
 
     @property
     def mean(self) -> Tensor:
