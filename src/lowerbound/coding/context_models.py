@@ -29,7 +29,7 @@ from lowerbound.coding.whole_numbers.fixed_point import (
 )
 from lowerbound.networks.causal_transformer import CausalSoftmax
 from lowerbound.priors.autoregressive_codes import AutoregressiveCodes, NetworkConditionals
-from lowerbound.priors.code_network import NUMBERS, CodeEmbedding, CodeHead
+from lowerbound.priors.code_network import NUMBERS, CodeEmbedding, CodeHead, CodeTable
 from lowerbound.priors.codes import CodePrior
 from lowerbound.priors.markov_codes import MarkovCodes, TableConditionals
 from lowerbound.priors.sequential_codes import Conditionals, SequentialCodes, Step
@@ -116,18 +116,22 @@ class TableWeights(WholeCodes):
         return WholeWeights(inner, with_uniform)
 
 
-class FixedCodes(nn.Module):
+class FixedCodes(CodeTable):
     """Embeddings of codes in fixed-point numbers.
 
     Args:
         codes: those embeddings.
     """
 
-    table: Tensor
+    values: Tensor
 
     def __init__(self, codes: CodeEmbedding) -> None:
         super().__init__()
-        self.register_buffer("table", fixed_table(codes))
+        self.register_buffer("values", fixed_table(codes))
+
+    @property
+    def table(self) -> Tensor:
+        return self.values
 
 
 class FixedHead(nn.Module):

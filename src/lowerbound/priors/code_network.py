@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,16 @@ REACH = {1: (-2, -1, 0, 1, 2), 2: (-1, 0, 1)}  # steps to the neighbors along ea
 BEFORE = 4  # codes before a place that enter it directly, of a map of one axis
 
 
-class CodeEmbedding(nn.Module):
+class CodeTable(nn.Module, ABC):
+    """Embeddings of codes."""
+
+    @property
+    @abstractmethod
+    def table(self) -> Tensor:
+        """The embeddings, (codes, numbers)."""
+
+
+class CodeEmbedding(CodeTable):
     """A vector for each code: one of its own, plus a linear map of the codebook's vector.
 
     Codes with similar vectors start with similar embeddings, so few rows suffice.
@@ -43,7 +53,6 @@ class CodeEmbedding(nn.Module):
 
     @property
     def table(self) -> Tensor:
-        """The embeddings, (codes, numbers)."""
         table: Tensor = self.free + self.project(self.features)
         return table
 
@@ -129,7 +138,7 @@ class CodeNetwork(nn.Module):
         """
         total = self.positions.unsqueeze(0)
         for codes, name, embed, look in zip(above, self.around, self.above, self.look, strict=True):
-            assert isinstance(embed, CodeEmbedding)
+            assert isinstance(embed, CodeTable)
             total = total + look(self._embedded(codes, self.get_buffer(name), embed.table))
         if self.prompt is not None:
             prompt = self.prompt.unknown(1) if prompt is None else prompt
