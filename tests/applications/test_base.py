@@ -43,6 +43,7 @@ class TestEveryApplication:
         draws = {"demo", "fit", "evaluate", "sample", "decode", "reconstruct"}
         draws |= {"impute", "denoise", "detect"}
         draws |= {"compress", "compare"}  # bits of grey values
+        draws |= {"prior"}  # latents, and the training of the prior
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
         assert bool(seeds) == (name in draws)

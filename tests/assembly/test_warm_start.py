@@ -39,7 +39,7 @@ def test_weights_are_taken_where_sizes_agree_and_the_rest_stays() -> None:
 def test_nothing_alike_is_an_error() -> None:
     with seeded(0):
         other = assemble(load("wine").schema, ModelOptions("vae", 3, network="mlp"))
-    with pytest.raises(OptionError, match="of the model to start from"):
+    with pytest.raises(OptionError, match="model to start from: fit the same kind"):
         start_from_model(built(4, 16), other)
 
 

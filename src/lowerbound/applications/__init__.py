@@ -15,7 +15,7 @@ _LISTINGS = {
     "evaluate": ("evaluate.evaluate", "measure in nats how good a model is on data"),
     "prior": (
         "front_end.prior",
-        "train a diffusion, autoregressive or flow prior on the latents of a fitted model",
+        "train a diffusion, flow or code prior on the latents of a model",
     ),
     "sample": ("generation.generation", "draw new rows: prior, then likelihood"),
     "encode": ("generation.generation", "turn data into latent codes"),
