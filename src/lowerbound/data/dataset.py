@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -20,6 +20,7 @@ from lowerbound.data.binarization import (
     threshold_bits,
 )
 from lowerbound.data.labels import encode_labels
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Condition, Schema
 from lowerbound.errors import DataError
@@ -42,11 +43,13 @@ class Dataset:
             unknown.
         condition: (rows, size) conditions of a conditional model.
         prompt: (rows, fields) long, the input of a conditional prior for each row, -1 if unknown.
+        vocabulary: of the prompts.
         ids: a name per row, such as its file.
         source: origin of the rows, for reports.
-        factors: (rows, factors) long, the known generative factors of each row; for evaluation
-            only, batches do not contain them.
+        factors: (rows, factors) long, the known generative factors of each row, -1 if unknown;
+            batches do not contain them.
         factor_names: a name per factor.
+        factor_values: of each factor, the names of its values; empty if they have none.
     """
 
     schema: Schema
@@ -60,6 +63,8 @@ class Dataset:
     source: str = ""
     factors: Tensor | None = None
     factor_names: tuple[str, ...] = ()
+    factor_values: tuple[tuple[str, ...], ...] = ()
+    vocabulary: PromptVocabulary = field(default_factory=PromptVocabulary)
 
     def __post_init__(self) -> None:
         for name in ("observed", "label", "target", "condition", "prompt", "ids", "factors"):

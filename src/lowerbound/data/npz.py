@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lowerbound.errors import DataError
 
 DATA_KEYS = ("x", "X", "images", "data")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
+FACTOR_KEYS = ("factors",)
 MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
 
 
@@ -23,6 +25,8 @@ def read_npz(path: Path, split: str | None = None) -> RawData:
 
     Keys: ``x``, ``X``, ``images`` or ``data`` with ``y``, ``Y``, ``labels``, ``label`` or
     ``target``; with parts, ``x_train`` or ``train_images`` and so on. A single array needs no key.
+    Known factors of the rows are ``factors`` with ``factor_names``, and with ``names_F`` if the
+    values of the factor F have names.
 
     Args:
         path: the file; nothing in it is unpickled.
@@ -52,12 +56,41 @@ def _choose(arrays: Any, path: Path, split: str | None) -> RawData:
         if key is not None:
             label = _first(keys, LABEL_KEYS, part)
             source = f"{path}:{part}" if part else str(path)
-            return RawData(arrays[key], None if label is None else arrays[label], source=source)
+            found = RawData(arrays[key], None if label is None else arrays[label], source=source)
+            return _with_factors(found, arrays, path, part)
     if len(keys) == 1 and split is None:
         return RawData(arrays[keys[0]], source=str(path))
     shapes = ", ".join(f"{key} {arrays[key].shape}" for key in keys) or "nothing"
     wanted = f"x_{split}" if split else "x"
     raise DataError(f"{path} has no array named {wanted!r} (or images, data); it has {shapes}")
+
+
+def _with_factors(found: RawData, arrays: Any, path: Path, part: str | None) -> RawData:
+    """The rows with the factors that the file holds, if it names them.
+
+    Raises:
+        DataError: the factors are not whole numbers from -1, or do not match their names.
+    """
+    key = _first(arrays.files, FACTOR_KEYS, part)
+    if key is None or "factor_names" not in arrays.files:
+        return found
+    names = tuple(str(name) for name in arrays["factor_names"])
+    keys = [f"names_{name}" for name in names]
+    values = tuple(tuple(map(str, arrays[k])) if k in arrays.files else () for k in keys)
+    factors = arrays[key]
+    if factors.dtype.kind not in "iu" or factors.ndim != 2 or factors.shape[1] != len(names):
+        raise DataError(
+            f"{path}: {key} is {factors.dtype} of shape {factors.shape}; it needs whole numbers, a "
+            f"column for each of the {len(names)} factor_names"
+        )
+    for name, codes, known in zip(names, factors.T, values, strict=True):
+        if known and codes.size and not -1 <= int(codes.min()) <= int(codes.max()) < len(known):
+            raise DataError(
+                f"{path}: {key} has the value {int(codes.max())} of {name}, and names_{name} has "
+                f"{len(known)} names, counted from 0 (-1 is unknown)"
+            )
+    factors = factors.astype(np.int64)
+    return replace(found, factors=factors, factor_names=names, factor_values=values)
 
 
 def _first(keys: Sequence[str], names: Sequence[str], part: str | None) -> str | None:

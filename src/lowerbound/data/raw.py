@@ -30,6 +30,7 @@ class RawData:
         source: origin of the rows, for reports.
         factors: (rows, factors) integers, the generative factors of each row, if known.
         factor_names: a name per factor.
+        factor_values: of each factor, the names of its values; empty if they have none.
         missing: whether the reader marks missing cells with NaN.
         kind: the name of the kind of data; "": inferred from x.
     """
@@ -46,5 +47,6 @@ class RawData:
     source: str = ""
     factors: Any = None
     factor_names: tuple[str, ...] = ()
+    factor_values: tuple[tuple[str, ...], ...] = ()
     missing: bool = False
     kind: str = ""

@@ -138,6 +138,7 @@ class Reading:
             source=raw.source,
             factors=None if raw.factors is None else torch.as_tensor(raw.factors, dtype=torch.long),
             factor_names=raw.factor_names,
+            factor_values=raw.factor_values,
         )
 
     def _labels(self, raw: RawData) -> tuple[Tensor | None, Tensor | None, dict[str, Any]]:

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.applications.io.prompts import prompt_of
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, ModelFolderError
@@ -24,6 +25,7 @@ from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import in_precision
+from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.model_folder import folder as model_folder
@@ -130,20 +132,35 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         deviation = reconstruct(model, dataset, samples=DRAWS, seed=self._seed).deviation
         return rows, inputs.deviation_as_given(schema, mean, deviation, X)
 
-    def sample(self, n_samples: int = 1, *, mean: bool = False, random_state: Any = None) -> Any:
-        """New rows: z ~ p(z), then x ~ p(x | z).
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        mean: bool = False,
+        random_state: Any = None,
+        given: Mapping[str, Any] | str | None = None,
+        guidance: float | None = None,
+        steps: int | None = None,
+    ) -> Any:
+        """New rows: z ~ p(z), then x ~ p(x | z); or z ~ p(z | prompt) of a conditional prior.
 
         Args:
             n_samples: how many.
             mean: the mean of p(x | z) instead of a draw from it: smooth, and less varied than data.
             random_state: None uses the estimator's. If that is None too, each call draws anew;
                 otherwise each call repeats its draws.
+            given: attributes that the rows should have, by name: {"mouth": "smile"}; or a caption,
+                for a prior that was trained on captions.
+            guidance: strength of the prompt: 1 draws from p(z | prompt), more exaggerates it.
+            steps: of a draw from a diffusion prior.
 
         Raises:
-            UnsupportedError: the model has no prior to sample from.
+            UnsupportedError: the model has no prior to sample from, or a prior without a prompt,
+                guidance or steps.
+            OptionError: an unknown attribute, value or word; the message suggests the nearest.
         """
         check_is_fitted(self)
-        return self._sample(n_samples, None, mean, random_state)
+        return self._sample(n_samples, None, mean, random_state, given, guidance, steps)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -233,10 +250,20 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return torch.from_numpy(z.astype(np.float32 if z.dtype == np.float32 else np.float64))
 
     def _sample(
-        self, count: int, condition: torch.Tensor | None, mean: bool, random_state: Any
+        self,
+        count: int,
+        condition: torch.Tensor | None,
+        mean: bool,
+        random_state: Any,
+        given: Mapping[str, Any] | str | None,
+        guidance: float | None,
+        steps: int | None,
     ) -> Any:
         seed = new_seed(self.random_state if random_state is None else random_state)
-        made = sample_prior(self.model_, count, seed=seed, condition=condition)
+        caption, values = (given, {}) if isinstance(given, str) else ("", given or {})
+        prompt = prompt_of(self.fitted_, values, caption, count)
+        with prior_settings(self.model_, guidance=guidance, steps=steps):
+            made = sample_prior(self.model_, count, seed=seed, condition=condition, prompt=prompt)
         schema = self.fitted_.schema
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
 

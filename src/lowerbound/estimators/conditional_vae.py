@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -84,7 +85,15 @@ class ConditionalVAE(VAE):
         return bounds
 
     def sample(
-        self, n_samples: int = 1, y: Any = None, *, mean: bool = False, random_state: Any = None
+        self,
+        n_samples: int = 1,
+        y: Any = None,
+        *,
+        mean: bool = False,
+        random_state: Any = None,
+        given: Mapping[str, Any] | str | None = None,
+        guidance: float | None = None,
+        steps: int | None = None,
     ) -> Any:
         """New rows of a class: z ~ p(z), then x ~ p(x | z, y).
 
@@ -92,7 +101,7 @@ class ConditionalVAE(VAE):
             n_samples: how many.
             y: a class for all, or one per row; None: cycle through all classes in their order.
             mean: the mean of p(x | z, y) instead of a draw from it.
-            random_state: as in ``VAE.sample``.
+            random_state, given, guidance, steps: as in ``VAE.sample``.
 
         Raises:
             OptionError: an unknown class; the message names the nearest one.
@@ -100,7 +109,8 @@ class ConditionalVAE(VAE):
         check_is_fitted(self)
         if y is None:
             y = [self._names[row % len(self._names)] for row in range(n_samples)]
-        return self._sample(n_samples, self._label_condition(y, n_samples), mean, random_state)
+        condition = self._label_condition(y, n_samples)
+        return self._sample(n_samples, condition, mean, random_state, given, guidance, steps)
 
     def _adopt(self, fitted: Fitted) -> Self:
         self.classes_ = classes_from(fitted.schema.class_names)

@@ -47,7 +47,15 @@ class LabeledEstimator(TrainedEstimator):
         return lower_bounds(self.model_, self._read(X), self.n_importance, self._seed)
 
     def sample(
-        self, n_samples: int = 1, y: Any = None, *, mean: bool = False, random_state: Any = None
+        self,
+        n_samples: int = 1,
+        y: Any = None,
+        *,
+        mean: bool = False,
+        random_state: Any = None,
+        given: Mapping[str, Any] | str | None = None,
+        guidance: float | None = None,
+        steps: int | None = None,
     ) -> Any:
         """New rows: y ~ p(y) unless it is given, z ~ p(z), then x ~ p(x | y, z).
 
@@ -55,7 +63,7 @@ class LabeledEstimator(TrainedEstimator):
             n_samples: how many.
             y: a label for all, or one per row.
             mean: the mean of p(x | y, z) instead of a draw from it.
-            random_state: as in ``VAE.sample``.
+            random_state, given, guidance, steps: as in ``VAE.sample``.
 
         Raises:
             OptionError: an unknown class; the message names the nearest one.
@@ -63,7 +71,7 @@ class LabeledEstimator(TrainedEstimator):
         """
         check_is_fitted(self)
         condition = None if y is None else self._label_condition(y, n_samples)
-        return self._sample(n_samples, condition, mean, random_state)
+        return self._sample(n_samples, condition, mean, random_state, given, guidance, steps)
 
     @abstractmethod
     def _label_condition(self, y: Any, rows: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import UnsupportedError
 from lowerbound.models import LearnsPrior, Model
 from lowerbound.models.learned_prior import density_of_prior
 
@@ -19,7 +19,13 @@ MOST_ROWS = 2_000
 
 
 def compared(
-    former: LearnsPrior, made: LearnsPrior, latents: Dataset | None, draws: int, seed: int
+    former: LearnsPrior,
+    made: LearnsPrior,
+    latents: Dataset | None,
+    draws: int,
+    seed: int,
+    *,
+    same_prompts: bool = True,
 ) -> dict[str, Any]:
     """The fields of ``PriorFit`` that compare two priors on the same held-out latents.
 
@@ -29,12 +35,14 @@ def compared(
         latents: the held-out rows, (rows, draws * numbers); None: there are none.
         draws: latents of each row.
         seed: of the estimates where a density is a bound.
+        same_prompts: whether the former prior takes the prompts of the new one; else it gets none.
     """
     kinds = {"density": density_of_prior(made), "former_density": density_of_prior(former)}
     if latents is None:
         return kinds
     rows = latents.thinned(MOST_ROWS)
-    after, before = (_log_prior(model, rows, draws, seed) for model in (made, former))
+    after = _log_prior(made, rows, draws, seed)
+    before = _log_prior(former, rows if same_prompts else replace(rows, prompt=None), draws, seed)
     spread = float((after - before).std()) / math.sqrt(len(rows)) if len(rows) > 1 else None
     means = {"validation": float(after.mean()), "former": float(before.mean()), "error": spread}
     return {**kinds, **means, "held_out": len(rows)}
@@ -52,15 +60,6 @@ def _log_prior(model: LearnsPrior, latents: Dataset, draws: int, seed: int) -> T
         for part in torch.arange(len(latents)).split(ROWS_AT_ONCE):
             batch = latents.batch(part)
             z = batch.filled.to(device).unflatten(1, (draws, -1))
-            each = [_terms(model, z[:, number], batch.prompt) for number in range(draws)]
-            found.append(torch.stack(each).mean(0))
+            each = [model.prior_terms(z[:, i], batch.prompt).log_prob for i in range(draws)]
+            found.append(torch.stack(each).double().mean(0).cpu())
     return torch.cat(found)
-
-
-def _terms(model: LearnsPrior, z: Tensor, prompt: Tensor | None) -> Tensor:
-    try:
-        return model.prior_terms(z, prompt).log_prob.double().cpu()
-    except UnsupportedError:
-        if prompt is None:
-            raise
-        return _terms(model, z, None)  # the former prior takes no prompt

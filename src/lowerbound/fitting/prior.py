@@ -84,9 +84,11 @@ def fit_prior(
             resume=resume,
             reporter=reporter,
         )
+    before, after = fitted.options.model, made.options.model
+    same = before.prompts == after.prompts
     found = {
-        "former_kind": own.prior_name(fitted.options.model),
-        **compared(own, learning, unseen, draws, training.seed),
+        "former_kind": own.prior_name(before),
+        **compared(own, learning, unseen, draws, training.seed, same_prompts=same),
     }
     if solved:  # no row was needed for early stopping
         learning.start_prior(_first_draws(latents, draws))

@@ -50,6 +50,7 @@ def sample_prior(
     *,
     seed: int = 0,
     condition: Tensor | None = None,
+    prompt: Tensor | None = None,
     temperature: float | Sequence[float] = 1.0,
 ) -> Samples:
     """z ~ p(z), x ~ p(x | z), level by level if there are several.
@@ -59,6 +60,7 @@ def sample_prior(
         count: number of samples.
         seed: of the draws.
         condition: of a conditional model, (count, size).
+        prompt: of a conditional prior, (count, codes) long.
         temperature: scale of the latents' noise; one for all levels, or one each, top down.
 
     Raises:
@@ -69,18 +71,18 @@ def sample_prior(
     if count < 1:
         raise OptionError(f"the number of samples must be at least 1, not {count}")
     temperatures = _temperatures(temperature)
-    condition = None if condition is None else as_taken(condition, model)
+    given = placed(Batch(condition=condition, prompt=prompt), model)
     parts: list[Samples] = []
     with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
-        rows = _rows_at_once(imagines, condition)
+        rows = _rows_at_once(imagines, given)
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
-            parts.append(_imagined(model, part, condition, temperatures))
+            parts.append(_imagined(model, part, given, temperatures))
     return Samples(
         torch.cat([part.z for part in parts]),
         torch.cat([part.mean for part in parts]),
         torch.cat([part.x for part in parts]),
-        condition,
+        given.condition,
     )
 
 
@@ -91,27 +93,23 @@ def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:
     return chosen
 
 
-def _imagined(
-    model: Model, part: slice, condition: Tensor | None, temperatures: tuple[float, ...]
-) -> Samples:
-    """One pass; rows with a condition use the batch axis, others the sample axis."""
+def _imagined(model: Model, part: slice, given: Batch, temperatures: tuple[float, ...]) -> Samples:
+    """One pass; rows with a condition or a prompt use the batch axis, others the sample axis."""
     count = part.stop - part.start
     plain = all(temperature == 1.0 for temperature in temperatures)
-    samples = count if condition is None else 1
+    samples = 1 if given.tensors else count
     choose = Draw(samples) if plain else Tempered(samples, temperatures)
     imagines = require(model, Imagines, "be sampled")
-    trace = imagines.imagine(
-        Batch(condition=None if condition is None else condition[part]), choose
-    )
+    trace = imagines.imagine(given.rows(part), choose)
     z = model.code(trace).flatten(0, 1)
     mean, x = trace.likelihood.mean.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
     return Samples(z.cpu(), mean.cpu(), x.cpu())
 
 
-def _rows_at_once(model: Imagines, condition: Tensor | None) -> int:
+def _rows_at_once(model: Imagines, given: Batch) -> int:
     """The number of rows that fit into memory, by the size of a first row."""
     with torch.random.fork_rng(devices=[]):
-        row = model.imagine(Batch(condition=None if condition is None else condition[:1]))
+        row = model.imagine(given.rows(slice(0, 1)))
     return max(1, MEMORY // (BYTES_PER_VALUE * row.likelihood.mean.numel()))
 
 

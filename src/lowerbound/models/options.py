@@ -8,6 +8,7 @@ from typing import Any
 
 from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
 from lowerbound.config import option
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.likelihoods import LIKELIHOODS
 from lowerbound.models.base import AUTO, MODELS
 from lowerbound.networks import NETWORKS
@@ -40,6 +41,11 @@ class ModelOptions:
     likelihood_options: Mapping[str, Any] = field(default_factory=dict)
     prior_options: Mapping[str, Any] = field(default_factory=dict)
     posterior_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> PromptVocabulary:
+        """The vocabulary of prompts that the prior takes; empty if it takes none."""
+        return PromptVocabulary.of(self.model_options.get("prior_options") or self.prior_options)
 
     @property
     def numbers_only(self) -> bool:

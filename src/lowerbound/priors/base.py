@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lowerbound.config import construct
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.distributions.density import Density
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.registry import Registry
 
 Encode = Callable[[Tensor], Distribution]
@@ -38,11 +39,14 @@ class Prior(nn.Module, ABC):
             ``density_of`` reads it from there.
         learns_from_latents: whether ``terms`` trains it on latents alone, after the model.
         library: the optional library that it needs; "" if it needs none.
+        takes_prompts: whether ``given`` takes a prompt. Such a prior has the options ``fields``
+            and ``words``, the vocabulary of its prompts.
     """
 
     density: ClassVar[Density] = "exact"
     learns_from_latents: ClassVar[bool] = True
     library: ClassVar[str] = ""
+    takes_prompts: ClassVar[bool] = False
 
     def __init__(self, latent_dim: int, event_shape: tuple[int, ...] = ()) -> None:
         super().__init__()
@@ -70,6 +74,7 @@ class Prior(nn.Module, ABC):
         Raises:
             OptionError: an option is unknown or has a wrong type.
         """
+        refuse_vocabulary(cls, options)
         prior: Prior = construct(cls, latent_dim, event_shape, options=options)
         return prior
 
@@ -105,6 +110,19 @@ class Prior(nn.Module, ABC):
 
     def start_from_latents(self, z: Tensor) -> None:
         """Start from latents of training rows, (rows, latent_dim), before training on latents."""
+
+
+def refuse_vocabulary(kind: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Refuse a vocabulary of prompts among the options of a prior that takes none.
+
+    Raises:
+        OptionError: there is one.
+    """
+    if PromptVocabulary.of(options) and not getattr(kind, "takes_prompts", False):
+        raise OptionError(
+            f"{kind.__name__} takes no prompts: choose --kind diffusion for latents that are "
+            "numbers, or --kind autoregressive for codes"
+        )
 
 
 def _declare_density(prior: Prior, _: tuple[Any, ...], distribution: Any) -> None:

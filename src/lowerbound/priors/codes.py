@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 from lowerbound.config import construct
 from lowerbound.distributions.reparameterization import PushedCodes
 from lowerbound.errors import UnsupportedError
-from lowerbound.priors.base import PriorTerms
+from lowerbound.priors.base import PriorTerms, refuse_vocabulary
 from lowerbound.registry import Registry
 
 DECAY = 0.99
@@ -75,7 +75,12 @@ class CodePrior(nn.Module, ABC):
     Args:
         shape: places of the latent: (slots,), or (height, width).
         codes: K.
+
+    Attributes:
+        takes_prompts: as of ``Prior``.
     """
+
+    takes_prompts: ClassVar[bool] = False
 
     def __init__(self, shape: tuple[int, ...], codes: int) -> None:
         super().__init__()
@@ -101,6 +106,7 @@ class CodePrior(nn.Module, ABC):
         Raises:
             OptionError: an option is unknown or has a wrong type.
         """
+        refuse_vocabulary(cls, options)
         prior: CodePrior = construct(cls, shape, codes, options=options)
         return prior
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lowerbound.applications.form import DataRequest, OnError, typed, unreadable
 from lowerbound.applications.front_end.work import PriorWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_rows
+from lowerbound.applications.io.prompts import PromptOptions, with_prompts
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.distributions.density import Density
@@ -43,6 +45,7 @@ class PriorRequest(DataRequest):
     set: tuple[str, ...] = option(
         (), "an option of the prior, such as components=500; repeatable", metavar="OPTION=VALUE"
     )
+    prompts: PromptOptions = field(default_factory=PromptOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     resume: bool = option(False, "continue the training that was interrupted")
     overwrite: bool = option(
@@ -60,6 +63,7 @@ class PriorReport(Report):
         kind: its name.
         former: name of the prior that the model had before.
         rows: how many rows the latents are of.
+        prompts: what the prior takes as prompts: names of attributes, or "captions".
         updates, seconds: of training.
         ended: how training ended; "" for a prior without numbers to train.
         held_out: latents of so many rows were held out to compare the two priors.
@@ -74,6 +78,7 @@ class PriorReport(Report):
     kind: str
     former: str
     rows: int
+    prompts: tuple[str, ...]
     updates: int
     seconds: float
     ended: str
@@ -87,6 +92,8 @@ class PriorReport(Report):
 
     def text(self) -> str:
         lines = [f"prior: {self.kind}, trained on the latents of {self.rows:,} rows"]
+        if self.prompts:
+            lines.append(f"given: {', '.join(self.prompts)} (lowerbound sample --given, --prompt)")
         facts: dict[str, Any] = {
             "validation": self.after,
             "density": self.after_density,
@@ -123,7 +130,9 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
     folder = Path(request.output or request.model)
     work = PriorWork(Path(request.model), request.kind)
     work.check(folder, resume=request.resume, overwrite=request.overwrite)
-    rows = training_rows(request, fitted)
+    rows = training_rows(request, fitted, partial(with_prompts, request.prompts))
+    options |= rows.vocabulary.options
+    with_untrained_prior(fitted, request.kind, options)
     latents = _encoded(request, rows, fitted, work, reporter)
     refuse_collapsed(latents)
     try:
@@ -190,6 +199,7 @@ def _report(folder: Path, made: Fitted, history: History, work: PriorWork) -> Pr
         kind=facts.kind,
         former=facts.former_kind,
         rows=facts.rows,
+        prompts=made.options.model.prompts.names,
         updates=last.updates if last else 0,
         seconds=last.seconds if last else 0.0,
         ended=history.ended,

@@ -33,6 +33,7 @@ from lowerbound.applications.io.conditions import (
     label_names,
     one_hot,
 )
+from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sentences import about_explained
@@ -44,6 +45,7 @@ from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import collected
+from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.models import Decodes, Model, Quantizes, require
@@ -77,6 +79,19 @@ class SampleRequest(ModelRequest):
         "class of the rows: for a conditional model (default: all in turn), or for a model that "
         "infers the class (default: drawn)",
     )
+    given: tuple[str, ...] = option(
+        (),
+        "an attribute that the rows should have, for a prior that was trained with --label or "
+        "--attributes; repeatable",
+        metavar="ATTRIBUTE=VALUE",
+    )
+    prompt: str = option(
+        "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
+    )
+    guidance: float | None = option(
+        None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
+    )
+    steps: int | None = option(None, "steps of a draw from a diffusion prior (default: 20)")
     seed: int = option(0, "seed of the draws")
 
 
@@ -104,7 +119,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
 
     Raises:
         UnsupportedError: the model has no prior.
-        OptionError: fewer than one row, an unknown class, or an output of unknown format.
+        OptionError: fewer than one row, an unknown class, attribute or word, or an output of
+            unknown format.
     """
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
@@ -112,13 +128,16 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     row_files(fitted.schema).check(path)
     label = _row_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
-    made = sample_prior(
-        fitted.model,
-        request.number,
-        seed=request.seed,
-        condition=condition,
-        temperature=request.temperature or 1.0,
-    )
+    prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
+    with prior_settings(fitted.model, guidance=request.guidance, steps=request.steps):
+        made = sample_prior(
+            fitted.model,
+            request.number,
+            seed=request.seed,
+            condition=condition,
+            prompt=prompt,
+            temperature=request.temperature or 1.0,
+        )
     x = made.mean if request.mean else made.x
     return _written("samples", path, fitted, x, label, mean=request.mean)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -144,16 +145,25 @@ class NamesData(Protocol):
     def on_error(self) -> OnError: ...
 
 
-def training_rows(request: NamesData, fitted: Fitted) -> Dataset:
+def training_rows(
+    request: NamesData,
+    fitted: Fitted,
+    prompted: Callable[[Dataset], Dataset] = lambda dataset: dataset,
+) -> Dataset:
     """The rows of the data, without those that the model's fit set aside where it is the same data.
+
+    Args:
+        request: names the model and the data.
+        fitted: the model.
+        prompted: adds prompts to all rows of the data, before some are set aside.
 
     Raises:
         DataError: the data cannot be read or is of another kind than the model's.
     """
     fit = fit_folder.recorded(Path(request.model))
     if fit is None or Path(fit["data"]).resolve() != Path(request.data).resolve():
-        return open_data(request.data, fitted, on_error=request.on_error)
-    dataset = open_unconditioned(request.data, fitted, request.on_error)
+        return prompted(open_data(request.data, fitted, on_error=request.on_error))
+    dataset = prompted(open_unconditioned(request.data, fitted, request.on_error))
     seed = fitted.options.training.seed
     parts = apart(request.data, dataset, fit["test"], seed, request.on_error)
     return conditioned(parts.training, fitted)

@@ -15,6 +15,7 @@ from lowerbound.errors import OptionError, unknown
 
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 SILENT = frozenset(("a", "an", "the", "and", "of", "who", "that", "is", "has"))  # left out
+NEGATIONS = frozenset(("no", "not", "without"))
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,15 @@ class PromptVocabulary:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The vocabulary as options of a prior."""
-        if self.words:
-            return {"words": list(self.words)}
-        return {"fields": {name: list(values) for name, values in self.fields.items()}}
+        """The vocabulary as options of a prior; none if it is empty."""
+        fields = {name: list(values) for name, values in self.fields.items()}
+        options = {"fields": fields, "words": list(self.words)}
+        return {name: value for name, value in options.items() if value}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a prompt consists of: the names of fields, or "captions"."""
+        return ("captions",) if self.words else tuple(self.fields)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -130,8 +136,20 @@ class PromptVocabulary:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a caption in lower case, without those that carry no information."""
-    return [word for word in WORD.findall(text.lower()) if word not in SILENT]
+    """The words of a caption in lower case, without those that carry no information.
+
+    A negation and its word are one word, "no-glasses": without the negation, which training may
+    hide, the word would have the opposite meaning.
+    """
+    found: list[str] = []
+    negated = False
+    for word in WORD.findall(text.lower()):
+        if word in NEGATIONS:
+            negated = True
+        elif word not in SILENT:
+            found.append(f"no-{word}" if negated else word)
+            negated = False
+    return found
 
 
 def learn_words(texts: Iterable[str]) -> PromptVocabulary:

@@ -93,6 +93,8 @@ def disentanglement_quality(
             "MIG, DCI and SAP need the causes of each row, which are unknown for this data (the "
             "named set sprites has them)"
         )
+    if bool((factors < 0).any()):
+        return Skipped("MIG, DCI and SAP need the causes of every row, and some are unknown")
     try:
         return disentanglement(codes, factors, names, seed)
     except DataError as error:

@@ -1,0 +1,146 @@
+"""Captions made from attributes: a template, and one of several phrases for each value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lowerbound.config import from_mapping
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.errors import DataError, OptionError, unknown
+
+BEFORE, AFTER = PLACES = ("{before}", "{after}")
+AFTER_THE_NOUN = ("with", "without", "in", "wearing")  # first words of phrases
+TEMPLATES = ("{before} one {after}",)
+
+
+@dataclass(frozen=True)
+class PhraseBook:
+    """Words for attributes, which a person can read and edit as JSON.
+
+    A phrase that begins with "with", "without", "in" or "wearing" stands after the noun, every
+    other one before it.
+
+    Attributes:
+        templates: captions with the places {before} and {after}.
+        phrases: by field and value, phrases that say the same. A field without phrases is not part
+            of a caption.
+    """
+
+    templates: tuple[str, ...] = TEMPLATES
+    phrases: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> PhraseBook:
+        """Read a book from a JSON file.
+
+        Raises:
+            DataError: it is no JSON file, or has no such form.
+        """
+        try:
+            return from_mapping(cls, json.loads(path.read_text(encoding="utf-8"))).checked()
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{path} is no file of phrases: {error}; it is JSON such as "
+                '{"templates": ["a {before} face {after}"], '
+                '"phrases": {"mouth": {"smile": ["smiling", "happy"]}}}'
+            ) from error
+
+    @classmethod
+    def of_names(cls, vocabulary: PromptVocabulary) -> PhraseBook:
+        """The phrase "with VALUE FIELD" for each value of each field: "with red hair color"."""
+        return cls(
+            phrases={
+                name: {value: [f"with {_words(value)} {_words(name)}"] for value in values}
+                for name, values in vocabulary.fields.items()
+            }
+        )
+
+    def checked(self) -> PhraseBook:
+        """The book, if it has templates with both places, and phrases for each value.
+
+        Raises:
+            OptionError: it has not.
+        """
+        if not self.templates or any(text.count(p) != 1 for text in self.templates for p in PLACES):
+            raise OptionError(f"each template needs {BEFORE} and {AFTER} once")
+        for name, values in self.phrases.items():
+            for value, phrases in values.items():
+                if not phrases or not all(isinstance(phrase, str) for phrase in phrases):
+                    raise OptionError(f"the value {value!r} of {name} needs a list of phrases")
+        if not self.phrases:
+            raise OptionError("there are no phrases")
+        return self
+
+    def fits(self, vocabulary: PromptVocabulary) -> PhraseBook:
+        """The book, if every value of its fields has a phrase.
+
+        Raises:
+            OptionError: a field or value of the book is unknown, or a value has no phrase.
+        """
+        for name, values in self.phrases.items():
+            if name not in vocabulary.fields:
+                raise unknown("attribute of the phrases:", name, vocabulary.fields)
+            for value in values:
+                if value not in vocabulary.fields[name]:
+                    raise unknown(
+                        f"value of {name} in the phrases:", value, vocabulary.fields[name]
+                    )
+            lacking = [value for value in vocabulary.fields[name] if value not in values]
+            if lacking:
+                raise OptionError(f"the phrases have none for {name}={lacking[0]}")
+        return self
+
+    def caption(self, values: Mapping[str, str], random: np.random.Generator) -> str:
+        """A caption that says all of these values, in random order and words."""
+        said = [
+            str(random.choice(self.phrases[name][value]))
+            for name, value in values.items()
+            if name in self.phrases
+        ]
+        random.shuffle(said)
+        after = [phrase for phrase in said if phrase.split()[0] in AFTER_THE_NOUN]
+        before = [phrase for phrase in said if phrase not in after]
+        text = str(random.choice(self.templates))
+        text = text.replace(BEFORE, ", ".join(before)).replace(AFTER, _listed(after))
+        return " ".join(text.split())
+
+    def captions(self, vocabulary: PromptVocabulary, codes: Tensor, seed: int = 0) -> list[str]:
+        """A caption for each row, which says a random subset of its known attributes.
+
+        The share that is said is uniform over (0, 1) for each row, and at least one is said.
+
+        Args:
+            vocabulary: of the attributes.
+            codes: of the rows, (rows, fields).
+            seed: of the subsets and the words.
+        """
+        random = np.random.default_rng(seed)
+        book = self.fits(vocabulary)
+        return [book._of_row(vocabulary.values(row), random) for row in codes]
+
+    def _of_row(self, values: Mapping[str, str], random: np.random.Generator) -> str:
+        known = [name for name in values if name in self.phrases]
+        said = random.random(len(known)) < random.random()
+        if known and not said.any():
+            said[random.integers(len(known))] = True
+        return self.caption({n: values[n] for n, s in zip(known, said, strict=True) if s}, random)
+
+
+def _words(name: str) -> str:
+    """A name as words: "red_hair" as "red hair"."""
+    return " ".join(name.replace("_", " ").split())
+
+
+def _listed(phrases: Sequence[str]) -> str:
+    """Phrases in one list; those that begin with "with" share it: "with A and B, without C"."""
+    having = [phrase for phrase in phrases if phrase.startswith("with ")]
+    others = [phrase for phrase in phrases if phrase not in having]
+    first = f"with {' and '.join(phrase.removeprefix('with ') for phrase in having)}"
+    return ", ".join([first, *others] if having else others)

@@ -1,0 +1,63 @@
+"""Settings of a trained prior that hold during a call only, such as guidance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.models import LearnsPrior, Model
+from lowerbound.priors import Prior
+from lowerbound.priors.codes import CodePrior
+
+
+@contextmanager
+def prior_settings(
+    model: Model, *, guidance: float | None = None, steps: int | None = None
+) -> Iterator[None]:
+    """Change how the model's prior draws, and restore it after the block.
+
+    Args:
+        model: one with a prior.
+        guidance: strength of the prompt: 0 ignores it, 1 is p(z | prompt), more exaggerates it.
+        steps: evaluations of the network for a draw.
+
+    Raises:
+        UnsupportedError: the prior has no such setting.
+        OptionError: a negative guidance, or fewer than one step.
+    """
+    if guidance is not None and guidance < 0:
+        raise OptionError(f"guidance is zero or more, not {guidance:g}")
+    if steps is not None and steps < 1:
+        raise OptionError(f"a draw takes at least 1 step, not {steps}")
+    asked = {"guidance": guidance, "steps": steps}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    priors = [prior for prior in _priors(model) if changes]
+    for name in changes:
+        if not any(hasattr(prior, name) for prior in priors):
+            raise UnsupportedError(
+                f"the prior of this model has no {name}: train one that has, with lowerbound prior "
+                "--kind diffusion"
+            )
+    former = [{name: getattr(p, name) for name in changes if hasattr(p, name)} for p in priors]
+    try:
+        for prior, values in zip(priors, former, strict=True):
+            _set(prior, {name: changes[name] for name in values})
+        yield
+    finally:
+        for prior, values in zip(priors, former, strict=True):
+            _set(prior, values)
+
+
+def _priors(model: Model) -> list[nn.Module]:
+    if not isinstance(model, LearnsPrior):
+        return []
+    modules = model.learned_prior.modules()
+    return [module for module in modules if isinstance(module, Prior | CodePrior)]
+
+
+def _set(prior: nn.Module, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        setattr(prior, name, value)

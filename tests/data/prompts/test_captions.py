@@ -1,0 +1,119 @@
+"""Captions made from attributes say exactly these attributes, in words of the book."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.data.prompts.captions import PhraseBook
+from lowerbound.data.prompts.prompts import Prompts
+from lowerbound.data.prompts.vocabulary import PromptVocabulary, words_of
+from lowerbound.errors import DataError, LowerboundError
+
+FACES = PromptVocabulary(
+    {"mouth": ("sad", "smile"), "glasses": ("none", "round"), "hair_color": ("red", "black")}
+)
+BOOK = {
+    "templates": ["a {before} face {after}", "{before} person {after}"],
+    "phrases": {
+        "mouth": {"sad": ["sad", "frowning"], "smile": ["smiling", "happy"]},
+        "glasses": {"none": ["without glasses"], "round": ["with round glasses"]},
+        "hair_color": {"red": ["with red hair", "red-haired"], "black": ["with black hair"]},
+    },
+}
+
+
+@pytest.fixture
+def book(tmp_path):
+    (tmp_path / "book.json").write_text(json.dumps(BOOK), encoding="utf-8")
+    return PhraseBook.read(tmp_path / "book.json")
+
+
+def said(book: PhraseBook, caption: str) -> dict[str, str]:
+    """The attributes of a caption: of each field the value that has a phrase in it."""
+    text = " ".join(words_of(caption))
+    return {
+        name: value
+        for name, values in book.phrases.items()
+        for value, phrases in values.items()
+        if any(" ".join(words_of(p)).removeprefix("with ") in text for p in phrases)
+    }
+
+
+def test_captions_say_the_attributes_they_were_made_from(book):
+    random = np.random.default_rng(0)
+    for code in range(8):
+        values = FACES.values(torch.tensor([code & 1, code >> 1 & 1, code >> 2]))
+        for _ in range(20):
+            assert said(book, book.caption(values, random)) == values
+
+
+def test_captions_of_rows_say_a_subset_and_at_least_one(book):
+    codes = torch.tensor([[1, 0, 0]]).expand(300, -1)
+    captions = book.captions(FACES, codes, seed=1)
+    found = [said(book, caption) for caption in captions]
+    assert all(one.items() <= FACES.values(codes[0]).items() and one for one in found)
+    counts = torch.bincount(torch.tensor([len(one) for one in found]), minlength=4) / 300
+    # the share is uniform: 0 to 3 of 3 are equally likely, and none becomes one
+    assert counts.tolist() == pytest.approx([0, 0.5, 0.25, 0.25], abs=0.1)
+    assert captions == book.captions(FACES, codes, seed=1)
+
+
+def test_unknown_attributes_are_not_said(book):
+    captions = book.captions(FACES, torch.tensor([[-1, 1, -1]]).expand(20, -1))
+    assert {caption.split(" ", 1)[1] for caption in captions} <= {
+        "face with round glasses",
+        "with round glasses",
+    }
+
+
+def test_phrases_are_listed_as_a_person_would(book):
+    values = {"mouth": "smile", "glasses": "round", "hair_color": "black"}
+    captions = {book.caption(values, np.random.default_rng(seed)) for seed in range(50)}
+    assert "a smiling face with round glasses and black hair" in captions
+
+
+def test_a_book_of_names_has_a_phrase_for_each_value():
+    book = PhraseBook.of_names(FACES).fits(FACES)
+    text = book.caption({"hair_color": "red", "mouth": "sad"}, np.random.default_rng(0))
+    assert said(book, text) == {"hair_color": "red", "mouth": "sad"}
+
+
+def test_the_words_of_captions_are_the_vocabulary(book):
+    texts = book.captions(FACES, torch.tensor([[1, 0, 0], [0, 1, 1]]))
+    prompts = Prompts.of_captions(texts)
+    again = [prompts.vocabulary.text(row) for row in prompts.codes]
+    assert again == [" ".join(words_of(text)) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"templates": ["a face {after}"]}, r"each template needs \{before\} and \{after\} once"),
+        ({"phrases": {}}, "there are no phrases"),
+        ({"phrases": {"mouth": {"sad": []}}}, "the value 'sad' of mouth needs a list of phrases"),
+        ({"phrases": ["smiling"]}, "takes Mapping"),
+        ({"phrase": {}}, "did you mean 'phrases'"),
+    ],
+)
+def test_files_of_another_form_are_refused_with_an_example(tmp_path, change, message):
+    path = tmp_path / "book.json"
+    path.write_text(json.dumps({**BOOK, **change}), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{message}.*it is JSON such as"):
+        PhraseBook.read(path)
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ({"moth": {"sad": ["sad"]}}, "unknown attribute of the phrases: 'moth'; did you mean"),
+        ({"mouth": {"sat": ["sad"]}}, "unknown value of mouth in the phrases: 'sat'"),
+        ({"mouth": {"sad": ["sad"]}}, "the phrases have none for mouth=smile"),
+    ],
+)
+def test_books_of_other_attributes_are_refused(phrases, message):
+    with pytest.raises(LowerboundError, match=message):
+        PhraseBook(phrases=phrases).captions(FACES, torch.tensor([[0, 0, 0]]))
