@@ -64,6 +64,7 @@ class DiffusionPrior(Prior):
     """
 
     density: ClassVar[Density] = "bound"
+    takes_prompts: ClassVar[bool] = True
     loc: Tensor
     scale: Tensor
 
