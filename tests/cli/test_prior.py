@@ -21,7 +21,7 @@ from lowerbound.training import History
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_process import SECONDS, start
 
-SHORT = ("--kind", "flow", "--updates", "4")
+SHORT = ("--kind", "flow", "--updates", "4", "--no-report")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_two_priors_are_compared_on_the_same_held_out_latents(
     run: Run, model: Path, blobs: Path
 ) -> None:
     former = read(model).model
-    quick = ("--updates", "200", "--learning-rate", "0.05", "--set", "components=2")
+    quick = ("--no-report", "--updates", "200", "--learning-rate", "0.05", "--set", "components=2")
     found = run("prior", model, blobs, "--kind", "mixture", *quick, "--json").object
     made = read(model).model
     schema = read(model).schema
@@ -111,7 +111,7 @@ def test_info_and_the_card_describe_the_prior(run: Run, model: Path, blobs: Path
 def test_a_prior_over_codes_is_named_too(run: Run, pictures: Path, tmp_path: Path) -> None:
     folder = fitted(pictures, tmp_path / "codes", "--model", "vq_vae", "--set", "model.codes=8")
     assert "prior      uniform" in run("info", folder).out
-    done = run("prior", folder, pictures, "--kind", "marginal")
+    done = run("prior", folder, pictures, "--kind", "marginal", "--no-report")
     assert done.code == 0, done.err
     assert "prior      marginal, trained on latents of 54 rows" in run("info", folder).out
     assert "- prior p(z): marginal" in (folder / "MODEL_CARD.md").read_text()
@@ -190,7 +190,17 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     assert "no interrupted training" in run("prior", model, blobs, *LONG, "--resume").err
 
 
-LONG = ("--kind", "flow", "--updates", "900", "--patience", "0")
+def test_the_report_compares_the_two_priors(run: Run, model: Path, blobs: Path) -> None:
+    words = ("--kind", "mixture", "--set", "components=2", "--updates", "120")
+    found = run("prior", model, blobs, *words, "--json").object
+    assert found["page"] == str(model / "report.html")
+    page = (model / "report.html").read_text()
+    for words in ("mixture prior", "former prior, standard_normal", "The new prior"):
+        assert words in page
+    assert (model / "figures" / "01_training_of_the_prior.png").exists()
+
+
+LONG = ("--kind", "flow", "--updates", "900", "--patience", "0", "--no-report")
 
 
 def _training(model: Path, blobs: Path) -> subprocess.Popen[str]:
@@ -208,7 +218,7 @@ def test_the_default_budget_is_limited_and_said(
 ) -> None:
     few = tmp_path / "few.npy"
     np.save(few, np.load(blobs)[:30])
-    done = run("prior", model, few, "--kind", "mixture", "--patience", "1")
+    done = run("prior", model, few, "--kind", "mixture", "--patience", "1", "--no-report")
     assert done.code == 0, done.err
     assert "or 20 minutes" in done.err
 

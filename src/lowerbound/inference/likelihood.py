@@ -31,7 +31,11 @@ from lowerbound.inference.passes import (
 )
 from lowerbound.inference.scores import Protocol, Scores
 from lowerbound.models import HasMarginal, Model, name_of
-from lowerbound.objectives.densities import require_bounded_densities, require_exact_densities
+from lowerbound.objectives.densities import (
+    allowed_samples,
+    require_bounded_densities,
+    require_exact_densities,
+)
 from lowerbound.trace import Batch, Trace
 
 
@@ -99,6 +103,12 @@ def score(
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
     return scores
+
+
+def most_samples(model: Model, dataset: Dataset, samples: int) -> int:
+    """K of ``score``: ``samples``, or 1 where a density of the model is only a lower bound."""
+    model = in_precision(model, dataset.x.dtype)
+    return allowed_samples(dry_run(model, first_row(dataset, model)).trace, samples)
 
 
 def refuse_no_latents(model: Model, trace: Trace) -> None:

@@ -38,6 +38,12 @@ def require_exact_densities(trace: Trace, task: str) -> None:
             raise _refusal(part, level, distribution, f"{task} needs the exact one")
 
 
+def allowed_samples(trace: Trace, samples: int) -> int:
+    """K of a bound: ``samples``, or 1 where a density of this pass is only a lower bound."""
+    bounded = any(density_of(distribution) == "bound" for _, _, distribution in _parts(trace))
+    return 1 if bounded else samples
+
+
 def require_bounded_densities(trace: Trace) -> None:
     """Check for the ELBO: log p may be a lower bound; log q must be exact, as it is subtracted.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,7 +12,7 @@ from lowerbound.priors.base import PRIORS
 from lowerbound.priors.codes import CODE_PRIORS
 from lowerbound.registry import Registry
 
-BEST_FIRST = ("diffusion", "flow", "mixture", "autoregressive", "marginal")
+BEST_FIRST = ("diffusion", "flow", "mixture", "autoregressive", "markov", "marginal")
 
 
 def trainable(registry: Registry[Any]) -> list[str]:
@@ -53,9 +54,15 @@ def check_trainable(name: str, registry: Registry[Any]) -> None:
     raise unknown("prior", name, names)
 
 
-def every_trainable() -> Sequence[str]:
-    """Names of all priors that can be trained on latents, those of numbers first."""
-    return [*trainable(PRIORS), *trainable(CODE_PRIORS)]
+@dataclass(frozen=True)
+class EveryTrainable:
+    """These words, then the names of all priors that can be trained on latents, those of numbers
+    first; including priors that are registered later."""
+
+    words: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.words, *trainable(PRIORS), *trainable(CODE_PRIORS)])
 
 
 def _is_installed(prior: Any) -> bool:

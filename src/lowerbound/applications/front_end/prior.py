@@ -12,20 +12,23 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import DataRequest, OnError, typed, unreadable, value_of
 from lowerbound.applications.front_end.work import PriorWork
 from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.fit_rows import training_rows
+from lowerbound.applications.io.fit_rows import training_and_test_rows
 from lowerbound.applications.io.prompts import PromptOptions, with_prompts
 from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
-from lowerbound.fitting import Fitted, PriorFit
+from lowerbound.evaluation.report.chapters.priors import before_and_after
+from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.subjects import Subject
+from lowerbound.fitting import Fitted, PriorFit, held_out
 from lowerbound.fitting.prior import TASK, fit_prior, with_untrained_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.prior_facts import comparison
 from lowerbound.models import LearnsPrior, require
 from lowerbound.models.base import AUTO
-from lowerbound.priors.trainable import every_trainable
+from lowerbound.priors.trainable import EveryTrainable
 from lowerbound.training import History, Interrupted, TrainingOptions
 
 
@@ -37,7 +40,7 @@ class PriorRequest(DataRequest):
         AUTO,
         "the prior to train: diffusion, flow or mixture for latents that are numbers, "
         "autoregressive or marginal for codes; auto: the first of these that is installed",
-        choices=(AUTO, *every_trainable()),
+        choices=EveryTrainable((AUTO,)),
     )
     output: str = option(
         "", "model folder to write (default: MODEL itself)", short="-o", metavar="MODEL"
@@ -47,6 +50,7 @@ class PriorRequest(DataRequest):
     )
     prompts: PromptOptions = field(default_factory=PromptOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
+    report: bool = option(True, "do not measure both priors and write report.html again")
     resume: bool = option(False, "continue the training that was interrupted")
     overwrite: bool = option(
         False, "replace the model in the folder of -o, or an interrupted training"
@@ -72,6 +76,7 @@ class PriorReport(Report):
         before_density, after_density: "bound" where the figure is a lower bound, else "exact".
         error: standard error of the paired difference ``after`` minus ``before``.
         latents: the file that keeps the latents; "" if it could not be written.
+        page: path of the report, which compares the two priors; "" if none is requested.
     """
 
     model: str
@@ -89,6 +94,7 @@ class PriorReport(Report):
     after_density: Density
     error: float | None
     latents: str
+    page: str
 
     def text(self) -> str:
         lines = [f"prior: {self.kind}, trained on the latents of {self.rows:,} rows"]
@@ -108,7 +114,8 @@ class PriorReport(Report):
                 f"latents: {self.latents} ({size:.1f} MB) serves the next training; delete it "
                 "before you share the model, because it describes the rows"
             )
-        return "\n".join((*lines, f"model: {self.model}"))
+        page = [f"report: {self.page}"] if self.page else []
+        return "\n".join((*lines, f"model: {self.model}", *page))
 
 
 def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorReport:
@@ -130,7 +137,8 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
     folder = Path(request.output or request.model)
     work = PriorWork(Path(request.model), request.kind)
     work.check(folder, resume=request.resume, overwrite=request.overwrite)
-    rows = training_rows(request, fitted, partial(with_prompts, request.prompts))
+    prompted = partial(with_prompts, request.prompts)
+    rows, test = training_and_test_rows(request, fitted, prompted)
     options |= rows.vocabulary.options
     with_untrained_prior(fitted, request.kind, options)
     latents = _encoded(request, rows, fitted, work, reporter)
@@ -155,7 +163,10 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
         ) from None
     keep(folder, made, fit_folder.recorded(Path(request.model)))
     work.finish(folder, history)
-    return _report(folder, made, history, work)
+    page = ""
+    if request.report and fitted.schema.data_kind.report_style(fitted.schema):
+        page = _page(folder, request, (fitted, made), (rows, test), history, reporter)
+    return _report(folder, made, history, work, page)
 
 
 def decided(request: PriorRequest, fitted: Fitted) -> PriorRequest:
@@ -191,7 +202,59 @@ def _encoded(
     return latents
 
 
-def _report(folder: Path, made: Fitted, history: History, work: PriorWork) -> PriorReport:
+def _page(
+    folder: Path,
+    request: PriorRequest,
+    models: tuple[Fitted, Fitted],
+    parts: tuple[Dataset, Dataset | None],
+    history: History,
+    reporter: Reporter,
+) -> str:
+    """Write ``report.html`` again, because the one of the fit is of the former prior.
+
+    Args:
+        folder: the model folder.
+        request: of the training.
+        models: with the former prior, and with the new one.
+        parts: the training rows, and the test rows of the fit; None: latents were held out of the
+            training rows.
+        history: of the training of the prior.
+        reporter: receives one message.
+    """
+    former, made = models
+    facts = made.options.prior_fit
+    assert isinstance(facts, PriorFit)
+    seen, unseen = parts
+    if unseen is None:
+        seen, unseen = held_out(seen, request.training)
+    if unseen is None or not len(unseen):
+        return ""
+    reporter.say(f"measuring on {len(unseen):,} rows and drawing the figures")
+    try:
+        written = write_report(
+            folder,
+            [
+                Subject(f"{facts.kind} prior", made.model),
+                Subject(f"former prior, {facts.former_kind}", former.model),
+            ],
+            seen,
+            unseen,
+            title=f"The prior of {folder.name}",
+            command=typed("prior", replace(request, resume=False)),
+            first=before_and_after(history, facts.former),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the model in {folder} is saved with its new prior, and report.html is "
+            f"not written again: lowerbound evaluate {folder} {request.data} --suite all measures "
+            "the model"
+        ) from None
+    return str(written.page)
+
+
+def _report(
+    folder: Path, made: Fitted, history: History, work: PriorWork, page: str
+) -> PriorReport:
     facts, last = made.options.prior_fit, history.last
     assert isinstance(facts, PriorFit)
     return PriorReport(
@@ -210,6 +273,7 @@ def _report(folder: Path, made: Fitted, history: History, work: PriorWork) -> Pr
         after_density=facts.density,
         error=facts.error,
         latents=str(work.cache) if work.cache.exists() else "",
+        page=page,
     )
 
 

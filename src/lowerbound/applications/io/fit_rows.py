@@ -145,12 +145,13 @@ class NamesData(Protocol):
     def on_error(self) -> OnError: ...
 
 
-def training_rows(
+def training_and_test_rows(
     request: NamesData,
     fitted: Fitted,
     prompted: Callable[[Dataset], Dataset] = lambda dataset: dataset,
-) -> Dataset:
-    """The rows of the data, without those that the model's fit set aside where it is the same data.
+) -> tuple[Dataset, Dataset | None]:
+    """The rows of the data, apart from those that the model's fit set aside, and these; None if
+    the data is not that of the fit.
 
     Args:
         request: names the model and the data.
@@ -162,8 +163,9 @@ def training_rows(
     """
     fit = fit_folder.recorded(Path(request.model))
     if fit is None or Path(fit["data"]).resolve() != Path(request.data).resolve():
-        return prompted(open_data(request.data, fitted, on_error=request.on_error))
+        return prompted(open_data(request.data, fitted, on_error=request.on_error)), None
     dataset = prompted(open_unconditioned(request.data, fitted, request.on_error))
     seed = fitted.options.training.seed
     parts = apart(request.data, dataset, fit["test"], seed, request.on_error)
-    return conditioned(parts.training, fitted)
+    test = None if parts.test is None else conditioned(parts.test, fitted)
+    return conditioned(parts.training, fitted), test

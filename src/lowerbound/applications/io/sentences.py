@@ -148,9 +148,8 @@ def _about_information(found: LatentFindings) -> list[str]:
     low, high = agreement.mutual_information_low, agreement.mutual_information_high
     if low is None or high is None:  # codes are points: their mutual information is infinite
         return []
-    least, most = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
     return [
-        f"all codes together are {least:.2f} to {most:.2f} nats from the prior (KL)",
+        f"all codes together are {agreement.kl_range} nats from the prior (KL)",
         f"codes and rows have {low:.2f} to {high:.2f} nats of mutual information",
     ]
 

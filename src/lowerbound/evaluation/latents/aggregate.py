@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.density import density_of
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw, seeded
 from lowerbound.errors import UnsupportedError
@@ -50,6 +51,9 @@ class Agreement:
         hole_rate: share of prior draws at which q(z) is lower than at 99 % of its own draws
             (own component left out); 0.01 if the two agree.
         density: definition of q(z), as text.
+        bounded: whether log p(z) is only a lower bound. Then every KL is too large by the gap of
+            this bound, so ``kl_high`` is above the KL and ``kl_low`` need not be below it. The
+            mutual information does not contain log p(z).
     """
 
     rows: int
@@ -58,6 +62,7 @@ class Agreement:
     rate: Estimate | None
     hole_rate: float
     density: str
+    bounded: bool = False
 
     @property
     def mutual_information_low(self) -> float | None:
@@ -69,7 +74,17 @@ class Agreement:
     @property
     def mutual_information_high(self) -> float | None:
         """Upper bound on I(x; z), at most the rate."""
-        return None if self.rate is None else self.rate.mean - max(self.kl_low.mean, 0.0)
+        if self.rate is None:
+            return None
+        low = self.kl_low.mean
+        # of the exact KL; the gap of a bound is in the rate, too, and cancels
+        return self.rate.mean - (low if self.bounded else max(low, 0.0))
+
+    @property
+    def kl_range(self) -> str:
+        """KL(q(z) || p) in nats as text, no end below 0."""
+        low, high = max(self.kl_low.mean, 0.0), max(self.kl_high.mean, 0.0)
+        return f"at most {high:.2f}" if self.bounded else f"{low:.2f} to {high:.2f}"
 
 
 def prior_agreement(
@@ -98,7 +113,8 @@ def prior_agreement(
     with torch.no_grad():
         rates = [Step(z, posterior, prior).rate()[0].double().cpu() for posterior, z in own]
     agreement = _compare(mixture, own, prior, seed, "mixture of q(z | x) over the rows")
-    return replace(agreement, rate=Estimate.of(torch.cat(rates)))
+    bounded = density_of(prior) == "bound"
+    return replace(agreement, rate=Estimate.of(torch.cat(rates)), bounded=bounded)
 
 
 def smoothed_codes(white: Tensor) -> Distribution:

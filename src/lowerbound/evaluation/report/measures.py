@@ -79,9 +79,8 @@ def _perplexity(books: tuple[CodebookUse, ...]) -> Cell:
 
 
 def _mismatch(agreement: Agreement) -> Cell:
-    low, high = max(agreement.kl_low.mean, 0.0), max(agreement.kl_high.mean, 0.0)
     # not ranked: the ends are bounds, and the ranges of two models mostly overlap
-    return _unless_smoothed(agreement, Cell(f"{minus(low, 2)} to {minus(high, 2)}"))
+    return _unless_smoothed(agreement, Cell(agreement.kl_range))
 
 
 def _holes(agreement: Agreement) -> Cell:

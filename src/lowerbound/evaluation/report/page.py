@@ -6,7 +6,7 @@ The page embeds its pictures and loads nothing from a network.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import groupby
@@ -66,6 +66,7 @@ def write_report(
     title: str = "",
     command: str = "",
     options: SuiteOptions | None = None,
+    first: Callable[[Material], Iterable[Plate]] = lambda material: (),
 ) -> ReportPage:
     """Measure the models, draw the figures, write ``folder/report.html`` and ``folder/figures/``.
 
@@ -79,6 +80,7 @@ def write_report(
         title: title of the page.
         command: command that makes this page again; shown at its end.
         options: sizes of the measurements.
+        first: figures that come before the others.
 
     Raises:
         DataError: there is no model or no row.
@@ -92,7 +94,8 @@ def write_report(
     shown: list[tuple[Plate, str]] = []
     paths: list[Path] = []
     flat = _planar(planar, training, held_out, options)
-    for plate in plates(Material(findings, training, held_out), flat):
+    material = Material(findings, training, held_out)
+    for plate in (*first(material), *plates(material, flat)):
         png = figures.to_png(plate.figure)
         paths.append(pictures / f"{len(paths) + 1:02d}_{plate.key}.png")
         paths[-1].write_bytes(png)

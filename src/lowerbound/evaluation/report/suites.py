@@ -32,7 +32,7 @@ from lowerbound.inference.annealing.annealing import AnnealingOptions
 from lowerbound.inference.codebooks import codebook_use
 from lowerbound.inference.codes import EncodedRows, encode_rows
 from lowerbound.inference.estimate import Skipped
-from lowerbound.inference.likelihood import score
+from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import Progress
 from lowerbound.inference.reconstruction import ReconstructionError, reconstruction_error
 from lowerbound.inference.samples import (
@@ -191,7 +191,7 @@ def likelihood_suite(
     def scores() -> Scores:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the summary has the same warning
-            samples, seed = options.samples, options.seed
+            samples, seed = most_samples(model, rows, options.samples), options.seed
             return score(model, rows, samples=samples, seed=seed, split=split, progress=progress)
 
     def gap() -> AmortizationGap | Skipped:

@@ -29,7 +29,7 @@ from lowerbound.inference.passes import (
     in_precision,
 )
 from lowerbound.models import Model
-from lowerbound.objectives.densities import require_exact_densities
+from lowerbound.objectives.densities import allowed_samples, require_exact_densities
 from lowerbound.trace import Batch, Trace
 
 TERMS_COST = 4  # memory of the terms of each draw, besides the pass itself
@@ -74,15 +74,16 @@ def shares(
     Args:
         model: any; without a prior there is no rate, and the reconstruction loss is split.
         dataset: the rows.
-        samples: K.
+        samples: K; 1 is used where a density of the model is only a lower bound.
         seed: of the draws.
         memory: working memory in bytes.
 
     Raises:
-        UnsupportedError: K > 1 and a density is not exact, so there are no weights.
+        UnsupportedError: K > 1 and a density is missing, so there are no weights.
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
+    samples = allowed_samples(footprint.trace, samples)
     if samples > 1:
         require_exact_densities(footprint.trace, "the split of a bound of several samples")
     plan = ChunkPlan.within(max(1, memory // TERMS_COST), footprint, samples)

@@ -34,7 +34,7 @@ from lowerbound.data.duplicates import distinct, same_rows
 from lowerbound.errors import DataError, UnsupportedError, unknown
 from lowerbound.inference.anomaly.rebuilt import rebuild
 from lowerbound.inference.anomaly.tails import UpperTail
-from lowerbound.inference.likelihood import score
+from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.passes import MEMORY, Progress, dry_run, first_row
 from lowerbound.models import Model
 
@@ -94,13 +94,13 @@ def raw_scores(
     Args:
         model: any; without a prior there is no bound.
         dataset: the rows.
-        samples: K of the bound.
+        samples: K of the bound; 1 is used where a density of the model is only a lower bound.
         seed: of the draws.
         memory: working memory in bytes.
         progress: called with (rows done, rows).
 
     Raises:
-        UnsupportedError: K > 1 and a density is not exact.
+        UnsupportedError: a density is missing.
     """
     once = distinct(dataset)
     if once is not None:
@@ -113,8 +113,9 @@ def raw_scores(
     if has_bound(model, dataset):
         with warnings.catch_warnings():  # anomalies often have uneven weights
             warnings.filterwarnings("ignore", "the median effective sample size")
+            most = most_samples(model, dataset, samples)
             scores = score(
-                model, dataset, samples=samples, seed=seed, memory=memory, progress=progress
+                model, dataset, samples=most, seed=seed, memory=memory, progress=progress
             )
         bound = -(scores.bound if scores.log_marginal is None else scores.log_marginal).numpy()
     rebuilt = rebuild(model, dataset, memory=memory)

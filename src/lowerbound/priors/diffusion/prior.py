@@ -65,6 +65,7 @@ class DiffusionPrior(Prior):
 
     density: ClassVar[Density] = "bound"
     takes_prompts: ClassVar[bool] = True
+    library: ClassVar[str] = "diffusers"
     loc: Tensor
     scale: Tensor
 

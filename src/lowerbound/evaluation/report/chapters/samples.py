@@ -25,7 +25,9 @@ def of_pictures(material: Material) -> Iterator[Plate]:
     if material.main.samples.samples:
         yield _own_sheets(material)
     sheets = [
-        figures.Sheet(f"{found.name}, {SHORT[way]}", _first(drawn.mean), _verdict(found, way))
+        figures.Sheet(
+            f"{found.name}, {SHORT[way]}", first_pictures(drawn.mean), verdict(found, way)
+        )
         for found in material.findings
         for way, drawn in found.samples.samples.items()
     ]
@@ -104,9 +106,9 @@ def _own_sheets(material: Material) -> Plate:
     way, own = next(iter(main.samples.samples.items()))
     real = real_rows(material.held_out.thinned(SHEET))
     sheets = [
-        figures.Sheet("Your data", _first(real), "held-out rows"),
-        figures.Sheet(f"{main.name}, {SHORT[way]}", _first(own.mean), "mean of p(x | z)"),
-        figures.Sheet(f"{main.name}, {SHORT[way]}", _first(own.x), "drawn from p(x | z)"),
+        figures.Sheet("Your data", first_pictures(real), "held-out rows"),
+        figures.Sheet(f"{main.name}, {SHORT[way]}", first_pictures(own.mean), "mean of p(x | z)"),
+        figures.Sheet(f"{main.name}, {SHORT[way]}", first_pictures(own.x), "drawn from p(x | z)"),
     ]
     return Plate(
         "samples",
@@ -117,12 +119,14 @@ def _own_sheets(material: Material) -> Plate:
     )
 
 
-def _first(x: Tensor) -> Array:
+def first_pictures(x: Tensor) -> Array:
+    """The pictures of a sheet."""
     pictures: Array = x[:SHEET].float().numpy()
     return pictures
 
 
-def _verdict(found: Findings, way: str) -> str:
+def verdict(found: Findings, way: str) -> str:
+    """Acceptance and distance of samples, for the line below the title of a sheet."""
     acceptance, quality = found.samples.acceptance, found.samples.quality
     said = []
     if not isinstance(acceptance, Skipped):

@@ -23,6 +23,7 @@ from lowerbound.evaluation.report.figures.tables import correlations, marginals
 from lowerbound.evaluation.report.figures.training import (
     TrainingCurve,
     level_curves,
+    prior_curve,
     training_curves,
 )
 from lowerbound.evaluation.report.figures.units import factor_matrix, unit_bars
@@ -44,6 +45,7 @@ __all__ = [
     "marginals",
     "picture_reconstructions",
     "picture_strip",
+    "prior_curve",
     "profile_reconstructions",
     "sample_sheets",
     "sampled_profiles",

@@ -10,6 +10,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.evaluation.report.figures.style import (
+    MUTED,
     SEQUENTIAL,
     color_of,
     legend,
@@ -66,6 +67,24 @@ def level_curves(name: str, epoch: Array, rates: Array) -> Figure:
         tint = 0.15 + 0.75 * level / max(rates.shape[1] - 1, 1)
         axes.plot(epoch, values, color=tints(tint), linewidth=1.5, label=f"level {level}")
     legend(axes, loc="upper left", ncols=1 + rates.shape[1] // 9)
+    return figure
+
+
+def prior_curve(epoch: Array, training: Array, validation: Array, former: float | None) -> Figure:
+    """log p(z) of latents against epochs, with a line at the former prior's value."""
+    figure = new_figure(6.5, 3.4, "Training of the prior")
+    axes = style(figure.subplots(), "log p(z) of latents", "epoch", "nats per row", grid=True)
+    lines: dict[str, Any] = {"linewidth": 1.5}
+    seen = np.isfinite(validation)
+    faint = 0.4 if seen.any() else 1.0  # a bound is noisy on training rows
+    axes.plot(epoch, training, color=color_of(0), label="training rows", alpha=faint, **lines)
+    axes.plot(epoch[seen], validation[seen], color=color_of(6), label="held-out rows", **lines)
+    known = [] if former is None else [former]
+    if known:
+        axes.axhline(known[0], color=MUTED, linestyle="--", label="former prior, held-out rows")
+    shown = validation[seen] if seen.any() else _late(training)
+    _zoom(axes, np.concatenate([shown, np.array(known)]))
+    legend(axes, loc="lower right")
     return figure
 
 
