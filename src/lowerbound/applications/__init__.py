@@ -17,6 +17,7 @@ _LISTINGS = {
         "front_end.prior",
         "train a diffusion, flow or code prior on the latents of a model",
     ),
+    "edit": ("front_end.edit", "give rows other attributes, such as a smile or no glasses"),
     "sample": ("generation.generation", "draw new rows: prior, then likelihood"),
     "encode": ("generation.generation", "turn data into latent codes"),
     "decode": ("generation.generation", "turn latent codes into data"),

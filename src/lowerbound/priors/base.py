@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -29,6 +29,14 @@ class PriorTerms(NamedTuple):
 
     log_prob: Tensor
     loss: Tensor
+
+
+@runtime_checkable
+class Edits(Protocol):
+    """A conditional prior that can move latents from one prompt to another."""
+
+    def edited(self, z: Tensor, before: Tensor, after: Tensor, strength: float) -> Tensor:
+        """Latents (rows, latent_dim) under the prompts ``after`` instead of ``before``."""
 
 
 class Prior(nn.Module, ABC):

@@ -213,3 +213,59 @@ def test_captions_of_attributes_are_prompts_too(world, tmp_path, capsys):
     typed = ("--prompt", "a northern row")
     said = refused(capsys, "sample", tmp_path / "captions.lb", *typed, *out)
     assert "unknown word of a prompt 'northern'; did you mean 'western'" in said
+
+
+# edits --------------------------------------------------------------------------------------------
+
+
+def edited(world, out, *words):
+    """Reconstructions and edited rows of the first 40, as ``lowerbound edit`` writes them."""
+    folder, *_ = world
+    picked = ("--rows", ",".join(str(row) for row in range(60, 100)))
+    run("edit", folder / "model.lb", folder / "rows.npz", *picked, *words, "-o", out)
+    with np.load(out) as arrays:
+        versions = arrays["version"]
+        return arrays["x"][versions == "reconstruction"], arrays["x"][versions == "edited"]
+
+
+def test_an_edit_changes_its_attribute_and_keeps_the_other(world, tmp_path):
+    folder, x, side, height = world
+    known = ("--attributes", folder / "attributes.csv", "--strength", "1")
+    before, after = edited(world, tmp_path / "a.npz", "--set", "class=right", *known)
+    rows = np.arange(60, 100)
+    wanted = np.stack([x[(side == 1) & (height == j)].mean(0) for j in height[rows]])
+    assert np.abs(after - wanted).max() < 1.5
+    assert np.abs((after - before)[side[rows] == 1]).max() < 0.3  # they are right already
+    moved = np.abs((after - before)[side[rows] == 0]).max(1)
+    assert moved.min() > 2
+
+
+def test_the_report_of_an_edit_names_what_was_known(world, tmp_path, capsys):
+    edited(world, tmp_path / "a.npz", "--set", "height=low", "--steps", "4")
+    assert "40 rows with height=low; known and kept: class: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "nothing to change: give --set ATTRIBUTE=VALUE, such as mouth=smile"),
+        (("--set", "hight=low"), "unknown attribute 'hight'; did you mean 'height'"),
+        (("--set", "height=lo"), "unknown value of height 'lo'; did you mean 'low'"),
+        (("--set", "height=low", "--strength", "2"), "strength is above 0 and at most 1, not 2"),
+        (("--set", "height=low", "--rows", "9999"), "--rows: there is no row 9999"),
+    ],
+)
+def test_edits_that_cannot_be_made_are_refused(world, capsys, tmp_path, words, message):
+    folder, *_ = world
+    command = ("edit", folder / "model.lb", folder / "rows.npz", "-o", tmp_path / "a.npz")
+    assert message in refused(capsys, *command, *words)
+
+
+def test_a_model_without_a_prior_that_edits_refuses_edits(capsys, tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    VAE(latent_dim=1, epochs=1, random_state=0).fit(x).save(tmp_path / "m.lb")
+    np.save(tmp_path / "x.npy", x)
+    command = ("edit", tmp_path / "m.lb", tmp_path / "x.npy", "--set", "a=b", "-o", "a.npz")
+    assert "needs a diffusion prior that is given them: lowerbound prior" in refused(
+        capsys, *command
+    )

@@ -19,7 +19,7 @@ from lowerbound.data.tables.files import (
     read_frame,
     table_suffix,
 )
-from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.errors import DataError, unknown
 from lowerbound.fitting import Fitted
 
 
@@ -71,38 +71,6 @@ def open_labeled(source: str, fitted: Fitted, column: str = "") -> Labeled:
     features = frame if column in kept else frame.drop(columns=[column])
     dataset = load(features, schema=replace(fitted.schema, condition=None))
     return Labeled(conditioned(replace(dataset, source=source), fitted), label, names)
-
-
-def picked_rows(text: str, dataset: Dataset, flag: str = "--rows") -> list[int]:
-    """Row numbers from "3,17" or from "a.png,b.png".
-
-    Raises:
-        OptionError: a word is neither a row number of the data nor a row's name.
-    """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise OptionError(f"{flag} takes row numbers such as 3,17, not {text!r}")
-    return [picked_row(word, dataset, flag) for word in words]
-
-
-def picked_row(word: str, dataset: Dataset, flag: str = "--rows") -> int:
-    """One row number.
-
-    Raises:
-        OptionError: ``word`` is neither a row number of the data nor a row's name.
-    """
-    names = dataset.ids or ()
-    if word in names:
-        return names.index(word)
-    if word.isdecimal():
-        if int(word) < len(dataset):
-            return int(word)
-        raise OptionError(
-            f"{flag}: there is no row {word}; the data has rows 0 to {len(dataset) - 1:,}"
-        )
-    if names:
-        raise unknown("row", word, names[:20])
-    raise OptionError(f"{flag} takes row numbers from 0 to {len(dataset) - 1:,}, not {word!r}")
 
 
 def row_name(dataset: Dataset, row: int) -> str:

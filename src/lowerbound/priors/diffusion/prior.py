@@ -16,6 +16,7 @@ from lowerbound.errors import OptionError
 from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.diffusion.distribution import DiffusionDistribution
+from lowerbound.priors.diffusion.inversion import Inversion
 from lowerbound.priors.diffusion.process import NoiseProcess, Prediction, Schedule
 from lowerbound.priors.diffusion.sampler import OdeSampler, SamplerName
 
@@ -165,6 +166,26 @@ class DiffusionPrior(Prior):
     def standardized(self, z: Tensor) -> Tensor:
         """x = (z - m) / s of latents (rows, latent_dim)."""
         return (z - self._locs()) / self._scales()
+
+    @torch.no_grad()
+    def edited(self, z: Tensor, before: Tensor, after: Tensor, strength: float = 0.8) -> Tensor:
+        """Latents of the same rows under another prompt, (rows, latent_dim).
+
+        The rows are inverted to noise under the prompt ``before``, then freed of it under
+        ``after`` with the prior's guidance. Without randomness, a prompt that stays the same
+        returns the same latents.
+
+        Args:
+            z: latents, (rows, latent_dim).
+            before: the prompts that describe the rows, (rows, codes).
+            after: the prompts that the edited rows should have.
+            strength: share of the times up to the noisiest that rows are taken back; more changes
+                more.
+        """
+        inversion = Inversion.up_to(self.process, strength, self.steps)
+        noise = inversion.noised(lambda x, t: self.predict(x, t, before), self.standardized(z))
+        clean = inversion.cleaned(lambda x, t: self.predict(x, t, after, self.guidance), noise)
+        return self._locs() + self._scales() * clean
 
     def predict(
         self, x: Tensor, t: Tensor, prompt: Tensor | None = None, guidance: float = 1.0

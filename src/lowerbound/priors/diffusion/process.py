@@ -128,6 +128,12 @@ class NoiseProcess(nn.Module):
         constant = rows.shape[1] * (spread / 2 + self.constant)
         return -(self.last_alpha**2 * rows.square().sum(1) / 2 + constant)
 
+    def noise_of(self, found: Tensor, x: Tensor, t: int) -> Tensor:
+        """The noise in x_t, (rows, numbers), from what the network predicts there."""
+        if self.prediction == "epsilon":
+            return found
+        return self.alpha[t] * found + self.sigma[t] * x
+
     def signal_to_noise(self, t: Tensor) -> Tensor:
         """alpha^2 / sigma^2."""
         return (self.alpha[t] / self.sigma[t]).square()

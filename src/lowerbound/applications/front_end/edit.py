@@ -1,0 +1,153 @@
+"""``lowerbound edit``: change the attributes of given rows, such as a smile or glasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.io.prompts import DATA, PromptOptions, attribute_prompts, typed_values
+from lowerbound.applications.io.requested_rows import picked_rows
+from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.sources import open_data
+from lowerbound.applications.io.strips import Strip
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.labels import UNKNOWN
+from lowerbound.data.prompts.prompts import CLASS
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.samples.acceptance import real_rows
+from lowerbound.fitting import Fitted
+from lowerbound.inference.edits import edit_rows, require_edits
+from lowerbound.inference.prior_settings import prior_settings
+
+MOST_ROWS = 8
+
+
+@dataclass(frozen=True)
+class EditRequest(DataRequest):
+    """Change attributes of rows."""
+
+    output: str = option(
+        REQUIRED,
+        "pictures: a .png sheet (input | reconstruction | edited), .npz, or a folder; "
+        "tables: .csv, .parquet or .npz",
+        short="-o",
+        metavar="OUT",
+    )
+    set: tuple[str, ...] = option(
+        (), "an attribute that the rows should get; repeatable", metavar="ATTRIBUTE=VALUE"
+    )
+    rows: str = option(
+        "", f"rows to edit, from 0 or by name (default: the first {MOST_ROWS})", metavar="I,J,..."
+    )
+    attributes: str = option(
+        "",
+        "what is known of the rows before: a csv or parquet file as for lowerbound prior "
+        "(default: the factors and classes that the data holds; all else is unknown)",
+        metavar="FILE",
+    )
+    strength: float = option(
+        0.8, "share of the noise that a row passes through: more changes more, at most 1"
+    )
+    guidance: float | None = option(
+        None, "strength of the new attributes: 1 is p(z | attributes) (default: 1)"
+    )
+    steps: int | None = option(None, "steps in each direction (default: 20)")
+    on_error: OnError = unreadable()
+
+
+@dataclass(frozen=True)
+class EditReport(WrittenReport):
+    """Edited rows were written.
+
+    Attributes:
+        rows: how many.
+        changes: the attributes that were set, such as mouth=smile.
+        known: the other attributes of the rows that were known, and are kept.
+    """
+
+    rows: int
+    changes: tuple[str, ...]
+    known: tuple[str, ...]
+
+    def text(self) -> str:
+        kept = f"; known and kept: {', '.join(self.known)}" if self.known else ""
+        return f"{self.rows:,} rows with {', '.join(self.changes)}{kept}: {self.where}"
+
+
+def edit(request: EditRequest, reporter: Reporter, fitted: Fitted) -> EditReport:
+    """Encode rows, move their latents to the new attributes, and decode them.
+
+    Raises:
+        UnsupportedError: the model has no prior that edits.
+        OptionError: no attribute, or an unknown attribute, value or row; the message suggests the
+            nearest.
+        DataError: the data or the attributes cannot be read.
+    """
+    path = Path(request.output)
+    row_files(fitted.schema).check_strip(path)
+    require_edits(fitted.model)
+    values = typed_values(request.set, "--set")
+    if not values:
+        raise OptionError("nothing to change: give --set ATTRIBUTE=VALUE, such as mouth=smile")
+    wanted = fitted.options.model.prompts.given(values)
+    dataset = open_data(request.data, fitted, on_error=request.on_error)
+    chosen = picked_rows(request.rows, dataset) if request.rows else range(len(dataset))[:MOST_ROWS]
+    rows = known_prompts(request.attributes, fitted, dataset).subset(list(chosen))
+    assert rows.prompt is not None
+    target = torch.where(wanted == UNKNOWN, rows.prompt, wanted)
+    with prior_settings(fitted.model, guidance=request.guidance, steps=request.steps):
+        made = edit_rows(
+            fitted.model,
+            rows,
+            target,
+            strength=request.strength,
+            advance=partial(reporter.advance, "editing"),
+        )
+    strip = Strip(
+        torch.stack([made.reconstruction, made.edited], 1),
+        tuple(rows.ids or (f"row {row}" for row in chosen)),
+        ("reconstruction", "edited"),
+        "row",
+        "version",
+        real_rows(rows).cpu(),
+        None,
+        "input",
+    )
+    files = row_files(fitted.schema).write_strip(path, strip)
+    changes = tuple(f"{name}={value}" for name, value in values.items())
+    return EditReport(len(rows), changes, _kept(fitted, rows.prompt, wanted), **written(files))
+
+
+def known_prompts(attributes: str, fitted: Fitted, dataset: Dataset) -> Dataset:
+    """The rows with the prompts that describe them, -1 where a field is unknown.
+
+    Args:
+        attributes: a file; "": what the data holds.
+        fitted: the model, whose prior has the vocabulary.
+        dataset: all rows of the data.
+    """
+    vocabulary = fitted.options.model.prompts
+    field = dataset.schema.label_column or CLASS
+    label = dataset.label is not None and field in vocabulary.fields
+    held = not vocabulary.fields.keys().isdisjoint(dataset.factor_names)
+    source = attributes or (DATA if held else "")
+    found = attribute_prompts(PromptOptions(label=label, attributes=source), dataset)
+    if found is None:
+        codes = torch.full((len(dataset), len(vocabulary.fields)), UNKNOWN)
+    else:
+        codes = found.in_terms_of(vocabulary)
+    return replace(dataset, prompt=codes, vocabulary=vocabulary)
+
+
+def _kept(fitted: Fitted, before: Tensor, wanted: Tensor) -> tuple[str, ...]:
+    """Names of the fields that are known of some row and were not set."""
+    known = (before != UNKNOWN).any(0) & (wanted[0] == UNKNOWN)
+    names = fitted.options.model.prompts.names
+    return tuple(name for name, kept in zip(names, known.tolist(), strict=True) if kept)
