@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from lowerbound.applications.restoration.noise import found_noise, without_noise
+from lowerbound.config import from_mapping
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
 from lowerbound.data.noisy import noisy_rows
@@ -19,11 +20,14 @@ from lowerbound.estimators.base import chosen
 from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
 from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.inference.likelihood import score
+from lowerbound.fitting.prior import TASK, fit_prior as train_prior
+from lowerbound.inference.latents import draw_latents, refuse_collapsed
+from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
-from lowerbound.models import MODELS, Model
+from lowerbound.models import MODELS, LearnsPrior, Model, require
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
 
 FEW = 16  # importance samples; with at most so few, no warning about a loose bound is given
 
@@ -121,6 +125,54 @@ class VAE(TrainedEstimator):
         """The mean of ``score_samples``; higher is better."""
         return float(np.mean(self.score_samples(X, y)))
 
+    def fit_prior(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        kind: str = AUTO,
+        minutes: float | None = None,
+        training_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Train another prior on the latents of X; encoder and decoder stay as they are.
+
+        From then on every method uses the new prior. The parameters of the estimator do not change,
+        so a clone is fitted with the prior that they name. If the new prior gives only a lower
+        bound on its density, as "diffusion" does, scores use one draw and not ``n_importance``.
+
+        Args:
+            X: rows, as in ``fit``; usually those of the fit.
+            y: classes of a conditional model.
+            kind: "diffusion", "flow" or "mixture"; "auto": the first whose library is installed.
+            minutes: training time; None: as many passes as a fit of X makes, at most 20 minutes.
+            training_options: further fields of ``lowerbound.training.TrainingOptions``.
+            options: of the prior, such as ``components=500``.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            OptionError: the prior or an option is unknown, or the latents are collapsed.
+        """
+        check_is_fitted(self)
+        dataset, model = self._read(X, y), require(self.model_, LearnsPrior, TASK)
+        latents = draw_latents(self.model_, dataset, seed=self._seed)
+        refuse_collapsed(latents)
+        values = {"minutes": minutes, "seed": self._seed, **(training_options or {})}
+        made, _ = train_prior(
+            self.fitted_,
+            latents.dataset(),
+            model.prior_kinds()[0] if kind == AUTO else kind,
+            options,
+            from_mapping(TrainingOptions, values),
+            draws=latents.z.shape[1],
+            sha256=latents.sha256,
+            reporter=self._reporter(),
+        )
+        return self._adopt(made)
+
     def denoise(
         self,
         X: Any,
@@ -191,7 +243,9 @@ class VAE(TrainedEstimator):
 
 
 def lower_bounds(model: Model, dataset: Dataset, samples: int, seed: int) -> Array:
-    """L_K of each row, (rows,); the evidence lower bound if K is 1."""
+    """L_K of each row, (rows,); the evidence lower bound if K is 1, or if the density of the prior
+    is only a lower bound."""
+    samples = most_samples(model, dataset, samples)
     with warnings.catch_warnings():
         if samples <= FEW:
             warnings.filterwarnings("ignore", "the median effective sample size")
