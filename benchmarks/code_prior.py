@@ -243,7 +243,7 @@ def summarize() -> None:
 
 
 def quick(seed: int) -> None:
-    """Forty updates of a small model of one speaker, and of each of its priors."""
+    """Twenty updates of a small model of one speaker, and of each of its priors."""
     spoken = speech_codec.spoken
     rows = of_clips(
         spoken(lambda said: said.take in range(10, 20) and said.speaker == "theo"),
@@ -255,10 +255,10 @@ def quick(seed: int) -> None:
         network_options={"width": 64, "depth": 2},
         model_options={**options.model.model_options, "codes": 64, "quantizers": 2, "free": 5},
     )
-    training = replace(options.training, updates=40, epochs=None)
+    training = replace(options.training, updates=20, epochs=None)
     fitted = fit(rows.training, replace(options, model=small, training=training))
     with tempfile.TemporaryDirectory() as folder:
-        found = priors(fitted, rows, TrainingOptions(updates=40, threads=1), Path(folder))
+        found = priors(fitted, rows, TrainingOptions(updates=20, threads=1), Path(folder))
     print("quick, not quoted:", json.dumps(found))
 
 

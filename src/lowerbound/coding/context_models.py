@@ -29,7 +29,7 @@ from lowerbound.coding.whole_numbers.fixed_point import (
 )
 from lowerbound.networks.causal_transformer import CausalSoftmax
 from lowerbound.priors.autoregressive_codes import AutoregressiveCodes, NetworkConditionals
-from lowerbound.priors.code_network import NUMBERS, CodeEmbedding, CodeHead, CodeTable
+from lowerbound.priors.code_network import NUMBERS, SLOW, CodeEmbedding, CodeHead, CodeTable
 from lowerbound.priors.codes import CodePrior
 from lowerbound.priors.markov_codes import MarkovCodes, TableConditionals
 from lowerbound.priors.sequential_codes import Conditionals, SequentialCodes, Step
@@ -155,7 +155,7 @@ class FixedHead(nn.Module):
 def fixed_table(codes: CodeEmbedding) -> Tensor:
     """The embeddings of codes by a sum that is the same on every machine, (codes, numbers)."""
     projected: Tensor = FixedLinear(codes.project.weight, None)(codes.features.double().cpu())
-    return fine(codes.free.detach().double().cpu()) + projected + 0.0
+    return fine(SLOW * codes.free.detach().double().cpu()) + projected + 0.0
 
 
 FIXED: dict[type, Callable[..., nn.Module]] = {

@@ -18,7 +18,8 @@ from lowerbound.networks.prompts import prompt_embedding
 
 FEATURES = 32  # numbers of a code's vector that are used, after a rotation to principal axes
 NUMBERS = 32  # of a code's embedding
-FREE = 0.1  # standard deviation of the part of an embedding that no vector determines
+FREE = 0.1  # standard deviation of positions at the start
+SLOW = 0.2  # factor of the part of an embedding that no vector determines: Adam changes it slowly
 REACH = {1: (-2, -1, 0, 1, 2), 2: (-1, 0, 1)}  # steps to the neighbors along each axis
 BEFORE = 4  # codes before a place that enter it directly, of a map of one axis
 
@@ -47,13 +48,13 @@ class CodeEmbedding(CodeTable):
 
     def __init__(self, codes: int, numbers: int, *, outside: bool) -> None:
         super().__init__()
-        self.free = nn.Parameter(torch.randn(codes + outside, numbers) * FREE)
+        self.free = nn.Parameter(torch.randn(codes + outside, numbers))
         self.project = linear(FEATURES + 1, numbers, bias=False)
         self.register_buffer("features", torch.zeros(codes + outside, FEATURES + 1))
 
     @property
     def table(self) -> Tensor:
-        table: Tensor = self.free + self.project(self.features)
+        table: Tensor = SLOW * self.free + self.project(self.features)
         return table
 
     @torch.no_grad()
