@@ -70,7 +70,7 @@ class CausalAttention(nn.Module):
         return merged
 
 
-class CausalBlock(nn.Module):
+class CausalTransformerBlock(nn.Module):
     """t + A(N(t)), then t + M(N(t)): A attention, M a two-layer perceptron, N layer norm."""
 
     def __init__(self, width: int, heads: int, dropout: float, scale: float) -> None:
@@ -107,7 +107,7 @@ class CausalTransformer(nn.Module):
     def __init__(self, width: int, depth: int, heads: int, dropout: float) -> None:
         super().__init__()
         scale = 1.0 / math.sqrt(2 * max(depth, 1))
-        blocks = [CausalBlock(width, heads, dropout, scale) for _ in range(depth)]
+        blocks = [CausalTransformerBlock(width, heads, dropout, scale) for _ in range(depth)]
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(blocks)
         self.end = nn.LayerNorm(width)
