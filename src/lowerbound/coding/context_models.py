@@ -29,7 +29,7 @@ from lowerbound.coding.whole_numbers.fixed_point import (
 )
 from lowerbound.networks.causal_transformer import CausalSoftmax
 from lowerbound.priors.autoregressive_codes import AutoregressiveCodes, NetworkConditionals
-from lowerbound.priors.code_network import NUMBERS, SLOW, CodeEmbedding, CodeHead, CodeTable
+from lowerbound.priors.code_network import NUMBERS, SLOW, CodeEmbedding, CodeHead, CodeLookup
 from lowerbound.priors.codes import CodePrior
 from lowerbound.priors.markov_codes import MarkovCodes, TableConditionals
 from lowerbound.priors.sequential_codes import Conditionals, SequentialCodes, Step
@@ -116,7 +116,7 @@ class TableWeights(WholeCodes):
         return WholeWeights(inner, with_uniform)
 
 
-class FixedCodes(CodeTable):
+class FixedCodes(CodeLookup):
     """Embeddings of codes in fixed-point numbers.
 
     Args:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +55,8 @@ class NormalizingFlow(nn.Module):
         self, dim: int, context: int, kind: Kind, transforms: int, hidden: int, bins: int
     ) -> None:
         super().__init__()
-        if kind not in ("autoregressive", "coupling"):
-            raise unknown("kind of flow", kind, ("autoregressive", "coupling"))
+        if kind not in get_args(Kind):
+            raise unknown("kind of flow", kind, get_args(Kind))
         if transforms < 1 or hidden < 1 or bins < 0 or bins == 1:
             raise OptionError(
                 "a flow needs at least 1 transform, 1 hidden unit, and 0 bins or at least 2, "

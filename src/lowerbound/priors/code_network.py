@@ -24,7 +24,7 @@ REACH = {1: (-2, -1, 0, 1, 2), 2: (-1, 0, 1)}  # steps to the neighbors along ea
 BEFORE = 4  # codes before a place that enter it directly, of a map of one axis
 
 
-class CodeTable(nn.Module, ABC):
+class CodeLookup(nn.Module, ABC):
     """Embeddings of codes."""
 
     @property
@@ -33,7 +33,7 @@ class CodeTable(nn.Module, ABC):
         """The embeddings, (codes, numbers)."""
 
 
-class CodeEmbedding(CodeTable):
+class CodeEmbedding(CodeLookup):
     """A vector for each code: one of its own, plus a linear map of the codebook's vector.
 
     Codes with similar vectors start with similar embeddings, so few rows suffice.
@@ -139,7 +139,7 @@ class CodeNetwork(nn.Module):
         """
         total = self.positions.unsqueeze(0)
         for codes, name, embed, look in zip(above, self.around, self.above, self.look, strict=True):
-            assert isinstance(embed, CodeTable)
+            assert isinstance(embed, CodeLookup)
             total = total + look(self._embedded(codes, self.get_buffer(name), embed.table))
         if self.prompt is not None:
             prompt = self.prompt.unknown(1) if prompt is None else prompt
