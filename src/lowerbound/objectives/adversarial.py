@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -16,10 +17,13 @@ from lowerbound.models import Imagines, Model, require
 from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
 from lowerbound.objectives.critic import WINDOW, Critic, WindowCritic, hidden_alike, seen_apart
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.entrance import Entrance
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:
     from lowerbound.data.dataset import Dataset
+
+NATS, SHARE, ENTER = 0.02, 0.3, 0.5  # defaults
 
 
 @OBJECTIVES.register("adversarial")
@@ -38,28 +42,37 @@ class Adversarial(ELBO):
 
     Args:
         samples: draws of z per row.
-        weight: w_a, in nats per feature of the data (D of them).
+        weight: w_a, in nats per feature of the data (D of them), 0.02 unless given; with a
+            balanced critic, its gradient relative to that of the rest, 0.3 unless given.
         feature_weight: w_f, in nats per feature of the data and unit of relative error.
         width: channels of the critic's first layer.
         critic: its input: "rows", or "windows", the textures of pictures place by place.
-        prior_samples: whether the critic also gets samples from the prior.
+        prior_samples: whether the critic also gets samples from the prior; None: with rows.
+        enter: share of the run after which the critic enters; None: 0 with rows, 0.5 with windows.
+            A critic of windows, or one that enters late, has a balanced weight, see ``Entrance``:
+            ``weight`` is then its share, and the newest weights of the run are kept.
     """
 
     critic: Critic | WindowCritic | None
+    entrance: Entrance | None
 
     def __init__(
         self,
         *,
         samples: int = 1,
-        weight: float = 0.02,
+        weight: float | None = None,
         feature_weight: float = 0.1,
         width: int = 32,
         critic: Literal["rows", "windows"] = "rows",
-        prior_samples: bool = True,
+        prior_samples: bool | None = None,
+        enter: float | None = None,
     ) -> None:
         super().__init__(samples=samples)
         if critic not in ("rows", "windows"):
             raise OptionError(f"critic is rows or windows, not {critic}")
+        windows = critic == "windows"
+        late = windows or bool(enter)
+        weight = (SHARE if late else NATS) if weight is None else weight
         if min(weight, feature_weight) < 0 or width < 1:
             raise OptionError(
                 f"weight and feature_weight are 0 or more, not {weight} and {feature_weight}; "
@@ -69,8 +82,13 @@ class Adversarial(ELBO):
         self.feature_share = feature_weight
         self.width = width
         self.sees = critic
-        self.prior_samples = prior_samples
+        self.prior_samples = not windows if prior_samples is None else prior_samples
         self.register_module("critic", None)
+        self.register_module("entrance", None)
+        if late:
+            self.enter = ENTER if enter is None else enter
+            self.entrance = Entrance(self.enter)
+            self.steady = self.judged_by_value = False
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
         """Build the critic for rows of this shape."""
@@ -84,16 +102,51 @@ class Adversarial(ELBO):
     def forward(self, model: Model, batch: Batch) -> Bound:
         trace = model(batch, self.choose)
         bound = self.bound(trace, batch)
+        if self.entrance is not None and not (self.training and self._rise):
+            return bound
         real = batch.filled
         critic = self._critic(real)
         again = hidden_alike(trace.likelihood.mean.flatten(0, 1).to(real.dtype), batch.observed)
         sampled = None
         if self.prior_samples:
             sampled = hidden_alike(self._sampled(model, batch).to(real.dtype), batch.observed)
-        dimension = real[0].numel()
-        taken = self._model_loss(critic, real, again, sampled)
-        loss = bound.loss + dimension * taken + _critic_loss(critic, real, again, sampled)
-        return replace(bound, loss=loss)
+        critics = _critic_loss(critic, real, again, sampled)
+        if self.entrance is not None:
+            rows = (real, again, sampled)
+            own = self._balanced(self.entrance, model, bound.loss, critic, critics, rows)
+        else:
+            own = bound.loss + real[0].numel() * self._model_loss(critic, real, again, sampled)
+        return replace(bound, loss=own + critics)
+
+    @property
+    def _rise(self) -> float:
+        return 1.0 if self.entrance is None else self.entrance.rise(self.progress)
+
+    def readings(self) -> Mapping[str, tuple[float, ...]]:
+        """The critic's loss and weight, and the share of outputs in which it is right."""
+        return {} if self.entrance is None else self.entrance.readings()
+
+    def forget_readings(self) -> None:
+        if self.entrance is not None:
+            self.entrance.forget()
+
+    def _balanced(
+        self,
+        entrance: Entrance,
+        model: Model,
+        own: Tensor,
+        critic: nn.Module,
+        critics: Tensor,
+        rows: tuple[Tensor, Tensor, Tensor | None],
+    ) -> Tensor:
+        """The model's loss with the critic at a balanced weight."""
+        real, again, sampled = rows
+        apart, fooled = self._terms(critic, real, again, sampled)
+        decoder = getattr(model, "decoder", nn.Module())
+        weight = self.share * entrance.weight(decoder, own, fooled) * self._rise
+        with torch.no_grad():
+            entrance.collect(critics, weight, critic(real)[2], critic(again)[2])
+        return own + self._rise * self.feature_share * real[0].numel() * apart + weight * fooled
 
     def _sampled(self, model: Model, batch: Batch) -> Tensor:
         """One sample for each row, with the row's condition if it has one."""
@@ -106,6 +159,13 @@ class Adversarial(ELBO):
         self, critic: nn.Module, real: Tensor, again: Tensor, sampled: Tensor | None
     ) -> Tensor:
         """The model's loss, with the critic frozen."""
+        apart, fooled = self._terms(critic, real, again, sampled)
+        return self.feature_share * apart + self.share * fooled
+
+    def _terms(
+        self, critic: nn.Module, real: Tensor, again: Tensor, sampled: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The distance in features, and how clearly the critic sees that rows are not real."""
         with torch.no_grad():
             target = critic(real)[:2]
         *seen, odds = held_fixed(critic, again)
@@ -114,7 +174,7 @@ class Adversarial(ELBO):
         fooled = F.softplus(-odds).mean()
         if sampled is not None:
             fooled = 0.5 * (fooled + F.softplus(-held_fixed(critic, sampled)[2]).mean())
-        return self.feature_share * apart + self.share * fooled
+        return apart, fooled
 
     def _critic(self, real: Tensor) -> nn.Module:
         """The critic; the shape of the first rows sets its size."""

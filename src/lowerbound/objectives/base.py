@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,10 +45,14 @@ class Objective(nn.Module, ABC):
             labeled rows are too few, and the bound of the others does not measure the classifier.
         steady: whether all updates have the same shapes. If not, updates are compiled only on
             request, because each new shape compiles again.
+        judged_by_value: whether training keeps the weights with the best held-out value and may
+            stop early. If not, the newest weights are kept, because the loss gives up value for
+            something else.
     """
 
     uses_labels: ClassVar[bool] = False
-    steady: ClassVar[bool] = True
+    steady: bool = True
+    judged_by_value: bool = True
     progress: Tensor
 
     def __init__(self) -> None:
@@ -63,6 +68,13 @@ class Objective(nn.Module, ABC):
 
     def after_update(self, bound: Bound) -> None:
         """Update state that the optimizer does not, such as a dual variable."""
+
+    def readings(self) -> Mapping[str, tuple[float, ...]]:
+        """Training diagnostics besides the bound, collected since ``forget_readings``."""
+        return {}
+
+    def forget_readings(self) -> None:
+        """Start to collect the readings again."""
 
 
 def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:

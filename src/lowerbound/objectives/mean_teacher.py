@@ -38,7 +38,7 @@ class MeanTeacher(ELBO):
     """
 
     uses_labels: ClassVar[bool] = True
-    steady: ClassVar[bool] = False  # each batch has its own number of rows without a label
+    steady = False  # each batch has its own number of rows without a label
 
     averaged: Tensor
     labeled_x: Tensor | None

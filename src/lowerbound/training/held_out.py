@@ -152,10 +152,10 @@ class Best:
         """Whether training should stop."""
         return bool(self.patience) and self.without_gain >= self.patience
 
-    def consider(self, bound: float, update: int, model: nn.Module) -> None:
-        """Keep the model's weights if the bound is the highest so far."""
+    def consider(self, bound: float, update: int, model: nn.Module, newest: bool = False) -> None:
+        """Keep the model's weights if the bound is the highest so far, or in any case."""
         self.without_gain += 1
-        if bound > self.bound:
+        if newest or bound > self.bound:
             self.bound, self.update, self.without_gain = bound, update, 0
             self.weights = {name: value.clone() for name, value in model.state_dict().items()}
 

@@ -160,7 +160,8 @@ class TrainingRun:
             seconds=seconds,
             seconds_left=spent * (1 - share) / done if done > 0 else None,
             skipped=self.skipped,
-            readings=self.model.readings() or (self.records[-1].readings if self.records else {}),
+            readings={**self.model.readings(), **self.objective.readings()}
+            or (self.records[-1].readings if self.records else {}),
         )
 
     def checkpoint(self) -> Checkpoint:
@@ -213,8 +214,9 @@ class TrainingRun:
     def _record(self) -> None:
         bound, distortion, rates = self.meter.means()
         self.meter.reset()
-        readings = self.model.readings()
+        readings = {**self.model.readings(), **self.objective.readings()}
         self.model.forget_readings()
+        self.objective.forget_readings()
         self.records.append(
             Record(
                 epoch=self.order.epoch(self.updates),
@@ -236,7 +238,8 @@ class TrainingRun:
             return None
         with self.average.applied() if self.average is not None else nullcontext():
             bound = self.held_out.bound(self.model, self.objective)
-            self.best.consider(bound, self.updates, self.model)
+            newest = not self.objective.judged_by_value
+            self.best.consider(bound, self.updates, self.model, newest)
         return bound + self.units if math.isfinite(bound) else None
 
     def _newest(self) -> tuple[float, float, tuple[float, ...]]:
