@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,8 @@ class TrainingRecord(Protocol):
     def distortion(self) -> float: ...
     @property
     def rates(self) -> tuple[float, ...]: ...
+    @property
+    def readings(self) -> Mapping[str, tuple[float, ...]]: ...
 
 
 class TrainingHistory(Protocol):

@@ -64,6 +64,36 @@ def levels(material: Material) -> Iterator[Plate]:
         )
 
 
+def critics(material: Material) -> Iterator[Plate]:
+    """The readings of a critic that enters late, for models that were trained with one."""
+    for found in material.findings:
+        records = [] if found.subject.history is None else list(found.subject.history)
+        seen = {name for record in records for name in record.readings if "critic" in name}
+        if len(records) < 2 or not seen:
+            continue
+        yield Plate(
+            "critic",
+            "Training",
+            f"The entrance of the critic of {found.name}. Its weight is balanced, so distortion "
+            "should rise little when it enters. A critic that is right in half of the cases "
+            "cannot tell rows from reconstructions; one that is always right teaches nothing.",
+            figures.critic_curves(
+                np.array([record.epoch for record in records]),
+                {
+                    "distortion (nats)": np.array([record.distortion for record in records]),
+                    **{
+                        name: np.array([_reading(record, name) for record in records])
+                        for name in sorted(seen)
+                    },
+                },
+            ),
+        )
+
+
+def _reading(record: TrainingRecord, name: str) -> float:
+    return record.readings.get(name, (np.nan,))[0]
+
+
 def _curve(name: str, records: Sequence[TrainingRecord]) -> figures.TrainingCurve:
     validation = [np.nan if r.validation is None else r.validation for r in records]
     return figures.TrainingCurve(

@@ -22,6 +22,7 @@ from lowerbound.evaluation.report.figures.style import SMALL, to_png
 from lowerbound.evaluation.report.figures.tables import correlations, marginals
 from lowerbound.evaluation.report.figures.training import (
     TrainingCurve,
+    critic_curves,
     level_curves,
     prior_curve,
     training_curves,
@@ -36,6 +37,7 @@ __all__ = [
     "class_shares",
     "compared_reconstructions",
     "correlations",
+    "critic_curves",
     "decoded_features",
     "decoded_pictures",
     "decoded_profiles",

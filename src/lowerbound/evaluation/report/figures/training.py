@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,17 @@ def prior_curve(epoch: Array, training: Array, validation: Array, former: float 
     shown = validation[seen] if seen.any() else _late(training)
     _zoom(axes, np.concatenate([shown, np.array(known)]))
     legend(axes, loc="lower right")
+    return figure
+
+
+def critic_curves(epoch: Array, curves: Mapping[str, Array]) -> Figure:
+    """One panel per reading against epochs, (records,) each; NaN where there is none."""
+    figure = new_figure(2.6 * len(curves), 2.6, "Critic")
+    for index, (name, values) in enumerate(curves.items()):
+        axes = style(figure.add_subplot(1, len(curves), index + 1), name, "epoch", grid=True)
+        axes.plot(epoch, values, color=color_of(index), linewidth=1.5)
+        axes.set_xlim(float(epoch[0]), float(epoch[-1]))
+        _zoom(axes, _late(values))
     return figure
 
 
