@@ -47,6 +47,9 @@ FEATURES, PROFILES = RNG.normal(size=(5, 5, 3)), RNG.normal(size=(5, 5, 30))
 
 ALL = {
     "training": lambda: figures.training_curves([curve("VAE"), curve("Autoencoder", 0.0, 5)]),
+    "critic": lambda: figures.critic_curves(
+        np.arange(1.0, 4.0), {"loss": np.array([np.nan, 2.0, 1.0]), "right": np.ones(3)}
+    ),
     "maps": lambda: figures.latent_maps(
         [latent_map("PCA", 2), latent_map("VAE", 6)], np.arange(60) % 3 - 1, ["zero", "one"]
     ),

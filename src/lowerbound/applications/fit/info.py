@@ -82,7 +82,9 @@ class InfoReport(Report):
     def _lines(self) -> Iterator[tuple[str, str]]:
         model = self.options["model"]
         condition = ", conditioned on the class" if model["conditional"] else ""
-        yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{condition}"
+        stride = model["model_options"].get("stride")
+        place = f" at each place of a map of stride {stride}" if stride else ""
+        yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{place}{condition}"
         yield "data", self.rows
         for part in dict.fromkeys((*self.parts, "prior")):
             if part == "prior":
