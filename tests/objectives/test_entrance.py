@@ -17,7 +17,7 @@ from lowerbound.fitting import FitOptions, fit
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import ELBO, Adversarial
-from lowerbound.objectives.entrance import Entrance, last_weights
+from lowerbound.objectives.critic import Entrance, last_weights
 from lowerbound.trace import Batch
 from lowerbound.training import TrainingOptions
 

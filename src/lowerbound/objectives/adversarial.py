@@ -15,9 +15,15 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.models import Imagines, Model, require
 from lowerbound.objectives.base import OBJECTIVES, Bound, held_fixed
-from lowerbound.objectives.critic import WINDOW, Critic, WindowCritic, hidden_alike, seen_apart
+from lowerbound.objectives.critic import (
+    WINDOW,
+    Critic,
+    Entrance,
+    WindowCritic,
+    hidden_alike,
+    seen_apart,
+)
 from lowerbound.objectives.elbo import ELBO
-from lowerbound.objectives.entrance import Entrance
 from lowerbound.trace import Batch, Draw
 
 if TYPE_CHECKING:
