@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Record:
     validation: float | None = -95.0
     distortion: float = 80.0
     rates: tuple[float, ...] = (10.0,)
+    readings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 class History(list[Record]):
