@@ -16,7 +16,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -135,8 +135,13 @@ class Emission(Distribution):
 
     ``log_prob(x, observed) = sum of terms(x, observed)`` over the event, in nats. Hidden values
     may hold anything, NaN included: they are filled before the formula and zeroed after it.
+
+    Attributes:
+        independent: whether pixels (or features) are independent given z. If so, z is all that an
+            observed pixel says about a hidden one.
     """
 
+    independent: ClassVar[bool] = True
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:

@@ -41,6 +41,8 @@ class AutoregressiveEmission(Emission):
         features: (samples, batch, features, height, width).
     """
 
+    independent = False
+
     def __init__(self, likelihood: Autoregressive, parameters: Tensor, features: Tensor) -> None:
         self.likelihood, self.parameters, self.features = likelihood, parameters, features
         shape = torch.Size(likelihood.event_shape)

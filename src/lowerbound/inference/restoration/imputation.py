@@ -26,7 +26,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import row_keys
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -97,12 +97,14 @@ def impute(
 
     Raises:
         OptionError: samples or memory are not positive, or draws are negative.
-        UnsupportedError: a density is not exact, so there are no weights.
+        UnsupportedError: a density is not exact, so there are no weights; or pixels depend on each
+            other given z.
     """
     if draws < 0:
         raise OptionError(f"draws must be 0 or more, not {draws}")
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
+    _require_independence(footprint.trace.likelihood)
     if footprint.trace.steps:
         require_exact_densities(footprint.trace, "imputation")
     else:
@@ -122,6 +124,16 @@ def impute(
             if progress is not None:
                 progress(part.stop, len(waiting))
     return found.imputation()
+
+
+def _require_independence(emission: Emission) -> None:
+    """Refuse a likelihood whose hidden pixels depend on observed ones also given z."""
+    if not emission.independent:
+        name = type(emission).__name__.removesuffix("Emission").lower()
+        raise UnsupportedError(
+            f"imputation draws hidden pixels from p(x | z), and pixels of the {name} likelihood "
+            "also depend on each other: fit the model again with another likelihood"
+        )
 
 
 def _weighted(
