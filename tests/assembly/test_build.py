@@ -73,7 +73,8 @@ def test_every_prior_with_every_posterior(prior: str, posterior: str) -> None:
             fit(data, options(prior=prior, posterior=posterior))
         return
     fitted = fit(data, options(prior=prior, posterior=posterior))
-    assert torch.isfinite(score(fitted.model, data, samples=2).bound).all()
+    samples = 2 if PRIORS[prior].density == "exact" else 1  # a bound takes no importance weights
+    assert torch.isfinite(score(fitted.model, data, samples=samples).bound).all()
 
 
 @pytest.mark.parametrize("model", list(MODELS))

@@ -47,6 +47,9 @@ FEATURES, PROFILES = RNG.normal(size=(5, 5, 3)), RNG.normal(size=(5, 5, 30))
 
 ALL = {
     "training": lambda: figures.training_curves([curve("VAE"), curve("Autoencoder", 0.0, 5)]),
+    "prior": lambda: figures.prior_curve(
+        np.arange(4.0), np.arange(4.0) - 9, np.array([np.nan, -8.0, np.nan, -7.0]), -10.0
+    ),
     "critic": lambda: figures.critic_curves(
         np.arange(1.0, 4.0), {"loss": np.array([np.nan, 2.0, 1.0]), "right": np.ones(3)}
     ),

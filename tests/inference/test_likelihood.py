@@ -329,7 +329,7 @@ def test_a_prior_with_a_bound_for_a_density_is_not_importance_weighted() -> None
     model = oracle.model("mean_field")
     loc = torch.zeros(1, 1, oracle.LATENT, dtype=torch.float64)
     prior = BoundedNormal(Normal(loc, torch.ones_like(loc)), 1)
-    model.prior_distribution = lambda: prior  # type: ignore[method-assign]
+    model.prior_distribution = lambda prompt=None: prior  # type: ignore[method-assign]
     score(model, ROWS, samples=1)
     with pytest.raises(UnsupportedError, match="needs the exact one"):
         score(model, ROWS, samples=2)

@@ -102,7 +102,7 @@ class VariationalAutoencoder(Model):
 
     @classmethod
     def build(cls, parts: ModelParts) -> VariationalAutoencoder:
-        stride = parts.own(VariationalOptions).stride or parts.network.map_stride
+        stride = getattr(parts.own(cls.Options), "stride", None) or parts.network.map_stride
         if stride is not None:
             return cls._with_map(parts, stride)
         likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)

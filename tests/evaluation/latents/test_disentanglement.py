@@ -174,7 +174,7 @@ def test_what_cannot_be_measured_says_why() -> None:
     codes, factors = grid()
     nothing = disentanglement_quality(codes, None)
     assert isinstance(nothing, Skipped)
-    assert "the causes of each row, which are not known here" in nothing.reason
+    assert "the causes of each row, which are unknown for this data" in nothing.reason
     few = disentanglement_quality(codes[:99], factors[:99], FACTORS)
     assert isinstance(few, Skipped)
     assert few.reason == "at least 100 rows are needed for MIG, DCI and SAP, and there are 99"

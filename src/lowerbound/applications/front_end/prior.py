@@ -229,6 +229,8 @@ def _page(
         seen, unseen = held_out(seen, request.training)
     if unseen is None or not len(unseen):
         return ""
+    # the former prior takes no prompts, and both are compared on the same rows
+    seen, unseen = replace(seen, prompt=None), replace(unseen, prompt=None)
     reporter.say(f"measuring on {len(unseen):,} rows and drawing the figures")
     try:
         written = write_report(
