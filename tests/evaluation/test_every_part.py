@@ -116,8 +116,10 @@ BOUNDED = [parts for parts in PARTS if parts.get("model") != "autoencoder"]
 @pytest.mark.parametrize("parts", BOUNDED, ids=named)
 def test_no_row_depends_on_its_neighbors(parts: dict[str, Any]) -> None:
     model, data = built(parts)
-    together = score(model, data.subset(range(9)), samples=3)
-    alone = score(model, data.subset([5]), samples=3)
+    prior = PRIORS[parts.get("prior", "standard_normal")]
+    samples = 3 if prior.density == "exact" else 1  # a bound takes no importance weights
+    together = score(model, data.subset(range(9)), samples=samples)
+    alone = score(model, data.subset([5]), samples=samples)
     assert torch.isfinite(together.bound).all()
     assert math.isclose(float(alone.bound[0]), float(together.bound[5]), rel_tol=1e-4)
     assert math.isclose(float(alone.elbo[0]), float(together.elbo[5]), rel_tol=1e-4)

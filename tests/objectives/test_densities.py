@@ -55,11 +55,11 @@ NEED_EXACT: dict[str, Callable[[Model], object]] = {
     "score": lambda model: score(model, ROWS, samples=3),
     "annealing": lambda model: anneal(model, ROWS, AnnealingOptions(temperatures=2, chains=2)),
     "imputation": lambda model: impute(model, ROWS, samples=3),
-    "explanation": lambda model: shares(model, ROWS, samples=3),
 }
 NEED_BOUNDS: dict[str, Callable[[Model], object]] = {
     "elbo": lambda model: ELBO()(model, BATCH),
     "score": lambda model: score(model, ROWS, samples=1),
+    "explanation": lambda model: shares(model, ROWS, samples=3),
 }
 
 
