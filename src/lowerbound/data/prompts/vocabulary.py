@@ -14,7 +14,7 @@ from lowerbound.data.labels import UNKNOWN
 from lowerbound.errors import OptionError, unknown
 
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-SILENT = frozenset(("a", "an", "the", "and", "of", "who", "that", "is", "has"))  # left out
+SILENT = frozenset("a an the and of who that is has with wearing in on to".split())  # noqa: SIM905
 NEGATIONS = frozenset(("no", "not", "without"))
 
 

@@ -1,0 +1,592 @@
+"""Drawn faces from attributes and from captions, and edits of given faces: latent diffusion.
+
+The first stage is a VAE whose latent is a map, and the second a diffusion prior that is given the
+ten attributes of each face, or a caption made from five of them. A classifier of these five,
+trained on real training faces, says what a drawn face shows; its accuracy on real test faces is the
+most that a drawn face can reach. Beside the edits stand those by attribute vectors, in the latent
+space of a VAE with one vector for each face.
+
+    python benchmarks/text_to_picture.py --list
+    python benchmarks/text_to_picture.py --cell attributes     one cell, resumable
+    python benchmarks/text_to_picture.py                       all missing cells, then the result
+
+Settings are chosen with --held-out, which scores 2,000 training faces that no part has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _cells import done, fit_on, spent
+from _pictures import IMAGES
+from _record import Metric, arguments, commit, keep_answer, write
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lowerbound.applications.io.grids import eight_bit, sheet
+from lowerbound.data import Dataset, load
+from lowerbound.data.prompts.captions import PhraseBook
+from lowerbound.data.prompts.prompts import Prompts, prompts_of_factors
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.evaluation.samples.distances import frechet_distance
+from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.fitting.prior import fit_prior
+from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.edits import edit_rows
+from lowerbound.inference.latent_space.attributes import Attribute, attribute
+from lowerbound.inference.latents import draw_latents
+from lowerbound.inference.likelihood import data_sha256
+from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
+
+NAME = "text_to_picture"
+RUNS = Path("runs") / NAME
+FILE = "avatars64.npz"
+PHRASES = Path(__file__).with_name("text_to_picture_phrases.json")
+JUDGED = ("mouth", "accessory", "hair_color", "facial_hair", "skin_color")
+EDITS = {"add smile": {"mouth": "smile"}, "take off glasses": {"accessory": "none"}}
+EDITS["both"] = EDITS["add smile"] | EDITS["take off glasses"]
+FACES, EDITED, SHOWN = 2_000, 300, 64
+CAPTION = "a smiling face with round glasses and red hair"
+MINUTES = 50.0  # of training in a cell
+SEED = 0
+CELLS = ("first_stage", "attributes", "captions", "vectors")
+
+FIRST_STAGE = ModelOptions(
+    latent_dim=4,
+    network="convolutional",
+    likelihood="discretized_logistic",
+    likelihood_options={"scale": "global"},
+    model_options={"stride": 4},
+)
+VECTORS = replace(FIRST_STAGE, latent_dim=64, model_options={})
+GUIDANCE = {"attributes": 2.0, "captions": 3.0}
+STRENGTH = 0.8
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is trained and measured.
+
+    Attributes:
+        limit: of each training.
+        rows: training rows; 0: all.
+        faces: drawn to be judged.
+        edited: rows of each edit.
+        passes: of the classifier over its rows.
+        suffix: of the folders of its runs.
+        prior: options of the prior.
+    """
+
+    limit: Mapping[str, Any]
+    rows: int = 0
+    faces: int = FACES
+    edited: int = EDITED
+    passes: int = 15
+    suffix: str = ""
+    prior: Mapping[str, Any] = field(default_factory=dict)
+
+
+FULL = Effort({"minutes": MINUTES, "threads": 2})
+QUICK = Effort(
+    {"updates": 2, "threads": 1}, 64, 8, 2, 1, "_quick", {"width": 32, "depth": 1, "steps": 2}
+)
+
+
+# data ---------------------------------------------------------------------------------------------
+
+
+def source() -> Path:
+    return Path(os.environ.get("LOWERBOUND_DATA", "data")) / FILE
+
+
+@cache
+def parts(held_out: bool) -> tuple[Dataset, Dataset]:
+    """Training faces, and the faces to score, both with the prompts of their attributes."""
+    training = load(source(), split="train")
+    training = prompts_of_factors(training).on(training)
+    if held_out:
+        return training.split(FACES / len(training), seed=99)
+    scored = load(source(), split="test", schema=training.schema)
+    return training, prompts_of_factors(scored).on(scored)
+
+
+def settings(**chosen: Any) -> TrainingOptions:
+    usual = {"batch_size": 64, "validation": 0.0, "patience": 0, "seed": SEED}
+    return TrainingOptions(**{**usual, **chosen})
+
+
+def plain(dataset: Dataset) -> Dataset:
+    """The rows without prompts, for a model whose prior takes none."""
+    return replace(dataset, prompt=None)
+
+
+def values(dataset: Dataset, name: str) -> tuple[str, ...]:
+    return tuple(dataset.vocabulary.fields[name])
+
+
+def codes(dataset: Dataset) -> Tensor:
+    """The five judged attributes of each row, (rows, 5)."""
+    assert dataset.prompt is not None
+    names = list(dataset.vocabulary.fields)
+    return dataset.prompt[:, [names.index(name) for name in JUDGED]]
+
+
+# the classifier -----------------------------------------------------------------------------------
+
+
+class Judge(nn.Module):
+    """Faces in model units, (rows, 3, 64, 64), to scores of each value of each attribute."""
+
+    def __init__(self, sizes: list[int], width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index, channels in enumerate((width, 2 * width, 4 * width, 4 * width)):
+            before = 3 if not index else (width, 2 * width, 4 * width)[index - 1]
+            layers += [nn.Conv2d(before, channels, 3, 2, 1), nn.BatchNorm2d(channels), nn.ReLU()]
+        side = 4
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * width * side**2, 128))
+        self.heads = nn.ModuleList(nn.Linear(128, size) for size in sizes)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = self.body(x).relu()
+        return [head(features) for head in self.heads]
+
+    @torch.no_grad()
+    def answers(self, x: Tensor) -> Tensor:
+        """The likeliest value of each attribute, (rows, 5)."""
+        parts = [torch.stack([one.argmax(1) for one in self(rows)], 1) for rows in x.split(256)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """(rows, 128), float64, for distances."""
+        return torch.cat([self.body(rows) for rows in x.split(256)]).double()
+
+
+def judge_of(training: Dataset, effort: Effort, folder: Path) -> Judge:
+    """The classifier; trained once, then read."""
+    with seeded(SEED):
+        judge = Judge([len(values(training, name)) for name in JUDGED])
+        place = folder / "judge.pt"
+        if place.exists():
+            judge.load_state_dict(torch.load(place, weights_only=True))
+            return judge.eval()
+        truth = codes(training)
+        updates = effort.passes * len(training) // 64
+        optimizer = torch.optim.AdamW(judge.parameters(), 2e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, max(updates, 2))
+        for _ in range(updates):
+            rows = torch.randint(len(training), (64,))
+            found = judge(training.batch(rows).filled)
+            loss = sum(
+                (cross_entropy(one, truth[rows, i]) for i, one in enumerate(found)),
+                start=torch.zeros(()),
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(judge.state_dict(), place)
+    return judge.eval()
+
+
+def accuracy(judge: Judge, rows: Dataset) -> dict[str, float]:
+    """Of each attribute, on real faces."""
+    right = judge.answers(rows.all().filled) == codes(rows)
+    return dict(zip(JUDGED, right.double().mean(0).tolist(), strict=True))
+
+
+# stages -------------------------------------------------------------------------------------------
+
+
+def stage(name: str, training: Dataset, effort: Effort) -> tuple[Fitted, dict[str, float]]:
+    """A first stage, trained once: the map, or the vector beside it."""
+    model = VECTORS if name == "vectors" else FIRST_STAGE
+    options = FitOptions(model, training=settings(**effort.limit))
+    return fit_on(RUNS / f"{name}{effort.suffix}", plain(training), options)
+
+
+def second_stage(
+    name: str, fitted: Fitted, training: Dataset, effort: Effort
+) -> tuple[Fitted, dict[str, float]]:
+    """The prior on attributes or captions."""
+    folder = RUNS / f"{name}{effort.suffix}"
+    with spent(folder) as clock:
+        latents = draw_latents(fitted.model, training, cache=folder / "latents.safetensors")
+        options = {"hide_fields": 0.3 if name == "captions" else 0.5, **effort.prior}
+        made, _ = fit_prior(
+            fitted,
+            latents.dataset(),
+            "diffusion",
+            {**options, **training.vocabulary.options},
+            settings(weight_average=0.999, **effort.limit),
+            draws=latents.z.shape[1],
+            folder=folder,
+            resume=(folder / "checkpoint").exists(),
+        )
+    return made, clock
+
+
+def with_captions(training: Dataset) -> Dataset:
+    """The same faces with a caption each, instead of attributes."""
+    assert training.prompt is not None
+    book = PhraseBook.read(PHRASES)
+    return Prompts.of_captions(book.captions(training.vocabulary, training.prompt)).on(training)
+
+
+# measures -----------------------------------------------------------------------------------------
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    return float(-10 * (x - y).double().square().flatten(1).mean(1).log10().mean())
+
+
+def rebuilt(fitted: Fitted, rows: Dataset) -> Tensor:
+    """E[x | z] at the mean code of each row."""
+    return decode_codes(fitted.model, encode_rows(fitted.model, plain(rows)).mean).mean
+
+
+def distance(judge: Judge, real: Dataset, rows: Tensor) -> dict[str, float]:
+    """Frechet's, on the features of the classifier."""
+    theirs = judge.features(real.all().filled[: len(rows)])
+    if min(len(theirs), len(rows)) < 2 * theirs.shape[1]:  # too few for a covariance
+        return {"frechet": math.nan, "frechet_error": math.nan}
+    found = frechet_distance(theirs, judge.features(rows), seed=SEED)
+    return {"frechet": found.mean, "frechet_error": found.standard_error or 0.0}
+
+
+def wanted(real: Dataset, faces: int) -> Tensor:
+    """The judged attributes of real faces with about half of them unknown, (faces, 5)."""
+    generator = torch.Generator().manual_seed(SEED)
+    truth = codes(real)[torch.arange(faces) % len(real)].clone()
+    hide = torch.rand(truth.shape, generator=generator) < 0.5
+    none = hide.all(1)
+    hide[none, torch.randint(5, (int(none.sum()),), generator=generator)] = False
+    return truth.masked_fill(hide, -1)
+
+
+def obeyed(judge: Judge, drawn: Tensor, asked: Tensor, real: Dataset) -> dict[str, Any]:
+    """How often each named attribute is found, and how far the unnamed ones stray from the data."""
+    found, usual = judge.answers(drawn), judge.answers(real.all().filled)
+    named, strays = {}, {}
+    for i, name in enumerate(JUDGED):
+        known, size = asked[:, i] >= 0, len(values(real, name))
+        named[name] = float((found[known, i] == asked[known, i]).double().mean())
+        answers = (found[~known, i], usual[:, i])
+        shares = [torch.bincount(one, minlength=size) / max(len(one), 1) for one in answers]
+        strays[name] = float((shares[0] - shares[1]).abs().sum() / 2)
+    return {"named": named, "total_variation": strays}
+
+
+def prompts_for(vocabulary: PromptVocabulary, asked: Tensor, real: Dataset) -> Tensor:
+    """Prompts of these attributes in the words of a prior."""
+    named = [dict(zip(JUDGED, row, strict=True)) for row in asked.tolist()]
+    known = [{n: values(real, n)[code] for n, code in row.items() if code >= 0} for row in named]
+    if vocabulary.words:
+        book, random = PhraseBook.read(PHRASES), np.random.default_rng(SEED)
+        return vocabulary.captions([book.caption(one, random) for one in known])
+    return torch.cat([vocabulary.given(one) for one in known])
+
+
+def edit_measures(
+    judge: Judge, real: Dataset, most: int, change: Callable[[Dataset, dict[str, str]], Any]
+) -> dict[str, Any]:
+    """Of each edit, the share of rows that get the target and the share of others that change.
+
+    Args:
+        judge: the classifier.
+        real: faces to edit, all of which lack the target.
+        most: faces of an edit.
+        change: makes reconstructions and edited faces.
+    """
+    answers = {}
+    for title, target in EDITS.items():
+        truth = codes(real)
+        want = {JUDGED.index(n): values(real, n).index(v) for n, v in target.items()}
+        lacking = torch.stack([truth[:, i] != v for i, v in want.items()]).all(0)
+        rows = real.subset(torch.nonzero(lacking).flatten()[:most])
+        before, after = (judge.answers(x) for x in change(rows, target))
+        hit = torch.stack([after[:, i] == v for i, v in want.items()]).double().mean(1)
+        others = [i for i in range(len(JUDGED)) if i not in want]
+        off = (before[:, others] != after[:, others]).double().mean(0)
+        answers[title] = {
+            "rows": len(rows),
+            "target": float(hit.min()),
+            "others": dict(zip([JUDGED[i] for i in others], off.tolist(), strict=True)),
+        }
+    return answers
+
+
+def edited_by_prior(
+    made: Fitted, known: bool
+) -> Callable[[Dataset, dict[str, str]], tuple[Tensor, Tensor]]:
+    """Edits by inversion; ``known``: whether the other attributes of the rows are given."""
+
+    def change(rows: Dataset, target: dict[str, str]) -> tuple[Tensor, Tensor]:
+        prompt = made.options.model.prompts.given(target)
+        assert rows.prompt is not None
+        before = rows.prompt if known else torch.full_like(rows.prompt, -1)
+        after = torch.where(prompt < 0, before, prompt)
+        with prior_settings(made.model, guidance=GUIDANCE["attributes"]):
+            done = edit_rows(made.model, replace(rows, prompt=before), after, strength=STRENGTH)
+        return done.reconstruction, done.edited
+
+    return change
+
+
+def edited_by_vectors(
+    fitted: Fitted, training: Dataset, strength: float
+) -> Callable[[Dataset, dict[str, str]], tuple[Tensor, Tensor]]:
+    """Edits by attribute vectors: the difference of mean codes, added to the code."""
+    z, truth = encode_rows(fitted.model, plain(training)).mean, codes(training)
+
+    def vector(name: str, value: str) -> Attribute:
+        code = values(training, name).index(value)
+        return attribute(value, z, truth[:, JUDGED.index(name)] == code)
+
+    def change(rows: Dataset, target: dict[str, str]) -> tuple[Tensor, Tensor]:
+        own = encode_rows(fitted.model, plain(rows)).mean
+        moved = own
+        for name, value in target.items():
+            moved = vector(name, value).added(moved, strength)
+        return decode_codes(fitted.model, own).mean, decode_codes(fitted.model, moved).mean
+
+    return change
+
+
+# cells --------------------------------------------------------------------------------------------
+
+
+def run_cell(name: str, held_out: bool, effort: Effort = FULL) -> dict[str, Any]:
+    """Train one stage and measure it."""
+    suffix = effort.suffix + ("_held_out" if held_out else "")
+    effort = replace(effort, suffix=suffix)
+    training, real = parts(held_out)
+    said = with_captions(training)
+    if effort.rows:
+        training, real = training.subset(range(effort.rows)), real.subset(range(effort.rows))
+    judge = judge_of(training, effort, RUNS / f"judge{suffix}")
+    measured: dict[str, Any]
+    if name in ("first_stage", "vectors"):
+        fitted, clock = stage(name, training, effort)
+        measured = first_measures(name, fitted, training, real, judge, effort)
+    else:
+        fitted, _ = stage("first_stage", training, effort)
+        rows = said.subset(range(len(training))) if name == "captions" else training
+        made, clock = second_stage(name, fitted, rows, effort)
+        measured = second_measures(name, made, real, judge, effort)
+    answer = {
+        "cell": name,
+        "minutes": round(clock["processor"] / 120, 2),
+        "wall_minutes": round(clock["wall"] / 60, 2),
+        "judge": accuracy(judge, real),
+        **measured,
+        "rows": len(real),
+        "rows_sha256": data_sha256(real),
+        "commit": commit(),
+    }
+    print(json.dumps(answer), flush=True)
+    if not held_out and effort is not QUICK and not effort.rows:
+        keep_answer(NAME, name, answer)
+    return answer
+
+
+def first_measures(
+    name: str, fitted: Fitted, training: Dataset, real: Dataset, judge: Judge, effort: Effort
+) -> dict[str, Any]:
+    x, again = real.all().filled, rebuilt(fitted, real)
+    kept = (judge.answers(again) == judge.answers(x)).double().mean(0).tolist()
+    half = len(real) // 2
+    found = {
+        "psnr": psnr(x, again),
+        **distance(judge, real, again),
+        "kept": dict(zip(JUDGED, kept, strict=True)),
+        "real": distance(judge, real.subset(range(half)), x[half : 2 * half]),
+    }
+    if name == "vectors":
+        by_strength = {
+            str(strength): edit_measures(
+                judge, real, effort.edited, edited_by_vectors(fitted, training, strength)
+            )
+            for strength in (1.0, 2.0)
+        }
+        found["edits"] = by_strength
+    return found
+
+
+def second_measures(
+    name: str, made: Fitted, real: Dataset, judge: Judge, effort: Effort
+) -> dict[str, Any]:
+    vocabulary = made.options.model.prompts
+    asked = wanted(real, effort.faces)
+    prompt = prompts_for(vocabulary, asked, real)
+    with prior_settings(made.model, guidance=GUIDANCE[name]):
+        drawn = sample_prior(made.model, effort.faces, prompt=prompt, seed=SEED).mean
+    free = sample_prior(made.model, effort.faces, seed=SEED).mean
+    found = {
+        **obeyed(judge, drawn, asked, real),
+        "guidance": GUIDANCE[name],
+        "unconditional": distance(judge, real, free),
+        **distance(judge, real, drawn),
+    }
+    if name == "attributes":
+        found["edits"] = {
+            "attributes known": edit_measures(
+                judge, real, effort.edited, edited_by_prior(made, known=True)
+            ),
+            "attributes unknown": edit_measures(
+                judge, real, effort.edited, edited_by_prior(made, known=False)
+            ),
+        }
+    if not effort.suffix:
+        picture(f"{NAME}_{name}.png", drawn[:SHOWN])
+    if name == "captions" and not effort.suffix:
+        words = vocabulary.caption(CAPTION).expand(SHOWN, -1)
+        with prior_settings(made.model, guidance=GUIDANCE[name]):
+            picture(f"{NAME}_prompt.png", sample_prior(made.model, SHOWN, prompt=words).mean)
+    return found
+
+
+def picture(name: str, rows: Tensor) -> None:
+    """A sheet of 8 by 8 faces in docs/images."""
+    image = Image.fromarray(sheet(list(eight_bit(rows[:SHOWN])), across=8))
+    image.quantize(128, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
+
+
+# the result ---------------------------------------------------------------------------------------
+
+
+def summarize() -> None:
+    """The result of the cells that are done."""
+    cells = done(NAME)
+    assert cells, "no cell is done"
+    metrics: list[Metric] = []
+    for name, cell in cells.items():
+        if name in ("first_stage", "vectors"):
+            metrics += _first_metrics(name, cell)
+        else:
+            metrics += _second_metrics(name, cell)
+    one = next(iter(cells.values()))
+    write(
+        NAME,
+        metrics,
+        data=[{"file": FILE, "split": "test", "sha256": one["rows_sha256"]}],
+        seeds=[SEED],
+        minutes=sum(cell["minutes"] for cell in cells.values()),
+        notes=f"Decoder means; a classifier of five attributes, trained on real training faces, "
+        f"judges. {FACES:,} faces of prompts that name about half of the five attributes of a real "
+        f"test face; {EDITED} test faces for each edit, none of which has the target before. "
+        "An attribute that a hat or a bald head hides cannot be found, so the classifier's "
+        "accuracy on real faces stands beside each share. "
+        + "; ".join(f"{name}: {cell['minutes']} minutes" for name, cell in cells.items()),
+        extra={"cells": list(cells.values())},
+    )
+
+
+def _first_metrics(name: str, cell: Mapping[str, Any]) -> list[Metric]:
+    title = "vector of 64" if name == "vectors" else "map 4x16x16"
+    found = [
+        Metric(f"{title}: PSNR of test faces", cell["psnr"], "dB", "higher"),
+        Metric(
+            f"{title}: Frechet distance of reconstructions",
+            cell["frechet"],
+            "",
+            "lower",
+            cell["frechet_error"],
+            None,
+            {"real against real": cell["real"]["frechet"]},
+        ),
+    ]
+    for strength, edits in cell.get("edits", {}).items():
+        found += _edit_metrics(f"attribute vectors, strength {strength}", edits, None)
+    return found
+
+
+def _second_metrics(name: str, cell: Mapping[str, Any]) -> list[Metric]:
+    found = [
+        Metric(
+            f"given {name}: faces with the named {attribute}",
+            share,
+            "",
+            "higher",
+            None,
+            0.9,
+            {"real faces": cell["judge"][attribute]},
+        )
+        for attribute, share in cell["named"].items()
+    ]
+    found += [
+        Metric(f"given {name}: total variation of unnamed {one}", value, "", "lower", None, 0.1)
+        for one, value in cell["total_variation"].items()
+    ]
+    found.append(
+        Metric(
+            f"given {name}: Frechet distance",
+            cell["frechet"],
+            "",
+            "lower",
+            cell["frechet_error"],
+            None,
+            {"without a prompt": cell["unconditional"]["frechet"]},
+        )
+    )
+    for title, edits in cell.get("edits", {}).items():
+        found += _edit_metrics(f"edits, {title}", edits, 0.9 if "unknown" not in title else None)
+    return found
+
+
+def _edit_metrics(title: str, edits: Mapping[str, Any], target: float | None) -> list[Metric]:
+    found = []
+    for edit, measured in edits.items():
+        found.append(
+            Metric(f"{title}: {edit}, reached", measured["target"], "", "higher", None, target)
+        )
+        worst = max(measured["others"].values())
+        bound = None if target is None else 0.05
+        found.append(
+            Metric(f"{title}: {edit}, most changed other", worst, "", "lower", None, bound)
+        )
+    return found
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--cell", choices=CELLS)
+    parser.add_argument("--held-out", action="store_true", help="score training faces")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--summarize", action="store_true", help="write the result of what is done")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1 if chosen.quick else 2)
+    if chosen.quick:
+        for name in CELLS:
+            run_cell(name, True, QUICK)
+    elif chosen.summarize:
+        summarize()
+    elif chosen.list:
+        print("\n".join(f"{name}{'  done' if name in done(NAME) else ''}" for name in CELLS))
+    elif chosen.cell:
+        run_cell(chosen.cell, chosen.held_out)
+    else:
+        for name in CELLS:
+            if name not in done(NAME):
+                run_cell(name, False)
+        summarize()
+
+
+if __name__ == "__main__":
+    main()
