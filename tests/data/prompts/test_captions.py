@@ -74,6 +74,9 @@ def test_phrases_are_listed_as_a_person_would(book):
     values = {"mouth": "smile", "glasses": "round", "hair_color": "black"}
     captions = {book.caption(values, np.random.default_rng(seed)) for seed in range(50)}
     assert "a smiling face with round glasses and black hair" in captions
+    values |= {"glasses": "none"}
+    captions = {book.caption(values, np.random.default_rng(seed)) for seed in range(50)}
+    assert "a smiling face with black hair, without glasses" in captions
 
 
 def test_a_book_of_names_has_a_phrase_for_each_value():
