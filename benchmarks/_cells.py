@@ -252,31 +252,38 @@ def quick_look(cell: Cell, seed: int, rows: int, scored: int, samples: int) -> N
 def drive(
     benchmark: str,
     description: str,
-    cells: Mapping[str, Cell],
+    cells: Mapping[str, Any],
     summarize: Callable[[], None],
     quick: Callable[[int], None],
-    run: Callable[[str, str, Cell, bool], Answer] = run_cell,
+    run: Callable[[str, str, Any, bool], Any] = run_cell,
+    threads: int = 1,
 ) -> None:
-    """The command line of a benchmark that is made of cells, each answered by ``run``."""
+    """The command line of a benchmark that is made of cells, each measured by ``run``.
+
+    ``--epochs`` is there if the cells have epochs.
+    """
+    timed = all(hasattr(cell, "epochs") for cell in cells.values())
     parser = arguments(description)
     parser.add_argument("--cell", choices=cells)
-    parser.add_argument("--epochs", type=int, help="instead of the cell's own")
-    parser.add_argument("--held-out", action="store_true", help="hold 5,000 training rows out")
+    if timed:
+        parser.add_argument("--epochs", type=int, help="instead of the cell's own")
+    parser.add_argument("--held-out", action="store_true", help="score training rows held out")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--summarize", action="store_true", help="write the result of what is done")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if chosen.quick else threads)
     if chosen.quick:
         quick(chosen.seed)
     elif chosen.summarize:
         summarize()
     elif chosen.list:
         for name, cell in cells.items():
-            mark = "done" if name in done(benchmark) else ""
-            print(f"{name:22} {cell.epochs:5} epochs  {cell.title}  {mark}")
+            what = f"{cell.epochs:5} epochs  {cell.title}" if timed else ""
+            print(f"{name:22} {what}  {'done' if name in done(benchmark) else ''}".rstrip())
     elif chosen.cell:
         cell = cells[chosen.cell]
-        cell = replace(cell, epochs=chosen.epochs or cell.epochs)
+        if timed:
+            cell = replace(cell, epochs=chosen.epochs or cell.epochs)
         run(benchmark, chosen.cell, cell, chosen.held_out)
     else:
         for name, cell in cells.items():

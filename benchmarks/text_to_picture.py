@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import done, fit_on, spent
+from _cells import done, drive, fit_on, spent
 from _pictures import IMAGES
-from _record import Metric, arguments, commit, keep_answer, write
+from _record import Metric, commit, keep_answer, write
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -564,28 +564,23 @@ def _edit_metrics(title: str, edits: Mapping[str, Any], target: float | None) ->
     return found
 
 
+def quick() -> None:
+    """Every cell on a few rows, printed only."""
+    for name in CELLS:
+        run_cell(name, True, QUICK)
+
+
 def main() -> None:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--cell", choices=CELLS)
-    parser.add_argument("--held-out", action="store_true", help="score training faces")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--summarize", action="store_true", help="write the result of what is done")
-    chosen = parser.parse_args()
-    torch.set_num_threads(1 if chosen.quick else 2)
-    if chosen.quick:
-        for name in CELLS:
-            run_cell(name, True, QUICK)
-    elif chosen.summarize:
-        summarize()
-    elif chosen.list:
-        print("\n".join(f"{name}{'  done' if name in done(NAME) else ''}" for name in CELLS))
-    elif chosen.cell:
-        run_cell(chosen.cell, chosen.held_out)
-    else:
-        for name in CELLS:
-            if name not in done(NAME):
-                run_cell(name, False)
-        summarize()
+    cells = dict.fromkeys(CELLS)
+    drive(
+        NAME,
+        __doc__ or "",
+        cells,
+        summarize,
+        lambda seed: quick(),
+        lambda benchmark, name, cell, held_out: run_cell(name, held_out),
+        threads=2,
+    )
 
 
 if __name__ == "__main__":
