@@ -6,7 +6,7 @@ over the registries, so a new part takes one file and one import line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -47,7 +47,7 @@ class Registry(Generic[T]):
 
     def after(self, *words: str) -> Iterable[str]:
         """These words, then every name, including names that are registered later."""
-        return _Names(words, self._parts)
+        return _Names(words, self)
 
     def __getitem__(self, name: str) -> T:
         """The part of that name.
@@ -74,7 +74,7 @@ class _Names:
     """Words, and the names of a registry at the time of reading."""
 
     words: tuple[str, ...]
-    parts: Mapping[str, object]
+    parts: Iterable[str]
 
     def __iter__(self) -> Iterator[str]:
         yield from self.words

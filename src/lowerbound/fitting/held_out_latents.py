@@ -13,6 +13,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.models import LearnsPrior, Model
 from lowerbound.models.learned_prior import density_of_prior
+from lowerbound.training.held_out import evaluating
 
 ROWS_AT_ONCE = 256
 MOST_ROWS = 2_000
@@ -54,9 +55,8 @@ def _log_prior(model: LearnsPrior, latents: Dataset, draws: int, seed: int) -> T
     (rows,), float64."""
     assert isinstance(model, Model)
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
-    model.eval()
     found = []
-    with seeded(seed):
+    with seeded(seed), evaluating(model):
         for part in torch.arange(len(latents)).split(ROWS_AT_ONCE):
             batch = latents.batch(part)
             z = batch.filled.to(device).unflatten(1, (draws, -1))

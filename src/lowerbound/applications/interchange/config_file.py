@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,7 +29,7 @@ NETWORK = "autoencoder_kl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
+class AutoencoderConfig(ABC):
     """What the config of both architectures says; defaults are those of ``diffusers``.
 
     Attributes:
@@ -54,18 +55,18 @@ class AutoencoderConfig:
     mid_block_add_attention: bool = True
 
     @property
+    @abstractmethod
     def heads(self) -> int:
         """Numbers of the encoder for each number of the latent."""
-        raise NotImplementedError
 
     @property
     def dim(self) -> int:
         """Numbers of the latent at a place."""
         return self.latent_channels
 
+    @abstractmethod
     def options(self) -> ModelOptions:
         """The options of the model of these sizes."""
-        raise NotImplementedError
 
     def network(self) -> AutoencoderKL:
         """The network of these sizes.
