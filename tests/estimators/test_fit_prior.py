@@ -42,9 +42,11 @@ def test_only_the_prior_changes_and_samples_follow_it(vae: VAE) -> None:
 
 
 def test_the_new_prior_is_saved(vae: VAE, tmp_path) -> None:
-    vae.fit_prior(X, kind="flow", training_options={"updates": 3})
+    for kind in ("mixture", "flow"):
+        vae.fit_prior(X, kind=kind, training_options={"updates": 3})
     vae.save(tmp_path / "m")
     loaded = VAE.load(tmp_path / "m")
+    assert loaded.get_params()["prior"] == "standard_normal"
     assert np.allclose(loaded.score_samples(X), vae.score_samples(X))
 
 

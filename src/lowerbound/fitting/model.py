@@ -53,6 +53,8 @@ class PriorFit:
         former_density: of that prior.
         error: standard error of the paired difference, ``validation`` minus ``former``.
         held_out: how many rows these means are over.
+        fitted_model: the options that the model was fitted with, before any prior was trained on
+            latents.
     """
 
     kind: str = ""
@@ -66,6 +68,7 @@ class PriorFit:
     former_density: Density = "exact"
     error: float | None = None
     held_out: int = 0
+    fitted_model: ModelOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ class FitOptions:
         "of minutes, else none, unless given",
     )
     prior_fit: PriorFit | None = None
+
+    @property
+    def fitted_model(self) -> ModelOptions:
+        """The options that the model was fitted with, whichever prior it has now."""
+        return (self.prior_fit and self.prior_fit.fitted_model) or self.model
 
     def by_new_names(self) -> FitOptions:
         """The same options, with the current names of the objective's options."""

@@ -92,6 +92,7 @@ def fit_prior(
     }
     if solved:  # no row was needed for early stopping
         learning.start_prior(_first_draws(latents, draws))
+    found["fitted_model"] = fitted.options.fitted_model
     facts = PriorFit(kind, len(latents), sha256, training, **found)
     made.model.eval()
     return replace(made, options=replace(made.options, prior_fit=facts)), history
