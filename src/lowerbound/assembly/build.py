@@ -13,6 +13,7 @@ from lowerbound.models import MODELS, Model
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.parts import ModelParts
+from lowerbound.models.refinement import refiner_for
 
 
 def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = None) -> Model:
@@ -29,7 +30,10 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
         OptionError: a name or an option of a part is unknown.
     """
     kind = kind or MODELS[options.model]
-    return kind.build(ModelParts(schema, resolve(schema, options, kind)))
+    model = kind.build(ModelParts(schema, resolve(schema, options, kind)))
+    if options.refiner is not None:
+        model.refiner = refiner_for(schema, options.refiner)
+    return model
 
 
 def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = None) -> ModelOptions:

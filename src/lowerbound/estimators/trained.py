@@ -66,7 +66,11 @@ class TrainedEstimator(LatentVariableEstimator):
             for name, value in training.items()
             if name not in own and name != "seed" and value != getattr(TrainingOptions, name)
         }
-        known = {**to_mapping(fitted.options), **to_mapping(fitted.options.fitted_model), **training}
+        known = {
+            **to_mapping(fitted.options),
+            **to_mapping(fitted.options.fitted_model),
+            **training,
+        }
         values = {
             name: (value or None) if name.endswith("_options") else value
             for name, value in known.items()

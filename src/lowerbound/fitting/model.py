@@ -18,6 +18,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
+from lowerbound.fitting.refiner_fit import RefinerFit
 from lowerbound.models import MODELS, Calibrates, Model, name_of
 from lowerbound.models.base import AUTO
 from lowerbound.models.labels.calibration import Fold
@@ -88,6 +89,7 @@ class FitOptions:
         "of minutes, else none, unless given",
     )
     prior_fit: PriorFit | None = None
+    refiner_fit: RefinerFit | None = None
 
     @property
     def fitted_model(self) -> ModelOptions:
@@ -195,7 +197,9 @@ def _decided(
         chosen = resolve(schema, replace(options.model, model=name), kind)
         kind.own_options(chosen.model_options)
     objective = kind.objective if options.objective == AUTO else options.objective
-    return replace(options, model=chosen, objective=objective).by_new_names(), kind
+    unrefined = replace(chosen, refiner=None)  # a refiner is trained after the fit
+    made = replace(options, model=unrefined, objective=objective, refiner_fit=None)
+    return made.by_new_names(), kind
 
 
 def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:

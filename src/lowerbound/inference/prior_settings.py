@@ -1,4 +1,4 @@
-"""Settings of a trained prior that hold during a call only, such as guidance."""
+"""Settings of a trained prior or refiner that hold during a call only, such as guidance."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lowerbound.priors.codes import CodePrior
 def prior_settings(
     model: Model, *, guidance: float | None = None, steps: int | None = None
 ) -> Iterator[None]:
-    """Change how the model's prior draws, and restore it after the block.
+    """Change how the model's prior and its refiner draw, and restore them after the block.
 
     Args:
-        model: one with a prior.
+        model: one with a prior or a refiner.
         guidance: strength of the prompt: 0 ignores it, 1 is p(z | prompt), more exaggerates it.
         steps: evaluations of the network for a draw.
 
     Raises:
-        UnsupportedError: the prior has no such setting.
+        UnsupportedError: neither has such a setting.
         OptionError: a negative guidance, or fewer than one step.
     """
     if guidance is not None and guidance < 0:
@@ -52,10 +52,12 @@ def prior_settings(
 
 
 def _priors(model: Model) -> list[nn.Module]:
+    """The modules that draw: the priors, and the refiner."""
+    refiner: list[nn.Module] = [] if model.refiner is None else [model.refiner]
     if not isinstance(model, LearnsPrior):
-        return []
+        return refiner
     modules = model.learned_prior.modules()
-    return [module for module in modules if isinstance(module, Prior | CodePrior)]
+    return [*refiner, *(module for module in modules if isinstance(module, Prior | CodePrior))]
 
 
 def _set(prior: nn.Module, values: dict[str, float]) -> None:

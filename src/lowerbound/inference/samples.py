@@ -7,7 +7,7 @@ includes the noise of the likelihood.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from lowerbound.inference.codes import Whitening, codes_of
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
 from lowerbound.models import Decodes, Encodes, Imagines, Model, require
 from lowerbound.trace import Batch, Draw, Tempered
+from lowerbound.training.checkpoints.randomness import stream_seed
 
 ROWS_AT_ONCE = 1024
 BYTES_PER_VALUE = 256  # memory of a mean that sums over blocks of levels
@@ -52,6 +53,7 @@ def sample_prior(
     condition: Tensor | None = None,
     prompt: Tensor | None = None,
     temperature: float | Sequence[float] = 1.0,
+    refined: bool = True,
 ) -> Samples:
     """z ~ p(z), x ~ p(x | z), level by level if there are several.
 
@@ -62,6 +64,7 @@ def sample_prior(
         condition: of a conditional model, (count, size).
         prompt: of a conditional prior, (count, codes) long.
         temperature: scale of the latents' noise; one for all levels, or one each, top down.
+        refined: whether x is drawn by the model's refiner, if it has one; the latents stay.
 
     Raises:
         UnsupportedError: the model has no prior, or a prior without a temperature.
@@ -77,7 +80,8 @@ def sample_prior(
         rows = _rows_at_once(imagines, given)
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
-            parts.append(_imagined(model, part, given, temperatures))
+            made = _imagined(model, part, given, temperatures)
+            parts.append(_refined(model, made, seed, start) if refined else made)
     return Samples(
         torch.cat([part.z for part in parts]),
         torch.cat([part.mean for part in parts]),
@@ -106,6 +110,15 @@ def _imagined(model: Model, part: slice, given: Batch, temperatures: tuple[float
     return Samples(z.cpu(), mean.cpu(), x.cpu())
 
 
+def _refined(model: Model, made: Samples, seed: int, start: int) -> Samples:
+    """The same latents, x drawn by the refiner from random numbers of its own."""
+    if model.refiner is None:
+        return made
+    with seeded(stream_seed(seed, f"refinement from {start}")):
+        drawn = model.refiner.draw(as_taken(made.mean, model.refiner))
+    return replace(made, x=drawn.cpu())
+
+
 def _rows_at_once(model: Imagines, given: Batch) -> int:
     """The number of rows that fit into memory, by the size of a first row."""
     with torch.random.fork_rng(devices=[]):
@@ -114,15 +127,28 @@ def _rows_at_once(model: Imagines, given: Batch) -> int:
 
 
 def decode_codes(
-    model: Model, z: Tensor, *, seed: int = 0, condition: Tensor | None = None
+    model: Model,
+    z: Tensor,
+    *,
+    seed: int = 0,
+    condition: Tensor | None = None,
+    refined: bool = False,
 ) -> Samples:
     """p(x | z) at given codes, (count, latent_dim): its mean and one draw each.
+
+    Args:
+        model: one that decodes.
+        z: the codes.
+        seed: of the draws.
+        condition: of a conditional model, (count, size).
+        refined: whether x is drawn by the model's refiner, if it has one.
 
     Raises:
         UnsupportedError: the model has no decoder over one latent.
     """
     with seeded(seed):
-        return _decode(model, z, condition)
+        made = _decode(model, z, condition)
+    return _refined(model, made, seed, 0) if refined else made
 
 
 def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:

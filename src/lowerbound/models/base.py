@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # names for annotations: both modules need the registry below
     from lowerbound.data.schema import Schema
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
+    from lowerbound.models.refinement import Refiner
 
 AUTO = "auto"
 DRAW = Draw()
@@ -57,6 +58,7 @@ class Model(nn.Module, ABC):
         tabular: whether it accepts the network "tabular", which returns q(z | x).
         numbers_only: whether it treats every column as a real number.
         is_regression: whether its label is a number.
+        refiner: restores the detail of pictures that are drawn; None: there is none.
     """
 
     title: ClassVar[str] = ""
@@ -71,6 +73,7 @@ class Model(nn.Module, ABC):
     def __init__(self, inputs: Input | None = None) -> None:
         super().__init__()
         self.inputs = inputs
+        self.refiner: Refiner | None = None
 
     # from options and a schema to a model --------------------------------------------------------
 

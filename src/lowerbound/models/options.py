@@ -21,6 +21,7 @@ class ModelOptions:
     """The parts of a model; "auto" and None choose from the data.
 
     Values are names in the registries. Each ``*_options`` goes to the part of that name.
+    ``refiner`` holds the options of a refiner that was trained after the model; None: it has none.
     """
 
     model: str = option("vae", "the model to fit", choices=MODELS)
@@ -41,6 +42,7 @@ class ModelOptions:
     likelihood_options: Mapping[str, Any] = field(default_factory=dict)
     prior_options: Mapping[str, Any] = field(default_factory=dict)
     posterior_options: Mapping[str, Any] = field(default_factory=dict)
+    refiner: Mapping[str, Any] | None = None
 
     @property
     def prompts(self) -> PromptVocabulary:

@@ -155,13 +155,23 @@ def test_a_missing_library_is_named_with_its_command(monkeypatch):
 
 
 def test_min_snr_weighs_the_error_of_x0():
-    plain, weighted = built((3,)), built((3,), min_snr=5.0)
+    process = built((3,)).process
     t = torch.arange(1000)
-    ratio = plain.process.signal_to_noise(t)
-    assert torch.equal(plain._weight(t), torch.ones(1000))
-    torch.testing.assert_close(weighted._weight(t) * (ratio + 1), ratio.clamp_max(5.0))
-    noise = built((3,), min_snr=5.0, prediction="epsilon")
-    torch.testing.assert_close(noise._weight(t) * ratio, ratio.clamp_max(5.0))
+    ratio = process.signal_to_noise(t)
+    assert torch.equal(process._weight(t, 0.0), torch.ones(1000))
+    torch.testing.assert_close(process._weight(t, 5.0) * (ratio + 1), ratio.clamp_max(5.0))
+    noise = built((3,), prediction="epsilon").process
+    torch.testing.assert_close(noise._weight(t, 5.0) * ratio, ratio.clamp_max(5.0))
+
+
+def test_min_snr_changes_the_loss_and_not_the_bound():
+    z = torch.randn(64, 3)
+    found = []
+    for min_snr in (0.0, 5.0):
+        torch.manual_seed(0)
+        found.append(built((3,), min_snr=min_snr).terms(z))
+    assert torch.equal(found[0].log_prob, found[1].log_prob)
+    assert not torch.allclose(found[0].loss, found[1].loss)
 
 
 def learned(

@@ -28,6 +28,7 @@ class DenoiserSizes:
         vocabulary: of the prompt; empty: there is no prompt.
         width: numbers of a hidden layer, channels or numbers of a token; None: from the shape.
         depth: blocks; None: the network's default.
+        beside: channels of a picture that a U-Net sees after those of x.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +36,7 @@ class DenoiserSizes:
     vocabulary: PromptVocabulary = field(default_factory=PromptVocabulary)
     width: int | None = None
     depth: int | None = None
+    beside: int = 0
 
 
 class Denoiser(nn.Module, ABC):

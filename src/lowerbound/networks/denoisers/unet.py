@@ -25,7 +25,8 @@ class UNetDenoiser(Denoiser):
 
     Each level halves the sides down to 4 pixels, at most 4 levels; the first has ``width``
     channels, the others twice as many. Maps whose sides do not halve evenly are padded with zeros.
-    The prompt's embedding is added to that of the time.
+    The prompt's embedding is added to that of the time. With ``sizes.beside``, x has that many
+    further channels, which are seen and not predicted.
 
     Source: Ronneberger et al. 2015; Ho et al. 2020.
     """
@@ -40,7 +41,13 @@ class UNetDenoiser(Denoiser):
         self.stride = 2 ** (levels - 1)
         self.unit = 1000 / sizes.timesteps
         self.prompts = prompt_embedding(sizes.vocabulary, 4 * width)
-        self.unet = _unet(channels, width, levels, sizes.depth or DEPTH, self.prompts is not None)
+        self.unet = _unet(
+            (channels + sizes.beside, channels),
+            width,
+            levels,
+            sizes.depth or DEPTH,
+            self.prompts is not None,
+        )
         nn.init.zeros_(self.unet.conv_out.weight)
         nn.init.zeros_(self.unet.conv_out.bias)
         self.activations = 24 * width * math.prod(sides)
@@ -53,12 +60,12 @@ class UNetDenoiser(Denoiser):
         return prediction[:, :, :height, :width]
 
 
-def _unet(channels: int, width: int, levels: int, depth: int, prompted: bool) -> Any:
+def _unet(channels: tuple[int, int], width: int, levels: int, depth: int, prompted: bool) -> Any:
     groups = math.gcd(width, max(width // CHANNELS_PER_GROUP, 1))
     attends = [level >= levels - 2 for level in range(levels)]
     return diffusers().UNet2DModel(
-        in_channels=channels,
-        out_channels=channels,
+        in_channels=channels[0],
+        out_channels=channels[1],
         block_out_channels=tuple(width if level == 0 else 2 * width for level in range(levels)),
         down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
         up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),

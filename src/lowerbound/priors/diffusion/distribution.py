@@ -11,15 +11,15 @@ from torch import Tensor
 from lowerbound.distributions.density import Density
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import Pushed
-from lowerbound.priors.diffusion.process import NoiseProcess
-from lowerbound.priors.diffusion.sampler import OdeSampler, Predict
+from lowerbound.priors.diffusion.process import NoiseProcess, Predict
+from lowerbound.priors.diffusion.sampler import OdeSampler
 
 NOISE, TIMES = 0, 1  # levels of the keyed noise
 CELL = 0.125  # of standardized latents: the noise is keyed by cells, so that rounding changes none
 
 
 class Guided(Protocol):
-    """A network that predicts with a prompt."""
+    """A network that predicts with a prompt, or with other numbers that describe a row."""
 
     def __call__(
         self, x: Tensor, t: Tensor, prompt: Tensor | None = None, guidance: float = 1.0
@@ -29,13 +29,15 @@ class Guided(Protocol):
 class DiffusionDistribution(Pushed):
     """p(z | prompt), batch shape (1, rows of the prompt), event (numbers,).
 
+    The prompt may be any numbers that the network takes beside x.
+
     Args:
         predict: the network on standardized rows, (rows, numbers).
         process: what it was trained to undo.
-        loc, scale: of the latents, (1, 1, numbers): z = loc + scale x.
+        loc, scale: of the latents, (1, 1 | rows, numbers): z = loc + scale x.
         sampler: from noise to x.
         guidance: strength of the prompt in draws; the density is always that of guidance 1.
-        prompt: (rows, codes); None: p(z).
+        prompt: (rows, codes or numbers); None: p(z).
         times: how many times each row's bound averages over.
         rows_at_once: rows of one pass of the network.
     """
@@ -95,7 +97,7 @@ class DiffusionDistribution(Pushed):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the latents that the prior was trained on, (1, 1, numbers)."""
+        """The mean of the latents that the prior was trained on, (1, 1 | rows, numbers)."""
         return self.loc
 
     @property

@@ -9,8 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from lowerbound.priors.diffusion.process import NoiseProcess
-from lowerbound.priors.diffusion.sampler import Predict
+from lowerbound.priors.diffusion.process import NoiseProcess, Predict
 
 
 @dataclass(frozen=True)

@@ -141,18 +141,15 @@ class DiffusionPrior(Prior):
         The times of a batch are stratified. Training draws them evenly, and evaluation by
         importance. Training hides prompts at random.
         """
-        x = self.standardized(z)
-        rows = torch.arange(len(x), device=x.device)
-        uniform = (rows / max(len(x), 1) + torch.rand((), device=x.device)) % 1
-        t, nats = (self.process.evenly if self.training else self.process.by_importance)(uniform)
-        noise = torch.randn_like(x)
-        if self.training and prompt is not None and self.denoiser.prompts is not None:
-            prompt = self.denoiser.prompts.hidden(prompt, self.hide_prompt, self.hide_fields)
-        found = self.predict(self.process.noised(x, noise, t), t, prompt).to(x.dtype)
-        squares = (found - self.process.target(x, noise, t)).square().mean(1)
-        error = self.process.squared_error(found, x, noise, t)
-        bound = self.process.ends(x) - nats * error - self._scales().log().sum()
-        return PriorTerms(bound, self._weight(t) * squares)
+
+        def predict(noised: Tensor, t: Tensor) -> Tensor:
+            known = prompt
+            if self.training and prompt is not None and self.denoiser.prompts is not None:
+                known = self.denoiser.prompts.hidden(prompt, self.hide_prompt, self.hide_fields)
+            return self.predict(noised, t, known)
+
+        bound, loss = self.process.terms(predict, self.standardized(z), self.min_snr)
+        return PriorTerms(bound - self._scales().log().sum(), loss)
 
     @torch.no_grad()
     def start_from_latents(self, z: Tensor) -> None:
@@ -221,14 +218,6 @@ class DiffusionPrior(Prior):
             times=self.bound_times,
             rows_at_once=max(1, NUMBERS_AT_ONCE // self.denoiser.activations),
         )
-
-    def _weight(self, t: Tensor) -> Tensor:
-        """Of the squared error of the prediction in the loss, (rows,)."""
-        if not self.min_snr:
-            return torch.ones_like(self.process.alpha[t])
-        ratio = self.process.signal_to_noise(t)
-        own = ratio if self.process.prediction == "epsilon" else ratio + 1
-        return ratio.clamp_max(self.min_snr) / own
 
     def _locs(self) -> Tensor:
         return self.loc.expand(self.latent_shape).flatten()

@@ -9,7 +9,8 @@ from almost no noise at t = 0 to almost nothing else at t = T - 1. Source: Ho et
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,22 @@ from lowerbound.networks.denoisers.library import diffusers
 
 Schedule = Literal["linear", "cosine"]
 Prediction = Literal["v", "epsilon"]
+Predict = Callable[[Tensor, Tensor], Tensor]
 
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 LARGEST_LOG_NOISE = 4.3  # log(sigma / alpha) where drawing starts: x_t holds 1 % of the data
+
+
+class DenoisingTerms(NamedTuple):
+    """What training a denoiser needs of standardized rows.
+
+    Attributes:
+        bound: an unbiased estimate of a lower bound on log p(x_0) in nats, (rows,).
+        loss: the weighted mean squared error of the prediction, (rows,).
+    """
+
+    bound: Tensor
+    loss: Tensor
 
 
 class NoiseProcess(nn.Module):
@@ -104,6 +118,27 @@ class NoiseProcess(nn.Module):
         random = found * (found - 2 * (alpha * noise - sigma * x))
         return (random + alpha.square() + (sigma * x).square()).sum(1)
 
+    def terms(self, predict: Predict, x: Tensor, min_snr: float = 0.0) -> DenoisingTerms:
+        """The denoising error and an estimate of the bound, from one time of each row.
+
+        The times of a batch are stratified. Training draws them evenly, and evaluation by
+        importance.
+
+        Args:
+            predict: the network, of x_t (rows, numbers) and times (rows,).
+            x: x_0, (rows, numbers).
+            min_snr: largest signal-to-noise ratio that the loss of x_0 is weighted by (Hang et al.
+                2023); 0: the plain loss.
+        """
+        rows = torch.arange(len(x), device=x.device)
+        uniform = (rows / max(len(x), 1) + torch.rand((), device=x.device)) % 1
+        t, nats = (self.evenly if self.training else self.by_importance)(uniform)
+        noise = torch.randn_like(x)
+        found = predict(self.noised(x, noise, t), t).to(x.dtype)
+        squares = (found - self.target(x, noise, t)).square().mean(1)
+        error = self.squared_error(found, x, noise, t)
+        return DenoisingTerms(self.ends(x) - nats * error, self._weight(t, min_snr) * squares)
+
     def evenly(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Times of equal probability, and the nats of a squared error of v there.
 
@@ -152,6 +187,14 @@ class NoiseProcess(nn.Module):
         wanted = torch.linspace(float(level[-1]), float(level[0]), steps, dtype=torch.float64)
         nearest = (level.unsqueeze(1) - wanted).abs().argmin(0)
         return sorted(set(nearest.tolist()), reverse=True)
+
+    def _weight(self, t: Tensor, min_snr: float) -> Tensor:
+        """Of the squared error of the prediction in the loss, (rows,)."""
+        if not min_snr:
+            return torch.ones_like(self.alpha[t])
+        ratio = self.signal_to_noise(t)
+        own = ratio if self.prediction == "epsilon" else ratio + 1
+        return ratio.clamp_max(min_snr) / own
 
 
 def _of(values: Tensor, t: Tensor, x: Tensor) -> Tensor:

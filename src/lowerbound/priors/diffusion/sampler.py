@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,13 +10,11 @@ import torch
 from torch import Tensor
 
 from lowerbound.networks.denoisers.library import diffusers
-from lowerbound.priors.diffusion.process import NoiseProcess
+from lowerbound.priors.diffusion.process import NoiseProcess, Predict
 
 SamplerName = Literal["dpm_solver", "ddim"]
 ORDERS = {"dpm_solver": 2, "ddim": 1}
 PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}
-
-Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
