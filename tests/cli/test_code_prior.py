@@ -48,6 +48,8 @@ def test_every_command_uses_the_prior(
         ("prior", model, pictures, "--kind", kind, "--overwrite", *sizes),
         ("sample", model, "-n", "4", "-o", tmp_path / "new.png"),
         ("sample", model, "-n", "4", "-o", tmp_path / "new.npz", "--temperature", "0"),
+        ("sample", model, "-n", "4", "-o", tmp_path / "likely.npz", "--top-k", "1", "--mean"),
+        ("sample", model, "-n", "4", "-o", tmp_path / "some.npz", "--top-k", "3", "--top-p", "0.9"),
         ("compress", model, pictures, "-o", file),
         ("verify", file, "--model", model),
         ("decompress", model, file, "-o", back),
@@ -60,6 +62,8 @@ def test_every_command_uses_the_prior(
     assert f"prior      {kind}" in run("info", model).out
     with np.load(tmp_path / "new.npz") as new:
         assert (new["x"] == new["x"][:1]).mean() > 0.2  # one and the same mean
+    with np.load(tmp_path / "likely.npz") as likely:  # always the likeliest codes
+        np.testing.assert_allclose(likely["x"], np.repeat(likely["x"][:1], 4, 0), atol=1e-3)
     with np.load(back) as arrays, np.load(tmp_path / "made.npz") as made:
         np.testing.assert_allclose(arrays["x"], np.rint(made["reconstruction"]), atol=1)
 

@@ -97,6 +97,32 @@ def test_a_temperature_sharpens_codes(temperature: float) -> None:
     torch.testing.assert_close(found.double(), powers / powers.sum(), atol=5e-3, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["marginal", "markov", "autoregressive"])
+@pytest.mark.parametrize(("top_k", "top_p"), [(2, 1.0), (None, 0.6), (3, 0.9)])
+def test_draws_keep_to_the_likeliest_codes_and_the_density_stays(
+    name: str, top_k: int | None, top_p: float
+) -> None:
+    """Of one place: what is drawn, and how often, is p of the kept codes, normalized."""
+    shares = torch.tensor([0.1, 0.35, 0.2, 0.3, 0.05]).double()
+    rows = torch.arange(CODES).repeat_interleave((200 * shares).round().long()).reshape(-1, 1)
+    prior = CODE_PRIORS[name].build((1,), CODES, [], {}).eval()
+    with torch.no_grad():
+        prior.start_from_codes(rows)
+        every = torch.arange(CODES).reshape(-1, 1, 1)
+        before = prior().log_prob(every).flatten()
+        prior.top_k, prior.top_p = top_k, top_p
+        with seeded(0):
+            z = draw(prior().expand(torch.Size((1, 4))), 10_000)
+        assert torch.equal(prior().log_prob(every).flatten(), before)
+    ordered, order = before.double().exp().sort(descending=True, stable=True)
+    kept = ordered.cumsum(0) - ordered < top_p
+    kept &= ordered >= ordered[(top_k or CODES) - 1]
+    expected = torch.zeros(CODES).double().scatter(0, order, ordered * kept)
+    found = torch.bincount(z.flatten(), minlength=CODES) / z.numel()
+    torch.testing.assert_close(found.double(), expected / expected.sum(), atol=0.01, rtol=0)
+    assert torch.equal(found > 0, expected > 0)
+
+
 def test_log_prob_takes_batches_of_its_own_shape() -> None:
     distribution = CodeDistribution(torch.log(torch.tensor([[0.25, 0.75], [0.5, 0.5]])))
     z = torch.tensor([[[0, 1]], [[1, 1]]])

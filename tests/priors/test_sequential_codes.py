@@ -15,7 +15,8 @@ from lowerbound.priors import CODE_PRIORS
 from lowerbound.priors.autoregressive_codes import AutoregressiveCodes
 from lowerbound.priors.code_network import neighbors_around, neighbors_before, principal
 from lowerbound.priors.markov_codes import MarkovCodes
-from lowerbound.priors.sequential_codes import Narrowing, SequentialCodes
+from lowerbound.priors.narrowing import Narrowing
+from lowerbound.priors.sequential_codes import SequentialCodes
 from lowerbound.trace import Tempered
 
 CODES = 3

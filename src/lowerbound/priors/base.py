@@ -100,11 +100,7 @@ class Prior(nn.Module, ABC):
         Raises:
             UnsupportedError: the prior takes no prompt.
         """
-        if prompt is not None:
-            raise UnsupportedError(
-                f"{type(self).__name__} takes no prompt: train a conditional prior with "
-                "lowerbound prior --label or --attributes"
-            )
+        refuse_prompt(self, prompt)
         distribution: Distribution = self(encode)
         return distribution
 
@@ -118,6 +114,19 @@ class Prior(nn.Module, ABC):
 
     def start_from_latents(self, z: Tensor) -> None:
         """Start from latents of training rows, (rows, latent_dim), before training on latents."""
+
+
+def refuse_prompt(prior: nn.Module, prompt: Tensor | None) -> None:
+    """Refuse a prompt to a prior that takes none.
+
+    Raises:
+        UnsupportedError: there is one.
+    """
+    if prompt is not None:
+        raise UnsupportedError(
+            f"{type(prior).__name__} takes no prompt: train a conditional prior with "
+            "lowerbound prior --label or --attributes"
+        )
 
 
 def refuse_vocabulary(kind: type[nn.Module], options: Mapping[str, Any]) -> None:

@@ -13,8 +13,8 @@ from torch.distributions import Distribution
 
 from lowerbound.config import construct
 from lowerbound.distributions.reparameterization import PushedCodes
-from lowerbound.errors import UnsupportedError
-from lowerbound.priors.base import PriorTerms, refuse_vocabulary
+from lowerbound.priors.base import PriorTerms, refuse_prompt, refuse_vocabulary
+from lowerbound.priors.narrowing import PLAIN, Narrowing
 from lowerbound.registry import Registry
 
 DECAY = 0.99
@@ -27,10 +27,11 @@ class CodeDistribution(PushedCodes):
 
     Args:
         log_probabilities: log p of each code at each place, (*shape, K).
+        narrowing: of draws, apart from a temperature; the density is that of the model.
     """
 
-    def __init__(self, log_probabilities: Tensor) -> None:
-        self.log_probabilities = log_probabilities
+    def __init__(self, log_probabilities: Tensor, narrowing: Narrowing = PLAIN) -> None:
+        self.log_probabilities, self.narrowing = log_probabilities, narrowing
         shape = log_probabilities.shape[:-1]
         super().__init__(torch.Size((1, 1)), shape, validate_args=False)
 
@@ -43,7 +44,7 @@ class CodeDistribution(PushedCodes):
     @torch.no_grad()
     def push(self, noise: Tensor) -> Tensor:
         """Map standard normal noise to codes by the inverse cumulative distribution."""
-        upper = self.log_probabilities.double().exp().cumsum(-1)
+        upper = self.narrowing.kept(self.log_probabilities.double().exp()).cumsum(-1)
         uniform = torch.special.ndtr(noise.double()) * upper[..., -1]
         by_place = uniform.flatten(0, 1).movedim(0, -1).contiguous()
         codes = torch.searchsorted(upper.contiguous(), by_place)
@@ -53,9 +54,10 @@ class CodeDistribution(PushedCodes):
         logits = self.log_probabilities
         if temperature == 0:
             likeliest = nn.functional.one_hot(logits.argmax(-1), logits.shape[-1])
-            tempered = CodeDistribution(likeliest.to(logits).log())
+            tempered = CodeDistribution(likeliest.to(logits).log(), self.narrowing)
         else:
-            tempered = CodeDistribution(torch.log_softmax(logits / temperature, -1))
+            colder = torch.log_softmax(logits / temperature, -1)
+            tempered = CodeDistribution(colder, self.narrowing)
         tempered._batch_shape = self._batch_shape
         return tempered
 
@@ -78,9 +80,13 @@ class CodePrior(nn.Module, ABC):
 
     Attributes:
         takes_prompts: as of ``Prior``.
+        temperature, top_k, top_p: of draws, as of ``Narrowing``; plain numbers that may be set.
     """
 
     takes_prompts: ClassVar[bool] = False
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
 
     def __init__(self, shape: tuple[int, ...], codes: int) -> None:
         super().__init__()
@@ -124,13 +130,14 @@ class CodePrior(nn.Module, ABC):
         Raises:
             UnsupportedError: the prior takes no prompt.
         """
-        if prompt is not None:
-            raise UnsupportedError(
-                f"{type(self).__name__} takes no prompt: train a conditional prior with "
-                "lowerbound prior --label or --attributes"
-            )
+        refuse_prompt(self, prompt)
         distribution: Distribution = self()
         return distribution
+
+    @property
+    def narrowing(self) -> Narrowing:
+        """How draws differ from p(z) now."""
+        return Narrowing(self.temperature, self.top_k, self.top_p)
 
     def terms(
         self, z: Tensor, above: Sequence[Tensor] = (), prompt: Tensor | None = None
@@ -174,7 +181,7 @@ class UniformCodes(CodePrior):
         self.register_buffer("even", torch.tensor(-math.log(codes)), persistent=False)
 
     def forward(self) -> CodeDistribution:
-        return CodeDistribution(self.even.expand(*self.shape, self.codes))
+        return CodeDistribution(self.even.expand(*self.shape, self.codes), self.narrowing)
 
 
 @CODE_PRIORS.register("marginal")
@@ -196,7 +203,7 @@ class MarginalCodes(CodePrior):
     def forward(self) -> CodeDistribution:
         elsewhere = self.shares.flatten(0, -2).mean(0)
         mixed = (1 - 2 * MIXED_IN) * self.shares + MIXED_IN * (elsewhere + 1.0 / self.codes)
-        return CodeDistribution(torch.log(mixed / mixed.sum(-1, keepdim=True)))
+        return CodeDistribution(torch.log(mixed / mixed.sum(-1, keepdim=True)), self.narrowing)
 
     def tally(self) -> Tensor:
         each = (self.shares.cpu().double() * TALLIED).round().long()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lowerbound.distributions.reparameterization import PushedCodes
-from lowerbound.errors import OptionError
 from lowerbound.priors.codes import CodePrior
+from lowerbound.priors.narrowing import PLAIN, Narrowing
 
 Step = Callable[[Tensor, int], Tensor]
 
@@ -30,50 +30,6 @@ class Conditionals(ABC):
 
         It must be called for one place after the other, from 0, and reads only the codes before.
         """
-
-
-@dataclass(frozen=True)
-class Narrowing:
-    """How draws differ from p(z): likelier and less varied.
-
-    Attributes:
-        temperature: logits are divided by it; 0: always the likeliest code.
-        top_k: only so many of the likeliest codes are drawn; None: all.
-        top_p: only the likeliest codes that together have this probability are drawn.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise OptionError(f"a temperature is zero or more, not {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise OptionError(f"top_k is a number of codes, at least 1, not {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise OptionError(f"top_p is a probability above 0, at most 1, not {self.top_p}")
-
-    def shares(self, logits: Tensor) -> Tensor:
-        """Probabilities that draws have, float64, of logits (rows, K)."""
-        logits = logits.double()
-        if self.temperature == 0:
-            return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).double()
-        shares = torch.softmax(logits / self.temperature, -1)
-        if self.top_k is not None and self.top_k < shares.shape[-1]:
-            least = shares.topk(self.top_k, -1).values[:, -1:]
-            shares = shares.masked_fill(shares < least, 0.0)
-        if self.top_p < 1:
-            ordered, order = shares.sort(-1, descending=True)
-            more = ordered.cumsum(-1) - ordered >= self.top_p * ordered.sum(-1, keepdim=True)
-            shares = shares.masked_fill(torch.zeros_like(more).scatter(-1, order, more), 0.0)
-        return shares
-
-
-PLAIN = Narrowing()
 
 
 class SequentialDistribution(PushedCodes):
@@ -161,15 +117,7 @@ class SequentialDistribution(PushedCodes):
 
 
 class SequentialCodes(CodePrior):
-    """A prior whose codes depend on those before them, and on the codebooks above.
-
-    Attributes:
-        temperature, top_k, top_p: of draws, as of ``Narrowing``; plain numbers that may be set.
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
+    """A prior whose codes depend on those before them, and on the codebooks above."""
 
     @abstractmethod
     def conditionals(self, above: Sequence[Tensor], prompt: Tensor | None = None) -> Conditionals:
@@ -190,8 +138,3 @@ class SequentialCodes(CodePrior):
         if prompt is not None:
             super().given(above, prompt)  # refuses
         return SequentialDistribution(self, above, None, self.narrowing)
-
-    @property
-    def narrowing(self) -> Narrowing:
-        """How draws differ from p(z) now."""
-        return Narrowing(self.temperature, self.top_k, self.top_p)

@@ -72,6 +72,10 @@ def test_latents_that_say_nothing_are_not_coded() -> None:
         ({"network": "transformer"}, "has no exact form"),
         ({"prior": "mixture", "network_options": RECTIFIED}, "MixturePrior"),
         ({"posterior": "flow", "network_options": RECTIFIED}, "has no exact form"),
+        (
+            {"network": "convolutional", "model_options": {"stride": 2}},
+            "the latent of this model is a map, .* fit without model.stride",
+        ),
         ({"model": "autoencoder"}, "takes a vae, hierarchical or ladder model"),
         ({"network_options": RECTIFIED, "likelihood": "gaussian"}, "Gaussian"),
         (

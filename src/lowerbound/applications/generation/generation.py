@@ -74,6 +74,14 @@ class SampleRequest(ModelRequest):
         "scale of the latents' noise, below 1 for likelier and less varied rows (default: 1); "
         "repeat it for the levels of a hierarchy, the coarsest first",
     )
+    top_k: int | None = option(
+        None, "of a model with codes: draw only among so many of the likeliest (default: all)"
+    )
+    top_p: float | None = option(
+        None,
+        "of a model with codes: draw only among the likeliest that together have this probability "
+        "(default: 1)",
+    )
     label: str = option(
         "",
         "class of the rows: for a conditional model (default: all in turn), or for a model that "
@@ -118,9 +126,9 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     """Draw z from the prior and x from p(x | z).
 
     Raises:
-        UnsupportedError: the model has no prior.
-        OptionError: fewer than one row, an unknown class, attribute or word, or an output of
-            unknown format.
+        UnsupportedError: the model has no prior, or one without the setting that is given.
+        OptionError: fewer than one row, an unknown class, attribute or word, a number out of
+            range, or an output of unknown format.
     """
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
@@ -129,7 +137,13 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     label = _row_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
-    with prior_settings(fitted.model, guidance=request.guidance, steps=request.steps):
+    with prior_settings(
+        fitted.model,
+        guidance=request.guidance,
+        steps=request.steps,
+        top_k=request.top_k,
+        top_p=request.top_p,
+    ):
         made = sample_prior(
             fitted.model,
             request.number,

@@ -38,6 +38,7 @@ from lowerbound.models import (
 from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
 from lowerbound.networks.pictures.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from lowerbound.networks.pictures.ladder import BottomUp, Down, Rung, TopDown
+from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
 from lowerbound.networks.pictures.resampling import Upsample
 from lowerbound.networks.pictures.residual import ResidualBlock
 from lowerbound.posteriors import GaussianPosterior
@@ -152,6 +153,12 @@ def check_exact(model: Model) -> None:
     for name, part in model.named_modules():
         if isinstance(part, Rung) and part.everywhere:
             raise UnsupportedError("a style averages over pixels, which is not exact; fit without")
+        if isinstance(part, LatentMapEncoder | LatentMapDecoder):
+            raise UnsupportedError(
+                "the latent of this model is a map, which has no exact form; files that decode "
+                "everywhere take a latent that is a vector: fit without model.stride, and with an "
+                "mlp or convolutional network"
+            )
         if not isinstance(part, known):
             raise UnsupportedError(
                 f"{name} is a {type(part).__name__}, which has no exact form; files that decode "
