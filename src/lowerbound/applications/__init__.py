@@ -18,6 +18,10 @@ _LISTINGS = {
         "train a diffusion, flow or code prior on the latents of a model",
     ),
     "edit": ("front_end.edit", "give rows other attributes, such as a smile or no glasses"),
+    "redraw": (
+        "front_end.redraw",
+        "draw pictures anew near given ones, in whole or inside a mask",
+    ),
     "sample": ("generation.generation", "draw new rows: prior, then likelihood"),
     "encode": ("generation.generation", "turn data into latent codes"),
     "decode": ("generation.generation", "turn latent codes into data"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from torch import nn
@@ -70,6 +70,6 @@ def _priors(model: Model) -> list[nn.Module]:
     return [*refiner, *(module for module in modules if isinstance(module, Prior | CodePrior))]
 
 
-def _set(prior: nn.Module, values: dict[str, float]) -> None:
+def _set(prior: nn.Module, values: Mapping[str, float | None]) -> None:
     for name, value in values.items():
         setattr(prior, name, value)

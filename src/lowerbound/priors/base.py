@@ -39,6 +39,18 @@ class Edits(Protocol):
         """Latents (rows, latent_dim) under the prompts ``after`` instead of ``before``."""
 
 
+@runtime_checkable
+class Redraws(Protocol):
+    """A prior that can draw latents again that are close to given ones."""
+
+    latent_shape: tuple[int, ...]
+
+    def redrawn(
+        self, z: Tensor, prompt: Tensor | None, strength: float, kept: Tensor | None, rounds: int
+    ) -> Tensor:
+        """Latents (rows, latent_dim) near z, with the numbers of z where ``kept``."""
+
+
 class Prior(nn.Module, ABC):
     """A module that returns p(z), batch shape (1, 1), event (latent_dim,).
 

@@ -1,7 +1,8 @@
-"""Masks of hidden cells of pictures or arrays: black pixels of a picture, or booleans."""
+"""Masks of hidden cells: black pixels of a picture, a rectangle of pixels, or booleans."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,16 @@ from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
 from lowerbound.errors import DataError
 
+RECTANGLE = re.compile(r"\d+(,\d+){3}")
+
 
 def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
     """Read a mask, (rows, *event), True where a cell is hidden.
 
     Args:
         path: .npy or .npz of booleans, True where hidden, for one row or for all rows; or a picture
-            whose black pixels are hidden, or a folder with such a picture for each row, in order.
+            whose black pixels are hidden, or a folder with such a picture for each row, in order;
+            or a rectangle of pixels, "top,left,height,width".
         schema: schema of the model.
         rows: number of rows.
 
@@ -31,6 +35,8 @@ def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
         hidden = np.stack([_black(path / file, schema) for file in find_pictures(path)])
     elif path.suffix.lower() in SUFFIXES:
         hidden = _black(path, schema)
+    elif RECTANGLE.fullmatch(str(path)):
+        hidden = _rectangle(str(path), schema)
     else:
         hidden = _booleans(path)
     hidden = schema.data_kind.as_event(schema, hidden)
@@ -41,7 +47,8 @@ def _booleans(path: Path) -> Array:
     if path.suffix.lower() not in (".npy", ".npz") or not path.exists():
         raise DataError(
             f"there is no mask {path}: give a picture whose black pixels are hidden, a folder of "
-            "them, or a .npy or .npz file of booleans"
+            "them, a .npy or .npz file of booleans, or a rectangle of pixels "
+            "(top,left,height,width)"
         )
     values: Array = read_npz(path).x
     if not np.isin(values, (0, 1)).all():
@@ -64,6 +71,22 @@ def _black(path: Path, schema: Schema) -> Array:
             return black
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _rectangle(text: str, schema: Schema) -> Array:
+    """(H, W), True inside of top,left,height,width."""
+    if not schema.data_kind.pictures:
+        raise DataError(f"{text} is a rectangle of pixels, but the data is not pictures")
+    top, left, height, width = map(int, text.split(","))
+    inside = np.zeros(schema.event_shape[1:], dtype=bool)
+    tall, wide = inside.shape
+    if min(height, width) < 1 or top + height > tall or left + width > wide:
+        raise DataError(
+            f"the rectangle {text} (top,left,height,width) does not lie in pictures of "
+            f"{tall}x{wide} pixels"
+        )
+    inside[top : top + height, left : left + width] = True
+    return inside
 
 
 def _for_rows(hidden: Array, path: Path, schema: Schema, rows: int) -> Array:

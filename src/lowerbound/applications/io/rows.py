@@ -243,6 +243,16 @@ class RowFiles:
         """
         return self._restored(path, Restored(given, clean, drawn, ("noisy", "mean")))
 
+    def write_redrawn(self, path: Path, given: Incomplete | Array, drawn: Sequence[Array]) -> Files:
+        """Write draws of rows, (rows, ...) each in the data's own units.
+
+        Args:
+            path: output with one of ``suffixes``.
+            given: rows; incomplete where only parts are redrawn.
+            drawn: one or several draws; the last is the result.
+        """
+        return self._restored(path, Restored(given, drawn[-1], drawn[:-1], ("given", "redrawn")))
+
     def _restored(self, path: Path, rows: Restored) -> Files:
         if path.suffix.lower() != NPZ:
             return self._write_restored(path, rows)

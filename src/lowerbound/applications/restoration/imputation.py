@@ -56,8 +56,8 @@ class ImputeRequest(DataRequest):
     samples: int = option(SAMPLES, "K, latents drawn per row")
     mask: str | None = option(
         None,
-        "hidden cells of pictures and arrays: a picture whose black pixels are hidden, or "
-        "booleans, for all rows or one each",
+        "hidden cells of pictures and arrays: a picture whose black pixels are hidden, a "
+        "rectangle top,left,height,width of pixels, or booleans, for all rows or one each",
         metavar="MASK",
     )
     on_error: OnError = unreadable()

@@ -52,13 +52,18 @@ class Inversion:
         y = self._solved(predict, x / self.process.alpha[last], self.times[::-1])
         return y - self._tau(first) * self._noise(predict, y, first)
 
+    @torch.no_grad()
+    def stepped(self, predict: Predict, x: Tensor, t: int, s: int) -> Tensor:
+        """x at time s of x at time t, (rows, numbers), by one step."""
+        y = self._solved(predict, x / self.process.alpha[t], (t, s))
+        return y * self.process.alpha[s]
+
     def _solved(self, predict: Predict, y: Tensor, times: Sequence[int]) -> Tensor:
-        slope = self._noise(predict, y, times[0])
         for t, next_t in pairwise(times):
             step = self._tau(next_t) - self._tau(t)
+            slope = self._noise(predict, y, t)
             end = self._noise(predict, y + step * slope, next_t)
             y = y + step * (slope + end) / 2
-            slope = self._noise(predict, y, next_t)
         return y
 
     def _tau(self, t: int) -> Tensor:

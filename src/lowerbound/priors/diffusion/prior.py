@@ -18,6 +18,7 @@ from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.diffusion.distribution import DiffusionDistribution
 from lowerbound.priors.diffusion.inversion import Inversion
 from lowerbound.priors.diffusion.process import NoiseProcess, Prediction, Schedule
+from lowerbound.priors.diffusion.redrawing import Redrawing
 from lowerbound.priors.diffusion.sampler import OdeSampler, SamplerName
 
 SMALLEST_SCALE = 1e-6
@@ -183,6 +184,36 @@ class DiffusionPrior(Prior):
         noise = inversion.noised(lambda x, t: self.predict(x, t, before), self.standardized(z))
         clean = inversion.cleaned(lambda x, t: self.predict(x, t, after, self.guidance), noise)
         return self._locs() + self._scales() * clean
+
+    @torch.no_grad()
+    def redrawn(
+        self,
+        z: Tensor,
+        prompt: Tensor | None = None,
+        strength: float = 0.6,
+        kept: Tensor | None = None,
+        rounds: int = 20,
+    ) -> Tensor:
+        """Latents near z drawn from noise by ``Redrawing``, (rows, latent_dim).
+
+        Args:
+            z: latents, (rows, latent_dim).
+            prompt: of the new latents, (rows, codes); None: nothing is known.
+            strength: share of the times up to the noisiest; at 1 hardly anything of z is left.
+            kept: numbers that stay as they are, (rows | 1, latent_dim); None: no number.
+            rounds: how often each step is made if some numbers are kept.
+
+        Raises:
+            UnsupportedError: the prior takes no prompt.
+            OptionError: a prompt of other fields or values.
+        """
+        self.given(prompt)  # refuses what it does not take
+        redrawing = Redrawing(Inversion.up_to(self.process, strength, self.steps), rounds)
+        clean = redrawing(
+            lambda x, t: self.predict(x, t, prompt, self.guidance), self.standardized(z), kept
+        )
+        drawn = self._locs() + self._scales() * clean
+        return drawn if kept is None else torch.where(kept, z, drawn)
 
     def predict(
         self, x: Tensor, t: Tensor, prompt: Tensor | None = None, guidance: float = 1.0

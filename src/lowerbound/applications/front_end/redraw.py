@@ -1,0 +1,148 @@
+"""``lowerbound redraw``: draw pictures anew near given ones, in whole or inside a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.io.masks import read_mask
+from lowerbound.applications.io.prompts import prompt_of, typed_values
+from lowerbound.applications.io.requested_rows import picked_rows
+from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.sources import open_data
+from lowerbound.config import option
+from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.incomplete import Incomplete
+from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.prior_settings import prior_settings
+from lowerbound.inference.redrawing import redraw_rows, require_redraws
+
+MOST_ROWS = 8
+STRENGTH, STRENGTH_OF_PARTS = 0.6, 1.0  # of whole pictures, and inside a mask
+
+
+@dataclass(frozen=True)
+class RedrawRequest(DataRequest):
+    """Draw pictures anew."""
+
+    output: str = option(
+        REQUIRED, "a .png sheet (given | redrawn), .npz, or a folder", short="-o", metavar="OUT"
+    )
+    mask: str = option(
+        "",
+        "what is redrawn: a picture whose black pixels are, booleans, or a rectangle of pixels; "
+        "for all rows or one each (default: all of each picture)",
+        metavar="MASK|TOP,LEFT,HEIGHT,WIDTH",
+    )
+    strength: float | None = option(
+        None,
+        "share of the noise that is added: more changes more, at most 1 "
+        f"(default: {STRENGTH}; {STRENGTH_OF_PARTS:g} with a mask)",
+    )
+    rows: str = option(
+        "", f"rows to redraw, from 0 or by name (default: the first {MOST_ROWS})", metavar="I,J,..."
+    )
+    draws: int = option(1, "how many of each row")
+    given: tuple[str, ...] = option(
+        (),
+        "an attribute that the rows should have, for a prior that was trained with --label or "
+        "--attributes; repeatable",
+        metavar="ATTRIBUTE=VALUE",
+    )
+    prompt: str = option(
+        "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
+    )
+    guidance: float | None = option(
+        None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
+    )
+    steps: int | None = option(None, "steps from noise (default: 20)")
+    rounds: int = option(
+        20, "with a mask, how often a step is repeated: more fits the kept part better"
+    )
+    on_error: OnError = unreadable()
+    seed: int = option(0, "of the draws")
+
+
+@dataclass(frozen=True)
+class RedrawReport(WrittenReport):
+    """Redrawn pictures were written.
+
+    Attributes:
+        rows: how many.
+        draws: how many of each row.
+        share: of the pixels, how many were redrawn; the others are as given.
+    """
+
+    rows: int
+    draws: int
+    share: float
+
+    def text(self) -> str:
+        times = f" {self.draws} times" if self.draws > 1 else ""
+        part = f", {self.share:.1%} of the pixels" if self.share < 1 else ""
+        return f"{self.rows:,} rows redrawn{times}{part}: {self.where}"
+
+
+def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> RedrawReport:
+    """Noise the latents of pictures, free them of the noise, decode, and keep what is not masked.
+
+    Raises:
+        UnsupportedError: the data is not pictures, the model has no prior that redraws, or a part
+            should be redrawn of a latent that is a vector.
+        OptionError: an unknown attribute, word or row, or a number out of range.
+        DataError: the data or the mask cannot be read.
+    """
+    path, schema = Path(request.output), fitted.schema
+    row_files(schema).check(path)
+    if not schema.data_kind.pictures:
+        raise UnsupportedError("redraw is for pictures; to change other rows, use lowerbound edit")
+    require_redraws(fitted.model)
+    dataset = open_data(request.data, fitted, on_error=request.on_error)
+    chosen = picked_rows(request.rows, dataset) if request.rows else range(len(dataset))[:MOST_ROWS]
+    rows = dataset.subset(list(chosen))
+    hidden = _hidden(request.mask, rows)
+    default = STRENGTH if hidden is None else STRENGTH_OF_PARTS
+    with prior_settings(fitted.model, guidance=request.guidance, steps=request.steps):
+        made = redraw_rows(
+            fitted.model,
+            rows,
+            hidden,
+            prompt=prompt_of(fitted, typed_values(request.given), request.prompt, len(rows)),
+            strength=default if request.strength is None else request.strength,
+            rounds=request.rounds,
+            draws=request.draws,
+            seed=request.seed,
+            advance=partial(reporter.advance, "redrawing"),
+        )
+    files = row_files(schema).write_redrawn(path, *_in_place(rows, hidden, made))
+    share = 1.0 if hidden is None else float(hidden.double().mean())
+    return RedrawReport(len(rows), request.draws, share, **written(files))
+
+
+def _hidden(mask: str, rows: Dataset) -> Tensor | None:
+    """What is redrawn of each row, (rows, *event); None: all."""
+    if not mask:
+        return None
+    hidden = read_mask(Path(mask).expanduser(), rows.schema, len(rows))
+    if not hidden.any():
+        raise OptionError(f"--mask {mask} has no black pixel, so nothing would be redrawn")
+    return hidden
+
+
+def _in_place(rows: Dataset, hidden: Tensor | None, made: Tensor) -> tuple[Any, list[Array]]:
+    """The given rows, and each draw in the data's own units; what is not hidden is as given."""
+    schema = rows.schema
+    given = schema.decode(schema.units(rows.x))
+    if hidden is None:
+        return given, [schema.decode(draw) for draw in made]
+    incomplete = Incomplete(given, replace(rows, observed=~hidden))
+    drawn = [incomplete.filled(schema.decode(draw, rounded=False), True) for draw in made]
+    return incomplete, drawn
