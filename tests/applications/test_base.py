@@ -42,6 +42,7 @@ class TestEveryApplication:
     def test_every_request_can_be_asked_for_with_a_seed_or_needs_none(self, name: str) -> None:
         draws = {"demo", "fit", "evaluate", "sample", "decode", "reconstruct"}
         draws |= {"impute", "denoise", "detect"}
+        draws |= {"redraw"}
         draws |= {"compress", "compare"}  # bits of grey values
         draws |= {"prior"}  # latents, and the training of the prior
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -45,8 +45,8 @@ def prior_settings(
     if steps is not None and steps < 1:
         raise OptionError(f"a draw takes at least 1 step, not {steps}")
     Narrowing(top_k=top_k, top_p=1.0 if top_p is None else top_p)
-    values = {"guidance": guidance, "steps": steps, "top_k": top_k, "top_p": top_p}
-    changes = {name: value for name, value in values.items() if value is not None}
+    given = {"guidance": guidance, "steps": steps, "top_k": top_k, "top_p": top_p}
+    changes = {name: value for name, value in given.items() if value is not None}
     priors = [prior for prior in _priors(model) if changes]
     for name in changes:
         if not any(hasattr(prior, name) for prior in priors):
@@ -70,6 +70,6 @@ def _priors(model: Model) -> list[nn.Module]:
     return [*refiner, *(module for module in modules if isinstance(module, Prior | CodePrior))]
 
 
-def _set(prior: nn.Module, values: Mapping[str, float | None]) -> None:
+def _set(prior: nn.Module, values: dict[str, float]) -> None:
     for name, value in values.items():
         setattr(prior, name, value)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.priors.diffusion.inversion import Inversion
-from lowerbound.priors.diffusion.sampler import Predict
+from lowerbound.priors.diffusion.process import Predict
 
 
 @dataclass(frozen=True)
