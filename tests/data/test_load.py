@@ -167,8 +167,8 @@ def test_a_lone_array_needs_no_name(tmp_path: Path) -> None:
 
 
 def test_unknown_keys_are_listed(tmp_path: Path) -> None:
-    np.savez(tmp_path / "data.npz", obs=PICTURES, act=X)
-    with pytest.raises(DataError, match=r"no array named 'x' .*obs \(8, 5, 5\), act \(8, 3\)"):
+    np.savez(tmp_path / "data.npz", pixels=PICTURES, act=X)
+    with pytest.raises(DataError, match=r"no array named 'x' .*pixels \(8, 5, 5\), act \(8, 3\)"):
         load(tmp_path / "data.npz")
     np.savez(tmp_path / "data.npz", x_train=X)
     with pytest.raises(DataError, match="no array named 'x_test'"):

@@ -17,7 +17,7 @@ from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.reparameterization import diagonal_normal, draw
 from lowerbound.errors import OptionError
 from lowerbound.posteriors import GaussianPosterior
-from lowerbound.priors import PRIORS, Prior
+from lowerbound.priors import PRIORS, Prior, TemporalPrior
 from tests.generator_noise import TorchNoise
 
 EVENT = (3,)
@@ -117,6 +117,8 @@ def test_shapes_and_gradients(name: str, options: dict[str, object]) -> None:
     assert z.grad is not None
     assert z.grad.isfinite().all()
     assert (z.grad != 0).any()
+    if isinstance(prior, TemporalPrior):  # its parameters are of the frames after the first
+        prior.log_prob_of_clips(z.movedim(0, 1)).sum().backward()
     for parameter in prior.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()

@@ -21,6 +21,7 @@ from lowerbound.data.pictures.kind import PictureKind
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Condition, Schema
+from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.data.sequences.kind import SequenceKind, Sequences
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.data.tables.kind import TableKind, VectorKind
@@ -35,6 +36,7 @@ __all__ = [
     "Condition",
     "DataKind",
     "Dataset",
+    "FrameClips",
     "ImageFormat",
     "PictureKind",
     "RawData",
@@ -48,6 +50,7 @@ __all__ = [
     "file_sha256",
     "flat_sheet",
     "load",
+    "read_frame_clips",
     "require_binary",
     "rolled_sheet",
     "to_frame",

@@ -14,7 +14,7 @@ import numpy as np
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
-DATA_KEYS = ("x", "X", "images", "data")
+DATA_KEYS = ("x", "X", "images", "data", "frames", "obs")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 FACTOR_KEYS = ("factors",)
 MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
@@ -23,8 +23,9 @@ MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
 def read_npz(path: Path, split: str | None = None) -> RawData:
     """Read the rows and, if present, the labels in a numpy file.
 
-    Keys: ``x``, ``X``, ``images`` or ``data`` with ``y``, ``Y``, ``labels``, ``label`` or
-    ``target``; with parts, ``x_train`` or ``train_images`` and so on. A single array needs no key.
+    Keys: ``x``, ``X``, ``images``, ``data``, ``frames`` or ``obs`` with ``y``, ``Y``, ``labels``,
+    ``label`` or ``target``; with parts, ``x_train`` or ``train_images`` and so on. A single array
+    needs no key.
     Known factors of the rows are ``factors`` with ``factor_names``, and with ``names_F`` if the
     values of the factor F have names.
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from lowerbound.assembly.build import assemble
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
 from lowerbound.fitting.held_out_latents import compared
 from lowerbound.fitting.latents import LatentLikelihood
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
@@ -68,6 +69,11 @@ def fit_prior(
     options = dict(prior_options or {})
     made = with_untrained_prior(fitted, kind, options, training.seed)
     learning = require(made.model, LearnsPrior, TASK)
+    if learns_from_clips(made):
+        raise OptionError(
+            f"the prior {kind!r} is trained on clips, frames in the order of time: run lowerbound "
+            "prior MODEL CLIPS.npz, or call lowerbound.fitting.temporal_prior.fit_temporal_prior"
+        )
     seen, unseen = held_out(latents, training)
     learning.start_prior(_first_draws(seen, draws))
     learned, history = LearnedPrior(learning), History()
@@ -114,6 +120,12 @@ def with_untrained_prior(
         model = assemble(fitted.schema, chosen)
     _take_all_but_the_prior(model, fitted.model)
     return replace(fitted, model=model, options=replace(fitted.options, model=chosen))
+
+
+def learns_from_clips(fitted: Fitted) -> bool:
+    """Whether the prior of the model is trained on clips, frames in the order of time."""
+    prior = require(fitted.model, LearnsPrior, TASK).learned_prior
+    return bool(getattr(prior, "learns_from_clips", False))
 
 
 def with_budget(training: TrainingOptions, rows: int) -> TrainingOptions:

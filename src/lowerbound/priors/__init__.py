@@ -8,7 +8,9 @@ from lowerbound.priors.diffusion import DiffusionDistribution, DiffusionPrior
 from lowerbound.priors.flow import FlowPrior
 from lowerbound.priors.markov_codes import MarkovCodes
 from lowerbound.priors.mixture import MixturePrior
+from lowerbound.priors.recurrent import RecurrentPrior
 from lowerbound.priors.standard_normal import StandardNormal
+from lowerbound.priors.temporal import Memory, TemporalPrior
 from lowerbound.priors.vamp import VampPrior
 
 __all__ = [
@@ -23,9 +25,12 @@ __all__ = [
     "FlowPrior",
     "GaussianMixture",
     "MarkovCodes",
+    "Memory",
     "MixturePrior",
     "Prior",
     "PriorTerms",
+    "RecurrentPrior",
     "StandardNormal",
+    "TemporalPrior",
     "VampPrior",
 ]

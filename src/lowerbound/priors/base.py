@@ -58,6 +58,7 @@ class Prior(nn.Module, ABC):
         density: the kind of density of p(z). The returned distribution carries it too, and
             ``density_of`` reads it from there.
         learns_from_latents: whether ``terms`` trains it on latents alone, after the model.
+        learns_from_clips: whether it is trained on the latents of frames in the order of time.
         library: the optional library that it needs; "" if it needs none.
         takes_prompts: whether ``given`` takes a prompt. Such a prior has the options ``fields``
             and ``words``, the vocabulary of its prompts.
@@ -65,6 +66,7 @@ class Prior(nn.Module, ABC):
 
     density: ClassVar[Density] = "exact"
     learns_from_latents: ClassVar[bool] = True
+    learns_from_clips: ClassVar[bool] = False
     library: ClassVar[str] = ""
     takes_prompts: ClassVar[bool] = False
 

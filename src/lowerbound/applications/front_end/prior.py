@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,15 +15,17 @@ from lowerbound.applications.front_end.work import PriorWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
 from lowerbound.applications.io.prompts import PromptOptions, with_prompts
+from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
-from lowerbound.data import Dataset
+from lowerbound.data import Dataset, read_frame_clips
 from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.chapters.priors import before_and_after
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.fitting import Fitted, PriorFit, held_out
-from lowerbound.fitting.prior import TASK, fit_prior, with_untrained_prior
+from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_untrained_prior
+from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.model_folder.prior_facts import comparison
@@ -39,7 +42,8 @@ class PriorRequest(DataRequest):
     kind: str = option(
         AUTO,
         "the prior to train: diffusion, flow or mixture for latents that are numbers, "
-        "autoregressive or marginal for codes; auto: the first of these that is installed",
+        "recurrent for frames in the order of time; autoregressive or marginal for codes; auto: "
+        "diffusion, or else the first of these that is installed",
         choices=EveryTrainable((AUTO,)),
     )
     output: str = option(
@@ -133,17 +137,39 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
     """
     request = decided(request, fitted)
     options = settings(request.set)
-    with_untrained_prior(fitted, request.kind, options)  # refused before any row is encoded
+    untrained = with_untrained_prior(fitted, request.kind, options)  # refused before any encoding
     folder = Path(request.output or request.model)
     work = PriorWork(Path(request.model), request.kind)
     work.check(folder, resume=request.resume, overwrite=request.overwrite)
+    parts = None
+    if learns_from_clips(untrained):
+        made, history = _on_clips(request, options, fitted, work, reporter)
+    else:
+        made, history, parts = _on_rows(request, options, fitted, work, reporter)
+    keep(folder, made, fit_folder.recorded(Path(request.model)))
+    work.finish(folder, history)
+    page = ""
+    if request.report and parts and fitted.schema.data_kind.report_style(fitted.schema):
+        page = _page(folder, request, (fitted, made), parts, history, reporter)
+    return _report(folder, made, history, work, page)
+
+
+def _on_rows(
+    request: PriorRequest,
+    options: dict[str, Any],
+    fitted: Fitted,
+    work: PriorWork,
+    reporter: Reporter,
+) -> tuple[Fitted, History, tuple[Dataset, Dataset | None]]:
+    """The model with a prior trained on latents of rows, how training went, and the training rows
+    and test rows."""
     prompted = partial(with_prompts, request.prompts)
     rows, test = training_and_test_rows(request, fitted, prompted)
     options |= rows.vocabulary.options
     with_untrained_prior(fitted, request.kind, options)
     latents = _encoded(request, rows, fitted, work, reporter)
     refuse_collapsed(latents)
-    try:
+    with _resumable(request):
         made, history = fit_prior(
             fitted,
             latents.dataset(),
@@ -156,17 +182,50 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
             resume=request.resume,
             reporter=reporter.training(),
         )
+    return made, history, (rows, test)
+
+
+def _on_clips(
+    request: PriorRequest,
+    options: dict[str, Any],
+    fitted: Fitted,
+    work: PriorWork,
+    reporter: Reporter,
+) -> tuple[Fitted, History]:
+    """The model with a prior trained on latents of clips, and how training went."""
+    if request.prompts != PromptOptions():
+        raise OptionError(
+            f"the prior {request.kind!r} takes no prompts: leave out --label, --attributes and "
+            "--captions"
+        )
+    clips = read_frame_clips(request.data, unconditioned(fitted), request.on_error)
+    latents = _encoded(request, clips.frames, fitted, work, reporter)
+    refuse_collapsed(latents)
+    with _resumable(request):
+        return fit_temporal_prior(
+            fitted,
+            clips,
+            latents.z,
+            request.kind,
+            options,
+            request.training,
+            sha256=latents.sha256,
+            folder=work.folder,
+            resume=request.resume,
+            reporter=reporter.training(),
+        )
+
+
+@contextmanager
+def _resumable(request: PriorRequest) -> Iterator[None]:
+    """Context of a training whose interruption says how to continue it."""
+    try:
+        yield
     except Interrupted as interruption:
         again = typed("prior", replace(request, resume=True))
         raise Interrupted(
             f"{interruption}; the model keeps its former prior: {again}", interruption.history
         ) from None
-    keep(folder, made, fit_folder.recorded(Path(request.model)))
-    work.finish(folder, history)
-    page = ""
-    if request.report and fitted.schema.data_kind.report_style(fitted.schema):
-        page = _page(folder, request, (fitted, made), (rows, test), history, reporter)
-    return _report(folder, made, history, work, page)
 
 
 def decided(request: PriorRequest, fitted: Fitted) -> PriorRequest:

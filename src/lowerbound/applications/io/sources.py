@@ -11,14 +11,14 @@ import numpy as np
 
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.config import option
-from lowerbound.data import CATALOG, Dataset, load
+from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.data.tables.files import is_table
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 
 
@@ -234,6 +234,20 @@ def open_data(source: str, fitted: Fitted, *, on_error: OnError = "raise") -> Da
 def open_unconditioned(source: str, fitted: Fitted, on_error: OnError = "raise") -> Dataset:
     """Read data for a fitted model, without conditioning it on the class."""
     return load(source, schema=replace(fitted.schema, condition=None), on_error=on_error)
+
+
+def unconditioned(fitted: Fitted) -> Schema:
+    """The schema of the frames of clips.
+
+    Raises:
+        UnsupportedError: the model is conditional, and clips hold no classes.
+    """
+    if fitted.schema.condition:
+        raise UnsupportedError(
+            "the model is conditional, and the frames of clips have no class: fit it without "
+            "--conditional"
+        )
+    return fitted.schema
 
 
 def conditioned(dataset: Dataset, fitted: Fitted) -> Dataset:

@@ -1,0 +1,68 @@
+"""Clips of frames in .npz files: what they hold, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.data import FrameClips, load, read_frame_clips
+from lowerbound.errors import DataError, OptionError
+
+RNG = np.random.default_rng(0)
+FRAMES = RNG.integers(0, 256, (9, 6, 5, 3), dtype=np.uint8)
+EPISODE = np.array([4, 4, 4, 4, 1, 1, 1, 7, 7], dtype=np.int16)
+ACTION = RNG.normal(size=(9, 2))
+
+
+def written(folder: Path, **arrays: object) -> Path:
+    path = folder / "clips.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize("keys", [("frames", "episode", "action"), ("obs", "ep", "act")])
+def test_frames_episodes_and_actions_are_read(tmp_path: Path, keys: tuple[str, str, str]) -> None:
+    path = written(tmp_path, **dict(zip(keys, (FRAMES, EPISODE, ACTION), strict=True)))
+    clips = read_frame_clips(path)
+    assert torch.equal(clips.frames.x, load(FRAMES).x)
+    assert clips.spans == {4: range(4), 1: range(4, 7), 7: range(7, 9)}
+    assert clips.resets.tolist() == [True, False, False, False, True, False, False, True, False]
+    assert clips.actions is not None
+    assert np.allclose(clips.actions.numpy(), ACTION)
+    assert read_frame_clips(clips) is clips
+
+
+def test_episodes_are_chosen_and_held_out_whole(tmp_path: Path) -> None:
+    clips = read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE, action=ACTION[:, 0]))
+    some = clips.of([7, 4])
+    assert some.episode.tolist() == [7, 7, 4, 4, 4, 4]
+    assert torch.equal(some.frames.x, clips.frames.x[[7, 8, 0, 1, 2, 3]])
+    assert some.action_numbers == 1
+    seen, fresh = clips.split(0.3, seed=0)
+    assert sorted(seen + fresh) == [1, 4, 7]
+    assert len(fresh) == 1
+    assert clips.split(0.0, seed=0) == ([4, 1, 7], [])
+    assert clips.of([1]).split(0.5, seed=0) == ([1], [])
+    with pytest.raises(OptionError, match="no episode 2; there are 4, 1, 7"):
+        clips.of([2])
+
+
+def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:
+    frames, actions = load(FRAMES), torch.zeros(9, 1)
+    with pytest.raises(DataError, match=r"has no episode numbers: clips are an \.npz file"):
+        read_frame_clips(written(tmp_path, frames=FRAMES))
+    with pytest.raises(DataError, match="float64 of shape"):
+        read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE.astype(float)))
+    with pytest.raises(DataError, match="9 frames but 8 rows of episode"):
+        read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE[:8]))
+    with pytest.raises(DataError, match="the actions are"):
+        read_frame_clips(written(tmp_path, frames=FRAMES, episode=EPISODE, action=FRAMES))
+    with pytest.raises(DataError, match="expected pictures of 3 channel"):
+        read_frame_clips(written(tmp_path, frames=FRAMES[:, :4], episode=EPISODE), frames.schema)
+    with pytest.raises(DataError, match="episode 4 are not one after another"):
+        FrameClips(frames, torch.from_numpy(EPISODE[[0, 1, 4, 5, 6, 2, 3, 7, 8]].astype(int)))
+    with pytest.raises(DataError, match="not a finite number"):
+        FrameClips(frames, torch.from_numpy(EPISODE.astype(int)), actions / 0)
