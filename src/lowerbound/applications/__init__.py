@@ -48,7 +48,7 @@ _LISTINGS = {
         "compression.compress",
         "compare bytes of a model with those of PNG, WebP, xz and so on",
     ),
-    "export": ("interchange.export", "write a model's autoencoder as a folder of diffusers"),
+    "export": ("interchange.export", "write a model as a folder of diffusers"),
     "import": ("interchange.import_", "read an autoencoder of diffusers as a model"),
     "info": ("fit.info", "describe a model folder and verify its hashes"),
 }

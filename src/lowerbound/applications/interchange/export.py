@@ -1,10 +1,10 @@
-"""Write the first stage of a model as a folder of ``diffusers``."""
+"""Write a model as a folder of ``diffusers``: its autoencoder, and its diffusion prior."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,21 +23,34 @@ from lowerbound.applications.interchange.config_file import (
     written_config,
 )
 from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
+from lowerbound.applications.interchange.pipeline import (
+    AUTOENCODER,
+    FILES,
+    PIPELINE,
+    difference_of_draws,
+    diffusion_prior,
+    refuse_other_pipelines,
+    standardized,
+    write_prior,
+)
 from lowerbound.applications.interchange.weights_file import CODEBOOK
 from lowerbound.applications.io.fit_rows import rows_of_fit
+from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.config import option, to_mapping
 from lowerbound.distributions.reparameterization import draw, seeded
-from lowerbound.errors import DataError, UnsupportedError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.discretized_logistic import DiscretizedLogistic
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, Quantizes, require
 from lowerbound.networks.denoisers.library import diffusers
 from lowerbound.posteriors import ClampedGaussianPosterior
+from lowerbound.priors.diffusion import DiffusionPrior
 from lowerbound.trace import Batch
 
 MOST_NUMBERS, ROWS = 2**22, 16
 PRIOR_DRAWS = 64
+ZERO, ONE = torch.zeros(1), torch.ones(1)
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,20 @@ class ExportRequest(ModelRequest):
 
     output: str = option(REQUIRED, "folder to write", short="-o", metavar="FOLDER")
     format: Literal["diffusers"] = option("diffusers", "of the folder")
+    first_stage: bool = option(
+        False, "write the autoencoder alone, of a model whose prior is a diffusion model"
+    )
+    given: tuple[str, ...] = option(
+        (),
+        "an attribute that all pictures of the pipeline should have, for a prior that was trained "
+        "with --label or --attributes; repeatable",
+        metavar="ATTRIBUTE=VALUE",
+    )
+    prompt: str = option(
+        "",
+        "what all pictures of the pipeline should be, for a prior that was trained with --captions",
+        metavar="TEXT",
+    )
 
 
 @dataclass(frozen=True)
@@ -55,10 +82,11 @@ class ExportReport(Report):
     Attributes:
         folder: the folder written.
         architecture: its class in diffusers.
-        scaling_factor: 1 / standard deviation of the latents.
+        scaling_factor: 1 / standard deviation of the latents of the written autoencoder.
         latents: which latents these are.
         difference: the largest absolute difference between the numbers of this model and of
-            diffusers for one picture: latent, log-variance, and picture in [-1, 1].
+            diffusers for one picture: latent, log-variance, and picture in [-1, 1]; of a pipeline
+            also one drawn picture.
     """
 
     folder: str
@@ -82,23 +110,53 @@ def export(request: ExportRequest, reporter: Reporter, fitted: Fitted) -> Export
         DataError: the folder contains other files.
     """
     folder, model = Path(request.output), fitted.model
-    _refuse_others_files(folder)
+    prior = None if request.first_stage else diffusion_prior(model)
+    _refuse_others_files(folder, {CONFIG, WEIGHTS} if prior is None else FILES)
     _refuse_other_numbers(model)
+    prompt = prompt_of(fitted, typed_values(request.given), request.prompt, 1)
+    if prior is not None:
+        return _written_pipeline(folder, fitted, prior, prompt)
+    if prompt is not None:
+        raise OptionError("--given and --prompt are for a pipeline, and not for --first-stage")
     spread, latents = _latent_spread(fitted, request.model)
     config = _config(fitted, spread)
-    folder.mkdir(parents=True, exist_ok=True)
-    durable.write_tensors(folder / WEIGHTS, _weights(fitted), {"format": "pt"})
-    durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
+    _write(folder, config, _weights(fitted))
     difference = _difference(fitted, _load(config.architecture, folder))
     return ExportReport(
         str(folder), config.architecture, config.scaling_factor, latents, difference
     )
 
 
-def _refuse_others_files(folder: Path) -> None:
+def _written_pipeline(
+    folder: Path, fitted: Fitted, prior: DiffusionPrior, prompt: Tensor | None
+) -> ExportReport:
+    """Write autoencoder and prior, load both with diffusers, and compare."""
+    refuse_other_pipelines(fitted.model, prior, prompt)
+    prior.eval()
+    loc, scale = prior.loc.flatten(), prior.scale.flatten()
+    config = _config(fitted, 1.0)
+    assert isinstance(config, KLConfig)
+    config = replace(config, use_quant_conv=True, use_post_quant_conv=True)
+    _write(folder / AUTOENCODER, config, standardized(_weights(fitted), loc, scale))
+    write_prior(folder, prior, prompt)
+    theirs = _load(config.architecture, folder / AUTOENCODER)
+    difference = max(
+        _difference(fitted, theirs, loc, scale),
+        difference_of_draws(fitted.model, prior, prompt, folder),
+    )
+    return ExportReport(str(folder), PIPELINE, 1.0, "latents that are standardized", difference)
+
+
+def _write(folder: Path, config: AutoencoderConfig, weights: dict[str, Tensor]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
+    durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
+
+
+def _refuse_others_files(folder: Path, own: set[str]) -> None:
     """Raise an error for a folder with other files than those of an earlier export."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.exists() and (not folder.is_dir() or names - {CONFIG, WEIGHTS}):
+    if folder.exists() and (not folder.is_dir() or names - own):
         raise DataError(
             f"{folder} holds other files; choose another name, so that nothing of yours is replaced"
         )
@@ -170,8 +228,13 @@ def _load(architecture: str, folder: Path) -> Any:
 
 
 @torch.no_grad()
-def _difference(fitted: Fitted, theirs: Any) -> float:
-    """The largest difference between the numbers of both for one random picture."""
+def _difference(fitted: Fitted, theirs: Any, loc: Tensor = ZERO, scale: Tensor = ONE) -> float:
+    """The largest difference between the numbers of both for one random picture.
+
+    Args:
+        fitted: this model.
+        theirs: the same of diffusers; its latent is (z - loc) / scale, (channels | 1,) each.
+    """
     model = require(fitted.model, Encodes, "be exported")
     x = torch.rand(1, *fitted.schema.event_shape, generator=torch.Generator().manual_seed(0))
     posterior = model.encode(Batch(x))
@@ -182,7 +245,9 @@ def _difference(fitted: Fitted, theirs: Any) -> float:
         answers = [theirs(2 * x - 1).sample]
     else:
         found = theirs.encode(2 * x - 1).latent_dist
-        ours += [z.view_as(found.mean), posterior.variance.log().view_as(found.mean)]
+        loc, scale = loc.reshape(-1, 1, 1), scale.reshape(-1, 1, 1)
+        ours.append((z.view_as(found.mean) - loc) / scale)
+        ours.append(posterior.variance.log().view_as(found.mean) - 2 * scale.log())
         answers = [theirs.decode(found.mean).sample, found.mean, found.logvar]
     return max(float((a - b).abs().max()) for a, b in zip(ours, answers, strict=True))
 

@@ -165,6 +165,10 @@ class DiffusionPrior(Prior):
         """x = (z - m) / s of latents (rows, latent_dim)."""
         return (z - self._locs()) / self._scales()
 
+    def unstandardized(self, x: Tensor) -> Tensor:
+        """z = m + s x of standardized rows (rows, latent_dim)."""
+        return self._locs() + self._scales() * x
+
     @torch.no_grad()
     def edited(self, z: Tensor, before: Tensor, after: Tensor, strength: float = 0.8) -> Tensor:
         """Latents of the same rows under another prompt, (rows, latent_dim).
@@ -183,7 +187,7 @@ class DiffusionPrior(Prior):
         inversion = Inversion.up_to(self.process, strength, self.steps)
         noise = inversion.noised(lambda x, t: self.predict(x, t, before), self.standardized(z))
         clean = inversion.cleaned(lambda x, t: self.predict(x, t, after, self.guidance), noise)
-        return self._locs() + self._scales() * clean
+        return self.unstandardized(clean)
 
     @torch.no_grad()
     def redrawn(
@@ -212,7 +216,7 @@ class DiffusionPrior(Prior):
         clean = redrawing(
             lambda x, t: self.predict(x, t, prompt, self.guidance), self.standardized(z), kept
         )
-        drawn = self._locs() + self._scales() * clean
+        drawn = self.unstandardized(clean)
         return drawn if kept is None else torch.where(kept, z, drawn)
 
     def predict(

@@ -44,12 +44,7 @@ class OdeSampler:
             predict: the network, of x_t (rows, ...) and one time (1,).
             noise: x at the noisiest time.
         """
-        scheduler = self._scheduler()
-        x = noise
-        for t in scheduler.timesteps:
-            prediction = predict(x, t.to(x.device).reshape(1))
-            x = scheduler.step(prediction, t, x, return_dict=False)[0]
-        return x
+        return solved(self._scheduler(), predict, noise)
 
     def _scheduler(self) -> Any:
         order = ORDERS[self.name]
@@ -64,3 +59,12 @@ class OdeSampler:
             warnings.simplefilter("ignore", DeprecationWarning)
             scheduler.set_timesteps(timesteps=times)
         return scheduler
+
+
+def solved(scheduler: Any, predict: Predict, noise: Tensor) -> Tensor:
+    """Noise (rows, ...) after all steps of a scheduler of ``diffusers``."""
+    x = noise
+    for t in scheduler.timesteps:
+        prediction = predict(x, t.to(x.device).reshape(1))
+        x = scheduler.step(prediction, t, x, return_dict=False)[0]
+    return x
