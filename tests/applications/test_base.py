@@ -45,6 +45,7 @@ class TestEveryApplication:
         draws |= {"redraw"}
         draws |= {"compress", "compare"}  # bits of grey values
         draws |= {"prior"}  # latents, and the training of the prior
+        draws |= {"predict-frames"}
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
         assert bool(seeds) == (name in draws)

@@ -22,6 +22,7 @@ _LISTINGS = {
         "front_end.redraw",
         "draw pictures anew near given ones, in whole or inside a mask",
     ),
+    "predict-frames": ("front_end.predict_frames", "predict the next frames of clips: a film"),
     "sample": ("generation.generation", "draw new rows: prior, then likelihood"),
     "encode": ("generation.generation", "turn data into latent codes"),
     "decode": ("generation.generation", "turn latent codes into data"),

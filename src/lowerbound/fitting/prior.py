@@ -69,11 +69,7 @@ def fit_prior(
     options = dict(prior_options or {})
     made = with_untrained_prior(fitted, kind, options, training.seed)
     learning = require(made.model, LearnsPrior, TASK)
-    if learns_from_clips(made):
-        raise OptionError(
-            f"the prior {kind!r} is trained on clips, frames in the order of time: run lowerbound "
-            "prior MODEL CLIPS.npz, or call lowerbound.fitting.temporal_prior.fit_temporal_prior"
-        )
+    _refuse_clips(made, kind)
     seen, unseen = held_out(latents, training)
     learning.start_prior(_first_draws(seen, draws))
     learned, history = LearnedPrior(learning), History()
@@ -126,6 +122,14 @@ def learns_from_clips(fitted: Fitted) -> bool:
     """Whether the prior of the model is trained on clips, frames in the order of time."""
     prior = require(fitted.model, LearnsPrior, TASK).learned_prior
     return bool(getattr(prior, "learns_from_clips", False))
+
+
+def _refuse_clips(made: Fitted, kind: str) -> None:
+    if learns_from_clips(made):
+        raise OptionError(
+            f"the prior {kind!r} is trained on clips, frames in the order of time: run lowerbound "
+            "prior MODEL CLIPS.npz, or call lowerbound.fitting.temporal_prior.fit_temporal_prior"
+        )
 
 
 def with_budget(training: TrainingOptions, rows: int) -> TrainingOptions:

@@ -57,7 +57,7 @@ class RecurrentPrior(TemporalPrior):
         *,
         actions: int = 0,
         hidden: int = 256,
-        dropout: float = 0.3,
+        dropout: float = 0.5,
         window: int = 20,
         ahead: int = 10,
         ahead_weight: float = 1.0,
