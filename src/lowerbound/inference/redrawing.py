@@ -32,8 +32,8 @@ def require_redraws(model: Model) -> Redraws:
     prior = require(model, LearnsPrior, TASK).learned_prior
     if not isinstance(prior, Redraws):
         raise UnsupportedError(
-            "to redraw pictures, the model needs a diffusion prior: lowerbound prior "
-            "--kind diffusion"
+            "to redraw pictures, the model needs latents that are numbers and a diffusion prior: "
+            "lowerbound prior --kind diffusion"
         )
     return prior
 
@@ -79,12 +79,12 @@ def redraw_rows(
     found: list[Tensor] = []
     with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
         for part, batch in batches(rows, model, ROWS_AT_ONCE):
-            z = encodes.encode(batch).mean[0]
-            held = None if kept is None else kept[part].to(z.device)
-            known = None if prompt is None else prompt[part].to(z.device)
-            drawn = torch.stack(
-                [prior.redrawn(z, known, strength, held, rounds) for _ in range(draws)]
+            z = encodes.encode(batch).mean[0].repeat(draws, 1)
+            known, held = (
+                None if each is None else each[part].to(z.device).repeat(draws, 1)
+                for each in (prompt, kept)
             )
+            drawn = prior.redrawn(z, known, strength, held, rounds).unflatten(0, (draws, -1))
             found.append(decodes.decode(drawn, batch.condition).mean.cpu())
             advance(part.stop, len(rows))
     return torch.cat(found, 1)

@@ -95,7 +95,7 @@ def test_several_draws_on_a_sheet_and_in_a_folder(world: Path, tmp_path: Path) -
     ("model", "words", "message"),
     [
         ("vector.lb", ("--mask", "0,0,4,4"), "is a vector, and each of its numbers describes all"),
-        ("plain.lb", (), "the model needs a diffusion prior: lowerbound prior --kind diffusion"),
+        ("plain.lb", (), "a diffusion prior: lowerbound prior --kind diffusion"),
         ("map.lb", ("--mask", "8,8,5,4"), "does not lie in pictures of 12x12 pixels"),
         ("map.lb", ("--mask", "0,0,0,4"), "does not lie in pictures of 12x12 pixels"),
         ("map.lb", ("--mask", "none.png"), "none.png cannot be read as a picture"),

@@ -17,6 +17,7 @@ from lowerbound.data import load as load_data
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.inference.samples import sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
 from lowerbound.priors.diffusion.sampler import solved
@@ -157,6 +158,8 @@ def test_an_exported_pipeline_is_replaced_and_its_autoencoder_imported(tmp_path:
         run("export", model=str(source), output=str(tmp_path / "there"))
     report = run("import", folder=str(tmp_path / "there"), output=str(tmp_path / "back.lb"))
     assert report.latent == (3, 8, 8)
+    assert "not read: unet; train a prior with lowerbound prior --kind diffusion" in report.text()
+    assert sample_prior(model_folder.read(tmp_path / "back.lb").model, 2).x.shape == (2, 3, 16, 16)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -32,6 +32,7 @@ from lowerbound.priors.mixture import SCALE_FLOOR, MixturePrior
 from lowerbound.training import History
 
 PIPELINE = ("vae", "vqvae")  # folders of the autoencoder inside that of a pipeline
+DENOISERS = ("unet", "transformer")  # folders of its diffusion model
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class ImportReport(Report):
         picture: channels, height and width.
         latent: channels, height and width.
         weights: how many numbers.
+        left: folders of a diffusion model beside the autoencoder, which are not read.
     """
 
     model: str
@@ -70,12 +72,17 @@ class ImportReport(Report):
     picture: tuple[int, ...]
     latent: tuple[int, ...]
     weights: int
+    left: tuple[str, ...] = ()
 
     def text(self) -> str:
         shapes = ("x".join(map(str, shape)) for shape in (self.picture, self.latent))
+        left = (
+            f"\nnot read: {', '.join(self.left)}; train a prior with lowerbound prior "
+            "--kind diffusion"
+        )
         return (
             f"{self.architecture} with {self.weights:,} weights: pictures {next(shapes)}, "
-            f"latent map {next(shapes)}\nmodel: {self.model}"
+            f"latent map {next(shapes)}{left if self.left else ''}\nmodel: {self.model}"
         )
 
 
@@ -100,6 +107,7 @@ def import_(request: ImportRequest, reporter: Reporter) -> ImportReport:
         picture=schema.event_shape,
         latent=(config.dim, height, width),
         weights=numbers,
+        left=tuple(name for name in DENOISERS if (folder.parent / name / CONFIG).is_file()),
     )
 
 

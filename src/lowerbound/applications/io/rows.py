@@ -251,7 +251,8 @@ class RowFiles:
             given: rows; incomplete where only parts are redrawn.
             drawn: one or several draws; the last is the result.
         """
-        return self._restored(path, Restored(given, drawn[-1], drawn[:-1], ("given", "redrawn")))
+        last = f"draw {len(drawn)}" if len(drawn) > 1 else "redrawn"
+        return self._restored(path, Restored(given, drawn[-1], drawn[:-1], ("given", last)))
 
     def _restored(self, path: Path, rows: Restored) -> Files:
         if path.suffix.lower() != NPZ:
