@@ -44,7 +44,7 @@ class TestEveryApplication:
         draws |= {"impute", "denoise", "detect"}
         draws |= {"redraw"}
         draws |= {"compress", "compare"}  # bits of grey values
-        draws |= {"prior"}  # latents, and the training of the prior
+        draws |= {"prior", "refiner"}  # latents, and the training of a second stage
         draws |= {"predict-frames"}
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]

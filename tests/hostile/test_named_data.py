@@ -106,6 +106,10 @@ def call(command: str, model: Path, pictures: Path, out: Path) -> int:
         entry.short == "-o" for entry in entries(application.request)
     ):
         words += ["-o", str(out / ("out.lbz" if command == "compress" else "out.csv"))]
+    if any(entry.name == "updates" for entry in entries(application.request)):
+        words += ["--updates", "2"]
+    if command == "refiner":
+        words += ["--set", "width=8", "--set", "steps=2", "--no-report"]
     return main(words)
 
 

@@ -17,6 +17,10 @@ _LISTINGS = {
         "front_end.prior",
         "train a diffusion, flow or code prior on the latents of a model",
     ),
+    "refiner": (
+        "front_end.refiner",
+        "train a diffusion model that restores the detail of pictures",
+    ),
     "edit": ("front_end.edit", "give rows other attributes, such as a smile or no glasses"),
     "redraw": (
         "front_end.redraw",

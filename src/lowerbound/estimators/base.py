@@ -27,6 +27,7 @@ from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import in_precision
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
+from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
@@ -108,14 +109,17 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         x = self._expected(self._latents(Z), y)
         return inputs.as_given(self.fitted_.schema, x, exact=False)
 
-    def reconstruct(self, X: Any, y: Any = None, *, return_std: bool = False) -> Any:
-        """The mean of p(x | z) at the mean code of each row.
+    def reconstruct(
+        self, X: Any, y: Any = None, *, return_std: bool = False, mean: bool = False
+    ) -> Any:
+        """The mean of p(x | z) at the mean code of each row; a refined draw after ``fit_refiner``.
 
         Args:
             X: rows.
             y: their classes, for a conditional model.
             return_std: also return the standard deviation of a new x' with the same latent, from
-                the noise of p(x | z) and the uncertainty of q(z | x).
+                the noise of p(x | z) and the uncertainty of q(z | x); without the refiner.
+            mean: the mean of p(x | z) also where there is a refiner.
 
         Returns:
             Rows like X, or (rows, standard deviations).
@@ -125,12 +129,14 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         dtype = inputs.precision(dataset)
         model = in_precision(self.model_, dtype)
         codes = encode_rows(model, dataset).mean.to(dtype)
-        mean = means(model, codes, self._condition(dataset))
-        rows = inputs.as_given(schema, mean, exact=False, like=X)
+        x = means(model, codes, self._condition(dataset))
+        if model.refiner is not None and not mean:
+            x = reconstruct_refined(model, dataset, seed=self._seed).drawn
+        rows = inputs.as_given(schema, x, exact=False, like=X)
         if not return_std:
             return rows
         deviation = reconstruct(model, dataset, samples=DRAWS, seed=self._seed).deviation
-        return rows, inputs.deviation_as_given(schema, mean, deviation, X)
+        return rows, inputs.deviation_as_given(schema, x, deviation, X)
 
     def sample(
         self,
@@ -152,7 +158,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             given: attributes that the rows should have, by name: {"mouth": "smile"}; or a caption,
                 for a prior that was trained on captions.
             guidance: strength of the prompt: 1 draws from p(z | prompt), more exaggerates it.
-            steps: of a draw from a diffusion prior.
+            steps: of a draw from a diffusion prior, or of a refiner.
 
         Raises:
             UnsupportedError: the model has no prior to sample from, or a prior without a prompt,
@@ -263,7 +269,14 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         caption, values = (given, {}) if isinstance(given, str) else ("", given or {})
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
-            made = sample_prior(self.model_, count, seed=seed, condition=condition, prompt=prompt)
+            made = sample_prior(
+                self.model_,
+                count,
+                seed=seed,
+                condition=condition,
+                prompt=prompt,
+                refined=not mean,
+            )
         schema = self.fitted_.schema
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
 

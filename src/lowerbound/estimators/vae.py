@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,8 +19,10 @@ from lowerbound.errors import OptionError
 from lowerbound.estimators.base import chosen
 from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.estimators.trained import TrainedEstimator
-from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.evaluation.samples.refinement import refinement_quality
+from lowerbound.fitting import FitOptions, Fitted, held_out
 from lowerbound.fitting.prior import TASK, fit_prior as train_prior
+from lowerbound.fitting.refiner import fit_refiner as train_refiner
 from lowerbound.inference.latents import draw_latents, refuse_collapsed
 from lowerbound.inference.likelihood import most_samples, score
 from lowerbound.inference.restoration.denoising import CHAINS, denoise
@@ -171,6 +173,49 @@ class VAE(TrainedEstimator):
             sha256=latents.sha256,
             reporter=self._reporter(),
         )
+        return self._adopt(made)
+
+    def fit_refiner(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        minutes: float | None = None,
+        training_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Train a diffusion model that restores the detail of decoded pictures.
+
+        From then on ``sample`` and ``reconstruct`` return refined draws, unless ``mean=True``.
+        Scores and all other methods stay as they are. The parameters of the estimator do not
+        change, so a clone is fitted without a refiner.
+
+        Args:
+            X: pictures, as in ``fit``; usually those of the fit.
+            y: classes of a conditional model.
+            minutes: training time; None: as many passes as a fit of X makes, at most 20 minutes.
+            training_options: further fields of ``lowerbound.training.TrainingOptions``.
+            options: of the refiner, such as ``width=48``; see ``lowerbound.models.refinement``.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+            UnsupportedError: the rows are no pictures.
+            OptionError: an option is unknown.
+        """
+        check_is_fitted(self)
+        values = {"minutes": minutes, "seed": self._seed, **(training_options or {})}
+        training = from_mapping(TrainingOptions, values)
+        dataset = self._read(X, y)
+        made, _ = train_refiner(self.fitted_, dataset, options, training, reporter=self._reporter())
+        seen, unseen = held_out(dataset, training)
+        if unseen is not None:
+            quality = refinement_quality(made.model, seen, unseen, seed=self._seed)
+            assert made.options.refiner_fit is not None
+            facts = quality.added_to(made.options.refiner_fit)
+            made = replace(made, options=replace(made.options, refiner_fit=facts))
         return self._adopt(made)
 
     def denoise(

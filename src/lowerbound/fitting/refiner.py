@@ -25,12 +25,11 @@ from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.prior import with_budget
 from lowerbound.fitting.refiner_fit import RefinerFit
 from lowerbound.models import Model
-from lowerbound.models.refinement import Refined, RefinedEmission
+from lowerbound.models.refinement import Refined, RefinedEmission, unrefined
 from lowerbound.objectives import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 
-REFINER = "refiner."  # the start of the names of its weights
 START_ROWS = 2_000  # pictures that the statistics of the residual are taken from
 ROWS_AT_ONCE = 256
 
@@ -117,10 +116,18 @@ def with_untrained_refiner(fitted: Fitted, options: Mapping[str, Any], seed: int
     chosen = replace(fitted.options.model, refiner=dict(options))
     with seeded(seed):
         model = assemble(fitted.schema, chosen)
-    refiner = {name: value for name, value in model.state_dict().items() if _refines(name)}
-    model.load_state_dict({**unrefined_weights(fitted.model), **refiner})
+    unrefined(model).load_state_dict(unrefined(fitted.model).state_dict())
     changed = replace(fitted.options, model=chosen, refiner_fit=None)
     return replace(fitted, model=model.eval(), options=changed)
+
+
+def without_refiner(fitted: Fitted) -> Fitted:
+    """The same model without its refiner."""
+    if fitted.model.refiner is None:
+        return fitted
+    chosen = replace(fitted.options.model, refiner=None)
+    options = replace(fitted.options, model=chosen, refiner_fit=None)
+    return replace(fitted, model=unrefined(fitted.model), options=options)
 
 
 @torch.no_grad()
@@ -138,18 +145,9 @@ def start(model: Model, pictures: Dataset, seed: int) -> None:
     model.refiner.start(x, guess)
 
 
-def unrefined_weights(model: Model) -> dict[str, torch.Tensor]:
-    """The weights of a model by name, those of its refiner left out."""
-    return {name: value for name, value in model.state_dict().items() if not _refines(name)}
-
-
-def _refines(name: str) -> bool:
-    return name.startswith(REFINER)
-
-
 def _sha256(model: Model) -> str:
     digest = hashlib.sha256()
-    for name, value in unrefined_weights(model).items():
+    for name, value in unrefined(model).state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

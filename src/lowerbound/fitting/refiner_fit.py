@@ -22,7 +22,7 @@ class RefinerFit:
         held_out: how many held-out pictures were measured.
         psnr, former_psnr: mean peak signal-to-noise ratio, dB.
         sharpness, former_sharpness: variance of the Laplacian over that of the pictures.
-        frechet, former_frechet: Frechet distance from other real pictures.
+        frechet, former_frechet: Fréchet distance from other real pictures.
         frechet_error: standard error of ``frechet``.
         frechet_of_real: the same distance of the held-out pictures themselves.
         features: name of the features of that distance.

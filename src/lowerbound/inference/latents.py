@@ -16,10 +16,10 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting.refiner import unrefined_weights
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import all_but_the_prior
+from lowerbound.models.refinement import unrefined
 
 ROWS_AT_ONCE = 256
 MOST_DRAWS = 8  # of a row that are kept
@@ -129,8 +129,7 @@ def _encoded(
 def _sha256(model: Model, dataset: Dataset, seed: int) -> str:
     """Of all that decides the latents."""
     digest = hashlib.sha256(str(seed).encode())
-    kept = unrefined_weights(model)
-    rest = [(name, value) for name, value in all_but_the_prior(model).items() if name in kept]
+    rest = list(all_but_the_prior(unrefined(model)).items())
     for name, value in [*rest, ("x", dataset.x), ("observed", dataset.observed)]:
         if value is not None:
             digest.update(name.encode() + str(tuple(value.shape)).encode())

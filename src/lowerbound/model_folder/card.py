@@ -9,8 +9,9 @@ from dataclasses import asdict
 from lowerbound import __version__
 from lowerbound.config import to_mapping
 from lowerbound.data.schema import Schema
-from lowerbound.fitting import Fitted, PriorFit
+from lowerbound.fitting import Fitted, PriorFit, RefinerFit
 from lowerbound.model_folder.prior_facts import comparison
+from lowerbound.model_folder.refiner_facts import distortion, realism
 from lowerbound.models import MODELS, LearnsPrior
 from lowerbound.models.base import title_of
 from lowerbound.training import History
@@ -64,6 +65,8 @@ def _model(fitted: Fitted) -> Iterator[str]:
         yield f"- {_PARTS['prior']}: {fitted.model.prior_name(options)}"
     elif "prior" in MODELS[options.model].uses:
         yield f"- {_PARTS['prior']}: {options.prior}"
+    if options.refiner is not None:
+        yield "- refiner of pictures p(x | z, decoder's mean): diffusion"
     yield f"- {weights:,} parameters"
 
 
@@ -95,6 +98,8 @@ def _quality(fitted: Fitted) -> Iterator[str]:
     history, prior = fitted.history, fitted.options.prior_fit
     if prior is not None:
         yield from _prior(prior)
+    if fitted.options.refiner_fit is not None:
+        yield from _refiner(fitted.options.refiner_fit)
     bound = "The lower bound on log p(x) is"
     if prior is not None:
         bound = "Before this, the lower bound on log p(x) was"
@@ -112,6 +117,15 @@ def _prior(fit: PriorFit) -> Iterator[str]:
     yield (
         f"The prior {fit.kind} was trained on the latents of {fit.rows:,} rows, after the rest of "
         f"the model. log p(z) of latents: {comparison(asdict(fit))}."
+    )
+    yield ""
+
+
+def _refiner(fit: RefinerFit) -> Iterator[str]:
+    facts = asdict(fit)
+    yield (
+        f"The refiner was trained on {fit.rows:,} pictures, after the rest of the model. Of "
+        f"reconstructions: {distortion(facts)}; {realism(facts)}."
     )
     yield ""
 

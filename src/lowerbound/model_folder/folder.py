@@ -10,7 +10,7 @@
       metrics.jsonl       training history (not hashed)
       MODEL_CARD.md       description for readers (not hashed)
       checkpoint/         see ``lowerbound.training.checkpoints.checkpoint``
-      prior/              see ``lowerbound.applications.front_end.work``
+      prior/, refiner/    see ``lowerbound.applications.front_end.work``
 
 A new folder is written under a temporary name and then renamed. An existing folder is replaced in
 three steps. First, the new files are written beside the old ones as ``NAME.new``. Then the manifest

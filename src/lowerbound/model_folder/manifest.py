@@ -20,7 +20,7 @@ CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
 FILES = (CONFIG, SCHEMA, WEIGHTS)
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint"
-PRIOR = "prior"  # the folder of the work on a prior, after the fit
+PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")
 NEW = ".new"
 """Ending of a file that will replace the file of the same name."""

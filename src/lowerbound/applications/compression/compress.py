@@ -30,6 +30,7 @@ from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.stack import constriction
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting import Fitted
+from lowerbound.fitting.refiner import without_refiner
 
 
 def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted | None) -> CompressReport:
@@ -41,7 +42,7 @@ def compress(request: CompressRequest, reporter: Reporter, fitted: Fitted | None
         OptionError: the output's name is invalid, or the codec lacks an option.
     """
     began = time.perf_counter()
-    fitted = fitted or shipped_model()
+    fitted = without_refiner(fitted or shipped_model())  # which draws detail and codes none
     codec = serving(request, fitted)
     constriction()  # raises before any work if it is missing
     report = codec.write(request, fitted, reporter)
@@ -99,7 +100,7 @@ def compare(request: CompareRequest, reporter: Reporter, fitted: Fitted | None) 
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: the codec lacks an option.
     """
-    fitted = fitted or shipped_model()
+    fitted = without_refiner(fitted or shipped_model())  # which draws detail and codes none
     codec = serving(request, fitted)
     if request.output and not codec.has_page:
         takers = [CODECS[kind].takes for kind in CODECS if CODECS[kind].has_page]

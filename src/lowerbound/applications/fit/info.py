@@ -29,6 +29,7 @@ from lowerbound.model_folder.manifest import (
     verify,
 )
 from lowerbound.model_folder.prior_facts import comparison
+from lowerbound.model_folder.refiner_facts import distortion, realism
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class InfoReport(Report):
             else:
                 yield part, _named(model[part], model[f"{part}_options"])
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
+        yield from _refiner(model.get("refiner"), self.options.get("refiner_fit"))
         if self.ended:
             yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
             yield "ended", self.ended
@@ -173,6 +175,19 @@ def _prior(
     )
     if fit:
         yield "log p(z)", comparison(fit)
+
+
+def _refiner(
+    options: Mapping[str, Any] | None, fit: Mapping[str, Any] | None
+) -> Iterator[tuple[str, str]]:
+    """The refiner, and the distortion and realism of reconstructions with and without it."""
+    if options is None:
+        return
+    trained = f", trained on {fit['rows']:,} pictures" if fit else ""
+    yield "refiner", _named("diffusion", options) + trained
+    if fit:
+        yield "distortion", distortion(fit)
+        yield "realism", realism(fit)
 
 
 def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

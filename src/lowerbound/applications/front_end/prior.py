@@ -11,7 +11,7 @@ from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import DataRequest, OnError, typed, unreadable, value_of
-from lowerbound.applications.front_end.work import PriorWork
+from lowerbound.applications.front_end.work import StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
 from lowerbound.applications.io.prompts import PromptOptions, with_prompts
@@ -28,6 +28,7 @@ from lowerbound.fitting.prior import TASK, fit_prior, learns_from_clips, with_un
 from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.latents import Latents, draw_latents, refuse_collapsed
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.model_folder.manifest import PRIOR
 from lowerbound.model_folder.prior_facts import comparison
 from lowerbound.models import LearnsPrior, require
 from lowerbound.models.base import AUTO
@@ -139,7 +140,7 @@ def prior(request: PriorRequest, reporter: Reporter, fitted: Fitted) -> PriorRep
     options = settings(request.set)
     untrained = with_untrained_prior(fitted, request.kind, options)  # refused before any encoding
     folder = Path(request.output or request.model)
-    work = PriorWork(Path(request.model), request.kind)
+    work = StageWork(Path(request.model), PRIOR, request.kind)
     work.check(folder, resume=request.resume, overwrite=request.overwrite)
     parts = None
     if learns_from_clips(untrained):
@@ -239,7 +240,7 @@ def decided(request: PriorRequest, fitted: Fitted) -> PriorRequest:
 
 
 def _encoded(
-    request: PriorRequest, rows: Dataset, fitted: Fitted, work: PriorWork, reporter: Reporter
+    request: PriorRequest, rows: Dataset, fitted: Fitted, work: StageWork, reporter: Reporter
 ) -> Latents:
     try:
         latents = draw_latents(
@@ -314,7 +315,7 @@ def _page(
 
 
 def _report(
-    folder: Path, made: Fitted, history: History, work: PriorWork, page: str
+    folder: Path, made: Fitted, history: History, work: StageWork, page: str
 ) -> PriorReport:
     facts, last = made.options.prior_fit, history.last
     assert isinstance(facts, PriorFit)
@@ -345,8 +346,12 @@ def keep(folder: Path, made: Fitted, fit: Mapping[str, Any] | None) -> None:
         fit_folder.remember(folder, dict(fit))
 
 
-def settings(words: Sequence[str]) -> dict[str, Any]:
-    """Options of the prior from OPTION=VALUE.
+def settings(words: Sequence[str], example: str = "components=500") -> dict[str, Any]:
+    """Options of a prior or a refiner from OPTION=VALUE.
+
+    Args:
+        words: as typed.
+        example: for the message.
 
     Raises:
         OptionError: a word is not of that form.
@@ -355,6 +360,6 @@ def settings(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not (equals and name.strip()):
-            raise OptionError(f"--set takes OPTION=VALUE, such as components=500, not {word!r}")
+            raise OptionError(f"--set takes OPTION=VALUE, such as {example}, not {word!r}")
         found[name.strip().replace("-", "_")] = value_of(text.strip())
     return found

@@ -1,11 +1,13 @@
-"""The folder ``prior`` inside a model folder: latents, checkpoints and the training curve.
+"""The folder of a second stage inside a model folder: its checkpoints and its training curve.
 
 ::
 
-    MODEL/prior/
+    MODEL/prior/ and MODEL/refiner/
       latents.safetensors   draws from q(z | x) of the rows; see ``lowerbound.inference.latents``
       KIND/checkpoint/      of a training that has not ended; removed when it ends
-      metrics.jsonl         history of the training that made the model's prior
+      metrics.jsonl         history of the training that made the model's prior, or its refiner
+
+Only a prior has latents.
 """
 
 from __future__ import annotations
@@ -16,28 +18,29 @@ from pathlib import Path
 from lowerbound import durable
 from lowerbound.applications.io import fit_folder
 from lowerbound.errors import ModelFolderError
-from lowerbound.model_folder.manifest import CHECKPOINT, METRICS, PRIOR
+from lowerbound.model_folder.manifest import CHECKPOINT, METRICS
 from lowerbound.training import History
 
 CACHE = "latents.safetensors"
 
 
-class PriorWork:
-    """The work on a prior of one kind.
+class StageWork:
+    """The work on a second stage of one kind.
 
     Args:
         model: the model folder.
-        kind: name of the prior.
+        stage: name of its folder there, PRIOR or REFINER.
+        kind: of the prior or the refiner.
     """
 
-    def __init__(self, model: Path, kind: str) -> None:
-        self.model = model
-        self.cache = model / PRIOR / CACHE
-        self.folder = model / PRIOR / kind
+    def __init__(self, model: Path, stage: str, kind: str) -> None:
+        self.model, self.stage = model, stage
+        self.cache = model / stage / CACHE
+        self.folder = model / stage / kind
 
     @property
     def unfinished(self) -> bool:
-        """Whether a training of this prior was interrupted."""
+        """Whether a training of this kind was interrupted."""
         return (self.folder / CHECKPOINT).is_dir()
 
     def check(self, output: Path, *, resume: bool, overwrite: bool) -> None:
@@ -70,8 +73,8 @@ class PriorWork:
     def finish(self, output: Path, history: History) -> None:
         """Keep the history in the model folder that was written, and remove the checkpoint."""
         if len(history):
-            (output / PRIOR).mkdir(exist_ok=True)
-            durable.write_text(output / PRIOR / METRICS, history.to_lines())
+            (output / self.stage).mkdir(exist_ok=True)
+            durable.write_text(output / self.stage / METRICS, history.to_lines())
         else:
-            (output / PRIOR / METRICS).unlink(missing_ok=True)
+            (output / self.stage / METRICS).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -40,13 +40,14 @@ from lowerbound.applications.io.sentences import about_explained
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
+from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
@@ -99,7 +100,9 @@ class SampleRequest(ModelRequest):
     guidance: float | None = option(
         None, "strength of the prompt: 1 draws from p(z | prompt), more exaggerates it (default: 1)"
     )
-    steps: int | None = option(None, "steps of a draw from a diffusion prior (default: 20)")
+    steps: int | None = option(
+        None, "steps of a draw from a diffusion prior, or of a refiner (default: 20)"
+    )
     seed: int = option(0, "seed of the draws")
 
 
@@ -111,14 +114,17 @@ class RowsReport(WrittenReport):
         what: "samples", "decoded rows", ...
         rows: number of rows.
         mean: whether they are the decoder's means rather than draws from p(x | z).
+        refined: whether they are draws of the model's refiner.
     """
 
     what: str
     rows: int
     mean: bool
+    refined: bool
 
     def text(self) -> str:
-        kind = "decoder means" if self.mean else "draws from p(x | z)"
+        draws = "refined draws" if self.refined else "draws from p(x | z)"
+        kind = "decoder means" if self.mean else draws
         return f"{self.rows:,} {self.what} ({kind}): {self.where}"
 
 
@@ -151,6 +157,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
             condition=condition,
             prompt=prompt,
             temperature=request.temperature or 1.0,
+            refined=not request.mean,
         )
     x = made.mean if request.mean else made.x
     return _written("samples", path, fitted, x, label, mean=request.mean)
@@ -173,7 +180,8 @@ def _written(
     if label is not None:
         extra[schema.label_column or "label"] = [schema.class_names[i] for i in label.tolist()]
     files = row_files(schema).write(path, x, rounded=not mean, extra=extra)
-    return RowsReport(what, len(x), mean, **written(files))
+    refined = fitted.model.refiner is not None and not mean
+    return RowsReport(what, len(x), mean, refined, **written(files))
 
 
 # encode -------------------------------------------------------------------------------------------
@@ -278,7 +286,9 @@ def decode(request: DecodeRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         z = codes.z
     label = _labels_of(fitted, codes, request.label)
     condition = one_hot(fitted, label)
-    made = decode_codes(fitted.model, z, seed=request.seed, condition=condition)
+    made = decode_codes(
+        fitted.model, z, seed=request.seed, condition=condition, refined=request.draw
+    )
     x = made.x if request.draw else made.mean
     return _written("decoded rows", path, fitted, x, label, mean=not request.draw)
 
@@ -307,6 +317,8 @@ class ReconstructRequest(DataRequest):
     )
     uncertainty: bool = option(False, "also the standard deviation of every value")
     draws: int = option(64, "codes drawn per row for the uncertainty")
+    mean: bool = option(False, "write the decoder's mean, also where the model has a refiner")
+    steps: int | None = option(None, "steps of a draw of the refiner (default: 20)")
     on_error: OnError = unreadable()
     seed: int = option(0, "seed of the draws")
 
@@ -317,17 +329,21 @@ class ReconstructReport(WrittenReport):
 
     Attributes:
         rows: number of rows.
+        refined: whether they are draws of the model's refiner rather than the decoder's means.
         explained: 1 - squared error / variance, over all values in model units. 1 is perfect, 0 is
             no better than the mean of each value; NaN if the rows do not vary.
         uncertainty: mean standard deviation, relative to that of the values; None if not requested.
     """
 
     rows: int
+    refined: bool
     explained: float
     uncertainty: float | None
 
     def text(self) -> str:
         facts = [f"{self.rows:,} rows"]
+        if self.refined:
+            facts.append("refined draws (--mean writes the decoder's means)")
         if math.isfinite(self.explained):
             facts.append(about_explained(self.explained))
         if self.uncertainty is not None and math.isfinite(self.uncertainty):
@@ -343,23 +359,35 @@ def reconstruct(
     Raises:
         DataError: the data is not of the kind that the model was fitted on.
         OptionError: fewer than two draws for an uncertainty.
+        UnsupportedError: ``--steps`` without a refiner.
     """
     path = Path(request.output)
     writer = row_files(fitted.schema)
     writer.check(path)
     if request.uncertainty and request.draws < 2:
         raise OptionError(f"--draws must be at least 2, not {request.draws}")
+    refined = fitted.model.refiner is not None and not request.mean
+    if request.steps is not None and not refined:
+        raise UnsupportedError(
+            "--steps is for draws of a refiner: train one with lowerbound refiner"
+            if fitted.model.refiner is None
+            else "--steps is for draws of the refiner: leave out --mean or --steps"
+        )
     whole = writer.rebuild(fitted.model, request.data, path, request.on_error)
     if whole is not None:
-        return ReconstructReport(whole.items, whole.kept, None, **written(whole.files))
+        return ReconstructReport(whole.items, False, whole.kept, None, **written(whole.files))
     dataset = open_data(request.data, fitted, on_error=request.on_error)
-    made = best_guess(fitted.model, dataset, reporter)
+    if refined:
+        made = _refined_guess(fitted.model, dataset, request, reporter)
+    else:
+        made = best_guess(fitted.model, dataset, reporter)
     if request.uncertainty:
         reporter.say(f"uncertainty from {request.draws} codes of each row")
         answer = predict(fitted.model, dataset, samples=request.draws, seed=request.seed)
         made = replace(made, std=answer.deviation)
     files = writer.write_reconstruction(path, made.x, made.mean, made.std, dataset.ids)
-    return ReconstructReport(len(dataset), made.explained, made.relative_std, **written(files))
+    found = made.explained, made.relative_std
+    return ReconstructReport(len(dataset), refined, *found, **written(files))
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,7 +396,7 @@ class ReconstructedRows:
 
     Attributes:
         x: input rows.
-        mean: decoder mean at the mean code.
+        mean: decoder mean at the mean code, or a refined draw given it.
         cells: observed cells for which a distance is defined, (rows | 1, *event).
         std: standard deviation of x' given x; None if not requested.
     """
@@ -392,6 +420,16 @@ class ReconstructedRows:
         count = self.cells.expand(self.x.shape).sum()
         mean = torch.where(self.cells, self.std.double(), 0.0).sum() / count
         return float(mean / (squared_distance(self.x, self.cells) / count).sqrt())
+
+
+def _refined_guess(
+    model: Model, dataset: Dataset, request: ReconstructRequest, reporter: Reporter
+) -> ReconstructedRows:
+    """A draw of the refiner given the decoder's mean at each row's mean code."""
+    with prior_settings(model, steps=request.steps):
+        advance = partial(reporter.advance, "refining")
+        found = reconstruct_refined(model, dataset, seed=request.seed, progress=advance)
+    return ReconstructedRows(found.x, found.drawn, dataset.comparable.cpu())
 
 
 def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> ReconstructedRows:

@@ -1,7 +1,7 @@
 """Distortion and realism of reconstructions, before and after a refiner.
 
-A mean has the least squared error of all answers, so a refined draw cannot have a higher PSNR than
-the best mean: it trades some error for detail (Blau & Michaeli 2018). Both are therefore measured.
+Of all answers, E[x | z] has the least squared error. A draw from p(x | z) has twice as much,
+that is 3 dB less PSNR, in exchange for detail (Blau & Michaeli 2018). Both are therefore measured.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RefinementQuality:
             return None
 
     def distance(self, rebuilt: Tensor, form: str) -> Estimate | None:
-        """Frechet distance from the other real pictures."""
+        """Fréchet distance from the other real pictures."""
         if isinstance(self.reference, Skipped):
             return None
         reference = self.reference

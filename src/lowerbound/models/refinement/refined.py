@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,17 @@ from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, Model
 from lowerbound.models.refinement.refiner import Refiner
 from lowerbound.trace import Batch, Choose, Trace
+
+
+def unrefined(model: Model) -> Model:
+    """The model without its refiner, and with the same other parts, which are not copied."""
+    if model.refiner is None:
+        return model
+    bare = copy.copy(model)
+    parts = {name: part for name, part in model._modules.items() if part is not model.refiner}
+    vars(bare)["_modules"] = parts
+    bare.refiner = None
+    return bare
 
 
 class Refined(Model):

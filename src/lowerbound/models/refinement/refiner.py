@@ -58,8 +58,7 @@ class Refiner(nn.Module):
     Attributes:
         sampler, steps: may be changed on a trained refiner.
 
-    Source: Preechakul et al. 2022; Pandey et al. 2022 (DiffuseVAE); the noise process Ho et al.
-        2020.
+    Source: Pandey et al. 2022 (DiffuseVAE); two pictures as channels, Saharia et al. 2022.
     """
 
     loc: Tensor

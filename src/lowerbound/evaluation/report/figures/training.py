@@ -70,10 +70,18 @@ def level_curves(name: str, epoch: Array, rates: Array) -> Figure:
     return figure
 
 
-def prior_curve(epoch: Array, training: Array, validation: Array, former: float | None) -> Figure:
+def prior_curve(
+    epoch: Array,
+    training: Array,
+    validation: Array,
+    former: float | None,
+    *,
+    title: str = "Training of the prior",
+    what: str = "log p(z) of latents",
+) -> Figure:
     """log p(z) of latents against epochs, with a line at the former prior's value."""
-    figure = new_figure(6.5, 3.4, "Training of the prior")
-    axes = style(figure.subplots(), "log p(z) of latents", "epoch", "nats per row", grid=True)
+    figure = new_figure(6.5, 3.4, title)
+    axes = style(figure.subplots(), what, "epoch", "nats per row", grid=True)
     lines: dict[str, Any] = {"linewidth": 1.5}
     seen = np.isfinite(validation)
     faint = 0.4 if seen.any() else 1.0  # a bound is noisy on training rows
