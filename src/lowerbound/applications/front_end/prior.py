@@ -159,7 +159,7 @@ def _on_rows(
     request: PriorRequest,
     options: dict[str, Any],
     fitted: Fitted,
-    work: PriorWork,
+    work: StageWork,
     reporter: Reporter,
 ) -> tuple[Fitted, History, tuple[Dataset, Dataset | None]]:
     """The model with a prior trained on latents of rows, how training went, and the training rows
@@ -190,7 +190,7 @@ def _on_clips(
     request: PriorRequest,
     options: dict[str, Any],
     fitted: Fitted,
-    work: PriorWork,
+    work: StageWork,
     reporter: Reporter,
 ) -> tuple[Fitted, History]:
     """The model with a prior trained on latents of clips, and how training went."""
