@@ -129,6 +129,20 @@ def test_errors_are_those_counted_by_hand(made: Fitted, clips: FrameClips) -> No
     assert psnr(0.01) == pytest.approx(20.0)
 
 
+def test_latent_maps_are_predicted_place_by_place_side_by_side(clips: FrameClips) -> None:
+    """A map of 2 channels and 2x2 places is a vector of 8 numbers to the prior."""
+    options = ModelOptions(latent_dim=2, network="convolutional", network_options={"width": 4})
+    options = replace(options, model_options={"stride": 4}, likelihood="gaussian")
+    fitted = fit(clips.frames, FitOptions(options, training=_one_update()))
+    z = draw_latents(fitted.model, clips.frames).z
+    small = {"hidden": 4, "window": 6, "ahead": 2}
+    made, _ = fit_temporal_prior(fitted, clips, z, "recurrent", small, _one_update())
+    assert made.model.prior.latent_dim == 8
+    found = predicted(made, clips, draws=1)
+    assert found.mean.shape == (12, 4, 1, 8, 8)
+    assert bool(found.draws.isfinite().all())
+
+
 def test_what_cannot_be_predicted_is_refused(made: Fitted, clips: FrameClips) -> None:
     def attempt(given: FrameClips, horizon: Horizon = HORIZON, model: object = None) -> None:
         next(predict_frames(model or made.model, given, horizon))  # type: ignore[arg-type]

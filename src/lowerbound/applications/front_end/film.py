@@ -47,7 +47,7 @@ def write_film(path: Path, found: PredictedFrames, per_second: float) -> tuple[s
     if path.suffix.lower() != SHEET:
         return write_animation(path, list(_film(found)), per_second)
     with replacing(path) as place:
-        _sheet(found).save(place, format="PNG")
+        sheet_of_frames(found).save(place, format="PNG")
     return (str(path),)
 
 
@@ -75,11 +75,10 @@ def joined_frames(parts: list[PredictedFrames]) -> PredictedFrames:
 _OF_WINDOWS = ("episode", "start", "truth", "reconstruction", "mean")
 
 
-def first_windows(found: PredictedFrames, count: int) -> PredictedFrames:
-    """Some windows, spread over all."""
-    chosen = (
-        torch.linspace(0, len(found.episode) - 1, min(count, len(found.episode))).round().long()
-    )
+def some_windows(found: PredictedFrames, count: int) -> PredictedFrames:
+    """At most ``count`` windows, drawn at random: equal steps would show equal times."""
+    order = torch.randperm(len(found.episode), generator=torch.Generator().manual_seed(0))
+    chosen = order[:count].sort().values
     windows = {name: getattr(found, name)[chosen] for name in _OF_WINDOWS}
     return PredictedFrames(**windows, draws=found.draws[:, chosen])
 
@@ -111,10 +110,11 @@ def _film(found: PredictedFrames) -> Iterator[Image]:
         yield grid(rows, tuple(lines), names, corner)
 
 
-def _sheet(found: PredictedFrames) -> Image:
-    """A block of rows for each window: a row for each kind of frame, a column for each frame."""
+def sheet_of_frames(found: PredictedFrames, every: int = 1) -> Image:
+    """A block of rows for each window: a row for each kind of frame, a column for each predicted
+    frame whose number is a multiple of ``every``."""
     lines = {name: _pictures(values) for name, values in _lines(found).items()}
-    times = range(found.context, found.truth.shape[1])
+    times = range(found.context + every - 1, found.truth.shape[1], every)
     rows, names = [], []
     for window, episode in enumerate(found.episode.tolist()):
         for name, values in lines.items():

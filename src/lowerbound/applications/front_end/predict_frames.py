@@ -9,8 +9,8 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.front_end.film import (
     check_outputs,
-    first_windows,
     joined_frames,
+    some_windows,
     write_arrays,
     write_film,
 )
@@ -46,7 +46,7 @@ class FramesRequest(DataRequest):
     every: int = option(10, "frames from the start of one window to the start of the next")
     draws: int = option(0, "draws of the future of each window, beside the path of means")
     episodes: str = option("", "numbers of the episodes to predict (default: all)", metavar="I,J")
-    rows: int = option(4, "windows on a film or sheet, spread over all")
+    rows: int = option(4, "windows on a film or sheet, drawn at random")
     fps: float = option(FILM_SPEED, "frames of a film in a second")
     seed: int = option(0, "seed of the draws")
     on_error: OnError = unreadable()
@@ -145,7 +145,7 @@ def _write(request: FramesRequest, fitted: Fitted, found: PredictedFrames) -> tu
         if path.suffix.lower() == NPZ:
             files += write_arrays(path, fitted.schema, found)
         else:
-            files += write_film(path, first_windows(found, request.rows), request.fps)
+            files += write_film(path, some_windows(found, request.rows), request.fps)
     return files
 
 
