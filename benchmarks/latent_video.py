@@ -57,7 +57,8 @@ TARGET = 2 / 3  # of the error of the last frame, repeated
 SHOWN = (0.5, 0.9)  # windows of the film, by the error of the last frame repeated
 SEEN = 3  # frames of their context
 FILM_SPEED = 5.0  # frames per second
-SIDE, COLORS = 56, 64  # of the pictures on the sheet
+FILM_SIDE, SHEET_SIDE = 64, 56  # pixels of a picture
+COLORS = 64  # of the sheet
 SEED = 0
 FRAMES = FitOptions(
     ModelOptions(
@@ -235,22 +236,24 @@ def shown(found: PredictedFrames) -> PredictedFrames:
 
 
 def show(film: Path, found: PredictedFrames) -> None:
-    """A film, and a small sheet of every other frame of its last window."""
-    write_film(film.with_suffix(".gif"), found, FILM_SPEED)
-    drawn = sheet_of_frames(small(found), every=2)
+    """A small film, and a smaller sheet of every other frame of its last window."""
+    write_film(film.with_suffix(".gif"), small(found, FILM_SIDE), FILM_SPEED)
+    drawn = sheet_of_frames(small(found, SHEET_SIDE, slice(-1, None)), every=2)
     reduced = drawn.convert("RGB").quantize(COLORS, kmeans=3, dither=Image.Dither.NONE)
     reduced.save(film.with_suffix(".png"), optimize=True)
 
 
-def small(found: PredictedFrames) -> PredictedFrames:
-    """The last window, in small pictures."""
+def small(found: PredictedFrames, side: int, windows: slice = slice(None)) -> PredictedFrames:
+    """Some windows in smaller pictures, so that pages load fast."""
 
     def shrunk(x: Tensor) -> Tensor:
-        return functional.interpolate(x[-1], (SIDE, SIDE), mode="area").unsqueeze(0)
+        x = x[windows]
+        pictures = functional.interpolate(x.flatten(0, 1), (side, side), mode="area")
+        return pictures.unflatten(0, x.shape[:2])
 
     return PredictedFrames(
-        found.episode[-1:],
-        found.start[-1:],
+        found.episode[windows],
+        found.start[windows],
         shrunk(found.truth),
         shrunk(found.reconstruction),
         shrunk(found.mean),

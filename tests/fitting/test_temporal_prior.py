@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lowerbound.inference.latents import draw_latents
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
 from lowerbound.priors import TemporalPrior
-from lowerbound.training import TrainingOptions
+from lowerbound.training import Interrupted, Progress, SilentReporter, TrainingOptions
 
 EPISODES, FRAMES = 8, 30
 QUICK = TrainingOptions(updates=30, batch_size=16, validation=0.25, threads=1)
@@ -131,6 +132,42 @@ def test_training_is_repeatable(fitted: Fitted, made: Fitted, clips: FrameClips)
     again = fit_temporal_prior(fitted, clips, z, "recurrent", SMALL, QUICK)[0]
     theirs = made.model.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in again.model.state_dict().items())
+
+
+def test_a_checkpoint_continues_its_own_training_alone(
+    fitted: Fitted, made: Fitted, clips: FrameClips, tmp_path: Path
+) -> None:
+    """Interrupted after an update and resumed, the prior is that of a training in one go."""
+    z = draw_latents(fitted.model, clips.frames).z
+
+    class Interrupting(SilentReporter):
+        def update(self, progress: Progress) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def trained(z: torch.Tensor, options: dict[str, int], resume: bool, sha256: str) -> Fitted:
+        reporter = SilentReporter() if resume else Interrupting()
+        return fit_temporal_prior(
+            fitted,
+            clips,
+            z,
+            "recurrent",
+            options,
+            QUICK,
+            sha256=sha256,
+            folder=tmp_path,
+            resume=resume,
+            reporter=reporter,
+        )[0]
+
+    with pytest.raises(Interrupted):
+        trained(z, SMALL, False, "of it")
+    with pytest.raises(OptionError, match="started with other settings"):
+        trained(z, {**SMALL, "ahead": 2}, True, "of it")
+    with pytest.raises(OptionError, match="started with other settings"):
+        trained(z, SMALL, True, "of other latents")
+    theirs = made.model.state_dict()
+    found = trained(z, SMALL, True, "of it").model.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in found.items())
 
 
 def test_what_cannot_be_trained_is_refused(fitted: Fitted, clips: FrameClips) -> None:
