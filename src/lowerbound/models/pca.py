@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, MultivariateNormal
 from torch.nn import Parameter
 
+from lowerbound.classical.principal_components import principal_components
 from lowerbound.classical.self_masking import AT_RANDOM
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import diagonal_normal
@@ -109,15 +110,11 @@ class ProbabilisticPrincipalComponents(Model):
                 f"PCA needs latent_dim below the number of features, and {self.latent_dim} is not "
                 f"below {features}"
             )
-        self.offset.copy_(rows.mean(0))
-        _, singular, directions = torch.linalg.svd(rows - self.offset, full_matrices=False)
-        eigenvalues = torch.zeros(features, dtype=torch.float64)
-        eigenvalues[: len(singular)] = singular.square() / count
-        kept = min(self.latent_dim, len(singular))
-        self.variance.copy_(eigenvalues[self.latent_dim :].mean().clamp_min(floor))
-        lengths = (eigenvalues[:kept] - self.variance).clamp_min(0).sqrt()
+        found = principal_components(rows, self.latent_dim)
+        self.offset.copy_(found.mean)
+        self.variance.copy_(found.rest.clamp_min(floor))
         self.weight.zero_()
-        self.weight[:, :kept] = directions[:kept].T * lengths
+        self.weight[:, : len(found.variances)] = found.weight(self.variance)
         return self
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:

@@ -20,6 +20,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.starts.linear import start_from_linear
+from lowerbound.models.starts.principal_components import start_from_principal_components
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
 from lowerbound.posteriors import Posterior
@@ -135,10 +136,12 @@ class VariationalAutoencoder(Model):
         )
 
     def start(self, dataset: Dataset) -> None:
-        """Start from marginals, the prior from rows, the network 'tabular' from factor analysis."""
+        """Start from marginals, the prior from rows, the network 'tabular' from factor analysis,
+        and the network 'linear' from principal components."""
         batch = starting_rows(dataset)
         self.prior.initialize(self.start_at_marginals(batch))
         start_from_linear(self, batch)
+        start_from_principal_components(self, batch)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:

@@ -10,6 +10,7 @@ from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.posteriors.base import POSTERIORS, Posterior
 
 MAX_LOG_VARIANCE = 14.0
+NEAREST = 0.999  # share of the bound that a given log-variance can have
 CLAMP = (-30.0, 20.0)  # of log-variances in diffusers
 
 
@@ -80,6 +81,12 @@ def gaussian_heads(parameters: Tensor, axis: int = -1) -> tuple[Tensor, Tensor]:
     loc, raw = at_least_float32(parameters).chunk(2, axis)
     half_log_variance = (0.5 * MAX_LOG_VARIANCE) * torch.tanh(raw / MAX_LOG_VARIANCE)
     return loc, torch.exp(half_log_variance)
+
+
+def raw_log_variance(log_variance: Tensor) -> Tensor:
+    """The head's output for a log-variance, held just inside the bounds."""
+    share = (log_variance / MAX_LOG_VARIANCE).clamp(-NEAREST, NEAREST)
+    return MAX_LOG_VARIANCE * torch.atanh(share)
 
 
 def at_least_float32(parameters: Tensor) -> Tensor:

@@ -1,0 +1,78 @@
+r"""Start a VAE of the network "linear" at probabilistic principal component analysis.
+
+.. math::
+    \mu(z) = W z + \bar x, \quad
+    q(z \mid x) = N\big(\Lambda^{-1} W^T (x - \bar x),\; \sigma^2 \Lambda^{-1}\big), \quad
+    \Lambda = W^T W + \sigma^2 I
+
+The columns of W are orthogonal, so the exact posterior is diagonal and does not depend on x beyond
+its mean. With a Gaussian likelihood of one scale this is the optimum of the bound, and the bound is
+tight. Source: Tipping & Bishop 1999; Lucas et al. 2019.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.classical.principal_components import principal_components
+from lowerbound.likelihoods.gaussian import Gaussian
+from lowerbound.networks.mlp import DenseDecoder, DenseEncoder
+from lowerbound.posteriors.gaussian import GaussianPosterior, raw_log_variance
+
+if TYPE_CHECKING:  # names for annotations: the model starts by this module
+    from lowerbound.models.vae import VariationalAutoencoder
+    from lowerbound.trace import Batch
+
+
+@torch.no_grad()
+def start_from_principal_components(model: VariationalAutoencoder, batch: Batch) -> None:
+    """Set encoder, decoder and noise to the closed-form solution of the rows.
+
+    Args:
+        model: unchanged unless both halves are one affine map of complete rows without a condition,
+            the posterior is "gaussian" and the likelihood "gaussian" with one scale.
+        batch: training rows.
+    """
+    likelihood, encoder, decoder = model.likelihood, _affine(model.encoder), _affine(model.decoder)
+    if (
+        encoder is None
+        or decoder is None
+        or model.inputs is not None
+        or not isinstance(likelihood, Gaussian)
+        or not isinstance(model.posterior, GaussianPosterior)
+        or likelihood.scale.mode == "feature"
+    ):
+        return
+    rows = batch.filled.flatten(1)
+    if len(rows) < 2 or model.latent_dim >= rows.shape[1]:
+        return
+    found = principal_components(rows, model.latent_dim)
+    likelihood.scale.set(found.rest.sqrt().expand(batch.filled.shape[1:]))
+    noise = likelihood.scale().square().mean()
+    weight = rows.new_zeros(rows.shape[1], model.latent_dim)
+    weight[:, : len(found.variances)] = found.weight(noise)
+    _set(decoder, weight, found.mean)
+    precision = weight.square().sum(0) + noise
+    means = weight.T / precision.unsqueeze(1)
+    log_variance = raw_log_variance(torch.log(noise / precision))
+    _set(
+        encoder,
+        torch.cat((means, torch.zeros_like(means))),
+        torch.cat((-means @ found.mean, log_variance)),
+    )
+
+
+def _affine(half: nn.Module) -> nn.Linear | None:
+    """The map of a half that is one affine map without a condition."""
+    if not isinstance(half, DenseEncoder | DenseDecoder) or half.condition_dim:
+        return None
+    only = half.layers[0]
+    return only if len(half.layers) == 1 and isinstance(only, nn.Linear) else None
+
+
+def _set(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
