@@ -30,7 +30,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from lowerbound.applications.front_end.film import joined_frames, sheet_of_frames, write_film
+from lowerbound.applications.front_end.film import (
+    joined_frames,
+    sheet_of_frames,
+    windows_of,
+    write_film,
+)
 from lowerbound.data import FrameClips, file_sha256, read_frame_clips
 from lowerbound.evaluation.samples.frame_errors import (
     LAST,
@@ -213,7 +218,8 @@ def measured(made: Fitted, clips: FrameClips, film: Path | None) -> FrameErrors:
     errors, kept = FrameErrors(), list[PredictedFrames]()
     for part in predict_frames(made.model, clips, HORIZON, draws=1, seed=SEED):
         errors.add(part)
-        kept.append(part)
+        if film is not None:
+            kept.append(small(part, FILM_SIDE))
     if film is not None:
         show(film, shown(joined_frames(kept)))
     return errors
@@ -225,19 +231,14 @@ def shown(found: PredictedFrames) -> PredictedFrames:
     error = (found.last - found.future).square().flatten(1).mean(1)
     places = [int(share * (len(error) - 1)) for share in SHOWN]
     some, cut = error.argsort()[places], found.context - SEEN
-    return PredictedFrames(
-        found.episode[some],
-        found.start[some] + cut,
-        found.truth[some, cut:],
-        found.reconstruction[some, cut:],
-        found.mean[some],
-        found.draws[:, some],
-    )
+    chosen = windows_of(found, some)
+    truth, own = (x[:, cut:] for x in (chosen.truth, chosen.reconstruction))
+    return replace(chosen, start=chosen.start + cut, truth=truth, reconstruction=own)
 
 
 def show(film: Path, found: PredictedFrames) -> None:
     """A small film, and a smaller sheet of every other frame of its last window."""
-    write_film(film.with_suffix(".gif"), small(found, FILM_SIDE), FILM_SPEED)
+    write_film(film.with_suffix(".gif"), found, FILM_SPEED)
     drawn = sheet_of_frames(small(found, SHEET_SIDE, slice(-1, None)), every=2)
     reduced = drawn.convert("RGB").quantize(COLORS, kmeans=3, dither=Image.Dither.NONE)
     reduced.save(film.with_suffix(".png"), optimize=True)

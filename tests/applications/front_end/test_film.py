@@ -9,11 +9,14 @@ import torch
 from PIL import Image
 
 from lowerbound.applications.front_end.film import (
+    FrameFiles,
     sheet_of_frames,
     some_windows,
+    windows_of,
     write_film,
 )
 from lowerbound.applications.io.grids import MARGIN
+from lowerbound.data import load
 from lowerbound.inference.frames import PredictedFrames
 
 SIDE = 60  # pixels, so that nothing is enlarged
@@ -67,10 +70,21 @@ def test_a_film_has_a_frame_for_each_time(tmp_path: Path) -> None:
 
 
 def test_windows_are_some_of_all_in_order() -> None:
-    found = predicted(9)
-    some = some_windows(found, 4)
-    assert len(set(some.episode.tolist())) == 4
-    assert some.episode.tolist() == sorted(some.episode.tolist())
-    assert torch.equal(some.start, 2 * some.episode)
-    assert some.draws.shape[1] == 4
-    assert some_windows(found, 20).episode.tolist() == list(range(9))
+    some = some_windows(9, 4).tolist()
+    assert some == sorted(set(some))
+    assert len(some) == 4
+    assert some_windows(9, 20).tolist() == list(range(9))
+
+
+def test_a_film_shows_its_windows_however_they_come_in_parts(tmp_path: Path) -> None:
+    found, shown = predicted(9), some_windows(9, 3)
+    outputs = [str(tmp_path / name) for name in ("whole.png", "parts.png")]
+    for output, size in zip(outputs, (9, 2), strict=True):
+        with FrameFiles([output], load(np.zeros((2, SIDE, SIDE), np.uint8)).schema, shown) as files:
+            for part in torch.arange(9).split(size):
+                files.add(windows_of(found, part))
+        assert files.write_films(5.0) == (output,)
+    whole, parts = (Path(output).read_bytes() for output in outputs)
+    assert whole == parts
+    write_film(tmp_path / "direct.png", windows_of(found, shown), 5.0)
+    assert (tmp_path / "direct.png").read_bytes() == whole

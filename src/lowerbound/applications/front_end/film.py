@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lowerbound.applications.io.animations import ANIMATIONS, write_animation
+from lowerbound.applications.io.columnar_files import Columnar, columnar
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.grids import eight_bit, grid
-from lowerbound.applications.io.rows import NPZ, write_columns
+from lowerbound.applications.io.rows import NPZ
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
@@ -51,9 +53,53 @@ def write_film(path: Path, found: PredictedFrames, per_second: float) -> tuple[s
     return (str(path),)
 
 
-def write_arrays(path: Path, schema: Schema, found: PredictedFrames) -> tuple[str, ...]:
-    """Write an .npz file: ``prediction``, ``truth``, ``draws`` (if any), (windows, frames, ...) and
-    (windows, draws, frames, ...), with ``episode`` and the first predicted ``frame`` of each."""
+class FrameFiles:
+    """The files of predicted frames, written while windows are predicted: arrays part by part, and
+    films at the end, for which only the windows that they show are kept.
+
+    Args:
+        outputs: names of the files.
+        schema: of the frames.
+        shown: numbers of the windows on films and sheets, in order.
+    """
+
+    def __init__(self, outputs: Sequence[str], schema: Schema, shown: Tensor) -> None:
+        self.paths = [Path(name) for name in outputs]
+        self.schema, self.shown = schema, shown
+        self._kept: list[PredictedFrames] = []
+        self._windows = 0
+        self._open = ExitStack()
+        self._arrays: list[Columnar] = []
+
+    def __enter__(self) -> FrameFiles:
+        arrays = [path for path in self.paths if path.suffix.lower() == NPZ]
+        self._arrays = [self._open.enter_context(columnar(path)) for path in arrays]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def add(self, found: PredictedFrames) -> None:
+        """Take the predictions of the next windows."""
+        for file in self._arrays:
+            file.add(arrays_of(self.schema, found))
+        here = self.shown - self._windows
+        here = here[(here >= 0) & (here < len(found.episode))]
+        self._windows += len(found.episode)
+        if len(here) and len(self._arrays) < len(self.paths):
+            self._kept.append(windows_of(found, here))
+
+    def write_films(self, per_second: float) -> tuple[str, ...]:
+        """Write films and sheets; returns the names of all files."""
+        for path in self.paths:
+            if path.suffix.lower() != NPZ:
+                write_film(path, joined_frames(self._kept), per_second)
+        return tuple(map(str, self.paths))
+
+
+def arrays_of(schema: Schema, found: PredictedFrames) -> dict[str, Array]:
+    """``prediction``, ``truth`` and ``draws`` (if any) in the data's own units, (windows, frames,
+    ...) and (windows, draws, frames, ...), with ``episode`` and the first predicted ``frame``."""
 
     def decoded(x: Tensor, leading: int) -> Array:
         rows: Array = schema.decode(x.flatten(0, leading - 1), rounded=True)
@@ -63,24 +109,28 @@ def write_arrays(path: Path, schema: Schema, found: PredictedFrames) -> tuple[st
     if len(found.draws):
         arrays["draws"] = decoded(found.draws.movedim(0, 1), 3)
     places = {"episode": found.episode.numpy(), "frame": (found.start + found.context).numpy()}
-    return write_columns(path, {**arrays, **places})
-
-
-def joined_frames(parts: list[PredictedFrames]) -> PredictedFrames:
-    """The windows of all parts."""
-    windows = {name: torch.cat([getattr(part, name) for part in parts]) for name in _OF_WINDOWS}
-    return PredictedFrames(**windows, draws=torch.cat([part.draws for part in parts], 1))
+    return {**arrays, **places}
 
 
 _OF_WINDOWS = ("episode", "start", "truth", "reconstruction", "mean")
 
 
-def some_windows(found: PredictedFrames, count: int) -> PredictedFrames:
-    """At most ``count`` windows, drawn at random: equal steps would show equal times."""
-    order = torch.randperm(len(found.episode), generator=torch.Generator().manual_seed(0))
-    chosen = order[:count].sort().values
+def joined_frames(parts: Sequence[PredictedFrames]) -> PredictedFrames:
+    """The windows of all parts."""
+    windows = {name: torch.cat([getattr(part, name) for part in parts]) for name in _OF_WINDOWS}
+    return PredictedFrames(**windows, draws=torch.cat([part.draws for part in parts], 1))
+
+
+def windows_of(found: PredictedFrames, chosen: Tensor) -> PredictedFrames:
+    """The windows of these numbers."""
     windows = {name: getattr(found, name)[chosen] for name in _OF_WINDOWS}
     return PredictedFrames(**windows, draws=found.draws[:, chosen])
+
+
+def some_windows(windows: int, count: int) -> Tensor:
+    """Numbers of at most ``count`` windows, drawn at random: equal steps would show equal times."""
+    order = torch.randperm(windows, generator=torch.Generator().manual_seed(0))
+    return order[:count].sort().values
 
 
 def _lines(found: PredictedFrames) -> dict[str, Tensor]:

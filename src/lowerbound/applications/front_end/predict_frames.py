@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import DataRequest, OnError, unreadable
-from lowerbound.applications.front_end.film import (
-    check_outputs,
-    joined_frames,
-    some_windows,
-    write_arrays,
-    write_film,
-)
-from lowerbound.applications.io.rows import NPZ
+from lowerbound.applications.front_end.film import FrameFiles, check_outputs, some_windows
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
 from lowerbound.data import FrameClips, read_frame_clips
@@ -23,7 +15,6 @@ from lowerbound.evaluation.samples.frame_errors import LAST, PREDICTION, FrameEr
 from lowerbound.fitting import Fitted
 from lowerbound.inference.frames import (
     Horizon,
-    PredictedFrames,
     predict_frames as predicted,
     temporal_prior,
 )
@@ -110,20 +101,20 @@ def predict_frames(request: FramesRequest, reporter: Reporter, fitted: Fitted) -
     if request.rows < 1:
         raise OptionError(f"--rows must be at least 1, not {request.rows}")
     clips = chosen_episodes(request, fitted)
-    errors, kept = FrameErrors(), list[PredictedFrames]()
-    for part in predicted(
-        fitted.model,
-        clips,
-        Horizon(request.context, request.frames, request.every),
-        draws=request.draws,
-        seed=request.seed,
-        progress=lambda done, total: reporter.advance("predicting", done, total),
-    ):
-        errors.add(part)
-        if request.output:
-            kept.append(part)
-    files = _write(request, fitted, joined_frames(kept)) if kept else ()
-    return _report(request, fitted, errors, files)
+    horizon = Horizon(request.context, request.frames, request.every)
+    errors, shown = FrameErrors(), some_windows(len(horizon.windows(clips)), request.rows)
+    with FrameFiles(request.output, fitted.schema, shown) as files:
+        for part in predicted(
+            fitted.model,
+            clips,
+            horizon,
+            draws=request.draws,
+            seed=request.seed,
+            progress=lambda done, total: reporter.advance("predicting", done, total),
+        ):
+            errors.add(part)
+            files.add(part)
+    return _report(request, fitted, errors, files.write_films(request.fps))
 
 
 def chosen_episodes(request: FramesRequest, fitted: Fitted) -> FrameClips:
@@ -137,16 +128,6 @@ def chosen_episodes(request: FramesRequest, fitted: Fitted) -> FrameClips:
     if not all(word.lstrip("-").isdecimal() for word in words):
         raise OptionError(f"--episodes takes numbers such as 20,21, not {request.episodes!r}")
     return clips.of([int(word) for word in words]) if words else clips
-
-
-def _write(request: FramesRequest, fitted: Fitted, found: PredictedFrames) -> tuple[str, ...]:
-    files: tuple[str, ...] = ()
-    for path in map(Path, request.output):
-        if path.suffix.lower() == NPZ:
-            files += write_arrays(path, fitted.schema, found)
-        else:
-            files += write_film(path, some_windows(found, request.rows), request.fps)
-    return files
 
 
 def _report(
