@@ -125,6 +125,7 @@ def test_commands_that_need_the_density_use_the_unrefined_likelihood(
 ) -> None:
     scores = [run("evaluate", one, pictures, "--json").object for one in (refined, unrefined)]
     assert scores[0]["findings"]["likelihood"] == scores[1]["findings"]["likelihood"]
+    assert "without the refiner" in run("evaluate", refined, pictures).out
     files = [tmp_path / f"{i}.lbz" for i in range(2)]
     for one, file in zip((refined, unrefined), files, strict=True):
         assert run("compress", one, pictures, "-o", file).code == 0

@@ -153,6 +153,8 @@ def _see_likelihood(
         sight.lines.append(f"{found.scores.protocol.rows:,} of them, evenly spread (--rows 0: all)")
     sight.findings |= jsonable(found.to_mapping())
     sight.lines += about_likelihood(found)
+    if fitted.model.refiner is not None:
+        sight.lines.append("p(x | z) is that of the fit, without the refiner, which gives a bound")
     if isinstance(found.scores, Scores):
         sight.lines.append(about_protocol(found.scores.protocol))
     leaderboard = found.leaderboard()

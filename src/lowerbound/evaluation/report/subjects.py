@@ -129,7 +129,8 @@ def describe(subject: Subject) -> dict[str, str]:
     return {
         "model": model.title or name_of(model),
         "latent dimensions": str(getattr(model, "latent_dim", "")),
-        "p(x | z)": "Gaussian" if likelihood == "NoneType" else likelihood,
+        "p(x | z)": ("Gaussian" if likelihood == "NoneType" else likelihood)
+        + ("" if model.refiner is None else "; draws are refined"),
         "p(z)": _prior_name(model, prior),
         "weights": f"{numbers:,}" if numbers else "closed form",
         "trained": "" if last is None else f"{last.epoch:.0f} epochs in {last.seconds:.0f} s",
