@@ -10,7 +10,10 @@ import torch
 from lowerbound.networks import NETWORKS
 from tests.networks.test_every_network import every_network, nudge, reading
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own
+pytestmark = [  # torch's own
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex"),
+]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
@@ -113,7 +114,9 @@ class Engine:
         state = torch.get_rng_state()
         compiled: Callable[[Batch], Bound] = _compiled(self.update)
         try:
-            bound = compiled(batch)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Torchinductor does not support")
+                bound = compiled(batch)
         except LowerboundError:
             raise
         except Exception as error:  # errors of the compiler have no common base class
