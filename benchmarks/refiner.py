@@ -77,8 +77,8 @@ class Case:
 
 
 CASES = {
-    "fashion_mnist": Case("Fashion-MNIST", 32, (4.0, 4.0, 40.0), {"patch": 2, "width": 48}),
-    "avatars64": Case("drawn faces", 64, (10.0, 3.0, 28.0), {"width": 32}, "accessory"),
+    "fashion_mnist": Case("Fashion-MNIST", 32, (4.0, 4.0, 40.0), {"width": 16}),
+    "avatars64": Case("drawn faces", 64, (10.0, 3.0, 28.0), {}, "accessory"),
 }
 
 
@@ -147,7 +147,7 @@ def stages(name: str, training: Dataset, suffix: str) -> tuple[Fitted, dict[str,
             with_prior,
             training,
             case.refiner,
-            settings(minutes=third, weight_average=0.999, batch_size=64),
+            settings(minutes=third, weight_average=0.999, batch_size=64, learning_rate=2e-3),
             folder=folder / "refiner",
             resume=(folder / "refiner" / "checkpoint").exists(),
         )

@@ -71,7 +71,7 @@ class Refiner(nn.Module):
         event_shape: tuple[int, ...],
         levels: int | None = None,
         *,
-        width: int = 32,
+        width: int = 24,
         depth: int = 1,
         patch: int | None = None,
         schedule: Schedule = "cosine",
