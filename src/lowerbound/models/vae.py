@@ -20,7 +20,10 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.starts.linear import start_from_linear
-from lowerbound.models.starts.principal_components import start_from_principal_components
+from lowerbound.models.starts.principal_components import (
+    start_from_principal_components,
+    starts_at_principal_components,
+)
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.pictures.latent_map import LatentMapDecoder, LatentMapEncoder
 from lowerbound.posteriors import Posterior
@@ -142,6 +145,12 @@ class VariationalAutoencoder(Model):
         self.prior.initialize(self.start_at_marginals(batch))
         start_from_linear(self, batch)
         start_from_principal_components(self, batch)
+
+    @property
+    def starts_at_optimum(self) -> bool:
+        """Whether ``start`` solves the model in closed form, so that training has nothing to add
+        and large updates would only lose."""
+        return starts_at_principal_components(self)
 
     def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         if batch.x is None:

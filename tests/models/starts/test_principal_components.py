@@ -12,9 +12,11 @@ from lowerbound.assembly.build import assemble
 from lowerbound.classical import principal_components as classical
 from lowerbound.classical.principal_components import principal_components
 from lowerbound.data import load
+from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.models import ProbabilisticPrincipalComponents
 from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(400, 3)) @ RANDOM.normal(size=(3, 9)) + 0.3 * RANDOM.normal(
@@ -50,6 +52,18 @@ def test_a_fixed_scale_keeps_its_value_and_has_its_own_solution() -> None:
     own = torch.linalg.eigvalsh(weight @ weight.T + 0.2**2 * torch.eye(9))[-2:]
     theirs = torch.linalg.eigvalsh(data.x.double().T.cov(correction=0))[-2:]
     torch.testing.assert_close(own, theirs)
+
+
+def test_a_short_training_keeps_the_optimum() -> None:
+    """At the usual learning rate the noise of updates would lose hundreds of nats of wide rows."""
+    wide = RANDOM.normal(size=(300, 4)) @ RANDOM.normal(size=(4, 400))
+    data = load(wide + 0.05 * RANDOM.normal(size=wide.shape))
+    options = ModelOptions(latent_dim=4, network="linear", likelihood="gaussian")
+    fitted = fit(data, FitOptions(options, training=TrainingOptions(updates=60, validation=0.0)))
+    exact = ProbabilisticPrincipalComponents((400,), 4).fit(data.x.double())
+    expected = exact.log_marginal(data.x) + data.log_jacobian(mass=False)
+    found = score(fitted.model, data, samples=1).bound
+    assert float((found - expected).mean()) == pytest.approx(0.0, abs=0.5)
 
 
 def test_hidden_layers_start_as_before() -> None:

@@ -32,23 +32,16 @@ def start_from_principal_components(model: VariationalAutoencoder, batch: Batch)
     """Set encoder, decoder and noise to the closed-form solution of the rows.
 
     Args:
-        model: unchanged unless both halves are one affine map of complete rows without a condition,
-            the posterior is "gaussian" and the likelihood "gaussian" with one scale.
+        model: unchanged unless ``starts_at_principal_components``.
         batch: training rows.
     """
-    likelihood, encoder, decoder = model.likelihood, _affine(model.encoder), _affine(model.decoder)
-    if (
-        encoder is None
-        or decoder is None
-        or model.inputs is not None
-        or not isinstance(likelihood, Gaussian)
-        or not isinstance(model.posterior, GaussianPosterior)
-        or likelihood.scale.mode == "feature"
-    ):
+    if not starts_at_principal_components(model):
         return
-    rows = batch.filled.flatten(1)
-    if len(rows) < 2 or model.latent_dim >= rows.shape[1]:
-        return
+    rows, likelihood = batch.filled.flatten(1), model.likelihood
+    encoder, decoder = _affine(model.encoder), _affine(model.decoder)
+    assert encoder is not None
+    assert decoder is not None
+    assert isinstance(likelihood, Gaussian)
     found = principal_components(rows, model.latent_dim)
     likelihood.scale.set(found.rest.sqrt().expand(batch.filled.shape[1:]))
     noise = likelihood.scale().square().mean()
@@ -62,6 +55,21 @@ def start_from_principal_components(model: VariationalAutoencoder, batch: Batch)
         encoder,
         torch.cat((means, torch.zeros_like(means))),
         torch.cat((-means @ found.mean, log_variance)),
+    )
+
+
+def starts_at_principal_components(model: VariationalAutoencoder) -> bool:
+    """Whether both halves are one affine map of complete rows without a condition, the posterior is
+    "gaussian" and the likelihood "gaussian" with one scale."""
+    encoder, decoder = _affine(model.encoder), _affine(model.decoder)
+    return (
+        encoder is not None
+        and decoder is not None
+        and model.inputs is None
+        and isinstance(model.likelihood, Gaussian)
+        and model.likelihood.scale.mode != "feature"
+        and isinstance(model.posterior, GaussianPosterior)
+        and model.latent_dim < decoder.out_features
     )
 
 

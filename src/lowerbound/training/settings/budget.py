@@ -73,6 +73,7 @@ class UpdateSize:
 
 
 USUAL = UpdateSize(batch_size=128, learning_rate=1e-3, passes=PASSES)
+OF_SOLVED = UpdateSize(batch_size=128, learning_rate=1e-5, passes=100)  # starts at its optimum
 OF_LARGE_TABLES = UpdateSize(batch_size=512, learning_rate=6e-3, passes=9_000)
 """An update of a table's small network spends most of its time on launching operations: 512 rows
 take little more than twice the time of 128. A large table therefore uses larger batches, whose
@@ -93,7 +94,9 @@ def update_size_of(model: Model, rows: int, options: TrainingOptions) -> UpdateS
     encoder = getattr(model, "encoder", None)
     small = isinstance(encoder, Encoder) and encoder.large_batches
     usual = OF_LARGE_TABLES if small and rows >= LARGE_TABLE else USUAL
-    if options.batch_size is not None and options.batch_size < usual.batch_size:
+    if getattr(model, "starts_at_optimum", False):
+        usual = OF_SOLVED
+    elif options.batch_size is not None and options.batch_size < usual.batch_size:
         usual = USUAL
     return UpdateSize(
         batch_size=min(options.batch_size or usual.batch_size, rows),
