@@ -121,7 +121,7 @@ def temporal_prior(model: Model) -> TemporalPrior:
     prior = require(model, LearnsPrior, TASK).learned_prior
     if not isinstance(prior, TemporalPrior):
         raise UnsupportedError(
-            f"the prior of this model, {type(prior).__name__}, takes frames for independent: "
+            f"the prior of this model, {type(prior).__name__}, treats frames as independent: "
             "lowerbound prior MODEL CLIPS --kind recurrent trains one that predicts frames"
         )
     return prior
