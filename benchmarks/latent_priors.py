@@ -261,7 +261,7 @@ def summarize() -> None:
         + "; ".join(f"{name}: {cell['minutes']} minutes" for name, cell in cells.items()),
         extra={"cells": list(cells.values())},
     )
-    for source in SOURCES:
+    for source in sorted({cell["source"] for cell in cells.values()}):
         figure(source, cells)
 
 

@@ -74,7 +74,7 @@ ARMS = {
         "diffusion",
         "diffusion",
         {"width": 256},
-        {"epochs": 200, "learning_rate": 3e-3, "weight_average": 0.999},
+        {"epochs": 60, "learning_rate": 3e-3, "weight_average": 0.999},
     ),
 }
 
