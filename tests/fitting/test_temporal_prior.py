@@ -59,6 +59,7 @@ def test_only_the_prior_changes_and_it_beats_independent_frames(
     theirs = all_but_the_prior(fitted.model)
     assert all(torch.equal(v, theirs[k]) for k, v in all_but_the_prior(made.model).items())
     facts = made.options.prior_fit
+    assert made.options.fitted_model == fitted.options.model
     assert isinstance(facts, PriorFit)
     assert facts.held_out == 2 * FRAMES
     assert facts.validation is not None

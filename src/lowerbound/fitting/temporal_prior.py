@@ -105,6 +105,7 @@ def _compared(
 ) -> dict[str, Any]:
     """The fields of ``PriorFit`` that compare two priors on the frames of held-out episodes."""
     found: dict[str, Any] = {
+        "fitted_model": fitted.options.fitted_model,
         "former_kind": former.prior_name(fitted.options.model),
         "density": density_of_prior(made),
         "former_density": density_of_prior(former),
