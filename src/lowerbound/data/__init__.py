@@ -14,6 +14,8 @@ from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
 from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.columns.column import Column
 from lowerbound.data.dataset import Dataset, require_binary
+from lowerbound.data.events.kind import EventKind, Events
+from lowerbound.data.events.table import history_frame
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.labels import UNKNOWN, encode_labels
 from lowerbound.data.load import load
@@ -36,6 +38,8 @@ __all__ = [
     "Condition",
     "DataKind",
     "Dataset",
+    "EventKind",
+    "Events",
     "FrameClips",
     "ImageFormat",
     "PictureKind",
@@ -49,6 +53,7 @@ __all__ = [
     "encode_labels",
     "file_sha256",
     "flat_sheet",
+    "history_frame",
     "load",
     "read_frame_clips",
     "require_binary",

@@ -42,18 +42,26 @@ class DataKind(ABC):
             neighbors.
         matrix: rows in memory are a numeric matrix, (rows, columns).
         fits_quickly: networks for such rows are small enough to be fitted several times.
+        grouped: several rows of a table are one row, so a table is read as a whole.
+        model: name of the only model of such rows; "": others can model them too.
     """
 
     named_columns = False
     pictures = False
     matrix = False
     fits_quickly = False
+    grouped = False
+    model = ""
 
     # reading --------------------------------------------------------------------------------------
 
     def reads(self, source: Any) -> bool:
         """Whether ``source``, a path or rows in memory, can only be of this kind."""
         return False
+
+    def takes(self, source: Any, reading: Reading) -> bool:
+        """Whether ``source``, read with these options, is of this kind."""
+        return self.reads(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
         """Read the rows of a source without conversion.
@@ -173,5 +181,10 @@ DATA_KINDS = Registry[type[DataKind]]("kind of data")
 
 
 def newest_kinds() -> Iterator[DataKind]:
-    """Every kind, the last registered first, so that a new kind takes precedence."""
-    return (DATA_KINDS[name]() for name in reversed(list(DATA_KINDS)))
+    """Every kind, the last registered first, so that a new kind takes precedence.
+
+    Kinds that group the rows of a table are before all others, because they take a table only if
+    the options say how to group its rows.
+    """
+    kinds = [DATA_KINDS[name]() for name in reversed(list(DATA_KINDS))]
+    return iter(sorted(kinds, key=lambda kind: not kind.grouped))

@@ -43,6 +43,8 @@ def load(
     normal_scores: bool = True,
     spectrograms: bool = False,
     regression: bool = False,
+    entity: str | None = None,
+    time: str | None = None,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
@@ -74,6 +76,10 @@ def load(
         spectrograms: convert each sound clip to a picture of ``image_size`` instead of cutting it
             into rows; subfolders are then classes. The schema stores it.
         regression: the label is a number to predict, not a class.
+        entity: of a table whose rows are events: the column that names the entity of an event, such
+            as a customer. A row of the data set is then the history of an entity. The schema stores
+            it.
+        time: of such a table: the column with the time of an event.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.
@@ -95,10 +101,12 @@ def load(
         normal_scores=normal_scores,
         spectrograms=spectrograms,
         regression=regression,
+        entity=entity,
+        time=time,
     )
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():
-            if kind.reads(source):
+            if kind.takes(source, reading):
                 return kind.load(source, reading)
     return reading.encoded(_read_arrays(source, reading))
 

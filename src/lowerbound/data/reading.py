@@ -46,6 +46,8 @@ class Reading:
     normal_scores: bool = True
     spectrograms: bool = False
     regression: bool = False
+    entity: str | None = None
+    time: str | None = None
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}

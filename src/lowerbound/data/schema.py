@@ -134,7 +134,8 @@ class Schema:
     def metric(self) -> Tensor:
         """The cells whose model units have a meaningful distance, (*event_shape) bool."""
         if not self.modeled:
-            return torch.ones(self.event_shape, dtype=torch.bool)
+            each = [feature.rules.metric for feature in self.features if feature.modeled]
+            return torch.tensor(each or True).expand(self.event_shape)
         return torch.tensor([column.rules.metric for column in self.modeled])
 
     @property

@@ -1,0 +1,1 @@
+"""Event tables: one history of events for each entity."""

@@ -1,0 +1,141 @@
+"""The columns of an event table: times, constants of an entity, and columns of the events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array, listed
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import Hint, understood
+from lowerbound.data.columns.values import factorized, missing
+from lowerbound.errors import DataError
+
+MOST_DECIMALS = 4  # of numbers that are whole numbers of steps
+COMPACT_DATE = "%Y%m%d"
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A column, and whether its values are whole numbers of steps of its scale."""
+
+    column: Column
+    grid: bool = False
+
+
+def stepped(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
+    """Fit a column of events: levels as in a table; numbers in whole steps, or standardized.
+
+    Cells of a histogram take numbers as they are, so no map makes them normal.
+    """
+    column = understood(series, hint, standardize, normal_scores=False)
+    if column.levels or not column.modeled:
+        return Stepped(column)
+    if not column.rules.has_format:
+        # sorted, so that the order of the rows changes not even the rounding of a mean
+        column = understood(series.sort_values(), "real", standardize, normal_scores=False)
+        column = replace(column, dtype=_dtype(series, column))
+    values = column.rules.read(series)
+    step = step_of(values[~np.isnan(values)], column)
+    if not step:
+        return Stepped(column)
+    return Stepped(replace(column, shift=0.0, scale=step, resolution=1.0), grid=True)
+
+
+def _dtype(series: Any, column: Column) -> str:
+    """The type of numbers; those written as text are whole or real."""
+    if column.dtype != "str":
+        return column.dtype
+    values = column.rules.read(series)
+    present = values[~np.isnan(values)]
+    return "int64" if bool((present == np.rint(present)).all()) else "float64"
+
+
+def step_of(values: Array, column: Column) -> float:
+    """The step of which all values are multiples: of dates days to seconds, of numbers a power of
+    ten; 0.0: there is none."""
+    if column.rules.has_format:
+        return float(column.round_to)
+    for decimals in range(MOST_DECIMALS + 1):
+        scaled = values * 10.0**decimals
+        if np.abs(scaled).max(initial=0.0) < 2**40 and bool(
+            np.isclose(scaled, np.rint(scaled), rtol=0, atol=1e-6).all()
+        ):
+            return float(10.0**-decimals)
+    return 0.0
+
+
+def time_column(series: Any, hint: Hint | None, standardize: bool) -> Stepped:
+    """Fit the column of times: dates or numbers.
+
+    Whole numbers such as 20240531, which are all dates, are read as dates.
+
+    Raises:
+        DataError: the values are neither, or some rows have no time.
+    """
+    refuse_missing(series, f"no time in column {series.name!r}")
+    if hint is None and _are_compact_dates(series):
+        hint = f"datetime:{COMPACT_DATE}"
+    column = understood(series, hint, standardize, normal_scores=False)
+    if not column.rules.has_format and column.levels and not _numeric(column):
+        raise DataError(
+            f"column {series.name!r} holds no times that can be read (such as "
+            f"{series.iloc[0]!r}): give dates or numbers, or name the format, as in "
+            f"--kind '{series.name}=datetime:%d/%m/%Y'"
+        )
+    if not column.rules.has_format:
+        typed = _numpy_dtype(series)
+        column = replace(understood(series.sort_values(), "real", standardize, False), dtype=typed)
+    values = column.rules.read(series)
+    step = step_of(values, column)
+    if not step:
+        return Stepped(column)
+    return Stepped(replace(column, scale=step, resolution=1.0), grid=True)
+
+
+def _numeric(column: Column) -> bool:
+    return not any(isinstance(level, str) for level in column.levels)
+
+
+def _numpy_dtype(series: Any) -> str:
+    return str(series.dtype).lower() if series.dtype.kind in "iuf" else "float64"
+
+
+def _are_compact_dates(series: Any) -> bool:
+    import pandas as pd
+
+    if not pd.api.types.is_integer_dtype(series.dtype):
+        return False
+    dates = pd.to_datetime(series.astype(str), format=COMPACT_DATE, errors="coerce")
+    return bool(dates.notna().all() and dates.dt.year.between(1800, 2200).all())
+
+
+def refuse_missing(series: Any, words: str) -> None:
+    """Raise an error if a cell of an entity or a time is missing.
+
+    Raises:
+        DataError: the message names the first rows.
+    """
+    rows = np.flatnonzero(missing(series))
+    if len(rows):
+        raise DataError(
+            f"{words} for {len(rows):,} events, rows {listed(rows.tolist())}, counted from 0: fill "
+            "or drop those rows"
+        )
+
+
+def constant_within(frame: Any, entity: Array) -> list[str]:
+    """The columns that never vary within an entity, missing cells included."""
+    order = np.argsort(entity, kind="stable")
+    owner = entity[order]
+    first = order[np.searchsorted(owner, owner)]
+    codes = {str(name): factorized(frame[name])[0] for name in frame.columns}
+    return [name for name, code in codes.items() if bool((code[order] == code[first]).all())]
+
+
+def hints_of(kinds: Any) -> Mapping[str, Hint]:
+    """The given kinds of columns, by name."""
+    return kinds if isinstance(kinds, Mapping) else {}
