@@ -18,6 +18,12 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
+from lowerbound.fitting.private_fit import (
+    neutral_start,
+    private_options,
+    private_plan,
+    release_record,
+)
 from lowerbound.fitting.refiner_fit import RefinerFit
 from lowerbound.models import MODELS, Calibrates, Model, name_of
 from lowerbound.models.base import AUTO
@@ -35,6 +41,9 @@ from lowerbound.training import (
 )
 from lowerbound.training.checkpoints.folds import FoldAnswers
 from lowerbound.training.checkpoints.identity import identity
+from lowerbound.training.private.options import PrivacyOptions
+from lowerbound.training.private.plan import PrivatePlan
+from lowerbound.training.private.record import ReleaseRecord
 
 
 @dataclass(frozen=True)
@@ -88,8 +97,10 @@ class FitOptions:
         "5 for tables with at least 5 labels of each class, at most 1,000 labels and no limit "
         "of minutes, else none, unless given",
     )
+    privacy: PrivacyOptions = field(default_factory=PrivacyOptions)
     prior_fit: PriorFit | None = None
     refiner_fit: RefinerFit | None = None
+    release: ReleaseRecord | None = None
 
     @property
     def fitted_model(self) -> ModelOptions:
@@ -131,6 +142,7 @@ def fit(
     reporter: TrainingReporter | None = None,
     publish: Callable[[Fitted], None] | None = None,
     start: Callable[[Model], None] | None = None,
+    public: Dataset | None = None,
 ) -> Fitted:
     """Build a model for the data, initialize it from the data, and train it.
 
@@ -144,6 +156,8 @@ def fit(
         reporter: shows progress.
         publish: called with the fitted model so far before each checkpoint.
         start: called with the model before the first update, to initialize parts of it.
+        public: rows that are not secret, from which a private fit is initialized; None: rows that
+            the untrained model draws.
 
     Raises:
         OptionError: an option is unknown, or the model or the data does not support it.
@@ -158,9 +172,7 @@ def fit(
         built = model if isinstance(model, Model) else kind.build(ModelParts(schema, options.model))
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
         training, validation = _parts(dataset, objective, options.training)
-        built.start(training)
-        if start is not None:
-            start(built)
+        options, private = _started(built, objective, training, options, start, public)
     folds = _folds(built, dataset, options)
     if not any(True for _ in built.parameters()):  # ``start`` solved it
         return Fitted(built.eval(), schema, options, History())
@@ -178,10 +190,34 @@ def fit(
         resume=resume,
         reporter=reporter,
         publish=publish and (lambda so_far: publish(Fitted(built, schema, options, so_far))),
+        private=private,
     )
     if isinstance(built, Calibrates) and folds:
         built.calibrate(folds, answers)
     return Fitted(built.eval(), schema, options, history)
+
+
+def _started(
+    model: Model,
+    objective: Objective,
+    rows: Dataset,
+    options: FitOptions,
+    start: Callable[[Model], None] | None,
+    public: Dataset | None,
+) -> tuple[FitOptions, PrivatePlan | None]:
+    """Initialize the model, and make the plan and the record of a private fit."""
+    private = None
+    if options.privacy.private:
+        private = private_plan(model, objective, rows, options.training, options.privacy)
+        began = neutral_start(model, rows.schema, public)
+        began = began if start is None else "the weights of another model"
+        record = release_record(private, options.privacy, began)
+        options = replace(options, release=record)
+    else:
+        model.start(rows)
+    if start is not None:
+        start(model)
+    return options, private
 
 
 def _decided(
@@ -198,7 +234,9 @@ def _decided(
         kind.own_options(chosen.model_options)
     objective = kind.objective if options.objective == AUTO else options.objective
     unrefined = replace(chosen, refiner=None)  # a refiner is trained after the fit
-    made = replace(options, model=unrefined, objective=objective, refiner_fit=None)
+    made = replace(options, model=unrefined, objective=objective, refiner_fit=None, release=None)
+    if options.privacy.private:
+        made = replace(made, training=private_options(options.privacy, options.training))
     return made.by_new_names(), kind
 
 
@@ -208,6 +246,8 @@ def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:
     Raises:
         OptionError: folds are requested, and the model has nothing to calibrate.
     """
+    if options.privacy.private:  # each further fit would cost as much privacy again
+        return []
     if isinstance(model, Calibrates):
         return model.folds(dataset, options.folds, quick=options.training.minutes is None)
     if options.folds:

@@ -24,6 +24,7 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting.held_out_latents import compared
 from lowerbound.fitting.latents import LatentLikelihood
 from lowerbound.fitting.model import Fitted, PriorFit, held_out
+from lowerbound.fitting.private_fit import without_release
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
@@ -97,7 +98,8 @@ def fit_prior(
     found["fitted_model"] = fitted.options.fitted_model
     facts = PriorFit(kind, len(latents), sha256, training, **found)
     made.model.eval()
-    return replace(made, options=replace(made.options, prior_fit=facts)), history
+    kept = without_release(made.options)
+    return replace(made, options=replace(kept, prior_fit=facts)), history
 
 
 def with_untrained_prior(

@@ -23,6 +23,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
 from lowerbound.fitting.model import Fitted, held_out
 from lowerbound.fitting.prior import with_budget
+from lowerbound.fitting.private_fit import without_release
 from lowerbound.fitting.refiner_fit import RefinerFit
 from lowerbound.models import Model
 from lowerbound.models.refinement import Refined, RefinedEmission, unrefined
@@ -102,7 +103,8 @@ def fit_refiner(
     )
     facts = RefinerFit(len(pictures), training, history.validation)
     made.model.eval()
-    return replace(made, options=replace(made.options, refiner_fit=facts)), history
+    kept = without_release(made.options)
+    return replace(made, options=replace(kept, refiner_fit=facts)), history
 
 
 def with_untrained_refiner(fitted: Fitted, options: Mapping[str, Any], seed: int = 0) -> Fitted:

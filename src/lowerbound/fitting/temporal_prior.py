@@ -29,6 +29,7 @@ from lowerbound.fitting.prior import (
     with_budget,
     with_untrained_prior,
 )
+from lowerbound.fitting.private_fit import without_release
 from lowerbound.models import LearnsPrior, require
 from lowerbound.models.learned_prior import LearnedPrior, density_of_prior
 from lowerbound.priors import TemporalPrior
@@ -97,7 +98,8 @@ def fit_temporal_prior(
     own = require(fitted.model, LearnsPrior, TASK)
     facts = PriorFit(kind, len(clips), sha256, training, **_compared(fitted, own, learning, fresh))
     made.model.eval()
-    return replace(made, options=replace(made.options, prior_fit=facts)), history
+    kept = without_release(made.options)
+    return replace(made, options=replace(kept, prior_fit=facts)), history
 
 
 def _compared(

@@ -44,6 +44,7 @@ def model_card(name: str, fitted: Fitted) -> str:
         "Data": _data(fitted.schema),
         "Training": _training(fitted.history),
         "Quality": _quality(fitted),
+        **({} if fitted.options.release is None else {"Privacy": fitted.options.release.lines()}),
         "Use": _use(name),
         "Options": _options(fitted),
     }

@@ -12,7 +12,7 @@ import torch
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import DataError, TrainingError
+from lowerbound.errors import DataError, OptionError, TrainingError
 from lowerbound.models import Model
 from lowerbound.objectives import Objective
 from lowerbound.training.checkpoints.checkpoint import FOLDER, Checkpoint
@@ -20,6 +20,8 @@ from lowerbound.training.checkpoints.identity import identity
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.checkpoints.saving import Keeper, Publish, plan_of, reason
 from lowerbound.training.interruption import Interrupted, listening
+from lowerbound.training.private.engine import check_private
+from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.progress.history import History
 from lowerbound.training.progress.reporter import SilentReporter, TrainingReporter
 from lowerbound.training.run import TrainingRun
@@ -42,6 +44,7 @@ def train(
     resume: bool = False,
     reporter: TrainingReporter | None = None,
     publish: Publish | None = None,
+    private: PrivatePlan | None = None,
 ) -> History:
     """Train ``model`` in place; at the end it is in evaluation mode and has the weights to keep.
 
@@ -59,6 +62,7 @@ def train(
             run starts from the beginning.
         reporter: shows progress.
         publish: called before each checkpoint, while the model has the weights to keep so far.
+        private: makes the run differentially private; None: it is not.
 
     Raises:
         DataError: there are no rows.
@@ -75,22 +79,43 @@ def train(
         keeper = None
         if folder is not None:
             who = identity(model, objective, dataset, validation, options)
+            who |= {} if private is None else {"privacy": private.to_mapping()}
             seconds = options.checkpoint_seconds
             keeper = Keeper(Path(folder), who, seconds, publish, reporter.message)
         checkpoint = keeper.found() if keeper is not None and resume else None
         if checkpoint is not None and "finished" in checkpoint.values:
             return _finished_before(model, checkpoint, reporter)
+        if private is not None:
+            _check_private(model, objective, validation)
         objective.prepare(model, dataset)
         parts = (model, objective, dataset, validation, options)
         plan = decide(*parts) if checkpoint is None else plan_of(checkpoint)
-        run = TrainingRun(*parts, plan, reporter.message)
+        if private is not None:
+            private.check(plan, options, len(dataset))
+        run = TrainingRun(*parts, plan, reporter.message, private)
         reporter.message(sentence(plan, options, len(dataset), len(validation or ())))
+        if private is not None:
+            reporter.message(private.sentence)
         if checkpoint is not None:
             run.restore(checkpoint)
             reporter.message(f"resumed at update {run.updates:,}")
         with _threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)
         return run.history()
+
+
+def _check_private(model: Model, objective: Objective, validation: Dataset | None) -> None:
+    """Check that private training protects every use of the rows.
+
+    Raises:
+        OptionError: it does not; the message names the part.
+    """
+    if validation is not None:
+        raise OptionError(
+            "early stopping chooses weights by held-out rows, to which private training adds no "
+            "noise: set validation=0"
+        )
+    check_private(model, objective)
 
 
 def _go(run: TrainingRun, keeper: Keeper | None, reporter: TrainingReporter) -> None:

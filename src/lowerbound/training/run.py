@@ -17,6 +17,8 @@ from lowerbound.training.checkpoints.randomness import generator, noise_state, s
 from lowerbound.training.engine import Engine, Update
 from lowerbound.training.feed import DataOrder, Feed, masking
 from lowerbound.training.held_out import Best, HeldOut, evaluating
+from lowerbound.training.private.noise import PoissonOrder
+from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.progress.history import Ended, History, Record
 from lowerbound.training.progress.meter import Meter
 from lowerbound.training.progress.reporter import Progress
@@ -38,6 +40,8 @@ class TrainingRun:
         options: as the user set them.
         plan: the choices for options that are "auto" or None.
         say: called with messages for the log.
+        private: how the run is made private; None: it is not. A private run has no measurements of
+            its rows.
 
     Attributes:
         updates: updates made, skipped ones included.
@@ -55,16 +59,25 @@ class TrainingRun:
         options: TrainingOptions,
         plan: TrainingPlan,
         say: Callable[[str], None],
+        private: PrivatePlan | None = None,
     ) -> None:
         update = Update(model, objective)
         self.model, self.objective, self.plan = model, objective, plan
-        self.engine = Engine(update, options, plan.precision, plan.compiled, say)
+        self.engine: Engine
+        self.order: DataOrder | PoissonOrder
+        if private is None:
+            self.secret = None
+            self.engine = Engine(update, options, plan.precision, plan.compiled, say)
+            self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
+        else:
+            self.secret = private.randomness()
+            self.engine = private.engine(update, options, self.secret, say)
+            self.order = private.order(self.secret)
         device, dtype = self.engine.device, self.engine.parameters[0].dtype
         objective.to(device)
         self.feed = Feed(dataset, device, dtype, masking(options, dataset))
         rows = max(plan.batch_size, FEWEST_VALIDATION_ROWS)
         self.held_out = HeldOut(validation, device, dtype, rows) if validation else None
-        self.order = DataOrder(len(dataset), plan.batch_size, options.seed)
         self.bits = generator(options.seed, "bits", self.feed.device)
         self.schedule = Schedule(options.schedule, plan.learning_rate, options.warm_up)
         decay = options.weight_average
@@ -160,8 +173,7 @@ class TrainingRun:
             seconds=seconds,
             seconds_left=spent * (1 - share) / done if done > 0 else None,
             skipped=self.skipped,
-            readings={**self.model.readings(), **self.objective.readings()}
-            or (self.records[-1].readings if self.records else {}),
+            readings=self._readings() or (self.records[-1].readings if self.records else {}),
         )
 
     def checkpoint(self) -> Checkpoint:
@@ -183,6 +195,8 @@ class TrainingRun:
         values["meter"] = self.meter.to_mapping()
         values["best"] = self.best.to_mapping()
         values["history"] = self.history().to_mapping()
+        if self.secret is not None:
+            values["secret"] = self.secret.to_mapping()
         return Checkpoint(joined(parts), values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -199,6 +213,8 @@ class TrainingRun:
             setattr(self, name, values[name])
         self.records = list(History.from_mapping(values["history"]))
         self._seconds_before = values["seconds"]
+        if self.secret is not None:
+            self.secret.restore(values["secret"])
         random = checkpoint.part("random")
         self.bits.set_state(random.pop("bits"))
         set_noise_state(random, self.engine.device)
@@ -214,7 +230,7 @@ class TrainingRun:
     def _record(self) -> None:
         bound, distortion, rates = self.meter.means()
         self.meter.reset()
-        readings = {**self.model.readings(), **self.objective.readings()}
+        readings = self._readings()
         self.model.forget_readings()
         self.objective.forget_readings()
         self.records.append(
@@ -231,6 +247,12 @@ class TrainingRun:
                 readings=readings,
             )
         )
+
+    def _readings(self) -> dict[str, tuple[float, ...]]:
+        """Diagnostics of model and objective; a private run has none."""
+        if self.secret is not None:
+            return {}
+        return {**self.model.readings(), **self.objective.readings()}
 
     def _validate(self) -> float | None:
         """The held-out bound of the averaged weights, which are stored if it is the best."""

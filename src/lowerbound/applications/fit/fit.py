@@ -11,6 +11,7 @@ from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
+from lowerbound.applications.fit.public_schema import public_schema
 from lowerbound.applications.fit.settings import with_settings
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
@@ -113,6 +114,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     if request.resume:
         request = resumed(folder, request)
     options = with_settings(request.fitting, request.set)
+    request = without_rows_of_the_report(request, reporter)
     parts = read_parts(
         request.data,
         request.reading,
@@ -121,6 +123,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         options.model.numbers_only,
         options.model.normal_scores,
         options.model.is_regression,
+        public_schema(options.privacy, request.reading.label),
     )
     if finished:
         reporter.say(f"the run in {folder} is finished: there is nothing to resume")
@@ -134,6 +137,14 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
             f"interrupted; the model in {folder} is saved; this command measures it: "
             f"{_again(request)}"
         ) from None
+
+
+def without_rows_of_the_report(request: FitRequest, reporter: Reporter) -> FitRequest:
+    """The request without report.html if the fit is private: that page shows rows."""
+    if not (request.fitting.privacy.private and request.report):
+        return request
+    reporter.say("private fit: no report.html is written, because it would show rows of the data")
+    return replace(request, report=False)
 
 
 def _again(request: FitRequest) -> str:

@@ -78,7 +78,9 @@ class InfoReport(Report):
     sha256: Mapping[str, str]
 
     def text(self) -> str:
-        return "\n".join(f"{name:10} {value}" for name, value in self._lines())
+        lines = tuple(self._lines())
+        width = max(10, *(len(name) for name, _ in lines))
+        return "\n".join(f"{name:{width}} {value}" for name, value in lines)
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         model = self.options["model"]
@@ -94,6 +96,7 @@ class InfoReport(Report):
                 yield part, _named(model[part], model[f"{part}_options"])
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         yield from _refiner(model.get("refiner"), self.options.get("refiner_fit"))
+        yield from _privacy(self.options.get("release"))
         if self.ended:
             yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
             yield "ended", self.ended
@@ -188,6 +191,21 @@ def _refiner(
     if fit:
         yield "distortion", distortion(fit)
         yield "realism", realism(fit)
+
+
+def _privacy(release: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """The guarantee of a private fit, by its release record."""
+    if release is None:
+        return
+    facts = [f"epsilon {release['epsilon']:.4g}", f"delta {release['delta']:.3g}"]
+    for name, word in (("rate", "q"), ("noise_multiplier", "sigma"), ("rho", "rho")):
+        facts += [] if release[name] is None else [f"{word} {release[name]:.4g}"]
+    facts += [] if release["updates"] is None else [f"{release['updates']:,} updates"]
+    yield "privacy", f"{', '.join(facts)}; {release['mechanism']}"
+    yield "public", "; ".join(release["public"])
+    yield "accountant", release["accountant"]
+    yield "neighbors", release["neighbors"]
+    yield "not claimed", "; ".join(release["not_claimed"])
 
 
 def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

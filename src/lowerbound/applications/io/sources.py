@@ -99,6 +99,7 @@ def read_parts(
     numbers_only: bool = False,
     normal_scores: bool = True,
     regression: bool = False,
+    schema: Schema | None = None,
 ) -> DataParts:
     """Read ``source`` and set a test part aside: the published part if there is one.
 
@@ -110,6 +111,7 @@ def read_parts(
         numbers_only: read a table's columns as real numbers.
         normal_scores: whether columns may be mapped to normal scores by their quantiles.
         regression: whether the label is a number to predict.
+        schema: public schema of the rows; None: it is learned from them.
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
@@ -119,6 +121,7 @@ def read_parts(
         raise OptionError(f"--test is a share of the rows, 0 to below 1, not {test:g}")
     dataset = load(
         source,
+        schema=schema,
         label=options.label,
         binarize=options.binarize,
         levels=options.levels,

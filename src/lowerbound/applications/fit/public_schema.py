@@ -1,0 +1,38 @@
+"""The public schema of a private fit: a schema file, or declarations of columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lowerbound.data.schema import Schema
+from lowerbound.data.tables.declared import declared_schema
+from lowerbound.errors import DataError, LowerboundError, OptionError
+from lowerbound.fitting.private_fit import OF_THE_DATA
+from lowerbound.training.private.options import PrivacyOptions
+
+
+def public_schema(options: PrivacyOptions, label: str | None) -> Schema | None:
+    """The schema that ``--public-schema`` names; None: it is learned from the rows.
+
+    The file is the ``schema.json`` of a model folder, or has declarations as in
+    ``lowerbound.data.tables.declared``.
+
+    Raises:
+        OptionError: it is given without ``--epsilon``.
+        DataError: the file cannot be read, or a declaration is wrong.
+    """
+    given = options.public_schema
+    if given and not options.private:
+        raise OptionError("--public-schema is for private training: give --epsilon too")
+    if given in ("", OF_THE_DATA):
+        return None
+    try:
+        found = json.loads(Path(given).read_text(encoding="utf-8"))
+        if "event_shape" in found:
+            return Schema.from_mapping(found)
+        return declared_schema(found["columns"], label)
+    except LowerboundError:
+        raise
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{given} is not a file of public columns: {error}") from error

@@ -1,0 +1,110 @@
+"""A schema from declarations alone: kinds, ranges and categories that do not come from rows.
+
+::
+
+    {"columns": {
+        "age":    {"kind": "count", "low": 17, "high": 90},
+        "income": {"kind": "real", "low": 0, "high": 250000, "whole": true},
+        "sex":    {"kind": "categorical", "levels": ["Female", "Male"]},
+        "paid":   {"kind": "mixed", "atom": 0, "low": 0, "high": 5000}}}
+
+The schema is learned, as any other, from rows made for this purpose: the categories in turn, and
+numbers evenly spaced in their range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.bounded import BoundedKind
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.inference import HINT_FIELDS
+from lowerbound.data.columns.kind import ColumnKind
+from lowerbound.data.reading import Reading
+from lowerbound.data.schema import Schema
+from lowerbound.data.tables.frames import from_frame
+from lowerbound.errors import DataError
+
+ROWS = 2_000
+OWN_FIELDS = ("whole", "missing")  # of a declaration, besides the fields of a hint
+MISSING_SHARE = 20  # every so many rows lack a value that may be missing
+
+
+def declared_schema(columns: Mapping[str, Mapping[str, Any]], label: str | None = None) -> Schema:
+    """The schema of a table with these columns.
+
+    Args:
+        columns: for each column, its kind, and its ``levels``, or ``low`` and ``high``; ``atom`` of
+            a mixed column; ``whole`` for numbers without fractions; ``missing`` if cells may lack.
+        label: the column that holds the class.
+
+    Raises:
+        DataError: a declaration lacks a field, or has an unknown one.
+        OptionError: a kind is unknown.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame({name: _values(name, dict(said)) for name, said in columns.items()})
+    hints = {
+        name: {
+            field: said[field] for field in HINT_FIELDS if field in said and _is_hint(said, field)
+        }
+        for name, said in columns.items()
+        if name != label
+    }
+    raw = from_frame(frame, label, None, "declared", False)
+    return Reading(label=label, kinds=hints, normal_scores=False).encoded(raw).schema
+
+
+def _is_hint(said: Mapping[str, Any], field: str) -> bool:
+    """Whether the field belongs to the column's kind: a range does to a bounded one only."""
+    return field not in ("low", "high") or isinstance(_rules(said), BoundedKind)
+
+
+def _values(name: str, said: Mapping[str, Any]) -> Any:
+    """Rows of one column, an array or a list."""
+    unknown = [field for field in said if field not in (*HINT_FIELDS, *OWN_FIELDS)]
+    if unknown:
+        raise DataError(f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}")
+    found = _levels(said["levels"]) if "levels" in said else _numbers(name, said)
+    if said.get("missing"):
+        values = np.array(found, dtype=object)
+        values[::MISSING_SHARE] = None
+        return list(values)
+    return found
+
+
+def _levels(levels: Any) -> list[Any]:
+    return [levels[row % len(levels)] for row in range(ROWS)]
+
+
+def _numbers(name: str, said: Mapping[str, Any]) -> Array | Any:
+    """Numbers evenly spaced in the range; dates for a range of dates."""
+    import pandas as pd
+
+    try:
+        low, high = said["low"], said["high"]
+    except KeyError as error:
+        raise DataError(
+            f"the declaration of column {name!r} needs levels, or low and high: {error} is missing"
+        ) from error
+    if isinstance(low, str):
+        dates = pd.date_range(low, high, periods=ROWS).normalize()
+        return dates.strftime(said["format"]) if said.get("format") else dates
+    # the ends of the range lie outside the support of a bounded column
+    values = np.linspace(float(low), float(high), ROWS + 2)[1:-1]
+    if not isinstance(_rules(said), BoundedKind):
+        values[0], values[-1] = float(low), float(high)
+    whole = said.get("whole", _rules(said).always_whole)
+    values = np.rint(values) if whole else values
+    if said.get("atom") is not None:
+        values[::2] = float(said["atom"])
+    return values.astype(np.int64) if whole else values
+
+
+def _rules(said: Mapping[str, Any]) -> ColumnKind:
+    return Column("", said.get("kind", "real")).rules

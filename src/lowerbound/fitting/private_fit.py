@@ -1,0 +1,123 @@
+"""What a fit under differential privacy does differently: options, start, release record."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.schema import Schema
+from lowerbound.errors import OptionError
+from lowerbound.models import Imagines, Model, name_of
+from lowerbound.objectives import Objective
+from lowerbound.trace import Batch
+from lowerbound.training import TrainingOptions
+from lowerbound.training.private.engine import check_private
+from lowerbound.training.private.options import PrivacyOptions
+from lowerbound.training.private.plan import PrivatePlan
+from lowerbound.training.private.record import ReleaseRecord, record_of
+from lowerbound.training.settings.plan import decide
+
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.fitting.model import FitOptions
+
+NEUTRAL_ROWS = 2_000
+OF_THE_DATA = "data"
+"""The value of ``public_schema`` that declares public what the data says of its columns."""
+
+
+def private_options(privacy: PrivacyOptions, training: TrainingOptions) -> TrainingOptions:
+    """The options without early stopping, which would choose weights by rows without noise.
+
+    Raises:
+        OptionError: the schema is not declared public.
+    """
+    if not privacy.public_schema:
+        raise OptionError(
+            "differential privacy adds noise to the weights, and not to the schema (ranges, means, "
+            "quantiles and categories of columns): give --public-schema FILE with what is public, "
+            "or --public-schema data to declare public what the data says of its columns"
+        )
+    return replace(training, validation=0.0, patience=0, compile="off", precision="float32")
+
+
+def private_plan(
+    model: Model,
+    objective: Objective,
+    dataset: Dataset,
+    training: TrainingOptions,
+    privacy: PrivacyOptions,
+) -> PrivatePlan:
+    """The mechanism of a private fit.
+
+    Raises:
+        OptionError: the model or the objective cannot be trained privately.
+        MissingExtraError: ``opacus`` is not installed.
+    """
+    if not any(True for _ in model.parameters()):
+        raise OptionError(
+            f"{name_of(model)} is solved in closed form from the rows, without noise: choose a "
+            "model that is trained, such as vae"
+        )
+    check_private(model, objective)
+    plan = decide(model, objective, dataset, None, training)
+    return PrivatePlan.of(privacy, plan, len(dataset))
+
+
+def neutral_start(model: Model, schema: Schema, public: Dataset | None) -> str:
+    """Start from public rows, else from rows that the untrained model draws by itself.
+
+    Returns:
+        Where the model starts, in words.
+    """
+    rows = neutral_rows(model, schema) if public is None else public
+    if rows is None:
+        return "random weights"
+    model.start(rows)
+    return "draws of the untrained model" if public is None else f"{len(rows):,} public rows"
+
+
+def neutral_rows(model: Model, schema: Schema) -> Dataset | None:
+    """Rows that depend on the schema alone; None if the model cannot draw any."""
+    if not isinstance(model, Imagines):
+        return None
+    with torch.no_grad():
+        classes = max(1, len(schema.class_names))
+        label = torch.arange(NEUTRAL_ROWS) % classes
+        condition = None
+        if schema.condition is not None:
+            condition = torch.eye(schema.condition.size)[label % schema.condition.size]
+        batch = Batch(condition=condition, count=NEUTRAL_ROWS)
+        x = model.eval().imagine(batch).likelihood.sample()[0]
+        model.train()
+    if schema.levels is not None:
+        top = 1 if schema.levels == 2 else schema.levels - 1
+        kind = torch.uint8 if schema.levels <= 256 else torch.int32
+        x = (x * top).round().clamp(0, top).to(kind)
+    known = label if schema.class_names else None
+    return Dataset(schema, x.cpu(), label=known, condition=condition)
+
+
+def release_record(plan: PrivatePlan, privacy: PrivacyOptions, start: str) -> ReleaseRecord:
+    """The record, with what the user declared public."""
+    given = privacy.public_schema
+    schema = (
+        "the schema, learned from the rows" if given == OF_THE_DATA else f"the schema ({given})"
+    )
+    return record_of(plan, (schema, f"the start of training: {start}"))
+
+
+def without_release(options: FitOptions) -> FitOptions:
+    """The options after further training on rows without noise: the guarantee no longer holds."""
+    if options.release is None:
+        return options
+    warnings.warn(
+        "this model was private, and training another part of it adds no noise: the new model has "
+        "no guarantee",
+        UserWarning,
+        stacklevel=3,
+    )
+    return replace(options, release=None, privacy=PrivacyOptions())

@@ -1,0 +1,1 @@
+"""Training under differential privacy: sampling, clipped gradients, noise, accounting."""

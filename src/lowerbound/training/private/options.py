@@ -1,0 +1,85 @@
+"""The options of private training, and the warnings about them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+
+FEWEST_ROWS_TIMES_EPSILON = 1_000
+LARGE_NOISE = 50.0
+
+
+@dataclass(frozen=True)
+class PrivacyOptions:
+    """The options of a fit under differential privacy.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    epsilon: float | None = option(
+        None, "train under (epsilon, delta)-differential privacy, and add noise for this epsilon"
+    )
+    delta: float | None = option(
+        None, "delta of differential privacy (default: 1 / rows^1.5); keep it far below 1 / rows"
+    )
+    clip: float = option(1.0, "private training: largest norm of the gradient of one row")
+    public_schema: str = option(
+        "",
+        "private training: a JSON file with the ranges and categories of the columns, which are "
+        "public; 'data' declares public what the data says of them",
+        metavar="FILE",
+    )
+    secure_noise: bool = option(
+        False, "private training: noise from the system's cryptographic generator; slower"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "clip"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise OptionError(f"{name} must be positive and finite, not {value!r}")
+        if self.delta is not None and not 0 < self.delta < 1:
+            raise OptionError(f"delta must be above 0 and below 1, not {self.delta!r}")
+
+    @property
+    def private(self) -> bool:
+        """Whether an epsilon is given."""
+        return self.epsilon is not None
+
+    def delta_of(self, rows: int) -> float:
+        """The given delta, or 1 / rows^1.5; a delta of 1 / rows or more raises a warning."""
+        return self.delta if self.delta is not None else rows**-1.5
+
+
+def warn_of_weak_guarantee(epsilon: float, delta: float, rows: int) -> None:
+    """Warn of a large delta, and of too few rows for a useful model."""
+    if delta >= 1 / rows:
+        warnings.warn(
+            f"delta {delta:g} is at least 1 / rows = {1 / rows:.2g}: publishing a few whole rows "
+            "would satisfy it; give a smaller delta",
+            UserWarning,
+            stacklevel=3,
+        )
+    if rows * epsilon < FEWEST_ROWS_TIMES_EPSILON:
+        warnings.warn(
+            f"{rows:,} rows are few for epsilon {epsilon:g}: the noise will hide most of what they "
+            "say; give more rows or a larger epsilon",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def warn_of_large_noise(noise_multiplier: float) -> None:
+    """Warn of a noise multiplier above 50."""
+    if noise_multiplier > LARGE_NOISE:
+        warnings.warn(
+            f"the noise multiplier is {noise_multiplier:.3g}, above {LARGE_NOISE:g}: the updates "
+            "are almost noise alone; give fewer updates, more rows or a larger epsilon",
+            UserWarning,
+            stacklevel=3,
+        )

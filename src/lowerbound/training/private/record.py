@@ -1,0 +1,122 @@
+"""The release record: what differential privacy claims of a fitted model, and what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lowerbound.training.private.accounting import ORDERS, accountant_name, epsilons
+from lowerbound.training.private.plan import PrivatePlan
+
+NEIGHBORS = "two tables are neighbors if one has one row more than the other (add or remove)"
+KEEP = "do not publish checkpoint/, which holds this seed until training ends, and a hash of rows"
+SEEDS = (
+    "rows of updates and noise are drawn from a seed of the system's entropy, which no published "
+    f"file holds; {KEEP}"
+)
+SECURE_SEEDS = (
+    f"rows of updates and noise are drawn from the system's cryptographic generator; {KEEP}"
+)
+
+NOT_CLAIMED = (
+    "one row stands for one person: a person with several rows is protected less",
+    "the number of rows is public",
+    "choices by people (options, a best run of several) used no information about the rows",
+    "figures measured on real rows, by evaluate or an audit, are not covered",
+    "arithmetic is in floating point, and the proof is for real numbers",
+)
+GENERATOR = "the generator of the noise (Mersenne Twister) is not cryptographic"
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """The guarantee of a fit under differential privacy.
+
+    Attributes:
+        mechanism: what was released, in words.
+        epsilon: the larger of the accountants' results.
+        delta: of the guarantee.
+        rows: number of rows of the fit.
+        rdp, prv: epsilon by each accountant of DP-SGD; None: not used, or it failed.
+        prv_failure: why the PRV accountant failed; "" if it did not.
+        rate: q, the probability that a row takes part in an update.
+        noise_multiplier: sigma, the deviation of the noise over the clipping norm.
+        updates: number of updates.
+        clip: largest norm of the gradient of a row.
+        rho: zero-concentrated privacy of a mechanism that measures tables; None: not used.
+        neighbors: the neighboring relation.
+        accountant: libraries and versions.
+        seeds: how the random draws are kept secret.
+        public: facts that the user declared public, and that are not protected.
+        not_claimed: what the guarantee does not cover.
+    """
+
+    mechanism: str = ""
+    epsilon: float = 0.0
+    delta: float = 0.0
+    rows: int = 0
+    rdp: float | None = None
+    prv: float | None = None
+    prv_failure: str = ""
+    rate: float | None = None
+    noise_multiplier: float | None = None
+    updates: int | None = None
+    clip: float | None = None
+    rho: float | None = None
+    neighbors: str = NEIGHBORS
+    accountant: str = ""
+    seeds: str = SEEDS
+    public: tuple[str, ...] = ()
+    not_claimed: tuple[str, ...] = NOT_CLAIMED
+
+    @property
+    def sentence(self) -> str:
+        """The guarantee in one line."""
+        return f"({self.epsilon:.4g}, {self.delta:.3g})-differential privacy, {self.mechanism}"
+
+    def lines(self) -> Iterator[str]:
+        """Markdown: the guarantee, its facts, and its limits."""
+        yield f"This model satisfies {self.sentence}."
+        yield ""
+        yield f"- neighboring tables: {self.neighbors}"
+        yield f"- rows: {self.rows:,}"
+        if self.updates is not None:
+            yield (
+                f"- {self.updates:,} updates; sampling rate {self.rate:.6g}; noise multiplier "
+                f"{self.noise_multiplier:.6g}; gradients of rows clipped at {self.clip:g}"
+            )
+        if self.rho is not None:
+            yield f"- zero-concentrated differential privacy: rho {self.rho:.6g}"
+        if self.rdp is not None:
+            prv = f"failed ({self.prv_failure})" if self.prv is None else f"{self.prv:.6g}"
+            yield f"- epsilon by RDP {self.rdp:.6g}, by PRV {prv}; the larger counts"
+        yield f"- accountant: {self.accountant}"
+        yield f"- secrets: {self.seeds}"
+        yield f"- declared public: {'; '.join(self.public)}"
+        yield ""
+        yield "Not claimed, or assumed:"
+        yield ""
+        for text in self.not_claimed:
+            yield f"- {text}"
+
+
+def record_of(plan: PrivatePlan, public: tuple[str, ...]) -> ReleaseRecord:
+    """The record of a run of DP-SGD that makes all its updates."""
+    found, m = epsilons(plan.mechanism, plan.delta), plan.mechanism
+    return ReleaseRecord(
+        mechanism="DP-SGD (Poisson sampling, clipped gradients of rows, Gaussian noise)",
+        epsilon=found.larger,
+        delta=plan.delta,
+        rows=plan.rows,
+        rdp=found.rdp,
+        prv=found.prv,
+        prv_failure=found.prv_failure,
+        rate=m.rate,
+        noise_multiplier=m.noise_multiplier,
+        updates=m.updates,
+        clip=plan.clip,
+        accountant=f"{accountant_name()}; {len(ORDERS)} orders, {ORDERS[0]:g} to {ORDERS[-1]:g}",
+        seeds=SECURE_SEEDS if plan.secure_noise else SEEDS,
+        public=public,
+        not_claimed=NOT_CLAIMED if plan.secure_noise else (*NOT_CLAIMED, GENERATOR),
+    )
