@@ -46,6 +46,8 @@ _LISTINGS = {
     "detect": ("anomaly.detect", "find odd rows, with p-values and explanations"),
     "classify": ("labels.classify", "predict the classes of rows, and suggest which to label next"),
     "predict": ("labels.predict", "predict a number for each row"),
+    "audit": ("release.audit", "usefulness and privacy of a synthetic table, side by side"),
+    "canaries": ("release.canaries", "plant odd rows before training, for an audit to search for"),
     "compress": ("compression.compress", "write rows as a small file"),
     "decompress": ("compression.compress", "restore the rows of such a file"),
     "verify": ("compression.compress", "check such a file, and that it decompresses"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from lowerbound.evaluation.report.subjects import (
 )
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import comparisons, notes, summary_lines
+from lowerbound.evaluation.report.templates import render
 from lowerbound.inference.estimate import Skipped
 
 TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
@@ -102,7 +102,8 @@ def write_report(
         shown.append((plate, base64.b64encode(png).decode()))
     page = folder / "report.html"
     page.write_text(
-        _render(
+        render(
+            "report.html.j2",
             title=title or f"Evaluation of {leading(findings).name}",
             command=command,
             version=__version__,
@@ -166,16 +167,3 @@ def _table(findings: Sequence[Findings]) -> dict[str, Any]:
 
 def _by_chapter(shown: Sequence[tuple[Plate, str]]) -> list[tuple[str, list[tuple[Plate, str]]]]:
     return [(name, list(group)) for name, group in groupby(shown, lambda pair: pair[0].chapter)]
-
-
-def _render(**values: Any) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["anchor"] = lambda text: str(text).lower().replace(" ", "-")
-    template = (
-        files("lowerbound.evaluation.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
-    return environment.from_string(template).render(**values)

@@ -1,0 +1,1 @@
+"""Synthetic tables: what they are good for, and what they reveal."""

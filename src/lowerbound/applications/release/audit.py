@@ -1,0 +1,138 @@
+"""``lowerbound audit``: usefulness and privacy of a synthetic table, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter, Silent
+from lowerbound.applications.form import REQUIRED, typed
+from lowerbound.applications.io.files import page_path, write_text
+from lowerbound.applications.io.sources import ReadingOptions, column_hints
+from lowerbound.applications.release.audit_text import audit_lines
+from lowerbound.applications.release.canaries import read_canaries
+from lowerbound.applications.release.tables import read_table, title_of
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.release.conclusions import Conclusions, conclude
+from lowerbound.evaluation.release.page import Names, audit_page
+from lowerbound.evaluation.release.privacy.canaries import CanaryFindings, find_canaries
+from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
+from lowerbound.evaluation.release.tables import AuditedTables
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """Options of ``lowerbound audit``.
+
+    In Python, the three tables may also be pandas frames.
+    """
+
+    real: str = option(
+        REQUIRED, "the rows that the synthesizer was trained on", positional=True, metavar="REAL"
+    )
+    synthetic: str = option(REQUIRED, "the synthetic rows", positional=True, metavar="SYNTHETIC")
+    holdout: str | None = option(
+        None,
+        "rows of the same source that the synthesizer has not seen: the control group of every "
+        "attack, and the test rows of every learner",
+        metavar="FILE",
+    )
+    label: str | None = option(
+        None, "the column that learners predict: a class or a number", metavar="COLUMN"
+    )
+    output: str | None = option(None, "HTML file to write", short="-o", metavar="FILE")
+    canaries: str | None = option(
+        None, "the canaries that lowerbound canaries has written", metavar="FILE"
+    )
+    delta: float = option(0.0, "delta of the claimed guarantee, for the bound from canaries")
+    at_most: float | None = option(
+        None, "membership AUROC that no attack may exceed; exit code 1 if one does"
+    )
+    kind: tuple[str, ...] = option(
+        (),
+        "kind of a column, if the inferred kind is wrong, such as zip=categorical; repeatable",
+        metavar="COLUMN=KIND",
+    )
+    columns: str | None = option(
+        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
+    )
+    sizes: AuditOptions = field(default_factory=AuditOptions)
+
+
+@dataclass(frozen=True)
+class AuditReport(Report):
+    """The findings of an audit.
+
+    Attributes:
+        conclusions: three sentences and a verdict.
+        findings: all figures.
+        output: the page that was written; empty if none is requested.
+        reached: whether no membership attack exceeded ``at_most``; None if that is not set.
+    """
+
+    conclusions: Conclusions
+    findings: ReleaseAudit
+    output: str
+    reached: bool | None
+
+    def text(self) -> str:
+        lines = audit_lines(self.findings, self.conclusions)
+        return "\n".join([*lines, *([f"wrote {self.output}"] if self.output else [])])
+
+    @property
+    def passed(self) -> bool:
+        return self.reached is not False
+
+
+def audit(request: AuditRequest, reporter: Reporter | None = None) -> AuditReport:
+    """Measure the usefulness and the privacy of synthetic rows.
+
+    Raises:
+        DataError: a table cannot be read, has too few rows or other columns, the label does not
+            exist, or the holdout shares rows with the training rows.
+        OptionError: ``at_most`` is set without a holdout, or a kind is unknown.
+    """
+    reporter = reporter or Silent()
+    page = page_path(request.output)
+    if request.at_most is not None and request.holdout is None:
+        raise OptionError("--at-most needs --holdout: without a control group no attack is run")
+    tables = _read(request)
+    planted = _canaries(request, tables)
+    found = audit_tables(tables, request.sizes, planted, reporter.say)
+    if page is not None:
+        names = Names(*(title_of(s) for s in (request.real, request.synthetic, request.holdout)))
+        text = audit_page(found, names, _command(request), request.sizes.seed)
+        write_text(page, text)
+    reached = None
+    if request.at_most is not None and found.strongest is not None:
+        reached = found.strongest.area.value <= request.at_most
+    return AuditReport(conclude(found), found, str(page or ""), reached)
+
+
+def _read(request: AuditRequest) -> AuditedTables:
+    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
+    return AuditedTables.of(
+        read_table(request.real, "REAL"),
+        read_table(request.synthetic, "SYNTHETIC"),
+        None if request.holdout is None else read_table(request.holdout, "HOLDOUT"),
+        request.label,
+        hints if isinstance(hints, dict) else None,
+    )
+
+
+def _canaries(request: AuditRequest, tables: AuditedTables) -> CanaryFindings | None:
+    if request.canaries is None:
+        return None
+    canaries = read_canaries(request.canaries)
+    drawn = tables.codes.coordinates(tables.synthetic)[0]
+    return find_canaries(tables.codes, canaries, drawn, delta=request.delta)
+
+
+def _command(request: AuditRequest) -> str:
+    """The command line; empty for tables in memory."""
+    sources: tuple[Any, ...] = (request.real, request.synthetic, request.holdout)
+    if any(not isinstance(source, (str, Path, type(None))) for source in sources):
+        return ""
+    return typed("audit", request)

@@ -1,0 +1,35 @@
+"""Reading the tables of an audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lowerbound.data.tables.duckdb import is_address, is_relation, relation_frame
+from lowerbound.data.tables.files import read_frame
+from lowerbound.errors import DataError
+
+
+def read_table(source: Any, what: str) -> Any:
+    """A table as a pandas frame.
+
+    Args:
+        source: path of a csv or parquet file, address of a table in a database, a relation of
+            DuckDB, or a frame.
+        what: its role, for messages.
+
+    Raises:
+        DataError: it does not exist or cannot be read.
+    """
+    if hasattr(source, "set_axis"):
+        return source
+    if is_relation(source):
+        return relation_frame(source)
+    if not is_address(source) and not Path(source).expanduser().is_file():
+        raise DataError(f"{what}: there is no file {source}; an audit reads csv and parquet files")
+    return read_frame(source)
+
+
+def title_of(source: Any) -> str:
+    """The name of a table in reports."""
+    return str(source) if isinstance(source, (str, Path)) else "a table in memory"

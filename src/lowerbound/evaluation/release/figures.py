@@ -1,0 +1,119 @@
+"""The figures of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lowerbound.evaluation.release.privacy.attack_rates import AttackRate
+from lowerbound.evaluation.release.privacy.membership import Membership
+from lowerbound.evaluation.release.release_audit import Fidelity
+from lowerbound.evaluation.release.utility.usefulness import Usefulness
+from lowerbound.evaluation.report.figures.style import (
+    HAIRLINE,
+    INK,
+    MUTED,
+    PALETTE,
+    legend,
+    new_figure,
+    short,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+REAL, SYNTHETIC, CONTROL = PALETTE[3], PALETTE[0], PALETTE[3]
+MOST_BARS = 20
+
+
+def learners(found: Usefulness) -> Figure:
+    """Each learner trained on real and on synthetic rows, a panel for each measure."""
+    measures = list(dict.fromkeys(c.measure for c in found.comparisons))
+    names = list(dict.fromkeys(c.learner for c in found.comparisons))
+    figure = new_figure(9.0, 0.9 + 0.42 * len(names))
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        style(axes, measure, grid=True).locator_params(axis="x", nbins=4)
+        for place, name in enumerate(names):
+            (line,) = [c for c in found.comparisons if (c.learner, c.measure) == (name, measure)]
+            ends = [line.real, line.synthetic]
+            axes.plot(ends, [place, place], color=HAIRLINE, linewidth=3, zorder=1)
+            axes.scatter(
+                line.real, place, color=REAL, s=42, zorder=2, marker="D", label="real rows"
+            )
+            axes.scatter(line.synthetic, place, color=SYNTHETIC, s=42, zorder=3, label="synthetic")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+    handles, _ = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles[:2],
+        ["trained on real rows", "trained on synthetic rows"],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
+    return figure
+
+
+def column_errors(found: Fidelity, floor: Fidelity | None) -> Figure:
+    """The error of each column, the largest first, beside that of real rows."""
+    order = sorted(found.columns, key=lambda name: -found.columns[name])[:MOST_BARS]
+    figure = new_figure(9.0, 0.9 + 0.24 * len(order))
+    axes = style(figure.subplots(), x="total variation distance", grid=True)
+    places = range(len(order))
+    drawn = [found.columns[name] for name in order]
+    axes.barh(places, drawn, height=0.62, color=SYNTHETIC, label="synthetic rows")
+    if floor is not None:
+        usual = [floor.columns[name] for name in order]
+        axes.scatter(usual, places, color=INK, marker="|", s=90, label="training rows", zorder=3)
+    axes.set_yticks(places, [short(name, 28) for name in order])
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    legend(axes, loc="lower right")
+    return figure
+
+
+def membership_areas(found: Sequence[Membership]) -> Figure:
+    """AUROC of each membership attack with its interval; 0.5 is guessing."""
+    figure = new_figure(9.0, 0.9 + 0.4 * len(found))
+    axes = style(figure.subplots(), x="AUROC with 95 % interval", grid=True)
+    axes.axvline(0.5, color=INK, linewidth=1, linestyle="--")
+    axes.text(0.5, -0.62, "guessing", ha="center", fontsize=8, color=MUTED)
+    axes.text(1.0, -0.62, "every row recognized", ha="right", fontsize=8, color=MUTED)
+    for place, attack in enumerate(found):
+        _whisker(axes, place, attack.area.value, attack.area.low, attack.area.high, SYNTHETIC)
+    axes.set_yticks(range(len(found)), [attack.attack for attack in found])
+    axes.set_ylim(len(found) - 0.5, -0.75)
+    axes.set_xlim(min(0.4, *(attack.area.low for attack in found)), 1.01)
+    return figure
+
+
+def attack_rates(found: Sequence[AttackRate]) -> Figure:
+    """Success on training rows beside success on the control group."""
+    shown = sorted(found, key=lambda attack: -attack.excess.value)[:MOST_BARS]
+    figure = new_figure(9.0, 1.0 + 0.36 * len(shown))
+    axes = style(figure.subplots(), x="share of attempts that succeed", grid=True)
+    for place, attack in enumerate(shown):
+        for rate, shift, color in (
+            (attack.training, -0.14, SYNTHETIC),
+            (attack.control, 0.14, CONTROL),
+        ):
+            _whisker(axes, place + shift, rate.value, rate.low, rate.high, color)
+    axes.scatter([], [], color=SYNTHETIC, s=36, label="training rows")
+    axes.scatter([], [], color=CONTROL, s=36, label="control group")
+    names = [f"{attack.attack}: {short(attack.target, 26)}" for attack in shown]
+    axes.set_yticks(range(len(shown)), names)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xlim(-0.01, 1.01)
+    legend(axes, loc="lower right")
+    return figure
+
+
+def _whisker(axes: Axes, place: float, value: float, low: float, high: float, color: str) -> None:
+    """A point with its interval."""
+    axes.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="butt")
+    axes.scatter(value, place, color=color, s=36, zorder=3)

@@ -1,0 +1,1 @@
+"""Attacks on released tables, each with a control group, and bounds on the privacy loss."""

@@ -1,0 +1,115 @@
+"""Membership inference: does a released table reveal which rows it was made from?
+
+An attack gives a score to each row, higher where the row seems to be a training row. Training
+rows are compared with a control group, rows of the same source that were not used. AUROC 0.5:
+the attack fails. 1: every training row is recognized.
+
+- ``distance``: the nearest released row is near. It needs no further data.
+- ``density``: the released rows are denser here than the source, log p_S(x) - log p_R(x), with
+  kernel densities (DOMIAS: van Breugel et al. 2023). R are reference rows of the same source, which
+  neither the training nor the control group has.
+- ``relative distance``: the same with the densities of nearest neighbors, log r_R(x) - log r_S(x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.evaluation.release.intervals import Interval
+from lowerbound.evaluation.release.privacy.neighbors import nearest_distances, squared_distances
+from lowerbound.evaluation.release.ranking import (
+    AtFalsePositives,
+    area_interval,
+    at_false_positives,
+)
+
+ALLOWED = (0.01, 0.001)
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How well one attack recognizes training rows.
+
+    Attributes:
+        attack: its name.
+        area: AUROC with its 95 % interval.
+        members, controls: rows in either group.
+        tails: true positives at 1 % and at 0.1 % false positives; those that the control group is
+            too small for are left out.
+    """
+
+    attack: str
+    area: Interval
+    members: int
+    controls: int
+    tails: tuple[AtFalsePositives, ...]
+
+    @classmethod
+    def of(cls, attack: str, members: Array, controls: Array) -> Membership:
+        """The figures of the scores of both groups, (rows,)."""
+        tails = [at_false_positives(members, controls, allowed) for allowed in ALLOWED]
+        found = tuple(tail for tail in tails if tail is not None)
+        area = area_interval(members, controls)
+        return cls(attack, area, len(members), len(controls), found)
+
+
+def membership(
+    members: Array, controls: Array, synthetic: Array, seed: int = 0
+) -> tuple[Membership, ...]:
+    """Attack a released table.
+
+    Args:
+        members: coordinates of training rows, (rows, width).
+        controls: of rows of the same source that were not used; half of them become the reference.
+        synthetic: of the released rows.
+        seed: of the halves.
+    """
+    order = np.random.default_rng(seed).permutation(len(controls))
+    reference, tested = np.array_split(controls[order], 2)
+    near = [-nearest_distances(rows, synthetic)[:, 0] for rows in (members, controls)]
+    relative = [relative_distance(rows, synthetic, reference) for rows in (members, tested)]
+    dense = [density_ratio(rows, synthetic, reference) for rows in (members, tested)]
+    return (
+        Membership.of("distance", *near),
+        Membership.of("relative distance", *relative),
+        Membership.of("density", *dense),
+    )
+
+
+def relative_distance(rows: Array, synthetic: Array, reference: Array) -> Array:
+    """log of the distance to the nearest reference row over that to the nearest released row."""
+    near, usual = (nearest_distances(rows, others)[:, 0] for others in (synthetic, reference))
+    return np.asarray(np.log(usual + TINY) - np.log(near + TINY))
+
+
+def density_ratio(rows: Array, synthetic: Array, reference: Array) -> Array:
+    """log p_S(x) - log p_R(x), (rows,), with Gaussian kernels, wide where R is sparse."""
+    width = kernel_widths(rows, reference)
+    return log_density(rows, synthetic, width) - log_density(rows, reference, width)
+
+
+def kernel_widths(rows: Array, reference: Array) -> Array:
+    """A quarter of the distance of each row to its nearest reference row.
+
+    It is at least a tenth of its median, because equal rows have no distance. A fixed width would
+    hide copies where rows are dense, and see nothing where they are sparse.
+    """
+    part = 0.25 * nearest_distances(rows, reference)[:, 0]
+    positive = part[part > 0]
+    least = 0.1 * float(np.median(positive)) if len(positive) else 1.0
+    return np.maximum(part, least)
+
+
+def log_density(rows: Array, centers: Array, width: Array) -> Array:
+    """log of the mean over centers c of exp(-|x - c|^2 / 2 width(x)^2), (rows,); unnormalized."""
+    from scipy.special import logsumexp
+
+    found = np.empty(len(rows))
+    for part, squared in squared_distances(rows, centers):
+        squared /= -2 * width[part, None] ** 2
+        found[part] = logsumexp(squared, axis=1)
+    return np.asarray(found - np.log(len(centers)))

@@ -1,0 +1,1 @@
+"""Measures of usefulness: learners trained on released rows, and errors of distributions."""

@@ -1,0 +1,32 @@
+"""Gradient boosting on encoded tables: the judge of released rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lowerbound.data.arrays import Array
+
+ROUNDS = 200
+
+
+def boosted_classifier(unordered: Array, seed: int) -> Any:
+    """scikit-learn's histogram gradient boosting with 200 trees for each class.
+
+    Args:
+        unordered: mask of the columns whose codes have no order.
+        seed: of its draws.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=ROUNDS, learning_rate=0.1, categorical_features=unordered, random_state=seed
+    )
+
+
+def boosted_regressor(unordered: Array, seed: int) -> Any:
+    """The same for a number; arguments as for the classifier."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=ROUNDS, learning_rate=0.1, categorical_features=unordered, random_state=seed
+    )

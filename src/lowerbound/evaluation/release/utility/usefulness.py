@@ -1,0 +1,211 @@
+"""Train on released rows, test on real ones: is a model as good as if it had seen the real rows?
+
+Every learner is trained twice, on the real rows and on the released ones, and tested on the same
+real rows that neither has seen. The standard error of the difference is that of a paired bootstrap
+over the test rows. Source: Esteban, Hyland & Rätsch 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.arrays import Array
+from lowerbound.errors import DataError
+from lowerbound.evaluation.release.coded_columns import CodedColumns
+from lowerbound.evaluation.release.intervals import Interval
+from lowerbound.evaluation.release.utility.learners import LEARNERS, Learner
+
+RESAMPLES = 100
+FEWEST_LABELED = 20
+
+ACCURACY, F1, AUROC, R2, RMSE = "accuracy", "F1", "AUROC", "R²", "RMSE"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of one learner.
+
+    Attributes:
+        learner: name of the learner.
+        measure: "accuracy", "F1" of the rarest class, "AUROC"; "R²", "RMSE" in units of the label.
+        real: of the learner trained on real rows.
+        synthetic: of the learner trained on released rows.
+        loss: by how much the released rows are worse, with its 95 % interval.
+    """
+
+    learner: str
+    measure: str
+    real: float
+    synthetic: float
+    loss: Interval
+
+
+@dataclass(frozen=True)
+class Usefulness:
+    """What learners learn from released rows.
+
+    Attributes:
+        label: the column that they predict.
+        classes: the classes, the most frequent first; empty for a number.
+        test_rows: real rows with a label that the learners are tested on.
+        comparisons: one for each learner and measure.
+        absent: classes that the released rows do not have.
+    """
+
+    label: str
+    classes: tuple[str, ...]
+    test_rows: int
+    comparisons: tuple[Comparison, ...]
+    absent: tuple[str, ...] = ()
+
+    @property
+    def main_measure(self) -> str:
+        """AUROC of classes, R² of a number."""
+        return AUROC if self.classes else R2
+
+    def best(self, measure: str) -> tuple[Comparison, Comparison]:
+        """(best trained on real rows, best trained on released rows), by a measure."""
+        found = [c for c in self.comparisons if c.measure == measure]
+        return max(found, key=lambda c: c.real), max(found, key=lambda c: c.synthetic)
+
+
+def usefulness(
+    codes: CodedColumns,
+    label: str,
+    real: Array,
+    synthetic: Array,
+    test: Array,
+    seed: int = 0,
+    learners: Sequence[Learner] = LEARNERS,
+) -> Usefulness:
+    """Compare learners trained on released rows with the same trained on real rows.
+
+    Args:
+        codes: the columns, the label among them.
+        label: name of the column to predict.
+        real, synthetic, test: encoded rows, (rows, columns). Rows without a label are left out, and
+            so are released rows of a class that the real rows do not have.
+        seed: of learners and of the bootstrap.
+        learners: trained one after another.
+
+    Raises:
+        DataError: the label is constant, no other column is left, or too few rows have a label.
+    """
+    place = codes.position(label)
+    column = codes.columns[place]
+    if column.constant or len(codes.columns) < 2:
+        what = f"the label {label!r} has one value" if column.constant else "the label is alone"
+        raise DataError(f"{what}: nothing can be learned; choose another --label, or none")
+    classes = column.levels
+    inputs = codes.without(label)
+    parts = [_part(rows, place, len(classes), label) for rows in (real, synthetic, test)]
+    unordered = inputs.for_trees(parts[0][0])[1]
+    found: list[Comparison] = []
+    for learner in learners:
+        make = learner.classifier if classes else learner.regressor
+        tested = learner.input(inputs, parts[2][0])
+        predicted = [
+            _predicted(make(unordered, seed), learner.input(inputs, x), y, tested, len(classes))
+            for x, y in parts[:2]
+        ]
+        found += _compared(learner.name, parts[2][1], predicted[0], predicted[1], classes, seed)
+    present = set(parts[1][1].tolist())
+    absent = tuple(level for code, level in enumerate(classes) if code not in present)
+    return Usefulness(label, classes, len(parts[2][1]), tuple(found), absent)
+
+
+def _part(rows: Array, place: int, classes: int, label: str) -> tuple[Array, Array]:
+    """(inputs, labels) of the rows with a known label."""
+    y = rows[:, place]
+    kept = ~np.isnan(y) & ((y < classes) if classes else True)
+    if kept.sum() < FEWEST_LABELED:
+        raise DataError(
+            f"only {int(kept.sum())} rows of a table have a label in {label!r}; the learners need "
+            f"{FEWEST_LABELED} in each of the three tables"
+        )
+    return np.delete(rows[kept], place, axis=1), y[kept]
+
+
+def _predicted(model: Any, x: Array, y: Array, tested: Array, classes: int) -> Array:
+    """Probabilities (rows, classes), or numbers (rows,), of the test rows."""
+    if not classes:
+        with small_fit():
+            return np.asarray(model.fit(x, y).predict(tested))
+    found = np.zeros((len(tested), classes))
+    present = np.unique(y).astype(int)
+    if len(present) == 1:
+        found[:, present[0]] = 1.0
+        return found
+    with small_fit():
+        found[:, present] = model.fit(x, y.astype(int)).predict_proba(tested)
+    return found
+
+
+def _compared(
+    learner: str, y: Array, real: Array, synthetic: Array, classes: Sequence[str], seed: int
+) -> list[Comparison]:
+    """The figures of one learner."""
+    measures = _class_measures(y, len(classes)) if classes else {R2: r2, RMSE: rmse}
+    random = np.random.default_rng(seed)
+    draws = [random.integers(0, len(y), len(y)) for _ in range(RESAMPLES)]
+    found = []
+    for name, measure in measures.items():
+        sign = -1 if name == RMSE else 1
+        a, b = measure(y, real), measure(y, synthetic)
+        again = [sign * (measure(y[d], real[d]) - measure(y[d], synthetic[d])) for d in draws]
+        loss, half = sign * (a - b), 1.96 * float(np.nanstd(again))
+        found.append(Comparison(learner, name, a, b, Interval(loss, loss - half, loss + half)))
+    return found
+
+
+def _class_measures(y: Array, classes: int) -> dict[str, Callable[[Array, Array], float]]:
+    rarest = int(
+        np.argmin(np.bincount(y.astype(int), minlength=classes) + 1e9 * _unseen(y, classes))
+    )
+    return {
+        ACCURACY: lambda y, p: float((p.argmax(1) == y).mean()),
+        F1: lambda y, p: f1(y == rarest, p.argmax(1) == rarest),
+        AUROC: class_area,
+    }
+
+
+def _unseen(y: Array, classes: int) -> Array:
+    return np.asarray(np.bincount(y.astype(int), minlength=classes) == 0)
+
+
+def f1(true: Array, said: Array) -> float:
+    """2 TP / (2 TP + FP + FN); 0 if the class is neither there nor predicted."""
+    hits = float((true & said).sum())
+    total = float(true.sum() + said.sum())
+    return 2 * hits / total if total else 0.0
+
+
+def class_area(y: Array, probabilities: Array) -> float:
+    """AUROC of two classes; of more, the mean over classes of one against the rest."""
+    from scipy.stats import rankdata
+
+    areas = []
+    count = probabilities.shape[1]
+    for code in [1] if count == 2 else range(count):
+        own = y == code
+        n, m = int(own.sum()), int((~own).sum())
+        if n and m:
+            ranks = rankdata(probabilities[:, code])
+            areas.append((ranks[own].sum() - n * (n + 1) / 2) / (n * m))
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+def r2(y: Array, predicted: Array) -> float:
+    """1 - residual over total sum of squares."""
+    total = float(((y - y.mean()) ** 2).sum())
+    return 1 - float(((y - predicted) ** 2).sum()) / total if total else float("nan")
+
+
+def rmse(y: Array, predicted: Array) -> float:
+    """The root of the mean squared error, in units of the label."""
+    return float(np.sqrt(((y - predicted) ** 2).mean()))

@@ -1,0 +1,100 @@
+"""Singling out, linking and inference succeed on copies, and not on fresh rows; copies counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.evaluation.release.coded_columns import CodedColumns
+from lowerbound.evaluation.release.privacy.attack_rates import AttackRate
+from lowerbound.evaluation.release.privacy.attribute_inference import attribute_inference
+from lowerbound.evaluation.release.privacy.copies import copies, overlap
+from lowerbound.evaluation.release.privacy.linkability import linkability
+from lowerbound.evaluation.release.privacy.nearest_records import nearest_records
+from lowerbound.evaluation.release.privacy.singling_out import singling_out
+from tests.evaluation.release.people import parts, people
+
+
+def attacks(real: Any, holdout: Any, released: Any) -> list[AttackRate]:
+    codes = CodedColumns.learn(real)
+    a, b, s = (codes.encode(frame) for frame in (real, holdout, released))
+    (x, owner), (y, _), (z, _) = (codes.coordinates(rows) for rows in (a, b, s))
+    single, linked = singling_out(codes, a, b, s), linkability(x, y, z, owner)
+    assert single is not None
+    assert linked is not None
+    return [single, linked, *attribute_inference(codes, a, b, s)]
+
+
+def test_copies_are_attacked_with_success() -> None:
+    real, holdout, _ = parts()
+    single, linked, *inferred = attacks(real, holdout, real)
+    assert single.training.value == 1.0  # a condition true of one copy is true of one person
+    assert linked.training.value > 0.7  # half of the columns may be equal in many rows
+    assert linked.significant
+    assert all(found.training.value == 1.0 for found in inferred)
+    assert single.significant
+    assert single.risk > 0.5
+    assert {found.target for found in inferred if found.significant} >= {"size", "weight"}
+
+
+def test_fresh_rows_are_not() -> None:
+    found = [attack for seed in range(4) for attack in attacks(*parts(300, seed))]
+    assert not any(attack.significant for attack in found)
+    assert abs(np.mean([attack.excess.value for attack in found])) < 0.01
+
+
+def test_two_dependent_columns_are_guessed_in_both_groups_alike() -> None:
+    real, holdout, other = (frame.assign(double=2 * frame["size"]) for frame in parts(600))
+    found = next(a for a in attacks(real, holdout, other) if a.target == "double")
+    assert found.control.value > 0.2  # far better than blind guesses, and no leak
+    assert not found.significant
+
+
+def test_copies_are_counted_beside_those_of_fresh_rows() -> None:
+    real = pd.DataFrame({"a": [1.0, 2.0, 2.0, 4.5, np.nan] * 4, "b": list("xyyzz") * 4})
+    real.loc[0, "a"] = 7.5  # a row that no other equals
+    released = pd.DataFrame({"a": [7.5, np.nan, 1.0, 9.0], "b": ["x", "z", "x", "new"]})
+    codes = CodedColumns.learn(real)
+    found = copies(codes.encode(real), codes.encode(released), None)
+    assert (found.synthetic, found.unique, found.repeated) == (3, 1, 19)
+    assert found.by_chance.value == pytest.approx(19 / 20)
+
+
+def test_overlap_is_compared_with_twins_in_the_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 30, (1000, 2)).astype(float)  # many equal rows of different people
+    assert overlap(whole[:500], whole[500:]).rows > 150
+    assert not overlap(whole[:500], whole[500:]).refused
+    shared = np.concatenate([whole[500:800], whole[:200]])
+    assert overlap(whole[:500], shared).refused
+    distinct = rng.normal(size=(1000, 2))
+    assert not overlap(distinct[:500], distinct[500:]).refused
+    assert overlap(distinct[:500], distinct[480:980]).rows == 20
+    assert overlap(distinct[:500], distinct[480:980]).refused
+
+
+def test_the_smoke_test_passes_what_it_cannot_see() -> None:
+    real, holdout, other = parts()
+    codes = CodedColumns.learn(real)
+    x, y, s = (codes.coordinates(codes.encode(frame))[0] for frame in (real, holdout, other))
+    copied, drawn = nearest_records(x, x, y), nearest_records(x, s, y)
+    assert copied.nearer.value > 0.95
+    assert copied.released[1] == 0.0
+    assert drawn.nearer.low <= 0.5 <= drawn.nearer.high
+    assert drawn.released[1] == pytest.approx(drawn.holdout[1], rel=0.2)
+
+
+def test_a_column_alone_is_not_linked_or_inferred() -> None:
+    real, holdout, other = (frame[["size"]] for frame in parts(60))
+    codes = CodedColumns.learn(real)
+    a, b, s = (codes.encode(frame) for frame in (real, holdout, other))
+    (x, owner), (y, _), (z, _) = (codes.coordinates(rows) for rows in (a, b, s))
+    assert linkability(x, y, z, owner) is None
+    assert attribute_inference(codes, a, b, s) == ()
+
+
+def test_people_have_no_equal_rows() -> None:
+    assert not people(300, 0).duplicated().any()

@@ -1,0 +1,75 @@
+"""Every membership attack finds a copying synthesizer and is blind to a fresh sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from lowerbound.evaluation.release.privacy.membership import membership
+from lowerbound.evaluation.release.privacy.shadow_models import (
+    likelihood_ratios,
+    shadow_membership,
+)
+from tests.evaluation.release.people import coordinates, fresh, noisy, parts
+
+
+def cancer() -> list[pd.DataFrame]:
+    frame = load_breast_cancer(as_frame=True).frame.sample(frac=1, random_state=0)
+    return [frame.iloc[i * 189 : (i + 1) * 189].reset_index(drop=True) for i in range(3)]
+
+
+def test_a_copying_synthesizer_is_flagged_by_every_attack() -> None:
+    real, holdout, _ = cancer()
+    x, y, s = coordinates(real, real, holdout, real)
+    for found in membership(x, y, s):
+        assert found.area.value > 0.98, found
+        assert found.area.low > 0.9, found
+
+
+def test_a_fresh_sample_is_not() -> None:
+    areas = []
+    for seed in range(6):
+        real, holdout, other = parts(400, seed)
+        x, y, s = coordinates(real, real, holdout, other)
+        areas.append([found.area.value for found in membership(x, y, s, seed)])
+    assert np.abs(np.mean(areas, axis=0) - 0.5).max() < 0.03
+
+
+def test_intervals_of_a_fresh_sample_hold_the_half() -> None:
+    inside = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x, y, s = (rng.normal(size=(150, 3)) for _ in range(3))
+        inside += [found.area.low <= 0.5 <= found.area.high for found in membership(x, y, s, seed)]
+    assert np.mean(inside) > 0.88
+
+
+def test_a_few_copies_are_found_at_few_false_alarms() -> None:
+    real, holdout, other = parts(1000)
+    leak = pd.concat([real.iloc[:100], other.iloc[:900]], ignore_index=True)
+    x, y, s = coordinates(real, real, holdout, leak)
+    found = next(f for f in membership(x, y, s) if f.attack == "distance")
+    assert found.area.value == pytest.approx(0.55, abs=0.03)
+    assert found.tails[0].true_positives.value == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_tails_need_a_large_control_group() -> None:
+    real, holdout, other = parts(60)
+    x, y, s = coordinates(real, real, holdout, other)
+    assert all(found.tails == () for found in membership(x, y, s))
+
+
+def test_shadow_models_find_a_synthesizer_that_memorizes_only() -> None:
+    real = parts(120)[0]
+    assert shadow_membership(noisy, real, models=6).area.value > 0.95
+    assert shadow_membership(fresh, real, models=6).area.value == pytest.approx(0.5, abs=0.06)
+
+
+def test_likelihood_ratios_are_those_of_two_normal_distributions() -> None:
+    rng = np.random.default_rng(0)
+    inside = rng.permuted(np.arange(400)[:, None].repeat(30, 1) < 200, axis=0)
+    scores = rng.normal(size=(400, 30)) + 2.0 * inside
+    found = likelihood_ratios(scores, inside)
+    assert np.abs(found - (2 * scores - 2)).mean() < 0.25  # log N(s; 2, 1) - log N(s; 0, 1)
