@@ -67,3 +67,15 @@ def test_a_restored_average_goes_on() -> None:
     for one in (average, copy):
         one.after(21)
     assert_same_weights(dict(average.tensors()), dict(copy.tensors()))
+
+
+def test_infinite_constants_stay_as_they_are() -> None:
+    module = nn.Linear(3, 2)
+    edges = torch.tensor([0.0, 1.0, torch.inf])
+    module.register_buffer("edges", edges.clone())
+    average = WeightAverage(module, 0.5)
+    for update in range(1, 4):
+        average.after(update)
+    with average.applied():
+        assert torch.equal(module.edges, edges)
+    assert torch.equal(module.edges, edges)

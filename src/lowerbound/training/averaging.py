@@ -24,13 +24,20 @@ LEAST_KEPT_BETWEEN = 0.9
 class WeightAverage:
     """Averages every floating-point tensor of a module's state.
 
+    Tensors with infinite entries, such as the unused boundaries of histograms, are constants and
+    stay as they are: the average of infinities would be NaN.
+
     Args:
         model: the module with the weights.
         decay: d, per update.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        state = {n: t for n, t in model.state_dict().items() if t.is_floating_point()}
+        state = {
+            name: tensor
+            for name, tensor in model.state_dict().items()
+            if tensor.is_floating_point() and not bool(tensor.isinf().any())
+        }
         self._names = list(state)
         self._live = list(state.values())
         self._average = [tensor.clone() for tensor in self._live]
