@@ -27,15 +27,16 @@ import pandas as pd
 from _cells import done, drive, fit_on, spent
 from _mixed_tables import ADULT
 from _record import Metric, commit, keep_answer, write
-from pandas.api.types import is_numeric_dtype
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 
 from lowerbound.data import Dataset, file_sha256, load
 from lowerbound.data.catalog.download import data_folders
 from lowerbound.data.catalog.published import first_place
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.errors import DataError
+from lowerbound.evaluation.release.coded_columns import CodedColumns
+from lowerbound.evaluation.release.utility.distinguishing import distinguished as two_sample
+from lowerbound.evaluation.release.utility.learners import BOOSTING
+from lowerbound.evaluation.release.utility.usefulness import AUROC, usefulness
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.latents import draw_latents
@@ -112,52 +113,23 @@ def _frame(part: str) -> Any:
     return read.replace("?", None).reset_index(drop=True)
 
 
-def coded(frame: Any, like: Any) -> Any:
-    """Levels as the codes of the training rows, for boosting; an unknown level is missing."""
-    found = {}
-    for name, column in like.items():
-        own = frame[name]
-        if not is_numeric_dtype(column):
-            levels = pd.Index(sorted(column.dropna().unique()))
-            codes = pd.Series(levels.get_indexer(own), index=frame.index)
-            own = codes.where(codes >= 0)
-        found[name] = own.astype(float)
-    return pd.DataFrame(found)
-
-
 # judges -------------------------------------------------------------------------------------------
 
 
-def boosting(like: Any) -> HistGradientBoostingClassifier:
-    levels = [name for name, column in like.items() if not is_numeric_dtype(column)]
-    return HistGradientBoostingClassifier(
-        max_iter=200, learning_rate=0.1, categorical_features=levels, random_state=SEED
-    )
-
-
-def learned_income(rows: Any, real: Any, like: Any) -> float:
-    """AUROC on real rows of boosting that learned income from ``rows``."""
-    inputs = like.drop(columns=LABEL)
-    x, y = (coded(frame.drop(columns=LABEL), inputs) for frame in (rows, real))
-    model = boosting(inputs).fit(x, rows[LABEL])
-    positive = sorted(like[LABEL].unique())[-1]
-    column = list(model.classes_).index(positive)
-    return float(roc_auc_score(real[LABEL] == positive, model.predict_proba(y)[:, column]))
+def learned_income(rows: Any, real: Any, like: Any) -> tuple[float, float]:
+    """AUROC on real rows of boosting that learned income from ``rows``, and from ``like``."""
+    codes = CodedColumns.learn(like)
+    a, b, test = (codes.encode(frame) for frame in (like, rows, real))
+    found = usefulness(codes, LABEL, a, b, test, SEED, learners=(BOOSTING,))
+    (area,) = [figure for figure in found.comparisons if figure.measure == AUROC]
+    return area.synthetic, area.real
 
 
 def distinguished(rows: Any, real: Any, like: Any) -> float:
-    """AUROC of boosting that distinguishes ``rows`` from real ones, on halves that it did not
-    learn from."""
-    count = min(len(rows), len(real))
-    random = np.random.default_rng(SEED)
-    both = [
-        coded(frame.iloc[random.permutation(len(frame))[:count]], like) for frame in (rows, real)
-    ]
-    x, y = pd.concat(both, ignore_index=True), np.repeat([0, 1], count)
-    order = random.permutation(2 * count)
-    learn, test = order[:count], order[count:]
-    model = boosting(like).fit(x.iloc[learn], y[learn])
-    return float(roc_auc_score(y[test], model.predict_proba(x.iloc[test])[:, 1]))
+    """AUROC of boosting that distinguishes ``rows`` from real ones, each row scored by a model
+    that was trained without it."""
+    codes = CodedColumns.learn(like)
+    return two_sample(codes, codes.encode(real), codes.encode(rows), SEED).value
 
 
 # cells --------------------------------------------------------------------------------------------
@@ -206,13 +178,14 @@ def run_cell(name: str, arm: Arm, held_out: bool) -> dict[str, Any]:
     drawn = sample_prior(made.model, len(rows), seed=SEED).x
     synthetic = to_frame(made.schema, drawn)
     facts = made.options.prior_fit
+    area, real_area = learned_income(synthetic, real, rows)
     answer = {
         "cell": name,
         "title": arm.title,
         "minutes": round(clock["processor"] / 120, 2),
         "wall_minutes": round(clock["wall"] / 60, 2),
-        "auroc": learned_income(synthetic, real, rows),
-        "real_auroc": learned_income(rows, real, rows),
+        "auroc": area,
+        "real_auroc": real_area,
         "two_sample": distinguished(synthetic, real, rows),
         "real_two_sample": distinguished(rows, real, rows),
         "nats": {"log p(z)": facts.validation, "before": facts.former} if facts else {},
@@ -275,7 +248,7 @@ def quick() -> None:
     fitted = fit_briefly(load(rows))
     synthetic = to_frame(fitted.schema, sample_prior(fitted.model, len(rows), seed=SEED).x)
     print(
-        f"quick, not quoted: AUROC {learned_income(synthetic, real, rows):.3f}, distinguished "
+        f"quick, not quoted: AUROC {learned_income(synthetic, real, rows)[0]:.3f}, distinguished "
         f"{distinguished(synthetic, real, rows):.3f}"
     )
 

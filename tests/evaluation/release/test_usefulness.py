@@ -15,10 +15,14 @@ from sklearn.preprocessing import StandardScaler
 
 from lowerbound.errors import DataError
 from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.utility.learners import LEARNERS
+from lowerbound.evaluation.release.utility.learners import (
+    BOOSTING,
+    FOREST,
+    LEARNERS,
+    LINEAR,
+    NETWORK,
+)
 from lowerbound.evaluation.release.utility.usefulness import Usefulness, usefulness
-
-LINEAR, FOREST, BOOSTING, NETWORK = LEARNERS
 
 
 def halves(loader: Any) -> tuple[Any, Any]:

@@ -101,10 +101,9 @@ def _network_of_numbers(unordered: Array, seed: int) -> Any:
     return TransformedTargetRegressor(_scaled(model), transformer=StandardScaler())
 
 
-LEARNERS = (
-    Learner("linear model", _logistic, _ridge, dense=True),
-    Learner("random forest", _forest, _forest_of_numbers, dense=False),
-    Learner("gradient boosting", boosted_classifier, boosted_regressor, dense=False),
-    Learner("neural network", _network, _network_of_numbers, dense=True),
-)
+LINEAR = Learner("linear model", _logistic, _ridge, dense=True)
+FOREST = Learner("random forest", _forest, _forest_of_numbers, dense=False)
+BOOSTING = Learner("gradient boosting", boosted_classifier, boosted_regressor, dense=False)
+NETWORK = Learner("neural network", _network, _network_of_numbers, dense=True)
+LEARNERS = (LINEAR, FOREST, BOOSTING, NETWORK)
 """Logistic or ridge regression, a forest, boosting, and a network of one layer."""
