@@ -30,7 +30,7 @@ from lowerbound.data.tables.frames import from_frame
 from lowerbound.errors import DataError
 
 ROWS = 2_000
-OWN_FIELDS = ("whole", "missing")  # of a declaration, besides the fields of a hint
+OWN_FIELDS = ("whole", "missing", "log")  # of a declaration, besides the fields of a hint
 MISSING_SHARE = 20  # every so many rows lack a value that may be missing
 
 

@@ -1,0 +1,1 @@
+"""Private synthesis of tables from noisy tables of pairs, without a network."""

@@ -1,0 +1,171 @@
+"""The values of a column as codes, from a declaration of its range or categories, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.values import finite_numbers, level_codes, name as level_name
+from lowerbound.errors import DataError
+
+MOST_WHOLE = 128  # whole numbers in a range up to which each has its own bin
+BINS = 64
+LINEAR_PART = 1 / 2_000  # of a logarithmic range: how far its bins are evenly spaced
+ATOM_WIDTH = 1e-9  # below this width a bin is a single number
+FIELDS = ("kind", "levels", "low", "high", "atom", "whole", "missing", "log", "format")
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The codes of one column: its levels or its bins, and "missing" where cells may lack.
+
+    Attributes:
+        name: of the column.
+        levels: the categories; empty for numbers.
+        edges: of the bins, increasing; a bin contains its lower edge.
+        whole: whether values are whole numbers.
+        missing: whether the last code is "missing".
+    """
+
+    name: str
+    levels: tuple[Any, ...] = ()
+    edges: tuple[float, ...] = ()
+    whole: bool = False
+    missing: bool = False
+
+    @classmethod
+    def of(cls, name: str, said: Mapping[str, Any]) -> Grid:
+        """The grid of a declared column; see ``lowerbound.data.tables.declared``.
+
+        Raises:
+            DataError: the declaration lacks a field, or has an unknown one.
+        """
+        unknown = [field for field in said if field not in FIELDS]
+        if unknown:
+            raise DataError(
+                f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}"
+            )
+        missing = bool(said.get("missing", False))
+        if "levels" in said:
+            return cls(name, tuple(said["levels"]), missing=missing)
+        low, high = said.get("low"), said.get("high")
+        if not _is_range(low, high):
+            raise DataError(
+                f"the declaration of column {name!r} needs levels, or numbers low < high"
+            )
+        whole = bool(said.get("whole", False))
+        edges = _edges(float(low), float(high), whole, bool(said.get("log", False)))
+        atom = said.get("atom")
+        if atom is not None:
+            edges = np.union1d(edges, [atom, atom + 1 if whole else np.nextafter(atom, np.inf)])
+        return cls(name, edges=tuple(edges.tolist()), whole=whole, missing=missing)
+
+    @property
+    def size(self) -> int:
+        """Number of codes."""
+        return (len(self.levels) or len(self.edges) - 1) + self.missing
+
+    @property
+    def ordered(self) -> bool:
+        """Whether neighboring codes are similar."""
+        return not self.levels
+
+    def encode(self, series: Any) -> Array:
+        """The code of each cell, (rows,); numbers outside the range count as its ends, unknown
+        levels as missing.
+
+        Raises:
+            DataError: a cell is missing, and the declaration does not say that cells may be.
+        """
+        if self.levels:
+            values = level_codes(series, self.name, self.levels)
+        else:
+            values = finite_numbers(series)
+            inside = np.clip(values, self.edges[0], self.edges[-2])
+            bins = np.searchsorted(self.edges, inside, side="right") - 1
+            values = np.where(np.isnan(values), np.nan, bins)
+        gone = np.isnan(values)
+        if gone.any() and not self.missing:
+            row = int(np.flatnonzero(gone)[0])
+            raise DataError(
+                f"column {self.name!r} has no declared value in {int(gone.sum()):,} rows (first in "
+                f'row {row}, counted from 0): add "missing": true, or the level'
+            )
+        return np.where(gone, self.size - 1, np.where(gone, 0, values)).astype(np.int64)
+
+    def check_known(self, series: Any) -> None:
+        """Check that values given as conditions are possible.
+
+        Raises:
+            DataError: a level was not declared, or a number is outside the range.
+        """
+        if self.levels:
+            known = {level_name(level) for level in self.levels}
+            odd = [value for value in series.unique() if level_name(value) not in known]
+        else:
+            values = finite_numbers(series)
+            odd = values[(values < self.edges[0]) | (values >= self.edges[-1])].tolist()
+        if odd:
+            raise DataError(f"column {self.name!r} cannot be {odd[0]!r}: this was not declared")
+
+    def decode(self, codes: Array, uniform: Array) -> Any:
+        """A value of each code, a pandas series: a level, or a number evenly drawn from its bin."""
+        import pandas as pd
+
+        gone = np.full(len(codes), self.missing) & (codes == self.size - 1)
+        if self.levels:
+            found = np.array([*self.levels, None], dtype=object)[np.where(gone, -1, codes)]
+            return pd.Series(found, name=self.name).infer_objects()
+        edges = np.array(self.edges)
+        code = np.where(gone, 0, codes)
+        width = np.diff(edges)
+        values = edges[code] + uniform * np.where(width < ATOM_WIDTH, 0.0, width)[code]
+        values = np.floor(values) if self.whole else values
+        if self.whole and not self.missing:
+            return pd.Series(values.astype(np.int64), name=self.name)
+        series = pd.Series(np.where(gone, np.nan, values), name=self.name)
+        return series.astype("Int64") if self.whole else series
+
+    def log_widths(self) -> Array:
+        """Logarithm of the width of each code's bin, (codes,): log p of a number is log p of its
+        bin less this; 0 for levels, for whole numbers in unit bins, and for missing cells."""
+        if self.levels:
+            return np.zeros(self.size)
+        widths = np.diff(self.edges)
+        # an atom's bin is a single number, whose probability is a mass
+        widths = np.where(widths < ATOM_WIDTH, 1.0, widths)
+        return np.append(np.log(widths), [0.0] * self.missing)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**vars(self), "levels": list(self.levels), "edges": list(self.edges)}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Grid:
+        """Read the values of ``to_mapping``."""
+        tuples = {name: tuple(mapping[name]) for name in ("levels", "edges")}
+        return cls(**{**mapping, **tuples})
+
+
+def _is_range(low: Any, high: Any) -> bool:
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (low, high))
+    return numbers and bool(np.isfinite([low, high]).all()) and low < high
+
+
+def _edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:
+    """Bins from low to high, both included."""
+    end = high + 1 if whole else np.nextafter(high, np.inf)
+    if whole and high - low < MOST_WHOLE:
+        return np.arange(low, high + 2)
+    if not logarithmic:
+        edges = np.linspace(low, end, BINS + 1)
+    else:
+        width = (high - low) * LINEAR_PART
+        steps = np.expm1(np.linspace(0, np.log1p((end - low) / width), BINS + 1))
+        edges = low + width * steps
+        edges[-1] = end
+    return np.unique(np.rint(edges)) if whole else np.unique(edges)

@@ -1,0 +1,241 @@
+"""A private model of a table: columns as codes, a tree of them, and its release record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound import __version__, durable
+from lowerbound.config import from_mapping
+from lowerbound.data.arrays import Array
+from lowerbound.errors import DataError, ModelFolderError, OptionError
+from lowerbound.training.private.marginals.grid import Grid
+from lowerbound.training.private.marginals.hub_tree import UNKNOWN, HubTree
+from lowerbound.training.private.marginals.measuring import Measuring
+from lowerbound.training.private.marginals.tree_fit import TreeFit, TreeOptions
+from lowerbound.training.private.marginals.zcdp import epsilon_of, rho_for
+from lowerbound.training.private.noise import SeededRandomness, SystemRandomness
+from lowerbound.training.private.options import warn_of_weak_guarantee
+from lowerbound.training.private.record import GENERATOR, NOT_CLAIMED, ReleaseRecord
+
+FORMAT = 1
+NO_TARGET = Grid("", levels=("",))
+SECRETS = "the noise is drawn from the system's entropy, and nothing of it is kept"
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalModel:
+    """A private model of a table.
+
+    Attributes:
+        hub: grid of the target, on which all other columns depend; one code if there is none.
+        grids: of the other columns.
+        tree: the distribution of the codes.
+        release: what was spent and what is claimed.
+        columns: names of all columns in the order of the table.
+    """
+
+    hub: Grid
+    grids: tuple[Grid, ...]
+    tree: HubTree
+    release: ReleaseRecord
+    columns: tuple[str, ...]
+
+    def sample(self, rows: int, seed: int = 0) -> Any:
+        """New rows, a pandas frame; they depend on nothing but the model and the seed.
+
+        Raises:
+            OptionError: ``rows`` is negative.
+        """
+        if rows < 0:
+            raise OptionError(f"the number of rows must not be negative: {rows}")
+        return self._drawn(np.full((rows, 1 + len(self.grids)), UNKNOWN), seed)
+
+    def complete(self, frame: Any, seed: int = 0) -> Any:
+        """The rows with their missing cells and columns drawn given the known cells, exactly.
+
+        Raises:
+            DataError: a column is unknown, or a level was not declared.
+        """
+        codes = self._known(frame)
+        drawn = self._drawn(codes, seed)
+        for place, grid in enumerate(self._all):
+            known = codes[:, place] != UNKNOWN
+            if grid.name in frame.columns and known.any():
+                given = frame[grid.name].reset_index(drop=True)
+                drawn[grid.name] = given.where(known, drawn[grid.name])
+        return drawn.set_axis(frame.index)
+
+    def log_prob(self, frame: Any) -> Array:
+        """Exact log p of the known cells of each row in nats, in units of the table, (rows,).
+
+        Levels and whole numbers have a mass, other numbers a density.
+        """
+        codes = self._known(frame)
+        found = self.tree.log_prob(codes)
+        for place, grid in enumerate(self._all):
+            known = codes[:, place] != UNKNOWN
+            found = found - np.where(known, grid.log_widths()[codes[:, place]], 0.0)
+        return found
+
+    @property
+    def _all(self) -> tuple[Grid, ...]:
+        return (self.hub, *self.grids)
+
+    def _known(self, frame: Any) -> Array:
+        """Codes with ``UNKNOWN`` for missing cells and columns, (rows, 1 + variables)."""
+        names = [grid.name for grid in self._all]
+        odd = [str(name) for name in frame.columns if name not in names]
+        if odd:
+            raise DataError(f"the model has no column {odd[0]!r}; it has {', '.join(self.columns)}")
+        codes = np.full((len(frame), len(names)), UNKNOWN)
+        for place, grid in enumerate(self._all):
+            if grid.name not in frame.columns:
+                continue
+            cells = frame[grid.name]
+            present = cells.notna().to_numpy()
+            grid.check_known(cells[present])
+            codes[present, place] = grid.encode(cells[present])
+        return codes
+
+    def _drawn(self, codes: Array, seed: int) -> Any:
+        import pandas as pd
+
+        noise = np.random.default_rng(seed).random((len(codes), 1 + 3 * len(self.grids) + 1))
+        if not self.hub.name:
+            codes = codes.copy()
+            codes[:, 0] = 0
+        drawn = self.tree.sample(codes, noise)
+        used = 1 + 2 * len(self.grids)
+        series = {
+            grid.name: grid.decode(drawn[:, place], noise[:, used + place])
+            for place, grid in enumerate(self._all)
+            if grid.name
+        }
+        return pd.DataFrame(series)[list(self.columns)]
+
+    def save(self, path: Path) -> None:
+        """Write one JSON file."""
+        durable.write_text(Path(path), json.dumps(self.to_mapping(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> MarginalModel:
+        """Read the file of ``save``.
+
+        Raises:
+            ModelFolderError: it is not such a file.
+        """
+        try:
+            return cls.from_mapping(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelFolderError(f"{path} is not a private model of a table: {error}") from error
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON values."""
+        tree = {
+            "hub": self.tree.hub.tolist(),
+            "parents": list(self.tree.parents),
+            **{
+                name: [table.tolist() for table in getattr(self.tree, name)]
+                for name in ("groups", "transitions", "values")
+            },
+        }
+        return {
+            "format": FORMAT,
+            "lowerbound": __version__,
+            "columns": list(self.columns),
+            "hub": self.hub.to_mapping(),
+            "grids": [grid.to_mapping() for grid in self.grids],
+            "tree": tree,
+            "release": asdict(self.release),
+        }
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> MarginalModel:
+        """Read the values of ``to_mapping``."""
+        tree = mapping["tree"]
+        tables = {
+            name: tuple(np.array(table) for table in tree[name])
+            for name in ("groups", "transitions", "values")
+        }
+        return cls(
+            Grid.from_mapping(mapping["hub"]),
+            tuple(Grid.from_mapping(grid) for grid in mapping["grids"]),
+            HubTree(np.array(tree["hub"]), tuple(tree["parents"]), **tables),
+            from_mapping(ReleaseRecord, mapping["release"]),
+            tuple(mapping["columns"]),
+        )
+
+
+def fit_marginals(
+    frame: Any,
+    declared: Mapping[str, Mapping[str, Any]],
+    epsilon: float,
+    delta: float | None = None,
+    target: str | None = None,
+    options: TreeOptions | None = None,
+    *,
+    secure_noise: bool = False,
+    public: str = "the declared columns",
+) -> MarginalModel:
+    """Fit a private model to a table.
+
+    Args:
+        frame: a pandas frame.
+        declared: for each column its kind, and its ``levels`` or ``low`` and ``high``, which are
+            public; see ``lowerbound.data.tables.declared``. Other columns are left out.
+        epsilon, delta: of the guarantee; delta is 1 / rows^1.5 by default.
+        target: the column whose relation to all others is measured first; None: none.
+        options: how the privacy is divided.
+        secure_noise: noise from the system's cryptographic generator.
+        public: what is public, in words, for the record.
+
+    Raises:
+        DataError: a column is missing, or a declaration is wrong.
+        OptionError: epsilon, delta or the target is wrong.
+    """
+    if not len(frame):
+        raise DataError("there are no rows to fit")
+    absent = [name for name in declared if name not in frame.columns]
+    if absent:
+        raise DataError(f"the table has no column {absent[0]!r}, which is declared")
+    if target is not None and target not in declared:
+        raise OptionError(f"the target {target!r} is not among the declared columns")
+    delta = len(frame) ** -1.5 if delta is None else delta
+    rho = rho_for(epsilon, delta)
+    warn_of_weak_guarantee(epsilon, delta, len(frame))
+    hub = NO_TARGET if target is None else Grid.of(target, declared[target])
+    grids = tuple(Grid.of(name, said) for name, said in declared.items() if name != target)
+    codes = _codes(frame, hub, grids)
+    measuring = Measuring(codes, SystemRandomness() if secure_noise else SeededRandomness())
+    sizes, ordered = [hub.size, *(g.size for g in grids)], [g.ordered for g in grids]
+    tree = TreeFit(measuring, sizes, ordered, rho, options or TreeOptions()).tree()
+    record = _record(measuring, delta, len(frame), public, secure_noise)
+    return MarginalModel(hub, grids, tree, record, tuple(declared))
+
+
+def _codes(frame: Any, hub: Grid, grids: Sequence[Grid]) -> Array:
+    first = hub.encode(frame[hub.name]) if hub.name else np.zeros(len(frame), dtype=np.int64)
+    return np.column_stack([first, *(grid.encode(frame[grid.name]) for grid in grids)])
+
+
+def _record(
+    measuring: Measuring, delta: float, rows: int, public: str, secure_noise: bool
+) -> ReleaseRecord:
+    return ReleaseRecord(
+        mechanism=f"{measuring.made} count tables with Gaussian noise, pairs of columns chosen by "
+        "the exponential mechanism",
+        epsilon=epsilon_of(measuring.rho, delta),
+        delta=delta,
+        rows=rows,
+        rho=measuring.rho,
+        accountant=f"lowerbound {__version__}, zero-concentrated differential privacy",
+        seeds=SECRETS,
+        public=(public,),
+        not_claimed=NOT_CLAIMED if secure_noise else (*NOT_CLAIMED, GENERATOR),
+    )
