@@ -16,7 +16,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -135,13 +135,8 @@ class Emission(Distribution):
 
     ``log_prob(x, observed) = sum of terms(x, observed)`` over the event, in nats. Hidden values
     may hold anything, NaN included: they are filled before the formula and zeroed after it.
-
-    Attributes:
-        independent: whether pixels (or features) are independent given z. If so, z is all that an
-            observed pixel says about a hidden one.
     """
 
-    independent: ClassVar[bool] = True
     arg_constraints = {}  # noqa: RUF012 - torch's own convention
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
@@ -192,6 +187,33 @@ class Emission(Distribution):
         It differs from p(x | z) only if the likelihood models which cells are missing.
         """
         return self
+
+    def given(self, x: Tensor, observed: Tensor) -> Emission:
+        """p(x_j | z, observed cells) of each hidden cell j alone.
+
+        By default cells are independent given z, so that this is p(x | z).
+
+        Raises:
+            UnsupportedError: cells depend on each other given z, and this has no formula.
+        """
+        return self
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, sample_shape: Size = ()) -> Tensor:
+        """Rows with hidden cells drawn from p(hidden cells | z, observed cells).
+
+        Args:
+            x, observed: (batch, *event).
+            sample_shape: of the draws.
+
+        Returns:
+            (*sample_shape, samples, batch, *event), model units.
+
+        Raises:
+            UnsupportedError: as in ``given``.
+        """
+        drawn: Tensor = self.given(x, observed).sample(sample_shape)
+        return torch.where(observed, x.to(drawn.dtype), drawn)
 
     @torch.no_grad()
     def sample(self, sample_shape: Size = ()) -> Tensor:

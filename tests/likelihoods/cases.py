@@ -16,7 +16,13 @@ from lowerbound.data.columns.continuous import Continuous
 from lowerbound.data.columns.kind import COLUMN_KINDS
 from lowerbound.data.columns.levels import Leveled
 from lowerbound.errors import DataError
-from lowerbound.likelihoods import LIKELIHOODS, LevelsLikelihood, Likelihood, Mixed
+from lowerbound.likelihoods import (
+    LIKELIHOODS,
+    AutoregressiveColumns,
+    LevelsLikelihood,
+    Likelihood,
+    Mixed,
+)
 
 LEVELS = 5
 COUNTS = 400  # values of a count that are summed over; those above are rarer than rounding
@@ -82,7 +88,7 @@ class TableCase(Case):
 
     def build(self, event_shape: tuple[int, ...], levels: int = LEVELS) -> Likelihood:
         (width,) = event_shape
-        return Mixed(self.columns(width), **self.options)
+        return LIKELIHOODS[self.name](self.columns(width), **self.options).eval()
 
     @property
     def mass(self) -> bool:
@@ -109,15 +115,20 @@ def column(name: str, kind: str, levels: int = 3) -> Column:
     return Column(name, kind, levels=tuple(f"level {k}" for k in range(count)))
 
 
+SMALL = {"cells": 6, "embedding": 4, "features": 2, "width": 8, "layers": 1, "vectors": 2}
 TABLES = [
     TableCase("mixed", {}, ("real", "ordinal", "count", "mixed", "real", "categorical")),
     TableCase("mixed", {"embedding": 2}, ("binary", "categorical", "ordinal", "ordinal")),
+    TableCase(
+        "autoregressive_columns", SMALL, ("real", "categorical", "count", "mixed", "binary", "real")
+    ),
+    TableCase("autoregressive_columns", SMALL, ("binary", "categorical", "categorical")),
 ]
 CASES = [
     *(
         Case(name, options)
         for name in LIKELIHOODS
-        if not issubclass(LIKELIHOODS[name], Mixed)
+        if not LIKELIHOODS[name].by_columns
         for options in FORMS.get(name, [{}])
     ),
     *TABLES,
@@ -142,9 +153,11 @@ def owed(likelihood: Likelihood, rows: int, samples: int = 1, seed: int = 0) -> 
 
 def support(likelihood: Likelihood) -> list[Tensor]:
     """Every value that each feature of a mass can take, in model units."""
-    if isinstance(likelihood, Mixed):
-        parameters = torch.zeros(1, 1, *likelihood.parameter_shape)
-        probabilities = likelihood(parameters).probabilities
+    if likelihood.by_columns:
+        like = next(likelihood.parameters())
+        parameters = like.new_zeros(1, 1, *likelihood.parameter_shape)
+        nothing = like.new_zeros(1, *likelihood.event_shape)
+        probabilities = likelihood(parameters).given(nothing, nothing.bool()).probabilities
         counts = [probabilities(j).shape[-1] for j in range(*likelihood.event_shape)]
         return [torch.arange(count, dtype=torch.float64) for count in counts]
     if takes(likelihood, 2.0) and not hasattr(likelihood, "levels"):  # counts without an end
@@ -156,7 +169,7 @@ def support(likelihood: Likelihood) -> list[Tensor]:
 
 def owners(likelihood: Likelihood) -> Tensor:
     """The pixel (or the feature of a vector) that each owed number is for, flat."""
-    if isinstance(likelihood, Mixed):
+    if isinstance(likelihood, Mixed | AutoregressiveColumns):
         return likelihood.owners
     pixels = math.prod(likelihood.event_shape[1:] or likelihood.event_shape)
     return torch.arange(math.prod(likelihood.parameter_shape)) % pixels

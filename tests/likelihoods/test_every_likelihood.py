@@ -26,7 +26,8 @@ from tests.likelihoods.cases import (
 )
 
 MASSES = [case for case in CASES if case.mass]
-DENSITIES = [case for case in CASES if not case.mass]
+# a histogram is summed over its cells in test_histogram
+DENSITIES = [c for c in CASES if not c.mass and c.name != "autoregressive_columns"]
 BOUNDED = [case for case in CASES if not takes(case.build((4,)), 1.5)]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)

@@ -1,6 +1,10 @@
 """Likelihoods p(x | z), whose parameters the decoder returns."""
 
 from lowerbound.likelihoods.autoregressive import Autoregressive, AutoregressiveEmission
+from lowerbound.likelihoods.autoregressive_columns import (
+    AutoregressiveColumns,
+    AutoregressiveColumnsEmission,
+)
 from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale
 from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission
 from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
@@ -27,6 +31,8 @@ from lowerbound.likelihoods.student_t import StudentT, StudentTEmission
 __all__ = [
     "LIKELIHOODS",
     "Autoregressive",
+    "AutoregressiveColumns",
+    "AutoregressiveColumnsEmission",
     "AutoregressiveEmission",
     "Bernoulli",
     "BernoulliEmission",

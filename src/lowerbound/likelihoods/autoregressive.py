@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lowerbound.errors import OptionError, unknown
+from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.bernoulli import Bernoulli
 from lowerbound.likelihoods.categorical import Categorical
@@ -41,8 +41,6 @@ class AutoregressiveEmission(Emission):
         features: (samples, batch, features, height, width).
     """
 
-    independent = False
-
     def __init__(self, likelihood: Autoregressive, parameters: Tensor, features: Tensor) -> None:
         self.likelihood, self.parameters, self.features = likelihood, parameters, features
         shape = torch.Size(likelihood.event_shape)
@@ -53,6 +51,17 @@ class AutoregressiveEmission(Emission):
 
     def log_prob(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         return self._given(x, observed).log_prob(x, observed)
+
+    def given(self, x: Tensor, observed: Tensor) -> Emission:
+        """Refused: a pixel given later pixels has no formula.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            "hidden pixels are drawn from p(x | z), and pixels of the autoregressive likelihood "
+            "also depend on each other: fit the model again with another likelihood"
+        )
 
     @property
     def mean(self) -> Tensor:

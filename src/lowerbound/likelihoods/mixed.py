@@ -33,14 +33,20 @@ class MixedEmission(Emission):
 
     Args:
         parts: p of each group of columns.
+        families: the class of each group.
         gather: the column at each position of the concatenated groups; None: the same order.
         scatter: the inverse, the position of each column.
     """
 
     def __init__(
-        self, parts: Sequence[Emission], gather: Tensor | None, scatter: Tensor | None
+        self,
+        parts: Sequence[Emission],
+        families: Sequence[type[ColumnGroup]],
+        gather: Tensor | None = None,
+        scatter: Tensor | None = None,
     ) -> None:
-        self.parts, self.gather, self.scatter = tuple(parts), gather, scatter
+        self.parts, self.families = tuple(parts), tuple(families)
+        self.gather, self.scatter = gather, scatter
         self.sizes = [part.event_shape[0] for part in self.parts]
         event_shape = torch.Size([sum(self.sizes)])
         super().__init__(self.parts[0].batch_shape, event_shape, validate_args=False)
@@ -80,7 +86,7 @@ class MixedEmission(Emission):
         parts = [part.knowing(mask) for part, mask in zip(self.parts, masks, strict=True)]
         if all(new is old for new, old in zip(parts, self.parts, strict=True)):
             return self
-        return MixedEmission(parts, self.gather, self.scatter)
+        return MixedEmission(parts, self.families, self.gather, self.scatter)
 
     def members(self) -> Iterator[tuple[Emission, list[int]]]:
         """Each group of columns with the columns of x that are its own."""
@@ -201,7 +207,8 @@ class Mixed(Likelihood):
     def forward(self, parameters: Tensor) -> MixedEmission:
         pieces = at_least_float32(parameters).split(self._counts(), -1)
         parts = [group(piece) for group, piece in zip(self._groups(), pieces, strict=True)]
-        return MixedEmission(parts, self.gather, self.scatter)
+        families = [type(group) for group in self._groups()]
+        return MixedEmission(parts, families, self.gather, self.scatter)
 
     def check(self, x: Tensor) -> None:
         for group, piece in self._pieces(x):

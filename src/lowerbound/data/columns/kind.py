@@ -28,6 +28,7 @@ class ColumnKind:
         rank: kinds of lower rank are tried first if the kind is inferred. "real" recognizes all
             numbers, so kinds after it apply only if a hint names them.
         family: key in ``COLUMN_FAMILIES``; "" if the column is not modeled.
+        table_family: the family with a probability for each level, or for each cell of numbers.
         modeled: whether it is part of the event.
         kept: whether the schema contains it; identifiers of rows are not kept.
         straight: whether the map without a spline is u = (v - shift) / scale.
@@ -46,6 +47,7 @@ class ColumnKind:
 
     rank: ClassVar[int] = 1000
     family: ClassVar[str] = ""
+    table_family: ClassVar[str] = "histogram"
     modeled: ClassVar[bool] = True
     kept: ClassVar[bool] = True
     straight: ClassVar[bool] = False

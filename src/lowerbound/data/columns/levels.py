@@ -99,7 +99,7 @@ class BinaryKind(Leveled):
     """Columns with two levels."""
 
     rank = 20
-    family = "binary"
+    family = table_family = "binary"
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -116,7 +116,7 @@ class OrdinalKind(Leveled):
     """Ordered levels: an ordered pandas category, or a few integers near each other."""
 
     rank = 40
-    family = "ordinal"
+    family, table_family = "ordinal", "categorical"
 
     @classmethod
     def recognize(cls, sample: Sample) -> Column | None:
@@ -146,7 +146,7 @@ class CategoricalKind(Leveled):
     """Unordered levels: text, or a pandas category."""
 
     rank = 90
-    family = "categorical"
+    family = table_family = "categorical"
     ordered = False
     embedded = True
 

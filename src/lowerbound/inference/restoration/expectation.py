@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lowerbound.data.arrays import Array
 from lowerbound.data.schema import Schema
-from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.trace import Emission
 
@@ -74,8 +73,7 @@ class ByColumn(Expectation):
         self.places = np.split(np.arange(widths.sum()), widths.cumsum()[:-1])
         self.width = int(widths.sum())
         self.averages = []
-        for part, columns in emission.members():
-            family = COLUMN_FAMILIES[modeled[columns[0]].rules.family]
+        for family, (part, columns) in zip(emission.families, emission.members(), strict=True):
             self.averages.append(family.averages([modeled[i] for i in columns], part))
 
     def given(self, emission: Emission) -> Tensor:

@@ -26,7 +26,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.keyed_noise import row_keys
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError, UnsupportedError
+from lowerbound.errors import OptionError
 from lowerbound.inference.passes import (
     MEMORY,
     ChunkPlan,
@@ -103,13 +103,15 @@ def impute(
     if draws < 0:
         raise OptionError(f"draws must be 0 or more, not {draws}")
     model = in_precision(model, dataset.x.dtype)
-    footprint = dry_run(model, first_row(dataset, model))
-    _require_independence(footprint.trace.likelihood)
+    row = first_row(dataset, model)
+    footprint = dry_run(model, row)
+    everything = torch.ones_like(row.filled, dtype=torch.bool)
+    likelihood = footprint.trace.likelihood.given(row.filled, everything)
     if footprint.trace.steps:
         require_exact_densities(footprint.trace, "imputation")
     else:
         samples = 1
-    expected = expectation(dataset.schema, footprint.trace.likelihood)
+    expected = expectation(dataset.schema, likelihood)
     plan = ChunkPlan.within(memory, _widened(footprint, expected, dataset.schema), samples)
     found = _Found.of(dataset, samples, draws)
     waiting = dataset.subset(found.incomplete)
@@ -126,16 +128,6 @@ def impute(
     return found.imputation()
 
 
-def _require_independence(emission: Emission) -> None:
-    """Refuse a likelihood whose hidden pixels depend on observed ones also given z."""
-    if not emission.independent:
-        name = type(emission).__name__.removesuffix("Emission").lower()
-        raise UnsupportedError(
-            f"imputation draws hidden pixels from p(x | z), and pixels of the {name} likelihood "
-            "also depend on each other: fit the model again with another likelihood"
-        )
-
-
 def _weighted(
     model: Model,
     batch: Batch,
@@ -147,11 +139,12 @@ def _weighted(
 ) -> Resampled:
     """K draws of some rows' latents, weighted, averaged and resampled chunk by chunk."""
     assert batch.x is not None
+    assert batch.observed is not None
     keys = row_keys(batch.filled, seed)
     resampled = Resampled(keys, draws, seed)
     for first, count in plan.parts(samples):
         trace = model(batch, Draw(count, Antithetic(keys, seed, first)))
-        values = expected.given(trace.likelihood)
+        values = expected.given(trace.likelihood.given(batch.filled, batch.observed))
         log_weights = trace.log_weights(batch.x, batch.observed)
         latents = [step.z.expand(count, *step.z.shape[1:]) for step in trace.steps]
         resampled.add(log_weights, values, latents)
@@ -160,11 +153,13 @@ def _weighted(
 
 def _drawn(model: Model, batch: Batch, resampled: Resampled, some: slice) -> Tensor:
     """x ~ p(x | z) at the resampled latents, model units, (draws, batch, *event)."""
+    assert batch.observed is not None
     if resampled.latents:
         given: Emission = model(batch, Given([z[some] for z in resampled.latents])).likelihood
-        return given.sample()
+        return given.complete(batch.filled, batch.observed)
     emission: Emission = model(batch).likelihood
-    return emission.sample((some.stop - some.start,)).squeeze(1)
+    draws = some.stop - some.start
+    return emission.complete(batch.filled, batch.observed, (draws,)).squeeze(1)
 
 
 def _widened(footprint: Footprint, expected: Expectation, schema: Schema) -> Footprint:

@@ -13,6 +13,7 @@ from lowerbound.likelihoods.columns.categorical import (
 from lowerbound.likelihoods.columns.continuous import ColumnScale, ContinuousColumns
 from lowerbound.likelihoods.columns.count import CountColumns, NegativeBinomialEmission
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnGroup, DiscreteEmission
+from lowerbound.likelihoods.columns.histogram import HistogramColumns, HistogramEmission
 from lowerbound.likelihoods.columns.ordinal import OrdinalColumns, OrdinalColumnsEmission
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "CountColumns",
     "DiscreteEmission",
     "EmbeddedColumn",
+    "HistogramColumns",
+    "HistogramEmission",
     "NegativeBinomialEmission",
     "OrdinalColumns",
     "OrdinalColumnsEmission",

@@ -104,6 +104,24 @@ class ColumnGroup(Likelihood):
         return by_column
 
 
+class CodedColumns(ColumnGroup):
+    """Columns whose values have codes, so that a network can look up a vector for each.
+
+    Attributes:
+        code_counts: number of codes of each column.
+    """
+
+    code_counts: tuple[int, ...]
+
+    @abstractmethod
+    def codes(self, x: Tensor) -> Tensor:
+        """The code of each value, long, like x."""
+
+    def numbers_of(self, x: Tensor) -> Tensor:
+        """A number for each value, for a network, like x; zero if only the code is meaningful."""
+        return torch.zeros_like(x)
+
+
 COLUMN_FAMILIES: Registry[type[ColumnGroup]] = Registry("family of columns")
 
 
@@ -144,7 +162,7 @@ class DiscreteEmission(Emission, abstract=True):
         """Probability of each level of one column of the group, (samples, batch, levels)."""
 
 
-class LeveledColumns(ColumnGroup):
+class LeveledColumns(CodedColumns):
     """Columns of levels with a probability each.
 
     Raises:
@@ -160,6 +178,10 @@ class LeveledColumns(ColumnGroup):
                 raise DataError(
                     f"column {column.name!r} is {column.kind} and has no levels; name them"
                 )
+        self.code_counts = tuple(len(column.levels) for column in columns)
+
+    def codes(self, x: Tensor) -> Tensor:
+        return x.long()
 
     @classmethod
     def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:

@@ -29,7 +29,6 @@ class RefinedEmission(Emission):
     """
 
     density: ClassVar[Density] = "bound"
-    independent = False
 
     def __init__(self, refiner: Refiner, unrefined: Emission) -> None:
         self.refiner, self.unrefined = refiner, unrefined
@@ -61,6 +60,17 @@ class RefinedEmission(Emission):
         The bound is that of the first sample of z.
         """
         return self.refiner.terms(x, self.guess[0])
+
+    def given(self, x: Tensor, observed: Tensor) -> Emission:
+        """Refused: a refiner draws whole pictures.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            "hidden pixels are drawn from p(x | z), and a refined decoder draws whole pictures: "
+            "use the model without its refiner"
+        )
 
     @property
     def mean(self) -> Tensor:

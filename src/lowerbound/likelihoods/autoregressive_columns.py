@@ -1,0 +1,326 @@
+"""Columns that depend on the columns known so far: p(x | z) = prod_j p(x_j | z, x_known)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.config import construct
+from lowerbound.data.columns.column import Column
+from lowerbound.errors import DataError, OptionError
+from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, CodedColumns
+from lowerbound.likelihoods.mixed import MixedEmission
+from lowerbound.networks.known_columns import KnownColumns
+from lowerbound.trace import Emission
+
+if TYPE_CHECKING:
+    from lowerbound.data.schema import Schema
+
+FLOOR = 1e-2  # model units; largest width of the cell of a frequent value
+NUMBERS_AT_ONCE = 1 << 23  # outputs of the network, when nothing is differentiated
+
+
+class AutoregressiveColumnsEmission(Emission):
+    r"""log p(x | z) = sum_j log p(x_j | z, x_{<j}), the columns j in the order of the table.
+
+    The parameters of a column are the decoder's, plus a function of the decoder's features and of
+    any subset of other columns. So every conditional p(x_j | z, some columns) is at hand: ``given``
+    returns it, and ``complete`` draws hidden columns one after another.
+
+    In training, ``terms`` is an unbiased estimate of the average of log p(x | z) over all orders of
+    the columns. It draws a number t < D and a set of t columns, and returns
+    :math:`\frac{D}{D - t} \log p(x_j \mid z, \text{set})` of the columns outside the set, and zero
+    inside it.
+
+    A hidden column is neither seen nor scored. ``mean`` and ``variance`` are those of each column
+    if all other columns are hidden.
+
+    Args:
+        likelihood: the network, and the distribution of each column.
+        parameters: of columns without others, (samples, batch, likelihood.owned).
+        features: (samples, batch, features).
+
+    Source: Uria et al. 2014; Hoogeboom et al. 2022 (one step of a random order).
+    """
+
+    def __init__(
+        self, likelihood: AutoregressiveColumns, parameters: Tensor, features: Tensor
+    ) -> None:
+        self.likelihood, self.parameters, self.features = likelihood, parameters, features
+        shape = torch.Size(likelihood.event_shape)
+        super().__init__(parameters.shape[:2], shape, validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        rows = torch.broadcast_shapes(self.batch_shape, x.shape[:-1])
+        shape = (*rows, x.shape[-1])
+        seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
+        values = torch.where(seen, x, 0.0).expand(shape).flatten(0, 1)
+        seen = seen.expand(shape).flatten(0, 1)
+        score = self.likelihood.estimate if self.likelihood.training else self.likelihood.in_order
+        return score(values, seen, *self._rows(rows)).view(shape)
+
+    def given(self, x: Tensor, observed: Tensor) -> MixedEmission:
+        """p(x_j | z, observed columns) of each column j."""
+        return self._knowing(torch.where(observed, x, 0.0), observed)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._alone().mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self._alone().variance
+
+    def complete(
+        self, x: Tensor, observed: Tensor, sample_shape: torch.Size | Sequence[int] = ()
+    ) -> Tensor:
+        shape = (*sample_shape, *self.batch_shape)
+        event = (*shape, x.shape[-1])
+        values = torch.where(observed, x, 0.0).expand(event).reshape(-1, x.shape[-1])
+        known = observed.expand(event).reshape(-1, x.shape[-1])
+        with torch.no_grad():
+            return self.likelihood.draw(values, known, *self._rows(shape)).view(event)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        x = self.parameters.new_zeros(self.batch_shape[1], *self.event_shape)
+        return self.complete(x, torch.zeros_like(x, dtype=torch.bool), sample_shape)
+
+    def _alone(self) -> MixedEmission:
+        x = self.parameters.new_zeros(1, *self.event_shape)
+        return self._knowing(x, torch.zeros_like(x, dtype=torch.bool))
+
+    def _knowing(self, x: Tensor, known: Tensor) -> MixedEmission:
+        rows = torch.broadcast_shapes(self.batch_shape, x.shape[:-1])
+        shape = (*rows, x.shape[-1])
+        values, mask = x.expand(shape).flatten(0, 1), known.expand(shape).flatten(0, 1)
+        parameters = self.likelihood.given(values, mask, *self._rows(rows))
+        return self.likelihood.emission(parameters.view(*rows, -1))
+
+    def _rows(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Parameters and features of each row, (rows, numbers)."""
+        own, features = self.parameters, self.features
+        return (
+            own.expand(*rows, own.shape[-1]).reshape(-1, own.shape[-1]),
+            features.expand(*rows, features.shape[-1]).reshape(-1, features.shape[-1]),
+        )
+
+
+@LIKELIHOODS.register("autoregressive_columns")
+class AutoregressiveColumns(Likelihood):
+    """Each column of a table given z and any subset of the other columns.
+
+    Levels have a probability each, and numbers a histogram. The decoder returns the parameters of
+    columns without others, and features. A network adds what the known columns say; at the start it
+    adds nothing, so training starts as that of independent columns.
+
+    Args:
+        columns: the modeled columns, in the order of x.
+        cells: most cells of the histogram of a column of numbers.
+        embedding: the largest number of levels with one logit each; with more levels, a column has
+            this number of parameters.
+        features: numbers that the decoder gives the network.
+        width: of the network.
+        layers: residual blocks of the network.
+        vectors: length of the vector by which the network sees a code.
+        blind: share of rows whose columns are all hidden from each other in training, so that z
+            alone has to explain them.
+
+    Raises:
+        OptionError: a size is not positive, or ``blind`` is not a share below 1.
+        DataError: there is no column, or a column cannot be modeled.
+    """
+
+    by_columns: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        cells: int = 128,
+        embedding: int = 64,
+        features: int = 32,
+        width: int = 256,
+        layers: int = 3,
+        vectors: int = 16,
+        blind: float = 0.05,
+    ) -> None:
+        if min(embedding, features, width, vectors) < 1 or cells < 4 or layers < 0:
+            raise OptionError(
+                "embedding, features, width and vectors must be at least 1, cells at least 4 and "
+                "layers at least 0"
+            )
+        if not 0 <= blind < 1:
+            raise OptionError(f"blind is a share of the rows below 1, not {blind}")
+        if not columns:
+            raise DataError(
+                "the autoregressive_columns likelihood is for tables whose columns have kinds, but "
+                "this data has no kinds; choose another, such as 'autoregressive' for pictures"
+            )
+        super().__init__((len(columns),))
+        self.blind, self.features = blind, features
+        self.groups = nn.ModuleList(_alone(column, cells, embedding) for column in columns)
+        self.mass = all(group.mass for group in self._groups())
+        counts = [group.parameter_shape[0] for group in self._groups()]
+        ends = torch.tensor([0, *counts]).cumsum(0).tolist()
+        self.places = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        self.owned = ends[-1]
+        self.network = KnownColumns(
+            [group.code_counts[0] for group in self._groups()],
+            features,
+            self.owned,
+            width=width,
+            layers=layers,
+            vectors=vectors,
+        )
+
+    @classmethod
+    def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
+        """Build the likelihood of the schema's modeled columns.
+
+        Raises:
+            DataError: the schema has no modeled columns.
+        """
+        built: Likelihood = construct(cls, schema.modeled, options=options)
+        return built
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        """(P,): the parameters of all columns without others, then the features."""
+        return (self.owned + self.features,)
+
+    @property
+    def owners(self) -> Tensor:
+        """The column that each of the P parameters belongs to, (P,); -1 for features."""
+        counts = [place.stop - place.start for place in self.places]
+        columns = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        return torch.cat([columns, columns.new_full((self.features,), -1)])
+
+    def forward(self, parameters: Tensor) -> AutoregressiveColumnsEmission:
+        own, features = at_least_float32(parameters).split([self.owned, self.features], 2)
+        return AutoregressiveColumnsEmission(self, own, features)
+
+    def check(self, x: Tensor) -> None:
+        for place, group in enumerate(self._groups()):
+            group.check(x[..., place : place + 1])
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Fit the cells of histograms; the network adds nothing."""
+        for place, group in enumerate(self._groups()):
+            group.initialize(x[:, place : place + 1].double())
+        self.network.last.weight.zero_()
+        self.network.last.bias.zero_()
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """The bias with which every column starts at its marginal, and zeros for the features."""
+        each = [g.initial_bias(x[:, i : i + 1].double()) for i, g in enumerate(self._groups())]
+        return torch.cat([*each, x.new_zeros(self.features)]).to(at_least_float32(x).dtype)
+
+    # rows of one axis: values (rows, columns), a mask of known columns, parameters and features ----
+
+    def emission(self, parameters: Tensor) -> MixedEmission:
+        """The columns' distributions by their parameters, (samples, batch, owned)."""
+        groups = list(self._groups())
+        parts = [g(parameters[..., p]) for g, p in zip(groups, self.places, strict=True)]
+        return MixedEmission(parts, [type(group) for group in groups])
+
+    def given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        """Parameters of each column given the known columns, (rows, owned)."""
+        return self._in_parts(self._given, x, known, own, features)
+
+    def estimate(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        """One draw of the training estimate of log p of each column, (rows, columns)."""
+        rank = torch.rand_like(own[:, :1].expand(-1, x.shape[1]))
+        rank = torch.where(observed, rank, 2.0).argsort(1).argsort(1)
+        count = observed.sum(1, keepdim=True)
+        some = (torch.rand_like(own[:, :1]) * count).floor().clamp(max=count - 1).clamp_min(0)
+        some = torch.where(torch.rand_like(own[:, :1]) < self.blind, 0, some)
+        known = observed & (rank < some)
+        scored = observed & ~known
+        parameters = self._given(x, known, own, features)
+        terms = self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
+        return terms * (count / (count - some).clamp_min(1))
+
+    def in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        """log p of each column given the observed columns before it, (rows, columns)."""
+        return self._in_parts(self._in_order, x, observed, own, features)
+
+    def draw(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        """Complete rows, (rows, columns): hidden columns one after another."""
+        return self._in_parts(self._draw, x, known, own, features)
+
+    def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        added = self.network(*self._seen(x), known, features)
+        return own + at_least_float32(added)
+
+    def _in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        codes, numbers = self._seen(x)
+        before = torch.zeros_like(observed)
+        parameters = []
+        for place, outputs in enumerate(self.places):
+            hidden = self.network.hidden(codes, numbers, before, features)
+            added = at_least_float32(self.network.some(hidden, outputs))
+            parameters.append(own[:, outputs] + added)
+            before = before.clone()
+            before[:, place] = observed[:, place]
+        emission = self.emission(torch.cat(parameters, 1).unsqueeze(0))
+        return emission.terms(x, observed)[0]
+
+    def _draw(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        x, known = x.clone(), known.clone()
+        for place, (group, outputs) in enumerate(zip(self._groups(), self.places, strict=True)):
+            rows = torch.nonzero(~known[:, place]).flatten()
+            if not len(rows):
+                continue
+            codes, numbers = self._seen(x[rows])
+            hidden = self.network.hidden(codes, numbers, known[rows], features[rows])
+            added = at_least_float32(self.network.some(hidden, outputs))
+            drawn: Tensor = group((own[rows, outputs] + added).unsqueeze(0)).sample()
+            x[rows, place], known[rows, place] = drawn[0, :, 0].to(x.dtype), True
+        return x
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and numbers of values, (rows, columns) each."""
+        each = [(group, x[:, i : i + 1]) for i, group in enumerate(self._groups())]
+        codes = torch.cat([group.codes(values) for group, values in each], 1)
+        return codes, torch.cat([group.numbers_of(values) for group, values in each], 1)
+
+    def _in_parts(
+        self,
+        work: Callable[..., Tensor],
+        x: Tensor,
+        known: Tensor,
+        own: Tensor,
+        features: Tensor,
+    ) -> Tensor:
+        """``work`` on as many rows at once as fit into memory."""
+        if torch.is_grad_enabled():
+            return work(x, known, own, features)
+        size = max(1, NUMBERS_AT_ONCE // self.owned)
+        parts = zip(*(each.split(size) for each in (x, known, own, features)), strict=True)
+        return torch.cat([work(*part) for part in parts])
+
+    def _groups(self) -> Iterator[CodedColumns]:
+        for group in self.groups:
+            assert isinstance(group, CodedColumns)
+            yield group
+
+
+def _alone(column: Column, cells: int, embedding: int) -> CodedColumns:
+    """The distribution of one column.
+
+    Raises:
+        DataError: the column is not modeled.
+    """
+    if not column.modeled:
+        raise DataError(
+            f"column {column.name!r} is of the kind {column.kind!r}, which is not modeled"
+        )
+    family = COLUMN_FAMILIES[column.rules.table_family]
+    group = family.of([column], FLOOR, embedding if column.levels else cells)
+    assert isinstance(group, CodedColumns)
+    return group

@@ -1,0 +1,250 @@
+r"""Numbers whose density is constant in each of K cells: p(u | z) = p_k(z) / (e_{k+1} - e_k)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.continuous import LOWEST
+from lowerbound.data.columns.mixed import ATOM, is_atom
+from lowerbound.likelihoods.columns.cells import Cells, fit_cells
+from lowerbound.likelihoods.columns.group import (
+    COLUMN_FAMILIES,
+    Averages,
+    CodedColumns,
+    DiscreteEmission,
+    whole_numbers,
+)
+from lowerbound.trace import Emission
+
+TAIL = 1e-3  # share of an outermost cell's probability that lies outside the training range
+POINTS = 8  # in each cell, for its mean in the data's units
+ATOM_CELL = (2 * ATOM - 0.5 * (ATOM + LOWEST), 0.5 * (ATOM + LOWEST))
+
+
+class Table:
+    """The cells of several columns, padded to K cells.
+
+    Args:
+        edges: (columns, K + 1); infinite after a column's last cell.
+        values: that draws from a cell equal, or its middle, (columns, K).
+        single: whether draws from a cell equal its value, (columns, K).
+        whole: whether the columns contain whole numbers only.
+    """
+
+    def __init__(self, edges: Tensor, values: Tensor, single: Tensor, whole: bool) -> None:
+        self.edges, self.values, self.single, self.whole = edges, values, single, whole
+        self.used = edges[:, 1:].isfinite()
+        self.low, self.high = edges[:, 0], torch.where(edges.isfinite(), edges, -math.inf).amax(1)
+        width = torch.where(self.used, edges.diff(dim=1), 1.0)
+        width = torch.where(is_atom(values), 1.0, width)  # the atom has mass
+        self.width, self.log_width = width, width.log()
+
+    def codes(self, x: Tensor) -> Tensor:
+        """The cell of each value, like x, (..., columns)."""
+        flat = x.reshape(-1, x.shape[-1]).mT.contiguous()
+        inner = self.edges[:, 1:-1].contiguous()
+        found = torch.searchsorted(inner, flat.to(inner.dtype), right=True)
+        last = self.used.sum(1, keepdim=True) - 1
+        return torch.minimum(found, last).mT.reshape(x.shape)
+
+    def draw(self, codes: Tensor) -> Tensor:
+        """A value of each cell, (..., columns)."""
+        column = torch.arange(codes.shape[-1], device=codes.device)
+        low, width = self.edges[:, :-1][column, codes], self.width[column, codes]
+        value = low + width * torch.rand_like(low)
+        if self.whole:
+            value = torch.round(value)
+        return torch.where(self.single[column, codes], self.values[column, codes], value)
+
+
+class HistogramEmission(DiscreteEmission):
+    """A probability for each cell and a uniform density in it; exponential tails outside.
+
+    ``mean`` and ``variance`` use the cells' middles. If the atom of a mixed column has more than
+    half of the probability, ``mean`` is the atom; else it is that of the other cells.
+
+    Args:
+        logits: (samples, batch, columns, K); -inf for cells that a column does not have.
+        table: the cells.
+    """
+
+    def __init__(self, logits: Tensor, table: Table) -> None:
+        self.logits, self.table = logits, table
+        super().__init__(logits.shape[:2], logits.shape[2:3], validate_args=False)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(x.shape, self.logits.shape[:3])
+        code = self.table.codes(x).expand(shape).unsqueeze(-1)
+        shares = torch.log_softmax(self.logits, -1).expand(*shape, self.logits.shape[3])
+        width = self.table.log_width.expand(*shape, -1).gather(-1, code)
+        inside = (shares.gather(-1, code) - width).squeeze(-1)
+        return inside + self._tails(x, width.squeeze(-1))
+
+    def _tails(self, x: Tensor, log_width: Tensor) -> Tensor:
+        """What the density of an outermost cell owes to its tail."""
+        outside = torch.maximum(self.table.low - x, x - self.table.high)
+        return torch.where(
+            (outside > 0) & ~is_atom(x), math.log(TAIL) + log_width - outside, math.log1p(-TAIL)
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        shares, rest = self._shares()
+        mean = (rest * self.table.values).sum(-1)
+        at_atom = (shares * is_atom(self.table.values)).sum(-1) > 0.5
+        return torch.where(at_atom, ATOM, mean)
+
+    @property
+    def variance(self) -> Tensor:
+        _, rest = self._shares()
+        values = self.table.values
+        mean = (rest * values).sum(-1, keepdim=True)
+        inside = (self.table.width.square() - float(self.table.whole)) / 12
+        inside = torch.where(self.table.single, 0.0, inside)
+        return (rest * ((values - mean).square() + inside)).sum(-1)
+
+    def probabilities(self, column: int) -> Tensor:
+        """Of each cell, (samples, batch, cells)."""
+        cells = int(self.table.used[column].sum())
+        return torch.softmax(self.logits[..., column, :], -1)[..., :cells]
+
+    def _shares(self) -> tuple[Tensor, Tensor]:
+        """Probabilities of all cells, and of those without the atom if there is no atom."""
+        shares = torch.softmax(self.logits, -1)
+        rest = torch.where(is_atom(self.table.values), 0.0, shares)
+        return shares, rest / rest.sum(-1, keepdim=True).clamp_min(1e-12)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        rows = torch.softmax(self.logits, -1).flatten(0, 2)
+        count = math.prod(sample_shape)
+        code = torch.multinomial(rows, max(1, count), replacement=True)[:, :count].mT
+        shaped = code.reshape(sample_shape + self.logits.shape[:3])
+        return self.table.draw(shaped).to(self.logits.dtype)
+
+
+@COLUMN_FAMILIES.register("histogram")
+class HistogramColumns(CodedColumns):
+    r"""Columns of numbers, with up to K cells each and one logit per cell.
+
+    .. math:: p(u \mid z) = \frac{p_k(z)}{e_{k+1} - e_k}, \qquad e_k \le u < e_{k+1}
+
+    The cells are fitted to the training rows. A thousandth of the probability of an outermost cell
+    belongs to an exponential tail outside the range of the training rows, so that every value has a
+    density; draws stay in the range.
+
+    Args:
+        columns: of numbers.
+        cells: K.
+        width: largest width of a cell of a frequent value.
+    """
+
+    edges: Tensor
+    values: Tensor
+    single: Tensor
+
+    def __init__(self, columns: Sequence[Column], cells: int, width: float) -> None:
+        super().__init__(columns)
+        self.cells, self.width = cells, width
+        self.code_counts = (cells,) * len(columns)
+        self.mass = all(COLUMN_FAMILIES[column.rules.family].mass for column in columns)
+        self.support = "whole numbers" if self.mass else "finite numbers"
+        self.atoms = [column.atom is not None for column in columns]
+        count = len(columns)
+        low, high = (0.0, float(cells)) if self.mass else (-4.0, 4.0)
+        edges = torch.linspace(low, high, cells + 1, dtype=torch.float64) - 0.5 * self.mass
+        self.register_buffer("edges", edges.repeat(count, 1))
+        self.register_buffer("values", (edges[:-1] + 0.5 * edges.diff()).repeat(count, 1))
+        self.register_buffer("single", torch.zeros(count, cells, dtype=torch.bool))
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], floor: float, embedding: int) -> HistogramColumns:
+        """Here ``embedding`` is K, and ``floor`` the largest width of a frequent value's cell."""
+        return cls(columns, embedding, floor)
+
+    @classmethod
+    def key(cls, column: Column, place: int, embedding: int) -> Hashable:
+        return COLUMN_FAMILIES[column.rules.family].mass
+
+    @classmethod
+    def averages(cls, columns: Sequence[Column], emission: Emission) -> Averages:
+        """The cells' means in the data's units, weighted by their probabilities."""
+        assert isinstance(emission, HistogramEmission)
+        means = torch.stack([_means(column, emission.table, i) for i, column in enumerate(columns)])
+        means = means.to(emission.logits.device)
+        return lambda given: (torch.softmax(given.logits.double(), -1) * means).sum(-1)  # type: ignore[attr-defined]
+
+    @property
+    def numbers(self) -> int:
+        return self.cells
+
+    def codes(self, x: Tensor) -> Tensor:
+        return self.table().codes(x)
+
+    def numbers_of(self, x: Tensor) -> Tensor:
+        return torch.where(is_atom(x), 0.0, x) if not self.mass else torch.log1p(x.clamp_min(0))
+
+    def table(self, dtype: torch.dtype = torch.float64) -> Table:
+        """The fitted cells."""
+        return Table(self.edges.to(dtype), self.values.to(dtype), self.single, self.mass)
+
+    def forward(self, parameters: Tensor) -> HistogramEmission:
+        table = self.table(parameters.dtype)
+        logits = self.by_column(parameters).masked_fill(~table.used, -math.inf)
+        return HistogramEmission(logits, table)
+
+    def inside(self, x: Tensor) -> Tensor:
+        return whole_numbers(x, math.inf) if self.mass else x.isfinite()
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Fit the cells of each column."""
+        self.edges.fill_(math.inf)
+        self.single.fill_(False)
+        for place, values in enumerate(x.unbind(1)):
+            found = self._fitted(values, self.atoms[place])
+            self.edges[place, : len(found) + 1] = found.edges
+            self.values[place, : len(found)] = found.values
+            self.values[place, len(found) :] = 0.0
+            self.single[place, : len(found)] = found.single
+
+    def _fitted(self, values: Tensor, atom: bool) -> Cells:
+        """The cells of one column; those of a mixed column begin with its atom."""
+        if not atom:
+            return fit_cells(values, self.cells, 1.0 if self.mass else self.width, self.mass)
+        rest = values[~is_atom(values)]
+        if not len(rest):
+            rest = values.new_zeros(1)
+        found = fit_cells(rest, self.cells - 2, self.width)
+        first = found.edges.new_tensor(ATOM_CELL)
+        gap = 0.5 * (first[1:] + found.edges[:1])  # between the atom and the lowest value
+        return Cells(
+            torch.cat([first, found.edges]),
+            torch.cat([first.new_tensor([ATOM]), gap, found.values]),
+            torch.cat([found.single.new_tensor([True, False]), found.single]),
+        )
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """Log frequencies of the cells, with one half added to each count."""
+        offset = self.cells * torch.arange(x.shape[1], device=x.device)
+        counts = torch.bincount(
+            (self.codes(x) + offset).flatten(), minlength=self.cells * x.shape[1]
+        )
+        return torch.log((counts + 0.5) / len(x)).to(x.dtype)
+
+
+def _means(column: Column, table: Table, place: int) -> Tensor:
+    """The mean of each cell in the data's units, (K,), float64."""
+    share = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
+    low, width = table.edges[place, :-1].cpu().double(), table.width[place].cpu().double()
+    units = low.unsqueeze(1) + width.unsqueeze(1) * share
+    single = table.single[place].cpu().unsqueeze(1)
+    units = torch.where(single, table.values[place].cpu().double().unsqueeze(1), units)
+    units = torch.where(table.used[place].cpu().unsqueeze(1), units, 0.0)
+    values = np.asarray(column.decode(units.numpy()), dtype=np.float64)
+    return torch.from_numpy(values).mean(1)
