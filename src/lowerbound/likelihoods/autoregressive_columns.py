@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lowerbound.config import construct
 from lowerbound.data.columns.column import Column
@@ -36,21 +40,28 @@ class AutoregressiveColumnsEmission(Emission):
     :math:`\frac{D}{D - t} \log p(x_j \mid z, \text{set})` of the columns outside the set, and zero
     inside it.
 
-    A hidden column is neither seen nor scored. ``mean`` and ``variance`` are those of each column
-    if all other columns are hidden.
+    A hidden column is neither seen nor scored. A missing one is scored by its probability to be
+    missing, and the others see that it is missing, if the likelihood models this. ``mean`` and
+    ``variance`` are those of each column if all other columns are hidden.
 
     Args:
         likelihood: the network, and the distribution of each column.
         parameters: of columns without others, (samples, batch, likelihood.owned).
         features: (samples, batch, features).
+        missing: cells that are known to be missing, (batch, columns); None: none is.
 
     Source: Uria et al. 2014; Hoogeboom et al. 2022 (one step of a random order).
     """
 
     def __init__(
-        self, likelihood: AutoregressiveColumns, parameters: Tensor, features: Tensor
+        self,
+        likelihood: AutoregressiveColumns,
+        parameters: Tensor,
+        features: Tensor,
+        missing: Tensor | None = None,
     ) -> None:
         self.likelihood, self.parameters, self.features = likelihood, parameters, features
+        self.missing = missing
         shape = torch.Size(likelihood.event_shape)
         super().__init__(parameters.shape[:2], shape, validate_args=False)
 
@@ -58,10 +69,19 @@ class AutoregressiveColumnsEmission(Emission):
         rows = torch.broadcast_shapes(self.batch_shape, x.shape[:-1])
         shape = (*rows, x.shape[-1])
         seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
-        values = torch.where(seen, x, 0.0).expand(shape).flatten(0, 1)
-        seen = seen.expand(shape).flatten(0, 1)
+        values = torch.where(seen, x, 0.0)
+        if self.missing is not None:
+            values, seen = values.masked_fill(self.missing, math.nan), seen | self.missing
+        values, seen = values.expand(shape).flatten(0, 1), seen.expand(shape).flatten(0, 1)
         score = self.likelihood.estimate if self.likelihood.training else self.likelihood.in_order
         return score(values, seen, *self._rows(rows)).view(shape)
+
+    def knowing(self, missing: Tensor | None) -> AutoregressiveColumnsEmission:
+        if missing is None or not self.likelihood.gaps:
+            return self
+        return AutoregressiveColumnsEmission(
+            self.likelihood, self.parameters, self.features, missing
+        )
 
     def given(self, x: Tensor, observed: Tensor) -> MixedEmission:
         """p(x_j | z, observed columns) of each column j."""
@@ -78,16 +98,27 @@ class AutoregressiveColumnsEmission(Emission):
     def complete(
         self, x: Tensor, observed: Tensor, sample_shape: torch.Size | Sequence[int] = ()
     ) -> Tensor:
+        with torch.no_grad():
+            return self._draw(x, observed, sample_shape, gaps=False)
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        x = self.parameters.new_zeros(self.batch_shape[1], *self.event_shape)
+        nothing = torch.zeros_like(x, dtype=torch.bool)
+        return self._draw(x, nothing, sample_shape, gaps=self.likelihood.gaps)
+
+    def _draw(
+        self,
+        x: Tensor,
+        observed: Tensor,
+        sample_shape: torch.Size | Sequence[int],
+        gaps: bool,
+    ) -> Tensor:
+        """As ``complete``; with ``gaps``, drawn cells may be missing, which is NaN."""
         shape = (*sample_shape, *self.batch_shape)
         event = (*shape, x.shape[-1])
         values = torch.where(observed, x, 0.0).expand(event).reshape(-1, x.shape[-1])
         known = observed.expand(event).reshape(-1, x.shape[-1])
-        with torch.no_grad():
-            return self.likelihood.draw(values, known, *self._rows(shape)).view(event)
-
-    def _sample(self, sample_shape: torch.Size) -> Tensor:
-        x = self.parameters.new_zeros(self.batch_shape[1], *self.event_shape)
-        return self.complete(x, torch.zeros_like(x, dtype=torch.bool), sample_shape)
+        return self.likelihood.draw(values, known, *self._rows(shape), gaps=gaps).view(event)
 
     def _alone(self) -> MixedEmission:
         x = self.parameters.new_zeros(1, *self.event_shape)
@@ -128,6 +159,8 @@ class AutoregressiveColumns(Likelihood):
         vectors: length of the vector by which the network sees a code.
         blind: share of rows whose columns are all hidden from each other in training, so that z
             alone has to explain them.
+        gaps: whether a missing cell is a value of its own, log p(x, missing | z), so that draws
+            have missing cells (NaN); else log p(x | z) is of the cells that are not missing.
 
     Raises:
         OptionError: a size is not positive, or ``blind`` is not a share below 1.
@@ -135,6 +168,7 @@ class AutoregressiveColumns(Likelihood):
     """
 
     by_columns: ClassVar[bool] = True
+    missing_share: Tensor
 
     def __init__(
         self,
@@ -147,6 +181,7 @@ class AutoregressiveColumns(Likelihood):
         layers: int = 3,
         vectors: int = 16,
         blind: float = 0.05,
+        gaps: bool = False,
     ) -> None:
         if min(embedding, features, width, vectors) < 1 or cells < 4 or layers < 0:
             raise OptionError(
@@ -161,15 +196,17 @@ class AutoregressiveColumns(Likelihood):
                 "this data has no kinds; choose another, such as 'autoregressive' for pictures"
             )
         super().__init__((len(columns),))
-        self.blind, self.features = blind, features
+        self.blind, self.features, self.gaps = blind, features, gaps
         self.groups = nn.ModuleList(_alone(column, cells, embedding) for column in columns)
         self.mass = all(group.mass for group in self._groups())
-        counts = [group.parameter_shape[0] for group in self._groups()]
+        counts = [group.parameter_shape[0] + gaps for group in self._groups()]
         ends = torch.tensor([0, *counts]).cumsum(0).tolist()
-        self.places = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        self.places = [slice(a, b) for a, b in pairwise(ends)]
         self.owned = ends[-1]
+        if gaps:
+            self.register_buffer("missing_share", torch.zeros(len(columns)))
         self.network = KnownColumns(
-            [group.code_counts[0] for group in self._groups()],
+            [group.code_counts[0] + gaps for group in self._groups()],
             features,
             self.owned,
             width=width,
@@ -215,18 +252,37 @@ class AutoregressiveColumns(Likelihood):
         self.network.last.weight.zero_()
         self.network.last.bias.zero_()
 
+    def initialize_missing(self, missing: Tensor) -> None:
+        if self.gaps:
+            count = missing.sum(0).to(self.missing_share)
+            self.missing_share.copy_((count + 0.5 * (count > 0)) / (len(missing) + 1))
+
     def initial_bias(self, x: Tensor) -> Tensor:
         """The bias with which every column starts at its marginal, and zeros for the features."""
-        each = [g.initial_bias(x[:, i : i + 1].double()) for i, g in enumerate(self._groups())]
+        each = []
+        for place, group in enumerate(self._groups()):
+            each.append(group.initial_bias(x[:, place : place + 1].double()))
+            if self.gaps:
+                share = self.missing_share[place : place + 1].double()
+                each.append(torch.logit(share.clamp(1e-6, 1 - 1e-6)))
         return torch.cat([*each, x.new_zeros(self.features)]).to(at_least_float32(x).dtype)
 
-    # rows of one axis: values (rows, columns), a mask of known columns, parameters and features ----
+    # rows of one axis: values, a mask of known columns, parameters, features ----------------------
 
     def emission(self, parameters: Tensor) -> MixedEmission:
-        """The columns' distributions by their parameters, (samples, batch, owned)."""
+        """The distributions of values that are not missing; (samples, batch, owned)."""
         groups = list(self._groups())
-        parts = [g(parameters[..., p]) for g, p in zip(groups, self.places, strict=True)]
+        parts = [g(parameters[..., self._own(p)]) for g, p in zip(groups, self.places, strict=True)]
         return MixedEmission(parts, [type(group) for group in groups])
+
+    def log_prob(self, parameters: Tensor, x: Tensor, scored: Tensor) -> Tensor:
+        """log p of each scored column, (rows, columns); NaN in x is missing."""
+        if not self.gaps:
+            return self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
+        missing = x.isnan()
+        terms = self.emission(parameters.unsqueeze(0)).terms(x, scored & ~missing)[0]
+        logits = parameters[:, [place.stop - 1 for place in self.places]]
+        return terms + torch.where(scored, F.logsigmoid(torch.where(missing, logits, -logits)), 0.0)
 
     def given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """Parameters of each column given the known columns, (rows, owned)."""
@@ -242,16 +298,20 @@ class AutoregressiveColumns(Likelihood):
         known = observed & (rank < some)
         scored = observed & ~known
         parameters = self._given(x, known, own, features)
-        terms = self.emission(parameters.unsqueeze(0)).terms(x, scored)[0]
-        return terms * (count / (count - some).clamp_min(1))
+        return self.log_prob(parameters, x, scored) * (count / (count - some).clamp_min(1))
 
     def in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """log p of each column given the observed columns before it, (rows, columns)."""
         return self._in_parts(self._in_order, x, observed, own, features)
 
-    def draw(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
-        """Complete rows, (rows, columns): hidden columns one after another."""
-        return self._in_parts(self._draw, x, known, own, features)
+    def draw(
+        self, x: Tensor, known: Tensor, own: Tensor, features: Tensor, *, gaps: bool = False
+    ) -> Tensor:
+        """Complete rows, (rows, columns): hidden columns one after another.
+
+        With ``gaps`` they may be missing, which is NaN.
+        """
+        return self._in_parts(partial(self._draw, gaps=gaps), x, known, own, features)
 
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         added = self.network(*self._seen(x), known, features)
@@ -267,10 +327,11 @@ class AutoregressiveColumns(Likelihood):
             parameters.append(own[:, outputs] + added)
             before = before.clone()
             before[:, place] = observed[:, place]
-        emission = self.emission(torch.cat(parameters, 1).unsqueeze(0))
-        return emission.terms(x, observed)[0]
+        return self.log_prob(torch.cat(parameters, 1), x, observed)
 
-    def _draw(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
+    def _draw(
+        self, x: Tensor, known: Tensor, own: Tensor, features: Tensor, *, gaps: bool
+    ) -> Tensor:
         x, known = x.clone(), known.clone()
         for place, (group, outputs) in enumerate(zip(self._groups(), self.places, strict=True)):
             rows = torch.nonzero(~known[:, place]).flatten()
@@ -279,15 +340,34 @@ class AutoregressiveColumns(Likelihood):
             codes, numbers = self._seen(x[rows])
             hidden = self.network.hidden(codes, numbers, known[rows], features[rows])
             added = at_least_float32(self.network.some(hidden, outputs))
-            drawn: Tensor = group((own[rows, outputs] + added).unsqueeze(0)).sample()
-            x[rows, place], known[rows, place] = drawn[0, :, 0].to(x.dtype), True
+            parameters = own[rows, outputs] + added
+            value = group(parameters[None, :, self._own(slice(0, None))]).sample()[0, :, 0]
+            if gaps and self.missing_share[place] > 0:
+                missing = torch.bernoulli(torch.sigmoid(parameters[:, -1])) > 0
+                value = value.masked_fill(missing, math.nan)
+            x[rows, place], known[rows, place] = value.to(x.dtype), True
         return x
+
+    def _own(self, place: slice) -> slice:
+        """The parameters of a column's values, without the logit that it is missing."""
+        stop = place.stop if not self.gaps else -1 if place.stop is None else place.stop - 1
+        return slice(place.start, stop)
 
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and numbers of values, (rows, columns) each."""
-        each = [(group, x[:, i : i + 1]) for i, group in enumerate(self._groups())]
+        missing = x.isnan()
+        each = [
+            (group, values)
+            for group, values in zip(
+                self._groups(), torch.where(missing, 0.0, x).split(1, 1), strict=True
+            )
+        ]
         codes = torch.cat([group.codes(values) for group, values in each], 1)
-        return codes, torch.cat([group.numbers_of(values) for group, values in each], 1)
+        numbers = torch.cat([group.numbers_of(values) for group, values in each], 1)
+        if self.gaps:
+            last = torch.tensor([group.code_counts[0] for group, _ in each], device=x.device)
+            codes, numbers = torch.where(missing, last, codes), numbers.masked_fill(missing, 0.0)
+        return codes, numbers
 
     def _in_parts(
         self,

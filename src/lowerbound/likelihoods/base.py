@@ -88,6 +88,9 @@ class Likelihood(nn.Module, ABC):
     def initialize(self, x: Tensor) -> None:
         """Set learned parameters, such as a scale, from training data in model units."""
 
+    def initialize_missing(self, missing: Tensor) -> None:
+        """Set what is learned about missing cells from their mask in training data."""
+
     def initial_bias(self, x: Tensor) -> Tensor | None:
         """The bias, (*parameter_shape,), with which p(x | z) starts as the data's marginal."""
         return None

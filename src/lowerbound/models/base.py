@@ -181,6 +181,8 @@ class Model(nn.Module, ABC):
         if likelihood is not None:
             likelihood.check(x)
             likelihood.initialize(x)
+            if batch.missing is not None:
+                likelihood.initialize_missing(batch.missing)
             bias, set_bias = likelihood.initial_bias(x), getattr(decoder, "set_output_bias", None)
             if bias is not None and callable(set_bias):
                 set_bias(bias)

@@ -7,7 +7,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from lowerbound.data.arrays import listed
+import numpy as np
+
+from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.values import check_numbers, parsed_numbers
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
@@ -137,11 +139,27 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
 
     Args:
         schema: of a table or of vectors.
-        x: (rows, *event_shape).
+        x: (rows, *event_shape); NaN is a missing cell.
         rounded: False returns floats for integer columns, for example for the mean of a prediction.
     """
     import pandas as pd
 
-    values = schema.decode(x, rounded)
+    units = np.asarray(x)
+    gaps = schema.data_kind.laid_out(schema, np.isnan(units))
+    values = schema.decode(np.nan_to_num(units, nan=0.0), rounded)
     columns = enumerate(schema.columns)
-    return pd.DataFrame({c.name: c.rules.typed(values[:, i], rounded) for i, c in columns})
+    frame = pd.DataFrame({c.name: c.rules.typed(values[:, i], rounded) for i, c in columns})
+    return _with_gaps(frame, gaps) if gaps.any() else frame
+
+
+def _with_gaps(frame: Any, gaps: Array) -> Any:
+    """The frame without some cells; columns of whole numbers or bits get pandas' own types."""
+    frame = frame.copy()
+    for place, name in enumerate(frame.columns):
+        if not gaps[:, place].any():
+            continue
+        cells = frame[name]
+        if cells.dtype.kind in "iub":
+            cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
+        frame[name] = cells.mask(gaps[:, place])
+    return frame

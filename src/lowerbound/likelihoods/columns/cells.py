@@ -72,7 +72,9 @@ def _quantiles(values: Tensor, cells: int) -> Tensor:
         return values[:0]
     place = torch.linspace(0, 1, cells + 1, dtype=values.dtype)[1:-1] * (len(values) - 1)
     ordered = values.sort().values
-    return torch.unique(ordered[place.floor().long()].lerp(ordered[place.ceil().long()], place.frac()))
+    return torch.unique(
+        ordered[place.floor().long()].lerp(ordered[place.ceil().long()], place.frac())
+    )
 
 
 def _with_frequent(
