@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,8 @@ def draw_latents(
     kept = None if cache is None else _read(cache, sha256, say)
     if kept is not None:
         return Latents(kept, dataset.prompt, sha256, "kept")
-    found = _encoded(learns, model, dataset, seed, advance)
+    # q(z | x) needs no prompt, and the prior that the model still has may take none
+    found = _encoded(learns, model, replace(dataset, prompt=None), seed, advance)
     if cache is not None:
         _keep(cache, found, sha256, say)
     return Latents(found, dataset.prompt, sha256)

@@ -35,10 +35,10 @@ class AutoregressiveColumnsEmission(Emission):
     any subset of other columns. So every conditional p(x_j | z, some columns) is at hand: ``given``
     returns it, and ``complete`` draws hidden columns one after another.
 
-    In training, ``terms`` is an unbiased estimate of the average of log p(x | z) over all orders of
-    the columns. It draws a number t < D and a set of t columns, and returns
-    :math:`\frac{D}{D - t} \log p(x_j \mid z, \text{set})` of the columns outside the set, and zero
-    inside it.
+    In training, ``terms`` is an unbiased estimate of the average of log p(x | z) over orders of the
+    columns: that of the table for a share of the rows, else a random one. It draws a number t < D,
+    and returns :math:`\frac{D}{D - t} \log p(x_j \mid z, \text{the first } t)` of the columns after
+    the first t, and zero of these.
 
     A hidden column is neither seen nor scored. A missing one is scored by its probability to be
     missing, and the others see that it is missing, if the likelihood models this. ``mean`` and
@@ -157,6 +157,8 @@ class AutoregressiveColumns(Likelihood):
         width: of the network.
         layers: residual blocks of the network.
         vectors: length of the vector by which the network sees a code.
+        ordered: share of rows in training whose random order is that of the table, in which
+            ``sample`` draws; the others serve given columns.
         blind: share of rows whose columns are all hidden from each other in training, so that z
             alone has to explain them.
         gaps: whether a missing cell is a value of its own, log p(x, missing | z), so that draws
@@ -168,6 +170,7 @@ class AutoregressiveColumns(Likelihood):
     """
 
     by_columns: ClassVar[bool] = True
+    start_rows: ClassVar[int] = 1_000_000  # cells and their range are those of the data
     missing_share: Tensor
 
     def __init__(
@@ -180,6 +183,7 @@ class AutoregressiveColumns(Likelihood):
         width: int = 256,
         layers: int = 3,
         vectors: int = 16,
+        ordered: float = 0.5,
         blind: float = 0.05,
         gaps: bool = False,
     ) -> None:
@@ -188,15 +192,17 @@ class AutoregressiveColumns(Likelihood):
                 "embedding, features, width and vectors must be at least 1, cells at least 4 and "
                 "layers at least 0"
             )
-        if not 0 <= blind < 1:
-            raise OptionError(f"blind is a share of the rows below 1, not {blind}")
+        if not (0 <= blind < 1 and 0 <= ordered <= 1):
+            raise OptionError(
+                f"ordered is a share of the rows, and blind one below 1, not {ordered} and {blind}"
+            )
         if not columns:
             raise DataError(
                 "the autoregressive_columns likelihood is for tables whose columns have kinds, but "
                 "this data has no kinds; choose another, such as 'autoregressive' for pictures"
             )
         super().__init__((len(columns),))
-        self.blind, self.features, self.gaps = blind, features, gaps
+        self.ordered, self.blind, self.features, self.gaps = ordered, blind, features, gaps
         self.groups = nn.ModuleList(_alone(column, cells, embedding) for column in columns)
         self.mass = all(group.mass for group in self._groups())
         counts = [group.parameter_shape[0] + gaps for group in self._groups()]
@@ -291,14 +297,21 @@ class AutoregressiveColumns(Likelihood):
     def estimate(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """One draw of the training estimate of log p of each column, (rows, columns)."""
         rank = torch.rand_like(own[:, :1].expand(-1, x.shape[1]))
+        in_order = torch.arange(x.shape[1], device=x.device) / x.shape[1]
+        ordered = torch.rand_like(own[:, :1]) < self.ordered
+        rank = torch.where(ordered, in_order, rank)
         rank = torch.where(observed, rank, 2.0).argsort(1).argsort(1)
         count = observed.sum(1, keepdim=True)
         some = (torch.rand_like(own[:, :1]) * count).floor().clamp(max=count - 1).clamp_min(0)
-        some = torch.where(torch.rand_like(own[:, :1]) < self.blind, 0, some)
+        blind = torch.rand_like(own[:, :1]) < self.blind
+        some = torch.where(blind, 0, some)
         known = observed & (rank < some)
-        scored = observed & ~known
+        # in a random order any later column may be the next; in a fixed order only one is
+        only_next = ordered & ~blind
+        scored = observed & ~known & (~only_next | (rank == some))
+        weight = torch.where(only_next, count, count / (count - some).clamp_min(1))
         parameters = self._given(x, known, own, features)
-        return self.log_prob(parameters, x, scored) * (count / (count - some).clamp_min(1))
+        return self.log_prob(parameters, x, scored) * weight
 
     def in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """log p of each column given the observed columns before it, (rows, columns)."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for annotations only, so that importing this needs no numpy
     from lowerbound.data.schema import Schema
     from lowerbound.likelihoods.self_masked import Curves
 
+START_ROWS = 10_000  # most training rows from which a model starts
 SCALE_MODES = ("fixed", "global", "feature")
 
 
@@ -28,6 +29,7 @@ class Likelihood(nn.Module, ABC):
 
     Attributes:
         by_columns: whether every column of a table has a distribution of its own kind.
+        start_rows: most rows that ``initialize`` reads.
         mass: True for a probability mass (with bits per dimension), False for a density.
         missingness: the assumption about missing cells, one of
             ``lowerbound.classical.self_masking.MISSINGNESS``.
@@ -35,6 +37,7 @@ class Likelihood(nn.Module, ABC):
     """
 
     by_columns: ClassVar[bool] = False
+    start_rows: ClassVar[int] = START_ROWS
     mass: bool
     missingness: str = AT_RANDOM
 

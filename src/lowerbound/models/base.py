@@ -16,6 +16,7 @@ from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.hot_deck import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
+from lowerbound.likelihoods.base import START_ROWS
 from lowerbound.networks.base import NETWORKS
 from lowerbound.networks.inputs import Input
 from lowerbound.registry import Registry
@@ -31,7 +32,6 @@ if TYPE_CHECKING:  # names for annotations: both modules need the registry below
 AUTO = "auto"
 DRAW = Draw()
 MOST_FACTORS = 32  # largest default latent_dim of a table
-START_ROWS = 10_000  # most rows that ``start`` reads
 MOST_START_NUMBERS = 2**26  # most numbers in these rows together
 
 
@@ -168,7 +168,12 @@ class Model(nn.Module, ABC):
         Raises:
             DataError: the data lies outside the likelihood's support, or cannot be fitted.
         """
-        self.start_at_marginals(starting_rows(dataset))
+        self.start_at_marginals(self.marginal_rows(dataset))
+
+    def marginal_rows(self, dataset: Dataset) -> Batch:
+        """The rows for ``start_at_marginals``, as many as the likelihood asks for."""
+        likelihood = self.declared_likelihood
+        return starting_rows(dataset, START_ROWS if likelihood is None else likelihood.start_rows)
 
     def start_at_marginals(self, batch: Batch) -> Tensor:
         """Set scales, output biases and the encoder's input statistics from rows.
@@ -245,7 +250,7 @@ def title_of(name: str) -> str:
     return (MODELS[name].title if name in MODELS else "") or name
 
 
-def starting_rows(dataset: Dataset) -> Batch:
-    """At most ``START_ROWS`` rows in model units, spread over the data set."""
-    most = min(START_ROWS, max(1, MOST_START_NUMBERS // dataset.schema.dimension))
+def starting_rows(dataset: Dataset, rows: int = START_ROWS) -> Batch:
+    """At most that many rows in model units, spread over the data set."""
+    most = min(rows, max(1, MOST_START_NUMBERS // dataset.schema.dimension))
     return dataset.batch(spread_rows(len(dataset), most), None)

@@ -142,7 +142,7 @@ class VariationalAutoencoder(Model):
         """Start from marginals, the prior from rows, the network 'tabular' from factor analysis,
         and the network 'linear' from principal components."""
         batch = starting_rows(dataset)
-        self.prior.initialize(self.start_at_marginals(batch))
+        self.prior.initialize(self.start_at_marginals(self.marginal_rows(dataset)))
         start_from_linear(self, batch)
         start_from_principal_components(self, batch)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 ROWS_PER_CELL = 20  # fewest training rows per cell of values that hardly repeat, on average
 ROWS_PER_VALUE = 4  # fewest training rows per value, on average, if each value has its own cell
 FREQUENT, FEWEST = 0.004, 5  # share and number of rows of a value with a cell of its own
+LEAD = 3.0  # its rows over the average rows of a value
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> Cells:
     most = max(2, min(most, len(x) // ROWS_PER_CELL))
     order = counts.argsort(descending=True)[: 3 * most // 8]
     frequent = torch.zeros_like(counts, dtype=torch.bool)
-    frequent[order] = counts[order] >= max(FEWEST, FREQUENT * len(x))
+    usual = len(x) / len(distinct)
+    frequent[order] = counts[order] >= max(FEWEST, FREQUENT * len(x), LEAD * usual)
     rest = x[~torch.isin(x, distinct[frequent])]
     inner = _quantiles(rest, most - 2 * int(frequent.sum()))
     if whole:
@@ -72,9 +74,10 @@ def _quantiles(values: Tensor, cells: int) -> Tensor:
         return values[:0]
     place = torch.linspace(0, 1, cells + 1, dtype=values.dtype)[1:-1] * (len(values) - 1)
     ordered = values.sort().values
-    return torch.unique(
+    edges: Tensor = torch.unique(
         ordered[place.floor().long()].lerp(ordered[place.ceil().long()], place.frac())
     )
+    return edges
 
 
 def _with_frequent(
