@@ -16,7 +16,7 @@ from lowerbound.config import construct
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, CodedColumns
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.networks.known_columns import KnownColumns
 from lowerbound.trace import Emission
@@ -397,13 +397,13 @@ class AutoregressiveColumns(Likelihood):
         parts = zip(*(each.split(size) for each in (x, known, own, features)), strict=True)
         return torch.cat([work(*part) for part in parts])
 
-    def _groups(self) -> Iterator[CodedColumns]:
+    def _groups(self) -> Iterator[ColumnsOfCodes]:
         for group in self.groups:
-            assert isinstance(group, CodedColumns)
+            assert isinstance(group, ColumnsOfCodes)
             yield group
 
 
-def _alone(column: Column, cells: int, embedding: int) -> CodedColumns:
+def _alone(column: Column, cells: int, embedding: int) -> ColumnsOfCodes:
     """The distribution of one column.
 
     Raises:
@@ -415,5 +415,5 @@ def _alone(column: Column, cells: int, embedding: int) -> CodedColumns:
         )
     family = COLUMN_FAMILIES[column.rules.table_family]
     group = family.of([column], FLOOR, embedding if column.levels else cells)
-    assert isinstance(group, CodedColumns)
+    assert isinstance(group, ColumnsOfCodes)
     return group

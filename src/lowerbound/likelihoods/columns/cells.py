@@ -18,7 +18,7 @@ LEAD = 3.0  # its rows over the average rows of a value
 
 
 @dataclass(frozen=True)
-class Cells:
+class HistogramCells:
     """The cells of one column, increasing.
 
     Attributes:
@@ -35,7 +35,7 @@ class Cells:
         return len(self.values)
 
 
-def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> Cells:
+def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> HistogramCells:
     """The cells of a column.
 
     Args:
@@ -60,12 +60,12 @@ def fit_cells(x: Tensor, most: int, width: float, whole: bool = False) -> Cells:
     return _with_frequent(distinct, frequent, inner, width, 0.5 * whole)
 
 
-def _one_each(distinct: Tensor) -> Cells:
+def _one_each(distinct: Tensor) -> HistogramCells:
     """A cell for each value; boundaries lie halfway between neighbors."""
     gaps = distinct.diff()
     end = 0.5 * (gaps.min() if len(gaps) else distinct.new_tensor(1.0))
     edges = torch.cat([distinct[:1] - end, distinct[:-1] + 0.5 * gaps, distinct[-1:] + end])
-    return Cells(edges, distinct, torch.ones_like(distinct, dtype=torch.bool))
+    return HistogramCells(edges, distinct, torch.ones_like(distinct, dtype=torch.bool))
 
 
 def _quantiles(values: Tensor, cells: int) -> Tensor:
@@ -82,8 +82,8 @@ def _quantiles(values: Tensor, cells: int) -> Tensor:
 
 def _with_frequent(
     distinct: Tensor, frequent: Tensor, inner: Tensor, width: float, margin: float
-) -> Cells:
-    """Cells with the boundaries ``inner``, and a cell of its own for each frequent value.
+) -> HistogramCells:
+    """HistogramCells with the boundaries ``inner``, and a cell of its own for each frequent value.
 
     Args:
         distinct: the values.
@@ -106,4 +106,4 @@ def _with_frequent(
     single = torch.zeros_like(values, dtype=torch.bool)
     place = torch.searchsorted(edges, own, right=True) - 1
     values[place], single[place] = own, True
-    return Cells(edges, values, single)
+    return HistogramCells(edges, values, single)

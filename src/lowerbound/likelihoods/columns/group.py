@@ -104,7 +104,7 @@ class ColumnGroup(Likelihood):
         return by_column
 
 
-class CodedColumns(ColumnGroup):
+class ColumnsOfCodes(ColumnGroup):
     """Columns whose values have codes, so that a network can look up a vector for each.
 
     Attributes:
@@ -162,7 +162,7 @@ class DiscreteEmission(Emission, abstract=True):
         """Probability of each level of one column of the group, (samples, batch, levels)."""
 
 
-class LeveledColumns(CodedColumns):
+class LeveledColumns(ColumnsOfCodes):
     """Columns of levels with a probability each.
 
     Raises:

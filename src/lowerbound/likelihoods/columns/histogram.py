@@ -12,11 +12,11 @@ from torch import Tensor
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.continuous import LOWEST
 from lowerbound.data.columns.mixed import ATOM, is_atom
-from lowerbound.likelihoods.columns.cells import Cells, fit_cells
+from lowerbound.likelihoods.columns.cells import HistogramCells, fit_cells
 from lowerbound.likelihoods.columns.group import (
     COLUMN_FAMILIES,
     Averages,
-    CodedColumns,
+    ColumnsOfCodes,
     DiscreteEmission,
     whole_numbers,
 )
@@ -129,7 +129,7 @@ class HistogramEmission(DiscreteEmission):
 
 
 @COLUMN_FAMILIES.register("histogram")
-class HistogramColumns(CodedColumns):
+class HistogramColumns(ColumnsOfCodes):
     r"""Columns of numbers, with up to K cells each and one logit per cell.
 
     .. math:: p(u \mid z) = \frac{p_k(z)}{e_{k+1} - e_k}, \qquad e_k \le u < e_{k+1}
@@ -213,7 +213,7 @@ class HistogramColumns(CodedColumns):
             self.values[place, len(found) :] = 0.0
             self.single[place, : len(found)] = found.single
 
-    def _fitted(self, values: Tensor, atom: bool) -> Cells:
+    def _fitted(self, values: Tensor, atom: bool) -> HistogramCells:
         """The cells of one column; those of a mixed column begin with its atom."""
         if not atom:
             return fit_cells(values, self.cells, 1.0 if self.mass else self.width, self.mass)
@@ -223,7 +223,7 @@ class HistogramColumns(CodedColumns):
         found = fit_cells(rest, self.cells - 2, self.width)
         first = found.edges.new_tensor(ATOM_CELL)
         gap = 0.5 * (first[1:] + found.edges[:1])  # between the atom and the lowest value
-        return Cells(
+        return HistogramCells(
             torch.cat([first, found.edges]),
             torch.cat([first.new_tensor([ATOM]), gap, found.values]),
             torch.cat([found.single.new_tensor([True, False]), found.single]),
