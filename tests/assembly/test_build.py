@@ -87,6 +87,10 @@ def test_every_model_on_every_kind_of_data(model: str, raw: object) -> None:
             fit(load(raw), options(model=model))
         return
     data = load(raw)
+    if model == "event_history":
+        with pytest.raises(OptionError, match="for tables of events"):
+            fit(data, options(model=model))
+        return
     if model == "linear_state_space":
         with pytest.raises(OptionError, match="for sequences"):
             fit(data, options(model=model))

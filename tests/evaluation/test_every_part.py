@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.data import Dataset, Sequences, load
+from lowerbound.data import Dataset, Events, Sequences, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.suites import (
     SuiteOptions,
@@ -28,6 +28,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
+from tests.data.events.tables import visits
 from tests.oracles import state_space
 from tests.tables import KINDS, mixed_frame
 
@@ -55,6 +56,8 @@ def rows_for(likelihood: str, model: str) -> Dataset:
     """Digits as likelihood and model take them; a table for the likelihood of tables."""
     if likelihood == "mixed":
         return load(mixed_frame(60), kinds=KINDS)
+    if model == "event_history":
+        return load(Events(visits(60), "patient", "day"))
     if model == "linear_state_space":
         return load(Sequences(state_space.parameters().draws(60, time=5).numpy()))
     digits = load("digits").thinned(60)

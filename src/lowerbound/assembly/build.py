@@ -29,8 +29,9 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
     Raises:
         OptionError: a name or an option of a part is unknown.
     """
-    kind = kind or MODELS[options.model]
-    model = kind.build(ModelParts(schema, resolve(schema, options, kind)))
+    chosen = resolve(schema, options, kind)
+    kind = kind or MODELS[chosen.model]
+    model = kind.build(ModelParts(schema, chosen))
     if options.refiner is not None:
         model.refiner = refiner_for(schema, options.refiner)
     return model
@@ -48,6 +49,8 @@ def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = No
         OptionError: a name is unknown, the latent dimension is below one, or the model does not
             support an option.
     """
+    if kind is None:
+        options = suited(schema, options)
     kind = kind or MODELS[options.model]
     if options.latent_dim is not None and options.latent_dim < 1:
         raise OptionError(f"latent_dim must be at least 1, not {options.latent_dim}")
@@ -63,6 +66,23 @@ def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = No
     if options.posterior == AUTO:
         options = replace(options, posterior=kind.default_posterior(options))
     return replace(options, latent_dim=kind.latent_dim_of(schema, options))
+
+
+def suited(schema: Schema, options: ModelOptions) -> ModelOptions:
+    """The options with the only model of the kind of data, if there is one and none is given.
+
+    Raises:
+        OptionError: another model is given.
+    """
+    only = schema.data_kind.model
+    if not only or options.model == only:
+        return options
+    if options.model != ModelOptions().model:
+        raise OptionError(
+            f"the model {options.model!r} cannot be fitted to {schema.data_kind.describe(schema)}: "
+            f"leave the model out, or choose {only!r}"
+        )
+    return replace(options, model=only)
 
 
 def _check_common(schema: Schema, options: ModelOptions, kind: type[Model]) -> None:

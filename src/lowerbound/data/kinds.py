@@ -42,7 +42,8 @@ class DataKind(ABC):
             neighbors.
         matrix: rows in memory are a numeric matrix, (rows, columns).
         fits_quickly: networks for such rows are small enough to be fitted several times.
-        grouped: several rows of a table are one row, so a table is read as a whole.
+        grouped: rows of a table that belong together are one row of the data set, whose cells have
+            no distance from those of another; the table is read as a whole.
         model: name of the only model of such rows; "": others can model them too.
     """
 

@@ -134,8 +134,7 @@ class Schema:
     def metric(self) -> Tensor:
         """The cells whose model units have a meaningful distance, (*event_shape) bool."""
         if not self.modeled:
-            each = [feature.rules.metric for feature in self.features if feature.modeled]
-            return torch.tensor(each or True).expand(self.event_shape)
+            return torch.full(self.event_shape, not self.data_kind.grouped)
         return torch.tensor([column.rules.metric for column in self.modeled])
 
     @property

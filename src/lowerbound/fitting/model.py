@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound.assembly.build import resolve
+from lowerbound.assembly.build import resolve, suited
 from lowerbound.config import by_new_names, construct, option, renamed_of
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
@@ -228,8 +228,8 @@ def _decided(
         kind, own = type(model), getattr(model, "latent_dim", None)
         chosen = replace(options.model, model=kind.__name__, latent_dim=own)
     else:
-        kind = model or MODELS[options.model.model]
-        name = options.model.model if model is None else name_of(kind)
+        name = suited(schema, options.model).model if model is None else name_of(model)
+        kind = model or MODELS[name]
         chosen = resolve(schema, replace(options.model, model=name), kind)
         kind.own_options(chosen.model_options)
     objective = kind.objective if options.objective == AUTO else options.objective

@@ -86,7 +86,9 @@ def reconstruction_error(
     def compared(part: slice, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         emission, x = model(batch, Mean()).likelihood, batch.filled
         here = cells if len(cells) == 1 else cells[part]
-        error = (emission.mean[0] - x).double().square().cpu()
+        error = x.new_zeros(x.shape, dtype=torch.float64).cpu()
+        if bool(here.any()):  # else the rows need not have a mean
+            error = (emission.mean[0] - x).double().square().cpu()
         loss = -emission.log_prob(x, batch.observed)[0].double()
         return torch.where(here, error, 0.0).flatten(1).sum(1), loss, x.double()
 

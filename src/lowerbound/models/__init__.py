@@ -26,6 +26,7 @@ from lowerbound.models.powers import (
 )
 from lowerbound.models.semi_supervised import SemiSupervisedVariationalAutoencoder
 from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
+from lowerbound.models.sequences.event_history import EventHistory
 from lowerbound.models.sequences.linear_state_space import LinearStateSpace
 from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
@@ -39,6 +40,7 @@ __all__ = [
     "Decodes",
     "DeterministicAutoencoder",
     "Encodes",
+    "EventHistory",
     "HasCovariance",
     "HasLabel",
     "HasMarginal",

@@ -35,7 +35,7 @@ from lowerbound.applications.io.conditions import (
 )
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
-from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.sentences import about_explained
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
@@ -44,6 +44,7 @@ from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.histories import sample_histories
 from lowerbound.inference.passes import collected
 from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
@@ -139,7 +140,10 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
     path = Path(request.output)
-    row_files(fitted.schema).check(path)
+    files = row_files(fitted.schema)
+    files.check(path)
+    if isinstance(files, EventFiles):
+        return _sampled_histories(request, reporter, fitted, files)
     label = _row_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
@@ -161,6 +165,24 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
         )
     x = made.mean if request.mean else made.x
     return _written("samples", path, fitted, x, label, mean=request.mean)
+
+
+def _sampled_histories(
+    request: SampleRequest, reporter: Reporter, fitted: Fitted, files: EventFiles
+) -> RowsReport:
+    """Histories, written as they are drawn; ``request.number`` is the number of entities."""
+    given = [name for name in ("mean", "label", "given", "prompt") if getattr(request, name)]
+    if given:
+        raise OptionError(f"histories of events are drawn without --{given[0]}: leave it out")
+    drawn = sample_histories(
+        fitted.model,
+        request.number,
+        seed=request.seed,
+        temperature=request.temperature or 1.0,
+        progress=partial(reporter.advance, "sampling"),
+    )
+    paths = files.write_parts(Path(request.output), drawn)
+    return RowsReport("histories", request.number, False, False, **written(paths))
 
 
 def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:

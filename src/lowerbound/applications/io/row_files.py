@@ -5,6 +5,14 @@ from __future__ import annotations
 from lowerbound.applications.io.audio_files import SoundFiles
 from lowerbound.applications.io.picture_rows import PictureFiles
 from lowerbound.applications.io.rows import ROW_FILES, RowFiles, row_files
-from lowerbound.applications.io.table_rows import ColumnFiles
+from lowerbound.applications.io.table_rows import ColumnFiles, EventFiles
 
-__all__ = ["ROW_FILES", "ColumnFiles", "PictureFiles", "RowFiles", "SoundFiles", "row_files"]
+__all__ = [
+    "ROW_FILES",
+    "ColumnFiles",
+    "EventFiles",
+    "PictureFiles",
+    "RowFiles",
+    "SoundFiles",
+    "row_files",
+]

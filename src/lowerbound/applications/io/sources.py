@@ -62,6 +62,15 @@ class ReadingOptions:
         None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
     )
     standardize: bool = option(True, "leave real columns in their own units")
+    entity: str | None = option(
+        None,
+        "rows are events, and a history is modeled: the column of their entities, such as a "
+        "customer",
+        metavar="COLUMN",
+    )
+    time: str | None = option(
+        None, "the column with the time of each event, for --entity", metavar="COLUMN"
+    )
     window: int = option(0, "rows are points in time: model windows of N points")
     spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
     stride: int = option(1, "points from the start of one window to that of the next")
@@ -135,6 +144,8 @@ def read_parts(
         normal_scores=normal_scores,
         spectrograms=options.spectrograms,
         regression=regression,
+        entity=options.entity,
+        time=options.time,
     )
     return apart(source, dataset, test, seed, options.on_error)
 

@@ -1,17 +1,18 @@
-"""Files of tables: .csv, .parquet, or .npz of a matrix."""
+"""Files of tables: .csv, .parquet, or .npz of a matrix; histories of events as long tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles, write_columns
 from lowerbound.applications.io.strips import Strip
-from lowerbound.data import load, to_frame
+from lowerbound.data import history_frame, load, to_frame
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
 from lowerbound.data.incomplete import Incomplete
@@ -108,3 +109,24 @@ class ColumnFiles(RowFiles):
             else:
                 files += write_columns(place, {name: answer[name] for name in answer.columns})
         return files
+
+
+@ROW_FILES.register("events")
+class EventFiles(RowFiles):
+    """Long tables with the columns of the fitted one, and fresh names of the entities."""
+
+    suffixes = (".csv", ".parquet")
+    written = "events are written as .csv or .parquet"
+
+    def write_parts(self, path: Path, parts: Iterable[Tensor]) -> Files:
+        """Write histories, (rows, events, features) in each part, one part after another."""
+        first = 0
+        with columnar(path) as file:
+            for x in parts:
+                frame = history_frame(self.schema, x, first=first)
+                file.add({name: frame[name] for name in frame.columns})
+                first += len(x)
+        return (str(path),)
+
+    def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
+        return self.write_parts(path, [x])

@@ -90,14 +90,14 @@ class EventKind(DataKind):
         if len(table.names) < 2 or table.longest < 2:
             raise DataError(_too_few(table))
         time = time_column(table.times, hints.get(table.time), how.standardize)
-        fixed = constant_within(table.columns, table.entity)
+        fixed = constant_within(table.cells, table.entity)
         entities, events = _Features(hints, how.standardize), _Features(hints, how.standardize)
-        once = table.columns.iloc[np.unique(table.entity, return_index=True)[1]]
-        for name in table.columns.columns:
+        once = table.cells.iloc[np.unique(table.entity, return_index=True)[1]]
+        for name in table.cells.columns:
             if name in fixed:
                 entities.add(once[name])
             else:
-                events.add(table.columns[name])
+                events.add(table.cells[name])
         table.warn_repeated(set(entities.left_out + events.left_out))
         return _schema(table, time, entities, events)
 
@@ -272,16 +272,16 @@ def _values(schema: Schema, layout: EventLayout, table: EventTable) -> tuple[Arr
     absent = [
         column.name
         for place, column in enumerate(columns)
-        if place not in (*clock, *layout.gates) and column.name not in table.columns
+        if place not in (*clock, *layout.gates) and column.name not in table.cells
     ]
     if absent:
         raise DataError(
-            f"{named(absent)} missing; the table has {listed(list(table.columns.columns))}"
+            f"{named(absent)} missing; the table has {listed(list(table.cells.columns))}"
         )
     for place, column in enumerate(columns):
         if place in clock or place in layout.gates:
             continue
-        cells = column.encode(column.rules.read(table.columns[column.name]))
+        cells = column.encode(column.rules.read(table.cells[column.name]))
         values[:, place] = np.rint(cells) if place in layout.grid else cells
         if place - 1 in layout.gates:
             values[:, place - 1] = ~np.isnan(cells)

@@ -82,7 +82,7 @@ class EventTable:
         return self.frame[self.time]
 
     @cached_property
-    def columns(self) -> Any:
+    def cells(self) -> Any:
         """The frame without entities and times."""
         return self.frame.drop(columns=[self.entity_name, self.time])
 
@@ -161,7 +161,8 @@ def history_frame(
         index += column.modeled
         at = np.zeros_like(place) if column.modeled and index < layout.constants else place
         cells = there[row, at, index] if column.modeled else np.ones(len(row), dtype=bool)
-        columns[column.name] = _typed(column, decoded[row, at, number], cells)
+        gated = column.modeled and index - 1 in layout.gates
+        columns[column.name] = _typed(column, decoded[row, at, number], cells, gated)
     return pd.DataFrame({name: columns[name] for name in layout.order})
 
 
@@ -191,13 +192,14 @@ def _times(
     return typed
 
 
-def _typed(column: Column, values: Array, cells: Array) -> Any:
-    """Cells in the type of a column, missing where they are not there."""
+def _typed(column: Column, values: Array, cells: Array, gated: bool) -> Any:
+    """Cells in the type of a column, missing where they are not there; a column that may have
+    missing cells has the same type without them."""
     import pandas as pd
 
     filled = np.where(cells, values, values[cells][0] if cells.any() else 0.0)
     series = pd.Series(column.rules.typed(_round_to_step(filled, column)))
-    if cells.all():
+    if not gated and cells.all():
         return series
     wide = {"i": "Int64", "u": "UInt64", "b": "boolean"}.get(series.dtype.kind)
     return (series.astype(wide) if wide else series).mask(~cells)

@@ -6,6 +6,7 @@ and a table therefore use the same code as every other model.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -99,7 +100,7 @@ class LikelihoodFindings:
         return {
             "likelihood": to_mapping(scores.summary() if isinstance(scores, Scores) else scores),
             "amortization_gap": to_mapping(gap.gap if isinstance(gap, AmortizationGap) else gap),
-            "reconstruction_error": to_mapping(self.error),
+            "reconstruction_error": _known(to_mapping(self.error)),
             "columns": to_mapping(self.columns),
             "tighter": to_mapping(self.tighter),
             "annealed": to_mapping(self.annealed),
@@ -173,6 +174,13 @@ class SampleFindings:
             else self.consistency.r_squared,
             "distances": _mapping(self.quality),
         }
+
+
+def _known(values: Any) -> Any:
+    """JSON-like values with None for NaN, as of errors where no cell has a distance."""
+    if isinstance(values, dict):
+        return {name: _known(value) for name, value in values.items()}
+    return None if isinstance(values, float) and math.isnan(values) else values
 
 
 def likelihood_suite(

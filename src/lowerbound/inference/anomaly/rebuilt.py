@@ -58,7 +58,12 @@ def rebuild(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Rebuilt:
 
 
 def _numbers(emission: Emission, batch: Batch, schema: Schema) -> tuple[Array, Array]:
-    """(coordinates of the rows, of their reconstructions), (rows, numbers) each."""
+    """(coordinates of the rows, of their reconstructions), (rows, numbers) each.
+
+    Rows between which there is no distance have the same coordinates.
+    """
+    if not schema.columns and not bool(schema.metric.any()):
+        return np.zeros((len(batch), 1)), np.zeros((len(batch), 1))
     mean, x = emission.mean[0].double(), batch.filled.double()
     if batch.observed is not None:
         x = torch.where(batch.observed, x, mean)

@@ -1,0 +1,80 @@
+"""Event tables go through the commands: fit, evaluate, sample, encode, detect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.cli.conftest import Run, run
+from tests.data.events.tables import visits
+
+__all__ = ["run"]
+pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")
+COLUMNS = ("--entity", "patient", "--time", "day")
+QUICK = ("--updates", "4", "--samples", "2", "--set", "model.hidden=16", "--set", "model.cells=8")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "visits.csv"
+    visits(40).to_csv(path, index=False)
+    return path
+
+
+def test_every_command_of_its_page(run: Run, table: Path, tmp_path: Path) -> None:
+    model, drawn = tmp_path / "m.lb", tmp_path / "drawn.csv"
+    kind = ("--kind", "day=datetime:%d.%m.%Y")
+    done = run("fit", table, *COLUMNS, *kind, "-o", model, *QUICK)
+    assert done.code == 0, done.err
+    assert "histories of 'patient', at most 5 events in the order of 'day'" in done.err
+    assert "are missing" not in done.err
+    assert run("evaluate", model, table, "--samples", "2", "--json").object["rows"] == 40
+    assert run("info", model).code == 0
+    assert run("sample", model, "-n", "300", "-o", drawn).code == 0
+    found, given = pd.read_csv(drawn), pd.read_csv(table)
+    assert list(found.columns) == list(given.columns)
+    assert found["patient"].nunique() == 300
+    assert found["patient"].iloc[0] == "P-040"
+    assert found["day"].str.fullmatch(r"\d\d\.\d\d\.\d{4}").all()
+    parquet = tmp_path / "drawn.parquet"
+    assert run("sample", model, "-n", "300", "-o", parquet).code == 0
+    assert len(pd.read_parquet(parquet)) == len(found)
+    assert run("encode", model, table, "-o", tmp_path / "z.csv").code == 0
+    codes = pd.read_csv(tmp_path / "z.csv")
+    assert len(codes) == 40
+    assert codes["id"].iloc[3] == "P-003"
+    done = run("detect", model, table, "-o", tmp_path / "d.csv")
+    assert done.code == 0, done.err
+    assert len(pd.read_csv(tmp_path / "d.csv")) == 40
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--entity", "patients", "--time", "day"), "did you mean 'patient'"),
+        (("--entity", "patient"), "give --entity COLUMN and --time COLUMN"),
+        ((*COLUMNS, "--model", "pca"), "choose 'event_history'"),
+        ((*COLUMNS, "--label", "sex"), "only tables have columns"),
+    ],
+)
+def test_bad_requests(
+    run: Run, table: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = run("fit", table, *words, "-o", tmp_path / "m.lb", *QUICK)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_samples_are_drawn_without_options_of_other_rows(
+    run: Run, table: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.lb"
+    assert run("fit", table, *COLUMNS, "-o", model, *QUICK).code == 0
+    done = run("sample", model, "--mean", "-o", tmp_path / "s.csv")
+    assert done.code == 2
+    assert "drawn without --mean" in done.err
+    done = run("sample", model, "-o", tmp_path / "s.png")
+    assert done.code == 2
+    assert "events are written as .csv or .parquet" in done.err
