@@ -176,7 +176,7 @@ class Arm:
         return self.source
 
     def options(self) -> FitOptions:
-        usual = {"epochs": 30, "batch_size": 256, "learning_rate": 2e-3, "validation": 0.05}
+        usual = {"epochs": 15, "batch_size": 256, "learning_rate": 2e-3, "validation": 0.05}
         fixed = {"threads": 1, "seed": self.seed, "precision": "float32", "compile": "off"}
         training = TrainingOptions(**{**usual, **fixed, **self.training})
         return FitOptions(ModelOptions(model_options=dict(self.model)), training=training)

@@ -69,7 +69,7 @@ def test_all_at_once_is_one_event_after_another() -> None:
         assert (part[:, :, length:] == 0).all()
 
 
-def test_no_cell_sees_itself_or_a_later_one() -> None:
+def test_no_cell_sees_a_later_one() -> None:
     dataset = data()
     built, batch = model(dataset), dataset.all().to(torch.float64)
     likelihood = emission(built, torch.randn(1, len(dataset), 3, dtype=torch.float64))
@@ -90,6 +90,23 @@ def test_no_cell_sees_itself_or_a_later_one() -> None:
         torch.testing.assert_close(after[row][earlier], before[row][earlier])
         changed += int(not torch.allclose(after[row], before[row]))
     assert changed > 10
+
+
+def test_the_levels_of_a_cell_sum_to_one() -> None:
+    """They would not if a cell saw itself."""
+    dataset = data()
+    built, batch = model(dataset), dataset.all().to(torch.float64)
+    likelihood = emission(built, torch.randn(1, len(dataset), 3, dtype=torch.float64))
+    assert batch.x is not None
+    assert batch.observed is not None
+    place = EventLayout.of(dataset.schema).wait + 1
+    each = []
+    for level in range(3):
+        x = batch.x.clone()
+        x[:, 0, place] = level  # of the first event alone, since later ones see it
+        each.append(likelihood.terms(x, batch.observed)[0, :, 0, place].exp())
+    total = torch.stack(each).sum(0)
+    torch.testing.assert_close(total, torch.ones_like(total))
 
 
 def test_what_lies_in_the_padding_changes_nothing() -> None:
