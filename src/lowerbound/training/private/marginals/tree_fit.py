@@ -54,7 +54,7 @@ class TreeOptions:
     """
 
     tree: bool = True
-    single: float = 0.6
+    single: float = 0.8
     selection: float = 0.05
     most_groups: int = 24
     noise_in_group: float = 8.0

@@ -15,6 +15,8 @@ from scipy.optimize import minimize_scalar
 from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
 
+ROUNDING = 1e-9  # so that the epsilon of this rho does not exceed the given one by rounding
+
 
 def delta_of(rho: float, epsilon: float) -> float:
     r"""The delta of rho at epsilon (Canonne, Kamath & Steinke 2020, corollary 13).
@@ -55,7 +57,7 @@ def rho_for(epsilon: float, delta: float) -> float:
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if delta_of(middle, epsilon) <= delta else (low, middle)
-    return low
+    return low * (1 - ROUNDING)
 
 
 def chosen(scores: Array, epsilon_0: float, uniform: float) -> int:
