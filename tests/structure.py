@@ -6,6 +6,8 @@
 - A concrete model class is named only in ``models/`` and ``coding/``.
 - Private words, where the field has one of its own, are in neither source nor docs.
 - Every concrete emission implements every abstract method of ``Emission``.
+- A contraction has two operands: with three, torch takes another order, and so other last bits,
+  where a library for it happens to be installed.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ def main() -> int:
         *concrete_models(trees),
         *private_words(trees),
         *unfinished_emissions(),
+        *wide_contractions(trees),
     ]
     for sentence in found:
         print(sentence)
@@ -230,6 +233,17 @@ def unfinished_emissions() -> Iterator[str]:
             lacking.append("_terms or terms")
         if lacking and not descendants(kind):
             yield f"{kind.__module__}.{kind.__name__} does not implement {', '.join(lacking)}"
+
+
+def wide_contractions(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    """torch.einsum with three operands or more."""
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "torch.einsum":
+                continue
+            form = node.args[0]
+            if isinstance(form, ast.Constant) and str(form.value).count(",") > 1:
+                yield f"{place(path)}:{node.lineno}: a contraction of more than two operands"
 
 
 def descendants(kind: type) -> list[type]:

@@ -269,7 +269,9 @@ class Cells:
         squares = (
             moments.square
             - 2 * (solution * moments.cross).sum(1)
-            + torch.einsum("ja,jab,jb->j", solution, moments.second, solution)
+            + torch.einsum(
+                "jb,jb->j", torch.einsum("ja,jab->jb", solution, moments.second), solution
+            )
         )
         total = squares + noise_rows * noise_share * self.variance
         count = moments.second[:, dim, dim]

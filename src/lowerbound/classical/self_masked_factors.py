@@ -114,7 +114,9 @@ class FactorPosterior:
         values, share = sites.beside(values, mask, fitted.noise)
         mean, factor = fitted.posterior(values, share)
         covariance = torch.cholesky_inverse(factor)
-        explained = torch.einsum("ja,nab,jb->nj", fitted.weight, covariance, fitted.weight)
+        explained = torch.einsum(
+            "nbj,jb->nj", torch.einsum("ja,nab->nbj", fitted.weight, covariance), fitted.weight
+        )
         expected = mean @ fitted.weight.T + fitted.offset
         rest = 1 - share
         cell_mean = expected + share * (values - expected)

@@ -134,7 +134,8 @@ def noise(like: Tensor) -> Tensor:
 
 def window_cosines(channels: int, side: int) -> Tensor:
     """Orthonormal filters, colors included, (channels * side ** 2, channels, side, side)."""
-    parts = torch.einsum("ca,hb,wd->chwabd", *map(_cosine, (channels, side, side)))
+    color, row, column = map(_cosine, (channels, side, side))
+    parts = torch.einsum("chab,wd->chwabd", torch.einsum("ca,hb->chab", color, row), column)
     return parts.reshape(-1, channels, side, side).float()
 
 
