@@ -98,9 +98,13 @@ def keep_answer(benchmark: str, part: str, answer: Mapping[str, Any]) -> None:
 
 
 def commit() -> str:
-    """The commit that was measured, with a mark where anything but results had changed."""
+    """The commit that was measured, with a mark where anything but results had changed.
+
+    Figures in ``docs/images`` are results too.
+    """
     answer = _git("describe", "--always")
-    changed = _git("diff", "HEAD", "--name-only", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    made = (f":!{RESULTS.relative_to(ROOT)}", ":!docs/images")
+    changed = _git("diff", "HEAD", "--name-only", "--", ".", *made)
     return (answer + ("-dirty" if changed else "")) or "unknown"
 
 

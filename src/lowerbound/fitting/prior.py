@@ -68,6 +68,8 @@ def fit_prior(
     training = with_budget(training or TrainingOptions(), len(latents))
     own = require(fitted.model, LearnsPrior, TASK)
     options = dict(prior_options or {})
+    if options.get("fields"):
+        options.setdefault("completes", True)
     made = with_untrained_prior(fitted, kind, options, training.seed)
     learning = require(made.model, LearnsPrior, TASK)
     _refuse_clips(made, kind)

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from lowerbound.classical.small_fits import small_fit
+from lowerbound.data.labels import UNKNOWN
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.inference.codes import Whitening, codes_of
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
 from lowerbound.models import Decodes, Encodes, Imagines, Model, require
+from lowerbound.priors.attribute_completion import AttributeCompletion
 from lowerbound.trace import Batch, Draw, Tempered
 from lowerbound.training.checkpoints.randomness import stream_seed
 
@@ -62,7 +64,8 @@ def sample_prior(
         count: number of samples.
         seed: of the draws.
         condition: of a conditional model, (count, size).
-        prompt: of a conditional prior, (count, codes) long.
+        prompt: of a conditional prior, (count, codes) long; unknown attributes are drawn first, if
+            the prior has learned their joint distribution.
         temperature: scale of the latents' noise; one for all levels, or one each, top down.
         refined: whether x is drawn by the model's refiner, if it has one; the latents stay.
 
@@ -77,6 +80,7 @@ def sample_prior(
     given = placed(Batch(condition=condition, prompt=prompt), model)
     parts: list[Samples] = []
     with seeded(seed), evaluation_mode(model, gradients=True), torch.no_grad():
+        given = _completed(model, given, count)
         rows = _rows_at_once(imagines, given)
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
@@ -88,6 +92,18 @@ def sample_prior(
         torch.cat([part.x for part in parts]),
         given.condition,
     )
+
+
+def _completed(model: Model, given: Batch, count: int) -> Batch:
+    """The batch with the unknown attributes of its prompts drawn, if the prior completes them."""
+    found = next((m for m in model.modules() if isinstance(m, AttributeCompletion)), None)
+    if found is None:
+        return given
+    prompt = given.prompt
+    if prompt is None:
+        device = next(found.parameters()).device
+        prompt = torch.full((count, len(found.sizes)), UNKNOWN, device=device)
+    return replace(given, prompt=found.complete(prompt))
 
 
 def _temperatures(temperature: float | Sequence[float]) -> tuple[float, ...]:

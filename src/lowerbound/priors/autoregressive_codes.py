@@ -13,6 +13,7 @@ from lowerbound.config import construct
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.networks.causal_transformer import KeyValues
+from lowerbound.priors.attribute_completion import attribute_completion
 from lowerbound.priors.base import PriorTerms
 from lowerbound.priors.code_network import CodeNetwork
 from lowerbound.priors.codes import CODE_PRIORS, CodePrior
@@ -46,6 +47,7 @@ class AutoregressiveCodes(SequentialCodes):
         words: of a prior with captions, the vocabulary.
         hide_prompt: share of the rows that are trained without a prompt.
         hide_fields: share of the other rows that are trained with some fields or words unknown.
+        completes: as of a diffusion prior.
 
     Sources: van den Oord et al. 2017 and Razavi et al. 2019 (a prior over codes after the model);
     Vaswani et al. 2017.
@@ -68,6 +70,7 @@ class AutoregressiveCodes(SequentialCodes):
         words: Sequence[str] = (),
         hide_prompt: float = 0.1,
         hide_fields: float = 0.5,
+        completes: bool = False,
     ) -> None:
         super().__init__(shape, codes)
         self.above = tuple(map(tuple, above))
@@ -81,6 +84,8 @@ class AutoregressiveCodes(SequentialCodes):
             raise OptionError(f"dropout is a share below 1, not {dropout}")
         self.vocabulary = PromptVocabulary(dict(fields or {}), tuple(words))
         self.hide_prompt, self.hide_fields = hide_prompt, hide_fields
+        # one for all codebooks
+        self.completion = attribute_completion(self.vocabulary, completes and not above)
         self.network = CodeNetwork(
             tuple(shape), codes, self.above, self.vocabulary, width, depth, heads, dropout
         )
@@ -118,9 +123,13 @@ class AutoregressiveCodes(SequentialCodes):
     def terms(
         self, z: Tensor, above: Sequence[Tensor] = (), prompt: Tensor | None = None
     ) -> PriorTerms:
+        beside = z.new_zeros((), dtype=torch.float32)
+        if prompt is not None and self.completion is not None:
+            beside = self.completion.loss(prompt)
         if self.training and prompt is not None and self.network.prompt is not None:
             prompt = self.network.prompt.hidden(prompt, self.hide_prompt, self.hide_fields)
-        return super().terms(z, above, prompt)
+        found = super().terms(z, above, prompt)
+        return found._replace(loss=found.loss + beside)
 
     def conditionals(self, above: Sequence[Tensor], prompt: Tensor | None = None) -> Conditionals:
         return NetworkConditionals(self.network, self.network.context(above, prompt))

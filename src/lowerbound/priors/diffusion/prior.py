@@ -14,6 +14,7 @@ from lowerbound.data.prompts.vocabulary import PromptVocabulary
 from lowerbound.distributions.density import Density
 from lowerbound.errors import OptionError
 from lowerbound.networks.denoisers import DENOISERS, Denoiser, DenoiserSizes
+from lowerbound.priors.attribute_completion import attribute_completion
 from lowerbound.priors.base import PRIORS, Encode, Prior, PriorTerms
 from lowerbound.priors.diffusion.distribution import DiffusionDistribution
 from lowerbound.priors.diffusion.inversion import Inversion
@@ -53,6 +54,8 @@ class DiffusionPrior(Prior):
         words: of a prior with captions, the vocabulary.
         hide_prompt: share of the rows that are trained without a prompt.
         hide_fields: share of the other rows that are trained with some fields or words unknown.
+        completes: whether unknown fields of a prompt are drawn before z, from their joint
+            distribution, which is learned beside.
         sampler: "dpm_solver" or "ddim"; see ``OdeSampler``.
         steps: evaluations of the network for a draw.
         guidance: strength of the prompt in draws: 0 ignores it, 1 is the conditional model, more
@@ -88,6 +91,7 @@ class DiffusionPrior(Prior):
         words: Sequence[str] = (),
         hide_prompt: float = 0.1,
         hide_fields: float = 0.5,
+        completes: bool = False,
         sampler: SamplerName = "dpm_solver",
         steps: int = 20,
         guidance: float = 1.0,
@@ -103,6 +107,7 @@ class DiffusionPrior(Prior):
         self.denoiser = _denoiser(network, sizes)
         self.min_snr = min_snr
         self.hide_prompt, self.hide_fields = hide_prompt, hide_fields
+        self.completion = attribute_completion(self.vocabulary, completes)
         self.sampler, self.steps, self.guidance = sampler, steps, guidance
         self.bound_times = bound_times
         shape = (self.latent_shape[0], *(1 for _ in self.latent_shape[1:]))
@@ -150,6 +155,8 @@ class DiffusionPrior(Prior):
             return self.predict(noised, t, known)
 
         bound, loss = self.process.terms(predict, self.standardized(z), self.min_snr)
+        if prompt is not None and self.completion is not None:
+            loss = loss + self.completion.loss(prompt)
         return PriorTerms(bound - self._scales().log().sum(), loss)
 
     @torch.no_grad()

@@ -53,7 +53,7 @@ class Grid:
         if "levels" in said:
             return cls(name, tuple(said["levels"]), missing=missing)
         low, high = said.get("low"), said.get("high")
-        if not _is_range(low, high):
+        if low is None or high is None or not _is_range(low, high):
             raise DataError(
                 f"the declaration of column {name!r} needs levels, or numbers low < high"
             )

@@ -1,0 +1,92 @@
+"""What a prompt leaves open is drawn from the joint distribution of the attributes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lowerbound.data.labels import UNKNOWN
+from lowerbound.data.prompts.vocabulary import PromptVocabulary
+from lowerbound.priors.attribute_completion import AttributeCompletion, attribute_completion
+
+SIZES = (2, 3, 2)
+ROWS = torch.tensor(list(itertools.product(*map(range, SIZES))))
+
+
+def random_completion(seed: int = 0) -> AttributeCompletion:
+    """A completion with random weights, float64."""
+    made = AttributeCompletion(SIZES).double().eval()
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in made.parameters():
+        parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator).double()
+    return made
+
+
+def shares(made: AttributeCompletion, prompt: Tensor, field: int) -> Tensor:
+    """p(field | the other known fields), by the network alone."""
+    with torch.no_grad():
+        return made._logits(prompt[None], prompt[None] != UNKNOWN)[field].softmax(1)[0].double()
+
+
+def test_known_fields_stay_and_unknown_ones_have_their_probabilities() -> None:
+    made, draws = random_completion(), 40_000
+    torch.manual_seed(0)
+    found = made.complete(torch.tensor([[UNKNOWN, 2, UNKNOWN]]).expand(draws, -1))
+    assert (found[:, 1] == 2).all()
+    first = shares(made, torch.tensor([UNKNOWN, 2, UNKNOWN]), 0)
+    for a in range(2):
+        last = shares(made, torch.tensor([a, 2, UNKNOWN]), 2)
+        for b in range(2):
+            share = ((found[:, 0] == a) & (found[:, 2] == b)).double().mean().item()
+            assert share == pytest.approx(float(first[a] * last[b]), abs=4 * 0.5 / draws**0.5)
+
+
+def test_loss_averages_to_minus_log_p_over_all_orders() -> None:
+    made, row = random_completion(), ROWS[5]
+    totals = []
+    for order in itertools.permutations(range(3)):
+        known, total = torch.full((3,), UNKNOWN), 0.0
+        for field in order:
+            total -= math.log(shares(made, known, field)[row[field]])
+            known[field] = row[field]
+        totals.append(total)
+    torch.manual_seed(0)
+    losses = made.loss(row.expand(40_000, -1)).detach().double()
+    error = losses.std().item() / 200
+    assert losses.mean().item() == pytest.approx(sum(totals) / 6, abs=4 * error)
+
+
+def test_loss_of_rows_with_unknown_fields_is_of_the_others() -> None:
+    made = random_completion()
+    assert (made.loss(torch.full((5, 3), UNKNOWN)) == 0).all()
+    one = torch.tensor([[UNKNOWN, 1, UNKNOWN]])
+    expected = -math.log(shares(made, torch.full((3,), UNKNOWN), 1)[1])
+    assert made.loss(one).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_training_learns_which_values_go_together() -> None:
+    torch.manual_seed(0)
+    made = AttributeCompletion(SIZES)
+    first = torch.randint(2, (4_000, 1))
+    rows = torch.cat([first, first + torch.randint(2, (4_000, 1)), 1 - first], 1)
+    optimizer = torch.optim.Adam(made.parameters(), 1e-2)
+    for _ in range(150):
+        loss = made.loss(rows[torch.randint(len(rows), (256,))]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = made.complete(torch.full((2_000, 3), UNKNOWN))
+    assert ((found[:, 2] == 1 - found[:, 0]).double().mean()) > 0.97
+    assert (found[:, 1] - found[:, 0]).clamp(0, 1).eq(
+        found[:, 1] - found[:, 0]
+    ).double().mean() > 0.97
+    assert found[:, 0].double().mean().item() == pytest.approx(0.5, abs=0.06)
+
+
+def test_captions_have_none() -> None:
+    assert attribute_completion(PromptVocabulary(words=("red", "hair")), completes=True) is None
+    assert attribute_completion(PromptVocabulary({"a": ("x", "y")}), completes=False) is None
