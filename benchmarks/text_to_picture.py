@@ -81,7 +81,8 @@ STAGE_TRAINING: dict[str, dict[str, Any]] = {
     "map": {"batch_size": 16, "learning_rate": 6e-3},
 }
 PRIOR_TRAINING: dict[str, Any] = {"batch_size": 128, "weight_average": 0.999}
-GUIDANCE = {"attributes": 2.0, "captions": 2.0}
+GUIDANCE = {"attributes": 1.0, "captions": 2.0}
+HIDDEN = {"attributes": 0.1, "captions": 0.3}  # share of rows with some attributes or words hidden
 STRENGTH = 0.8
 
 
@@ -236,7 +237,7 @@ def second_stage(
     folder = RUNS / f"{name}{effort.suffix}"
     with spent(folder) as clock:
         latents = draw_latents(fitted.model, training, cache=folder / "latents.safetensors")
-        options = {"hide_fields": 0.3 if name == "captions" else 0.5, **effort.prior}
+        options = {"hide_fields": HIDDEN[name], **effort.prior}
         made, _ = fit_prior(
             fitted,
             latents.dataset(),
