@@ -54,7 +54,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size
 
 def rows_for(likelihood: str, model: str) -> Dataset:
     """Digits as likelihood and model take them; a table for the likelihood of tables."""
-    if likelihood == "mixed":
+    if likelihood and LIKELIHOODS[likelihood].by_columns:
         return load(mixed_frame(60), kinds=KINDS)
     if model == "event_history":
         return load(Events(visits(60), "patient", "day"))
