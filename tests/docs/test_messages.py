@@ -46,6 +46,14 @@ def greys_under_bernoulli() -> None:
     LIKELIHOODS["bernoulli"].from_schema(digits.schema, {}).check(digits.all().x)
 
 
+def purchases(customers: list[str], days: list[str | None]) -> object:
+    import pandas as pd
+
+    frame = pd.DataFrame({"customer": customers, "date": days, "item": list("abcd")})
+    return load(frame, entity="customer", time="date")
+
+
+DAYS = ["2024-05-01", "2024-05-03", "2024-05-04"]
 MISTAKES: dict[str, Callable[[], object]] = {
     "no rows": lambda: load(np.zeros((0, 3))),
     "rows of different length": lambda: load([[1, 2], [3]]),
@@ -57,6 +65,8 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "grey values, Bernoulli likelihood": greys_under_bernoulli,
     "a name that is nothing": lambda: load("mnits"),
     "a database that is not there": lambda: load("duckdb:people.db"),
+    "an event without a time": lambda: purchases(["C-1", "C-2"] * 2, [*DAYS, None]),
+    "events of one entity": lambda: purchases(["C-17"] * 4, [*DAYS, "2024-06-01"]),
     "an unknown option value": lambda: load(ROWS, binarize="dynmic"),
 }
 
