@@ -260,7 +260,7 @@ def test_models_without_such_latents_name_those_that_have_them(
         done = run("prior", folder, data)
         assert (done.code, len(done.err.splitlines())) == (2, 1)
         assert "cannot train a prior on latents" in done.err
-        assert "models that can: vae, vq_vae" in done.err
+        assert "models that can: vae, event_history, vq_vae" in done.err
 
 
 def test_collapsed_latents_are_refused_with_the_numbers(

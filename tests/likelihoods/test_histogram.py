@@ -99,7 +99,9 @@ def test_density_and_tails_sum_to_one(kind: str) -> None:
     # the tail beyond the highest cell integrates to a share of that cell
     beyond = table.high + torch.tensor([[0.3], [2.0]])
     tail = emission.terms(beyond.unsqueeze(1))[:, 0, 0].exp()
-    expected = TAIL * shares[-1] * torch.exp(-torch.tensor([0.3, 2.0], dtype=torch.float64))
+    scale = max(1.0, float(x.max() - x.min() + 1) / 8) if kind == "count" else 1.0
+    distance = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    expected = TAIL * shares[-1] * torch.exp(-distance / scale) / scale
     torch.testing.assert_close(tail, expected)
 
 
@@ -156,3 +158,15 @@ def test_expected_values_are_those_of_decoded_draws() -> None:
     torch.manual_seed(0)
     draws = column.decode(np.asarray(emission.sample((200_000,)).flatten()))
     assert found == pytest.approx(draws.mean(), abs=5 * draws.std() / math.sqrt(len(draws)))
+
+
+def test_whole_numbers_of_a_wide_range_have_a_wide_tail() -> None:
+    """Cents, for example: a value beyond the range costs by the range, not by its units."""
+    x = torch.arange(0.0, 40_000.0, 13.0, dtype=torch.float64)
+    group = fitted(x, "count", cells=16)
+    emission = group(group.initial_bias(x.unsqueeze(1)).view(1, 1, -1))
+    far = torch.arange(40_000.0, 400_000.0, dtype=torch.float64).view(-1, 1)
+    log_p = emission.terms(far)[0, :, 0]
+    assert log_p[20_000] > -25
+    inside = emission.terms(torch.arange(-200_000.0, 40_000.0).double().view(-1, 1))[0, :, 0]
+    assert abs(float(log_p.exp().sum() + inside.exp().sum()) - 1) < 1e-3

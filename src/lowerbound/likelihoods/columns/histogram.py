@@ -41,9 +41,15 @@ class Table:
         self.edges, self.values, self.single, self.whole = edges, values, single, whole
         self.used = edges[:, 1:].isfinite()
         self.low, self.high = edges[:, 0], torch.where(edges.isfinite(), edges, -math.inf).amax(1)
+        # an eighth of the range of whole numbers, whose unit may be far smaller than their spread
+        self.tail = ((self.high - self.low) / 8).clamp_min(1.0) if whole else self.low.new_ones(1)
         width = torch.where(self.used, edges.diff(dim=1), 1.0)
-        width = torch.where(is_atom(values), 1.0, width)  # the atom has mass
+        width = torch.where(self.is_atom(values), 1.0, width)  # the atom has mass
         self.width, self.log_width = width, width.log()
+
+    def is_atom(self, x: Tensor) -> Tensor:
+        """Whether a value is the atom of a mixed column; whole numbers have none."""
+        return torch.zeros_like(x, dtype=torch.bool) if self.whole else is_atom(x)
 
     def codes(self, x: Tensor) -> Tensor:
         """The cell of each value, like x, (..., columns)."""
@@ -89,15 +95,14 @@ class HistogramEmission(DiscreteEmission):
     def _tails(self, x: Tensor, log_width: Tensor) -> Tensor:
         """What the density of an outermost cell owes to its tail."""
         outside = torch.maximum(self.table.low - x, x - self.table.high)
-        return torch.where(
-            (outside > 0) & ~is_atom(x), math.log(TAIL) + log_width - outside, math.log1p(-TAIL)
-        )
+        tail = math.log(TAIL) + log_width - outside / self.table.tail - self.table.tail.log()
+        return torch.where((outside > 0) & ~self.table.is_atom(x), tail, math.log1p(-TAIL))
 
     @property
     def mean(self) -> Tensor:
         shares, rest = self._shares()
         mean = (rest * self.table.values).sum(-1)
-        at_atom = (shares * is_atom(self.table.values)).sum(-1) > 0.5
+        at_atom = (shares * self.table.is_atom(self.table.values)).sum(-1) > 0.5
         return torch.where(at_atom, ATOM, mean)
 
     @property
@@ -117,7 +122,7 @@ class HistogramEmission(DiscreteEmission):
     def _shares(self) -> tuple[Tensor, Tensor]:
         """Probabilities of all cells, and of those without the atom if there is no atom."""
         shares = torch.softmax(self.logits, -1)
-        rest = torch.where(is_atom(self.table.values), 0.0, shares)
+        rest = torch.where(self.table.is_atom(self.table.values), 0.0, shares)
         return shares, rest / rest.sum(-1, keepdim=True).clamp_min(1e-12)
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
