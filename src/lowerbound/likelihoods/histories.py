@@ -223,6 +223,10 @@ class _Drawing:
         self.alive = torch.arange(len(context), device=context.device)
         self.hidden = self.network.beginning(context)
         self.previous = self.network.before.expand(len(context), -1)
+        features = likelihood.event_shape[1]
+        self.vectors = context.new_zeros(
+            len(context), features, self.network.cells.codes.embedding_dim
+        )
         self.steps = context.new_zeros(len(context), dtype=torch.float64)
 
     def histories(self) -> Tensor:
@@ -237,18 +241,21 @@ class _Drawing:
         self.hidden = self.network.recurrent.cell(self.previous, self.hidden)
         state = self.network.seen(self.hidden, self.previous, self.context[self.alive])
         earlier = torch.zeros_like(state)
+        lagged = self.network.from_before(self.vectors)
         vectors = []
         for feature in range(self.x.shape[2]):
             known = self._has(feature, time)
             vector, added = self.network.added(
-                feature, self._cell(feature, time, known, state, earlier)
+                feature, self._cell(feature, time, known, state, earlier + lagged[:, feature])
             )
             vectors.append(vector)
             earlier = earlier + added
-        self.previous = self.network.summary(torch.stack(vectors, 1))
+        self.vectors = torch.stack(vectors, 1)
+        self.previous = self.network.summary(self.vectors)
         goes_on = torch.nonzero(self.x[self.alive, time, -1] == 0).flatten()
         self.alive, self.previous = self.alive[goes_on], self.previous[goes_on]
         self.hidden, self.steps = self.hidden[goes_on], self.steps[goes_on]
+        self.vectors = self.vectors[goes_on]
 
     def _has(self, feature: int, time: int) -> Tensor:
         """Whether each event has a cell of this feature."""

@@ -196,10 +196,11 @@ class HistoryDecoder(nn.Module):
 
     .. math::
         h_t = \mathrm{GRU}(h_{t-1}, e_{t-1}), \qquad
-        a_{tj} = A [h_t, e_{t-1}, c] + u_j + \sum_{i<j} B_i v_{ti}
+        a_{tj} = A [h_t, e_{t-1}, c] + u_j + C_j v_{t-1,j} + \sum_{i<j} B_i v_{ti}
 
     where v are the vectors of cells, e_t is a function of those of event t, and c is the context. A
-    residual block and a map of the feature's own make the parameters of cell j from a.
+    residual block and a map of the feature's own make the parameters of cell j from a. C alone is a
+    Markov chain of each column; it starts at zero.
 
     Args:
         counts: number of codes of each feature.
@@ -232,6 +233,7 @@ class HistoryDecoder(nn.Module):
         self.state = linear(2 * hidden + context, width)
         self.column = nn.Parameter(torch.zeros(len(counts), width))
         self.earlier = nn.Parameter(torch.randn(len(counts), vectors, width) / vectors**0.5)
+        self.lagged = nn.Parameter(torch.zeros(len(counts), vectors, width))
         self.norm = nn.LayerNorm(width)
         self.wide = linear(width, 2 * width)
         self.narrow = linear(2 * width, width, 0.0)
@@ -255,11 +257,20 @@ class HistoryDecoder(nn.Module):
         hidden, inputs = (each.unflatten(0, (samples, -1)) for each in (hidden, inputs))
         state = self.seen(hidden, inputs, context[:, places.row])
         added = torch.einsum("nfv,fvw->nfw", vectors, self.earlier)
-        earlier = added.cumsum(1) - added
+        earlier = added.cumsum(1) - added + self.from_before(self.shifted(vectors, places))
         return [
             self.parameters_of(feature, state, earlier[:, feature])
             for feature in range(len(self.heads))
         ]
+
+    def shifted(self, vectors: Tensor, places: Places) -> Tensor:
+        """The vectors of the event before, (events, features, vectors); zero at first events."""
+        before = torch.roll(vectors, 1, 0)
+        return torch.where((places.place == 0)[:, None, None], 0.0, before)
+
+    def from_before(self, vectors: Tensor) -> Tensor:
+        """What the vectors of the event before add to each feature, (events, features, width)."""
+        return torch.einsum("nfv,fvw->nfw", vectors, self.lagged)
 
     def summary(self, vectors: Tensor) -> Tensor:
         """e of events, (events, hidden), from the vectors of their cells."""
