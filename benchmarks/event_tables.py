@@ -177,9 +177,12 @@ class Arm:
 
     def options(self) -> FitOptions:
         usual = {"epochs": 15, "batch_size": 256, "learning_rate": 2e-3, "validation": 0.05}
+        usual = {**usual, "gradient_clip": 5.0}
         fixed = {"threads": 1, "seed": self.seed, "precision": "float32", "compile": "off"}
         training = TrainingOptions(**{**usual, **fixed, **self.training})
-        return FitOptions(ModelOptions(model_options=dict(self.model)), training=training)
+        return FitOptions(
+            ModelOptions(model_options={"dropout": 0.2, **self.model}), training=training
+        )
 
 
 ARMS = {f"{name}_{seed}": Arm(name, seed) for name in SOURCES for seed in range(3)}
