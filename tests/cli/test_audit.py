@@ -23,7 +23,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """real.csv, holdout.parquet, fresh.csv and copies.csv."""
     folder = tmp_path_factory.mktemp("release")
     real, holdout, other = (
-        part.assign(person_id=np.arange(ROWS) + 1000 * i, country="CH")
+        part.assign(
+            person_id=np.arange(ROWS) + 1000 * i,
+            passport=[f"P{i}-{j}" for j in range(ROWS)],
+            country="CH",
+        )
         for i, part in enumerate(parts(ROWS))
     )
     real.to_csv(folder / "real.csv", index=False)
@@ -48,7 +52,7 @@ def test_copies_are_a_leak_and_the_check_fails(run: Run, files: Path, tmp_path: 
     assert found["conclusions"]["verdict"] == "leak"
     assert all(attack["area"]["value"] > 0.97 for attack in found["findings"]["membership"])
     assert found["findings"]["copies"]["synthetic"] == ROWS
-    assert found["findings"]["left_out"] == ["person_id"]
+    assert found["findings"]["left_out"] == ["person_id", "passport"]
     assert found["findings"]["constant"] == ["country"]
     text = page.read_text(encoding="utf-8")
     assert "Training rows are revealed" in text
@@ -63,7 +67,7 @@ def test_a_fresh_sample_is_no_leak_and_the_text_says_what_is_open(run: Run, file
     assert "None of the attacks recognized training rows better than chance" in done.out
     assert "This does not prove that the rows are anonymous" in done.out
     assert "not measured: it needs --label" in done.out
-    assert "columns left out, because they identify rows: person_id" in done.out
+    assert "columns left out, because they identify rows: person_id, passport" in done.out
     assert "smoke test only" in done.out
 
 

@@ -46,6 +46,8 @@ class CodedColumn:
         """Learn a column from its cells."""
         column = understood(series, hint, standardize=False, normal_scores=False)
         gone = missing(series)
+        if not column.rules.kept:
+            return cls(column, (), np.empty(0), np.empty(0), float(gone.mean()))
         if column.levels:
             names, counts = _counted(series[~gone], column.levels)
             shares = counts / max(counts.sum(), 1)

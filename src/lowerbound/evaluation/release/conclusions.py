@@ -123,6 +123,11 @@ def _limits(verdict: Verdict) -> str:
             "Do not release these rows as anonymous; how many people are affected by attacks that "
             "are not part of this audit is not known."
         )
+    if verdict == "unknown":
+        return (
+            "This page does not show that the rows may be released: it only shows how similar the "
+            "distributions are, and copies of training rows are similar too."
+        )
     return (
         "This does not prove that the rows are anonymous: the audit covers this file and the "
         "attacks listed below, and only training with differential privacy limits every attack."

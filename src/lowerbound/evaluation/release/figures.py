@@ -16,6 +16,7 @@ from lowerbound.evaluation.report.figures.style import (
     PALETTE,
     legend,
     new_figure,
+    shared_legend,
     short,
     style,
 )
@@ -109,7 +110,7 @@ def attack_rates(found: Sequence[AttackRate]) -> Figure:
     axes.set_yticks(range(len(shown)), names)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(-0.01, 1.01)
-    legend(axes, loc="lower right")
+    shared_legend(figure, axes)
     return figure
 
 

@@ -70,7 +70,7 @@ def _spread(matches: list[Array], random: np.random.Generator) -> float:
     """Standard deviation of the excess if training and holdout rows are exchanged at random."""
     from scipy.sparse import csr_array
 
-    fulfilled = csr_array(np.array(matches, dtype=np.float64))
+    fulfilled = csr_array(np.array(matches)).astype(np.float64)
     total = fulfilled.shape[1]
     half = np.arange(total)[:, None].repeat(SPLITS, axis=1) < total // 2
     first = random.permuted(half, axis=0).astype(np.float64)

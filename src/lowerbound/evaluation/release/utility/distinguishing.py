@@ -27,7 +27,8 @@ def distinguished(
     """AUROC of boosting that distinguishes two tables, with its 95 % interval.
 
     Each row is scored by a classifier that was trained without it. AUROC is the mean over the
-    folds, and its standard error is that of DeLong in each of them.
+    folds. Its variance is that of DeLong in each fold, times 1 + folds / (folds - 1), because the
+    classifiers share training rows (Nadeau & Bengio 2003).
 
     Args:
         codes: the columns.
@@ -49,5 +50,5 @@ def distinguished(
             scores = model.predict_proba(x[test])[:, 1]
         areas.append(area(scores[y[test] == 1], scores[y[test] == 0]))
     value = float(np.mean([mean for mean, _ in areas]))
-    error = math.sqrt(sum(error**2 for _, error in areas)) / folds
+    error = math.sqrt(sum(error**2 for _, error in areas) * (1 + folds / (folds - 1))) / folds
     return Interval(value, max(value - 1.96 * error, 0.0), min(value + 1.96 * error, 1.0))
