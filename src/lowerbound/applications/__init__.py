@@ -55,6 +55,10 @@ _LISTINGS = {
         "compression.compress",
         "compare bytes of a model with those of PNG, WebP, xz and so on",
     ),
+    "private-table": (
+        "release.private_table",
+        "write synthetic rows of a table under differential privacy, without a network",
+    ),
     "export": ("interchange.export", "write a model as a folder of diffusers"),
     "import": ("interchange.import_", "read an autoencoder of diffusers as a model"),
     "info": ("fit.info", "describe a model folder and verify its hashes"),

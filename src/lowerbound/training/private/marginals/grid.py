@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.values import finite_numbers, level_codes, name as level_name
+from lowerbound.data.columns.values import (
+    distinct_levels,
+    finite_numbers,
+    level_codes,
+    missing,
+    name as level_name,
+)
 from lowerbound.errors import DataError
 
 MOST_WHOLE = 128  # whole numbers in a range up to which each has its own bin
 BINS = 64
 LINEAR_PART = 1 / 2_000  # of a logarithmic range: how far its bins are evenly spaced
+FEWEST_NUMBERS = 3  # distinct numbers below which they are levels
+SKEWED = 0.05  # of the range: a median below it makes bins logarithmic
 ATOM_WIDTH = 1e-9  # below this width a bin is a single number
 FIELDS = ("kind", "levels", "low", "high", "atom", "whole", "missing", "log", "format")
 
@@ -49,20 +57,18 @@ class Grid:
             raise DataError(
                 f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}"
             )
-        missing = bool(said.get("missing", False))
+        lacking = bool(said.get("missing", False))
         if "levels" in said:
-            return cls(name, tuple(said["levels"]), missing=missing)
+            return cls(name, tuple(said["levels"]), missing=lacking)
         low, high = said.get("low"), said.get("high")
         if low is None or high is None or not _is_range(low, high):
-            raise DataError(
-                f"the declaration of column {name!r} needs levels, or numbers low < high"
-            )
+            raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
         whole = bool(said.get("whole", False))
         edges = _edges(float(low), float(high), whole, bool(said.get("log", False)))
         atom = said.get("atom")
         if atom is not None:
             edges = np.union1d(edges, [atom, atom + 1 if whole else np.nextafter(atom, np.inf)])
-        return cls(name, edges=tuple(edges.tolist()), whole=whole, missing=missing)
+        return cls(name, edges=tuple(edges.tolist()), whole=whole, missing=lacking)
 
     @property
     def size(self) -> int:
@@ -169,3 +175,27 @@ def _edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:
         edges = low + width * steps
         edges[-1] = end
     return np.unique(np.rint(edges)) if whole else np.unique(edges)
+
+
+def declarations_of(frame: Any) -> dict[str, dict[str, Any]]:
+    """Ranges and categories of the columns of a frame, which its owner declares public."""
+    return {str(name): _declaration_of(frame[name]) for name in frame.columns}
+
+
+def _declaration_of(series: Any) -> dict[str, Any]:
+    import pandas as pd
+
+    types, present = pd.api.types, series[~missing(series)]
+    said: dict[str, Any] = {"missing": True} if len(present) < len(series) else {}
+    if not types.is_numeric_dtype(series.dtype) or types.is_bool_dtype(series.dtype):
+        return {"levels": list(distinct_levels(series)), **said}
+    values = finite_numbers(present)
+    low, high = float(values.min()), float(values.max())
+    if len(np.unique(values)) < FEWEST_NUMBERS or low == high:
+        return {"levels": list(distinct_levels(series)), **said}
+    whole = bool((values == np.rint(values)).all())
+    skewed = float(np.median(values)) - low < SKEWED * (high - low)
+    common, counts = np.unique(values, return_counts=True)
+    atom = float(common[counts.argmax()]) if counts.max() > len(values) / 10 else None
+    said |= {"low": low, "high": high, "whole": whole, "log": skewed}
+    return said if atom is None else {**said, "atom": atom}

@@ -13,6 +13,7 @@ import numpy as np
 from lowerbound import __version__, durable
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.values import missing
 from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.training.private.marginals.grid import Grid
 from lowerbound.training.private.marginals.hub_tree import UNKNOWN, HubTree
@@ -84,6 +85,13 @@ class MarginalModel:
         return found
 
     @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of columns whose tables were measured, besides those with the target."""
+        names = [grid.name for grid in self.grids]
+        edges = enumerate(self.tree.parents)
+        return tuple((names[child], names[parent]) for child, parent in edges if parent >= 0)
+
+    @property
     def _all(self) -> tuple[Grid, ...]:
         return (self.hub, *self.grids)
 
@@ -98,7 +106,7 @@ class MarginalModel:
             if grid.name not in frame.columns:
                 continue
             cells = frame[grid.name]
-            present = cells.notna().to_numpy()
+            present = ~missing(cells)
             grid.check_known(cells[present])
             codes[present, place] = grid.encode(cells[present])
         return codes

@@ -1,0 +1,140 @@
+"""``lowerbound private-table``: synthetic rows from noisy tables of pairs of columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.rows import write_columns
+from lowerbound.config import option, to_mapping
+from lowerbound.data.tables.files import read_frame
+from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting.private_fit import OF_THE_DATA
+from lowerbound.training.private.marginals.grid import declarations_of
+from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
+from lowerbound.training.private.marginals.tree_fit import TreeOptions
+from lowerbound.training.private.record import ReleaseRecord
+
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class PrivateTableRequest:
+    """Options of ``lowerbound private-table``."""
+
+    data: str = option(
+        REQUIRED, "a table, or a model that --save wrote", positional=True, metavar="DATA"
+    )
+    output: str = option(REQUIRED, "table to write: .csv, .parquet", short="-o", metavar="FILE")
+    number: int | None = option(None, "rows to write (default: as many as were fitted)", short="-n")
+    epsilon: float | None = option(None, "epsilon of differential privacy; required for a table")
+    delta: float | None = option(None, "delta of differential privacy (default: 1 / rows^1.5)")
+    public_schema: str = option(
+        "",
+        "a JSON file with the public ranges and categories of the columns; 'data' declares public "
+        "what the data says of them",
+        metavar="FILE",
+    )
+    target: str | None = option(
+        None, "the column whose relation to every other is measured first", metavar="COLUMN"
+    )
+    pairs: bool = option(True, "measure no pairs of columns: naive Bayes given the target")
+    secure_noise: bool = option(False, "noise from the system's cryptographic generator")
+    save: str | None = option(None, "also write the model", metavar="FILE.json")
+    seed: int = option(0, "of the rows that are drawn; the noise does not depend on it")
+
+
+@dataclass(frozen=True)
+class PrivateTableReport(Report):
+    """The rows that were written, and their guarantee.
+
+    Attributes:
+        output: the table.
+        model: the saved model; "" if it was not saved.
+        rows: number of rows written.
+        pairs: pairs of columns whose tables were measured.
+        release: the release record.
+    """
+
+    output: str
+    model: str
+    rows: int
+    pairs: tuple[tuple[str, str], ...]
+    release: Mapping[str, Any]
+
+    def text(self) -> str:
+        pairs = ", ".join(f"{a} with {b}" for a, b in self.pairs) or "none"
+        release = ReleaseRecord(**self.release)
+        lines = [f"rows:   {self.rows:,} in {self.output}", f"pairs:  {pairs}"]
+        lines += [f"model:  {self.model}"] if self.model else []
+        return "\n".join([*lines, *release.lines()])
+
+
+def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTableReport:
+    """Fit a private model to a table, or read one, and write rows drawn from it.
+
+    Raises:
+        DataError: the table or the declarations cannot be read, or do not fit each other.
+        OptionError: epsilon or the public schema is missing, or a value is out of range.
+        ModelFolderError: the model cannot be read.
+    """
+    source = Path(request.data)
+    saved = source.suffix.lower() == SUFFIX
+    model = MarginalModel.load(source) if saved else _fitted(request, reporter)
+    made = model.sample(
+        model.release.rows if request.number is None else request.number, request.seed
+    )
+    write_columns(Path(request.output), {name: made[name] for name in made.columns})
+    if request.save is not None:
+        model.save(Path(request.save))
+    return PrivateTableReport(
+        output=request.output,
+        model=request.save or "",
+        rows=len(made),
+        pairs=model.pairs,
+        release=to_mapping(model.release),
+    )
+
+
+def _fitted(request: PrivateTableRequest, reporter: Reporter) -> MarginalModel:
+    if request.epsilon is None:
+        raise OptionError("a private table needs an epsilon: give --epsilon, such as 1")
+    frame = read_frame(request.data)
+    reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    return fit_marginals(
+        frame,
+        _declared(request, frame),
+        request.epsilon,
+        request.delta,
+        request.target,
+        TreeOptions(tree=request.pairs),
+        secure_noise=request.secure_noise,
+        public=_public(request.public_schema),
+    )
+
+
+def _declared(request: PrivateTableRequest, frame: Any) -> Mapping[str, Mapping[str, Any]]:
+    given = request.public_schema
+    if not given:
+        raise OptionError(
+            "ranges and categories of columns get no noise: give --public-schema FILE with what is "
+            "public, or --public-schema data to declare public what the data says of its columns"
+        )
+    if given == OF_THE_DATA:
+        return declarations_of(frame)
+    try:
+        columns = json.loads(Path(given).read_text(encoding="utf-8"))["columns"]
+        return {str(name): dict(said) for name, said in columns.items()}
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{given} is not a file of public columns: {error}") from error
+
+
+def _public(given: str) -> str:
+    if given == OF_THE_DATA:
+        return "ranges and categories, read from the rows"
+    return f"ranges and categories ({given})"

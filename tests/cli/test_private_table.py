@@ -1,0 +1,100 @@
+"""``lowerbound private-table`` and private fits, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.cli import main
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draw = np.random.default_rng(0)
+    z = draw.normal(size=3_000)
+    frame = pd.DataFrame(
+        {
+            "age": np.clip(45 + 12 * z, 18, 90).astype(int),
+            "town": np.where(draw.random(3_000) < 0.5, "A", "B"),
+            "rich": np.where(z + draw.normal(size=3_000) > 0, "yes", "no"),
+        }
+    )
+    folder = tmp_path_factory.mktemp("people")
+    frame.to_csv(folder / "people.csv", index=False)
+    columns = {
+        "age": {"kind": "count", "low": 18, "high": 90, "whole": True},
+        "town": {"kind": "categorical", "levels": ["A", "B", "C"]},
+        "rich": {"kind": "binary", "levels": ["no", "yes"]},
+    }
+    (folder / "columns.json").write_text(json.dumps({"columns": columns}))
+    return folder
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def test_rows_a_record_and_more_rows_from_the_saved_model(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--epsilon", 4, "--public-schema", people / "columns.json", "--target", "rich")
+    made, saved = tmp_path / "made.csv", tmp_path / "m.json"
+    source = people / "people.csv"
+    assert run("private-table", source, "-o", made, *given, "--save", saved, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert 3 < said["release"]["epsilon"] <= 4
+    assert said["rows"] == 3_000
+    rows = pd.read_csv(made)
+    assert list(rows.columns) == ["age", "town", "rich"]
+    assert rows["age"].between(18, 90).all()
+    ages = rows.groupby("rich")["age"].mean()
+    assert ages["yes"] - ages["no"] > 8  # 13.5 of the real rows
+    assert run("private-table", saved, "-o", tmp_path / "more.csv", "-n", 40, "--seed", 1) == 0
+    assert len(pd.read_csv(tmp_path / "more.csv")) == 40
+    assert "differential privacy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--public-schema", "data"), "--epsilon"),
+        (("--epsilon", 1), "--public-schema"),
+        (("--epsilon", -1, "--public-schema", "data"), "epsilon"),
+        (("--epsilon", 1, "--public-schema", "absent.json"), "absent.json"),
+        (("--epsilon", 1, "--public-schema", "data", "--target", "income"), "income"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    people: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[object, ...],
+    message: str,
+) -> None:
+    output = tmp_path / "x.csv"
+    assert run("private-table", people / "people.csv", "-o", output, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_private_fit_says_what_it_guarantees(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "people.lb"
+    schema = ("--public-schema", people / "columns.json")
+    brief = ("--updates", 3, "--batch-size", 64, "--latent-dim", 2, "--network", "mlp")
+    fit = ("fit", people / "people.csv", "-o", folder, "--epsilon", 5, *schema, *brief)
+    assert run(*fit, "--set", "network.hidden=[8]") == 0
+    assert not (folder / "report.html").exists()
+    capsys.readouterr()
+    assert run("info", folder) == 0
+    said = capsys.readouterr().out
+    assert "epsilon 4.99" in said or "epsilon 5" in said
+    assert "one row more than the other" in said
+    assert "## Privacy" in (folder / "MODEL_CARD.md").read_text()
+    assert run("fit", people / "people.csv", "-o", tmp_path / "x", "--epsilon", 5) == 2
+    assert "--public-schema" in capsys.readouterr().err
