@@ -42,7 +42,7 @@ class AuditOptions:
     """Sizes of an audit."""
 
     rows: int = option(20_000, "most rows of a table that learners and distances use; 0: all")
-    attacked: int = option(2_000, "most training rows, and rows of the holdout, that are attacked")
+    attacked: int = option(5_000, "most training rows, and rows of the holdout, that are attacked")
     seed: int = option(0, "of all random draws")
 
 
