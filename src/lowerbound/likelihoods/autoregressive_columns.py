@@ -18,7 +18,7 @@ from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes
 from lowerbound.likelihoods.mixed import MixedEmission
-from lowerbound.networks.known_columns import KnownColumns
+from lowerbound.networks.column_networks import ColumnNetworks
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ class AutoregressiveColumnsEmission(Emission):
     returns it, and ``complete`` draws hidden columns one after another.
 
     In training, ``terms`` is an unbiased estimate of the average of log p(x | z) over orders of the
-    columns: that of the table for a share of the rows, else a random one. It draws a number t < D,
-    and returns :math:`\frac{D}{D - t} \log p(x_j \mid z, \text{the first } t)` of the columns after
-    the first t, and zero of these.
+    columns: log p(x | z) in one order, that of the table for a share of the rows, else a random
+    one.
 
     A hidden column is neither seen nor scored. A missing one is scored by its probability to be
     missing, and the others see that it is missing, if the likelihood models this. ``mean`` and
@@ -50,7 +49,7 @@ class AutoregressiveColumnsEmission(Emission):
         features: (samples, batch, features).
         missing: cells that are known to be missing, (batch, columns); None: none is.
 
-    Source: Uria et al. 2014; Hoogeboom et al. 2022 (one step of a random order).
+    Source: Uria et al. 2014.
     """
 
     def __init__(
@@ -145,18 +144,18 @@ class AutoregressiveColumns(Likelihood):
     """Each column of a table given z and any subset of the other columns.
 
     Levels have a probability each, and numbers a histogram. The decoder returns the parameters of
-    columns without others, and features. A network adds what the known columns say; at the start it
-    adds nothing, so training starts as that of independent columns.
+    columns without others, and features. A network of each column adds what the known columns say;
+    at the start it adds nothing, so training starts as that of independent columns.
 
     Args:
         columns: the modeled columns, in the order of x.
         cells: most cells of the histogram of a column of numbers.
         embedding: the largest number of levels with one logit each; with more levels, a column has
             this number of parameters.
-        features: numbers that the decoder gives the network.
-        width: of the network.
-        layers: residual blocks of the network.
-        vectors: length of the vector by which the network sees a code.
+        features: numbers that the decoder gives the networks.
+        width: of the network of each column.
+        layers: residual blocks of the network of each column.
+        vectors: length of the vector by which the networks see a code.
         ordered: share of rows in training whose random order is that of the table, in which
             ``sample`` draws; the others serve given columns.
         blind: share of rows whose columns are all hidden from each other in training, so that z
@@ -180,8 +179,8 @@ class AutoregressiveColumns(Likelihood):
         cells: int = 128,
         embedding: int = 64,
         features: int = 32,
-        width: int = 256,
-        layers: int = 3,
+        width: int = 64,
+        layers: int = 1,
         vectors: int = 16,
         ordered: float = 0.5,
         blind: float = 0.05,
@@ -211,10 +210,10 @@ class AutoregressiveColumns(Likelihood):
         self.owned = ends[-1]
         if gaps:
             self.register_buffer("missing_share", torch.zeros(len(columns)))
-        self.network = KnownColumns(
+        self.network = ColumnNetworks(
             [group.code_counts[0] + gaps for group in self._groups()],
             features,
-            self.owned,
+            self.places,
             width=width,
             layers=layers,
             vectors=vectors,
@@ -295,23 +294,16 @@ class AutoregressiveColumns(Likelihood):
         return self._in_parts(self._given, x, known, own, features)
 
     def estimate(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
-        """One draw of the training estimate of log p of each column, (rows, columns)."""
+        """log p of each column given the observed columns before it in the table's or a random
+        order, (rows, columns)."""
         rank = torch.rand_like(own[:, :1].expand(-1, x.shape[1]))
         in_order = torch.arange(x.shape[1], device=x.device) / x.shape[1]
-        ordered = torch.rand_like(own[:, :1]) < self.ordered
-        rank = torch.where(ordered, in_order, rank)
-        rank = torch.where(observed, rank, 2.0).argsort(1).argsort(1)
-        count = observed.sum(1, keepdim=True)
-        some = (torch.rand_like(own[:, :1]) * count).floor().clamp(max=count - 1).clamp_min(0)
-        blind = torch.rand_like(own[:, :1]) < self.blind
-        some = torch.where(blind, 0, some)
-        known = observed & (rank < some)
-        # in a random order any later column may be the next; in a fixed order only one is
-        only_next = ordered & ~blind
-        scored = observed & ~known & (~only_next | (rank == some))
-        weight = torch.where(only_next, count, count / (count - some).clamp_min(1))
-        parameters = self._given(x, known, own, features)
-        return self.log_prob(parameters, x, scored) * weight
+        ordered, blind = torch.rand_like(own[:, :2]).unbind(1)
+        rank = torch.where((ordered < self.ordered).unsqueeze(1), in_order, rank)
+        before = rank.unsqueeze(1) < rank.unsqueeze(2)
+        return self._chain(
+            x, observed, before & (blind >= self.blind)[:, None, None], own, features
+        )
 
     def in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
         """log p of each column given the observed columns before it, (rows, columns)."""
@@ -327,39 +319,54 @@ class AutoregressiveColumns(Likelihood):
         return self._in_parts(partial(self._draw, gaps=gaps), x, known, own, features)
 
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
-        added = self.network(*self._seen(x), known, features)
-        return own + at_least_float32(added)
+        others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+        return self._seeing(x, known.unsqueeze(1) & others, own, features)
 
     def _in_order(self, x: Tensor, observed: Tensor, own: Tensor, features: Tensor) -> Tensor:
-        codes, numbers = self._seen(x)
-        before = torch.zeros_like(observed)
-        parameters = []
-        for place, outputs in enumerate(self.places):
-            hidden = self.network.hidden(codes, numbers, before, features)
-            added = at_least_float32(self.network.some(hidden, outputs))
-            parameters.append(own[:, outputs] + added)
-            before = before.clone()
-            before[:, place] = observed[:, place]
-        return self.log_prob(torch.cat(parameters, 1), x, observed)
+        columns = x.shape[1]
+        before = torch.ones(1, columns, columns, dtype=torch.bool, device=x.device).tril(-1)
+        return self._chain(x, observed, before, own, features)
+
+    def _chain(
+        self, x: Tensor, observed: Tensor, before: Tensor, own: Tensor, features: Tensor
+    ) -> Tensor:
+        """log p of each column given the observed columns before it.
+
+        Args:
+            before: whether column i is before column j, (rows or 1, columns j, columns i).
+        """
+        known = before & observed.unsqueeze(1)
+        return self.log_prob(self._seeing(x, known, own, features), x, observed)
+
+    def _seeing(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
+        """Of each column j, given the columns i with ``known``, (rows, columns j, columns i)."""
+        return own + at_least_float32(self.network(*self._seen(x), known, features))
 
     def _draw(
         self, x: Tensor, known: Tensor, own: Tensor, features: Tensor, *, gaps: bool
     ) -> Tensor:
-        x, known = x.clone(), known.clone()
-        for place, (group, outputs) in enumerate(zip(self._groups(), self.places, strict=True)):
+        x = x.clone()
+        mask = known.to(features.dtype).T.unsqueeze(-1)
+        seen = (self.network.added(*self._seen(x), features.dtype) * mask).sum(0)
+        seen = seen + self.network.features(features)
+        for place, outputs in enumerate(self.places):
             rows = torch.nonzero(~known[:, place]).flatten()
             if not len(rows):
                 continue
-            codes, numbers = self._seen(x[rows])
-            hidden = self.network.hidden(codes, numbers, known[rows], features[rows])
-            added = at_least_float32(self.network.some(hidden, outputs))
-            parameters = own[rows, outputs] + added
-            value = group(parameters[None, :, self._own(slice(0, None))]).sample()[0, :, 0]
-            if gaps and self.missing_share[place] > 0:
-                missing = torch.bernoulli(torch.sigmoid(parameters[:, -1])) > 0
-                value = value.masked_fill(missing, math.nan)
-            x[rows, place], known[rows, place] = value.to(x.dtype), True
+            added = at_least_float32(self.network.of(place, seen[rows]))
+            x[rows, place] = self._drawn(place, own[rows, outputs] + added, gaps).to(x.dtype)
+            codes, numbers = self._seen_at(place, x[rows, place])
+            seen[rows] += self.network.added_by(place, codes, numbers, features.dtype)
         return x
+
+    def _drawn(self, place: int, parameters: Tensor, gaps: bool) -> Tensor:
+        """Values of one column, (rows,), from its parameters."""
+        group = self.groups[place]
+        values: Tensor = group(parameters[None, :, self._own(slice(0, None))]).sample()[0, :, 0]
+        if gaps and self.missing_share[place] > 0:
+            missing = torch.bernoulli(torch.sigmoid(parameters[:, -1])) > 0
+            values = values.masked_fill(missing, math.nan)
+        return values
 
     def _own(self, place: slice) -> slice:
         """The parameters of a column's values, without the logit that it is missing."""
@@ -368,18 +375,20 @@ class AutoregressiveColumns(Likelihood):
 
     def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and numbers of values, (rows, columns) each."""
-        missing = x.isnan()
-        each = [
-            (group, values)
-            for group, values in zip(
-                self._groups(), torch.where(missing, 0.0, x).split(1, 1), strict=True
-            )
-        ]
-        codes = torch.cat([group.codes(values) for group, values in each], 1)
-        numbers = torch.cat([group.numbers_of(values) for group, values in each], 1)
+        each = [self._seen_at(place, values) for place, values in enumerate(x.unbind(1))]
+        codes, numbers = zip(*each, strict=True)
+        return torch.stack(codes, 1), torch.stack(numbers, 1)
+
+    def _seen_at(self, place: int, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and numbers of one column, (rows,) each."""
+        group = self.groups[place]
+        assert isinstance(group, ColumnsOfCodes)
+        missing = values.isnan()
+        filled = torch.where(missing, 0.0, values).unsqueeze(1)
+        codes, numbers = group.codes(filled).squeeze(1), group.numbers_of(filled).squeeze(1)
         if self.gaps:
-            last = torch.tensor([group.code_counts[0] for group, _ in each], device=x.device)
-            codes, numbers = torch.where(missing, last, codes), numbers.masked_fill(missing, 0.0)
+            codes = torch.where(missing, group.code_counts[0], codes)
+            numbers = numbers.masked_fill(missing, 0.0)
         return codes, numbers
 
     def _in_parts(
