@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         PyODDetector as PyODDetector,
         SemiSupervisedRegressor as SemiSupervisedRegressor,
         SemiSupervisedVAE as SemiSupervisedVAE,
+        TableSynthesizer as TableSynthesizer,
         VAEDetector as VAEDetector,
         VAEImputer as VAEImputer,
     )
@@ -38,6 +39,7 @@ _MODULE_OF = {
     "SemiSupervisedVAE": "lowerbound.estimators",
     "SemiSupervisedRegressor": "lowerbound.estimators",
     "VAEImputer": "lowerbound.estimators",
+    "TableSynthesizer": "lowerbound.estimators",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]

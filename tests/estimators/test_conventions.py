@@ -23,6 +23,7 @@ from lowerbound import (
     PyODDetector,
     SemiSupervisedRegressor,
     SemiSupervisedVAE,
+    TableSynthesizer,
     VAEDetector,
 )
 from lowerbound.fitting import FitOptions
@@ -43,13 +44,14 @@ DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 DEFAULTS[4].set_params(folds=0)  # whose further fits are like the first
 
 DETECTORS = [VAEDetector(epochs=5), PyODDetector(detector=VAEDetector(epochs=5))]
+SYNTHESIZER = TableSynthesizer(minutes=0.01)
 
 few = pytest.mark.filterwarnings("ignore:a false-alarm rate of .* too few")  # rows of a detector
 names = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
 
 
 @few
-@parametrize_with_checks([*ESTIMATORS, *DETECTORS])
+@parametrize_with_checks([*ESTIMATORS, *DETECTORS, SYNTHESIZER])
 def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[..., None]) -> None:
     check(estimator)
 

@@ -55,6 +55,14 @@ _LISTINGS = {
         "compression.compress",
         "compare bytes of a model with those of PNG, WebP, xz and so on",
     ),
+    "synthesizer": (
+        "release.synthesizer",
+        "fit a model of a table for synthetic rows, with its constraints and identifiers",
+    ),
+    "synthesize": (
+        "release.synthesize",
+        "write synthetic rows of a table, new ones or with given columns",
+    ),
     "private-table": (
         "release.private_table",
         "write synthetic rows of a table under differential privacy, without a network",

@@ -8,6 +8,7 @@ from lowerbound.estimators.probabilistic_pca import ProbabilisticPCA
 from lowerbound.estimators.pyod import PyODDetector
 from lowerbound.estimators.semi_supervised import SemiSupervisedVAE
 from lowerbound.estimators.semi_supervised_regression import SemiSupervisedRegressor
+from lowerbound.estimators.table_synthesizer import TableSynthesizer
 from lowerbound.estimators.vae import VAE
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PyODDetector",
     "SemiSupervisedRegressor",
     "SemiSupervisedVAE",
+    "TableSynthesizer",
     "VAEDetector",
     "VAEImputer",
 ]

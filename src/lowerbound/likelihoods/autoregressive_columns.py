@@ -16,7 +16,8 @@ from lowerbound.config import construct
 from lowerbound.data.columns.column import Column
 from lowerbound.errors import DataError, OptionError
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
-from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes
+from lowerbound.likelihoods.columns.choice import ChoosesValues
+from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
 from lowerbound.likelihoods.mixed import MixedEmission
 from lowerbound.networks.column_networks import ColumnNetworks
 from lowerbound.trace import Emission
@@ -100,6 +101,13 @@ class AutoregressiveColumnsEmission(Emission):
         with torch.no_grad():
             return self._draw(x, observed, sample_shape, gaps=False)
 
+    def chosen(self, x: Tensor, observed: Tensor, chooser: ChoosesValues) -> Tensor:
+        """As ``complete`` for one draw, but ``chooser`` draws each value from the distribution of
+        its column given the columns before it; drawn cells may be missing if ``gaps``."""
+        gaps = self.likelihood.gaps
+        with torch.no_grad():
+            return self._draw(x, observed, (), gaps=gaps, chooser=chooser)
+
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         x = self.parameters.new_zeros(self.batch_shape[1], *self.event_shape)
         nothing = torch.zeros_like(x, dtype=torch.bool)
@@ -111,13 +119,16 @@ class AutoregressiveColumnsEmission(Emission):
         observed: Tensor,
         sample_shape: torch.Size | Sequence[int],
         gaps: bool,
+        chooser: ChoosesValues | None = None,
     ) -> Tensor:
         """As ``complete``; with ``gaps``, drawn cells may be missing, which is NaN."""
         shape = (*sample_shape, *self.batch_shape)
         event = (*shape, x.shape[-1])
         values = torch.where(observed, x, 0.0).expand(event).reshape(-1, x.shape[-1])
         known = observed.expand(event).reshape(-1, x.shape[-1])
-        return self.likelihood.draw(values, known, *self._rows(shape), gaps=gaps).view(event)
+        rows = self._rows(shape)
+        drawn = self.likelihood.draw(values, known, *rows, gaps=gaps, chooser=chooser)
+        return drawn.view(event)
 
     def _alone(self) -> MixedEmission:
         x = self.parameters.new_zeros(1, *self.event_shape)
@@ -310,13 +321,22 @@ class AutoregressiveColumns(Likelihood):
         return self._in_parts(self._in_order, x, observed, own, features)
 
     def draw(
-        self, x: Tensor, known: Tensor, own: Tensor, features: Tensor, *, gaps: bool = False
+        self,
+        x: Tensor,
+        known: Tensor,
+        own: Tensor,
+        features: Tensor,
+        *,
+        gaps: bool = False,
+        chooser: ChoosesValues | None = None,
     ) -> Tensor:
         """Complete rows, (rows, columns): hidden columns one after another.
 
-        With ``gaps`` they may be missing, which is NaN.
+        With ``gaps`` they may be missing, which is NaN. A ``chooser`` draws the values.
         """
-        return self._in_parts(partial(self._draw, gaps=gaps), x, known, own, features)
+        index = torch.arange(len(x), device=x.device)
+        work = partial(self._draw, gaps=gaps, chooser=chooser)
+        return self._in_parts(work, x, known, own, features, index)
 
     def _given(self, x: Tensor, known: Tensor, own: Tensor, features: Tensor) -> Tensor:
         others = ~torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
@@ -343,7 +363,15 @@ class AutoregressiveColumns(Likelihood):
         return own + at_least_float32(self.network(*self._seen(x), known, features))
 
     def _draw(
-        self, x: Tensor, known: Tensor, own: Tensor, features: Tensor, *, gaps: bool
+        self,
+        x: Tensor,
+        known: Tensor,
+        own: Tensor,
+        features: Tensor,
+        index: Tensor,
+        *,
+        gaps: bool,
+        chooser: ChoosesValues | None,
     ) -> Tensor:
         x = x.clone()
         mask = known.to(features.dtype).T.unsqueeze(-1)
@@ -354,19 +382,36 @@ class AutoregressiveColumns(Likelihood):
             if not len(rows):
                 continue
             added = at_least_float32(self.network.of(place, seen[rows]))
-            x[rows, place] = self._drawn(place, own[rows, outputs] + added, gaps).to(x.dtype)
+            parameters = own[rows, outputs] + added
+            may_miss = gaps and bool(self.missing_share[place] > 0)
+            if chooser is None:
+                values = self._drawn(place, parameters, may_miss)
+            else:
+                shares = self._shares(place, parameters, may_miss)
+                values = chooser.choose(place, index[rows], shares, self._group(place).ends())
+            x[rows, place] = values.to(x.dtype)
             codes, numbers = self._seen_at(place, x[rows, place])
             seen[rows] += self.network.added_by(place, codes, numbers, features.dtype)
         return x
 
-    def _drawn(self, place: int, parameters: Tensor, gaps: bool) -> Tensor:
+    def _drawn(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
         """Values of one column, (rows,), from its parameters."""
-        group = self.groups[place]
+        group = self._group(place)
         values: Tensor = group(parameters[None, :, self._own(slice(0, None))]).sample()[0, :, 0]
-        if gaps and self.missing_share[place] > 0:
+        if may_miss:
             missing = torch.bernoulli(torch.sigmoid(parameters[:, -1])) > 0
             values = values.masked_fill(missing, math.nan)
         return values
+
+    def _shares(self, place: int, parameters: Tensor, may_miss: bool) -> Tensor:
+        """Probabilities of the cells of a column, (rows, cells), and last that it is missing."""
+        emission = self._group(place)(parameters[None, :, self._own(slice(0, None))])
+        assert isinstance(emission, DiscreteEmission)
+        shares = emission.probabilities(0)[0]
+        if not may_miss:
+            return shares
+        missing = torch.sigmoid(parameters[:, -1:])
+        return torch.cat([shares * (1 - missing), missing], 1)
 
     def _own(self, place: slice) -> slice:
         """The parameters of a column's values, without the logit that it is missing."""
@@ -381,8 +426,7 @@ class AutoregressiveColumns(Likelihood):
 
     def _seen_at(self, place: int, values: Tensor) -> tuple[Tensor, Tensor]:
         """Codes and numbers of one column, (rows,) each."""
-        group = self.groups[place]
-        assert isinstance(group, ColumnsOfCodes)
+        group = self._group(place)
         missing = values.isnan()
         filled = torch.where(missing, 0.0, values).unsqueeze(1)
         codes, numbers = group.codes(filled).squeeze(1), group.numbers_of(filled).squeeze(1)
@@ -391,20 +435,18 @@ class AutoregressiveColumns(Likelihood):
             numbers = numbers.masked_fill(missing, 0.0)
         return codes, numbers
 
-    def _in_parts(
-        self,
-        work: Callable[..., Tensor],
-        x: Tensor,
-        known: Tensor,
-        own: Tensor,
-        features: Tensor,
-    ) -> Tensor:
+    def _in_parts(self, work: Callable[..., Tensor], *rows: Tensor) -> Tensor:
         """``work`` on as many rows at once as fit into memory."""
         if torch.is_grad_enabled():
-            return work(x, known, own, features)
+            return work(*rows)
         size = max(1, NUMBERS_AT_ONCE // self.owned)
-        parts = zip(*(each.split(size) for each in (x, known, own, features)), strict=True)
+        parts = zip(*(each.split(size) for each in rows), strict=True)
         return torch.cat([work(*part) for part in parts])
+
+    def _group(self, place: int) -> ColumnsOfCodes:
+        group = self.groups[place]
+        assert isinstance(group, ColumnsOfCodes)
+        return group
 
     def _groups(self) -> Iterator[ColumnsOfCodes]:
         for group in self.groups:

@@ -14,6 +14,7 @@ from torch import Tensor
 from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import check_hints
 from lowerbound.data.columns.matrix import decode_columns, named
 from lowerbound.data.events.columns import (
@@ -23,7 +24,6 @@ from lowerbound.data.events.columns import (
     stepped,
     time_column,
 )
-from lowerbound.data.events.identifiers import IdentifierFormat
 from lowerbound.data.events.layout import EventLayout, Placed, placed
 from lowerbound.data.events.table import EventTable
 from lowerbound.data.kinds import DATA_KINDS, DataKind

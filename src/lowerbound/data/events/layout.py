@@ -22,7 +22,7 @@ import numpy as np
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
-from lowerbound.data.events.identifiers import IdentifierFormat
+from lowerbound.data.columns.identifiers import IdentifierFormat
 
 if TYPE_CHECKING:  # names for annotations: a schema knows its kind of data
     from lowerbound.data.schema import Schema

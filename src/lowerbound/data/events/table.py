@@ -16,7 +16,7 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
-from lowerbound.data.tables.files import CSV_SUFFIXES, read_frame, read_text, table_suffix
+from lowerbound.data.tables.files import read_frame, with_leading_zeros
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:  # a name for annotations: a schema knows its kind of data
@@ -111,14 +111,8 @@ def _no_column(names: list[str], name: str, what: str) -> str:
 
 def _as_written(source: Any, frame: Any, entity: str) -> Any:
     """The entities; text such as 00017 in a csv file keeps its zeros."""
-    is_csv = isinstance(source, (str, Path)) and table_suffix(Path(source)) in CSV_SUFFIXES
-    if not is_csv or frame[entity].dtype.kind not in "iu":
-        return frame[entity]
-    text = read_text(source)
-    if text is None:
-        return frame[entity]
-    words = text[entity].str.strip()
-    return words if bool(words.str.match(r"0\d").any()) else frame[entity]
+    is_path = isinstance(source, (str, Path))
+    return with_leading_zeros(frame[[entity]], source)[entity] if is_path else frame[entity]
 
 
 def _sorted_keys(series: Any) -> tuple[Array, Array]:

@@ -70,6 +70,19 @@ def read_text(source: str | Path) -> Any:
     return layout.named(pd.read_csv(path, dtype=str, na_filter=False, **layout.keywords))
 
 
+def with_leading_zeros(frame: Any, source: str | Path) -> Any:
+    """The frame of a csv file, with text such as 00017 in columns of which some cells begin so."""
+    is_csv = not is_address(source) and table_suffix(Path(source)) in CSV_SUFFIXES
+    names = [name for name in frame.columns if frame[name].dtype.kind in "iuf"]
+    text = read_text(source) if is_csv and names else None
+    if text is None:
+        return frame
+    words = {name: text[name].str.strip() for name in names}
+    zeros = {name: each for name, each in words.items() if each.str.match(r"0\d+$").any()}
+    kept = {name: each.where(frame[name].notna()) for name, each in zeros.items()}
+    return frame.assign(**kept) if kept else frame
+
+
 @contextmanager
 def parquet(path: Path) -> Iterator[Any]:
     """Open a parquet file.

@@ -121,6 +121,12 @@ class ColumnsOfCodes(ColumnGroup):
         """A number for each value, for a network, like x; zero if only the code is meaningful."""
         return torch.zeros_like(x)
 
+    def ends(self) -> Tensor:
+        """The smallest and the largest value of each code of a single column, (2, codes), model
+        units, float64; equal for codes of one value."""
+        codes = torch.arange(self.code_counts[0], dtype=torch.float64)
+        return torch.stack([codes, codes])
+
 
 COLUMN_FAMILIES: Registry[type[ColumnGroup]] = Registry("family of columns")
 

@@ -194,6 +194,11 @@ class HistogramColumns(ColumnsOfCodes):
     def numbers_of(self, x: Tensor) -> Tensor:
         return torch.where(is_atom(x), 0.0, x) if not self.mass else torch.log1p(x.clamp_min(0))
 
+    def ends(self) -> Tensor:
+        used = self.table().used[0]
+        ends = torch.stack([self.edges[0, :-1], self.edges[0, 1:]])
+        return torch.where(self.single[0], self.values[0], ends)[:, used]
+
     def table(self, dtype: torch.dtype = torch.float64) -> Table:
         """The fitted cells."""
         return Table(self.edges.to(dtype), self.values.to(dtype), self.single, self.mass)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowerbound.config import from_mapping, to_mapping
-from lowerbound.data.events.identifiers import IdentifierFormat
+from lowerbound.data.columns.identifiers import IdentifierFormat
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,15 @@ def test_others_have_the_characters_of_each_place() -> None:
     assert len(set(fresh)) == 500
     assert not set(fresh) & set(given)
     assert form.fresh(100, 5).tolist() == fresh[100:105].tolist()
+
+
+def test_short_codes_are_fresh_and_distinct_until_the_format_is_used_up() -> None:
+    random = np.random.default_rng(0)
+    letters = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    given = np.unique(["".join(letters[random.integers(26, size=3)]) for _ in range(3_000)])
+    form = IdentifierFormat.of(given)
+    fresh = form.fresh(0, 5_000).tolist()
+    assert len(set(fresh)) == 5_000
+    assert not set(fresh) & set(given)
+    assert re.fullmatch(r"[A-Z]{3}", fresh[0])
+    assert re.fullmatch(r"[A-Z]{3}\d+", fresh[-1])

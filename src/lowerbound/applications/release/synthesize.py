@@ -1,0 +1,129 @@
+"""``lowerbound synthesize``: synthetic rows of a table, new ones or with given columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.release.tables import read_table
+from lowerbound.config import option
+from lowerbound.data.synthetic.form import TableForm
+from lowerbound.data.tables.files import with_leading_zeros
+from lowerbound.errors import OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.synthesis.tables import TableSource
+
+SUFFIXES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class SynthesizeRequest(ModelRequest):
+    """Options of ``lowerbound synthesize``."""
+
+    output: str = option(REQUIRED, "table to write: .csv or .parquet", short="-o", metavar="FILE")
+    number: int | None = option(
+        None, "rows to write (default: 1,000, or the rows of --like)", short="-n"
+    )
+    given: tuple[str, ...] = option(
+        (),
+        "a value that a column has in all rows, such as sex=Female; repeatable",
+        metavar="COLUMN=VALUE",
+    )
+    like: str | None = option(
+        None,
+        "a table of the same columns, or some of them: its cells are kept, and missing cells and "
+        "columns are drawn",
+        metavar="FILE",
+    )
+    seed: int = option(0, "of the draws")
+
+
+@dataclass(frozen=True)
+class SynthesizeReport(WrittenReport):
+    """Synthetic rows were written.
+
+    Attributes:
+        rows: number of rows.
+        given: columns whose cells were given.
+    """
+
+    rows: int
+    given: tuple[str, ...]
+
+    def text(self) -> str:
+        with_given = f" with given {', '.join(self.given)}" if self.given else ""
+        return f"{self.rows:,} synthetic rows{with_given}: {self.where}"
+
+
+def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -> SynthesizeReport:
+    """Draw rows and write them, block by block.
+
+    Raises:
+        OptionError: an option cannot be parsed, a column or a level does not exist, or the given
+            cells cannot occur together.
+        DataError: the table of ``--like`` cannot be read.
+        UnsupportedError: the model is not of a table, or its columns cannot be given.
+    """
+    path = Path(request.output)
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"{path}: synthetic rows are written as .csv or .parquet")
+    source = TableSource(fitted)
+    blocks, count, names = _blocks(request, source)
+    done = 0
+    with columnar(path) as file:
+        for frame in blocks:
+            cells = _spelled(frame, source.form) if path.suffix.lower() == ".csv" else frame
+            file.add({name: cells[name] for name in cells.columns})
+            done += len(frame)
+            reporter.advance("drawing", done, count)
+    return SynthesizeReport(done, names, **written((str(path),)))
+
+
+def _blocks(
+    request: SynthesizeRequest, source: TableSource
+) -> tuple[Iterator[Any], int, tuple[str, ...]]:
+    """(blocks of rows, their number of rows, names of given columns)."""
+    if request.given and request.like is not None:
+        raise OptionError("give --given or --like, not both: write the values into the table")
+    count = 1000 if request.number is None else request.number
+    if request.like is not None:
+        frame = with_leading_zeros(read_table(request.like, "--like"), request.like)
+        count = len(frame) if request.number is None else count
+        return source.completed(frame, count, request.seed), count, tuple(frame.columns)
+    if not request.given:
+        return source.blocks(count, request.seed), count, ()
+    conditions = _conditions(request.given)
+    frame = source.given(conditions)
+    return source.completed(frame, count, request.seed), count, tuple(conditions)
+
+
+def _conditions(words: tuple[str, ...]) -> dict[str, str]:
+    """Values by column.
+
+    Raises:
+        OptionError: a word is not of the form COLUMN=VALUE, or names a column twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not (name and equals and value):
+            raise OptionError(f"--given takes COLUMN=VALUE, such as sex=Female, not {word!r}")
+        if name in found:
+            raise OptionError(f"--given {name} is given twice")
+        found[name] = value
+    return found
+
+
+def _spelled(frame: Any, form: TableForm) -> Any:
+    """The rows with whole numbers that have missing cells written without a decimal point."""
+    whole = {
+        each.name: frame[each.name].astype("Int64")
+        for each in form.columns
+        if each.lattice.step and not each.lattice.decimals and frame[each.name].dtype.kind == "f"
+    }
+    return frame.assign(**whole) if whole else frame

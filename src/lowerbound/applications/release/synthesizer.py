@@ -1,0 +1,173 @@
+"""``lowerbound synthesizer``: fit a model from which synthetic rows of a table are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED, typed
+from lowerbound.applications.io import fit_folder
+from lowerbound.applications.io.sources import ReadingOptions, column_hints
+from lowerbound.applications.release.tables import read_table
+from lowerbound.config import option
+from lowerbound.data.tables.files import with_leading_zeros
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
+from lowerbound.inference.synthesis.tables import TableSource
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.models.base import AUTO
+from lowerbound.priors import PRIORS
+from lowerbound.training import Interrupted
+
+
+@dataclass(frozen=True)
+class SynthesizerRequest:
+    """Options of ``lowerbound synthesizer``."""
+
+    data: str = option(REQUIRED, "a .csv or .parquet file", positional=True, metavar="DATA")
+    output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
+    constraint: tuple[str, ...] = option(
+        (),
+        "a range or an inequality that every row fulfills, such as 'age >= 18' or 'start <= end'; "
+        "repeatable",
+        metavar="SENTENCE",
+    )
+    combination: tuple[str, ...] = option(
+        (),
+        "columns of which only combinations in the data occur, such as city,country; repeatable",
+        metavar="COLUMNS",
+    )
+    kind: tuple[str, ...] = option(
+        (),
+        "kind of a column, if the inferred kind is wrong, such as zip=categorical; repeatable",
+        metavar="COLUMN=KIND",
+    )
+    columns: str | None = option(
+        None, "a JSON file written by lowerbound schema, with your corrections", metavar="FILE"
+    )
+    prior: str = option(
+        AUTO,
+        "p(z); auto: standard_normal, mixture or flow, by held-out rows",
+        choices=PRIORS.after(AUTO),
+    )
+    minutes: float | None = option(
+        None, "minutes of training (default: from the number of rows and columns)"
+    )
+    seed: int = option(0, "of the fit")
+    resume: bool = option(False, "continue the fit that was interrupted in this folder")
+    overwrite: bool = option(False, "replace the model in this folder")
+
+
+@dataclass(frozen=True)
+class SynthesizerReport(Report):
+    """A model for synthetic rows.
+
+    Attributes:
+        model: the model folder.
+        rows: number of rows that it was fitted to.
+        columns: names of the modeled columns.
+        identifiers: names of the columns that get fresh identifiers.
+        constraints: number of ranges, inequalities and combinations.
+        prior: name of p(z).
+        seconds: of training.
+    """
+
+    model: str
+    rows: int
+    columns: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    constraints: int
+    prior: str
+    seconds: float
+
+    def text(self) -> str:
+        lines = [f"rows:        {self.rows:,} of {len(self.columns)} modeled columns"]
+        if self.identifiers:
+            lines.append(f"identifiers: {', '.join(self.identifiers)} (replaced by fresh ones)")
+        if self.constraints:
+            lines.append(f"constraints: {self.constraints}, fulfilled by every synthetic row")
+        lines.append(f"prior:       {self.prior}")
+        lines.append(f"model:       {self.model}, after {self.seconds:.0f} s of training")
+        return "\n".join(lines)
+
+
+def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerReport:
+    """Fit a model of a table and write its folder.
+
+    Raises:
+        DataError: the table cannot be read or modeled, or does not fulfill a constraint.
+        OptionError: a constraint cannot be parsed, or a column or prior does not exist.
+        ModelFolderError: the folder holds something else, or a model that must not be replaced.
+        Interrupted: Ctrl-C; the message names how to continue.
+    """
+    folder = Path(request.output)
+    _check(folder, request)
+    frame = read_table(request.data, "DATA")
+    if isinstance(request.data, str | Path):
+        frame = with_leading_zeros(frame, request.data)
+    reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    hints = column_hints(ReadingOptions(kind=request.kind, columns=request.columns))
+    try:
+        fitted = fit_synthesizer(
+            frame,
+            constraints=request.constraint,
+            combinations=_combinations(request.combination),
+            kinds=hints if isinstance(hints, dict) else None,
+            prior=request.prior,
+            minutes=request.minutes,
+            seed=request.seed,
+            folder=folder,
+            resume=request.resume,
+            reporter=reporter.training(),
+            say=reporter.say,
+        )
+    except Interrupted as interruption:
+        again = typed("synthesizer", replace(request, resume=True, overwrite=False))
+        raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
+    model_folder.write(folder, fitted)
+    return _report(request, fitted, len(frame))
+
+
+def _check(folder: Path, request: SynthesizerRequest) -> None:
+    """Raise ModelFolderError if the folder must not be written."""
+    state = fit_folder.state_of(folder)
+    if request.resume and state != "unfinished":
+        raise ModelFolderError(f"{folder} holds no interrupted fit: start without --resume")
+    if state != "absent" and not (request.resume or request.overwrite):
+        what = "a model" if state == "finished" else "an interrupted fit"
+        way = "--overwrite replaces it" + ("" if state == "finished" else ", --resume continues it")
+        raise ModelFolderError(f"{folder} holds {what} already: {way}")
+
+
+def _combinations(words: Sequence[str]) -> list[list[str]]:
+    """The columns of each combination.
+
+    Raises:
+        OptionError: a word has no comma.
+    """
+    found = [[name.strip() for name in word.split(",")] for word in words]
+    for word, names in zip(words, found, strict=True):
+        if len(names) < 2:
+            raise OptionError(f"--combination takes two columns or more, with commas, not {word!r}")
+    return found
+
+
+def _report(request: SynthesizerRequest, fitted: Fitted, rows: int) -> SynthesizerReport:
+    form = TableSource(fitted).form
+    limits = form.constraints
+    sizes = map(len, (limits.ranges, limits.inequalities, limits.combinations))
+    facts: Any = fitted.options.prior_fit
+    records = fitted.history.records
+    return SynthesizerReport(
+        model=request.output,
+        rows=rows,
+        columns=tuple(column.name for column in fitted.schema.modeled),
+        identifiers=tuple(each.name for each in form.columns if each.identifiers is not None),
+        constraints=sum(sizes),
+        prior=facts.kind if facts is not None else "standard_normal",
+        seconds=records[-1].seconds if records else 0.0,
+    )

@@ -1,0 +1,139 @@
+"""Fresh identifiers, in the format of given ones."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+
+_NUMBERED = re.compile(r"(\D*)(\d{1,17})")
+_CLASSES = ("0123456789", "0123456789abcdef", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_GOLDEN = 0.6180339887498949
+_SHARES = (8, 6, 4, 3, 2, 1)  # given identifiers per remainder, from the most to the fewest
+
+
+@dataclass(frozen=True)
+class IdentifierFormat:
+    """The format of identifiers, from which fresh ones are made; it holds none of the given ones.
+
+    Identifiers that are not numbered are numbers in a mixed radix, one digit for each place. The
+    fresh ones have a remainder that no given one has, so that they differ from all given ones.
+
+    Attributes:
+        prefix: of numbered identifiers, such as "C-" of C-0017.
+        width: digits of their numbers, with leading zeros; 0: as many as the number has.
+        first: the number of the first fresh one, above those of all given ones.
+        dtype: "str", or numpy's name of whole numbers.
+        places: of identifiers that are not numbered, the characters that each place may have.
+        step, remainder: fresh ones are ``remainder`` modulo ``step`` in the mixed radix.
+    """
+
+    prefix: str = ""
+    width: int = 0
+    first: int = 0
+    dtype: str = "str"
+    places: tuple[str, ...] = ()
+    step: int = 1
+    remainder: int = 0
+
+    @classmethod
+    def of(cls, values: Array) -> IdentifierFormat:
+        """The format of distinct identifiers: whole numbers or text."""
+        if values.dtype.kind in "iu":
+            return cls(first=int(values.max()) + 1, dtype=str(values.dtype))
+        words = [str(value) for value in values]
+        found = [_NUMBERED.fullmatch(word) for word in words]
+        numbered = [match for match in found if match is not None]
+        if len(numbered) == len(words) and len({match[1] for match in numbered}) == 1:
+            digits = [match[2] for match in numbered]
+            padded = any(text[0] == "0" and len(text) > 1 for text in digits)
+            width = max(map(len, digits)) if padded else 0
+            return cls(numbered[0][1], width, 1 + max(map(int, digits)))
+        common = _most_frequent_length(words)
+        places = _places(common)
+        return cls("", 0, 0, "str", places, *_free_remainder(common, places))
+
+    def fresh(self, first: int, count: int) -> Array:
+        """``count`` identifiers from number ``first`` on, (count,); the same for the same number.
+
+        They differ from each other and from all given ones. Whole numbers and numbered ones
+        continue above the largest given one. Others become longer when the format has no more.
+        """
+        numbers = range(self.first + first, self.first + first + count)
+        if self.dtype != "str":
+            return np.array(numbers, dtype=self.dtype)
+        make = self._spread if self.places else self._numbered
+        return np.array([make(number) for number in numbers], dtype=object)
+
+    def _numbered(self, number: int) -> str:
+        return f"{self.prefix}{number:0{self.width}d}"
+
+    def _spread(self, number: int) -> str:
+        """The identifiers of the remainder in an order that visits each once."""
+        count = max(1, (self._size - self.remainder + self.step - 1) // self.step)
+        factor = _coprime(count)
+        again, number = divmod(number, count)
+        rank = self.remainder + self.step * (factor * (number + 1) % count)
+        digits = []
+        for place in reversed(self.places):
+            rank, digit = divmod(rank, len(place))
+            digits.append(place[digit])
+        return "".join(reversed(digits)) + (str(again) if again else "")
+
+    @property
+    def _size(self) -> int:
+        return math.prod(len(place) for place in self.places)
+
+
+def _most_frequent_length(words: Sequence[str]) -> list[str]:
+    """The words of the most frequent length."""
+    lengths = [len(word) for word in words]
+    common = max(sorted(set(lengths)), key=lengths.count)
+    return [word for word in words if len(word) == common]
+
+
+def _places(words: Sequence[str]) -> tuple[str, ...]:
+    """The characters of each place."""
+    return tuple(_characters(set(column)) for column in zip(*words, strict=True))
+
+
+def _characters(found: set[str]) -> str:
+    """The smallest known class that holds the characters; a single character stays."""
+    if len(found) == 1:
+        return found.pop()
+    classes = (*_CLASSES, _LETTERS, _LETTERS + _CLASSES[0], _LETTERS + _LETTERS.upper())
+    return next(
+        (each for each in classes if found <= set(each)),
+        "".join(sorted(found | set(_LETTERS + _CLASSES[0]))),
+    )
+
+
+def _free_remainder(words: Sequence[str], places: Sequence[str]) -> tuple[int, int]:
+    """(step, remainder): a remainder that no word has, of the smallest step that has one."""
+    index = [{character: code for code, character in enumerate(place)} for place in places]
+    ranks = []
+    for word in words:
+        rank = 0
+        for code, place, character in zip(index, places, word, strict=True):
+            rank = rank * len(place) + code[character]
+        ranks.append(rank)
+    for share in _SHARES:
+        step = len(words) // share + 1
+        free = set(range(step)) - {rank % step for rank in ranks}
+        if free:
+            return step, min(free, key=lambda rest: (rest * _coprime(step) % step, rest))
+    raise AssertionError("more words than remainders")  # the last step exceeds their number
+
+
+def _coprime(size: int) -> int:
+    """A number near the golden section of ``size`` that has no factor in common with it."""
+    factor = max(1, int(size * _GOLDEN))
+    while math.gcd(factor, size) > 1:
+        factor += 1
+    return factor

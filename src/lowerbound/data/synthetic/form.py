@@ -1,0 +1,266 @@
+"""The form of a table: what its synthetic rows must share with it besides their distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.identifiers import IdentifierFormat
+from lowerbound.data.columns.inference import Hint
+from lowerbound.data.columns.levels import NAMES_SHARE
+from lowerbound.data.columns.unmodeled import NAMES_ROWS
+from lowerbound.data.columns.values import Level, missing, name as level_name, scalar
+from lowerbound.data.schema import Schema
+from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
+from lowerbound.data.synthetic.lattice import Lattice
+
+DETAIL = "form"  # key in the details of a schema
+DATE = "date"  # of cells that are dates of Python
+
+
+@dataclass(frozen=True)
+class ColumnForm:
+    """The form of one column.
+
+    Attributes:
+        name: of the column.
+        dtype: pandas' name of its type; "date" for dates of Python.
+        categories: of a pandas category, in its order.
+        ordered: whether the category is ordered.
+        lattice: resolution of its numbers or dates.
+        low, high: smallest and largest fitted number; None for levels.
+        text: whether its numbers are written as text.
+        identifiers: of a column of identifiers.
+        blank: whether every cell is missing.
+    """
+
+    name: str
+    dtype: str = "float64"
+    categories: tuple[Level, ...] | None = None
+    ordered: bool = False
+    lattice: Lattice = field(default_factory=Lattice)
+    low: float | None = None
+    high: float | None = None
+    text: bool = False
+    identifiers: IdentifierFormat | None = None
+    blank: bool = False
+
+    @classmethod
+    def of(cls, series: Any, column: Column | None, values: Array | None) -> ColumnForm:
+        """Learn the form of a column.
+
+        Args:
+            series: its cells.
+            column: None if it identifies rows.
+            values: in original units, NaN where missing; None if it identifies rows.
+        """
+        form = cls._of_type(series)
+        if column is None or values is None:
+            return replace(form, identifiers=_identifiers(series))
+        if np.isnan(values).all():
+            return replace(form, blank=True)
+        if column.levels:
+            return form
+        lattice = Lattice.of(values, column.dtype)
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        text = form.dtype in ("object", "str", "string") and not column.rules.has_format
+        return replace(form, lattice=lattice, low=low, high=high, text=text)
+
+    @classmethod
+    def _of_type(cls, series: Any) -> ColumnForm:
+        import pandas as pd
+
+        name, dtype = str(series.name), series.dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            categories = tuple(scalar(level) for level in dtype.categories)
+            return cls(name, "category", categories, bool(dtype.ordered))
+        dates = dtype.kind == "O" and pd.api.types.infer_dtype(series, skipna=True) == "date"
+        return cls(name, DATE if dates else str(dtype))
+
+    def settled(self, values: Array) -> Array:
+        """Values with the resolution and the range of the column; NaN stays."""
+        if self.low is None or self.high is None:
+            return values
+        return np.asarray(np.clip(self.lattice.nearest(values), self.low, self.high))
+
+    def series(self, column: Column | None, values: Array, first: int) -> Any:
+        """The cells of new rows.
+
+        Args:
+            column: None if it identifies rows.
+            values: in original units or codes, (rows,), NaN where missing.
+            first: number of the first row, for identifiers.
+        """
+        import pandas as pd
+
+        if self.identifiers is not None:
+            cells = pd.Series(self.identifiers.fresh(first, len(values)), name=self.name)
+            return cells.astype(self.dtype)
+        if column is None or self.blank:
+            return pd.Series([None] * len(values), name=self.name, dtype=object).astype(self.dtype)
+        gone = np.isnan(values)
+        usable = np.where(gone, self._usable(values, gone), values)
+        cells = pd.Series(column.rules.typed(usable), name=self.name)
+        return self._in_type(cells, gone)
+
+    def _usable(self, values: Array, gone: Array) -> float:
+        """Some value of the column."""
+        present = values[~gone]
+        return float(present[0]) if len(present) else (self.low or 0.0)
+
+    def _in_type(self, cells: Any, gone: Array) -> Any:
+        import pandas as pd
+
+        if self.text:
+            cells = cells.map(level_name).astype(object)
+        if self.dtype == DATE:
+            cells = pd.to_datetime(cells).dt.date
+        elif self.dtype.startswith("datetime64") and "," in self.dtype:
+            zone = self.dtype.rpartition(", ")[2].rstrip("]")
+            cells = pd.to_datetime(cells).dt.tz_localize("UTC").dt.tz_convert(zone)
+        if self.categories is not None:
+            kind = pd.CategoricalDtype(list(self.categories), self.ordered)
+            return cells.astype(object).mask(gone).astype(kind)
+        if self.dtype == DATE:
+            return cells.mask(gone)
+        if gone.any() and cells.dtype.kind in "iub":
+            cells = cells.astype("boolean" if cells.dtype.kind == "b" else "Int64")
+            return _or_wide(cells.mask(gone), self.dtype)
+        return cells.mask(gone).astype(self.dtype) if gone.any() else cells.astype(self.dtype)
+
+
+def _or_wide(cells: Any, dtype: str) -> Any:
+    """The cells in their type if it can represent missing cells."""
+    try:
+        return cells.astype(dtype)
+    except (TypeError, ValueError):
+        return cells
+
+
+@dataclass(frozen=True)
+class TableForm:
+    """The form of a table.
+
+    Attributes:
+        columns: all columns, in the order of the table.
+        constraints: that every row fulfills.
+    """
+
+    columns: tuple[ColumnForm, ...]
+    constraints: Constraints = field(default_factory=Constraints)
+
+    @classmethod
+    def learn(
+        cls,
+        frame: Any,
+        schema: Schema,
+        sentences: Sequence[str] = (),
+        combinations: Sequence[Sequence[str]] = (),
+    ) -> TableForm:
+        """Learn the form of the rows that a model is fitted to.
+
+        Args:
+            frame: the rows; column names are text.
+            schema: of the model.
+            sentences: ranges and inequalities, such as "start <= end".
+            combinations: names of the columns of each fixed combination.
+
+        Raises:
+            OptionError, DataError: as ``ConstraintReader.read``.
+        """
+        known = {column.name: column for column in schema.columns}
+        values = {name: known[name].rules.read(frame[name]) for name in known}
+        forms = [
+            ColumnForm.of(frame[name], known.get(name), values.get(name)) for name in frame.columns
+        ]
+        read = ConstraintReader(schema.modeled, values).read(sentences, combinations)
+        return cls(tuple(forms), read)
+
+    @classmethod
+    def of(cls, schema: Schema) -> TableForm:
+        """The form that a schema has, or else what its columns tell: types, and whole numbers."""
+        if DETAIL in schema.details:
+            return from_mapping(cls, schema.details[DETAIL])
+        return cls(tuple(_from_column(column) for column in schema.columns))
+
+    def on(self, schema: Schema) -> Schema:
+        """The schema with this form in its details."""
+        return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
+
+    def frame(self, schema: Schema, values: Mapping[str, Array], rows: int, first: int = 0) -> Any:
+        """New rows as a frame with the columns and types of the fitted table.
+
+        Args:
+            schema: of the model.
+            values: of each modeled column, in original units or codes, (rows,), NaN where missing.
+            rows: their number.
+            first: number of the first row.
+        """
+        import pandas as pd
+
+        known = {column.name: column for column in schema.columns}
+        cells = {}
+        for form in self.columns:
+            column = known.get(form.name)
+            own = values.get(form.name)
+            if own is None:
+                own = np.full(rows, 0.0 if column is None or column.levels else column.shift)
+            cells[form.name] = form.series(column, own, first)
+        return pd.DataFrame(cells)
+
+
+def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -> dict[str, Hint]:
+    """Kinds of columns whose inferred kind would lose what synthetic rows need.
+
+    Text with leading zeros, such as postal codes, are levels or identifiers, not numbers. Numbers
+    in an inequality are not levels. A constant column with missing cells is a level.
+
+    Args:
+        frame: the rows.
+        hints: kinds that are given.
+        compared: names of the columns in inequalities.
+    """
+    import pandas as pd
+
+    found: dict[str, Hint] = {}
+    for name in frame.columns:
+        series = frame[name]
+        present = series[~missing(series)]
+        if name in hints or not len(present):
+            continue
+        numeric = pd.api.types.is_numeric_dtype(series.dtype)
+        if name in compared and numeric and not pd.api.types.is_bool_dtype(series.dtype):
+            found[name] = "real"
+        elif not numeric and present.astype(str).str.match(r"0\d+$").any():
+            unique = present.nunique()
+            many = unique >= NAMES_ROWS and unique > NAMES_SHARE * len(present)
+            found[name] = "identifier" if many else "categorical"
+        elif present.nunique() == 1 and len(present) < len(series):
+            found[name] = "categorical"
+    return {**found, **hints}
+
+
+def _identifiers(series: Any) -> IdentifierFormat:
+    import pandas as pd
+
+    present = series[~missing(series)]
+    if pd.api.types.is_float_dtype(series.dtype):
+        present = present.astype("int64")
+    if pd.api.types.is_integer_dtype(present.dtype):
+        return IdentifierFormat.of(present.to_numpy(dtype="int64"))
+    return IdentifierFormat.of(present.astype(str).to_numpy(dtype=str))
+
+
+def _from_column(column: Column) -> ColumnForm:
+    """The form of a column of which only the schema is known."""
+    dtype = "object" if column.dtype == "str" else column.dtype
+    if column.rules.has_format:
+        dtype = column.dtype if column.format in (None, "ISO8601") else "object"
+    whole = column.rules.whole and not column.levels
+    return ColumnForm(column.name, dtype, lattice=Lattice(1.0) if whole else Lattice())

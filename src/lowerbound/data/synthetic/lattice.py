@@ -1,0 +1,77 @@
+"""The resolution of a column of numbers: whole numbers, cents or days stay so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+
+MOST_DECIMALS = 9
+EXACT = 2**53  # whole numbers of a float64 up to which each has its own value
+ROUNDING = 1e-6  # of a step
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The numbers offset + k step, k whole; a step of 0 stands for all numbers.
+
+    Attributes:
+        step: distance of two neighbors.
+        offset: one of the numbers.
+        decimals: of their decimal notation, which are exact after rounding.
+    """
+
+    step: float = 0.0
+    offset: float = 0.0
+    decimals: int = 0
+
+    @classmethod
+    def of(cls, values: Array, dtype: str = "float64") -> Lattice:
+        """The coarsest lattice that has all values; NaN is ignored.
+
+        Args:
+            values: float64.
+            dtype: numpy's name of the type in which they are exact.
+        """
+        distinct = np.unique(values[~np.isnan(values)])
+        narrow = np.dtype(dtype if dtype in ("float16", "float32") else "float64")
+        for decimals in range(MOST_DECIMALS + 1):
+            scaled = np.rint(distinct * 10.0**decimals)
+            if not len(scaled) or np.abs(scaled).max() >= EXACT:
+                break
+            if np.array_equal(np.round(distinct, decimals).astype(narrow), distinct.astype(narrow)):
+                return cls._of_whole(scaled.astype(np.int64), decimals)
+        return cls()
+
+    @classmethod
+    def _of_whole(cls, whole: Array, decimals: int) -> Lattice:
+        step = int(np.gcd.reduce(np.diff(whole))) if len(whole) > 1 else 1
+        unit = 10**decimals
+        return cls(step / unit, int(whole[0]) % step / unit, decimals)
+
+    def nearest(self, values: Array) -> Array:
+        """The nearest numbers of the lattice."""
+        return self._at(np.rint((values - self.offset) / self.step)) if self.step else values
+
+    def at_least(self, values: Array, strictly: bool = False) -> Array:
+        """The smallest numbers that are at least, or strictly above, the values."""
+        if not self.step:
+            return np.nextafter(values, np.inf) if strictly else values
+        place = (values - self.offset) / self.step
+        if strictly:
+            return self._at(np.floor(place + ROUNDING) + 1)
+        return self._at(np.ceil(place - ROUNDING))
+
+    def at_most(self, values: Array, strictly: bool = False) -> Array:
+        """The largest numbers that are at most, or strictly below, the values."""
+        if not self.step:
+            return np.nextafter(values, -np.inf) if strictly else values
+        place = (values - self.offset) / self.step
+        if strictly:
+            return self._at(np.ceil(place - ROUNDING) - 1)
+        return self._at(np.floor(place + ROUNDING))
+
+    def _at(self, place: Array) -> Array:
+        return np.asarray(np.round(place * self.step + self.offset, self.decimals))

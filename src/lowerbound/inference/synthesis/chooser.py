@@ -1,0 +1,205 @@
+"""Draws of the values of a row, column by column, that fulfill every restriction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.mixed import is_atom
+from lowerbound.data.synthetic.constraints import Combination
+from lowerbound.inference.synthesis.restrictions import Restrictions
+
+NOTHING = 1e-12  # probability below which a restriction leaves nothing to draw from
+
+
+class RowChooser:
+    """Draws values from the cells of their columns, restricted by the known columns of the row.
+
+    A value that may not occur has no probability, and the others share it: the draw is from the
+    model given the restriction, without rejection. Values are kept in original units, float64, with
+    the resolution of their column. If the model gives a restriction no probability, the value is
+    the end of its window.
+
+    Args:
+        restrictions: of the table.
+        values: given cells in original units, (rows, columns); NaN where unknown.
+        known: which cells are given, (rows, columns).
+
+    Attributes:
+        values: all cells drawn so far; NaN where missing.
+    """
+
+    def __init__(self, restrictions: Restrictions, values: Array, known: Array) -> None:
+        self.restrictions = restrictions
+        self.values = np.where(known, values, np.nan)
+        self.known = known.copy()
+
+    def choose(self, place: int, rows: Tensor, shares: Tensor, cells: Tensor) -> Tensor:
+        """A value for each row, (rows,), model units; NaN is a missing cell."""
+        index = rows.numpy()
+        count = cells.shape[1]
+        gone = shares[:, count:].sum(1).double().numpy()
+        weights = np.asarray(shares[:, :count].double().numpy())
+        fixed = [
+            (places, each) for places, each in self.restrictions.combinations if place in places
+        ]
+        if fixed:
+            values = self._combined(place, index, weights, gone, cells, fixed)
+        else:
+            values = self._windowed(place, index, weights, gone, cells)
+        self.values[index, place], self.known[index, place] = values, True
+        return self._units(place, values)
+
+    def settle(self, place: int, units: Tensor) -> None:
+        """Take the values of a column that were drawn without restrictions, model units."""
+        open_ = ~self.known[:, place]
+        drawn = units.double().numpy()[open_]
+        gone = np.isnan(drawn)
+        column = self.restrictions.columns[place]
+        values = column.decode(np.where(gone, 0.0, drawn))
+        values = column.rules.rounded(np.asarray(values, dtype=np.float64))
+        values = self.restrictions.forms[place].settled(values)
+        self.values[open_, place] = np.where(gone, np.nan, values)
+        self.known[:, place] = True
+
+    def _units(self, place: int, values: Array) -> Tensor:
+        column = self.restrictions.columns[place]
+        gone = np.isnan(values)
+        anything = values[~gone][0] if not gone.all() else self._anything(place)
+        units = np.asarray(column.encode(np.where(gone, anything, values)), dtype=np.float64)
+        return torch.from_numpy(np.where(gone, np.nan, units))
+
+    def _anything(self, place: int) -> float:
+        column, form = self.restrictions.columns[place], self.restrictions.forms[place]
+        return 0.0 if column.levels or form.low is None else form.low
+
+    # numbers in a window --------------------------------------------------------------------------
+
+    def _windowed(
+        self, place: int, rows: Array, weights: Array, gone: Array, cells: Tensor
+    ) -> Array:
+        low, high = self.restrictions.window(place, self.values[rows])
+        ends = np.asarray(cells.double().numpy())
+        first = np.broadcast_to(ends[0], weights.shape)
+        last = np.broadcast_to(ends[1], weights.shape)
+        beside_atom = is_atom(ends[0]) & (ends[1] > ends[0]) & ~is_atom(ends[1])
+        weights = np.where(beside_atom, 0.0, weights)
+        if self.restrictions.limits_of(place):
+            weights, first, last = self._inside(place, weights, ends, low, high)
+        code, missing = _drawn(weights, gone)
+        each = np.arange(len(rows))
+        start, end = first[each, code], last[each, code]
+        units = start + (end - start) * torch.rand(len(rows), dtype=torch.float64).numpy()
+        values = self._values(place, units, low, high)
+        impossible = weights.sum(1) <= NOTHING
+        values = np.where(impossible, np.where(np.isfinite(low), low, high), values)
+        return np.where(missing, np.nan, values)
+
+    def _inside(
+        self, place: int, weights: Array, ends: Array, low: Array, high: Array
+    ) -> tuple[Array, Array, Array]:
+        """Weights and ends of the parts of the cells that lie in each row's window."""
+        column, lattice = self.restrictions.columns[place], self.restrictions.lattice(place)
+        single = ends[1] <= ends[0]
+        margin = lattice.step / 2
+        below, above = (
+            np.asarray(column.encode(np.where(np.isfinite(end), end, 0.0)), dtype=np.float64)
+            for end in (low - margin, high + margin)
+        )
+        below = np.where(np.isfinite(low), below, -np.inf)[:, None]
+        above = np.where(np.isfinite(high), above, np.inf)[:, None]
+        first, last = np.maximum(ends[0], below), np.minimum(ends[1], above)
+        width = np.where(single, 1.0, ends[1] - ends[0])
+        share = np.clip((last - first) / width, 0.0, 1.0)
+        values = np.asarray(column.decode(ends[0].copy()), dtype=np.float64)
+        values = lattice.nearest(values)
+        within = (values >= low[:, None]) & (values <= high[:, None])
+        first, last = np.where(single, ends[0], first), np.where(single, ends[0], last)
+        return weights * np.where(single, within, share), first, last
+
+    def _values(self, place: int, units: Array, low: Array, high: Array) -> Array:
+        """Values in original units, of the column's resolution, inside the window."""
+        column = self.restrictions.columns[place]
+        values = column.rules.rounded(np.asarray(column.decode(units), dtype=np.float64))
+        if column.levels:
+            return values
+        return np.asarray(np.clip(self.restrictions.lattice(place).nearest(values), low, high))
+
+    # fixed combinations ---------------------------------------------------------------------------
+
+    def _combined(
+        self,
+        place: int,
+        rows: Array,
+        weights: Array,
+        gone: Array,
+        cells: Tensor,
+        fixed: Sequence[tuple[Sequence[int], Combination]],
+    ) -> Array:
+        """Values of a column that occur with the known columns of each combination."""
+        options, allowed = self._options(place, rows, fixed)
+        present = ~np.isnan(options)
+        code = _cell_of(self.restrictions.columns[place].encode, options[present], cells)
+        alike = np.bincount(code, minlength=weights.shape[1])
+        likely = np.zeros((len(rows), len(options)))
+        likely[:, present] = weights[:, code] / alike[code]
+        likely[:, ~present] = gone[:, None] if not present.all() else 0.0
+        low, high = self.restrictions.window(place, self.values[rows])
+        with np.errstate(invalid="ignore"):
+            outside = (options < low[:, None]) | (options > high[:, None])
+        likely = np.where(allowed & ~outside, likely, 0.0)
+        none = likely.sum(1) <= NOTHING
+        likely[none] = (allowed & ~outside)[none] + NOTHING * allowed[none]
+        choice, _ = _drawn(likely, np.zeros(len(rows)))
+        return np.asarray(options[choice])
+
+    def _options(
+        self, place: int, rows: Array, fixed: Sequence[tuple[Sequence[int], Combination]]
+    ) -> tuple[Array, Array]:
+        """Distinct values of the column in the combinations, (options,), and which of them each row
+        may have, (rows, options)."""
+        from scipy.sparse import csr_array
+
+        tables = [self.restrictions.tables[each.columns] for _, each in fixed]
+        columns = [
+            table[:, list(p).index(place)] for (p, _), table in zip(fixed, tables, strict=True)
+        ]
+        options = np.unique(np.concatenate(columns))
+        allowed = np.ones((len(rows), len(options)), dtype=bool)
+        for (places, each), column in zip(fixed, columns, strict=True):
+            agree = self.restrictions.matches(each, places, self.values[rows], self.known[rows])
+            same = np.searchsorted(options, column)  # NaN is last in both
+            shape = (len(column), len(options))
+            member = csr_array((np.ones(len(column)), (np.arange(len(column)), same)), shape=shape)
+            allowed &= np.asarray(agree @ member > 0)
+        return options, allowed
+
+
+def _drawn(weights: Array, gone: Array) -> tuple[Array, Array]:
+    """(code of each row, drawn by its weights; whether the row is missing instead).
+
+    Args:
+        weights: (rows, codes); all codes are equally likely where they are zero.
+        gone: probability that the row is missing.
+    """
+    total = weights.sum(1, keepdims=True)
+    cumulative = np.where(total > NOTHING, weights, 1.0).cumsum(1)
+    level = torch.rand(len(weights), dtype=torch.float64).numpy()
+    missing = level < gone
+    again = torch.rand(len(weights), dtype=torch.float64).numpy() * cumulative[:, -1]
+    code = (cumulative <= again[:, None]).sum(1)
+    return np.minimum(code, weights.shape[1] - 1), missing
+
+
+def _cell_of(encode: object, options: Array, cells: Tensor) -> Array:
+    """The cell of each value."""
+    assert callable(encode)
+    units = np.asarray(encode(options.copy()), dtype=np.float64)
+    starts = cells[0].double().numpy()
+    order = np.argsort(starts, kind="stable")
+    found = np.searchsorted(starts[order], units + 1e-9, side="right") - 1
+    return np.asarray(order[np.clip(found, 0, len(starts) - 1)])

@@ -1,0 +1,168 @@
+"""What a column of a row may be, given the columns that are known: windows and combinations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lowerbound.data.arrays import Array, listed
+from lowerbound.data.columns.column import Column
+from lowerbound.data.synthetic.constraints import Combination
+from lowerbound.data.synthetic.form import ColumnForm, TableForm
+from lowerbound.data.synthetic.lattice import Lattice
+
+AT_MOST, BELOW = 1, 2  # entries of the order of two columns
+
+
+@dataclass(frozen=True, eq=False)
+class Restrictions:
+    """The ranges, inequalities and combinations of modeled columns, in original units.
+
+    Attributes:
+        columns: the modeled columns, in the order of x.
+        forms: of these columns.
+        low, high: range of each column, (columns,); infinite for levels.
+        order: ``AT_MOST`` or ``BELOW`` where the row's column is so related to the other, 0 else;
+            transitive, (columns, columns).
+        combinations: each with the places of its columns.
+    """
+
+    columns: tuple[Column, ...]
+    forms: tuple[ColumnForm, ...]
+    low: Array
+    high: Array
+    order: Array
+    combinations: tuple[tuple[tuple[int, ...], Combination], ...]
+
+    @classmethod
+    def of(cls, form: TableForm, columns: Sequence[Column]) -> Restrictions:
+        """The restrictions of a table's form."""
+        place = {column.name: index for index, column in enumerate(columns)}
+        by_name = {each.name: each for each in form.columns}
+        forms = tuple(by_name[column.name] for column in columns)
+        low = np.array([-np.inf if each.low is None else each.low for each in forms])
+        high = np.array([np.inf if each.high is None else each.high for each in forms])
+        for limit in form.constraints.ranges:
+            index = place[limit.column]
+            low[index] = max(low[index], -np.inf if limit.low is None else limit.low)
+            high[index] = min(high[index], np.inf if limit.high is None else limit.high)
+        order = np.zeros((len(columns), len(columns)), dtype=np.int8)
+        for each in form.constraints.inequalities:
+            pair = place[each.lower], place[each.upper]
+            order[pair] = max(order[pair], BELOW if each.strict else AT_MOST)
+        combinations = tuple(
+            (tuple(place[name] for name in each.columns), each)
+            for each in form.constraints.combinations
+        )
+        made = cls(tuple(columns), forms, low, high, _transitive(order), combinations)
+        made._narrow()
+        return made
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the value of a column restricts another."""
+        return bool(self.order.any()) or bool(self.combinations)
+
+    def _narrow(self) -> None:
+        """Ranges of ordered columns leave room for each other."""
+        for _ in self.columns:
+            for lower, upper in zip(*np.nonzero(self.order), strict=True):
+                strictly = bool(self.order[lower, upper] == BELOW)
+                top = self.lattice(lower).at_most(self.high[[upper]], strictly)[0]
+                base = self.lattice(upper).at_least(self.low[[lower]], strictly)[0]
+                self.high[lower] = min(self.high[lower], top)
+                self.low[upper] = max(self.low[upper], base)
+
+    def lattice(self, place: int) -> Lattice:
+        """The resolution of a column."""
+        return self.forms[place].lattice
+
+    def window(self, place: int, values: Array) -> tuple[Array, Array]:
+        """Smallest and largest value of a column in each row, (rows,) each.
+
+        Args:
+            place: of the column.
+            values: (rows, columns); NaN where unknown or missing.
+        """
+        low = np.full(len(values), self.low[place])
+        high = np.full(len(values), self.high[place])
+        if self.columns[place].levels:
+            return low, high
+        lattice = self.lattice(place)
+        for other in np.flatnonzero(self.order[:, place]):
+            strictly = bool(self.order[other, place] == BELOW)
+            low = np.fmax(low, lattice.at_least(values[:, other], strictly))
+        for other in np.flatnonzero(self.order[place]):
+            strictly = bool(self.order[place, other] == BELOW)
+            high = np.fmin(high, lattice.at_most(values[:, other], strictly))
+        return low, high
+
+    def limits_of(self, place: int) -> bool:
+        """Whether the window of a column may be narrower than its cells."""
+        form = self.forms[place]
+        inside = self.low[place] == form.low and self.high[place] == form.high
+        related = self.order[place].any() or self.order[:, place].any()
+        return not self.columns[place].levels and (bool(related) or not inside)
+
+    def broken(self, values: Array, known: Array) -> list[str]:
+        """Descriptions of what some rows do not fulfill, in the known columns; none if all do.
+
+        Args:
+            values: (rows, columns), NaN where unknown or missing.
+            known: which columns are known, (rows, columns).
+        """
+        found = []
+        for place, column in enumerate(self.columns):
+            if column.levels:
+                continue
+            low, high = self.window(place, values)
+            with np.errstate(invalid="ignore"):
+                wrong = (values[:, place] < low) | (values[:, place] > high)
+            if wrong.any():
+                row = int(np.flatnonzero(wrong)[0])
+                found.append(
+                    f"{column.name!r} lies between {self.written(place, low[row])} and "
+                    f"{self.written(place, high[row])} there, but is "
+                    f"{self.written(place, values[row, place])}"
+                )
+        for places, each in self.combinations:
+            if not self.matches(each, places, values, known).any(1).all():
+                found.append(f"this combination of {listed(list(each.columns))} does not occur")
+        return found
+
+    def written(self, place: int, value: float) -> str:
+        """A value as the table writes it."""
+        column = self.columns[place]
+        if not np.isfinite(value) or column.levels:
+            return str(value)
+        return str(column.rules.typed(np.array([value]))[0])
+
+    def matches(
+        self, each: Combination, places: Sequence[int], values: Array, known: Array
+    ) -> Array:
+        """Which combinations agree with the known columns, (rows, combinations)."""
+        options = self.tables[each.columns]
+        agree = np.ones((len(values), len(options)), dtype=bool)
+        for index, place in enumerate(places):
+            cells, allowed = values[:, place, None], options[None, :, index]
+            same = (cells == allowed) | (np.isnan(cells) & np.isnan(allowed))
+            agree &= same | ~known[:, place, None]
+        return agree
+
+    @cached_property
+    def tables(self) -> Mapping[tuple[str, ...], Array]:
+        """The combinations as numbers, by their columns."""
+        return {each.columns: each.values for _, each in self.combinations}
+
+
+def _transitive(order: Array) -> Array:
+    """The order of all pairs that the given pairs imply."""
+    found = order.copy()
+    for middle in range(len(found)):
+        left, right = found[:, middle, None], found[None, middle, :]
+        implied = np.where((left > 0) & (right > 0), np.maximum(left, right), 0)
+        found = np.maximum(found, implied)
+    return np.asarray(found)

@@ -1,0 +1,189 @@
+r"""Synthetic rows in blocks: new ones, and given ones with their other columns drawn.
+
+New rows are z ~ p(z), x ~ p(x | z). Rows with given columns are
+
+.. math:: z \sim q(z \mid x_o) \text{ resampled by } p(x_o, z) / q(z \mid x_o), \qquad
+    x_m \sim p(x_m \mid z, x_o)
+
+so they are conditioned on what is given; no row is drawn and rejected. Each block has a seed of its
+own, so a row depends on the seed and on its number only, not on how many rows are drawn with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.keyed_noise import row_keys
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import UnsupportedError
+from lowerbound.inference.passes import evaluation_mode, placed
+from lowerbound.inference.restoration.resampling import Antithetic, Resampled
+from lowerbound.inference.synthesis.chooser import RowChooser
+from lowerbound.inference.synthesis.restrictions import Restrictions
+from lowerbound.likelihoods.columns.choice import ChoosesValues
+from lowerbound.models import Imagines, Model, require
+from lowerbound.objectives.densities import require_exact_densities
+from lowerbound.trace import Batch, Draw, Emission, Given
+from lowerbound.training.checkpoints.randomness import stream_seed
+
+BLOCK = 1024  # rows with one seed
+SAMPLES, MOST_SAMPLES = 16, 256  # latents from which those of a given row are resampled
+MOST_SEEDS = 2**31
+FEW_ROWS = 16  # fewer rows in a block have the larger number
+
+
+@runtime_checkable
+class DrawsByColumn(Protocol):
+    """An emission whose columns are drawn one after another."""
+
+    def chosen(self, x: Tensor, observed: Tensor, chooser: ChoosesValues) -> Tensor:
+        """Rows whose hidden columns ``chooser`` draws."""
+
+
+@dataclass(frozen=True, eq=False)
+class GivenCells:
+    """Rows of which some cells are given.
+
+    Attributes:
+        dataset: the rows; hidden cells are not observed.
+        values: in original units, (rows, modeled columns), NaN where unknown.
+        known: which cells are given, (rows, modeled columns).
+    """
+
+    dataset: Dataset
+    values: Array
+    known: Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, numbers: Array) -> GivenCells:
+        """Some of the rows, which may repeat."""
+        index = torch.from_numpy(numbers)
+        return GivenCells(self.dataset.subset(index), self.values[numbers], self.known[numbers])
+
+
+def new_rows(
+    model: Model, restrictions: Restrictions, count: int, *, seed: int = 0
+) -> Iterator[Array]:
+    """Blocks of new rows, (rows, modeled columns) in original units, NaN where missing.
+
+    Args:
+        model: one with a prior.
+        restrictions: of the table.
+        count: number of rows in all blocks.
+        seed: of the draws.
+
+    Raises:
+        UnsupportedError: the model has no prior, or columns restrict each other and its likelihood
+            does not draw column by column.
+    """
+    imagines = require(model, Imagines, "be sampled")
+    for block, start in enumerate(range(0, count, BLOCK)):
+        with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
+            emission = imagines.imagine(placed(Batch(), model), Draw(BLOCK)).likelihood
+            found = _restricted(emission, restrictions)
+        yield found[: min(BLOCK, count - start)]
+
+
+def completed_rows(
+    model: Model,
+    restrictions: Restrictions,
+    given: GivenCells,
+    count: int,
+    *,
+    seed: int = 0,
+) -> Iterator[Array]:
+    """Blocks of rows that have given cells: row i those of given row i modulo their number.
+
+    Args:
+        model: with exact densities, trained with missing cells.
+        restrictions: of the table.
+        given: rows with some cells.
+        count: number of rows in all blocks.
+        seed: of the draws.
+
+    Raises:
+        UnsupportedError: a density is not exact, or columns restrict each other and the likelihood
+            does not draw column by column.
+    """
+    for block, start in enumerate(range(0, count, BLOCK)):
+        rows = min(BLOCK, count - start)
+        place = stream_seed(seed, f"block {block} of completed rows") % MOST_SEEDS
+        with seeded(place), _using(model):
+            if len(given) == 1:
+                yield _completed(model, restrictions, given, BLOCK, place)[:rows]
+            else:
+                numbers = np.arange(start, start + rows) % len(given)
+                yield _completed(model, restrictions, given.rows(numbers), 1, place)
+
+
+def _using(model: Model) -> AbstractContextManager[None]:
+    return evaluation_mode(model, gradients=True)
+
+
+@torch.no_grad()
+def _restricted(emission: Emission, restrictions: Restrictions) -> Array:
+    """New rows of the samples of an emission."""
+    rows, width = emission.batch_shape.numel(), len(restrictions.columns)
+    nothing = np.full((rows, width), np.nan)
+    chooser = RowChooser(restrictions, nothing, np.zeros((rows, width), dtype=bool))
+    if isinstance(emission, DrawsByColumn):
+        x = torch.zeros(emission.batch_shape[1], width)
+        emission.chosen(x, torch.zeros_like(x, dtype=torch.bool), chooser)
+        return chooser.values
+    return _settled(emission.sample().flatten(0, 1), chooser)
+
+
+@torch.no_grad()
+def _completed(
+    model: Model, restrictions: Restrictions, given: GivenCells, draws: int, seed: int
+) -> Array:
+    """Rows with given cells, (draws * given rows, modeled columns)."""
+    observed = torch.from_numpy(given.known)
+    rows = given.dataset.batch(torch.arange(len(given)))
+    # hidden cells are unknown, which is not the same as missing
+    batch = placed(replace(rows, observed=observed, withheld=~observed), model)
+    emission = model(batch, Given(_latents(model, batch, draws, seed))).likelihood
+    chooser = RowChooser(
+        restrictions, np.tile(given.values, (draws, 1)), np.tile(given.known, (draws, 1))
+    )
+    if isinstance(emission, DrawsByColumn):
+        emission.chosen(batch.filled, observed, chooser)
+        return chooser.values
+    return _settled(emission.complete(batch.filled, observed).flatten(0, 1), chooser)
+
+
+def _latents(model: Model, batch: Batch, draws: int, seed: int) -> list[Tensor]:
+    """z | x_o by sampling-importance-resampling, (draws, rows, ...) each."""
+    assert batch.x is not None
+    count = MOST_SAMPLES if len(batch) < FEW_ROWS else SAMPLES
+    # keyed by the number of the row, so that equal rows have different latents
+    keys = row_keys(torch.arange(len(batch), device=batch.x.device).unsqueeze(1), seed)
+    trace = model(batch, Draw(count, Antithetic(keys, seed, 0)))
+    require_exact_densities(trace, "drawing rows with given columns")
+    log_weights = trace.log_weights(batch.x, batch.observed)
+    latents = [step.z.expand(count, *step.z.shape[1:]) for step in trace.steps]
+    resampled = Resampled(keys, draws, seed)
+    resampled.add(log_weights, torch.zeros(*log_weights.shape, 1), latents)
+    return list(resampled.latents)
+
+
+def _settled(x: Tensor, chooser: RowChooser) -> Array:
+    if chooser.restrictions.constrained:
+        raise UnsupportedError(
+            "this model draws all columns at once, so it cannot fulfill constraints between "
+            "columns; fit one with lowerbound synthesizer"
+        )
+    for place in range(x.shape[1]):
+        chooser.settle(place, x[:, place])
+    return chooser.values

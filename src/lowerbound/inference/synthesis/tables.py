@@ -1,0 +1,191 @@
+"""Synthetic tables of a fitted model, as frames with the form of the fitted table."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data import load
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.values import distinct_values, missing, name as level_name
+from lowerbound.data.synthetic.form import TableForm
+from lowerbound.errors import DataError, OptionError, UnsupportedError, unknown
+from lowerbound.fitting import Fitted
+from lowerbound.inference.synthesis.restrictions import Restrictions
+from lowerbound.inference.synthesis.rows import GivenCells, completed_rows, new_rows
+
+
+@dataclass(frozen=True, eq=False)
+class TableSource:
+    """Draws frames from a model of a table.
+
+    Args:
+        fitted: a model of a table.
+
+    Raises:
+        UnsupportedError: the model is not of a table.
+    """
+
+    fitted: Fitted
+
+    def __post_init__(self) -> None:
+        schema = self.fitted.schema
+        if not (schema.columns and schema.data_kind.named_columns) or schema.windows is not None:
+            raise UnsupportedError(
+                "synthetic rows are drawn from models of tables, and this one is of "
+                f"{schema.summary}: use lowerbound sample"
+            )
+
+    @cached_property
+    def form(self) -> TableForm:
+        """The form of the table."""
+        return TableForm.of(self.fitted.schema)
+
+    @cached_property
+    def restrictions(self) -> Restrictions:
+        """The ranges and constraints of the modeled columns."""
+        return Restrictions.of(self.form, self.fitted.schema.modeled)
+
+    def blocks(self, count: int, seed: int = 0) -> Iterator[Any]:
+        """New rows, block by block.
+
+        Args:
+            count: number of rows in all blocks; 0 gives one block without rows.
+            seed: of the draws; row i depends on the seed and i only.
+
+        Raises:
+            OptionError: the count is negative.
+        """
+        _check(count)
+        if not count:
+            yield self._frame(np.empty((0, len(self.restrictions.columns))), 0)
+        first = 0
+        for values in new_rows(self.fitted.model, self.restrictions, count, seed=seed):
+            yield self._frame(values, first)
+            first += len(values)
+
+    def completed(self, frame: Any, count: int | None = None, seed: int = 0) -> Iterator[Any]:
+        """Rows with given cells, block by block; their other cells are drawn.
+
+        Args:
+            frame: given rows; a missing cell, or a column that is not there, is drawn. Row i of the
+                result has the given cells of row i modulo their number.
+            count: number of rows in all blocks; None: those of ``frame``.
+            seed: of the draws.
+
+        Raises:
+            OptionError: the count is negative, a column or a level does not exist, or the given
+                cells of a row cannot occur together.
+            DataError: the table has no rows, or a cell is not a value of its column.
+            UnsupportedError: the model was fitted to complete rows, or has no exact density.
+        """
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        frame = frame.reset_index(drop=True)
+        count = len(frame) if count is None else count
+        _check(count)
+        if not len(frame):
+            raise DataError("the table of given cells has no rows")
+        given = self._given(frame)
+        first = 0
+        model = self.fitted.model
+        for values in completed_rows(model, self.restrictions, given, count, seed=seed):
+            made = self._frame(values, first)
+            numbers = np.arange(first, first + len(values)) % len(frame)
+            yield self._with_identifiers(made, frame, numbers)
+            first += len(values)
+
+    def given(self, conditions: Mapping[str, Any]) -> Any:
+        """A frame of one row with the conditions.
+
+        Raises:
+            OptionError: there is no condition.
+        """
+        import pandas as pd
+
+        if not conditions:
+            raise OptionError("no column is given: name one, such as sex=Female")
+        return pd.DataFrame({str(name): [value] for name, value in conditions.items()})
+
+    def _frame(self, values: Array, first: int) -> Any:
+        names = [column.name for column in self.restrictions.columns]
+        cells = dict(zip(names, values.T, strict=True))
+        return self.form.frame(self.fitted.schema, cells, len(values), first)
+
+    def _with_identifiers(self, made: Any, frame: Any, numbers: Array) -> Any:
+        """The rows with the identifiers that are given."""
+        for form in self.form.columns:
+            if form.identifiers is None or form.name not in frame.columns:
+                continue
+            cells = frame[form.name].iloc[numbers].reset_index(drop=True)
+            kept = ~missing(cells)
+            if kept.any():
+                made[form.name] = made[form.name].astype(object).mask(kept, cells)
+                made[form.name] = made[form.name].astype(form.dtype)
+        return made
+
+    # given cells ----------------------------------------------------------------------------------
+
+    def _given(self, frame: Any) -> GivenCells:
+        schema = self.fitted.schema
+        if not schema.missing:
+            raise UnsupportedError(
+                "this model was fitted to complete rows, so columns cannot be given: fit one with "
+                "lowerbound synthesizer, or with lowerbound fit --missing model"
+            )
+        columns = self.restrictions.columns
+        self._check_names(frame)
+        values = np.full((len(frame), len(columns)), np.nan)
+        for place, column in enumerate(columns):
+            if column.name in frame.columns:
+                values[:, place] = self._read(column, frame[column.name])
+        known = ~np.isnan(values)
+        self._check_rows(values, known)
+        return GivenCells(self._dataset(frame), values, known)
+
+    def _check_names(self, frame: Any) -> None:
+        names = [form.name for form in self.form.columns]
+        for name in frame.columns:
+            if name not in names:
+                raise unknown("column", name, names)
+        twice = sorted({name for name in frame.columns if list(frame.columns).count(name) > 1})
+        if twice:
+            raise DataError(f"column {twice[0]!r} is given twice")
+
+    def _read(self, column: Column, series: Any) -> Array:
+        if column.levels:
+            known = {level_name(level) for level in column.levels}
+            for value in distinct_values(series):
+                if level_name(value) not in known:
+                    raise unknown(f"level of column {column.name!r}:", level_name(value), known)
+        return column.rules.read(series)
+
+    def _check_rows(self, values: Array, known: Array) -> None:
+        """Raise OptionError for the first row whose given cells cannot occur."""
+        if not self.restrictions.broken(values, known):
+            return
+        for row in range(len(values)):
+            some = slice(row, row + 1)
+            if found := self.restrictions.broken(values[some], known[some]):
+                raise OptionError(f"the given cells of row {row} cannot occur: {found[0]}")
+
+    def _dataset(self, frame: Any) -> Any:
+        """The given rows in model units, hidden where nothing is given."""
+        import pandas as pd
+
+        blank = pd.Series([None] * len(frame), dtype=object)
+        names = [column.name for column in self.fitted.schema.columns]
+        full = {name: frame[name] if name in frame.columns else blank for name in names}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load(pd.DataFrame(full), schema=self.fitted.schema)
+
+
+def _check(count: int) -> None:
+    if count < 0:
+        raise OptionError(f"the number of rows must be 0 or more, not {count}")

@@ -1,0 +1,22 @@
+"""Draws of columns one after another, whose values somebody else chooses."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class ChoosesValues(Protocol):
+    """Draws the values of a column from the probabilities of its cells, under restrictions."""
+
+    def choose(self, place: int, rows: Tensor, shares: Tensor, cells: Tensor) -> Tensor:
+        """A value for each row, (rows,), model units; NaN is a missing cell.
+
+        Args:
+            place: of the column.
+            rows: numbers of the rows, (rows,).
+            shares: probability of each cell, (rows, cells), and last that the value is missing, if
+                it may be.
+            cells: smallest and largest value of each cell, (2, cells), model units.
+        """

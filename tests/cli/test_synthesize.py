@@ -1,0 +1,117 @@
+"""``lowerbound synthesizer`` and ``synthesize``, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lowerbound.cli import main
+from tests.data.synthetic.tables import every_type
+
+COLUMNS = ["number", "age", "end", "city", "land", "fives", "postcode"]
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """people.csv, and a model of it."""
+    place = tmp_path_factory.mktemp("synthesize")
+    every_type(200)[COLUMNS].to_csv(place / "people.csv", index=False)
+    limits = ("--constraint", "age <= end", "--combination", "city,land")
+    assert run("synthesizer", place / "people.csv", "-o", place / "m", *limits) == 0
+    return place
+
+
+def test_rows_of_the_same_form(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "rows.csv"
+    assert run("synthesize", folder / "m", "-n", 1200, "-o", out, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["rows"] == 1200
+    rows = pd.read_csv(out, dtype=str)
+    assert list(rows.columns) == COLUMNS
+    assert rows["postcode"].str.fullmatch(r"\d{5}").all()
+    assert rows["fives"].dropna().str.fullmatch(r"\d+").all()
+    assert rows["number"].is_unique
+    assert (rows["age"].astype(int) <= rows["end"].astype(int)).all()
+
+
+def test_parquet_has_the_same_rows(folder: Path) -> None:
+    assert run("synthesize", folder / "m", "-n", 50, "-o", folder / "a.parquet") == 0
+    assert run("synthesize", folder / "m", "-n", 1100, "-o", folder / "b.parquet") == 0
+    a, b = (pd.read_parquet(folder / name) for name in ("a.parquet", "b.parquet"))
+    pd.testing.assert_frame_equal(a, b.head(50))
+
+
+def test_given_values_and_given_rows(folder: Path) -> None:
+    out, like = folder / "given.csv", folder / "like.csv"
+    given = ("--given", "land=C", "--given", "age=30")
+    assert run("synthesize", folder / "m", "-n", 20, "-o", out, *given) == 0
+    rows = pd.read_csv(out)
+    assert rows["city"].eq("w").all()
+    assert rows["end"].ge(30).all()
+    pd.DataFrame({"postcode": ["00123", None], "end": [None, 40]}).to_csv(like, index=False)
+    assert run("synthesize", folder / "m", "--like", like, "-o", out) == 0
+    rows = pd.read_csv(out, dtype=str)
+    assert rows["postcode"][0] == "00123"
+    assert rows["end"][1] == "40"
+    assert rows["age"].notna().all()
+
+
+def test_a_model_that_is_there_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "m" / "manifest.json").read_bytes()
+    assert run("synthesizer", folder / "people.csv", "-o", folder / "m") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (folder / "m" / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--given", "town=x"), "unknown column 'town'"),
+        (("--given", "land"), "COLUMN=VALUE"),
+        (("--given", "land=A", "--given", "land=B"), "twice"),
+        (("--given", "land=Z"), "unknown level of column 'land'"),
+        (("--given", "land=A", "--like", "people.csv"), "not both"),
+        (("--like", "nowhere.csv"), "there is no file"),
+        (("-n", "-3"), "0 or more"),
+    ],
+)
+def test_bad_input_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    out = folder / "never.csv"
+    assert run("synthesize", folder / "m", "-o", out, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_another_suffix(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("synthesize", folder / "m", "-o", folder / "rows.xlsx") == 2
+    assert ".csv or .parquet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--constraint", "age <= 20"), "of the fitted rows do not fulfill"),
+        (("--combination", "city"), "two columns or more"),
+        (("--prior", "flows"), "did you mean 'flow'"),
+        (("--resume",), "no interrupted fit"),
+    ],
+)
+def test_bad_options_of_the_fit(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    assert run("synthesizer", folder / "people.csv", "-o", tmp_path / "m", *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()

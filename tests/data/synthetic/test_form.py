@@ -1,0 +1,90 @@
+"""The form of a table: given values become the same cells, of the same types, again."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.synthetic.form import TableForm, kind_hints
+from lowerbound.errors import DataError, OptionError
+from lowerbound.inference.synthesis.synthesizer import read_for_synthesis
+from tests.data.synthetic.tables import every_type
+
+CONSTRAINTS = ("age <= end", "age >= 18", "day >= 2020-01-01")
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return every_type()
+
+
+@pytest.fixture(scope="module")
+def dataset(frame: pd.DataFrame) -> Dataset:
+    with pytest.warns(UserWarning, match="no variation"):
+        return read_for_synthesis(frame, compared=["age", "end"])
+
+
+def test_every_cell_and_type_returns(frame: pd.DataFrame, dataset: Dataset) -> None:
+    form = TableForm.learn(frame, dataset.schema)
+    values = {c.name: c.rules.read(frame[c.name]) for c in dataset.schema.modeled}
+    made = form.frame(dataset.schema, values, len(frame))
+    assert made.dtypes.equals(frame.dtypes)
+    same = frame.columns.drop(["number", "code"])
+    pd.testing.assert_frame_equal(made[same], frame[same])
+
+
+def test_identifiers_are_fresh(frame: pd.DataFrame, dataset: Dataset) -> None:
+    form = TableForm.learn(frame, dataset.schema)
+    made = form.frame(dataset.schema, {}, 1000, first=50)
+    assert made["number"].tolist() == list(range(100 + 300 + 50, 100 + 300 + 1050))
+    assert made["code"].str.fullmatch("[0-9a-f]{16}").all()
+    assert made["code"].is_unique
+    assert not set(made["code"]) & set(frame["code"])
+
+
+def test_the_form_is_kept_in_the_schema(frame: pd.DataFrame, dataset: Dataset) -> None:
+    form = TableForm.learn(frame, dataset.schema, CONSTRAINTS, [("city", "land")])
+    schema = form.on(dataset.schema)
+    kept = json.loads(json.dumps(to_mapping(schema)))
+    assert TableForm.of(from_mapping(type(schema), kept)) == form
+    assert len(form.constraints.combinations[0].rows) == 4
+
+
+def test_kinds_that_would_lose_something_are_given(frame: pd.DataFrame) -> None:
+    assert kind_hints(frame, {"age": "count"}, ["age", "end"]) == {
+        "age": "count",
+        "end": "real",
+        "postcode": "categorical",
+        "sometimes": "categorical",
+    }
+
+
+@pytest.mark.parametrize(
+    ("sentence", "error", "words"),
+    [
+        ("age <= agee", OptionError, "neither a value of column 'age' nor the name of a column"),
+        ("aged <= 5", OptionError, "did you mean 'age'"),
+        ("age", OptionError, "is not understood"),
+        ("age <=", OptionError, "is not understood"),
+        ("age < 200", OptionError, "write <= or >= instead"),
+        ("age <= 17", DataError, "300 of the fitted rows do not fulfill 'age <= 17'"),
+        ("end < age", DataError, "of the fitted rows do not fulfill 'end < age'"),
+        ("grade <= age", OptionError, "has levels"),
+    ],
+)
+def test_bad_constraints(
+    frame: pd.DataFrame, dataset: Dataset, sentence: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        TableForm.learn(frame, dataset.schema, [sentence])
+
+
+def test_bad_combinations(frame: pd.DataFrame, dataset: Dataset) -> None:
+    with pytest.raises(OptionError, match="two columns or more"):
+        TableForm.learn(frame, dataset.schema, [], [("city",)])
+    with pytest.raises(OptionError, match="did you mean 'land'"):
+        TableForm.learn(frame, dataset.schema, [], [("city", "lands")])

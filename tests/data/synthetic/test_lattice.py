@@ -1,0 +1,53 @@
+"""The resolution of numbers: the coarsest lattice that has every value, and its neighbors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowerbound.data.synthetic.lattice import Lattice
+
+
+@pytest.mark.parametrize(
+    ("values", "step", "offset"),
+    [
+        ([3.0, 8.0, 20.0], 1.0, 0.0),
+        ([500.0, 2500.0, 1000.0], 500.0, 0.0),
+        ([7.0, 17.0, 47.0], 10.0, 7.0),
+        ([19.99, 0.5, 3.0, 3.01], 0.01, 0.0),
+        ([-0.75, 0.5, 1.0], 0.25, 0.0),
+        ([1.5, np.nan, 2.0], 0.5, 0.0),
+        ([np.pi, np.e], 0.0, 0.0),
+    ],
+)
+def test_the_coarsest_lattice(values: list[float], step: float, offset: float) -> None:
+    found = Lattice.of(np.array(values))
+    assert (found.step, found.offset) == (step, offset)
+
+
+def test_numbers_of_single_precision() -> None:
+    values = np.array([0.1, 0.7, 2.3], dtype=np.float32).astype(np.float64)
+    assert Lattice.of(values, "float32").step == 0.2
+    assert Lattice.of(values).step == 0.0
+
+
+def test_neighbors_are_exact_decimals() -> None:
+    cents = Lattice.of(np.array([0.01, 0.02, 0.07]))
+    values = np.random.default_rng(0).uniform(0, 1000, 5_000)
+    near = cents.nearest(values)
+    assert np.array_equal(near, np.round(values, 2))
+    assert (cents.at_least(values) >= values).all()
+    assert (cents.at_most(values) <= values).all()
+    assert np.allclose(cents.at_least(values) - cents.at_most(values), 0.01)
+
+
+def test_strict_neighbors_differ() -> None:
+    fives = Lattice(5.0)
+    ends = np.array([10.0, 11.0])
+    assert fives.at_least(ends).tolist() == [10.0, 15.0]
+    assert fives.at_least(ends, strictly=True).tolist() == [15.0, 15.0]
+    assert fives.at_most(ends).tolist() == [10.0, 10.0]
+    assert fives.at_most(ends, strictly=True).tolist() == [5.0, 10.0]
+    free = Lattice()
+    assert (free.at_least(ends, strictly=True) > ends).all()
+    assert (free.at_most(ends, strictly=True) < ends).all()

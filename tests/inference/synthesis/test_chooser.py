@@ -1,0 +1,123 @@
+"""Restricted draws: from the exact conditional distribution, and always inside the restriction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.synthetic.form import TableForm
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.inference.synthesis.chooser import RowChooser
+from lowerbound.inference.synthesis.restrictions import Restrictions
+from lowerbound.inference.synthesis.synthesizer import read_for_synthesis
+
+ROWS = 20_000
+
+
+def restrictions(
+    frame: pd.DataFrame, sentences: list[str], combinations: list[tuple[str, ...]]
+) -> Restrictions:
+    compared = [name for name in frame.columns if any(name in each for each in sentences)]
+    schema = read_for_synthesis(frame, compared=compared).schema
+    form = TableForm.learn(frame, schema, sentences, combinations)
+    return Restrictions.of(form, schema.modeled)
+
+
+def ages(rows: int = 500) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    low = draw.integers(0, 60, rows)
+    return pd.DataFrame({"low": low, "high": low + draw.integers(0, 40, rows)})
+
+
+def drawn(
+    chooser: RowChooser, place: int, shares: list[float], cells: list[tuple[float, float]]
+) -> Array:
+    """Draws of one column for all rows, in original units."""
+    column = chooser.restrictions.columns[place]
+    ends = np.array(cells, dtype=np.float64)
+    units = np.stack([column.encode(ends[:, 0].copy()), column.encode(ends[:, 1].copy())])
+    weights = torch.tensor([shares], dtype=torch.float64).expand(ROWS, -1)
+    with seeded(0):
+        found = chooser.choose(place, torch.arange(ROWS), weights, torch.from_numpy(units))
+    again = column.decode(found.numpy())
+    assert np.allclose(again, chooser.values[:, place], atol=1e-6, equal_nan=True)
+    return chooser.values[:, place]
+
+
+def given(found: Restrictions, values: list[float]) -> RowChooser:
+    cells = np.tile(np.array(values), (ROWS, 1))
+    return RowChooser(found, cells, ~np.isnan(cells))
+
+
+def test_a_window_is_the_exact_conditional() -> None:
+    """Cells [0, 10), [10, 20), ... of a known probability: whole numbers >= 25 have their share."""
+    found = restrictions(ages(), ["low <= high"], [])
+    chooser = given(found, [25.0, np.nan])
+    shares = [0.1, 0.2, 0.3, 0.25, 0.15]
+    cells = [(-0.5 + 10 * i, 9.5 + 10 * i) for i in range(5)]
+    values = drawn(chooser, 1, shares, cells)
+    assert values.min() == 25
+    expected = np.array(
+        [0.3 / 10 if v < 30 else 0.25 / 10 if v < 40 else 0.15 / 10 for v in range(25, 50)]
+    )
+    counts = np.array([(values == v).sum() for v in range(25, 50)])
+    assert chisquare(counts, ROWS * expected / expected.sum()).pvalue > 1e-3
+
+
+def test_a_strict_inequality_and_a_given_upper_column() -> None:
+    found = restrictions(ages().assign(high=lambda f: f.high + 1), ["low < high"], [])
+    chooser = given(found, [np.nan, 12.0])
+    values = drawn(chooser, 0, [0.5, 0.5], [(-0.5, 9.5), (9.5, 59.5)])
+    assert values.max() == 11
+    assert set(values) == set(range(12))
+
+
+def test_values_without_probability_are_at_the_end_of_the_window() -> None:
+    found = restrictions(ages(), ["low <= high"], [])
+    values = drawn(given(found, [50.0, np.nan]), 1, [1.0, 0.0], [(-0.5, 9.5), (9.5, 19.5)])
+    assert set(values) == {50.0}
+
+
+def test_inequalities_are_transitive() -> None:
+    frame = ages().assign(middle=lambda f: (f.low + f.high) // 2)[["low", "middle", "high"]]
+    found = restrictions(frame, ["low <= middle <= high"], [])
+    values = drawn(
+        given(found, [30.0, np.nan, np.nan]), 2, [0.5, 0.5], [(-0.5, 39.5), (39.5, 80.5)]
+    )
+    assert values.min() == 30
+
+
+def test_a_range_narrower_than_the_cells() -> None:
+    found = restrictions(ages(), ["low >= 0", "low <= 59"], [])
+    values = drawn(given(found, [np.nan, np.nan]), 0, [1.0], [(-30.5, 90.5)])
+    assert (values.min(), values.max()) == (0, 59)
+
+
+def test_combinations_are_the_exact_conditional() -> None:
+    frame = pd.DataFrame(
+        {"city": ["Bern", "Basel", "Bonn", "Berlin"] * 30, "land": ["CH", "CH", "DE", "DE"] * 30}
+    )
+    found = restrictions(frame, [], [("city", "land")])
+    germany = float(found.columns[1].rules.read(pd.Series(["DE"]))[0])
+    chooser = given(found, [np.nan, germany])
+    shares = [0.4, 0.1, 0.2, 0.3]  # Basel, Berlin, Bern, Bonn
+    values = drawn(chooser, 0, shares, [(float(i), float(i)) for i in range(4)])
+    counts = [(values == code).sum() for code in range(4)]
+    assert counts[0] == counts[2] == 0
+    assert chisquare([counts[1], counts[3]], [ROWS / 4, 3 * ROWS / 4]).pvalue > 1e-3
+    assert found.broken(np.array([[0.0, germany]]), np.ones((1, 2), dtype=bool))
+    assert not found.broken(np.array([[1.0, germany]]), np.ones((1, 2), dtype=bool))
+
+
+@pytest.mark.parametrize("gone", [0.0, 0.3])
+def test_missing_cells_have_their_probability(gone: float) -> None:
+    frame = ages().astype(float)
+    frame.loc[::5, "high"] = np.nan
+    found = restrictions(frame, ["low <= high"], [])
+    chooser = given(found, [10.0, np.nan])
+    values = drawn(chooser, 1, [1 - gone, gone], [(-0.5, 99.5)])
+    assert abs(np.isnan(values).mean() - gone) < 0.02

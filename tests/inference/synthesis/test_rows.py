@@ -1,0 +1,76 @@
+"""Rows with given cells, against the exact conditional of a joint Gaussian."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.data import load
+from lowerbound.data.arrays import Array
+from lowerbound.errors import UnsupportedError
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
+from lowerbound.inference.synthesis.tables import TableSource
+from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
+
+COVARIANCE = np.array([[1.0, 0.8, 0.3], [0.8, 1.0, 0.5], [0.3, 0.5, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def gaussian() -> Fitted:
+    """A linear VAE of three columns, whose posterior is exact."""
+    draw = np.random.default_rng(0)
+    x = draw.multivariate_normal(np.zeros(3), COVARIANCE, size=2_000)
+    rows = load(pd.DataFrame(x, columns=["a", "b", "c"]), missing="model", normal_scores=False)
+    options = ModelOptions(latent_dim=2, network="linear", likelihood="gaussian")
+    return fit(rows, FitOptions(options, training=TrainingOptions(updates=1, learning_rate=1e-9)))
+
+
+@pytest.fixture(scope="module")
+def moments(gaussian: Fitted) -> tuple[Array, Array]:
+    """Mean and covariance of 200,000 unconditional draws."""
+    rows = pd.concat(list(TableSource(gaussian).blocks(200_000, seed=9)))
+    return rows.to_numpy().mean(0), np.cov(rows.to_numpy().T)
+
+
+def test_given_columns_have_the_exact_conditional(
+    gaussian: Fitted, moments: tuple[Array, Array]
+) -> None:
+    mean, cov = moments
+    source = TableSource(gaussian)
+    rows = pd.concat(list(source.completed(source.given({"b": 1.2, "c": -0.4}), 20_000, seed=1)))
+    known = np.array([1.2, -0.4]) - mean[1:]
+    weights = np.linalg.solve(cov[1:, 1:], cov[1:, 0])
+    assert rows["b"].eq(1.2).all()
+    assert abs(rows["a"].mean() - (mean[0] + weights @ known)) < 0.04
+    assert abs(rows["a"].var() - (cov[0, 0] - weights @ cov[1:, 0])) < 0.04
+
+
+def test_every_given_row_has_its_own_conditional(
+    gaussian: Fitted, moments: tuple[Array, Array]
+) -> None:
+    mean, cov = moments
+    given = pd.DataFrame({"b": np.repeat([-2.0, 0.0, 2.0], 2_000)})
+    rows = pd.concat(list(TableSource(gaussian).completed(given, seed=2)), ignore_index=True)
+    slope = cov[0, 1] / cov[1, 1]
+    found = rows.groupby("b")["a"]
+    for value, center in found.mean().items():
+        assert abs(center - (mean[0] + slope * (value - mean[1]))) < 0.06
+    assert (abs(found.var() - (cov[0, 0] - slope * cov[0, 1])) < 0.06).all()
+
+
+def test_columns_drawn_at_once_cannot_restrict_each_other() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    frame["b"] = frame["a"] + frame["b"].abs()
+    fitted = fit_synthesizer(frame, constraints=["a <= b"], prior="standard_normal", minutes=0.005)
+    linear = fit(
+        load(frame, schema=fitted.schema),
+        FitOptions(
+            ModelOptions(latent_dim=1, network="linear", likelihood="gaussian"),
+            training=TrainingOptions(updates=1),
+        ),
+    )
+    with pytest.raises(UnsupportedError, match="lowerbound synthesizer"):
+        next(iter(TableSource(linear).blocks(5)))

@@ -1,0 +1,152 @@
+"""Whole synthetic tables: types, gaps, constraints, conditions and seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.data import load
+from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.fitting import FitOptions, fit
+from lowerbound.inference.synthesis.rows import BLOCK
+from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
+from lowerbound.inference.synthesis.tables import TableSource
+from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
+from tests.data.synthetic.tables import every_type
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return every_type(400)
+
+
+@pytest.fixture(scope="module")
+def source(frame: pd.DataFrame) -> TableSource:
+    with pytest.warns(UserWarning, match="no variation"):
+        fitted = fit_synthesizer(
+            frame,
+            constraints=["age <= end", "age >= 18"],
+            combinations=[("city", "land")],
+            prior="standard_normal",
+        )
+    return TableSource(fitted)
+
+
+def whole(blocks: object) -> pd.DataFrame:
+    return pd.concat(list(blocks), ignore_index=True)  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def made(source: TableSource) -> pd.DataFrame:
+    return whole(source.blocks(2 * BLOCK + 10, seed=1))
+
+
+def test_types_and_ranges(frame: pd.DataFrame, made: pd.DataFrame) -> None:
+    assert made.dtypes.equals(frame.dtypes)
+    for name in ("age", "cents", "tenths", "fives", "day", "moment", "end"):
+        assert made[name].min() >= frame[name].min(), name
+        assert made[name].max() <= frame[name].max(), name
+    for name in ("grade", "kids", "flag", "maybe", "postcode", "city"):
+        assert set(made[name].dropna()) <= set(frame[name].dropna()), name
+
+
+def test_resolution(made: pd.DataFrame) -> None:
+    assert np.array_equal(made["cents"], made["cents"].round(2))
+    assert (made["fives"].dropna() % 5 == 0).all()
+    assert (made["day"].dropna() == made["day"].dropna().dt.normalize()).all()
+    assert made["written"].str.fullmatch(r"\d\d/\d\d/\d{4}").all()
+
+
+def test_the_pattern_of_missing_cells(frame: pd.DataFrame, made: pd.DataFrame) -> None:
+    for name in frame.columns:
+        assert abs(frame[name].isna().mean() - made[name].isna().mean()) < 0.08, name
+        assert frame[name].isna().any() == made[name].isna().any(), name
+
+
+def test_constraints_hold_in_every_row(frame: pd.DataFrame, made: pd.DataFrame) -> None:
+    assert (made["age"] <= made["end"]).all()
+    pairs = {tuple(pair) for pair in frame[["city", "land"]].to_numpy()}
+    assert {tuple(pair) for pair in made[["city", "land"]].to_numpy()} == pairs
+
+
+def test_identifiers_are_unique_and_fresh(frame: pd.DataFrame, made: pd.DataFrame) -> None:
+    for name in ("number", "code"):
+        assert made[name].is_unique
+        assert not set(made[name]) & set(frame[name])
+
+
+def test_a_row_depends_on_seed_and_number_only(source: TableSource, made: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(whole(source.blocks(7, seed=1)), made.head(7))
+    assert not whole(source.blocks(7, seed=2))["cents"].equals(made["cents"].head(7))
+
+
+def test_blocks_are_drawn_one_by_one(source: TableSource) -> None:
+    assert len(next(iter(source.blocks(10**9)))) == BLOCK
+
+
+def test_given_values_are_in_every_row(source: TableSource) -> None:
+    rows = whole(source.completed(source.given({"city": "z", "end": 40}), 300))
+    assert rows["city"].eq("z").all()
+    assert rows["land"].eq("B").all()
+    assert rows["end"].eq(40).all()
+    assert rows["age"].between(18, 40).all()
+    assert rows["cents"].nunique() > 100
+    pd.testing.assert_frame_equal(
+        whole(source.completed(source.given({"city": "z", "end": 40}), 5)), rows.head(5)
+    )
+
+
+def test_given_cells_are_kept_and_the_others_drawn(
+    frame: pd.DataFrame, source: TableSource
+) -> None:
+    partial = frame[["end", "grade", "cents", "number", "day"]].copy()
+    rows = whole(source.completed(partial))
+    there = partial.notna()
+    assert rows[partial.columns].where(there).equals(partial.where(there))
+    assert rows["land"].notna().all()
+    assert (rows["age"] <= rows["end"]).all()
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ({"city": "q"}, "unknown level of column 'city'"),
+        ({"towns": "x"}, "unknown column 'towns'"),
+        ({"age": 300}, "'age' lies between 18 and 8"),
+        ({"age": 50, "end": 20}, "cannot occur"),
+        ({"city": "x", "land": "B"}, "this combination of city, land does not occur"),
+        ({}, "no column is given"),
+    ],
+)
+def test_bad_conditions(source: TableSource, conditions: dict[str, object], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        list(source.completed(source.given(conditions), 3))
+
+
+def test_bad_requests(source: TableSource, frame: pd.DataFrame) -> None:
+    with pytest.raises(OptionError, match="0 or more"):
+        list(source.blocks(-1))
+    with pytest.raises(DataError, match="no rows"):
+        list(source.completed(frame.iloc[:0]))
+    with pytest.raises(DataError, match="holds numbers, but not"):
+        list(source.completed(pd.DataFrame({"cents": ["many"]})))
+    empty = whole(source.blocks(0))
+    assert list(empty.columns) == list(frame.columns)
+    assert not len(empty)
+
+
+def test_dependent_columns_stay_dependent() -> None:
+    draw = np.random.default_rng(0)
+    a = draw.choice(list("abcd"), 1_000)
+    frame = pd.DataFrame({"a": a, "noise": draw.normal(size=1_000), "copy": a})
+    rows = whole(TableSource(fit_synthesizer(frame, prior="standard_normal")).blocks(1_000))
+    assert (rows["a"] == rows["copy"]).mean() > 0.99
+
+
+def test_pictures_are_not_a_table() -> None:
+    rows = load("digits").thinned(60)
+    fitted = fit(rows, FitOptions(ModelOptions(latent_dim=2), training=TrainingOptions(updates=1)))
+    with pytest.raises(UnsupportedError, match="lowerbound sample"):
+        TableSource(fitted)
