@@ -38,6 +38,7 @@ class ColumnForm:
         text: whether its numbers are written as text.
         identifiers: of a column of identifiers.
         blank: whether every cell is missing.
+        unused: codes of levels that no fitted row has.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ColumnForm:
     text: bool = False
     identifiers: IdentifierFormat | None = None
     blank: bool = False
+    unused: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, series: Any, column: Column | None, values: Array | None) -> ColumnForm:
@@ -66,7 +68,8 @@ class ColumnForm:
         if np.isnan(values).all():
             return replace(form, blank=True)
         if column.levels:
-            return form
+            unused = set(range(len(column.levels))) - set(values[~np.isnan(values)].astype(int))
+            return replace(form, unused=tuple(sorted(unused)))
         lattice = Lattice.of(values, column.dtype)
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         text = form.dtype in ("object", "str", "string") and not column.rules.has_format

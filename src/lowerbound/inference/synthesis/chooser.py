@@ -88,6 +88,7 @@ class RowChooser:
         last = np.broadcast_to(ends[1], weights.shape)
         beside_atom = is_atom(ends[0]) & (ends[1] > ends[0]) & ~is_atom(ends[1])
         weights = np.where(beside_atom, 0.0, weights)
+        weights[:, list(self.restrictions.forms[place].unused)] = 0.0
         if self.restrictions.limits_of(place):
             weights, first, last = self._inside(place, weights, ends, low, high)
         code, missing = _drawn(weights, gone)
