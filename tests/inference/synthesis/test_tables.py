@@ -142,7 +142,7 @@ def test_dependent_columns_stay_dependent() -> None:
     a = draw.choice(list("abcd"), 1_000)
     frame = pd.DataFrame({"a": a, "noise": draw.normal(size=1_000), "copy": a})
     rows = whole(TableSource(fit_synthesizer(frame, prior="standard_normal")).blocks(1_000))
-    assert (rows["a"] == rows["copy"]).mean() > 0.99
+    assert (rows["a"] == rows["copy"]).mean() > 0.98
 
 
 def test_pictures_are_not_a_table() -> None:

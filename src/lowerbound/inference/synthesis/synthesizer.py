@@ -23,8 +23,7 @@ from lowerbound.training import TrainingOptions, TrainingReporter
 
 CANDIDATES = ("mixture", "flow")  # beside the prior of the fit, N(0, I)
 STANDARD = "standard_normal"
-DRAWS = 4  # latents of each row that a prior learns from
-GAIN = 2.0  # standard errors by which a learned prior must gain on held-out rows
+GAIN, ERRORS = 0.01, 2.0  # nats and standard errors by which a prior must gain on held-out rows
 PRIOR_MINUTES = 0.2  # for each prior
 
 
@@ -128,7 +127,7 @@ def _best(fitted: Fitted, made: Sequence[Fitted], say: Callable[[str], None]) ->
         if facts is None or facts.validation is None or facts.former is None:
             continue
         gain, standard = facts.validation - facts.former, facts.former
-        if gain > max(most, GAIN * (facts.error or 0.0)):
+        if gain > max(most, GAIN, ERRORS * (facts.error or 0.0)):
             best, most = each, gain
     kept = best.options.prior_fit
     name = "N(0, I)" if best is fitted or kept is None else kept.kind
