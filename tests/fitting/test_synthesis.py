@@ -11,7 +11,7 @@ import pandas as pd
 from lowerbound.data import load
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.fitting import fit
-from lowerbound.fitting.synthesis import synthesis_options
+from lowerbound.fitting.synthesis import synthesis_options, updates
 from lowerbound.inference.samples import sample_prior
 
 
@@ -39,3 +39,9 @@ def test_without_missing_cells_there_are_no_gaps() -> None:
     complete = load(table(missing=False), missing="model")
     assert synthesis_options(complete).model.likelihood_options["gaps"] is False
     assert synthesis_options(load(table(), missing="model")).model.likelihood_options["gaps"]
+
+
+def test_large_and_wide_tables_get_fewer_epochs() -> None:
+    assert updates(1_000, 10, 50) == 200  # ten epochs
+    assert updates(1_000_000, 20, 256) == 2_000
+    assert updates(1_000_000, 1_000, 256) == 500

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from lowerbound.data.dataset import Dataset
 from lowerbound.fitting.model import FitOptions
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions
 
-UPDATES = 600
-BATCH_SIZE = 256
+EPOCHS = 10
+FEWEST_UPDATES = 500  # of a table with many columns, unless it has fewer rows
+CELLS = 40_000  # columns times updates; about a minute on one processor core
+BATCH_SIZE, SMALLEST_BATCH, BATCHES = 256, 32, 20
+DECAY_ROWS = 700  # rows with a weight decay of 1
 
 
 def synthesis_options(dataset: Dataset, minutes: float | None = None, seed: int = 0) -> FitOptions:
@@ -17,11 +22,18 @@ def synthesis_options(dataset: Dataset, minutes: float | None = None, seed: int 
     A VAE whose columns depend on each other (``autoregressive_columns``); encoder and decoder are
     small, because z has little left to explain. Missing cells are drawn as missing.
 
+    The held-out log p(x) of Adult and German credit was highest after about ten epochs, in small
+    batches where rows are few; then training rows are memorized. So there are ten epochs, fewer if
+    that takes more than about a minute, and training stops early when a tenth of the rows, held
+    out, has no gain. Weight decay, which helps on few rows and hurts on many, is inversely
+    proportional to the rows.
+
     Args:
         dataset: training rows, read with ``missing="model"``.
-        minutes: a limit of the time of training; None: the number of rows determines it.
+        minutes: a limit of the time of training; None: the size of the table determines it.
         seed: of the order of the rows, and the noise.
     """
+    batch = min(BATCH_SIZE, max(SMALLEST_BATCH, len(dataset) // BATCHES))
     return FitOptions(
         ModelOptions(
             model="vae",
@@ -33,18 +45,24 @@ def synthesis_options(dataset: Dataset, minutes: float | None = None, seed: int 
         ),
         objective="elbo",
         training=TrainingOptions(
-            updates=UPDATES,
+            updates=updates(len(dataset), len(dataset.schema.modeled), batch),
             minutes=minutes,
-            batch_size=min(BATCH_SIZE, max(32, len(dataset) // 50)),
+            batch_size=batch,
             learning_rate=2e-3,
-            weight_average=0.99,
+            weight_average=0.98,
+            weight_decay=min(1.0, DECAY_ROWS / max(1, len(dataset))),
             masking=0.0,
             validation=0.1,
-            patience=5,
+            patience=4,
             seed=seed,
-            threads=1,
         ),
     )
+
+
+def updates(rows: int, columns: int, batch: int) -> int:
+    """Ten epochs, fewer for a table that would take more than about a minute."""
+    epochs = math.ceil(EPOCHS * rows / batch)
+    return min(epochs, max(FEWEST_UPDATES, CELLS // max(1, columns)))
 
 
 def has_gaps(dataset: Dataset) -> bool:
