@@ -19,6 +19,7 @@ from lowerbound.data.columns.values import Level, missing, name as level_name, s
 from lowerbound.data.schema import Schema
 from lowerbound.data.synthetic.constraints import ConstraintReader, Constraints
 from lowerbound.data.synthetic.lattice import Lattice
+from lowerbound.errors import DataError
 
 DETAIL = "form"  # key in the details of a schema
 DATE = "date"  # of cells that are dates of Python
@@ -234,19 +235,30 @@ def kind_hints(frame: Any, hints: Mapping[str, Hint], compared: Sequence[str]) -
     found: dict[str, Hint] = {}
     for name in frame.columns:
         series = frame[name]
-        present = series[~missing(series)]
-        if name in hints or not len(present):
+        present, unique = _present(series)
+        if name in hints or not unique:
             continue
         numeric = pd.api.types.is_numeric_dtype(series.dtype)
         if name in compared and numeric and not pd.api.types.is_bool_dtype(series.dtype):
             found[name] = "real"
         elif not numeric and present.astype(str).str.match(r"0\d+$").any():
-            unique = present.nunique()
             many = unique >= NAMES_ROWS and unique > NAMES_SHARE * len(present)
             found[name] = "identifier" if many else "categorical"
-        elif present.nunique() == 1 and len(present) < len(series):
+        elif unique == 1 and len(present) < len(series):
             found[name] = "categorical"
     return {**found, **hints}
+
+
+def _present(series: Any) -> tuple[Any, int]:
+    """(cells that are not missing, how many of them are distinct)."""
+    try:
+        present = series[~missing(series)]
+        return present, int(present.nunique())
+    except TypeError as error:
+        raise DataError(
+            f"column {series.name!r} has cells such as {series.iloc[0]!r}; only numbers, text, "
+            "dates and truth values can be modeled"
+        ) from error
 
 
 def _identifiers(series: Any) -> IdentifierFormat:

@@ -19,6 +19,7 @@ from lowerbound.fitting.prior import fit_prior
 from lowerbound.fitting.synthesis import synthesis_options
 from lowerbound.inference.latents import draw_latents, refuse_collapsed
 from lowerbound.models.base import AUTO
+from lowerbound.priors import PRIORS
 from lowerbound.training import TrainingOptions, TrainingReporter
 
 CANDIDATES = ("mixture", "flow")  # beside the prior of the fit, N(0, I)
@@ -67,7 +68,7 @@ def fit_synthesizer(
         combinations: names of the columns of each fixed combination, such as ("city", "country").
         kinds: of columns, if the inferred ones are wrong.
         prior: name of a prior; "auto": the one of N(0, I), a mixture and a flow under which
-            held-out latents are most probable.
+            held-out latents are most probable. N(0, I) stays if z carries no information.
         minutes: of training; None: from the number of rows and columns.
         seed: of the fit.
         folder: for checkpoints.
@@ -80,6 +81,8 @@ def fit_synthesizer(
         OptionError: a constraint cannot be parsed, or a column or prior does not exist.
         Interrupted: Ctrl-C.
     """
+    if prior != AUTO:
+        PRIORS[prior]  # an unknown name is refused before the fit
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     compared = [side for sentence in constraints for side in sides(sentence)]
     dataset = read_for_synthesis(frame, kinds, compared)
@@ -103,8 +106,6 @@ def _with_prior(
     try:
         refuse_collapsed(latents)
     except OptionError:
-        if prior != AUTO:
-            raise
         say("prior: N(0, I), because the columns explain each other and z carries nothing")
         return fitted
     training = TrainingOptions(
