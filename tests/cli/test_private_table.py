@@ -58,6 +58,27 @@ def test_rows_a_record_and_more_rows_from_the_saved_model(
     assert "differential privacy" in capsys.readouterr().out
 
 
+def test_a_hybrid_and_a_comparison(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--epsilon", 4, "--public-schema", people / "columns.json", "--target", "rich")
+    source, made = people / "people.csv", tmp_path / "made.csv"
+    assert run("private-table", source, "-o", made, *given, "--hybrid", "--json") == 0
+    release = json.loads(capsys.readouterr().out)["release"]
+    assert "gradients" in release["mechanism"]
+    assert 3 < release["epsilon"] <= 4
+    assert run("private-table", source, "-o", made, *given, "--compare", source) == 0
+    said = capsys.readouterr().out
+    areas = {}
+    for method in ("naive Bayes", "marginals", "hybrid"):
+        (line,) = [line for line in said.splitlines() if line.startswith(f"{method:<12} 0.")]
+        areas[method] = float(line[12:].split()[0])
+    assert f"best:   {max(areas, key=lambda name: areas[name])}" in said
+    assert "not covered by the guarantee" in said
+    assert "the guarantee covers neither this choice" in said.replace("\n", " ")
+    assert len(pd.read_csv(made)) == 3_000
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -66,6 +87,8 @@ def test_rows_a_record_and_more_rows_from_the_saved_model(
         (("--epsilon", -1, "--public-schema", "data"), "epsilon"),
         (("--epsilon", 1, "--public-schema", "absent.json"), "absent.json"),
         (("--epsilon", 1, "--public-schema", "data", "--target", "income"), "income"),
+        (("--epsilon", 1, "--public-schema", "data", "--hybrid"), "target"),
+        (("--epsilon", 1, "--public-schema", "data", "--compare", "x.csv"), "--target"),
     ],
 )
 def test_bad_input_is_one_sentence(

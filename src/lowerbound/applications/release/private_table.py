@@ -11,10 +11,17 @@ from typing import Any
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.rows import write_columns
+from lowerbound.applications.release.private_comparison import (
+    Judged,
+    Method,
+    best_of,
+    comparison_lines,
+)
 from lowerbound.config import option, to_mapping
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
+from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
 from lowerbound.training.private.marginals.grid import declarations_of
 from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
 from lowerbound.training.private.marginals.tree_fit import TreeOptions
@@ -43,6 +50,17 @@ class PrivateTableRequest:
     target: str | None = option(
         None, "the column whose relation to every other is measured first", metavar="COLUMN"
     )
+    hybrid: bool = option(
+        False,
+        "half of the privacy for noisy gradients of a model of the target given the other columns; "
+        "needs --target",
+    )
+    compare: str | None = option(
+        None,
+        "rows of the same source that are public or may be spent: fit naive Bayes, marginals and "
+        "the hybrid, judge their rows on these, and write rows of the best; needs --target",
+        metavar="HOLDOUT",
+    )
     pairs: bool = option(True, "measure no pairs of columns: naive Bayes given the target")
     secure_noise: bool = option(False, "noise from the system's cryptographic generator")
     save: str | None = option(None, "also write the model", metavar="FILE.json")
@@ -59,6 +77,7 @@ class PrivateTableReport(Report):
         rows: number of rows written.
         pairs: pairs of columns whose tables were measured.
         release: the release record.
+        compared: figures of each method on the rows of --compare; empty without it.
     """
 
     output: str
@@ -66,13 +85,14 @@ class PrivateTableReport(Report):
     rows: int
     pairs: tuple[tuple[str, str], ...]
     release: Mapping[str, Any]
+    compared: tuple[Judged, ...] = ()
 
     def text(self) -> str:
         pairs = ", ".join(f"{a} with {b}" for a, b in self.pairs) or "none"
         release = ReleaseRecord(**self.release)
         lines = [f"rows:   {self.rows:,} in {self.output}", f"pairs:  {pairs}"]
         lines += [f"model:  {self.model}"] if self.model else []
-        return "\n".join([*lines, *release.lines()])
+        return "\n".join([*comparison_lines(self.compared), *lines, *release.lines()])
 
 
 def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTableReport:
@@ -84,8 +104,11 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         ModelFolderError: the model cannot be read.
     """
     source = Path(request.data)
-    saved = source.suffix.lower() == SUFFIX
-    model = MarginalModel.load(source) if saved else _fitted(request, reporter)
+    compared: tuple[Judged, ...] = ()
+    if source.suffix.lower() == SUFFIX:
+        model = MarginalModel.load(source)
+    else:
+        model, compared = _fitted(request, reporter)
     made = model.sample(
         model.release.rows if request.number is None else request.number, request.seed
     )
@@ -98,24 +121,38 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         rows=len(made),
         pairs=model.pairs,
         release=to_mapping(model.release),
+        compared=compared,
     )
 
 
-def _fitted(request: PrivateTableRequest, reporter: Reporter) -> MarginalModel:
+def _fitted(
+    request: PrivateTableRequest, reporter: Reporter
+) -> tuple[MarginalModel, tuple[Judged, ...]]:
     if request.epsilon is None:
         raise OptionError("a private table needs an epsilon: give --epsilon, such as 1")
     frame = read_frame(request.data)
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
-    return fit_marginals(
-        frame,
-        _declared(request, frame),
-        request.epsilon,
-        request.delta,
-        request.target,
-        TreeOptions(tree=request.pairs),
-        secure_noise=request.secure_noise,
-        public=_public(request.public_schema),
-    )
+    declared = _declared(request, frame)
+
+    def fit(method: Method) -> MarginalModel:
+        return fit_marginals(
+            frame,
+            declared,
+            request.epsilon or 0.0,
+            request.delta,
+            request.target,
+            TreeOptions(tree=method.pairs),
+            hybrid=CorrectionOptions() if method.hybrid else None,
+            secure_noise=request.secure_noise,
+            public=_public(request.public_schema),
+        )
+
+    if request.compare is None:
+        return fit(Method(request.pairs, request.hybrid)), ()
+    if request.target is None:
+        raise OptionError("a comparison judges how well a column is predicted: give --target")
+    holdout = read_frame(request.compare)
+    return best_of(fit, frame, holdout[[*declared]], request.target, request.seed)
 
 
 def _declared(request: PrivateTableRequest, frame: Any) -> Mapping[str, Mapping[str, Any]]:

@@ -10,6 +10,8 @@ ROUNDS = 30
 LEAST = 1e-12
 LEAST_COUNT = 1.0
 CLEAR = 3.0  # deviations of noise that a count hardly reaches by noise alone
+CLEAR_VALUE = 2.5  # the same for the difference of a value from its group
+LEAST_SHARE = 0.15  # of the share in the group
 FLOOR = 1e-4
 """Share of a conditional table that is even, so that every value remains possible."""
 
@@ -104,7 +106,7 @@ def shrunk(noisy: Array, hub: Array, group: Array, deviation: float, spread: flo
     """The table (hub, values) without negative cells and with the margin ``hub``.
 
     The totals of values have the least noise. The shares of the hub within a value are drawn to
-    those of its group, and these to those of all rows, the more the noise exceeds ``spread``.
+    those of its group, and these to those of all rows, the more the noise exceeds their spread.
     """
     total = on_simplex(noisy.sum(0), float(hub.sum()))
     size = np.bincount(group)
@@ -116,12 +118,26 @@ def shrunk(noisy: Array, hub: Array, group: Array, deviation: float, spread: flo
 
 
 def _drawn_to(above: Array, noisy: Array, total: Array, noise: Array, spread: float) -> Array:
-    """Shares of the hub, (hub, values): means of a normal posterior with the prior mean ``above``
-    and the prior deviation ``spread``."""
+    """Shares of the hub, (hub, values): means of a normal posterior with the prior mean ``above``.
+
+    A value whose counts clearly differ from ``above`` has the prior deviation ``spread``. The
+    others have one that is estimated from them, because a few values of a column may differ much
+    while most do not. No share is below a part of ``above``: a share of zero would be certainty,
+    which noisy counts cannot give.
+    """
     known = np.maximum(total, LEAST_COUNT)
-    weight = spread**2 / (spread**2 + (noise / known) ** 2)
-    share = np.clip(weight * noisy / known + (1 - weight) * above, 0.0, 1.0)
+    score = (noisy - above * known) / noise
+    clear = (np.abs(score) > CLEAR_VALUE).any(0)
+    deviation = np.where(clear, spread, _spread(score[:, ~clear], (known / noise)[~clear]))
+    weight = deviation**2 / (deviation**2 + (noise / known) ** 2)
+    share = np.maximum(weight * noisy / known + (1 - weight) * above, LEAST_SHARE * above)
     return np.asarray(share / np.maximum(share.sum(0), LEAST))
+
+
+def _spread(score: Array, precision: Array) -> float:
+    """The deviation of shares beyond their noise, by moments (DerSimonian & Laird 1986)."""
+    excess = np.maximum((score**2 - 1).mean(0).sum(), 0.0) if score.size else 0.0
+    return float(np.sqrt(excess / max(float((precision**2).sum()), LEAST)))
 
 
 def raked_with_hub(pair: Array, above: Array, below: Array) -> Array:

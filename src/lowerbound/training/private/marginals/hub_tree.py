@@ -68,8 +68,13 @@ class HubTree:
 
     def log_prob(self, codes: Array) -> Array:
         """Exact log p of the known cells in nats, (rows,)."""
-        parts = [self._log_prob(part) for part in _chunks(codes)]
+        parts = [self._log_prob(part) for part in chunks(codes)]
         return np.concatenate(parts) if parts else np.zeros(0)
+
+    def joint_log_prob(self, codes: Array) -> Array:
+        """Exact log p of the known cells together with each value of the hub, (rows, H)."""
+        parts = [_log(self._messages(part)[1]) for part in chunks(codes)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.hub)))
 
     def sample(self, codes: Array, uniform: Array) -> Array:
         """The rows with their unknown cells drawn given the known ones, (rows, 1 + variables).
@@ -83,14 +88,12 @@ class HubTree:
         """
         parts = [
             self._sample(part, noise)
-            for part, noise in zip(_chunks(codes), _chunks(uniform), strict=True)
+            for part, noise in zip(chunks(codes), chunks(uniform), strict=True)
         ]
         return np.concatenate(parts) if parts else codes.copy()
 
     def _log_prob(self, codes: Array) -> Array:
-        _, hub = self._messages(codes)
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(hub.sum(1)))
+        return _log(self._messages(codes)[1].sum(1))
 
     def _messages(self, codes: Array) -> tuple[list[Array], Array]:
         """(evidence about each group with its descendants, (rows, H, groups); about the hub)."""
@@ -123,21 +126,26 @@ class HubTree:
             row = int(np.flatnonzero(~(hub.sum(1) > 0))[0])
             raise DataError(f"the known cells of row {row}, counted from 0, cannot occur together")
         drawn = codes.copy()
-        drawn[:, 0] = h = _draw(hub, uniform[:, 0])
+        drawn[:, 0] = h = draw(hub, uniform[:, 0])
         group = np.zeros((len(codes), len(self.parents)), dtype=np.int64)
         rows = np.arange(len(codes))
         for i in self.order:
             parent = self.parents[i]
             above = group[:, parent] if parent >= 0 else np.zeros(len(codes), dtype=np.int64)
             weights = self.transitions[i][h, above] * below[i][rows, h]
-            group[:, i] = _draw(weights, uniform[:, 1 + 2 * i])
+            group[:, i] = draw(weights, uniform[:, 1 + 2 * i])
             inside = self.values[i][h] * (self.groups[i] == group[:, i, None])
-            value = _draw(inside, uniform[:, 2 + 2 * i])
+            value = draw(inside, uniform[:, 2 + 2 * i])
             drawn[:, 1 + i] = np.where(codes[:, 1 + i] < 0, value, codes[:, 1 + i])
         return drawn
 
 
-def _draw(weights: Array, uniform: Array) -> Array:
+def _log(probability: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(probability))
+
+
+def draw(weights: Array, uniform: Array) -> Array:
     """One index of each row, with probability proportional to its weight."""
     total = weights.cumsum(1)
     # below the total, so that rounding never chooses an index after the last weight
@@ -145,5 +153,5 @@ def _draw(weights: Array, uniform: Array) -> Array:
     return np.asarray((total <= threshold).sum(1).clip(max=weights.shape[1] - 1))
 
 
-def _chunks(rows: Array) -> Sequence[Array]:
+def chunks(rows: Array) -> Sequence[Array]:
     return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.errors import OptionError
+from lowerbound.training.private.marginals.hub_tree import chunks
 from lowerbound.training.private.marginals.zcdp import chosen
 from lowerbound.training.private.noise import SecretRandomness
 
@@ -27,11 +29,13 @@ class Measuring:
     Attributes:
         rho: what the measurements so far satisfy together.
         made: how many tables were measured.
+        updates: how many sums of gradients were measured.
     """
 
     def __init__(self, codes: Array, randomness: SecretRandomness) -> None:
         self.rho = 0.0
         self.made = 0
+        self.updates = 0
         self._codes = codes
         self._randomness = randomness
         self._draws = count()
@@ -56,6 +60,36 @@ class Measuring:
         self.rho += 1 / (2 * deviation**2)
         self.made += 1
         return exact + deviation * noise.reshape(exact.shape)
+
+    def noisy_gradient(
+        self, factors: Callable[[Array], tuple[Array, Array]], clip: float, multiplier: float
+    ) -> Array:
+        r"""The sum of clipped gradients of rows with Gaussian noise, (features, values).
+
+        .. math:: \sum_i g_i \min(1, C / \|g_i\|) + \sigma C \, N(0, I), \quad g_i = a_i b_i^T
+
+        The norm of g is that of a times that of b. A row whose gradient is not finite counts as
+        zero.
+
+        Args:
+            factors: a, (rows, features), and b, (rows, values), of rows of codes.
+            clip: C.
+            multiplier: sigma.
+
+        Raises:
+            OptionError: C or sigma is not positive, so that no guarantee holds.
+        """
+        if not (multiplier > 0 and clip > 0):
+            raise OptionError(
+                f"a noise multiplier of {multiplier:g} with gradients clipped at {clip:g} gives no "
+                "guarantee: both must be positive"
+            )
+        total = sum(clipped_sum(*factors(part), clip) for part in chunks(self._codes))
+        exact = np.asarray(total)
+        noise = self._randomness.normal(next(self._draws), exact.size).double().numpy()
+        self.rho += 1 / (2 * multiplier**2)
+        self.updates += 1
+        return np.asarray(exact + multiplier * clip * noise.reshape(exact.shape))
 
     def distance(
         self,
@@ -85,3 +119,12 @@ class Measuring:
         flat = np.ravel_multi_index(tuple(own), tuple(sizes))
         counts = np.bincount(flat, minlength=math.prod(sizes)).reshape(sizes)
         return np.asarray(counts, dtype=np.float64)
+
+
+def clipped_sum(a: Array, b: Array, clip: float) -> Array:
+    """The sum of the outer products of rows of a and b, each of a norm of at most ``clip``."""
+    norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    finite = np.isfinite(norm)
+    share = np.where(finite, np.minimum(1.0, clip / np.maximum(norm, 1e-30)), 0.0)
+    a, b = (np.where(finite[:, None], part, 0.0) for part in (a, b))
+    return np.asarray(a.T @ (b * share[:, None]))

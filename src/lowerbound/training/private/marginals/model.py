@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,12 @@ from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import missing
 from lowerbound.errors import DataError, ModelFolderError, OptionError
+from lowerbound.training.private.marginals.corrected_tree import CorrectedTree
+from lowerbound.training.private.marginals.correction_fit import (
+    CorrectionFit,
+    CorrectionOptions,
+    noise_multiplier,
+)
 from lowerbound.training.private.marginals.grid import Grid
 from lowerbound.training.private.marginals.hub_tree import UNKNOWN, HubTree
 from lowerbound.training.private.marginals.measuring import Measuring
@@ -39,6 +45,8 @@ class MarginalModel:
         tree: the distribution of the codes.
         release: what was spent and what is claimed.
         columns: names of all columns in the order of the table.
+        corrected: the tree with a distribution of the target given all other columns that was
+            fitted by itself (the hybrid); None: that of the tree.
     """
 
     hub: Grid
@@ -46,6 +54,7 @@ class MarginalModel:
     tree: HubTree
     release: ReleaseRecord
     columns: tuple[str, ...]
+    corrected: CorrectedTree | None = None
 
     def sample(self, rows: int, seed: int = 0) -> Any:
         """New rows, a pandas frame; they depend on nothing but the model and the seed.
@@ -58,7 +67,9 @@ class MarginalModel:
         return self._drawn(np.full((rows, 1 + len(self.grids)), UNKNOWN), seed)
 
     def complete(self, frame: Any, seed: int = 0) -> Any:
-        """The rows with their missing cells and columns drawn given the known cells, exactly.
+        """The rows with their missing cells and columns drawn given the known cells.
+
+        The draws are exact, except those of a hybrid given the target; see ``CorrectedTree``.
 
         Raises:
             DataError: a column is unknown, or a level was not declared.
@@ -73,12 +84,13 @@ class MarginalModel:
         return drawn.set_axis(frame.index)
 
     def log_prob(self, frame: Any) -> Array:
-        """Exact log p of the known cells of each row in nats, in units of the table, (rows,).
+        """Log p of the known cells of each row in nats, in units of the table, (rows,).
 
-        Levels and whole numbers have a mass, other numbers a density.
+        It is exact; that of a hybrid is an estimate for rows with the target and without another
+        cell. Levels and whole numbers have a mass, other numbers a density.
         """
         codes = self._known(frame)
-        found = self.tree.log_prob(codes)
+        found = (self.corrected or self.tree).log_prob(codes)
         for place, grid in enumerate(self._all):
             known = codes[:, place] != UNKNOWN
             found = found - np.where(known, grid.log_widths()[codes[:, place]], 0.0)
@@ -118,7 +130,10 @@ class MarginalModel:
         if not self.hub.name:
             codes = codes.copy()
             codes[:, 0] = 0
-        drawn = self.tree.sample(codes, noise)
+        if self.corrected is None:
+            drawn = self.tree.sample(codes, noise)
+        else:
+            drawn = self.corrected.sample(codes, noise, np.random.default_rng([seed, 1]))
         used = 1 + 2 * len(self.grids)
         series = {
             grid.name: grid.decode(drawn[:, place], noise[:, used + place])
@@ -160,6 +175,7 @@ class MarginalModel:
             "hub": self.hub.to_mapping(),
             "grids": [grid.to_mapping() for grid in self.grids],
             "tree": tree,
+            **({} if self.corrected is None else {"correction": self.corrected.to_mapping()}),
             "release": asdict(self.release),
         }
 
@@ -171,12 +187,15 @@ class MarginalModel:
             name: tuple(np.array(table) for table in tree[name])
             for name in ("groups", "transitions", "values")
         }
+        found = HubTree(np.array(tree["hub"]), tuple(tree["parents"]), **tables)
+        correction = mapping.get("correction")
         return cls(
             Grid.from_mapping(mapping["hub"]),
             tuple(Grid.from_mapping(grid) for grid in mapping["grids"]),
-            HubTree(np.array(tree["hub"]), tuple(tree["parents"]), **tables),
+            found,
             from_mapping(ReleaseRecord, mapping["release"]),
             tuple(mapping["columns"]),
+            None if correction is None else CorrectedTree.from_mapping(found, correction),
         )
 
 
@@ -188,6 +207,7 @@ def fit_marginals(
     target: str | None = None,
     options: TreeOptions | None = None,
     *,
+    hybrid: CorrectionOptions | None = None,
     secure_noise: bool = False,
     public: str = "the declared columns",
 ) -> MarginalModel:
@@ -199,7 +219,9 @@ def fit_marginals(
             public; see ``lowerbound.data.tables.declared``. Other columns are left out.
         epsilon, delta: of the guarantee; delta is 1 / rows^1.5 by default.
         target: the column whose relation to all others is measured first; None: none.
-        options: how the privacy is divided.
+        options: how the privacy of the tables is divided.
+        hybrid: how a part of the privacy buys the distribution of the target given all other
+            columns, by noisy gradients; None: no part.
         secure_noise: noise from the system's cryptographic generator.
         public: what is public, in words, for the record.
 
@@ -212,6 +234,8 @@ def fit_marginals(
     absent = [name for name in declared if name not in frame.columns]
     if absent:
         raise DataError(f"the table has no column {absent[0]!r}, which is declared")
+    if target is None and hybrid is not None:
+        raise OptionError("a hybrid needs a target: give the column that others predict")
     if target is not None and target not in declared:
         raise OptionError(f"the target {target!r} is not among the declared columns")
     delta = len(frame) ** -1.5 if delta is None else delta
@@ -222,9 +246,14 @@ def fit_marginals(
     codes = _codes(frame, hub, grids)
     measuring = Measuring(codes, SystemRandomness() if secure_noise else SeededRandomness())
     sizes, ordered = [hub.size, *(g.size for g in grids)], [g.ordered for g in grids]
-    tree = TreeFit(measuring, sizes, ordered, rho, options or TreeOptions()).tree()
+    spent = 0.0 if hybrid is None else rho * hybrid.share
+    tree = TreeFit(measuring, sizes, ordered, rho - spent, options or TreeOptions()).tree()
+    corrected = None
+    if hybrid is not None:
+        corrected = CorrectionFit(measuring, tree, spent, hybrid).corrected(len(frame))
     record = _record(measuring, delta, len(frame), public, secure_noise)
-    return MarginalModel(hub, grids, tree, record, tuple(declared))
+    record = record if hybrid is None else _with_gradients(record, spent, hybrid)
+    return MarginalModel(hub, grids, tree, record, tuple(declared), corrected)
 
 
 def _codes(frame: Any, hub: Grid, grids: Sequence[Grid]) -> Array:
@@ -246,4 +275,19 @@ def _record(
         seeds=SECRETS,
         public=(public,),
         not_claimed=NOT_CLAIMED if secure_noise else (*NOT_CLAIMED, GENERATOR),
+    )
+
+
+def _with_gradients(record: ReleaseRecord, rho: float, options: CorrectionOptions) -> ReleaseRecord:
+    """The record of the tables and of the gradients, whose rho it contains already."""
+    assert record.rho is not None
+    return replace(
+        record,
+        mechanism=f"{record.mechanism} (rho {record.rho - rho:.4g}); then {options.updates} sums "
+        f"of clipped gradients of the target given the other columns, with Gaussian noise (rho "
+        f"{rho:.4g}); the rho of both add",
+        rate=1.0,
+        noise_multiplier=noise_multiplier(rho, options.updates),
+        updates=options.updates,
+        clip=options.clip,
     )

@@ -46,8 +46,8 @@ class TreeOptions:
         selection: share of rho for the choice of pairs.
         most_groups: largest number of groups of a variable.
         noise_in_group: least count of a group, in deviations of the noise of a pair's cell.
-        spread: how much the shares of the hub usually differ between values; noise above it is
-            shrunk.
+        spread: how much the shares of the hub differ between values that clearly differ; noise
+            above it is shrunk.
 
     Raises:
         OptionError: the shares leave nothing for the pairs.
