@@ -42,6 +42,12 @@ def test_without_missing_cells_there_are_no_gaps() -> None:
 
 
 def test_large_and_wide_tables_get_fewer_epochs() -> None:
-    assert updates(1_000, 10, 50) == 200  # ten epochs
-    assert updates(1_000_000, 20, 256) == 2_000
+    assert updates(1_000, 10, 50) == 600  # 30 epochs
+    assert updates(10_000, 5, 256) == 782  # 20 epochs
+    assert updates(1_000_000, 20, 256) == 1_000
     assert updates(1_000_000, 1_000, 256) == 500
+
+
+def test_minutes_replace_the_number_of_updates() -> None:
+    options = synthesis_options(load(table(100), missing="model"), minutes=3.0)
+    assert (options.training.updates, options.training.minutes) == (None, 3.0)
