@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -35,6 +36,16 @@ def test_every_cell_and_type_returns(frame: pd.DataFrame, dataset: Dataset) -> N
     assert made.dtypes.equals(frame.dtypes)
     same = frame.columns.drop(["number", "code"])
     pd.testing.assert_frame_equal(made[same], frame[same])
+
+
+def test_missing_cells_are_written_as_the_table_writes_them() -> None:
+    cells = ["high", "None", "low", "None"] * 20
+    frame = pd.DataFrame({"test": cells, "kind": pd.Categorical(cells), "size": ["3", "?"] * 40})
+    dataset = read_for_synthesis(frame)
+    form = TableForm.learn(frame, dataset.schema)
+    values = {c.name: c.rules.read(frame[c.name]) for c in dataset.schema.modeled}
+    assert np.isnan(values["test"]).sum() == np.isnan(values["size"]).sum() == 40
+    pd.testing.assert_frame_equal(form.frame(dataset.schema, values, 80), frame)
 
 
 def test_identifiers_are_fresh(frame: pd.DataFrame, dataset: Dataset) -> None:

@@ -40,6 +40,7 @@ class ColumnForm:
         identifiers: of a column of identifiers.
         blank: whether every cell is missing.
         unused: codes of levels that no fitted row has.
+        marker: how text writes most missing cells, such as "?"; None: they are empty.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ColumnForm:
     identifiers: IdentifierFormat | None = None
     blank: bool = False
     unused: tuple[int, ...] = ()
+    marker: str | None = None
 
     @classmethod
     def of(cls, series: Any, column: Column | None, values: Array | None) -> ColumnForm:
@@ -66,6 +68,7 @@ class ColumnForm:
         form = cls._of_type(series)
         if column is None or values is None:
             return replace(form, identifiers=_identifiers(series))
+        form = replace(form, marker=_marker(series, np.isnan(values)))
         if np.isnan(values).all():
             return replace(form, blank=True)
         if column.levels:
@@ -111,7 +114,8 @@ class ColumnForm:
         gone = np.isnan(values)
         usable = np.where(gone, self._usable(values, gone), values)
         cells = pd.Series(column.rules.typed(usable), name=self.name)
-        return self._in_type(cells, gone)
+        typed = self._in_type(cells, gone)
+        return typed if self.marker is None else typed.mask(gone, self.marker)
 
     def _usable(self, values: Array, gone: Array) -> float:
         """Some value of the column."""
@@ -259,6 +263,15 @@ def _present(series: Any) -> tuple[Any, int]:
             f"column {series.name!r} has cells such as {series.iloc[0]!r}; only numbers, text, "
             "dates and truth values can be modeled"
         ) from error
+
+
+def _marker(series: Any, gone: Array) -> str | None:
+    """The text of most missing cells; None: most are empty."""
+    empty = series.isna()
+    marked = series[gone & ~empty.to_numpy()]
+    if len(marked) <= empty.sum():
+        return None
+    return str(marked.mode().iloc[0])
 
 
 def _identifiers(series: Any) -> IdentifierFormat:
