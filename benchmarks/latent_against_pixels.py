@@ -39,6 +39,7 @@ NAME = "latent_against_pixels"
 RUNS = Path("runs") / NAME
 SOURCE = "fashion_mnist"
 MINUTES = (2.0, 6.0, 18.0)
+LEVELS = (0.5, 1, 2, 4)  # of the figure's axis
 ARMS = {"latent": "latent diffusion", "pixels": "pixel diffusion"}
 CELLS = {f"{arm}_{minutes:g}": (arm, minutes) for arm in ARMS for minutes in MINUTES}
 SAMPLES = latent_priors.SAMPLES
@@ -161,6 +162,10 @@ def figure(cells: Mapping[str, Any]) -> None:
         )
         axis.plot(*zip(*found, strict=True), marker="o", label=title) if found else None
     axis.set(xscale="log", yscale="log", xlabel="minutes of training", ylabel="Fréchet distance")
+    shown = {"x": (MINUTES, [f"{minutes:g}" for minutes in MINUTES]), "y": (LEVELS, LEVELS)}
+    for name, (places, words) in shown.items():
+        getattr(axis, f"{name}axis").minorticks_off()
+        axis.set(**{f"{name}ticks": places, f"{name}ticklabels": words})
     axis.legend(frameon=False)
     keep(canvas, f"{NAME}.png", dpi=80)
 

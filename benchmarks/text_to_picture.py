@@ -474,7 +474,7 @@ def second_measures(
 def picture(name: str, rows: Tensor) -> None:
     """A sheet of 8 by 8 faces in docs/images."""
     image = Image.fromarray(sheet(list(eight_bit(rows[:SHOWN])), across=8))
-    image.quantize(128, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
+    image.quantize(48, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
 
 
 # the result ---------------------------------------------------------------------------------------

@@ -43,7 +43,9 @@ def test_every_picture_is_shown_and_they_are_small() -> None:
     }
     pictures = set((DOCS / "images").glob("*.png"))
     assert pictures == {path for path in shown if path.parent == DOCS / "images"}
-    assert sum(path.stat().st_size for path in pictures) < 1_000_000
+    assert (
+        sum(path.stat().st_size for path in pictures) < 1_150_000
+    )  # each drawn face in its sheet stays visible
 
 
 def test_anchors_are_those_of_code_hosts() -> None:
