@@ -103,7 +103,7 @@ class CorrectionFit:
             return features(self.tree, codes), observed - np.exp(model.hub_log_prob(codes))
 
         found = self.measuring.noisy_gradient(factors, self.options.clip, self.multiplier)
-        return found - found.mean(1, keepdims=True)
+        return np.asarray(found - found.mean(1, keepdims=True))
 
     def _step(self, curvature: Array, gradient: Array, update: int) -> Array:
         deviation = self.multiplier * self.options.clip
