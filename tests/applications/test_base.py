@@ -46,7 +46,7 @@ class TestEveryApplication:
         draws |= {"audit", "canaries"}  # rows that are attacked, rows that are planted
         draws |= {"compress", "compare"}  # bits of grey values
         draws |= {"prior", "refiner"}  # latents, and the training of a second stage
-        draws |= {"predict-frames"}
+        draws |= {"predict-frames", "synthesizer", "synthesize", "private-table"}
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
         assert bool(seeds) == (name in draws)

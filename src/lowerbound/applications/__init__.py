@@ -57,7 +57,7 @@ _LISTINGS = {
     ),
     "synthesizer": (
         "release.synthesizer",
-        "fit a model of a table for synthetic rows, with its constraints and identifiers",
+        "fit a model of a table that draws synthetic rows",
     ),
     "synthesize": (
         "release.synthesize",
@@ -65,7 +65,7 @@ _LISTINGS = {
     ),
     "private-table": (
         "release.private_table",
-        "write synthetic rows of a table under differential privacy, without a network",
+        "write synthetic rows of a table under differential privacy",
     ),
     "export": ("interchange.export", "write a model as a folder of diffusers"),
     "import": ("interchange.import_", "read an autoencoder of diffusers as a model"),
