@@ -26,7 +26,7 @@ def read_table(source: Any, what: str) -> Any:
     if is_relation(source):
         return relation_frame(source)
     if not is_address(source) and not Path(source).expanduser().is_file():
-        raise DataError(f"{what}: there is no file {source}; an audit reads csv and parquet files")
+        raise DataError(f"{what}: there is no file {source}; tables are csv or parquet files")
     return read_frame(source)
 
 
