@@ -220,7 +220,8 @@ def metrics(name: str, cell: Mapping[str, Any]) -> Iterator[Metric]:
         title = f"{cell['title']}: membership AUROC of the weakest attack"
         yield Metric(title, min(areas.values()), "", "higher", None, COPIED, areas)
         return
-    title = f"{cell['title']}: membership AUROC of the strongest attack"
+    attack = "shadow models" if name == "shadow_own" else "the strongest attack"
+    title = f"{cell['title']}: membership AUROC of {attack}"
     yield Metric(title, max(areas.values()), "", "lower", None, BAR, areas)
 
 
