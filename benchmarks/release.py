@@ -164,7 +164,7 @@ def summarize() -> None:
         minutes=sum(cell["minutes"] for cell in cells.values()),
         notes="As many synthetic rows as training rows, judged on rows that no method has seen; "
         "reports and validity beside the training rows. Ours: mean and standard deviation over "
-        "seeds; the others: one seed. Minutes and seconds are processor time over two. "
+        "seeds; the others: one seed. Minutes are processor time over two. "
         f"{libraries(cells)} at default settings, but for the epochs in a title.",
         extra={"cells": list(cells.values())},
     )
