@@ -36,7 +36,7 @@ from lowerbound.errors import DataError
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.utility.distinguishing import distinguished as two_sample
 from lowerbound.evaluation.release.utility.learners import BOOSTING
-from lowerbound.evaluation.release.utility.usefulness import AUROC, usefulness
+from lowerbound.evaluation.release.utility.usefulness import Task
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.latents import draw_latents
@@ -120,9 +120,8 @@ def learned_income(rows: Any, real: Any, like: Any) -> tuple[float, float]:
     """AUROC on real rows of boosting that learned income from ``rows``, and from ``like``."""
     codes = CodedColumns.learn(like)
     a, b, test = (codes.encode(frame) for frame in (like, rows, real))
-    found = usefulness(codes, LABEL, a, b, test, SEED, learners=(BOOSTING,))
-    (area,) = [figure for figure in found.comparisons if figure.measure == AUROC]
-    return area.synthetic, area.real
+    task = Task(codes, LABEL, test, SEED)
+    return task.score(BOOSTING, b)[1], task.score(BOOSTING, a)[1]
 
 
 def distinguished(rows: Any, real: Any, like: Any) -> float:

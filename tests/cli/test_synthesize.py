@@ -102,7 +102,7 @@ def test_another_suffix(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (("--constraint", "age <= 20"), "of the fitted rows do not fulfill"),
         (("--combination", "city"), "two columns or more"),
         (("--prior", "flows"), "did you mean 'flow'"),
-        (("--resume",), "no interrupted fit"),
+        (("--resume",), "start without --resume"),
     ],
 )
 def test_bad_options_of_the_fit(

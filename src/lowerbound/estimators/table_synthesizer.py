@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils import Tags
@@ -23,13 +23,14 @@ from lowerbound.estimators.inputs.rows import (
     new_seed,
     with_text_names,
 )
-from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit, audit_tables
-from lowerbound.evaluation.release.tables import AuditedTables
 from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
 from lowerbound.training import reporter_for
+
+if TYPE_CHECKING:
+    from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit
 
 
 @dataclass(eq=False, repr=False)
@@ -180,6 +181,9 @@ class TableSynthesizer(FittedEstimator):
         Raises:
             DataError: too few rows, other columns, or a holdout that shares rows with X.
         """
+        from lowerbound.evaluation.release.release_audit import audit_tables
+        from lowerbound.evaluation.release.tables import AuditedTables
+
         check_is_fitted(self)
         if synthetic is None:
             synthetic = self.sample(len(X))

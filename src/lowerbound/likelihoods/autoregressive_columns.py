@@ -389,7 +389,7 @@ class AutoregressiveColumns(Likelihood):
             else:
                 shares = self._shares(place, parameters, may_miss)
                 values = chooser.choose(place, index[rows], shares, self._group(place).ends())
-            x[rows, place] = values.to(x.dtype)
+            x[rows, place] = values.to(x)
             codes, numbers = self._seen_at(place, x[rows, place])
             seen[rows] += self.network.added_by(place, codes, numbers, features.dtype)
         return x

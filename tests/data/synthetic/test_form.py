@@ -99,3 +99,7 @@ def test_bad_combinations(frame: pd.DataFrame, dataset: Dataset) -> None:
         TableForm.learn(frame, dataset.schema, [], [("city",)])
     with pytest.raises(OptionError, match="did you mean 'land'"):
         TableForm.learn(frame, dataset.schema, [], [("city", "lands")])
+    with pytest.raises(OptionError, match="'land' is in two combinations"):
+        TableForm.learn(frame, dataset.schema, [], [("city", "land"), ("land", "grade")])
+    with pytest.raises(OptionError, match="'age' is in a combination and compared"):
+        TableForm.learn(frame, dataset.schema, ["age <= end"], [("city", "age")])

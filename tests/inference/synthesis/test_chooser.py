@@ -91,6 +91,43 @@ def test_inequalities_are_transitive() -> None:
     assert values.min() == 30
 
 
+def seconds(rows: int = 500) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    first = draw.integers(0, 20, rows)
+    last = first + 2 + draw.integers(0, 10, rows)
+    return pd.DataFrame({"first": first, "last": last, "middle": first + 1})
+
+
+def test_strict_inequalities_leave_room_for_a_column_between() -> None:
+    """first < middle < last, drawn in the order first, last, middle: last >= first + 2."""
+    found = restrictions(seconds(), ["first < middle < last"], [])
+    values = drawn(given(found, [12.0, np.nan, np.nan]), 1, [1.0], [(-0.5, 31.5)])
+    assert set(values) == set(range(14, 31))
+    values = drawn(given(found, [12.0, 14.0, np.nan]), 2, [1.0], [(-0.5, 31.5)])
+    assert set(values) == {13.0}
+
+
+def test_a_coarser_column_between_leaves_its_values() -> None:
+    """Of low <= tens <= high, tens has the values 0, 10, ...: low = 11 makes high at least 20."""
+    draw = np.random.default_rng(0)
+    tens = 10 * draw.integers(0, 5, 500)
+    low, high = tens - draw.integers(0, 10, 500), tens + draw.integers(0, 10, 500)
+    frame = pd.DataFrame({"low": low, "high": high, "tens": tens})
+    found = restrictions(frame, ["low <= tens <= high"], [])
+    values = drawn(given(found, [11.0, np.nan, np.nan]), 1, [1.0], [(-0.5, 49.5)])
+    assert values.min() == 20
+    assert values.max() == high.max()
+
+
+def test_a_missing_cell_restricts_no_column() -> None:
+    frame = seconds().astype(float)
+    frame.loc[::5, "middle"] = np.nan
+    found = restrictions(frame, ["first < middle < last"], [])
+    known = np.array([[True, False, True]] * ROWS)
+    chooser = RowChooser(found, np.tile([12.0, np.nan, np.nan], (ROWS, 1)), known)
+    assert drawn(chooser, 1, [1.0], [(-0.5, 31.5)]).min() == frame["last"].min()
+
+
 def test_a_range_narrower_than_the_cells() -> None:
     found = restrictions(ages(), ["low >= 0", "low <= 59"], [])
     values = drawn(given(found, [np.nan, np.nan]), 0, [1.0], [(-30.5, 90.5)])

@@ -19,7 +19,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.model_folder import folder as model_folder
@@ -110,7 +110,8 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         Interrupted: Ctrl-C; the message names what is saved and how to continue.
     """
     folder = Path(request.output)
-    finished = check_folder(folder, request)
+    state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
+    finished = state == "finished" and not request.overwrite
     if request.resume:
         request = resumed(folder, request)
     options = with_settings(request.fitting, request.set)
@@ -150,25 +151,6 @@ def without_rows_of_the_report(request: FitRequest, reporter: Reporter) -> FitRe
 def _again(request: FitRequest) -> str:
     """The command that resumes the fit."""
     return shlex.join(["lowerbound", "fit", request.data, "-o", request.output, "--resume"])
-
-
-def check_folder(folder: Path, request: FitRequest) -> bool:
-    """Whether ``folder`` holds a finished run to resume, so that only its report is missing.
-
-    Raises:
-        ModelFolderError: the folder must not be overwritten, or there is nothing to resume.
-    """
-    state = fit_folder.state_of(folder)
-    if state == "absent":
-        if request.resume:
-            raise ModelFolderError(f"{folder} does not exist: start without --resume")
-        return False
-    finished = state == "finished"
-    if not request.resume and not request.overwrite:
-        way = "--overwrite replaces it" if finished else "--resume goes on, --overwrite starts anew"
-        what = "a model" if finished else "an unfinished run"
-        raise ModelFolderError(f"{folder} holds {what} already: {way}")
-    return finished and not request.overwrite
 
 
 def resumed(folder: Path, request: FitRequest) -> FitRequest:

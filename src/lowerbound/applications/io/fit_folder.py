@@ -44,6 +44,25 @@ def state_of(folder: Path) -> State:
     return "absent"
 
 
+def may_write(folder: Path, *, resume: bool, overwrite: bool) -> State:
+    """The state of a folder that a fit may write.
+
+    Raises:
+        ModelFolderError: the folder must not be overwritten, or there is nothing to resume.
+    """
+    state = state_of(folder)
+    if state == "absent":
+        if resume:
+            raise ModelFolderError(f"{folder} does not exist: start without --resume")
+        return state
+    if not resume and not overwrite:
+        finished = state == "finished"
+        way = "--overwrite replaces it" if finished else "--resume goes on, --overwrite starts anew"
+        what = "a model" if finished else "an unfinished run"
+        raise ModelFolderError(f"{folder} holds {what} already: {way}")
+    return state
+
+
 def ending(folder: Path) -> str:
     """How the training of the model in ``folder`` ended; "" if unknown or without training."""
     try:

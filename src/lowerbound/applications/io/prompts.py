@@ -92,8 +92,10 @@ def _phrases(name: str, vocabulary: PromptVocabulary) -> PhraseBook:
     return PhraseBook.of_names(vocabulary) if name == NAMES else PhraseBook.read(Path(name))
 
 
-def typed_values(words: Sequence[str], flag: str = "--given") -> dict[str, str]:
-    """Values by attribute from ATTRIBUTE=VALUE.
+def typed_values(
+    words: Sequence[str], flag: str = "--given", form: str = "ATTRIBUTE=VALUE, such as mouth=smile"
+) -> dict[str, str]:
+    """Values by attribute, or by column, from ATTRIBUTE=VALUE.
 
     Raises:
         OptionError: a word is not of that form, or names an attribute twice.
@@ -102,7 +104,7 @@ def typed_values(words: Sequence[str], flag: str = "--given") -> dict[str, str]:
     for word in words:
         name, equals, value = word.partition("=")
         if not (equals and name.strip() and value.strip()):
-            raise OptionError(f"{flag} takes ATTRIBUTE=VALUE, such as mouth=smile, not {word!r}")
+            raise OptionError(f"{flag} takes {form}, not {word!r}")
         if name.strip() in values:
             raise OptionError(f"{flag} {name.strip()} is given twice")
         values[name.strip()] = value.strip()

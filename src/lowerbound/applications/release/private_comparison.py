@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
 from lowerbound.evaluation.release.coded_columns import CodedColumns
 from lowerbound.evaluation.release.utility.distinguishing import distinguished
 from lowerbound.evaluation.release.utility.learners import BOOSTING
-from lowerbound.evaluation.release.utility.usefulness import usefulness
+from lowerbound.evaluation.release.utility.usefulness import Task
 from lowerbound.training.private.marginals.model import MarginalModel
 
 NOT_COVERED = (
@@ -75,22 +76,23 @@ def best_of(
         raise DataError("the table to compare on has no rows")
     models = {name: fit(method) for name, method in METHODS.items()}
     codes = CodedColumns.learn(holdout)
-    rows = {name: model.sample(len(frame), seed) for name, model in models.items()}
-    found = tuple(_judged(codes, name, made, holdout, target, seed) for name, made in rows.items())
+    real = codes.encode(holdout)
+    task = Task(codes, target, real, seed)
+    found = tuple(
+        _judged(name, task, codes, real, model.sample(len(frame), seed))
+        for name, model in models.items()
+    )
     best = models[max(found, key=lambda one: one.learned).method]
     release = best.release
     limits = (*release.not_claimed, NOT_COVERED.format(count=len(METHODS)))
     return replace(best, release=replace(release, not_claimed=limits)), found
 
 
-def _judged(
-    codes: CodedColumns, name: str, made: Any, holdout: Any, target: str, seed: int
-) -> Judged:
-    real, synthetic = codes.encode(holdout), codes.encode(made[list(holdout.columns)])
-    learned = usefulness(codes, target, synthetic, synthetic, real, seed, learners=(BOOSTING,))
-    (figure,) = [c for c in learned.comparisons if c.measure == learned.main_measure]
-    two_sample = distinguished(codes, real, synthetic, seed).value
-    return Judged(name, figure.measure, figure.synthetic, two_sample)
+def _judged(name: str, task: Task, codes: CodedColumns, real: Array, made: Any) -> Judged:
+    synthetic = codes.encode(made)
+    measure, learned = task.score(BOOSTING, synthetic)
+    two_sample = distinguished(codes, real, synthetic, task.seed).value
+    return Judged(name, measure, learned, two_sample)
 
 
 def comparison_lines(compared: Sequence[Judged]) -> Iterator[str]:

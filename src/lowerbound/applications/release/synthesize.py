@@ -10,6 +10,7 @@ from typing import Any
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.prompts import typed_values
 from lowerbound.applications.release.tables import read_table
 from lowerbound.config import option
 from lowerbound.data.synthetic.form import TableForm
@@ -97,26 +98,9 @@ def _blocks(
         return source.completed(frame, count, request.seed), count, tuple(frame.columns)
     if not request.given:
         return source.blocks(count, request.seed), count, ()
-    conditions = _conditions(request.given)
+    conditions = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
     frame = source.given(conditions)
     return source.completed(frame, count, request.seed), count, tuple(conditions)
-
-
-def _conditions(words: tuple[str, ...]) -> dict[str, str]:
-    """Values by column.
-
-    Raises:
-        OptionError: a word is not of the form COLUMN=VALUE, or names a column twice.
-    """
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = (part.strip() for part in word.partition("="))
-        if not (name and equals and value):
-            raise OptionError(f"--given takes COLUMN=VALUE, such as sex=Female, not {word!r}")
-        if name in found:
-            raise OptionError(f"--given {name} is given twice")
-        found[name] = value
-    return found
 
 
 def _spelled(frame: Any, form: TableForm) -> Any:

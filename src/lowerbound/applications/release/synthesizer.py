@@ -105,7 +105,9 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
         Interrupted: Ctrl-C; the message names how to continue.
     """
     folder = Path(request.output)
-    _check(folder, request)
+    state = fit_folder.may_write(folder, resume=request.resume, overwrite=request.overwrite)
+    if state == "finished" and request.resume:
+        raise ModelFolderError(f"{folder} holds a finished model: there is nothing to resume")
     frame = read_table(request.data, "DATA")
     if isinstance(request.data, str | Path):
         frame = with_leading_zeros(frame, request.data)
@@ -130,17 +132,6 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
         raise Interrupted(f"{interruption}; continue by {again}", interruption.history) from None
     model_folder.write(folder, fitted)
     return _report(request, fitted, len(frame))
-
-
-def _check(folder: Path, request: SynthesizerRequest) -> None:
-    """Raise ModelFolderError if the folder must not be written."""
-    state = fit_folder.state_of(folder)
-    if request.resume and state != "unfinished":
-        raise ModelFolderError(f"{folder} holds no interrupted fit: start without --resume")
-    if state != "absent" and not (request.resume or request.overwrite):
-        what = "a model" if state == "finished" else "an interrupted fit"
-        way = "--overwrite replaces it" + ("" if state == "finished" else ", --resume continues it")
-        raise ModelFolderError(f"{folder} holds {what} already: {way}")
 
 
 def _combinations(words: Sequence[str]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,27 +68,29 @@ class IdentifierFormat:
         numbers = range(self.first + first, self.first + first + count)
         if self.dtype != "str":
             return np.array(numbers, dtype=self.dtype)
-        make = self._spread if self.places else self._numbered
-        return np.array([make(number) for number in numbers], dtype=object)
+        words = self._spread(numbers) if self.places else map(self._numbered, numbers)
+        return np.array(list(words), dtype=object)
 
     def _numbered(self, number: int) -> str:
         return f"{self.prefix}{number:0{self.width}d}"
 
-    def _spread(self, number: int) -> str:
+    def _spread(self, numbers: range) -> Iterator[str]:
         """The identifiers of the remainder in an order that visits each once."""
-        count = max(1, (self._size - self.remainder + self.step - 1) // self.step)
+        size = math.prod(len(place) for place in self.places)
+        count = max(1, (size - self.remainder + self.step - 1) // self.step)
         factor = _coprime(count)
-        again, number = divmod(number, count)
-        rank = self.remainder + self.step * (factor * (number + 1) % count)
+        for number in numbers:
+            again, place = divmod(number, count)
+            rank = self.remainder + self.step * (factor * (place + 1) % count)
+            yield self._word(rank) + (str(again) if again else "")
+
+    def _word(self, rank: int) -> str:
+        """The word of a number in the mixed radix of the places."""
         digits = []
         for place in reversed(self.places):
             rank, digit = divmod(rank, len(place))
             digits.append(place[digit])
-        return "".join(reversed(digits)) + (str(again) if again else "")
-
-    @property
-    def _size(self) -> int:
-        return math.prod(len(place) for place in self.places)
+        return "".join(reversed(digits))
 
 
 def _most_frequent_length(words: Sequence[str]) -> list[str]:

@@ -104,6 +104,7 @@ class ConstraintReader:
             for part in self._parts(sentence):
                 (ranges if isinstance(part, ColumnRange) else inequalities).append(part)  # type: ignore[arg-type]
         fixed = tuple(self._combination(names) for names in combinations)
+        _refuse_overlaps(fixed, inequalities)
         return Constraints(tuple(ranges), tuple(inequalities), fixed)
 
     def _parts(self, sentence: str) -> list[ColumnRange | Inequality]:
@@ -211,3 +212,27 @@ class ConstraintReader:
             )
         kept = [tuple(None if np.isnan(v) else float(v) for v in row) for row in rows]
         return Combination(tuple(names), tuple(kept))
+
+
+def _refuse_overlaps(fixed: Sequence[Combination], inequalities: Sequence[Inequality]) -> None:
+    """Refuse constraints on a column that may leave it no value once other columns are drawn.
+
+    Raises:
+        OptionError: a column is in two combinations, or in one and compared with one outside.
+    """
+    found: dict[str, Combination] = {}
+    for each in fixed:
+        for name in each.columns:
+            if name in found:
+                raise OptionError(
+                    f"column {name!r} is in two combinations: give one combination of all their "
+                    "columns"
+                )
+            found[name] = each
+    for pair in inequalities:
+        if found.get(pair.lower) is not found.get(pair.upper):
+            inside = pair.lower if pair.lower in found else pair.upper
+            raise OptionError(
+                f"column {inside!r} is in a combination and compared with a column outside: put "
+                "both columns into the combination"
+            )

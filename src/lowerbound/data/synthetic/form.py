@@ -11,6 +11,7 @@ import numpy as np
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.column import Column
+from lowerbound.data.columns.dates import ISO
 from lowerbound.data.columns.identifiers import IdentifierFormat
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.columns.levels import NAMES_SHARE
@@ -289,6 +290,6 @@ def _from_column(column: Column) -> ColumnForm:
     """The form of a column of which only the schema is known."""
     dtype = "object" if column.dtype == "str" else column.dtype
     if column.rules.has_format:
-        dtype = column.dtype if column.format in (None, "ISO8601") else "object"
+        dtype = column.dtype if column.format in (None, ISO) else "object"
     whole = column.rules.whole and not column.levels
     return ColumnForm(column.name, dtype, lattice=Lattice(1.0) if whole else Lattice())

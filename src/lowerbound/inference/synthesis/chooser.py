@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.mixed import is_atom
 from lowerbound.data.synthetic.constraints import Combination
 from lowerbound.inference.synthesis.restrictions import Restrictions
@@ -40,10 +41,10 @@ class RowChooser:
 
     def choose(self, place: int, rows: Tensor, shares: Tensor, cells: Tensor) -> Tensor:
         """A value for each row, (rows,), model units; NaN is a missing cell."""
-        index = rows.numpy()
+        index = rows.cpu().numpy()
         count = cells.shape[1]
-        gone = shares[:, count:].sum(1).double().numpy()
-        weights = np.asarray(shares[:, :count].double().numpy())
+        gone = shares[:, count:].sum(1).double().cpu().numpy()
+        weights = np.asarray(shares[:, :count].double().cpu().numpy())
         fixed = [
             (places, each) for places, each in self.restrictions.combinations if place in places
         ]
@@ -57,7 +58,7 @@ class RowChooser:
     def settle(self, place: int, units: Tensor) -> None:
         """Take the values of a column that were drawn without restrictions, model units."""
         open_ = ~self.known[:, place]
-        drawn = units.double().numpy()[open_]
+        drawn = units.double().cpu().numpy()[open_]
         gone = np.isnan(drawn)
         column = self.restrictions.columns[place]
         values = column.decode(np.where(gone, 0.0, drawn))
@@ -82,14 +83,14 @@ class RowChooser:
     def _windowed(
         self, place: int, rows: Array, weights: Array, gone: Array, cells: Tensor
     ) -> Array:
-        low, high = self.restrictions.window(place, self.values[rows])
-        ends = np.asarray(cells.double().numpy())
+        low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
+        ends = np.asarray(cells.double().cpu().numpy())
         first = np.broadcast_to(ends[0], weights.shape)
         last = np.broadcast_to(ends[1], weights.shape)
         beside_atom = is_atom(ends[0]) & (ends[1] > ends[0]) & ~is_atom(ends[1])
         weights = np.where(beside_atom, 0.0, weights)
         weights[:, list(self.restrictions.forms[place].unused)] = 0.0
-        if self.restrictions.limits_of(place):
+        if self.restrictions.narrows(place):
             weights, first, last = self._inside(place, weights, ends, low, high)
         code, missing = _drawn(weights, gone)
         each = np.arange(len(rows))
@@ -144,12 +145,12 @@ class RowChooser:
         """Values of a column that occur with the known columns of each combination."""
         options, allowed = self._options(place, rows, fixed)
         present = ~np.isnan(options)
-        code = _cell_of(self.restrictions.columns[place].encode, options[present], cells)
+        code = _cell_of(self.restrictions.columns[place], options[present], cells)
         alike = np.bincount(code, minlength=weights.shape[1])
         likely = np.zeros((len(rows), len(options)))
         likely[:, present] = weights[:, code] / alike[code]
         likely[:, ~present] = gone[:, None] if not present.all() else 0.0
-        low, high = self.restrictions.window(place, self.values[rows])
+        low, high = self.restrictions.window(place, self.values[rows], self.known[rows])
         with np.errstate(invalid="ignore"):
             outside = (options < low[:, None]) | (options > high[:, None])
         likely = np.where(allowed & ~outside, likely, 0.0)
@@ -196,11 +197,10 @@ def _drawn(weights: Array, gone: Array) -> tuple[Array, Array]:
     return np.minimum(code, weights.shape[1] - 1), missing
 
 
-def _cell_of(encode: object, options: Array, cells: Tensor) -> Array:
-    """The cell of each value."""
-    assert callable(encode)
-    units = np.asarray(encode(options.copy()), dtype=np.float64)
-    starts = cells[0].double().numpy()
+def _cell_of(column: Column, options: Array, cells: Tensor) -> Array:
+    """The cell of each value in original units."""
+    units = np.asarray(column.encode(options.copy()), dtype=np.float64)
+    starts = cells[0].double().cpu().numpy()
     order = np.argsort(starts, kind="stable")
     found = np.searchsorted(starts[order], units + 1e-9, side="right") - 1
     return np.asarray(order[np.clip(found, 0, len(starts) - 1)])

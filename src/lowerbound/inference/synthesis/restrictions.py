@@ -25,8 +25,8 @@ class Restrictions:
         columns: the modeled columns, in the order of x.
         forms: of these columns.
         low, high: range of each column, (columns,); infinite for levels.
-        order: ``AT_MOST`` or ``BELOW`` where the row's column is so related to the other, 0 else;
-            transitive, (columns, columns).
+        order: ``AT_MOST`` or ``BELOW`` where the row's column is declared so related to the other,
+            0 else, (columns, columns).
         combinations: each with the places of its columns.
     """
 
@@ -47,8 +47,11 @@ class Restrictions:
         high = np.array([np.inf if each.high is None else each.high for each in forms])
         for limit in form.constraints.ranges:
             index = place[limit.column]
-            low[index] = max(low[index], -np.inf if limit.low is None else limit.low)
-            high[index] = min(high[index], np.inf if limit.high is None else limit.high)
+            lattice = forms[index].lattice
+            if limit.low is not None:
+                low[index] = max(low[index], lattice.at_least(np.array(limit.low)))
+            if limit.high is not None:
+                high[index] = min(high[index], lattice.at_most(np.array(limit.high)))
         order = np.zeros((len(columns), len(columns)), dtype=np.int8)
         for each in form.constraints.inequalities:
             pair = place[each.lower], place[each.upper]
@@ -57,50 +60,57 @@ class Restrictions:
             (tuple(place[name] for name in each.columns), each)
             for each in form.constraints.combinations
         )
-        made = cls(tuple(columns), forms, low, high, _transitive(order), combinations)
-        made._narrow()
-        return made
+        return cls(tuple(columns), forms, low, high, order, combinations)
 
     @property
     def constrained(self) -> bool:
         """Whether the value of a column restricts another."""
         return bool(self.order.any()) or bool(self.combinations)
 
-    def _narrow(self) -> None:
-        """Ranges of ordered columns leave room for each other."""
-        for _ in self.columns:
-            for lower, upper in zip(*np.nonzero(self.order), strict=True):
-                strictly = bool(self.order[lower, upper] == BELOW)
-                top = self.lattice(lower).at_most(self.high[[upper]], strictly)[0]
-                base = self.lattice(upper).at_least(self.low[[lower]], strictly)[0]
-                self.high[lower] = min(self.high[lower], top)
-                self.low[upper] = max(self.low[upper], base)
-
     def lattice(self, place: int) -> Lattice:
         """The resolution of a column."""
         return self.forms[place].lattice
 
-    def window(self, place: int, values: Array) -> tuple[Array, Array]:
+    def window(self, place: int, values: Array, known: Array) -> tuple[Array, Array]:
         """Smallest and largest value of a column in each row, (rows,) each.
+
+        Every value between them leaves room for the columns that are not known yet.
 
         Args:
             place: of the column.
             values: (rows, columns); NaN where unknown or missing.
+            known: which columns are known, (rows, columns); a missing one restricts no other.
         """
-        low = np.full(len(values), self.low[place])
-        high = np.full(len(values), self.high[place])
         if self.columns[place].levels:
-            return low, high
-        lattice = self.lattice(place)
-        for other in np.flatnonzero(self.order[:, place]):
-            strictly = bool(self.order[other, place] == BELOW)
-            low = np.fmax(low, lattice.at_least(values[:, other], strictly))
-        for other in np.flatnonzero(self.order[place]):
-            strictly = bool(self.order[place, other] == BELOW)
-            high = np.fmin(high, lattice.at_most(values[:, other], strictly))
-        return low, high
+            return np.full(len(values), -np.inf), np.full(len(values), np.inf)
+        return (
+            self._end(place, values, known, below=False, seen=()),
+            self._end(place, values, known, below=True, seen=()),
+        )
 
-    def limits_of(self, place: int) -> bool:
+    def _end(
+        self, place: int, values: Array, known: Array, *, below: bool, seen: tuple[int, ...]
+    ) -> Array:
+        """The largest value that the columns above leave, or the smallest by those below.
+
+        The ends of unknown columns come from the columns beyond them.
+        """
+        lattice, seen = self.lattice(place), (*seen, place)
+        end = np.full(len(values), (self.high if below else self.low)[place])
+        related = self.order[place] if below else self.order[:, place]
+        for other in np.flatnonzero(related).tolist():
+            if other in seen:
+                continue
+            beyond = self._end(other, values, known, below=below, seen=seen)
+            ends = np.where(known[:, other], values[:, other], beyond)
+            strictly = bool(related[other] == BELOW)
+            if below:
+                end = np.fmin(end, lattice.at_most(ends, strictly))
+            else:
+                end = np.fmax(end, lattice.at_least(ends, strictly))
+        return end
+
+    def narrows(self, place: int) -> bool:
         """Whether the window of a column may be narrower than its cells."""
         form = self.forms[place]
         inside = self.low[place] == form.low and self.high[place] == form.high
@@ -118,7 +128,7 @@ class Restrictions:
         for place, column in enumerate(self.columns):
             if column.levels:
                 continue
-            low, high = self.window(place, values)
+            low, high = self.window(place, values, known)
             with np.errstate(invalid="ignore"):
                 wrong = (values[:, place] < low) | (values[:, place] > high)
             if wrong.any():
@@ -156,13 +166,3 @@ class Restrictions:
     def tables(self) -> Mapping[tuple[str, ...], Array]:
         """The combinations as numbers, by their columns."""
         return {each.columns: each.values for _, each in self.combinations}
-
-
-def _transitive(order: Array) -> Array:
-    """The order of all pairs that the given pairs imply."""
-    found = order.copy()
-    for middle in range(len(found)):
-        left, right = found[:, middle, None], found[None, middle, :]
-        implied = np.where((left > 0) & (right > 0), np.maximum(left, right), 0)
-        found = np.maximum(found, implied)
-    return np.asarray(found)

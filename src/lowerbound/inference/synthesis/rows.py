@@ -25,7 +25,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import row_keys
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
-from lowerbound.inference.passes import evaluation_mode, placed
+from lowerbound.inference.passes import as_taken, evaluation_mode, placed
 from lowerbound.inference.restoration.resampling import Antithetic, Resampled
 from lowerbound.inference.synthesis.chooser import RowChooser
 from lowerbound.inference.synthesis.restrictions import Restrictions
@@ -37,7 +37,7 @@ from lowerbound.training.checkpoints.randomness import stream_seed
 
 BLOCK = 1024  # rows with one seed
 SAMPLES, MOST_SAMPLES = 16, 256  # latents from which those of a given row are resampled
-MOST_SEEDS = 2**31
+MOST_SEEDS = 2**31  # keyed noise multiplies its seed in 64 bits
 FEW_ROWS = 16  # fewer rows in a block have the larger number
 
 
@@ -91,7 +91,7 @@ def new_rows(
     for block, start in enumerate(range(0, count, BLOCK)):
         with seeded(stream_seed(seed, f"block {block} of synthetic rows")), _using(model):
             emission = imagines.imagine(placed(Batch(), model), Draw(BLOCK)).likelihood
-            found = _restricted(emission, restrictions)
+            found = _restricted(model, emission, restrictions)
         yield found[: min(BLOCK, count - start)]
 
 
@@ -132,13 +132,13 @@ def _using(model: Model) -> AbstractContextManager[None]:
 
 
 @torch.no_grad()
-def _restricted(emission: Emission, restrictions: Restrictions) -> Array:
+def _restricted(model: Model, emission: Emission, restrictions: Restrictions) -> Array:
     """New rows of the samples of an emission."""
     rows, width = emission.batch_shape.numel(), len(restrictions.columns)
     nothing = np.full((rows, width), np.nan)
     chooser = RowChooser(restrictions, nothing, np.zeros((rows, width), dtype=bool))
     if isinstance(emission, DrawsByColumn):
-        x = torch.zeros(emission.batch_shape[1], width)
+        x = as_taken(torch.zeros(emission.batch_shape[1], width), model)
         emission.chosen(x, torch.zeros_like(x, dtype=torch.bool), chooser)
         return chooser.values
     return _settled(emission.sample().flatten(0, 1), chooser)
@@ -149,10 +149,12 @@ def _completed(
     model: Model, restrictions: Restrictions, given: GivenCells, draws: int, seed: int
 ) -> Array:
     """Rows with given cells, (draws * given rows, modeled columns)."""
-    observed = torch.from_numpy(given.known)
+    known = torch.from_numpy(given.known)
     rows = given.dataset.batch(torch.arange(len(given)))
     # hidden cells are unknown, which is not the same as missing
-    batch = placed(replace(rows, observed=observed, withheld=~observed), model)
+    batch = placed(replace(rows, observed=known, withheld=~known), model)
+    observed = batch.observed
+    assert observed is not None
     emission = model(batch, Given(_latents(model, batch, draws, seed))).likelihood
     chooser = RowChooser(
         restrictions, np.tile(given.values, (draws, 1)), np.tile(given.known, (draws, 1))

@@ -96,39 +96,66 @@ def usefulness(
     Raises:
         DataError: the label is constant, no other column is left, or too few rows have a label.
     """
-    place = codes.position(label)
-    column = codes.columns[place]
-    if column.constant or len(codes.columns) < 2:
-        what = f"the label {label!r} has one value" if column.constant else "the label is alone"
-        raise DataError(f"{what}: nothing can be learned; choose another --label, or none")
-    classes = column.levels
-    inputs = codes.without(label)
-    parts = [_part(rows, place, len(classes), label) for rows in (real, synthetic, test)]
-    unordered = inputs.for_trees(parts[0][0])[1]
+    task = Task(codes, label, test, seed)
+    parts = [task.part(rows) for rows in (real, synthetic)]
     found: list[Comparison] = []
     for learner in learners:
-        make = learner.classifier if classes else learner.regressor
-        tested = learner.input(inputs, parts[2][0])
-        predicted = [
-            _predicted(make(unordered, seed), learner.input(inputs, x), y, tested, len(classes))
-            for x, y in parts[:2]
-        ]
-        found += _compared(learner.name, parts[2][1], predicted[0], predicted[1], classes, seed)
+        a, b = (task.predicted(learner, part) for part in parts)
+        found += _compared(learner.name, task.y, a, b, task.classes, seed)
     present = set(parts[1][1].tolist())
-    absent = tuple(level for code, level in enumerate(classes) if code not in present)
-    return Usefulness(label, classes, len(parts[2][1]), tuple(found), absent)
+    absent = tuple(level for code, level in enumerate(task.classes) if code not in present)
+    return Usefulness(label, task.classes, len(task.y), tuple(found), absent)
 
 
-def _part(rows: Array, place: int, classes: int, label: str) -> tuple[Array, Array]:
-    """(inputs, labels) of the rows with a known label."""
-    y = rows[:, place]
-    kept = ~np.isnan(y) & ((y < classes) if classes else True)
-    if kept.sum() < FEWEST_LABELED:
-        raise DataError(
-            f"only {int(kept.sum())} rows of a table have a label in {label!r}; the learners need "
-            f"{FEWEST_LABELED} in each of the three tables"
-        )
-    return np.delete(rows[kept], place, axis=1), y[kept]
+class Task:
+    """To predict one column by the others, tested on given rows.
+
+    Args:
+        codes: the columns, the label among them.
+        label: name of the column to predict.
+        test: encoded rows, (rows, columns).
+        seed: of the learners.
+
+    Raises:
+        DataError: the label is constant, no other column is left, or too few rows have a label.
+    """
+
+    def __init__(self, codes: CodedColumns, label: str, test: Array, seed: int) -> None:
+        self._place = codes.position(label)
+        column = codes.columns[self._place]
+        if column.constant or len(codes.columns) < 2:
+            what = f"the label {label!r} has one value" if column.constant else "the label is alone"
+            raise DataError(f"{what}: nothing can be learned; choose another --label, or none")
+        self.label, self.seed = label, seed
+        self.classes = column.levels
+        self._inputs = codes.without(label)
+        self._x, self.y = self.part(test)
+
+    def part(self, rows: Array) -> tuple[Array, Array]:
+        """(inputs, labels) of the rows with a known label."""
+        y, classes = rows[:, self._place], len(self.classes)
+        kept = ~np.isnan(y) & ((y < classes) if classes else True)
+        if kept.sum() < FEWEST_LABELED:
+            raise DataError(
+                f"only {int(kept.sum())} rows of a table have a label in {self.label!r}; the "
+                f"learners need {FEWEST_LABELED} in each of the three tables"
+            )
+        return np.delete(rows[kept], self._place, axis=1), y[kept]
+
+    def predicted(self, learner: Learner, training: tuple[Array, Array]) -> Array:
+        """Probabilities (rows, classes), or numbers (rows,), of the test rows."""
+        x, y = training
+        make = learner.classifier if self.classes else learner.regressor
+        model = make(self._inputs.for_trees(x)[1], self.seed)
+        tested = learner.input(self._inputs, self._x)
+        return _predicted(model, learner.input(self._inputs, x), y, tested, len(self.classes))
+
+    def score(self, learner: Learner, training: Array) -> tuple[str, float]:
+        """(AUROC or R², its value) of a learner trained on encoded rows."""
+        predicted = self.predicted(learner, self.part(training))
+        if self.classes:
+            return AUROC, class_area(self.y, predicted)
+        return R2, r2(self.y, predicted)
 
 
 def _predicted(model: Any, x: Array, y: Array, tested: Array, classes: int) -> Array:
