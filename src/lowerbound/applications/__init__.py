@@ -63,6 +63,10 @@ _LISTINGS = {
         "release.synthesize",
         "write synthetic rows of a table, new ones or with given columns",
     ),
+    "private-schema": (
+        "release.private_schema",
+        "measure ranges and categories of a table with noise",
+    ),
     "private-table": (
         "release.private_table",
         "write synthetic rows of a table under differential privacy",

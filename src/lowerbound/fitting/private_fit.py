@@ -16,9 +16,11 @@ from lowerbound.objectives import Objective
 from lowerbound.trace import Batch
 from lowerbound.training import TrainingOptions
 from lowerbound.training.private.engine import check_private
+from lowerbound.training.private.marginals.declarations import recorded_in
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord, record_of
+from lowerbound.training.private.schema_record import SchemaRecord
 from lowerbound.training.settings.plan import decide
 
 if TYPE_CHECKING:  # a name for annotations
@@ -38,8 +40,9 @@ def private_options(privacy: PrivacyOptions, training: TrainingOptions) -> Train
     if not privacy.public_schema:
         raise OptionError(
             "differential privacy adds noise to the weights, and not to the schema (ranges, means, "
-            "quantiles and categories of columns): give --public-schema FILE with what is public, "
-            "or --public-schema data to declare public what the data says of its columns"
+            "quantiles and categories of columns): give --public-schema FILE with what is public "
+            "or was measured by lowerbound private-schema, or --public-schema data to declare "
+            "public what the data says of its columns"
         )
     return replace(training, validation=0.0, patience=0, compile="off", precision="float32")
 
@@ -64,7 +67,12 @@ def private_plan(
         )
     check_private(model, objective)
     plan = decide(model, objective, dataset, None, training)
-    return PrivatePlan.of(privacy, plan, len(dataset))
+    return PrivatePlan.of(privacy, plan, len(dataset), spent_on_schema(privacy))
+
+
+def spent_on_schema(privacy: PrivacyOptions) -> SchemaRecord | None:
+    """What the schema has spent of the budget; None: it is public."""
+    return privacy.measured or recorded_in(privacy.public_schema)
 
 
 def neutral_start(model: Model, schema: Schema, public: Dataset | None) -> str:
@@ -103,11 +111,13 @@ def neutral_rows(model: Model, schema: Schema) -> Dataset | None:
 
 def release_record(plan: PrivatePlan, privacy: PrivacyOptions, start: str) -> ReleaseRecord:
     """The record, with what the user declared public."""
-    given = privacy.public_schema
-    schema = (
-        "the schema, learned from the rows" if given == OF_THE_DATA else f"the schema ({given})"
-    )
-    return record_of(plan, (schema, f"the start of training: {start}"))
+    given, measured = privacy.public_schema, spent_on_schema(privacy)
+    public: tuple[str, ...] = (f"the schema ({given})",)
+    if given == OF_THE_DATA:
+        public = ("the schema, learned from the rows",)
+    elif measured is not None:
+        public = measured.public(given)
+    return record_of(plan, (*public, f"the start of training: {start}"), measured)
 
 
 def without_release(options: FitOptions) -> FitOptions:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
-from lowerbound.applications.fit.public_schema import public_schema
+from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
 from lowerbound.applications.fit.settings import with_settings
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
@@ -125,6 +125,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
         options.model.normal_scores,
         options.model.is_regression,
         public_schema(options.privacy, request.reading.label),
+        admitted_rows(request.data, options.privacy),
     )
     if finished:
         reporter.say(f"the run in {folder} is finished: there is nothing to resume")

@@ -202,6 +202,8 @@ def _privacy(release: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
         facts += [] if release[name] is None else [f"{word} {release[name]:.4g}"]
     facts += [] if release["updates"] is None else [f"{release['updates']:,} updates"]
     yield "privacy", f"{', '.join(facts)}; {release['mechanism']}"
+    if release.get("charged"):
+        yield "charged", "; ".join(release["charged"])
     yield "public", "; ".join(release["public"])
     yield "accountant", release["accountant"]
     yield "neighbors", release["neighbors"]

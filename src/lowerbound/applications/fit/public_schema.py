@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
+from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.errors import DataError, LowerboundError, OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
+from lowerbound.training.private.marginals.declarations import Declarations, recorded_in
 from lowerbound.training.private.options import PrivacyOptions
 
 
@@ -36,3 +39,17 @@ def public_schema(options: PrivacyOptions, label: str | None) -> Schema | None:
         raise
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{given} is not a file of public columns: {error}") from error
+
+
+def admitted_rows(source: str, options: PrivacyOptions) -> Any:
+    """The table with the columns of a measured schema as declared; None: no schema was measured.
+
+    Raises:
+        DataError: the data is not a table, or lacks a declared column.
+    """
+    given = options.public_schema
+    if not options.private or given == OF_THE_DATA or recorded_in(given) is None:
+        return None
+    if not is_table(source):
+        raise DataError(f"{given} has the columns of a table, and {source} is not a table")
+    return Declarations.read(given).admitted(read_frame(source))

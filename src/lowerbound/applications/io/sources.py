@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -109,6 +109,7 @@ def read_parts(
     normal_scores: bool = True,
     regression: bool = False,
     schema: Schema | None = None,
+    rows: Any = None,
 ) -> DataParts:
     """Read ``source`` and set a test part aside: the published part if there is one.
 
@@ -121,6 +122,7 @@ def read_parts(
         normal_scores: whether columns may be mapped to normal scores by their quantiles.
         regression: whether the label is a number to predict.
         schema: public schema of the rows; None: it is learned from them.
+        rows: the table of ``source``, if it was read already.
 
     Raises:
         DataError: the data cannot be read or cannot be modeled.
@@ -129,7 +131,7 @@ def read_parts(
     if not 0 <= test < 1:
         raise OptionError(f"--test is a share of the rows, 0 to below 1, not {test:g}")
     dataset = load(
-        source,
+        source if rows is None else rows,
         schema=schema,
         label=options.label,
         binarize=options.binarize,
@@ -147,6 +149,7 @@ def read_parts(
         entity=options.entity,
         time=options.time,
     )
+    dataset = dataset if rows is None else replace(dataset, source=source)
     return apart(source, dataset, test, seed, options.on_error)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from lowerbound.applications.release.private_comparison import (
 )
 from lowerbound.config import option, to_mapping
 from lowerbound.data.tables.files import read_frame
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.correction_fit import CorrectionOptions
+from lowerbound.training.private.marginals.declarations import Declarations
 from lowerbound.training.private.marginals.grid import declarations_of
 from lowerbound.training.private.marginals.model import MarginalModel, fit_marginals
 from lowerbound.training.private.marginals.tree_fit import TreeOptions
@@ -43,8 +43,8 @@ class PrivateTableRequest:
     delta: float | None = option(None, "delta of differential privacy (default: 1 / rows^1.5)")
     public_schema: str = option(
         "",
-        "a JSON file with the public ranges and categories of the columns; 'data' declares public "
-        "what the data says of them",
+        "a JSON file with ranges and categories of the columns, public or measured by "
+        "private-schema; 'data' declares public what the data says of them",
         metavar="FILE",
     )
     target: str | None = option(
@@ -133,6 +133,9 @@ def _fitted(
     frame = read_frame(request.data)
     reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
     declared = _declared(request, frame)
+    public = _public(request.public_schema)
+    if declared.measured is not None:
+        public = request.public_schema
 
     def fit(method: Method) -> MarginalModel:
         return fit_marginals(
@@ -144,7 +147,7 @@ def _fitted(
             TreeOptions(tree=method.pairs),
             hybrid=CorrectionOptions() if method.hybrid else None,
             secure_noise=request.secure_noise,
-            public=_public(request.public_schema),
+            public=public,
         )
 
     if request.compare is None:
@@ -152,23 +155,20 @@ def _fitted(
     if request.target is None:
         raise OptionError("a comparison judges how well a column is predicted: give --target")
     holdout = read_frame(request.compare)
-    return best_of(fit, frame, holdout[[*declared]], request.target, request.seed)
+    return best_of(fit, frame, holdout[[*declared.columns]], request.target, request.seed)
 
 
-def _declared(request: PrivateTableRequest, frame: Any) -> Mapping[str, Mapping[str, Any]]:
+def _declared(request: PrivateTableRequest, frame: Any) -> Declarations:
     given = request.public_schema
     if not given:
         raise OptionError(
             "ranges and categories of columns get no noise: give --public-schema FILE with what is "
-            "public, or --public-schema data to declare public what the data says of its columns"
+            "public or was measured by lowerbound private-schema, or --public-schema data to "
+            "declare public what the data says of its columns"
         )
     if given == OF_THE_DATA:
-        return declarations_of(frame)
-    try:
-        columns = json.loads(Path(given).read_text(encoding="utf-8"))["columns"]
-        return {str(name): dict(said) for name, said in columns.items()}
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{given} is not a file of public columns: {error}") from error
+        return Declarations(declarations_of(frame))
+    return Declarations.read(given)
 
 
 def _public(given: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
+from lowerbound.training.private.schema_record import SchemaRecord
 
 FEWEST_ROWS_TIMES_EPSILON = 1_000
 LARGE_NOISE = 50.0
@@ -30,13 +31,16 @@ class PrivacyOptions:
     clip: float = option(1.0, "private training: largest norm of the gradient of one row")
     public_schema: str = option(
         "",
-        "private training: a JSON file with the ranges and categories of the columns, which are "
-        "public; 'data' declares public what the data says of them",
+        "private training: a JSON file with the ranges and categories of the columns, public or "
+        "measured by private-schema; 'data' declares public what the data says of them",
         metavar="FILE",
     )
     secure_noise: bool = option(
         False, "private training: noise from the system's cryptographic generator; slower"
     )
+    measured: SchemaRecord | None = None
+    """What the schema has spent of epsilon and delta; None: as the file of ``public_schema`` says,
+    else nothing."""
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "clip"):
@@ -56,15 +60,20 @@ class PrivacyOptions:
         return self.delta if self.delta is not None else rows**-1.5
 
 
-def warn_of_weak_guarantee(epsilon: float, delta: float, rows: int) -> None:
-    """Warn of a large delta, and of too few rows for a useful model."""
+def warn_of_large_delta(delta: float, rows: int) -> None:
+    """Warn of a delta of 1 / rows or more."""
     if delta >= 1 / rows:
         warnings.warn(
             f"delta {delta:g} is at least 1 / rows = {1 / rows:.2g}: publishing a few whole rows "
             "would satisfy it; give a smaller delta",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
+
+
+def warn_of_weak_guarantee(epsilon: float, delta: float, rows: int) -> None:
+    """Warn of a large delta, and of too few rows for a useful model."""
+    warn_of_large_delta(delta, rows)
     if rows * epsilon < FEWEST_ROWS_TIMES_EPSILON:
         warnings.warn(
             f"{rows:,} rows are few for epsilon {epsilon:g}: the noise will hide most of what they "

@@ -21,6 +21,7 @@ from lowerbound.training.private.options import (
     warn_of_large_noise,
     warn_of_weak_guarantee,
 )
+from lowerbound.training.private.schema_record import SchemaRecord
 from lowerbound.training.settings.options import TrainingOptions
 from lowerbound.training.settings.plan import TrainingPlan
 
@@ -44,11 +45,18 @@ class PrivatePlan:
     secure_noise: bool = False
 
     @classmethod
-    def of(cls, options: PrivacyOptions, training: TrainingPlan, rows: int) -> PrivatePlan:
-        """The plan whose noise gives the epsilon of the options.
+    def of(
+        cls,
+        options: PrivacyOptions,
+        training: TrainingPlan,
+        rows: int,
+        measured: SchemaRecord | None = None,
+    ) -> PrivatePlan:
+        """The plan whose noise gives the epsilon of the options, less what the schema has spent.
 
         Raises:
-            OptionError: the number of updates is not known in advance, or no noise is enough.
+            OptionError: the number of updates is not known in advance, no noise is enough, or the
+                schema has spent all.
             MissingExtraError: ``opacus`` is not installed.
         """
         if options.epsilon is None:
@@ -58,9 +66,12 @@ class PrivatePlan:
                 "the noise of private training depends on the number of updates: give epochs or "
                 "updates, and no limit of minutes"
             )
-        delta, rate = options.delta_of(rows), min(1.0, training.batch_size / rows)
-        warn_of_weak_guarantee(options.epsilon, delta, rows)
-        sigma = noise_multiplier_for(options.epsilon, delta, rate, training.updates)
+        epsilon, delta = options.epsilon, options.delta_of(rows)
+        rate = min(1.0, training.batch_size / rows)
+        warn_of_weak_guarantee(epsilon, delta, rows)
+        if measured is not None:
+            epsilon, delta = measured.rest(epsilon, delta)
+        sigma = noise_multiplier_for(epsilon, delta, rate, training.updates)
         warn_of_large_noise(sigma)
         mechanism = Mechanism(rate, sigma, training.updates)
         return cls(mechanism, delta, options.clip, rows, options.secure_noise)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lowerbound.training.private.accounting import ORDERS, accountant_name, epsilons
 from lowerbound.training.private.plan import PrivatePlan
+from lowerbound.training.private.schema_record import NEIGHBORS, SchemaRecord
 
-NEIGHBORS = "two tables are neighbors if one has one row more than the other (add or remove)"
 KEEP = "do not publish checkpoint/, which holds this seed until training ends, and a hash of rows"
 SEEDS = (
     "rows of updates and noise are drawn from a seed of the system's entropy, which no published "
@@ -34,8 +34,8 @@ class ReleaseRecord:
 
     Attributes:
         mechanism: what was released, in words.
-        epsilon: the larger of the accountants' results.
-        delta: of the guarantee.
+        epsilon: the larger of the accountants' results, and what was charged besides.
+        delta: of the guarantee, likewise.
         rows: number of rows of the fit.
         rdp, prv: epsilon by each accountant of DP-SGD; None: not used, or it failed.
         prv_failure: why the PRV accountant failed; "" if it did not.
@@ -47,6 +47,7 @@ class ReleaseRecord:
         neighbors: the neighboring relation.
         accountant: libraries and versions.
         seeds: how the random draws are kept secret.
+        charged: measurements besides the mechanism, which epsilon and delta include.
         public: facts that the user declared public, and that are not protected.
         not_claimed: what the guarantee does not cover.
     """
@@ -66,6 +67,7 @@ class ReleaseRecord:
     neighbors: str = NEIGHBORS
     accountant: str = ""
     seeds: str = SEEDS
+    charged: tuple[str, ...] = ()
     public: tuple[str, ...] = ()
     not_claimed: tuple[str, ...] = NOT_CLAIMED
 
@@ -92,6 +94,8 @@ class ReleaseRecord:
             yield f"- epsilon by RDP {self.rdp:.6g}, by PRV {prv}; the larger counts"
         yield f"- accountant: {self.accountant}"
         yield f"- secrets: {self.seeds}"
+        if self.charged:
+            yield f"- charged to the same budget: {'; '.join(self.charged)}"
         yield f"- declared public: {'; '.join(self.public)}"
         yield ""
         yield "Not claimed, or assumed:"
@@ -100,13 +104,22 @@ class ReleaseRecord:
             yield f"- {text}"
 
 
-def record_of(plan: PrivatePlan, public: tuple[str, ...]) -> ReleaseRecord:
-    """The record of a run of DP-SGD that makes all its updates."""
+def record_of(
+    plan: PrivatePlan, public: tuple[str, ...], measured: SchemaRecord | None = None
+) -> ReleaseRecord:
+    """The record of a run of DP-SGD that makes all its updates.
+
+    Args:
+        plan: of the run.
+        public: facts that were declared public.
+        measured: what the schema has spent; its epsilon and delta are added.
+    """
     found, m = epsilons(plan.mechanism, plan.delta), plan.mechanism
+    before = (0.0, 0.0) if measured is None else (measured.epsilon, measured.delta)
     return ReleaseRecord(
         mechanism="DP-SGD (Poisson sampling, clipped gradients of rows, Gaussian noise)",
-        epsilon=found.larger,
-        delta=plan.delta,
+        epsilon=found.larger + before[0],
+        delta=plan.delta + before[1],
         rows=plan.rows,
         rdp=found.rdp,
         prv=found.prv,
@@ -117,6 +130,7 @@ def record_of(plan: PrivatePlan, public: tuple[str, ...]) -> ReleaseRecord:
         clip=plan.clip,
         accountant=f"{accountant_name()}; {len(ORDERS)} orders, {ORDERS[0]:g} to {ORDERS[-1]:g}",
         seeds=SECURE_SEEDS if plan.secure_noise else SEEDS,
+        charged=() if measured is None else (measured.charged,),
         public=public,
         not_claimed=NOT_CLAIMED if plan.secure_noise else (*NOT_CLAIMED, GENERATOR),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.dates import DAY, ISO, seconds
 from lowerbound.data.columns.values import (
     distinct_levels,
     finite_numbers,
@@ -17,6 +18,7 @@ from lowerbound.data.columns.values import (
     name as level_name,
 )
 from lowerbound.errors import DataError
+from lowerbound.training.private.marginals.cells import cell_days, written_dates
 
 MOST_WHOLE = 128  # whole numbers in a range up to which each has its own bin
 BINS = 64
@@ -34,7 +36,8 @@ class Grid:
     Attributes:
         name: of the column.
         levels: the categories; empty for numbers.
-        edges: of the bins, increasing; a bin contains its lower edge.
+        edges: of the bins, increasing; a bin contains its lower edge; days since 1970 of dates.
+        dates: the format of dates; "" for others.
         whole: whether values are whole numbers.
         missing: whether the last code is "missing".
     """
@@ -44,6 +47,7 @@ class Grid:
     edges: tuple[float, ...] = ()
     whole: bool = False
     missing: bool = False
+    dates: str = ""
 
     @classmethod
     def of(cls, name: str, said: Mapping[str, Any]) -> Grid:
@@ -60,15 +64,18 @@ class Grid:
         lacking = bool(said.get("missing", False))
         if "levels" in said:
             return cls(name, tuple(said["levels"]), missing=lacking)
-        low, high = said.get("low"), said.get("high")
+        low, high, dates = said.get("low"), said.get("high"), ""
+        if isinstance(low, str) and isinstance(high, str):
+            dates = said.get("format") or ISO
+            low, high = seconds([low, high], ISO) / DAY
         if low is None or high is None or not _is_range(low, high):
             raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
-        whole = bool(said.get("whole", False))
-        edges = _edges(float(low), float(high), whole, bool(said.get("log", False)))
+        whole = bool(said.get("whole", bool(dates)))
+        edges = bin_edges(float(low), float(high), whole, bool(said.get("log", False)))
         atom = said.get("atom")
         if atom is not None:
             edges = np.union1d(edges, [atom, atom + 1 if whole else np.nextafter(atom, np.inf)])
-        return cls(name, edges=tuple(edges.tolist()), whole=whole, missing=lacking)
+        return cls(name, edges=tuple(edges.tolist()), whole=whole, missing=lacking, dates=dates)
 
     @property
     def size(self) -> int:
@@ -90,7 +97,7 @@ class Grid:
         if self.levels:
             values = level_codes(series, self.name, self.levels)
         else:
-            values = finite_numbers(series)
+            values = self._numbers(series)
             inside = np.clip(values, self.edges[0], self.edges[-2])
             bins = np.searchsorted(self.edges, inside, side="right") - 1
             values = np.where(np.isnan(values), np.nan, bins)
@@ -113,7 +120,7 @@ class Grid:
             known = {level_name(level) for level in self.levels}
             odd = [value for value in series.unique() if level_name(value) not in known]
         else:
-            values = finite_numbers(series)
+            values = self._numbers(series)
             odd = values[(values < self.edges[0]) | (values >= self.edges[-1])].tolist()
         if odd:
             raise DataError(f"column {self.name!r} cannot be {odd[0]!r}: this was not declared")
@@ -131,10 +138,16 @@ class Grid:
         width = np.diff(edges)
         values = edges[code] + uniform * np.where(width < ATOM_WIDTH, 0.0, width)[code]
         values = np.floor(values) if self.whole else values
+        if self.dates:
+            written = written_dates(values, self.dates, self.whole)
+            return pd.Series(written, name=self.name).mask(gone)
         if self.whole and not self.missing:
             return pd.Series(values.astype(np.int64), name=self.name)
         series = pd.Series(np.where(gone, np.nan, values), name=self.name)
         return series.astype("Int64") if self.whole else series
+
+    def _numbers(self, series: Any) -> Array:
+        return cell_days(series, self.dates) if self.dates else finite_numbers(series)
 
     def log_widths(self) -> Array:
         """Logarithm of the width of each code's bin, (codes,): log p of a number is log p of its
@@ -162,7 +175,7 @@ def _is_range(low: Any, high: Any) -> bool:
     return numbers and bool(np.isfinite([low, high]).all()) and low < high
 
 
-def _edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:
+def bin_edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:
     """Bins from low to high, both included."""
     end = high + 1 if whole else np.nextafter(high, np.inf)
     if whole and high - low < MOST_WHOLE:

@@ -15,17 +15,19 @@ from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import missing
 from lowerbound.errors import DataError, ModelFolderError, OptionError
+from lowerbound.training.private.marginals.charged_schema import rho_left, with_schema
 from lowerbound.training.private.marginals.corrected_tree import CorrectedTree
 from lowerbound.training.private.marginals.correction_fit import (
     CorrectionFit,
     CorrectionOptions,
     noise_multiplier,
 )
+from lowerbound.training.private.marginals.declarations import Columns, Declarations
 from lowerbound.training.private.marginals.grid import Grid
 from lowerbound.training.private.marginals.hub_tree import UNKNOWN, HubTree
 from lowerbound.training.private.marginals.measuring import Measuring
 from lowerbound.training.private.marginals.tree_fit import TreeFit, TreeOptions
-from lowerbound.training.private.marginals.zcdp import epsilon_of, rho_for
+from lowerbound.training.private.marginals.zcdp import epsilon_of
 from lowerbound.training.private.noise import SeededRandomness, SystemRandomness
 from lowerbound.training.private.options import warn_of_weak_guarantee
 from lowerbound.training.private.record import GENERATOR, NOT_CLAIMED, ReleaseRecord
@@ -201,7 +203,7 @@ class MarginalModel:
 
 def fit_marginals(
     frame: Any,
-    declared: Mapping[str, Mapping[str, Any]],
+    declared: Columns | Declarations,
     epsilon: float,
     delta: float | None = None,
     target: str | None = None,
@@ -216,7 +218,8 @@ def fit_marginals(
     Args:
         frame: a pandas frame.
         declared: for each column its kind, and its ``levels`` or ``low`` and ``high``, which are
-            public; see ``lowerbound.data.tables.declared``. Other columns are left out.
+            public; see ``lowerbound.data.tables.declared``. Other columns are left out. Or
+            declarations that ``measure_schema`` measured, whose rho the guarantee then includes.
         epsilon, delta: of the guarantee; delta is 1 / rows^1.5 by default.
         target: the column whose relation to all others is measured first; None: none.
         options: how the privacy of the tables is divided.
@@ -227,22 +230,22 @@ def fit_marginals(
 
     Raises:
         DataError: a column is missing, or a declaration is wrong.
-        OptionError: epsilon, delta or the target is wrong.
+        OptionError: epsilon, delta or the target is wrong, or the declarations have spent all.
     """
+    given = Declarations.of(declared)
+    columns = given.columns
     if not len(frame):
         raise DataError("there are no rows to fit")
-    absent = [name for name in declared if name not in frame.columns]
-    if absent:
-        raise DataError(f"the table has no column {absent[0]!r}, which is declared")
     if target is None and hybrid is not None:
         raise OptionError("a hybrid needs a target: give the column that others predict")
-    if target is not None and target not in declared:
+    if target is not None and target not in columns:
         raise OptionError(f"the target {target!r} is not among the declared columns")
     delta = len(frame) ** -1.5 if delta is None else delta
-    rho = rho_for(epsilon, delta)
+    rho = rho_left(epsilon, delta, given.measured)
     warn_of_weak_guarantee(epsilon, delta, len(frame))
-    hub = NO_TARGET if target is None else Grid.of(target, declared[target])
-    grids = tuple(Grid.of(name, said) for name, said in declared.items() if name != target)
+    frame = given.admitted(frame)
+    hub = NO_TARGET if target is None else Grid.of(target, columns[target])
+    grids = tuple(Grid.of(name, said) for name, said in columns.items() if name != target)
     codes = _codes(frame, hub, grids)
     measuring = Measuring(codes, SystemRandomness() if secure_noise else SeededRandomness())
     sizes, ordered = [hub.size, *(g.size for g in grids)], [g.ordered for g in grids]
@@ -253,7 +256,8 @@ def fit_marginals(
         corrected = CorrectionFit(measuring, tree, spent, hybrid).corrected(len(frame))
     record = _record(measuring, delta, len(frame), public, secure_noise)
     record = record if hybrid is None else _with_gradients(record, spent, hybrid)
-    return MarginalModel(hub, grids, tree, record, tuple(declared), corrected)
+    record = with_schema(record, given.measured, public)
+    return MarginalModel(hub, grids, tree, record, tuple(columns), corrected)
 
 
 def _codes(frame: Any, hub: Grid, grids: Sequence[Grid]) -> Array:

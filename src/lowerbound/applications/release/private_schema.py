@@ -1,0 +1,106 @@
+"""``lowerbound private-schema``: ranges and categories of columns, measured with noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.form import REQUIRED
+from lowerbound.config import option, to_mapping
+from lowerbound.data.arrays import listed
+from lowerbound.data.tables.files import read_frame
+from lowerbound.errors import OptionError, unknown
+from lowerbound.training.private.marginals.declarations import Declarations
+from lowerbound.training.private.marginals.schema_measuring import measure_schema
+
+
+@dataclass(frozen=True)
+class PrivateSchemaRequest:
+    """Options of ``lowerbound private-schema``."""
+
+    data: str = option(REQUIRED, "a table", positional=True, metavar="DATA")
+    output: str = option(REQUIRED, "JSON file to write", short="-o", metavar="FILE")
+    epsilon: float | None = option(
+        None, "epsilon of these measurements, a part of that of the fit; required"
+    )
+    delta: float | None = option(
+        None, "delta of these measurements, a part of that of the fit (default: 0.2 / rows^1.5)"
+    )
+    public_schema: str = option(
+        "", "a JSON file with the columns that are public and are not measured", metavar="FILE"
+    )
+    leave_out: tuple[str, ...] = option(
+        (), "a column to leave out, such as a name; repeatable", metavar="COLUMN"
+    )
+    secure_noise: bool = option(False, "noise from the system's cryptographic generator")
+
+
+@dataclass(frozen=True)
+class PrivateSchemaReport(Report):
+    """The declarations that were written.
+
+    Attributes:
+        output: the file.
+        columns: the declaration of each column.
+        measured: what was measured, and what that has spent.
+    """
+
+    output: str
+    columns: Mapping[str, Mapping[str, Any]]
+    measured: Mapping[str, Any]
+
+    def text(self) -> str:
+        width = max(map(len, self.columns))
+        charged = self.measured["columns"]
+        lines = [
+            f"  {name:{width}}  {'measured' if name in charged else 'public  '}  {_described(said)}"
+            for name, said in self.columns.items()
+        ]
+        spent = f"epsilon {self.measured['epsilon']:.4g}, delta {self.measured['delta']:.3g}"
+        return "\n".join(
+            [
+                *lines,
+                f"spent:  {spent}; run this once, because each run spends as much again",
+                f"file:   {self.output}, for --public-schema of lowerbound fit and private-table; "
+                "their --epsilon is the whole, this part included",
+            ]
+        )
+
+
+def private_schema(request: PrivateSchemaRequest, reporter: Reporter) -> PrivateSchemaReport:
+    """Measure ranges and categories of the columns that are not public, and write all.
+
+    Raises:
+        DataError: the table or the file of public columns cannot be read, or noise hides a column.
+        OptionError: epsilon, delta or a column is wrong, or there is nothing to measure.
+    """
+    if request.epsilon is None:
+        raise OptionError("measuring needs an epsilon: give --epsilon, such as 0.4")
+    frame = read_frame(request.data)
+    reporter.say(f"{request.data}: {len(frame):,} rows of {frame.shape[1]} columns")
+    for name in request.leave_out:
+        if name not in frame.columns:
+            raise unknown("column", name, map(str, frame.columns))
+    found = measure_schema(
+        frame.drop(columns=[*request.leave_out]),
+        request.epsilon,
+        request.delta,
+        known=Declarations.read(request.public_schema) if request.public_schema else None,
+        secure_noise=request.secure_noise,
+    )
+    assert found.measured is not None
+    found.write(Path(request.output))
+    return PrivateSchemaReport(request.output, found.columns, to_mapping(found.measured))
+
+
+def _described(said: Mapping[str, Any]) -> str:
+    if "levels" in said:
+        words = [f"{len(said['levels'])} levels: {listed(said['levels'])}"]
+    else:
+        words = [f"{said['low']} to {said['high']}"]
+    words += [name for name in ("whole", "log", "missing") if said.get(name)]
+    words += [f"atom {said['atom']}"] if said.get("atom") is not None else []
+    return ", ".join(words)

@@ -1,0 +1,168 @@
+"""The range of a column of numbers from noisy counts: its ends, and what its bins should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from lowerbound.data.arrays import Array
+from lowerbound.training.private.marginals.grid import SKEWED, bin_edges
+
+OCTAVES = 61  # powers of two above and below one; whole numbers then fit 64 bits
+SIDE = 2 * OCTAVES + 1  # octaves of positive numbers
+CELLS = 2 * (2 * SIDE + 1) + 1  # of whole numbers, of fractions, and "missing"
+QUERIES = 3
+CHANCE = 1e-3  # that noise alone exceeds the limit in some cell of the octaves
+CHANCE_INSIDE = 0.05  # the same for the bins of the range that the octaves gave
+ATOM_SHARE = 0.1  # of the rows, from which zero is an atom
+NARROWER = 1 / 4  # of the width, below which the found range is measured anew
+CLEAR = 2.0  # deviations of noise below which a bin does not count for the median
+
+Noisy = Callable[[Array], Array]
+"""Adds Gaussian noise of a known deviation to counts of disjoint cells."""
+
+
+@dataclass(frozen=True)
+class NumberRange:
+    """A range, and facts about the numbers in it, all from noisy counts."""
+
+    low: float
+    high: float
+    whole: bool
+    log: bool
+    atom: bool
+    missing: bool
+
+
+def limit(deviation: float, cells: int = CELLS, chance: float = CHANCE) -> float:
+    """The count that noise in this many empty cells exceeds with probability ``chance``."""
+    return deviation * float(norm.isf(chance / cells))
+
+
+def measured_range(values: Array, noisy: Noisy, deviation: float) -> NumberRange | None:
+    """The range of numbers from ``QUERIES`` noisy histograms; None if none is seen.
+
+    1. Cells: zero, the octaves [2^k, 2^(k+1)) of either sign, each apart for whole numbers and
+       fractions, and "missing". The outermost cells above ``limit`` are the ends.
+    2. Bins between these ends, as ``Grid`` has them. The outermost windows of bins that noise does
+       not explain are the ends.
+    3. The same bins once more, whose mean then counts; or, where the range became much narrower,
+       bins of that range.
+
+    Args:
+        values: (rows,), NaN where missing.
+        noisy: adds noise.
+        deviation: of that noise.
+    """
+    counts = noisy(np.bincount(octave_cells(values), minlength=CELLS).astype(np.float64))
+    both = counts[:-1].reshape(2, -1)
+    seen = both > limit(deviation)
+    places = np.flatnonzero(seen.any(0))
+    if not len(places):
+        return None
+    whole = not seen[1].any()
+    low, high = _octave_ends(int(places[0]) - SIDE, int(places[-1]) - SIDE, whole)
+    shares = np.where(seen, both, 0.0).sum(0)
+    middle = int(np.searchsorted(shares.cumsum(), shares.sum() / 2)) - SIDE
+    log = _is_skewed(sum(_octave(middle)) / 2, low, high)
+    rows, values = len(values), values[~np.isnan(values)]
+    low, high, log = _inside(values, noisy, deviation, (low, high, whole, log))
+    return NumberRange(
+        low,
+        high,
+        whole,
+        log,
+        atom=bool(both[0, SIDE] > ATOM_SHARE * (rows - max(counts[-1], 0.0))),
+        missing=bool(counts[-1] > limit(deviation)),
+    )
+
+
+def octave_cells(values: Array) -> Array:
+    """The cell of each number, (rows,); see ``measured_range``."""
+    gone = np.isnan(values)
+    known = np.clip(np.where(gone, 0.0, values), -(2.0**OCTAVES), 2.0**OCTAVES)
+    power = np.clip(np.frexp(known)[1] - 1, -OCTAVES, OCTAVES)
+    place = np.where(known == 0, 0, np.sign(known) * (power + OCTAVES + 1)).astype(np.int64)
+    apart = (known != np.rint(known)) * (2 * SIDE + 1)
+    return np.where(gone, CELLS - 1, place + SIDE + apart)
+
+
+def occupied(noisy: Array, deviation: float, chance: float = CHANCE_INSIDE) -> tuple[int, int]:
+    """The outermost bins that noise does not explain; all bins if it explains all.
+
+    Windows of 1, 2, 4, ... bins are tested, because a thin tail is seen only in a wide one. The
+    upper end is that of the window with the highest lower edge, where surely something is.
+    """
+    lengths = [2**power for power in range(int(math.log2(len(noisy))) + 1)]
+    score = float(norm.isf(chance / sum(len(noisy) - length + 1 for length in lengths)))
+    total = np.append(0.0, noisy.cumsum())
+    first, last = (len(noisy), 0), (-1, len(noisy))  # (inner end, outer end) of a window
+    for length in lengths:
+        sums = total[length:] - total[:-length]
+        starts = np.flatnonzero(sums > score * deviation * math.sqrt(length))
+        if len(starts):
+            lowest, highest = int(starts[0]), int(starts[-1])
+            first = min(first, (lowest + length - 1, -lowest), key=lambda window: window[0])
+            last = max(last, (highest, highest + length), key=lambda window: window[0])
+    return (0 if first[0] == len(noisy) else -first[1]), last[1] - 1
+
+
+def _inside(
+    values: Array, noisy: Noisy, deviation: float, said: tuple[float, float, bool, bool]
+) -> tuple[float, float, bool]:
+    """(low, high, log) of the numbers within a range, by two noisy histograms."""
+    low, high, whole, log = said
+    edges = bin_edges(low, high, whole, log)
+    counts = noisy(_histogram(values, edges))
+    first, last = occupied(counts, deviation)
+    found = _ends(edges, first, last, whole)
+    if found[1] - found[0] < NARROWER * (high - low):
+        edges = bin_edges(*found, whole, log)
+        counts = noisy(_histogram(values, edges))
+    else:
+        counts = (counts + noisy(_histogram(values, edges))) / 2
+        deviation /= math.sqrt(2)
+    first, last = occupied(counts, deviation)
+    low, high = _ends(edges, first, last, whole)
+    shares = np.where(counts > CLEAR * deviation, counts, 0.0)
+    middle = int(np.searchsorted(shares.cumsum(), shares.sum() / 2))
+    return low, high, _is_skewed(float(edges[middle]), low, high)
+
+
+def _histogram(values: Array, edges: Array) -> Array:
+    inside = np.clip(values, edges[0], edges[-2])
+    bins = np.searchsorted(edges, inside, side="right") - 1
+    return np.bincount(bins, minlength=len(edges) - 1).astype(np.float64)
+
+
+def _is_skewed(median: float, low: float, high: float) -> bool:
+    return median - low < SKEWED * (high - low)
+
+
+def _ends(edges: Array, first: int, last: int, whole: bool) -> tuple[float, float]:
+    return _apart(float(edges[first]), float(edges[last + 1]) - whole, whole)
+
+
+def _octave_ends(first: int, last: int, whole: bool) -> tuple[float, float]:
+    low, high = _octave(first)[0], _octave(last)[1]
+    return _apart(low + (whole and first < 0), high - (whole and last > 0), whole)
+
+
+def _octave(place: int) -> tuple[float, float]:
+    """The ends of an octave: place 0 is the number 0, and negative numbers have negative places."""
+    if not place:
+        return 0.0, 0.0
+    power = abs(place) - 1 - OCTAVES
+    low = 0.0 if power == -OCTAVES else 2.0**power
+    return (low, 2.0 ** (power + 1)) if place > 0 else (-(2.0 ** (power + 1)), -low)
+
+
+def _apart(low: float, high: float, whole: bool) -> tuple[float, float]:
+    """The ends, which differ: a range of one number gets the next one too."""
+    if high > low:
+        return low, high
+    return low, low + 1 if whole or low == 0 else low + abs(low) * 2.0**-20
