@@ -208,10 +208,9 @@ def test_the_epsilon_of_a_fit_contains_that_of_its_schema(
     alone = fit_marginals(frame, schema.columns, 4.0, target="member", hybrid=hybrid)
     record = made.release
     assert record.rho is not None
-    assert alone.release.rho is not None
-    assert 3.5 < record.epsilon <= 4.0
+    assert 3.9 < record.epsilon <= 4.0
     assert delta_of(record.rho, 4.0) + schema.measured.threshold_delta <= record.delta
-    assert schema.measured.rho < record.rho < alone.release.rho
+    assert schema.measured.rho < record.rho
     assert record.charged == (schema.measured.charged,)
     assert any("types" in text for text in record.public)
     assert "charged" in "\n".join(record.lines())
