@@ -1,0 +1,1 @@
+"""Molecules as text: reading SMILES, SELFIES, properties, similarity and drawings."""

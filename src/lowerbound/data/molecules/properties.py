@@ -1,0 +1,147 @@
+"""Properties of molecules as functions of text, by name.
+
+A text that is not a molecule has the value NaN, so that one bad proposal does not stop a search.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.molecules.library import chemistry, quiet
+from lowerbound.data.molecules.smiles import molecule_or_none
+from lowerbound.errors import DataError
+from lowerbound.registry import Registry
+
+FAILURES = (ValueError, RuntimeError, ArithmeticError)  # RDKit's, for molecules it cannot treat
+
+
+@dataclass(frozen=True)
+class MolecularProperty:
+    """A number that belongs to a molecule.
+
+    Attributes:
+        unit: "" if it has none.
+        description: what it says, in one line.
+        compute: from RDKit's molecule.
+    """
+
+    unit: str
+    description: str
+    compute: Callable[[Any], float]
+
+    def of(self, molecule: Any) -> float:
+        """Its value for RDKit's molecule; NaN for None, or if RDKit cannot compute it."""
+        if molecule is None:
+            return float("nan")
+        try:
+            return float(self.compute(molecule))
+        except FAILURES:
+            return float("nan")
+
+
+PROPERTIES = Registry[MolecularProperty]("property of molecules")
+
+
+def property_values(names: str | Sequence[str], smiles: Sequence[Any]) -> dict[str, Array]:
+    """Properties of molecules.
+
+    Args:
+        names: of ``PROPERTIES``, one or several.
+        smiles: one molecule each.
+
+    Returns:
+        name -> (molecules,) float64, NaN where the text is not a molecule.
+
+    Raises:
+        OptionError: a name is unknown; the message suggests the nearest one.
+        MissingExtraError: RDKit is not installed.
+    """
+    chosen = {name: PROPERTIES[name] for name in ([names] if isinstance(names, str) else names)}
+    found = np.full((len(smiles), len(chosen)), np.nan)
+    with quiet():
+        for row, text in enumerate(smiles):
+            molecule = molecule_or_none(text)
+            found[row] = [one.of(molecule) for one in chosen.values()]
+    return dict(zip(chosen, found.T, strict=True))
+
+
+def _property(
+    name: str, unit: str, description: str
+) -> Callable[[Callable[[Any], float]], Callable[[Any], float]]:
+    def add(compute: Callable[[Any], float]) -> Callable[[Any], float]:
+        PROPERTIES.register(name)(MolecularProperty(unit, description, compute))
+        return compute
+
+    return add
+
+
+@_property("qed", "", "likeness to oral drugs, 0 to 1 (Bickerton et al. 2012)")
+def qed(molecule: Any) -> float:
+    """Quantitative estimate of drug-likeness, RDKit's default weights."""
+    found: float = chemistry("Chem.QED").qed(molecule)
+    return found
+
+
+@_property("logp", "", "octanol-water partition, log10, estimated by Wildman and Crippen (1999)")
+def logp(molecule: Any) -> float:
+    """Crippen's estimate of log10 of the partition coefficient."""
+    found: float = chemistry("Chem.Crippen").MolLogP(molecule)
+    return found
+
+
+@_property("sa", "", "difficulty of synthesis, 1 easy to 10 hard (Ertl and Schuffenhauer 2009)")
+def sa(molecule: Any) -> float:
+    """Synthetic accessibility by the script that RDKit ships in its Contrib folder."""
+    found: float = _sascorer().calculateScore(molecule)
+    return found
+
+
+@_property("weight", "g/mol", "average molecular weight")
+def weight(molecule: Any) -> float:
+    """Molecular weight with hydrogens, of the elements' natural mixtures of isotopes."""
+    found: float = chemistry("Chem.Descriptors").MolWt(molecule)
+    return found
+
+
+@_property("heavy_atoms", "atoms", "number of atoms other than hydrogen")
+def heavy_atoms(molecule: Any) -> float:
+    """Number of atoms other than hydrogen."""
+    return float(molecule.GetNumHeavyAtoms())
+
+
+@_property("penalized_logp", "", "logp - sa - ring penalty, raw; grows without end with a chain")
+def penalized_logp(molecule: Any) -> float:
+    r"""logP - SA - max(0, largest ring - 6), without the usual normalization.
+
+    The largest ring is that of RDKit's smallest set of rings. Papers that take it from another
+    cycle basis find larger rings in fused systems. Long carbon chains have the highest values, so
+    that it is no objective without a limit of the length.
+    """
+    largest = max((len(ring) for ring in molecule.GetRingInfo().AtomRings()), default=0)
+    return logp(molecule) - sa(molecule) - max(0, largest - 6)
+
+
+@cache
+def _sascorer() -> Any:
+    """The module ``sascorer`` of RDKit's Contrib folder.
+
+    Raises:
+        DataError: this build of RDKit has no such folder.
+    """
+    path = Path(chemistry("RDConfig").RDContribDir) / "SA_Score" / "sascorer.py"
+    spec = spec_from_file_location("rdkit_sascorer", path) if path.is_file() else None
+    if spec is None or spec.loader is None:
+        raise DataError(f"sa needs {path}, which RDKit's wheel has: run pip install rdkit")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
