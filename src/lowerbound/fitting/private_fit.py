@@ -72,7 +72,8 @@ def private_plan(
 
 def spent_on_schema(privacy: PrivacyOptions) -> SchemaRecord | None:
     """What the schema has spent of the budget; None: it is public."""
-    return privacy.measured or recorded_in(privacy.public_schema)
+    given = privacy.public_schema
+    return privacy.measured or (None if given == OF_THE_DATA else recorded_in(given))
 
 
 def neutral_start(model: Model, schema: Schema, public: Dataset | None) -> str:

@@ -56,7 +56,7 @@ class SchemaRecord:
         Args:
             source: the file of the declarations.
         """
-        types = "names and types (number, date, text) of the columns"
+        types = "names and types (number, text, date and its format) of the columns"
         if not self.declared:
             return (types,)
         return types, f"ranges and categories of {', '.join(self.declared)} ({source})"

@@ -153,6 +153,24 @@ def test_public_columns_are_neither_measured_nor_changed() -> None:
     assert "town" in found.measured.columns
 
 
+def test_types_of_pandas_and_of_parquet_are_measured() -> None:
+    frame = table()[["age", "member", "visit"]]
+    other = frame.assign(
+        age=frame["age"].astype("Int64"),
+        member=frame["member"].astype("boolean"),
+        visit=frame["visit"].dt.date,
+    )
+    same = measured(frame)
+    assert measured(other).columns == same.columns
+    text = frame.astype(str)
+    assert measured(text).columns["age"] == same.columns["age"]
+    assert measured(text).columns["visit"]["low"] == same.columns["visit"]["low"]
+    other.loc[0, "age"], other.loc[0, "member"], other.loc[0, "visit"] = None, None, None
+    made = fit_marginals(other, same, 10 * HUGE).sample(50)
+    assert made["age"].between(17, 90).all()
+    assert made.notna().all(axis=None)
+
+
 # what it costs ------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from lowerbound.data.columns.values import (
     factorized,
     missing,
     name,
+    numbers,
     parsed_numbers,
 )
 
@@ -81,6 +82,10 @@ def date_format(series: Any) -> str:
 
 def cell_numbers(series: Any) -> Array:
     """Numbers, float64; NaN if missing or not a number."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return numbers(series)
     return np.asarray(np.where(missing(series), np.nan, parsed_numbers(series)[0]))
 
 
