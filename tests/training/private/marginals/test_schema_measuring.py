@@ -319,6 +319,18 @@ def test_an_admitted_cell_depends_on_its_row_alone() -> None:
     assert whole.loc[:1, "town"].tolist() == ["A", "A"]
 
 
+def test_a_cell_that_is_not_released_changes_no_other_level() -> None:
+    """Neither their order, by size or by name, nor their type."""
+    many = [2, 10, 100] * 1_000
+    said = [
+        measured(pd.DataFrame({"code": pd.Series(rows, dtype=object)}), 1.0, known=kinds)
+        for kinds in [{"code": {"kind": "categorical"}}]
+        for rows in (many, [*many, "x"], [*many, "10"])
+    ]
+    levels = [each.columns["code"]["levels"] for each in said]
+    assert levels == [["2", "10", "100"]] * 3
+
+
 def test_rare_levels_are_missing_where_cells_may_be() -> None:
     frame = pd.DataFrame({"town": ["A"] * 3_000 + ["B"] * 900 + [f"rare {n}" for n in range(600)]})
     schema = measured(frame, 1.0)

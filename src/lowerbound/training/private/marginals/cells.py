@@ -80,6 +80,20 @@ def date_format(series: Any) -> str:
     return min(unread, key=lambda form: int(unread[form]))
 
 
+def level_cells(series: Any) -> Any:
+    """The cells with levels of one type: names, unless the dtype has numbers or bits.
+
+    In a column of objects, 3 and "3" are one level, whose type would be that of some row.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return series
+    codes, distinct = factorized(series)
+    names = np.array([*map(name, distinct), None], dtype=object)
+    return pd.Series(names[codes], index=series.index, name=series.name, dtype=object)
+
+
 def cell_numbers(series: Any) -> Array:
     """Numbers, float64; NaN if missing or not a number."""
     import pandas as pd

@@ -41,6 +41,7 @@ from lowerbound.training.private.marginals.cells import (
     cell_numbers,
     cell_type,
     date_format,
+    level_cells,
 )
 from lowerbound.training.private.marginals.declarations import Columns, Declarations
 from lowerbound.training.private.marginals.grid import MOST_WHOLE
@@ -141,7 +142,10 @@ class SchemaMeasuring:
         return {**_number_declaration(found), **gaps}
 
     def _levels(self, series: Any) -> dict[str, Any] | None:
-        levels, deviation = distinct_levels(series), self._budget.deviation(1)
+        import pandas as pd
+
+        series, deviation = level_cells(series), self._budget.deviation(1)
+        levels = distinct_levels(series)
         codes = level_codes(series, str(series.name), levels)
         places = np.where(np.isnan(codes), len(levels), codes).astype(np.int64)
         exact = np.bincount(places, minlength=len(levels) + 1).astype(np.float64)
@@ -153,7 +157,9 @@ class SchemaMeasuring:
         most = limit(deviation)
         gaps = noisy[-1] > most or others > most * math.sqrt(len(seen))
         kind = "binary" if len(seen) == 2 else "categorical"
-        said = {"kind": kind, "levels": [levels[place] for place in seen]}
+        # sorted anew: text that was not released would change the order of numbers
+        shown = distinct_levels(pd.Series([levels[place] for place in seen]))
+        said = {"kind": kind, "levels": list(shown)}
         return {**said, "missing": True} if gaps else said
 
     def _noisy(self, exact: Array, deviation: float) -> Array:
