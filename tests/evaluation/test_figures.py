@@ -50,8 +50,8 @@ ALL = {
     "prior": lambda: figures.prior_curve(
         np.arange(4.0), np.arange(4.0) - 9, np.array([np.nan, -8.0, np.nan, -7.0]), -10.0
     ),
-    "critic": lambda: figures.critic_curves(
-        np.arange(1.0, 4.0), {"loss": np.array([np.nan, 2.0, 1.0]), "right": np.ones(3)}
+    "critic": lambda: figures.reading_curves(
+        "Critic", np.arange(1.0, 4.0), {"loss": np.array([np.nan, 2.0, 1.0]), "right": np.ones(3)}
     ),
     "maps": lambda: figures.latent_maps(
         [latent_map("PCA", 2), latent_map("VAE", 6)], np.arange(60) % 3 - 1, ["zero", "one"]

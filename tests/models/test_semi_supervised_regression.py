@@ -19,7 +19,7 @@ from lowerbound.models import SemiSupervisedRegression
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives import MeanTeacherRegression
-from lowerbound.objectives.mean_teacher import MEMORY
+from lowerbound.objectives.labels.mean_teacher import MEMORY
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Mean
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 from typing import Literal
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from lowerbound.data.dataset import Dataset
 from lowerbound.inference.likelihood import score
 from lowerbound.objectives import ELBO, ImportanceWeighted
-from lowerbound.training.held_out import HeldOut, evaluating, updates_between
+from lowerbound.training.held_out import Best, HeldOut, evaluating, updates_between
 from tests.training.cases import grey_rows, real_rows, vae
 
 CPU = torch.device("cpu")
@@ -92,3 +94,42 @@ def test_records_are_as_frequent_as_their_cost_allows(
     rows: int, held_out_rows: int, batch_size: int, slow: bool, updates: int
 ) -> None:
     assert updates_between(rows, held_out_rows, batch_size, slow) == updates
+
+
+def kept_by(*calls: tuple[float, bool], patience: int = 0) -> Best:
+    """The best after validations with these (bound, newest), at updates 1, 2, ..."""
+    best = Best(patience)
+    for update, (bound, newest) in enumerate(calls, 1):
+        best.consider(bound, update, torch.nn.Linear(1, 1), newest)
+    return best
+
+
+def test_weights_of_a_warm_up_give_way_to_those_after_it() -> None:
+    """The first bound after the warm-up replaces a higher one from within it."""
+    warm = [(-1.0, True), (-2.0, True), (-1.5, True)]
+    assert kept_by(*warm).update == 3
+    assert kept_by(*warm, (-9.0, False)).update == 4
+    assert kept_by(*warm, (-9.0, False), (-9.5, False), (-8.0, False), (-8.5, False)).update == 6
+
+
+def test_a_warm_up_does_not_end_a_run() -> None:
+    falling = [(-float(update), True) for update in range(20)]
+    assert not kept_by(*falling, patience=3).exhausted
+    assert not kept_by(*falling, (-30.0, False), (-31.0, False), patience=3).exhausted
+    assert kept_by(
+        *falling, *[(-30.0 - update, False) for update in range(4)], patience=3
+    ).exhausted
+
+
+def test_a_bound_that_is_no_number_is_beaten_by_any_other() -> None:
+    assert kept_by((-1.0, True), (math.nan, False), (-50.0, False)).update == 3
+
+
+def test_the_best_comes_back_from_json() -> None:
+    for calls in ([(-1.0, True)], [(-1.0, False)], [(math.nan, True)], []):
+        best, other = kept_by(*calls), Best(0)
+        other.restore(json.loads(json.dumps(best.to_mapping(), allow_nan=False)), best.weights)
+        assert other.to_mapping() == best.to_mapping()
+        best.consider(-5.0, 9, torch.nn.Linear(1, 1))
+        other.consider(-5.0, 9, torch.nn.Linear(1, 1))
+        assert other.update == best.update

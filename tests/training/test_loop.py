@@ -241,3 +241,25 @@ def test_fewer_rows_than_a_batch_are_enough() -> None:
     history = train(vae(), ELBO(), grey_rows(5), options(updates=10))
     assert history.last is not None
     assert history.last.epoch == 10.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "end"), [(ELBO(warm_up=0.6), 0.6), (ELBO(cycles=4, warm_up=0.4), 0.85)]
+)
+def test_weights_of_the_warm_up_are_never_kept(objective: ELBO, end: float) -> None:
+    """Overfitting makes the first bound the best, and patience is short."""
+    chosen = options(updates=2000, learning_rate=0.03, schedule="constant", patience=2)
+    where = {"validation": grey_rows(20, seed=1)}
+    assert (train(vae(), ELBO(), FEW, chosen, **where).best or 0) < 600
+    history = train(vae(), objective, FEW, chosen, **where)
+    bounds = {record.updates: record.validation for record in history}
+    assert history.best is not None
+    assert history.best > end * 2000
+    after = {update: bound for update, bound in bounds.items() if update > end * 2000}
+    assert history.validation == max(after.values())  # type: ignore[type-var]
+
+
+def test_a_target_rate_keeps_the_newest_weights() -> None:
+    chosen = options(updates=300, patience=1)
+    history = train(vae(), TargetRate(target=0.5), grey_rows(), chosen, validation=grey_rows(20, 1))
+    assert (history.ended, history.best) == ("finished", 300)

@@ -21,6 +21,7 @@ from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.models import Model
 from lowerbound.objectives import ELBO, Objective, TargetRate
 from lowerbound.training import History, Interrupted, loop, train
+from lowerbound.training.checkpoints.identity import identity, refuse_another_run
 from lowerbound.training.interruption import listening
 from tests.training.cases import (
     assert_same_weights,
@@ -324,3 +325,52 @@ def test_what_is_published_is_what_would_be_kept(tmp_path: Path) -> None:
         train(straight, ELBO(), grey_rows(), chosen, validation=VALIDATION)
     ) == without_time(history)
     assert_same_weights(weights(straight), weights(model))  # publishing changed nothing
+
+
+@pytest.mark.parametrize("kind", ["target rate", "cycles"])
+@pytest.mark.parametrize("stop", [37, 75])
+def test_a_run_with_a_changing_weight_resumes_bit_for_bit(
+    tmp_path: Path, kind: str, stop: int
+) -> None:
+    """In the middle of a rise, and where the kept weights are only those until the next record."""
+
+    def objective() -> ELBO:
+        return TargetRate(target=0.5) if kind == "target rate" else ELBO(cycles=2, warm_up=0.4)
+
+    straight, data, controlled = vae(), grey_rows(), objective()
+    where: dict[str, Any] = {"validation": VALIDATION}
+    expected = train(straight, controlled, data, LONG, **where)
+    where |= {"folder": tmp_path, "resume": True}
+    stopped = objective()
+    step = stopped.after_update
+
+    def step_then_stop(bound: Any, calls: list[int] = []) -> None:  # noqa: B006
+        step(bound)
+        calls.append(1)
+        if len(calls) == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped.after_update = step_then_stop  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        train(vae(), stopped, data, LONG, **where)
+    resumed, continued = vae(seed=3), objective()
+    history = train(resumed, continued, data, LONG, **where)
+    assert_same_weights(weights(resumed), weights(straight))
+    assert without_time(history) == without_time(expected)
+    assert float(continued.weight()) == float(controlled.weight())
+
+
+def test_a_checkpoint_from_before_an_option_goes_on_with_its_default() -> None:
+    who = identity(vae(), ELBO(), grey_rows(), None, LONG)
+    assert who["objective"] == {
+        "kind": "ELBO",
+        "samples": 1,
+        "analytic": True,
+        "beta": 1.0,
+        "warm_up": 0.0,
+        "free_bits": 0.0,
+        "balance": 0.0,
+    }
+    other = identity(vae(), ELBO(cycles=2), grey_rows(), None, LONG)
+    with pytest.raises(OptionError, match="objective cycles was not given and is 2"):
+        refuse_another_run(who, other, Path())

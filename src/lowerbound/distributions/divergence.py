@@ -39,6 +39,15 @@ def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | Non
     return None
 
 
+def unit_kl(posterior: Distribution, prior: Distribution) -> Tensor | None:
+    """KL of each number of a latent, (samples | 1, batch | 1, *event), in nats.
+
+    None if the two are not products of Gaussians.
+    """
+    q, p = base_normal(posterior), base_normal(prior)
+    return None if q is None or p is None else normal_kl(q, p)
+
+
 def monte_carlo_kl(posterior: Distribution, prior: Distribution, z: Tensor) -> Tensor:
     """log q(z) - log p(z) at given draws z ~ q, (samples, batch): unbiased for the KL, in nats."""
     difference: Tensor = posterior.log_prob(z) - prior.log_prob(z)

@@ -22,7 +22,7 @@ from lowerbound.estimators.inputs.labels import class_indices, class_name, class
 from lowerbound.estimators.labeled import LabeledEstimator
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.inference.classes import class_probabilities
-from lowerbound.objectives.semi_supervised import require_labels
+from lowerbound.objectives.labels.semi_supervised import require_labels
 
 
 @renamed_keywords(moves="augmentation")

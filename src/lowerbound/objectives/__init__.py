@@ -6,9 +6,9 @@ from lowerbound.objectives.elbo import ELBO
 from lowerbound.objectives.factor import Factor
 from lowerbound.objectives.features import FeatureMatching
 from lowerbound.objectives.importance_weighted import ImportanceWeighted
+from lowerbound.objectives.labels.semi_supervised import SemiSupervised
+from lowerbound.objectives.labels.semi_supervised_regression import MeanTeacherRegression
 from lowerbound.objectives.rate_distortion import TargetRate
-from lowerbound.objectives.semi_supervised import SemiSupervised
-from lowerbound.objectives.semi_supervised_regression import MeanTeacherRegression
 from lowerbound.objectives.spectral import Spectral
 from lowerbound.objectives.structural import Structural
 from lowerbound.objectives.total_correlation import BetaTotalCorrelation

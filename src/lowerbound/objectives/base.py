@@ -59,6 +59,15 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.register_buffer("progress", torch.ones(()), persistent=False)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the loss has the form that it keeps until the end of the run.
+
+        Until then training keeps the newest weights and does not stop early, because the best
+        value of a warm-up belongs to another loss.
+        """
+        return True
+
     @abstractmethod
     def forward(self, model: Model, batch: Batch) -> Bound:
         """The bound on one batch."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 
+from lowerbound.distributions.divergence import unit_kl
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.models import Model
 from lowerbound.objectives.balance import column_weights
 from lowerbound.objectives.base import OBJECTIVES, Bound, Objective, over_samples, stacked_rates
 from lowerbound.objectives.densities import require_bounded_densities
-from lowerbound.trace import Batch, Choose, Draw, Trace
+from lowerbound.objectives.warm_up import WarmUp
+from lowerbound.trace import Batch, Choose, Draw, Step, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it
     from lowerbound.data.dataset import Dataset
+
+
+FreeBitsPer = Literal["latent", "unit"]
 
 
 @OBJECTIVES.register("elbo")
@@ -29,14 +36,20 @@ class ELBO(Objective):
         samples: L, draws of z per row.
         analytic: use the closed form of the KL if the pair of types has one.
         beta: weight of the rate in the loss (Higgins et al. 2017); 1 is the bound itself.
-        warm_up: share of the run over which that weight rises linearly from 0 (Bowman et al. 2016).
-        free_bits: nats per latent step, averaged over the batch, below which the rate is not
-            penalized (Kingma et al. 2016).
+        warm_up: share of the run, or of each cycle, over which that weight rises linearly from 0
+            (Bowman et al. 2016); None: 0, and 0.5 with several cycles.
+        cycles: how often the weight rises in a run (Fu et al. 2019).
+        free_bits: nats, averaged over the batch, below which a rate is not penalized (Kingma et
+            al. 2016).
+        free_bits_per: whether this holds for the rate of each "latent" of the model, or for that of
+            each of its numbers ("unit").
         balance: b, the exponent that balances a table's columns in the loss: 0 does not change
             their weights, 1 divides the cost of each by that of its marginal; see ``balance``.
     """
 
     weights: Tensor | None
+    cycles: int = 1
+    free_bits_per: FreeBitsPer = "latent"
 
     def __init__(
         self,
@@ -44,26 +57,37 @@ class ELBO(Objective):
         samples: int = 1,
         analytic: bool = True,
         beta: float = 1.0,
-        warm_up: float = 0.0,
+        warm_up: float | None = None,
+        cycles: int = 1,
         free_bits: float = 0.0,
+        free_bits_per: FreeBitsPer = "latent",
         balance: float = 0.0,
     ) -> None:
         super().__init__()
         if samples < 1:
             raise OptionError(f"samples must be at least 1, not {samples}")
-        if not 0.0 <= warm_up <= 1.0:
-            raise OptionError(f"warm_up is a share of the run, 0 to 1, not {warm_up}")
         if min(beta, free_bits, balance) < 0:
             raise OptionError("beta, free_bits and balance must not be negative")
+        self._warm_up = WarmUp.of(warm_up, cycles)
+        if beta == 0 and (self._warm_up.share or free_bits):
+            raise OptionError(
+                "beta=0 leaves the rate out of the loss, so warm_up, cycles and free_bits have no "
+                "effect: leave them out, or set beta above 0"
+            )
+        _check_free_bits(free_bits, free_bits_per, analytic)
         self.samples = samples
         self.analytic = analytic
         self.beta = beta
-        self.warm_up = warm_up
-        self.free_bits = free_bits
+        self.warm_up, self.cycles = self._warm_up.share, cycles
+        self.free_bits, self.free_bits_per = free_bits, free_bits_per
         self.balance = balance
         # a resumed run computes it again from the same rows
         self.register_buffer("weights", None, persistent=False)
         self.choose: Choose = Draw(samples)
+
+    @property
+    def settled(self) -> bool:
+        return float(self.progress) >= self._warm_up.end
 
     def prepare(self, model: Model, dataset: Dataset) -> None:
         """Compute the weights of the columns."""
@@ -81,9 +105,9 @@ class ELBO(Objective):
         value = likelihood - rates.sum(0)
         if self.balance:
             balanced = self.balanced(trace, batch)
-            loss = self.loss(balanced - rates.sum(0), balanced, rates)
+            loss = self.loss(balanced - rates.sum(0), balanced, rates, trace)
         else:
-            loss = self.loss(value, likelihood, rates)
+            loss = self.loss(value, likelihood, rates, trace)
         for penalty in trace.penalties.values():
             loss = loss + penalty.mean()
         return Bound(value.detach(), -likelihood.detach(), rates.detach(), loss)
@@ -106,22 +130,67 @@ class ELBO(Objective):
         terms = trace.likelihood.terms(batch.x, batch.observed)
         return over_samples((terms * self.weights.to(terms)).sum(-1))
 
-    def loss(self, value: Tensor, likelihood: Tensor, rates: Tensor) -> Tensor:
+    def loss(self, value: Tensor, likelihood: Tensor, rates: Tensor, trace: Trace) -> Tensor:
         """The differentiated scalar: distortion + beta * rate, with free bits."""
         weight = self.weight()
         plain = isinstance(weight, float) and weight == 1.0 and not self.free_bits
         if plain or not len(rates):
             return -value.mean()
-        per_step = rates.mean(1)
-        if self.free_bits:
-            per_step = per_step.clamp_min(self.free_bits)
-        return weight * per_step.sum() - likelihood.mean()
+        return weight * self.penalized_rate(rates, trace) - likelihood.mean()
+
+    def penalized_rate(self, rates: Tensor, trace: Trace) -> Tensor:
+        """The mean rate of the batch in nats; what is below its free bits counts as these."""
+        if not self.free_bits:
+            return rates.mean(1).sum()
+        if self.free_bits_per == "latent":
+            return rates.mean(1).clamp_min(self.free_bits).sum()
+        units = torch.cat([_unit_rates(step) for step in trace.steps])
+        return units.clamp_min(self.free_bits).sum()
 
     def weight(self) -> Tensor | float:
         """beta, after its warm-up."""
         if not self.warm_up:
             return self.beta
-        return self.beta * (self.progress / self.warm_up).clamp_max(1.0)
+        return self.beta * self._warm_up.factor(self.progress)
+
+    def readings(self) -> Mapping[str, tuple[float, ...]]:
+        """The weight of the rate, if it changes over the run."""
+        weight = self.weight()
+        return {} if isinstance(weight, float) else {"rate weight": (float(weight),)}
+
+
+def _check_free_bits(nats: float, per: FreeBitsPer, analytic: bool) -> None:
+    """Check the options of free bits.
+
+    Raises:
+        OptionError: ``per`` is unknown, or does not go with the other options.
+    """
+    if per not in ("latent", "unit"):
+        raise OptionError(f"free_bits_per is 'latent' or 'unit', not {per!r}")
+    if per == "unit" and not nats:
+        raise OptionError("free_bits_per='unit' needs free_bits, in nats per unit")
+    if per == "unit" and not analytic:
+        raise OptionError(
+            "free_bits_per='unit' needs the closed form of the rate: leave analytic true"
+        )
+
+
+def _unit_rates(step: Step) -> Tensor:
+    """The rate of each number of a latent, averaged over the batch, (units,), nats.
+
+    Raises:
+        UnsupportedError: these rates have no closed form.
+    """
+    each = None
+    if step.closed and step.posterior is not None:
+        each = unit_kl(step.posterior, step.prior)
+    if each is None:
+        raise UnsupportedError(
+            "free_bits_per='unit' needs factorized Gaussians as posterior and prior, and this "
+            f"model has {type(step.posterior).__name__} and {type(step.prior).__name__}: "
+            "leave free_bits_per out"
+        )
+    return each.mean((0, 1)).flatten()
 
 
 def refuse_biased_draws(trace: Trace) -> None:

@@ -17,7 +17,10 @@ class TargetRate(ELBO):
     .. math:: \min_\theta \max_\lambda \; D + e^\lambda (R - R^*)
 
     The dual variable lambda rises while the rate is above the target and falls while it is below
-    (Rezende & Viola 2018 constrain the distortion this way). It is saved with the checkpoint.
+    (Rezende & Viola 2018 constrain the distortion this way). This is the integral part of the
+    controller of Shao et al. 2020, in the logarithm of the weight. lambda is saved with the
+    checkpoint. The newest weights are kept: the best value belongs to the rate of the ELBO, which
+    is another one.
 
     Args:
         target: R*, nats per example, summed over latents.
@@ -27,6 +30,7 @@ class TargetRate(ELBO):
     """
 
     log_weight: Tensor
+    judged_by_value = False
 
     def __init__(
         self,

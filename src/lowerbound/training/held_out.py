@@ -25,6 +25,7 @@ from lowerbound.objectives import Objective
 from lowerbound.objectives.importance_weighted import ReweightedDraw
 from lowerbound.trace import Batch, Choose, Draw
 from lowerbound.training.feed import Feed
+from lowerbound.training.latent_watch import LatentWatch, watched
 
 SEED = 0
 SHARE_OF_TIME = 0.05
@@ -54,8 +55,13 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.feed)
 
-    def bound(self, model: Model, objective: Objective) -> float:
-        """Mean of the objective's bound over all rows, nats per row in model units."""
+    def bound(self, model: Model, objective: Objective, watch: LatentWatch | None = None) -> float:
+        """Mean of the objective's bound over all rows, nats per row in model units.
+
+        Args:
+            model, objective: to validate.
+            watch: is given the first pass of each batch.
+        """
         total = 0.0
         # noise that cannot be keyed has the same seed each time
         with (
@@ -63,9 +69,13 @@ class HeldOut:
             torch.no_grad(),
             evaluating(model, objective),
             keyed_draws(model, self.keys),
+            watched(model) as traces,
         ):
             for batch in self._batches():
                 total += float(objective(model, batch).value.double().sum())
+                if watch is not None:
+                    watch.add(traces[0])
+                traces.clear()
         return total / len(self)
 
     def _batches(self) -> Iterator[Batch]:
@@ -145,6 +155,7 @@ class Best:
         self.bound = -math.inf
         self.update: int | None = None
         self.without_gain = 0
+        self.provisional = False
         self.weights: dict[str, Tensor] = {}
 
     @property
@@ -153,11 +164,20 @@ class Best:
         return bool(self.patience) and self.without_gain >= self.patience
 
     def consider(self, bound: float, update: int, model: nn.Module, newest: bool = False) -> None:
-        """Keep the model's weights if the bound is the highest so far, or in any case."""
+        """Keep the model's weights if the bound is the highest so far, or in any case.
+
+        Args:
+            bound: of these weights on the held-out rows.
+            update: number of the update.
+            model: with the weights.
+            newest: keep them in any case, and only until the next call.
+        """
         self.without_gain += 1
-        if newest or bound > self.bound:
-            self.bound, self.update, self.without_gain = bound, update, 0
+        if newest or self.provisional or bound > self.bound:
+            self.bound = -math.inf if math.isnan(bound) else bound
+            self.update, self.without_gain = update, 0
             self.weights = {name: value.clone() for name, value in model.state_dict().items()}
+        self.provisional = newest
 
     def apply(self, model: nn.Module) -> None:
         """Set the model's weights to the best ones, if there are any."""
@@ -166,11 +186,16 @@ class Best:
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON values, without the weights."""
-        bound = None if self.update is None else self.bound
-        return {"bound": bound, "update": self.update, "without_gain": self.without_gain}
+        return {
+            "bound": self.bound if math.isfinite(self.bound) else None,
+            "update": self.update,
+            "without_gain": self.without_gain,
+            "provisional": self.provisional,
+        }
 
     def restore(self, mapping: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Restore the values of ``to_mapping``, and the weights."""
         self.update, self.without_gain = mapping["update"], mapping["without_gain"]
         self.bound = -math.inf if mapping["bound"] is None else mapping["bound"]
+        self.provisional = mapping.get("provisional", False)  # older checkpoints have none
         self.weights = dict(weights)

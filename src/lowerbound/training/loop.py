@@ -20,6 +20,7 @@ from lowerbound.training.checkpoints.identity import identity
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.checkpoints.saving import Keeper, Publish, plan_of, reason
 from lowerbound.training.interruption import Interrupted, listening
+from lowerbound.training.latent_watch import collapse_message
 from lowerbound.training.private.engine import check_private
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.progress.history import History
@@ -101,6 +102,9 @@ def train(
             reporter.message(f"resumed at update {run.updates:,}")
         with _threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)
+        warning = "" if run.kept_record is None else collapse_message(run.kept_record)
+        if warning:
+            reporter.message(warning)
         return run.history()
 
 

@@ -17,6 +17,7 @@ from lowerbound.training.checkpoints.randomness import generator, noise_state, s
 from lowerbound.training.engine import Engine, Update
 from lowerbound.training.feed import DataOrder, Feed, masking
 from lowerbound.training.held_out import Best, HeldOut, evaluating
+from lowerbound.training.latent_watch import LatentWatch
 from lowerbound.training.private.noise import PoissonOrder
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.progress.history import Ended, History, Record
@@ -136,6 +137,13 @@ class TrainingRun:
         """The records so far."""
         return History(tuple(self.records), self.ended or "running", self.best.update)
 
+    @property
+    def kept_record(self) -> Record | None:
+        """The record of the weights to keep; None before the first record."""
+        kept = [record for record in self.records if record.updates == self.best.update]
+        records = kept or self.records
+        return records[-1] if records else None
+
     def keep(self) -> None:
         """Set the model's weights to those to keep: the best, else the averaged ones."""
         if self.best.weights:
@@ -173,7 +181,7 @@ class TrainingRun:
             seconds=seconds,
             seconds_left=spent * (1 - share) / done if done > 0 else None,
             skipped=self.skipped,
-            readings=self._readings() or (self.records[-1].readings if self.records else {}),
+            readings={**(self.records[-1].readings if self.records else {}), **self._readings()},
         )
 
     def checkpoint(self) -> Checkpoint:
@@ -230,7 +238,7 @@ class TrainingRun:
     def _record(self) -> None:
         bound, distortion, rates = self.meter.means()
         self.meter.reset()
-        readings = self._readings()
+        readings, watch = self._readings(), LatentWatch()
         self.model.forget_readings()
         self.objective.forget_readings()
         self.records.append(
@@ -241,10 +249,10 @@ class TrainingRun:
                 bound=bound + self.units,
                 distortion=distortion - self.units,
                 rates=rates,
-                validation=self._validate(),
+                validation=self._validate(watch),
                 learning_rate=self.learning_rate,
                 skipped=self.skipped,
-                readings=readings,
+                readings={**watch.readings(), **readings},
             )
         )
 
@@ -254,13 +262,13 @@ class TrainingRun:
             return {}
         return {**self.model.readings(), **self.objective.readings()}
 
-    def _validate(self) -> float | None:
+    def _validate(self, watch: LatentWatch) -> float | None:
         """The held-out bound of the averaged weights, which are stored if it is the best."""
         if self.held_out is None:
             return None
         with self.average.applied() if self.average is not None else nullcontext():
-            bound = self.held_out.bound(self.model, self.objective)
-            newest = not self.objective.judged_by_value
+            bound = self.held_out.bound(self.model, self.objective, watch)
+            newest = not (self.objective.judged_by_value and self.objective.settled)
             self.best.consider(bound, self.updates, self.model, newest)
         return bound + self.units if math.isfinite(bound) else None
 

@@ -6,13 +6,12 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import Independent, Normal
 
 from lowerbound.distributions.reparameterization import diagonal_normal
 from lowerbound.evaluation.latents.aggregate import (
     AggregatePosterior,
     Agreement,
-    pairwise_log_prob,
     prior_agreement,
     smoothed_codes,
 )
@@ -83,25 +82,6 @@ def test_the_exact_posterior_of_well_fitted_data_agrees_with_the_prior() -> None
     assert brackets(agreement, 0.0)
     assert abs(agreement.kl_low.mean) < 0.1
     assert agreement.hole_rate < 0.04
-
-
-def test_pairs_of_draws_and_components() -> None:
-    loc, scale = normal(5, 3, 2.0), normal(5, 3, 1.0, 1).abs() + 0.1
-    z = normal(7, 3, 1.5, 2)
-    diagonal = diagonal_normal(loc.unsqueeze(0), scale.unsqueeze(0))
-    slow = Independent(Normal(loc, scale), 1).log_prob(z.unsqueeze(1))
-    assert torch.allclose(pairwise_log_prob(diagonal, z), slow, rtol=1e-10)
-    full = MultivariateNormal(loc.unsqueeze(0), torch.eye(3).double() * 0.5 + 0.1)
-    expected = full.log_prob(z.unsqueeze(1))
-    assert torch.allclose(pairwise_log_prob(full, z), expected, rtol=1e-10)
-
-
-def test_far_and_narrow_components_keep_their_digits() -> None:
-    loc = 1e3 + normal(20, 2, 1.0)
-    posterior = diagonal_normal(loc.unsqueeze(0), torch.full((1, 20, 2), 1e-3).double())
-    exact = Independent(Normal(loc, 1e-3), 1).log_prob(loc.unsqueeze(1))
-    found = pairwise_log_prob(posterior, loc)
-    assert float(((found - exact).abs() / exact.abs().clamp_min(1)).max()) < 1e-6
 
 
 def test_leaving_a_draws_own_component_out() -> None:

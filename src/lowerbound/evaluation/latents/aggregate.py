@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.aggregate import pairwise_log_prob
 from lowerbound.distributions.density import density_of
 from lowerbound.distributions.keyed_noise import KeyedNoise
 from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw, seeded
@@ -179,25 +180,6 @@ class AggregatePosterior:
     def _draws_at_once(self, posterior: Distribution) -> int:
         width = 1 if base_normal(posterior) is not None else posterior.event_shape[0]
         return max(1, self.memory // (PAIR_BYTES * posterior.batch_shape[1] * width))
-
-
-@torch.no_grad()
-def pairwise_log_prob(posterior: Distribution, z: Tensor) -> Tensor:
-    """log q(z_m | x_n) for all pairs, (draws, components), float64.
-
-    For diagonal Gaussians it uses two matrix products instead of (draws, components, latent_dim).
-    """
-    base = base_normal(posterior)
-    if base is None:
-        pairs = (len(z), posterior.batch_shape[1], z.shape[1])
-        return posterior.log_prob(z.unsqueeze(1).expand(pairs)).double()
-    loc, scale = base.loc[0].double(), base.scale.expand_as(base.loc)[0].double()
-    center = loc.mean(0)  # distances from the center lose fewer digits
-    loc, z = loc - center, z.double() - center
-    precision = scale.square().reciprocal()
-    squares = z.square() @ precision.T - 2 * z @ (loc * precision).T
-    constant = (loc.square() * precision).sum(1) + 2 * scale.log().sum(1)
-    return -0.5 * (squares + constant + z.shape[1] * math.log(2 * math.pi))
 
 
 def _device(distribution: Distribution) -> torch.device:

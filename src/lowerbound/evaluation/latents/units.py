@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.aggregate import ACTIVE
 from lowerbound.distributions.reparameterization import base_normal, draw, seeded
 from lowerbound.inference.codes import EncodedRows, encode_rows
 from lowerbound.inference.passes import MEMORY
 from lowerbound.models import HasPrior, Model, require
 
-ACTIVE = 0.01
 PRIOR_DRAWS = 10_000
 
 

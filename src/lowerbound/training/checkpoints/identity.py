@@ -72,11 +72,16 @@ def _said(value: Any) -> str:
 
 
 def _settings(objective: Objective) -> dict[str, Any]:
-    """The objective's class and its public attributes of simple types."""
+    """The objective's class and its public attributes of simple types.
+
+    Those at the default of the class are left out, so that a checkpoint from before an option
+    belongs to the run with its default.
+    """
     plain = {
         name: value
         for name, value in vars(objective).items()
         if isinstance(value, (bool, int, float, str)) and name != "training" and name[0] != "_"
+        if value != getattr(type(objective), name, None)
     }
     return {"kind": type(objective).__name__, **plain}
 

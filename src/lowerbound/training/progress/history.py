@@ -30,7 +30,8 @@ class Record:
             rows are held out.
         learning_rate: the learning rate of the last update.
         skipped: updates skipped so far, because the loss or gradient was not finite.
-        readings: additional measurements of the model, by name; most models have none.
+        readings: additional measurements of model, objective and latents, by name; "active units"
+            has the number of active ones and of all.
     """
 
     epoch: float

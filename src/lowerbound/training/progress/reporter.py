@@ -27,7 +27,7 @@ class Progress:
         seconds: training time so far.
         seconds_left: estimated; None if unknown.
         skipped: updates skipped because the loss or gradient was not finite.
-        readings: additional measurements of the model over recent updates, by name.
+        readings: additional measurements of model, objective and latents, by name.
     """
 
     epoch: float
@@ -61,7 +61,7 @@ class Progress:
         return f"{sum(self.rates):.2f} ({' + '.join(f'{rate:.1f}' for rate in self.rates)})"
 
     def beside(self) -> str:
-        """The model's readings, with a slash between levels: "perplexity 61.2/40"."""
+        """The readings, with a slash between numbers: "perplexity 61.2/40"."""
         words = [
             f"{name} {'/'.join(f'{n:.3g}' for n in each)}" for name, each in self.readings.items()
         ]

@@ -22,6 +22,7 @@ def plates(material: Material, planar: Material | None = None) -> Iterator[Plate
     yield from style.data(material)
     yield from training.training(material)
     yield from training.levels(material)
+    yield from training.information(material)
     yield from training.critics(material)
     yield from latent.maps(flat)
     yield from latent.active_units(material)

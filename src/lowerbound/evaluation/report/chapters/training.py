@@ -12,6 +12,11 @@ from lowerbound.evaluation.report.subjects import TrainingRecord
 from lowerbound.evaluation.samples.acceptance import real_rows
 
 ROWS, COLUMNS = 4, 20
+INFORMATION = {
+    "active units": "active units",
+    "mutual information": "mutual information (nats)",
+    "rate weight": "weight of the rate",
+}
 
 
 def data_sheet(material: Material) -> Iterator[Plate]:
@@ -64,6 +69,35 @@ def levels(material: Material) -> Iterator[Plate]:
         )
 
 
+def information(material: Material) -> Iterator[Plate]:
+    """Rate, active units and mutual information against epochs, for continuous latents."""
+    for found in material.findings:
+        records = [] if found.subject.history is None else list(found.subject.history)
+        seen = [name for name in INFORMATION if any(name in r.readings for r in records)]
+        if len(records) < 2 or not seen:
+            continue
+        yield Plate(
+            "information",
+            "Training",
+            f"What the latents of {found.name} carry. The rate is of training rows, the others of "
+            "held-out rows. Active units vary with the row. The mutual information is estimated "
+            "within a batch, so it is too small on average, and at most the logarithm of the rows "
+            "of a batch. If all of them fall to zero, the latents have collapsed.",
+            figures.reading_curves(
+                "Information in the latents",
+                np.array([record.epoch for record in records]),
+                {
+                    "rate (nats)": np.array([sum(record.rates) for record in records]),
+                    **{
+                        label: np.array([_reading(record, name) for record in records])
+                        for name, label in INFORMATION.items()
+                        if name in seen
+                    },
+                },
+            ),
+        )
+
+
 def critics(material: Material) -> Iterator[Plate]:
     """The readings of a critic that enters late, for models that were trained with one."""
     for found in material.findings:
@@ -77,7 +111,8 @@ def critics(material: Material) -> Iterator[Plate]:
             f"The entrance of the critic of {found.name}. Its weight is balanced, so distortion "
             "should rise little when it enters. A critic that is right in half of the cases "
             "cannot tell rows from reconstructions; one that is always right teaches nothing.",
-            figures.critic_curves(
+            figures.reading_curves(
+                "Critic",
                 np.array([record.epoch for record in records]),
                 {
                     "distortion (nats)": np.array([record.distortion for record in records]),

@@ -22,9 +22,9 @@ from lowerbound.evaluation.report.figures.style import SMALL, to_png
 from lowerbound.evaluation.report.figures.tables import correlations, marginals
 from lowerbound.evaluation.report.figures.training import (
     TrainingCurve,
-    critic_curves,
     level_curves,
     prior_curve,
+    reading_curves,
     training_curves,
 )
 from lowerbound.evaluation.report.figures.units import factor_matrix, unit_bars
@@ -37,7 +37,6 @@ __all__ = [
     "class_shares",
     "compared_reconstructions",
     "correlations",
-    "critic_curves",
     "decoded_features",
     "decoded_pictures",
     "decoded_profiles",
@@ -49,6 +48,7 @@ __all__ = [
     "picture_strip",
     "prior_curve",
     "profile_reconstructions",
+    "reading_curves",
     "sample_sheets",
     "sampled_profiles",
     "scatter_reconstructions",

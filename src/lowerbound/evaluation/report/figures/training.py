@@ -96,9 +96,9 @@ def prior_curve(
     return figure
 
 
-def critic_curves(epoch: Array, curves: Mapping[str, Array]) -> Figure:
+def reading_curves(title: str, epoch: Array, curves: Mapping[str, Array]) -> Figure:
     """One panel per reading against epochs, (records,) each; NaN where there is none."""
-    figure = new_figure(2.6 * len(curves), 2.6, "Critic")
+    figure = new_figure(2.6 * len(curves), 2.6, title)
     for index, (name, values) in enumerate(curves.items()):
         axes = style(figure.add_subplot(1, len(curves), index + 1), name, "epoch", grid=True)
         axes.plot(epoch, values, color=color_of(index), linewidth=1.5)

@@ -13,7 +13,7 @@ from lowerbound.distributions.divergence import closed_form_kl
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Model, Regresses
 from lowerbound.objectives.base import OBJECTIVES, Bound
-from lowerbound.objectives.mean_teacher import KnownLabels, MeanTeacher, surprise
+from lowerbound.objectives.labels.mean_teacher import KnownLabels, MeanTeacher, surprise
 from lowerbound.trace import Batch, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

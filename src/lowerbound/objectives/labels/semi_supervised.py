@@ -13,8 +13,8 @@ from lowerbound.config import renamed_keywords
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Classifies, HasLabel, Model
 from lowerbound.objectives.base import OBJECTIVES, Bound
-from lowerbound.objectives.label_graph import Spread, spread_labels
-from lowerbound.objectives.mean_teacher import ROWS, KnownLabels, MeanTeacher, surprise
+from lowerbound.objectives.labels.label_graph import Spread, spread_labels
+from lowerbound.objectives.labels.mean_teacher import ROWS, KnownLabels, MeanTeacher, surprise
 from lowerbound.trace import Batch, Every, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

@@ -12,9 +12,9 @@ from torch.distributions import Distribution
 
 from lowerbound.errors import OptionError
 from lowerbound.models import HasLabel
-from lowerbound.objectives.augmentation import Perturbation
 from lowerbound.objectives.base import Bound, over_samples
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.labels.augmentation import Perturbation
 from lowerbound.trace import Batch, Choose, Trace
 
 if TYPE_CHECKING:  # a name for annotations: numpy need not wait for it

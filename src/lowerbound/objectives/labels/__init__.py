@@ -1,0 +1,1 @@
+"""Objectives that learn from labels of some of the rows."""
