@@ -19,8 +19,9 @@ from lowerbound.likelihoods import Gaussian
 from lowerbound.models import SemiSupervisedVariationalAutoencoder, VariationalAutoencoder
 from lowerbound.models.labels.labeled import LabeledParts
 from lowerbound.models.options import ModelOptions
-from lowerbound.objectives import SemiSupervised, semi_supervised as module
+from lowerbound.objectives import SemiSupervised
 from lowerbound.objectives.elbo import ELBO
+from lowerbound.objectives.labels import semi_supervised as module
 from lowerbound.objectives.labels.label_graph import spread_labels
 from lowerbound.priors import StandardNormal
 from lowerbound.trace import Batch, Draw, Every, Mean

@@ -177,3 +177,11 @@ def test_an_objective_with_a_critic_is_watched_too() -> None:
     model = vae()
     objective.prepare(model, dataset)
     assert readings(model, dataset, objective)["active units"][1] == 2
+
+
+def test_an_objective_that_never_passes_a_batch_through_the_model_has_no_reading() -> None:
+    class Apart(ELBO):
+        def forward(self, model, batch):  # type: ignore[no-untyped-def]
+            return super().forward(model.forward, batch)
+
+    assert readings(linear(), white(100, 5), Apart()) == {}

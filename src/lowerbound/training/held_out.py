@@ -60,7 +60,8 @@ class HeldOut:
 
         Args:
             model, objective: to validate.
-            watch: is given the first pass of each batch.
+            watch: is given the first pass of each batch, if the objective passes it through the
+                model.
         """
         total = 0.0
         # noise that cannot be keyed has the same seed each time
@@ -73,7 +74,7 @@ class HeldOut:
         ):
             for batch in self._batches():
                 total += float(objective(model, batch).value.double().sum())
-                if watch is not None:
+                if watch is not None and traces:
                     watch.add(traces[0])
                 traces.clear()
         return total / len(self)

@@ -68,7 +68,8 @@ def watched(model: nn.Module) -> Iterator[list[Trace]]:
     traces: list[Trace] = []
 
     def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        traces.append(output)
+        if isinstance(output, Trace):
+            traces.append(output)
 
     hook = model.register_forward_hook(keep)
     try:
