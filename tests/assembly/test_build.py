@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble, resolve
-from lowerbound.data import Dataset, load
+from lowerbound.data import Dataset, Formulas, load
 from lowerbound.errors import DataError, LowerboundError, OptionError, UnsupportedError
 from lowerbound.fitting import FitOptions, fit
 from lowerbound.inference.likelihood import score
@@ -42,6 +42,8 @@ def suited(likelihood: str) -> Dataset:
     """Data in the support of that likelihood."""
     if likelihood == "mixed":
         return load(SUITS[likelihood], kinds=KINDS)
+    if likelihood == "multinomial":
+        return load(Formulas(["GaAs", "InP", "ZnSe", "Al0.3Ga0.7As"] * 10))
     for data in (load(SUITS.get(likelihood, PICTURES)), load(COUNTS, standardize=False)):
         try:
             LIKELIHOODS[likelihood].from_schema(data.schema, {}).check(data.all().filled)

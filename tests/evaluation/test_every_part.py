@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lowerbound.assembly.build import assemble
-from lowerbound.data import Dataset, Events, Sequences, load
+from lowerbound.data import Dataset, Events, Formulas, Sequences, load
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.suites import (
     SuiteOptions,
@@ -56,6 +56,8 @@ def rows_for(likelihood: str, model: str) -> Dataset:
     """Digits as likelihood and model take them; a table for the likelihood of tables."""
     if likelihood and LIKELIHOODS[likelihood].by_columns:
         return load(mixed_frame(60), kinds=KINDS)
+    if likelihood == "multinomial":
+        return load(Formulas(["GaAs", "InP", "ZnSe", "Al0.3Ga0.7As", "In0.5Ga0.5P"] * 12))
     if model == "event_history":
         return load(Events(visits(60), "patient", "day"))
     if model == "linear_state_space":

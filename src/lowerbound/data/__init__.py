@@ -13,6 +13,7 @@ from lowerbound.data.catalog.download import cache_folder, file_sha256
 from lowerbound.data.catalog.manifolds import flat_sheet, rolled_sheet
 from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.columns.column import Column
+from lowerbound.data.compositions.kind import CompositionKind, Formulas
 from lowerbound.data.dataset import Dataset, require_binary
 from lowerbound.data.events.kind import EventKind, Events
 from lowerbound.data.events.table import history_frame
@@ -35,11 +36,13 @@ __all__ = [
     "AudioKind",
     "Binarize",
     "Column",
+    "CompositionKind",
     "Condition",
     "DataKind",
     "Dataset",
     "EventKind",
     "Events",
+    "Formulas",
     "FrameClips",
     "ImageFormat",
     "PictureKind",

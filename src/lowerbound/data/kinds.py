@@ -184,8 +184,8 @@ DATA_KINDS = Registry[type[DataKind]]("kind of data")
 def newest_kinds() -> Iterator[DataKind]:
     """Every kind, the last registered first, so that a new kind takes precedence.
 
-    Kinds that group the rows of a table are before all others, because they take a table only if
-    the options say how to group its rows.
+    Kinds that look at the options are before all others, because they take a table only if the
+    options say so, for example how to group its rows.
     """
     kinds = [DATA_KINDS[name]() for name in reversed(list(DATA_KINDS))]
-    return iter(sorted(kinds, key=lambda kind: not kind.grouped))
+    return iter(sorted(kinds, key=lambda kind: type(kind).takes is DataKind.takes))

@@ -45,6 +45,7 @@ def load(
     regression: bool = False,
     entity: str | None = None,
     time: str | None = None,
+    formula: str | None = None,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
@@ -80,6 +81,8 @@ def load(
             as a customer. A row of the data set is then the history of an entity. The schema stores
             it.
         time: of such a table: the column with the time of an event.
+        formula: of a table: the column with chemical formulas. A row of the data set is then the
+            composition of a formula, and other columns, except for the label, are left out.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.
@@ -103,6 +106,7 @@ def load(
         regression=regression,
         entity=entity,
         time=time,
+        formula=formula,
     )
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():

@@ -48,6 +48,7 @@ class Reading:
     regression: bool = False
     entity: str | None = None
     time: str | None = None
+    formula: str | None = None
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}

@@ -26,6 +26,7 @@ from lowerbound.likelihoods.laplace import Laplace, LaplaceEmission
 from lowerbound.likelihoods.levels import LevelsLikelihood
 from lowerbound.likelihoods.mixed import Mixed, MixedEmission
 from lowerbound.likelihoods.self_masked import SelfMaskedEmission
+from lowerbound.likelihoods.simplex.multinomial import Multinomial, MultinomialEmission
 from lowerbound.likelihoods.student_t import StudentT, StudentTEmission
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "LocationScale",
     "Mixed",
     "MixedEmission",
+    "Multinomial",
+    "MultinomialEmission",
     "SelfMaskedEmission",
     "StudentT",
     "StudentTEmission",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from lowerbound.applications.io.audio_files import SoundFiles
 from lowerbound.applications.io.picture_rows import PictureFiles
 from lowerbound.applications.io.rows import ROW_FILES, RowFiles, row_files
-from lowerbound.applications.io.table_rows import ColumnFiles, EventFiles
+from lowerbound.applications.io.table_rows import ColumnFiles, CompositionFiles, EventFiles
 
 __all__ = [
     "ROW_FILES",
     "ColumnFiles",
+    "CompositionFiles",
     "EventFiles",
     "PictureFiles",
     "RowFiles",

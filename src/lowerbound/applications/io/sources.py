@@ -71,6 +71,11 @@ class ReadingOptions:
     time: str | None = option(
         None, "the column with the time of each event, for --entity", metavar="COLUMN"
     )
+    formula: str | None = option(
+        None,
+        "rows are chemical compositions: the column with their formulas",
+        metavar="COLUMN",
+    )
     window: int = option(0, "rows are points in time: model windows of N points")
     spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
     stride: int = option(1, "points from the start of one window to that of the next")
@@ -148,6 +153,7 @@ def read_parts(
         regression=regression,
         entity=options.entity,
         time=options.time,
+        formula=options.formula,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
     return apart(source, dataset, test, seed, options.on_error)

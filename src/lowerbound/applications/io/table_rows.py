@@ -130,3 +130,21 @@ class EventFiles(RowFiles):
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         return self.write_parts(path, [x])
+
+
+@ROW_FILES.register("compositions")
+class CompositionFiles(RowFiles):
+    """Tables with a column of formulas; an .npz file holds the fractions of the elements."""
+
+    suffixes = (".csv", ".parquet", NPZ)
+    written = "compositions are written as .csv, .parquet or .npz"
+
+    def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
+        name = self.schema.details["column"] or "formula"
+        return write_columns(path, {name: self.schema.decode(x, rounded=True), **extra})
+
+    def _write_reconstruction(
+        self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
+    ) -> Files:
+        named = {"formula": x, "reconstruction": mean}
+        return write_columns(path, {name: self.schema.decode(v) for name, v in named.items()})

@@ -1,0 +1,1 @@
+"""Compositions: chemical formulas as fractions of elements."""

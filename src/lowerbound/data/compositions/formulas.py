@@ -1,0 +1,201 @@
+"""Chemical formulas: from text to fractions of elements, and back."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lowerbound.data.compositions.elements import ELEMENTS, formula_order
+from lowerbound.errors import DataError
+
+MOST_CHARACTERS = 500
+FEW_ATOMS, MOST_ATOMS = 20, 100  # of a formula of whole numbers that is found for fractions
+TOLERANCE, EXACT = 2e-3, 1e-4  # largest error of a fraction in a formula of few or of more atoms
+
+_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•", "0123456789.()()·")
+_TOKEN = re.compile(r"(?P<symbol>[A-Z][a-z]?)|(?P<open>\()|(?P<close>\))|(?P<next>·)|(?P<bad>.)")
+_AMOUNT = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:/\d+)?")
+_KNOWN = frozenset(ELEMENTS)
+
+
+def read_formula(text: Any) -> dict[str, float]:
+    """The fractions of atoms of each element; they sum to 1.
+
+    Amounts may be decimal numbers, ratios such as 1/3, or subscripts; groups in brackets nest, and
+    a dot separates parts as in CuSO4·5H2O. The order of the elements in the text changes nothing.
+
+    >>> read_formula("AsGa") == read_formula("GaAs")
+    True
+    >>> read_formula("Al0.3Ga0.7As")
+    {'Al': 0.15, 'As': 0.5, 'Ga': 0.35}
+
+    Raises:
+        DataError: the text is not a formula, or an amount is not positive; the message says where.
+    """
+    if not isinstance(text, str):
+        raise DataError(f"{text!r:.40} is not text")
+    plain = "".join(text.split()).translate(_PLAIN)
+    if not plain:
+        raise DataError("the formula is empty")
+    if len(plain) > MOST_CHARACTERS:
+        raise DataError(f"the formula has {len(plain):,} characters, more than {MOST_CHARACTERS}")
+    amounts = _Reader(plain).amounts()
+    total = math.fsum(amounts.values())
+    if not math.isfinite(total):
+        raise DataError(f"the amounts in {_shown(text)} are too large")
+    return {element: amounts[element] / total for element in sorted(amounts)}
+
+
+def formula_of(
+    fractions: Mapping[str, float], *, least: float = 0.0, tolerance: float = TOLERANCE
+) -> str:
+    """A formula of fractions of elements: small whole numbers where they fit, else decimals.
+
+    Elements are in the order of electronegativity. Decimals are relative to the largest amount, and
+    have an error of at most 0.0005 of it.
+
+    >>> formula_of({"As": 0.5001, "Ga": 0.4999})
+    'GaAs'
+    >>> formula_of({"Al": 0.1523, "Ga": 0.3477, "As": 0.5})
+    'Al0.305Ga0.695As'
+
+    Args:
+        fractions: amount of each element; they need not sum to 1.
+        least: elements with a smaller fraction are left out.
+        tolerance: largest error of a fraction in a formula of whole numbers with at most 20 atoms;
+            with more, up to 100, it is 0.0001.
+
+    Raises:
+        DataError: a symbol is unknown, an amount is negative or not finite, or none is left.
+    """
+    values = {symbol: float(amount) for symbol, amount in fractions.items()}
+    for symbol, amount in values.items():
+        if symbol not in _KNOWN:
+            raise no_element(symbol)
+        if not math.isfinite(amount) or amount < 0:
+            raise DataError(f"the amount {amount:g} of {symbol} is not a positive number")
+    whole = math.fsum(values.values())
+    kept = {symbol: amount for symbol, amount in values.items() if amount > max(least, 0) * whole}
+    if not kept:
+        raise DataError("no element has a positive amount, so there is no formula")
+    total = math.fsum(kept.values())
+    ordered = sorted(kept, key=formula_order)
+    numbers = _whole_numbers([kept[symbol] / total for symbol in ordered], tolerance)
+    largest = max(kept.values())
+    amounts: Sequence[float] = numbers or [round(kept[symbol] / largest, 3) for symbol in ordered]
+    pairs = [(s, amount) for s, amount in zip(ordered, amounts, strict=True) if amount]
+    return "".join(symbol + ("" if amount == 1 else f"{amount:g}") for symbol, amount in pairs)
+
+
+def _whole_numbers(fractions: list[float], tolerance: float) -> list[int]:
+    """The fewest atoms of each element with these fractions within the tolerance; [] if none."""
+    for atoms in range(len(fractions), MOST_ATOMS + 1):
+        numbers = [round(fraction * atoms) for fraction in fractions]
+        most = tolerance if atoms <= FEW_ATOMS else min(tolerance, EXACT)
+        errors = (abs(n / atoms - f) for n, f in zip(numbers, fractions, strict=True))
+        if all(numbers) and sum(numbers) == atoms and max(errors) <= most:
+            return numbers
+    return []
+
+
+def no_element(symbol: str) -> DataError:
+    """The error for a symbol that is no element's; it suggests the nearest one."""
+    close = difflib.get_close_matches(symbol, ELEMENTS, n=1, cutoff=0.0)
+    return DataError(f"there is no element {symbol!r}; the nearest symbol is {close[0]!r}")
+
+
+class _Reader:
+    """Reads a formula from left to right; a stack holds the open groups."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def amounts(self) -> Counter[str]:
+        """The amount of each element, in the units of the formula.
+
+        Raises:
+            DataError: as in ``read_formula``.
+        """
+        whole: Counter[str] = Counter()
+        factor = self._factor()
+        groups: list[Counter[str]] = [Counter()]
+        while self.at < len(self.text):
+            token = _TOKEN.match(self.text, self.at)
+            assert token is not None
+            self.at = token.end()
+            if token["bad"]:
+                raise self._error(token["bad"], token.start())
+            if token["symbol"]:
+                groups[-1].update({self._element(token["symbol"]): self._amount(token["symbol"])})
+            elif token["open"]:
+                groups.append(Counter())
+            elif token["close"]:
+                self._close(groups)
+            else:
+                _add(whole, self._complete(groups), factor)
+                groups, factor = [Counter()], self._factor()
+        _add(whole, self._complete(groups), factor)
+        return whole
+
+    def _factor(self) -> float:
+        """The number in front of a part, 1 if there is none."""
+        return self._amount("the formula")
+
+    def _amount(self, of: str) -> float:
+        """The number at the current position, 1 if there is none.
+
+        Raises:
+            DataError: it is zero.
+        """
+        found = _AMOUNT.match(self.text, self.at)
+        if found is None:
+            return 1.0
+        self.at = found.end()
+        above, _, below = found[0].partition("/")
+        amount = float(above) / float(below) if below and float(below) else float(above or 0)
+        if amount <= 0 or (below and not float(below)):
+            raise DataError(f"{_shown(self.text)}: the amount {found[0]} of {of} is not positive")
+        return amount
+
+    def _element(self, symbol: str) -> str:
+        if symbol in _KNOWN:
+            return symbol
+        raise DataError(f"{_shown(self.text)}: {no_element(symbol)}")
+
+    def _close(self, groups: list[Counter[str]]) -> None:
+        if len(groups) < 2:
+            raise DataError(f"{_shown(self.text)}: a bracket closes that was not opened")
+        inner = groups.pop()
+        if not inner:
+            raise DataError(f"{_shown(self.text)}: a pair of brackets is empty")
+        _add(groups[-1], inner, self._amount("a group"))
+
+    def _complete(self, groups: list[Counter[str]]) -> Counter[str]:
+        if len(groups) > 1:
+            raise DataError(f"{_shown(self.text)}: a bracket is not closed")
+        if not groups[0]:
+            raise DataError(f"{_shown(self.text)}: a part of the formula has no element")
+        return groups[0]
+
+    def _error(self, character: str, at: int) -> DataError:
+        if character in "-−":
+            reason = "amounts must be positive, and an unknown share such as x needs its number"
+        elif character.islower():
+            reason = "symbols of elements start with a capital letter, and amounts are numbers"
+        else:
+            reason = "a formula has symbols, amounts, brackets and ·"
+        return DataError(f"{_shown(self.text)}: {character!r} at position {at + 1}; {reason}")
+
+
+def _add(whole: Counter[str], part: Mapping[str, float], factor: float) -> None:
+    for element, amount in part.items():
+        whole[element] += factor * amount  # type: ignore[assignment]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,0 +1,1 @@
+"""Likelihoods of parts of a whole, which sum to one."""
