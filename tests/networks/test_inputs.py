@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.levels import AtLevel
 from lowerbound.data.columns.mixed import ATOM, AtAtom, BesideAtom
 from lowerbound.networks import Columns, Masked
+from lowerbound.networks.inputs import SquareRoots
 
 COLUMNS = [
     Column("a"),
@@ -144,3 +146,19 @@ def test_many_columns_and_many_levels_are_cheap(columns: list[Column]) -> None:
     for _ in range(20):
         reader(torch.zeros(128, len(columns)))
     assert time.perf_counter() - start < 2.0
+
+
+def test_square_roots_of_fractions_have_hellinger_distances() -> None:
+    x = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.01, 0.49]], dtype=torch.float64)
+    fed = SquareRoots((4,))(x)
+    assert fed.square().mean(1).tolist() == pytest.approx([1, 1], abs=1e-5)
+    hellinger = (1 - (x[0] * x[1]).sqrt().sum()).sqrt()  # from the Bhattacharyya coefficient
+    distance = (fed[0] - fed[1]).square().sum().sqrt()
+    assert distance.item() == pytest.approx(math.sqrt(2 * 4) * hellinger.item(), abs=2e-3)
+
+
+def test_square_roots_have_a_finite_slope_at_zero() -> None:
+    x = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    SquareRoots((2,))(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()

@@ -44,6 +44,7 @@ class DataKind(ABC):
         fits_quickly: networks for such rows are small enough to be fitted several times.
         grouped: rows of a table that belong together are one row of the data set, whose cells have
             no distance from those of another; the table is read as a whole.
+        parts_of_whole: values of a row are fractions that sum to one; networks see square roots.
         model: name of the only model of such rows; "": others can model them too.
     """
 
@@ -52,6 +53,7 @@ class DataKind(ABC):
     matrix = False
     fits_quickly = False
     grouped = False
+    parts_of_whole = False
     model = ""
 
     # reading --------------------------------------------------------------------------------------

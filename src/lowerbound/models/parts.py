@@ -12,7 +12,7 @@ from lowerbound.data.schema import Schema
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
-from lowerbound.networks.inputs import Columns, Input, Masked
+from lowerbound.networks.inputs import Columns, Input, Masked, SquareRoots
 from lowerbound.networks.tabular import Tabular
 from lowerbound.posteriors import POSTERIORS, Posterior
 from lowerbound.priors import PRIORS, Prior
@@ -54,6 +54,8 @@ class ModelParts:
         """The module that makes the encoder's input from a row; None: the row unchanged."""
         if LIKELIHOODS[self.options.likelihood].by_columns:
             return Columns(self.schema.columns, tells_missing=self.tells_missing)
+        if self.schema.data_kind.parts_of_whole:
+            return SquareRoots(self.schema.event_shape)
         masked = self.schema.missing or self.network.reads_mask
         if not masked:
             return None

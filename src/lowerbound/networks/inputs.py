@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.features import Feature
 
+LEAST_SQUARE = 1e-6  # below it, the slope of the square root is replaced by zero
+
 
 class Input(nn.Module, ABC):
     """A module from x, (rows, *event), and its mask to features, (rows, *shape)."""
@@ -65,6 +67,27 @@ class Masked(Input):
             return torch.cat((x, mask), 1)
         gone = torch.zeros_like(x) if missing is None else missing.to(x.dtype)
         return torch.cat((x, mask, gone), 1)
+
+
+class SquareRoots(Input):
+    """Square roots of fractions, times the root of their number D, so that their mean square is 1.
+
+    Distances between such rows are Hellinger distances (times sqrt(2 D)): a small part counts more
+    than in the fractions themselves, in which it almost vanishes.
+
+    Args:
+        event_shape: shape of a row of fractions that sum to one.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = event_shape
+        self.number = math.prod(event_shape)
+
+    def forward(
+        self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None
+    ) -> Tensor:
+        return (x * self.number).clamp_min(LEAST_SQUARE).sqrt()
 
 
 class Columns(Input):

@@ -157,4 +157,8 @@ def test_commands_take_and_write_formulas(table: Path, tmp_path: Path, run: Run)
     found = pd.read_csv(pairs)
     assert found.formula[:3].tolist() == ["GaAs", "GaAs", "Al3Ga7As10"]
     assert list(found.columns) == ["formula", "reconstruction"]
+    noisy = run("denoise", model, table, "-o", tmp_path / "clean.csv")
+    assert (noisy.code, "holds formulas, which are exact" in noisy.err) == (2, True)
+    gaps = run("fit", table, "--formula", "name", "--missing", "model", "-o", tmp_path / "m")
+    assert (gaps.code, "no missing parts" in gaps.err) == (2, True)
     assert run("encode", model, table, "-o", tmp_path / "codes.csv").code == 0

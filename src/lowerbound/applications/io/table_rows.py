@@ -22,7 +22,7 @@ from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.tables.completion import IncompleteColumns, with_given_text
 from lowerbound.data.tables.files import is_table, read_frame, read_text
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, UnsupportedError
 
 TABLES = (".csv", ".parquet", NPZ)
 
@@ -148,3 +148,11 @@ class CompositionFiles(RowFiles):
     ) -> Files:
         named = {"formula": x, "reconstruction": mean}
         return write_columns(path, {name: self.schema.decode(v) for name, v in named.items()})
+
+    def read_noisy(self, source: str, on_error: OnError) -> tuple[Array, Any]:
+        if is_table(source):
+            raise UnsupportedError(
+                f"{source} holds formulas, which are exact: give noisy fractions of the elements, "
+                "as an .npz or .npy file"
+            )
+        return super().read_noisy(source, on_error)

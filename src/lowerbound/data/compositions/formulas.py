@@ -13,7 +13,7 @@ from lowerbound.data.compositions.elements import ELEMENTS, formula_order
 from lowerbound.errors import DataError
 
 MOST_CHARACTERS = 500
-FEW_ATOMS, MOST_ATOMS = 20, 100  # of a formula of whole numbers that is found for fractions
+FEW_ATOMS, MOST_ATOMS = 24, 60  # of a formula of whole numbers that is found for fractions
 TOLERANCE, EXACT = 2e-3, 1e-4  # largest error of a fraction in a formula of few or of more atoms
 
 _PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉．[]{}•", "0123456789.()()·")
@@ -66,8 +66,8 @@ def formula_of(
     Args:
         fractions: amount of each element; they need not sum to 1.
         least: elements with a smaller fraction are left out.
-        tolerance: largest error of a fraction in a formula of whole numbers with at most 20 atoms;
-            with more, up to 100, it is 0.0001.
+        tolerance: largest error of a fraction in a formula of whole numbers with at most 24 atoms;
+            with more, up to 60, it is 0.0001.
 
     Raises:
         DataError: a symbol is unknown, an amount is negative or not finite, or none is left.

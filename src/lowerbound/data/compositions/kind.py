@@ -28,7 +28,7 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.data.tables.frames import from_frame
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
 
 ATOMS = 100  # of which a composition is made; a fraction below half an atom is not seen
 MOST_SKIPPED = 0.01  # share of rows that on_error="skip" leaves out without an error
@@ -50,6 +50,7 @@ class CompositionKind(DataKind):
     """Rows of fractions of elements, which sum to one, in whole hundredths."""
 
     fits_quickly = True
+    parts_of_whole = True
 
     def reads(self, source: Any) -> bool:
         return isinstance(source, Formulas)
@@ -73,6 +74,8 @@ class CompositionKind(DataKind):
         return _parsed(found, elements, reading.on_error == "skip")
 
     def learn(self, raw: RawData, how: Reading) -> Schema:
+        if how.gaps:
+            raise OptionError("a formula has no missing parts: leave missing='model' out")
         seen = {element for row in raw.x for element in row}
         if len(seen) < 2:
             raise DataError(
