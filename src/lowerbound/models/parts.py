@@ -54,9 +54,9 @@ class ModelParts:
         """The module that makes the encoder's input from a row; None: the row unchanged."""
         if LIKELIHOODS[self.options.likelihood].by_columns:
             return Columns(self.schema.columns, tells_missing=self.tells_missing)
-        if self.schema.data_kind.parts_of_whole:
-            return SquareRoots(self.schema.event_shape)
         masked = self.schema.missing or self.network.reads_mask
+        if not masked and self.schema.data_kind.parts_of_whole:
+            return SquareRoots(self.schema.event_shape)
         if not masked:
             return None
         return Masked(self.schema.event_shape, tells_missing=self.tells_missing)
