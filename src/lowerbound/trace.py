@@ -181,6 +181,11 @@ class Emission(Distribution):
     def variance(self) -> Tensor:
         """Var[x | z], squared model units, (samples, batch, *event)."""
 
+    @property
+    def best(self) -> Tensor:
+        """The row that is shown for z, (samples, batch, *event): the mean, unless it is no row."""
+        return self.mean
+
     def knowing(self, missing: Tensor | None) -> Emission:
         """p(x | z, missing), given a mask of missing values, (batch, *event).
 

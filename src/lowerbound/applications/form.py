@@ -28,8 +28,8 @@ REQUIRED: Any = dataclasses.MISSING
 
 
 def unreadable() -> Any:
-    """The field ``on_error`` of a request that reads pictures from files."""
-    return option("raise", "what to do with pictures that cannot be read")
+    """The field ``on_error`` of a request that reads pictures or texts from files."""
+    return option("raise", "what to do with pictures and texts that cannot be read")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.data.sequences.kind import SequenceKind, Sequences
 from lowerbound.data.tables.frames import to_frame
 from lowerbound.data.tables.kind import TableKind, VectorKind
+from lowerbound.data.tokens.kind import TokenKind
+from lowerbound.data.tokens.texts import Texts
 
 __all__ = [
     "CATALOG",
@@ -51,6 +53,8 @@ __all__ = [
     "SequenceKind",
     "Sequences",
     "TableKind",
+    "Texts",
+    "TokenKind",
     "VectorKind",
     "cache_folder",
     "encode_labels",

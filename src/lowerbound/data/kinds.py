@@ -45,6 +45,8 @@ class DataKind(ABC):
         grouped: rows of a table that belong together are one row of the data set, whose cells have
             no distance from those of another; the table is read as a whole.
         parts_of_whole: values of a row are fractions that sum to one; networks see square roots.
+        symbolic: values are codes without order, such as tokens: networks see a learned vector of
+            each.
         model: name of the only model of such rows; "": others can model them too.
     """
 
@@ -54,6 +56,7 @@ class DataKind(ABC):
     fits_quickly = False
     grouped = False
     parts_of_whole = False
+    symbolic = False
     model = ""
 
     # reading --------------------------------------------------------------------------------------
@@ -142,6 +145,14 @@ class DataKind(ABC):
         bits = how.get(schema.binarize)
         return f"{values}, made bits ({bits})" if bits else values
 
+    def value_name(self, schema: Schema) -> str:
+        """What a value of a row is called in "bits per dimension"."""
+        return "dimension"
+
+    def values_per_row(self, dataset: Dataset) -> float:
+        """Values in a row, the mean if rows differ."""
+        return dataset.schema.dimension
+
     def feature_names(self, schema: Schema) -> list[str]:
         """A name for each number of a row, in the order of the event."""
         return [f"x{i}" for i in range(schema.dimension)]
@@ -170,6 +181,10 @@ class DataKind(ABC):
             reason = f"each of {schema.levels} levels has a probability, so bits are meaningful"
             return Default("discretized_logistic", reason)
         return Default("gaussian", "real numbers, with one learned scale")
+
+    def default_latent_dim(self, schema: Schema) -> int | None:
+        """Numbers in the code of a row; None: from the number of features."""
+        return None
 
     def report_style(self, schema: Schema) -> str:
         """The style in which a report shows the rows; "": it shows no figures of them."""

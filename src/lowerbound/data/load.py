@@ -46,6 +46,9 @@ def load(
     entity: str | None = None,
     time: str | None = None,
     formula: str | None = None,
+    tokens: str | None = None,
+    text: str | None = None,
+    longest: int | None = None,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
@@ -83,6 +86,10 @@ def load(
         time: of such a table: the column with the time of an event.
         formula: of a table: the column with chemical formulas. A row of the data set is then the
             composition of a formula, and other columns, except for the label, are left out.
+        tokens: rows are texts, and a text is a sequence of tokens: "characters", "words", "smiles"
+            or "selfies" (the texts are then SMILES). The schema stores it.
+        text: of a table: the column with the texts; None: its only column.
+        longest: leave out texts with more tokens.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.
@@ -107,6 +114,9 @@ def load(
         entity=entity,
         time=time,
         formula=formula,
+        tokens=tokens,
+        text=text,
+        longest=longest,
     )
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():

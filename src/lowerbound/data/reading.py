@@ -49,6 +49,9 @@ class Reading:
     entity: str | None = None
     time: str | None = None
     formula: str | None = None
+    tokens: str | None = None
+    text: str | None = None
+    longest: int | None = None
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}

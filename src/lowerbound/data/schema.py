@@ -134,7 +134,8 @@ class Schema:
     def metric(self) -> Tensor:
         """The cells whose model units have a meaningful distance, (*event_shape) bool."""
         if not self.modeled:
-            return torch.full(self.event_shape, not self.data_kind.grouped)
+            kind = self.data_kind
+            return torch.full(self.event_shape, not (kind.grouped or kind.symbolic))
         return torch.tensor([column.rules.metric for column in self.modeled])
 
     @property

@@ -176,10 +176,10 @@ def _log_marginal(model: Model, dataset: Dataset) -> Tensor | None:
 
 
 def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol:
-    schema = dataset.schema
+    schema, kind = dataset.schema, dataset.schema.data_kind
     return Protocol(
         rows=len(dataset),
-        dimensions=schema.dimension,
+        dimensions=kind.values_per_row(dataset),
         likelihood=type(trace.likelihood).__name__.removesuffix("Emission"),
         conditional=schema.condition is not None,
         levels=schema.levels,
@@ -188,6 +188,7 @@ def _protocol(trace: Trace, dataset: Dataset, seed: int, split: str) -> Protocol
         seed=seed,
         split=split,
         data=dataset.source,
+        value=kind.value_name(schema),
     )
 
 

@@ -122,7 +122,7 @@ def _imagined(model: Model, part: slice, given: Batch, temperatures: tuple[float
     imagines = require(model, Imagines, "be sampled")
     trace = imagines.imagine(given.rows(part), choose)
     z = model.code(trace).flatten(0, 1)
-    mean, x = trace.likelihood.mean.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
+    mean, x = trace.likelihood.best.flatten(0, 1), trace.likelihood.sample().flatten(0, 1)
     return Samples(z.cpu(), mean.cpu(), x.cpu())
 
 
@@ -178,7 +178,7 @@ def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples
             emission = decodes.decode(
                 z[part].unsqueeze(0), None if condition is None else condition[part]
             )
-            means.append(emission.mean[0].cpu())
+            means.append(emission.best[0].cpu())
             draws.append(emission.sample()[0].cpu())
     return Samples(z.cpu(), torch.cat(means), torch.cat(draws), condition)
 

@@ -23,7 +23,7 @@ class Protocol:
 
     Attributes:
         rows: number of rows.
-        dimensions: values in a row.
+        dimensions: values in a row; of texts, the mean number of tokens, ends included.
         likelihood: the class of p(x | z).
         conditional: whether the bound is on log p(x | y) rather than log p(x).
         levels: levels of the data's values; None if continuous.
@@ -33,10 +33,11 @@ class Protocol:
         seed: of the draws.
         split: name of the rows, such as "test", or empty.
         data: source of the rows, such as "mnist:test", or empty.
+        value: name of a value, "dimension" or a kind of token.
     """
 
     rows: int
-    dimensions: int
+    dimensions: float
     likelihood: str
     conditional: bool
     levels: int | None
@@ -45,6 +46,7 @@ class Protocol:
     seed: int
     split: str
     data: str = ""
+    value: str = "dimension"
 
 
 @dataclass(frozen=True)
@@ -169,10 +171,10 @@ class Scores:
         """
         if not self.mass:
             raise UnsupportedError(
-                f"bits per dimension need a probability mass, and {self.protocol.likelihood} "
-                "is a density: on 8-bit data a narrower density gives fewer bits, without "
-                "limit; choose discretized_logistic for integer pictures, bernoulli for "
-                "binary data"
+                f"bits per {self.protocol.value} need a probability mass, and "
+                f"{self.protocol.likelihood} is a density: on 8-bit data a narrower density gives "
+                "fewer bits, without limit; choose discretized_logistic for integer pictures, "
+                "bernoulli for binary data"
             )
         return Estimate.of(self.bound).scaled(-1 / (self.protocol.dimensions * math.log(2)))
 

@@ -5,6 +5,7 @@ from lowerbound.likelihoods.autoregressive_columns import (
     AutoregressiveColumns,
     AutoregressiveColumnsEmission,
 )
+from lowerbound.likelihoods.autoregressive_tokens import AutoregressiveTokens, TokensEmission
 from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale
 from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission
 from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
@@ -35,6 +36,7 @@ __all__ = [
     "AutoregressiveColumns",
     "AutoregressiveColumnsEmission",
     "AutoregressiveEmission",
+    "AutoregressiveTokens",
     "Bernoulli",
     "BernoulliEmission",
     "Categorical",
@@ -60,4 +62,5 @@ __all__ = [
     "SelfMaskedEmission",
     "StudentT",
     "StudentTEmission",
+    "TokensEmission",
 ]

@@ -140,6 +140,9 @@ class Model(nn.Module, ABC):
         of the features if there are few, and about their square root if there are many."""
         if options.latent_dim is not None:
             return options.latent_dim
+        usual = schema.data_kind.default_latent_dim(schema)
+        if usual is not None:
+            return usual
         features = schema.dimension
         if options.network == "tabular":
             return min(math.ceil(features / 2), MOST_FACTORS)

@@ -14,6 +14,7 @@ from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.inputs import Columns, Input, Masked, SquareRoots
 from lowerbound.networks.tabular import Tabular
+from lowerbound.networks.tokens import TokenVectors
 from lowerbound.posteriors import POSTERIORS, Posterior
 from lowerbound.priors import PRIORS, Prior
 
@@ -52,6 +53,9 @@ class ModelParts:
     @cached_property
     def inputs(self) -> Input | None:
         """The module that makes the encoder's input from a row; None: the row unchanged."""
+        if self.schema.data_kind.symbolic:
+            assert self.schema.levels is not None
+            return TokenVectors(self.schema.event_shape[0], self.schema.levels)
         if LIKELIHOODS[self.options.likelihood].by_columns:
             return Columns(self.schema.columns, tells_missing=self.tells_missing)
         masked = self.schema.missing or self.network.reads_mask

@@ -9,6 +9,7 @@ from lowerbound.networks.pictures.autoencoder_kl import AutoencoderKL
 from lowerbound.networks.pictures.convolutional import Convolutional
 from lowerbound.networks.signals.frames import Frames
 from lowerbound.networks.tabular import Tabular, TabularDecoder, TabularEncoder
+from lowerbound.networks.tokens import Positions, Recurrent, SequenceTransformer
 from lowerbound.networks.transformer import Transformer
 
 __all__ = [
@@ -25,6 +26,9 @@ __all__ = [
     "Linear",
     "Masked",
     "Network",
+    "Positions",
+    "Recurrent",
+    "SequenceTransformer",
     "Tabular",
     "TabularDecoder",
     "TabularEncoder",

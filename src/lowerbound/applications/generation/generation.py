@@ -460,7 +460,7 @@ def best_guess(model: Model, dataset: Dataset, reporter: Reporter) -> Reconstruc
         model,
         dataset,
         ROWS_AT_ONCE,
-        lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.mean[0]),
+        lambda _, batch: (batch.filled, model(batch, Mean()).likelihood.best[0]),
         progress=partial(reporter.advance, "reconstructing"),
     )
     return ReconstructedRows(x, mean, dataset.comparable.cpu())

@@ -87,7 +87,8 @@ def requested_rows(
         DataError: the data is of another kind than the model's, or has no such column.
         OptionError: a column or windows are requested, and the data is not a table.
     """
-    if not is_table(source) or fitted.schema.data_kind.grouped:
+    kind = fitted.schema.data_kind
+    if not is_table(source) or kind.grouped or kind.symbolic:
         if column or windows is not None:
             raise OptionError(f"{source} is not a table, so it has neither columns nor windows")
         rows = open_data(source, fitted, on_error=on_error)

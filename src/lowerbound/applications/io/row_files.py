@@ -6,6 +6,7 @@ from lowerbound.applications.io.audio_files import SoundFiles
 from lowerbound.applications.io.picture_rows import PictureFiles
 from lowerbound.applications.io.rows import ROW_FILES, RowFiles, row_files
 from lowerbound.applications.io.table_rows import ColumnFiles, CompositionFiles, EventFiles
+from lowerbound.applications.io.token_files import TokenFiles
 
 __all__ = [
     "ROW_FILES",
@@ -15,5 +16,6 @@ __all__ = [
     "PictureFiles",
     "RowFiles",
     "SoundFiles",
+    "TokenFiles",
     "row_files",
 ]

@@ -71,7 +71,8 @@ def _bounds(scores: Scores) -> list[str]:
     if scores.log_marginal is not None:
         lines.append(f"{of} is known exactly: {Estimate.of(scores.log_marginal)} nats per row")
     if scores.mass:  # bits per dimension have no meaning for a density; the report explains it
-        lines.append(f"that is at most {scores.bits_per_dimension().mean:.3f} bits per dimension")
+        bits = scores.bits_per_dimension().mean
+        lines.append(f"that is at most {bits:.3f} bits per {scores.protocol.value}")
     rate, distortion = Estimate.of(scores.rates.sum(0)), Estimate.of(scores.distortion)
     lines.append(f"rate {rate} nats, distortion {distortion} nats")
     if len(scores.rates) > 1:

@@ -76,6 +76,17 @@ class ReadingOptions:
         "rows are chemical compositions: the column with their formulas",
         metavar="COLUMN",
     )
+    tokens: Literal["characters", "words", "smiles", "selfies"] | None = option(
+        None,
+        "rows are texts: what a token is; of selfies the texts are SMILES (default of .smi files: "
+        "selfies)",
+    )
+    text: str | None = option(
+        None, "the table's column with the texts, for --tokens", metavar="COLUMN"
+    )
+    longest: int | None = option(
+        None, "leave out texts with more tokens, for --tokens", metavar="TOKENS"
+    )
     window: int = option(0, "rows are points in time: model windows of N points")
     spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
     stride: int = option(1, "points from the start of one window to that of the next")
@@ -154,6 +165,9 @@ def read_parts(
         entity=options.entity,
         time=options.time,
         formula=options.formula,
+        tokens=options.tokens,
+        text=options.text,
+        longest=options.longest,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
     return apart(source, dataset, test, seed, options.on_error)

@@ -66,5 +66,5 @@ def _made(model: Model, batch: Batch, style: Sequence[Tensor], index: int, class
     y = one_hot(torch.full((len(batch),), index, device=style[0].device), classes).to(style[0])
     above = (y.unsqueeze(0), *style) if isinstance(model, Classifies) else tuple(style)
     trace = model.imagine(Batch(condition=y), Continue(above, Mean()))
-    mean: Tensor = trace.likelihood.mean[0]
+    mean: Tensor = trace.likelihood.best[0]
     return mean

@@ -74,5 +74,5 @@ def _row(mixes: Mixes, model: Model, above: list[Tensor], fine: Dataset) -> Tens
     for _, batch in batches(fine, model, ROWS_AT_ONCE):
         given = [z.expand(1, len(batch), *z.shape[2:]) for z in above]
         with evaluation_mode(model), torch.no_grad():
-            means.append(mixes.mix(given, batch, Mean()).likelihood.mean[0].cpu())
+            means.append(mixes.mix(given, batch, Mean()).likelihood.best[0].cpu())
     return torch.cat(means)

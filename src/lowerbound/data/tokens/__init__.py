@@ -1,0 +1,1 @@
+"""Texts as rows of tokens: characters, words, and the tokens of molecules."""

@@ -1,0 +1,136 @@
+"""Reading texts: a line of a file, or a cell of a table's column, is a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import listed
+from lowerbound.data.tables.files import (
+    BROKEN_CSV,
+    OPENERS,
+    is_table,
+    read_frame,
+    read_text,
+    table_suffix,
+)
+from lowerbound.errors import DataError, OptionError
+
+LINES = (".txt", ".smi", ".smiles")
+MOLECULES = (".smi", ".smiles")
+HEADERS = ("smiles", "text")
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Texts in memory, or in a file.
+
+    Attributes:
+        values: texts; a frame or the path of a file.
+        tokenizer: name of the tokenizer.
+        column: of the texts in a table; None: its only column.
+    """
+
+    values: Any
+    tokenizer: str = "characters"
+    column: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FoundTexts:
+    """Texts that were read.
+
+    Attributes:
+        texts: of the rows.
+        names: of the rows; None: they have none.
+        frame: the table of the texts; None: it was no table.
+        source: path of the file; "" for texts in memory.
+    """
+
+    texts: list[str]
+    names: tuple[str, ...] | None = None
+    frame: Any = None
+    source: str = ""
+
+
+def read_texts(source: Any, column: str | None) -> FoundTexts:
+    """The texts of a file of lines, of a table's column, or of a sequence in memory.
+
+    A line of a .smi file may have a name after its SMILES. Empty lines are left out.
+
+    Raises:
+        DataError: the file cannot be read, has no texts, or a cell has none.
+        OptionError: a column is not given, or is given for a file of lines.
+    """
+    if isinstance(source, (str, Path)) and not is_lines(source):
+        if not is_table(source):
+            raise DataError(f"{source} has no texts: give a table or a file of {listed(LINES)}")
+        return _of_frame(read_frame(source), column, str(source))
+    if hasattr(source, "columns"):
+        return _of_frame(source, column, "")
+    if column is not None:
+        raise OptionError(f"--text names the column of a table, and {source!s:.60} is not a table")
+    if isinstance(source, (str, Path)):
+        return _of_lines(Path(source).expanduser())
+    texts = [str(text) for text in source]
+    if not texts:
+        raise DataError("there is no text")
+    return FoundTexts(texts)
+
+
+def is_lines(source: str | Path) -> bool:
+    """Whether a path is that of a file with a text in each line."""
+    return table_suffix(Path(source)) in LINES
+
+
+def _of_frame(frame: Any, column: str | None, source: str) -> FoundTexts:
+    names = [str(name) for name in frame.columns]
+    frame = frame.set_axis(names, axis=1)
+    if column is None:
+        if len(names) > 1:
+            raise OptionError(
+                f"{source or 'the table'} has the columns {listed(names)}: name that of the texts, "
+                "--text COLUMN"
+            )
+        column = names[0]
+    if column not in names:
+        raise DataError(f"{source or 'the table'} has no column {column!r}; it has {listed(names)}")
+    gone = frame[column].isna().to_numpy()
+    if gone.any():
+        raise DataError(
+            f"column {column!r} has no text in {int(gone.sum()):,} rows (first in row "
+            f"{int(np.flatnonzero(gone)[0])}, counted from 0)"
+        )
+    if source and frame[column].dtype.kind in "biuf":  # 007 is not 7
+        frame = frame.assign(**{column: read_text(source)[column]})
+    return FoundTexts([str(text) for text in frame[column]], frame=frame, source=source)
+
+
+def _of_lines(path: Path) -> FoundTexts:
+    opened = OPENERS.get(path.suffix.lower(), open)
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            lines = [line.rstrip("\n\r") for line in file]
+    except (*BROKEN_CSV, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    found = [line for line in lines if line.strip()]
+    if table_suffix(path) in MOLECULES:
+        return _molecules(path, found)
+    if not found:
+        raise DataError(f"{path} has no text")
+    return FoundTexts(found, source=str(path))
+
+
+def _molecules(path: Path, lines: list[str]) -> FoundTexts:
+    """The first word of each line, and the rest as its name."""
+    parts = [line.split(maxsplit=1) for line in lines]
+    if parts and parts[0][0].lower() in HEADERS:
+        parts = parts[1:]
+    if not parts:
+        raise DataError(f"{path} has no molecule")
+    named = all(len(part) == 2 for part in parts)
+    names = tuple(part[1].strip() for part in parts) if named else None
+    return FoundTexts([part[0] for part in parts], names, source=str(path))

@@ -1,0 +1,254 @@
+"""Tokens that depend on the tokens before them: p(x | z) = prod_t p(x_t | z, x_{<t})."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from lowerbound.errors import OptionError, UnsupportedError, unknown
+from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
+from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
+from lowerbound.likelihoods.levels import LevelsLikelihood, from_code
+from lowerbound.networks.tokens import (
+    END,
+    AttendingDecoder,
+    RecurrentDecoder,
+    TokenDecoder,
+    codes_of,
+    usual_features,
+)
+from lowerbound.trace import Emission
+
+if TYPE_CHECKING:  # a name for annotations
+    from lowerbound.data.schema import Schema
+
+ROWS_AT_ONCE = 2048  # drawn side by side
+Pick = Callable[[Tensor], Tensor]
+
+
+class TokensEmission(Emission):
+    r"""log p(x | z) = sum_t log p(x_t | z, x_{<t}), up to the token that ends a row, if any does.
+
+    The logits of a token are the decoder's, plus a function of the decoder's features and of the
+    tokens before. A hidden token is not scored, and later tokens see that it is hidden. Tokens
+    after the end have probability one.
+
+    ``mean`` and ``variance`` are those of each token if all other tokens are hidden. ``best`` is
+    the row in which every token is the likeliest given those before it.
+
+    Args:
+        likelihood: the network.
+        logits: of independent tokens, (samples, batch, levels, places).
+        features: (samples, batch, places, features).
+    """
+
+    independent = False
+
+    def __init__(self, likelihood: AutoregressiveTokens, logits: Tensor, features: Tensor) -> None:
+        self.likelihood, self.logits, self.features = likelihood, logits, features
+        shape = torch.Size(likelihood.event_shape)
+        super().__init__(logits.shape[:2], shape, validate_args=False)
+
+    def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        rows = torch.broadcast_shapes(self.batch_shape, x.shape[: x.dim() - len(self.event_shape)])
+        seen = self.likelihood.scored(x, observed).expand(rows + self.event_shape)
+        x = torch.where(seen, x, 0.0)
+        return self._given(rows, x, seen).terms(x, seen)
+
+    @property
+    def mean(self) -> Tensor:
+        return self._given(self.batch_shape).mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self._given(self.batch_shape).variance
+
+    @property
+    def best(self) -> Tensor:
+        return self._drawn(torch.Size(), lambda logits: logits.argmax(1))
+
+    def _given(
+        self, rows: torch.Size, x: Tensor | None = None, seen: Tensor | None = None
+    ) -> Emission:
+        """Every token's distribution given those before it; None: all are hidden."""
+        places = self.likelihood.places
+        logits = self.logits.expand(*rows, -1, -1)
+        features = self.features.expand(*rows, -1, -1).flatten(0, 1)
+        if x is None or seen is None:
+            x = logits.new_zeros(1, places)
+            seen = torch.zeros_like(x, dtype=torch.bool)
+        added = self.likelihood.added(
+            x.reshape(-1, places), seen.reshape(-1, places), features
+        ).unflatten(0, rows)
+        shape = (*rows, self.likelihood.levels, *self.event_shape)
+        return CategoricalEmission((logits + added.transpose(2, 3)).reshape(shape))
+
+    def given(self, x: Tensor, observed: Tensor) -> Emission:
+        """Refused: a token given later tokens has no formula.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError(
+            "hidden tokens are drawn from p(x | z), and tokens of the likelihood "
+            "autoregressive_tokens also depend on each other: fit the model again with "
+            "--likelihood categorical"
+        )
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
+        return self._drawn(sample_shape, drawn_tokens)
+
+    @torch.no_grad()
+    def _drawn(self, sample_shape: torch.Size, pick: Pick) -> Tensor:
+        shape = sample_shape + self.batch_shape
+        logits = self.logits.expand(*shape, -1, -1).reshape(-1, *self.logits.shape[2:])
+        features = self.features.expand(*shape, -1, -1).reshape(-1, *self.features.shape[2:])
+        parts = zip(logits.split(ROWS_AT_ONCE), features.split(ROWS_AT_ONCE), strict=True)
+        drawn = torch.cat([self.likelihood.draw(*part, pick) for part in parts])
+        return drawn.view(shape + self.event_shape)
+
+
+def drawn_tokens(logits: Tensor) -> Tensor:
+    """A draw of each row, (rows,), from logits (rows, levels)."""
+    noise = -torch.empty_like(logits).exponential_().log()
+    return (logits + noise).argmax(1)
+
+
+@LIKELIHOODS.register("autoregressive_tokens")
+class AutoregressiveTokens(LevelsLikelihood):
+    """Each token given z and the tokens before it.
+
+    The decoder returns the logits of independent tokens and features of every place. A network
+    over the tokens before adds to these logits; at the start it adds nothing, so training starts as
+    that of independent tokens.
+
+    Args:
+        event_shape: (places,); other rows are read in the order of their last axis.
+        levels: number of tokens.
+        network: "recurrent" or "transformer".
+        width: numbers of a place in the network.
+        depth: blocks of the transformer.
+        features: numbers of a place that the decoder of z returns; None: from the levels.
+        ends: whether token 0 ends a row, and the rest of the row repeats it.
+        word_dropout: share of tokens that are hidden from later tokens in training, so that the
+            code has to explain them.
+        dropout: share of the numbers of each branch of the transformer that are left out.
+
+    Source: Bowman et al. 2016; Vaswani et al. 2017.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        levels: int = 256,
+        network: Literal["recurrent", "transformer"] = "recurrent",
+        width: int = 256,
+        depth: int = 3,
+        features: int | None = None,
+        ends: bool = False,
+        word_dropout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(event_shape, levels=levels)
+        if not (0 <= word_dropout < 1 and 0 <= dropout < 1):
+            raise OptionError(
+                f"word_dropout and dropout are shares below 1, not {word_dropout} and {dropout}"
+            )
+        self.ends, self.word_dropout = ends, word_dropout
+        self.places = math.prod(event_shape)
+        self.features = usual_features(levels) if features is None else features
+        if min(self.features, width, depth) < 1:
+            raise OptionError("features, width and depth must be at least 1")
+        self.independent = Categorical(event_shape, levels=levels)
+        self.network = self._network(network, width, depth, dropout)
+
+    def _network(self, name: str, width: int, depth: int, dropout: float) -> TokenDecoder:
+        if name == "recurrent":
+            return RecurrentDecoder(self.levels, self.features, width)
+        if name == "transformer":
+            return AttendingDecoder(
+                self.levels, self.features, width, places=self.places, depth=depth, dropout=dropout
+            )
+        raise unknown("network of tokens", name, ("recurrent", "transformer"))
+
+    @classmethod
+    def from_schema(cls, schema: Schema, options: Mapping[str, Any]) -> Likelihood:
+        ends = schema.data_kind.symbolic
+        return super().from_schema(schema, {"ends": ends, **options})
+
+    @property
+    def parameter_shape(self) -> tuple[int, ...]:
+        numbers = self.levels + self.features
+        return (numbers * self.event_shape[0], *self.event_shape[1:])
+
+    def forward(self, parameters: Tensor) -> TokensEmission:
+        numbers = at_least_float32(parameters).flatten(2).unflatten(2, (-1, self.places))
+        logits, features = numbers.split([self.levels, self.features], 2)
+        return TokensEmission(self, logits, features.transpose(2, 3))
+
+    def initial_bias(self, x: Tensor) -> Tensor:
+        """Log frequencies of the tokens of each place, and zeros for the features."""
+        bias = self.independent.initial_bias(x)
+        others = (self.features * self.event_shape[0], *self.event_shape[1:])
+        return torch.cat([bias, bias.new_zeros(others)])
+
+    def scored(self, x: Tensor, observed: Tensor | None) -> Tensor:
+        """Which tokens are observed and not after the end, like x."""
+        seen = torch.ones_like(x, dtype=torch.bool) if observed is None else observed
+        if not self.ends:
+            return seen
+        return seen & before_end(x == END, seen)
+
+    def added(self, x: Tensor, seen: Tensor, features: Tensor) -> Tensor:
+        """What the tokens before add to the logits of each place, (rows, places, levels).
+
+        Args:
+            x, seen: (rows or 1, places); hidden cells of x are zero.
+            features: (rows, places, features).
+        """
+        codes = self._shown(codes_of(x, self.levels, seen))
+        return at_least_float32(self.network(codes.expand(len(features), -1), features))
+
+    def _shown(self, codes: Tensor) -> Tensor:
+        """The codes that later tokens see."""
+        if not (self.training and self.word_dropout):
+            return codes
+        hidden = torch.rand(codes.shape, device=codes.device) < self.word_dropout
+        return torch.where(hidden, self.levels, codes)
+
+    @torch.no_grad()
+    def draw(self, logits: Tensor, features: Tensor, pick: Pick) -> Tensor:
+        """Rows of tokens, (rows, places), model units.
+
+        Args:
+            logits: of independent tokens, (rows, levels, places).
+            features: (rows, places, features).
+            pick: the token of each row, (rows,), from logits (rows, levels).
+        """
+        x = logits.new_zeros(len(logits), self.places)
+        state, on = self.network.drawing(features), torch.arange(len(logits)).to(logits.device)
+        for place in range(self.places):
+            chosen = pick(logits[on, :, place] + at_least_float32(state.logits(place)))
+            x[on, place] = from_code(chosen.to(x.dtype), self.levels)
+            going = torch.nonzero(chosen != END).flatten() if self.ends else slice(None)
+            state.put(chosen, going)
+            on = on[going]
+            if not len(on):
+                break
+        return x
+
+
+def before_end(end: Tensor, seen: Tensor) -> Tensor:
+    """Whether no observed token before is an end, like ``end``, in the order of the last axis.
+
+    Args:
+        end: whether each token is an end.
+        seen: whether it is observed.
+    """
+    ends = (end & seen).int()
+    return ends.cumsum(-1) - ends == 0

@@ -1,0 +1,460 @@
+"""Networks over rows of tokens: their vectors, encoders, and decoders of one token after another.
+
+A token is a code, an integer below ``levels``. A hidden token has the code ``levels``.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.networks.attention import transformer_blocks
+from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
+from lowerbound.networks.causal_transformer import CausalTransformer, KeyValues
+from lowerbound.networks.initialization import QUIET, linear
+from lowerbound.networks.inputs import Input
+from lowerbound.networks.recurrence import GatedRecurrentUnit
+from lowerbound.networks.sizes import attention_heads
+
+END = 0  # the token that ends a row
+VECTOR = 32  # numbers of the vector of a token
+SHORTCUT = 0.6  # gain of the shortcut to the code
+
+
+def codes_of(x: Tensor, levels: int, observed: Tensor | None) -> Tensor:
+    """Codes of model units, long; ``levels`` where hidden."""
+    codes = torch.round(x * (levels - 1)).clamp(0, levels - 1).long()
+    return codes if observed is None else torch.where(observed, codes, levels)
+
+
+class TokenVectors(Input):
+    """A learned vector for each token, and beside it whether the token is there.
+
+    Places after the token 0, which ends a row, are zero.
+
+    Args:
+        places: of a row.
+        levels: number of tokens.
+
+    Shapes: (rows, places) to (rows, VECTOR + 1, places).
+    """
+
+    def __init__(self, places: int, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        self.shape = (VECTOR + 1, places)
+        self.vectors = nn.Embedding(levels + 1, VECTOR)
+
+    def forward(
+        self, x: Tensor, observed: Tensor | None = None, missing: Tensor | None = None
+    ) -> Tensor:
+        codes = codes_of(x, self.levels, observed)
+        vectors: Tensor = self.vectors(codes)
+        ends = (codes == END).int()
+        inside = (ends.cumsum(1) - ends == 0).unsqueeze(2).to(vectors.dtype)
+        there = (codes < self.levels).unsqueeze(2).to(vectors.dtype)
+        return (inside * torch.cat([vectors, there], 2)).transpose(1, 2)
+
+
+# encoders -----------------------------------------------------------------------------------------
+
+
+class SequenceNetwork(Network, ABC):
+    """Networks whose encoder reads a sequence; the decoder makes the features of every place."""
+
+    context: int
+
+    def decoder(
+        self, latent_dim: int, parameter_shape: tuple[int, ...], condition_dim: int = 0
+    ) -> PlacesDecoder:
+        return PlacesDecoder(latent_dim, self.context, parameter_shape, condition_dim)
+
+
+@NETWORKS.register("positions")
+@dataclass(frozen=True)
+class Positions(SequenceNetwork):
+    """Hidden layers over the tokens of all places, and a shortcut from the first to the code.
+
+    On MOSES, a code then learns several times as fast as from a recurrent network.
+    """
+
+    hidden: tuple[int, int] = option((1024, 512), "units of the encoder's hidden layers")
+    context: int = option(512, "hidden units of the decoder")
+
+    def __post_init__(self) -> None:
+        if min(*self.hidden, self.context) < 1:
+            raise OptionError("hidden layers need at least one unit each")
+
+    def encoder(
+        self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
+    ) -> PlacesEncoder:
+        return PlacesEncoder(math.prod(event_shape), self.hidden, numbers, condition_dim)
+
+
+@NETWORKS.register("recurrent")
+@dataclass(frozen=True)
+class Recurrent(SequenceNetwork):
+    """A gated recurrent unit that reads a sequence in both directions.
+
+    Sources: Cho et al. 2014; Schuster & Paliwal 1997.
+    """
+
+    hidden: int = option(256, "units of each direction")
+    context: int = option(512, "hidden units of the decoder")
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.context) < 1:
+            raise OptionError("hidden and context must be at least 1")
+
+    def encoder(
+        self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
+    ) -> RecurrentEncoder:
+        inputs, _ = as_sequence(event_shape)
+        return RecurrentEncoder(inputs, self.hidden, numbers, condition_dim)
+
+
+@NETWORKS.register("sequence_transformer")
+@dataclass(frozen=True)
+class SequenceTransformer(SequenceNetwork):
+    """Self-attention among the places of a sequence.
+
+    Source: Vaswani et al. 2017.
+    """
+
+    width: int = option(128, "numbers of each place")
+    depth: int = option(3, "blocks")
+    context: int = option(512, "hidden units of the decoder")
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.depth, self.context) < 1:
+            raise OptionError("width, depth and context must be at least 1")
+
+    def encoder(
+        self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
+    ) -> AttendingEncoder:
+        heads = attention_heads(self.width)
+        blocks = transformer_blocks(self.depth, self.width, heads, 2 * self.width, "silu")
+        shape = as_sequence(event_shape)
+        return AttendingEncoder(shape, blocks, self.width, numbers, condition_dim)
+
+
+def as_sequence(event_shape: tuple[int, ...]) -> tuple[int, int]:
+    """(numbers of a place, places): a vector is a sequence of numbers, a picture one of columns."""
+    return math.prod(event_shape[:-1]), event_shape[-1]
+
+
+def places_of(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (rows, ..., places) as sequences.
+
+    Returns:
+        (rows, places, numbers), and the number of places up to the last that is not zero, (rows,),
+        at least one.
+    """
+    numbers, places = as_sequence(tuple(x.shape[1:]))
+    sequence = x.reshape(len(x), numbers, places).transpose(1, 2)
+    place = torch.arange(1, places + 1, device=x.device)
+    return sequence, ((sequence != 0).any(2) * place).amax(1).clamp_min(1)
+
+
+class PlacesEncoder(Encoder):
+    """h = A x, then B h + f(h): a linear path, and beside it hidden layers.
+
+    Args:
+        inputs: numbers of all places.
+        hidden: units of A and of the layer after it.
+        numbers: of the posterior.
+        condition_dim: numbers of the condition.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: tuple[int, int], numbers: int, condition_dim: int
+    ) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.first = linear(inputs + condition_dim, hidden[0])
+        self.shortcut = linear(hidden[0], numbers, SHORTCUT, bias=False)
+        self.rest = nn.Sequential(
+            nn.SiLU(), linear(hidden[0], hidden[1]), nn.SiLU(), linear(hidden[1], numbers, QUIET)
+        )
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        first = self.first(beside(x.flatten(1), condition, self.condition_dim))
+        numbers: Tensor = self.shortcut(first) + self.rest(first)
+        return numbers
+
+
+class PlacesDecoder(Decoder):
+    """A z + f(z), f a hidden layer: the parameters of every place.
+
+    Args:
+        latent_dim: numbers of z.
+        hidden: units of f.
+        parameter_shape: of the likelihood.
+        condition_dim: numbers of the condition.
+    """
+
+    def __init__(
+        self, latent_dim: int, hidden: int, parameter_shape: tuple[int, ...], condition_dim: int
+    ) -> None:
+        super().__init__()
+        self.condition_dim, self.parameter_shape = condition_dim, tuple(parameter_shape)
+        numbers, inputs = math.prod(parameter_shape), latent_dim + condition_dim
+        self.shortcut = linear(inputs, numbers, QUIET, bias=False)
+        self.first, self.last = linear(inputs, hidden), linear(hidden, numbers, QUIET)
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        inputs = beside(z, condition, self.condition_dim)
+        found = self.shortcut(inputs) + self.last(nn.functional.silu(self.first(inputs)))
+        shaped: Tensor = found.unflatten(1, self.parameter_shape)
+        return shaped
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        return self.last.bias
+
+
+class RecurrentEncoder(Encoder):
+    """The mean and the maximum over places of the states of both directions, then a linear map.
+
+    Args:
+        inputs: numbers of a place.
+        hidden: units of each direction.
+        numbers: of the posterior.
+        condition_dim: numbers of the condition.
+    """
+
+    def __init__(self, inputs: int, hidden: int, numbers: int, condition_dim: int) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.begin = nn.Parameter(torch.randn(2, hidden) * QUIET)  # states before the first place
+        self.forth = GatedRecurrentUnit(inputs, hidden)
+        self.back = GatedRecurrentUnit(inputs, hidden)
+        self.heads = linear(4 * hidden + condition_dim, numbers, QUIET)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        places, lengths = places_of(x)
+        number = torch.arange(places.shape[1], device=x.device)
+        inside = (number < lengths.unsqueeze(1)).unsqueeze(2)
+        backward = (lengths.unsqueeze(1) - 1 - number).clamp_min(0).unsqueeze(2)
+        turned = places.gather(1, backward.expand(-1, -1, places.shape[2]))
+        starts = self.begin.unsqueeze(1).expand(-1, len(x), -1)
+        states = torch.cat([self.forth(places, starts[0]), self.back(turned, starts[1])], 2)
+        mean = torch.where(inside, states, 0.0).sum(1) / lengths.unsqueeze(1)
+        most = torch.where(inside, states, -1.0).amax(1)
+        features = torch.cat([mean, most], 1)
+        numbers: Tensor = self.heads(beside(features, condition, self.condition_dim))
+        return numbers
+
+
+class AttendingEncoder(Encoder):
+    """Blocks of self-attention, then a linear map of every place, as in ``TransformerEncoder``.
+
+    Args:
+        shape: (numbers of a place, places).
+        blocks: (rows, places, width) to the same.
+        width: numbers of a place inside the blocks.
+        numbers: of the posterior.
+        condition_dim: numbers of the condition.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        blocks: nn.Sequential,
+        width: int,
+        numbers: int,
+        condition_dim: int,
+    ) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.enter = linear(shape[0], width)
+        self.positions = nn.Parameter(torch.randn(shape[1], width) * QUIET)
+        self.blocks = blocks
+        self.heads = linear(shape[1] * width + condition_dim, numbers, QUIET)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        places, _ = places_of(x)
+        tokens = self.blocks(self.enter(places) + self.positions)
+        numbers: Tensor = self.heads(beside(tokens.flatten(1), condition, self.condition_dim))
+        return numbers
+
+
+# decoders -----------------------------------------------------------------------------------------
+
+
+class TokenDecoder(nn.Module, ABC):
+    """Logits of each token given features of every place and the tokens before it.
+
+    Args:
+        levels: number of tokens.
+        features: numbers of a place.
+        width: numbers of the output of ``states``.
+    """
+
+    def __init__(self, levels: int, features: int, width: int) -> None:
+        super().__init__()
+        self.levels = levels
+        self.vectors = nn.Embedding(levels + 2, VECTOR)  # hidden, and before the first
+        self.head = linear(width, levels, 0.0)
+
+    def forward(self, codes: Tensor, features: Tensor) -> Tensor:
+        """Logits of the places of the codes, (rows, length, levels).
+
+        Args:
+            codes: (rows, length), ``levels`` where hidden; that of the last place is not read.
+            features: of all places, (rows, places, features).
+        """
+        before = torch.full_like(codes[:, :1], self.levels + 1)
+        vectors = self.vectors(torch.cat([before, codes[:, :-1]], 1))
+        logits: Tensor = self.head(self.states(vectors, features))
+        return logits
+
+    @abstractmethod
+    def states(self, vectors: Tensor, features: Tensor) -> Tensor:
+        """The states of the first places, (rows, length, width).
+
+        Args:
+            vectors: of the token before each of these places, (rows, length, VECTOR).
+            features: of all places, (rows, places, features).
+        """
+
+    @abstractmethod
+    def drawing(self, features: Tensor) -> TokenByToken:
+        """A state that goes from token to token.
+
+        Args:
+            features: (rows, places, features).
+        """
+
+
+def inputs_of(vectors: Tensor, features: Tensor) -> Tensor:
+    """The vectors of the first places with the features of these, (rows, length, numbers)."""
+    return torch.cat([vectors, features[:, : vectors.shape[1]]], 2)
+
+
+class TokenByToken(ABC):
+    """Rows whose tokens are drawn one after another.
+
+    Args:
+        decoder: the network.
+        features: (rows, places, features).
+    """
+
+    def __init__(self, decoder: TokenDecoder, features: Tensor) -> None:
+        self.decoder, self.features = decoder, features
+        self.last = torch.full_like(features[:, 0, 0], decoder.levels + 1, dtype=torch.long)
+
+    def logits(self, place: int) -> Tensor:
+        """Logits of a place, (rows, levels); places come one after another."""
+        inputs = torch.cat([self.decoder.vectors(self.last), self.features[:, place]], 1)
+        logits: Tensor = self.decoder.head(self.step(inputs))
+        return logits
+
+    @abstractmethod
+    def step(self, inputs: Tensor) -> Tensor:
+        """The state of the next place, (rows, width)."""
+
+    @abstractmethod
+    def keep(self, rows: Tensor | slice) -> None:
+        """Go on with these rows, which may repeat."""
+
+    def put(self, codes: Tensor, rows: Tensor | slice) -> None:
+        """Take the tokens of the place, (rows,), and go on with some of the rows."""
+        self.last, self.features = codes[rows], self.features[rows]
+        self.keep(rows)
+
+
+class RecurrentDecoder(TokenDecoder):
+    """A gated recurrent unit; its first state comes from the mean of the features.
+
+    Source: Bowman et al. 2016.
+    """
+
+    def __init__(self, levels: int, features: int, width: int) -> None:
+        super().__init__(levels, features, width)
+        self.begin = linear(features, width)
+        self.recurrent = GatedRecurrentUnit(VECTOR + features, width)
+
+    def states(self, vectors: Tensor, features: Tensor) -> Tensor:
+        states: Tensor = self.recurrent(inputs_of(vectors, features), self.beginning(features))
+        return states
+
+    def beginning(self, features: Tensor) -> Tensor:
+        """The state before the first token, (rows, width)."""
+        return torch.tanh(self.begin(features.mean(1)))
+
+    def drawing(self, features: Tensor) -> _RecurrentDrawing:
+        return _RecurrentDrawing(self, features)
+
+
+class _RecurrentDrawing(TokenByToken):
+    def __init__(self, decoder: RecurrentDecoder, features: Tensor) -> None:
+        super().__init__(decoder, features)
+        self.recurrent, self.state = decoder.recurrent, decoder.beginning(features)
+
+    def step(self, inputs: Tensor) -> Tensor:
+        self.state = self.recurrent.step(inputs, self.state)
+        return self.state
+
+    def keep(self, rows: Tensor | slice) -> None:
+        self.state = self.state[rows]
+
+
+class AttendingDecoder(TokenDecoder):
+    """A causal Transformer with learned positions.
+
+    Args:
+        levels, features, width: as of ``TokenDecoder``.
+        places: of a row.
+        depth: blocks.
+        dropout: share of the numbers of each branch that are left out in training.
+    """
+
+    def __init__(
+        self, levels: int, features: int, width: int, *, places: int, depth: int, dropout: float
+    ) -> None:
+        super().__init__(levels, features, width)
+        self.enter = linear(VECTOR + features, width)
+        self.positions = nn.Parameter(torch.randn(places, width) * QUIET)
+        self.body = CausalTransformer(width, depth, attention_heads(width), dropout)
+
+    def states(self, vectors: Tensor, features: Tensor) -> Tensor:
+        tokens = self.enter(inputs_of(vectors, features))
+        states: Tensor = self.body(tokens + self.positions[: tokens.shape[1]])
+        return states
+
+    def drawing(self, features: Tensor) -> _AttendingDrawing:
+        return _AttendingDrawing(self, features)
+
+
+class _AttendingDrawing(TokenByToken):
+    def __init__(self, decoder: AttendingDecoder, features: Tensor) -> None:
+        super().__init__(decoder, features)
+        self.network, self.cache, self.place = decoder, decoder.body.empty_cache(), 0
+
+    def step(self, inputs: Tensor) -> Tensor:
+        token = self.network.enter(inputs) + self.network.positions[self.place]
+        self.place += 1
+        states: Tensor = self.network.body(token.unsqueeze(1), self.cache)
+        return states[:, 0]
+
+    def keep(self, rows: Tensor | slice) -> None:
+        self.cache = [_kept(seen, rows) for seen in self.cache]
+
+
+def _kept(seen: KeyValues, rows: Tensor | slice) -> KeyValues:
+    if seen.found is None:
+        return seen
+    key, value = seen.found
+    return KeyValues((key[rows], value[rows]))
+
+
+def usual_features(levels: int) -> int:
+    """Numbers of a place that the decoder of z returns by default."""
+    return min(64, 16 * math.ceil(math.log2(levels) / 2))

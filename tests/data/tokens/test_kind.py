@@ -1,0 +1,133 @@
+"""Texts as rows of tokens: every text returns, and bad input is named."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.config import from_mapping, to_mapping
+from lowerbound.data import Texts, load
+from lowerbound.data.schema import Schema
+from lowerbound.data.tokens.kind import texts_of
+from lowerbound.data.tokens.tokenizers import TOKENIZERS
+from lowerbound.errors import DataError, OptionError
+
+WORDS = ["a cat sat", "the dog", "a dog sat  down", ""]
+MOLECULES = ["CCO", "c1ccccc1", "C[C@H](N)C(=O)O", "BrCCCl", "[Na+].[Cl-]", "C%10CC%10"]
+
+
+@pytest.mark.parametrize("name", ["characters", "words", "smiles"])
+def test_splitting_loses_nothing(name: str) -> None:
+    tokenizer = TOKENIZERS[name]()
+    for text in MOLECULES if name == "smiles" else WORDS:
+        assert tokenizer.join(tokenizer.split(text)) == text
+
+
+def test_tokens_of_smiles() -> None:
+    assert TOKENIZERS["smiles"]().split("C[C@H](Br)c1Cl") == [
+        "C", "[C@H]", "(", "Br", ")", "c", "1", "Cl",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="'C!' is not SMILES"):
+        TOKENIZERS["smiles"]().split("C!")
+
+
+def test_texts_return() -> None:
+    dataset = load(WORDS[:3], tokens="words")
+    assert texts_of(dataset) == WORDS[:3]
+    assert dataset.schema.event_shape == (5,)
+    assert (dataset.x != 0).sum(1).tolist() == [3, 2, 4]
+    assert dataset.schema.data_kind.values_per_row(dataset) == 4  # with the end
+    again = from_mapping(Schema, to_mapping(dataset.schema))
+    assert texts_of(load(["the cat down"[:7]], schema=again)) == ["the cat"]
+
+
+def test_an_empty_text_is_an_end() -> None:
+    dataset = load(Texts(["ab", ""]))
+    assert texts_of(dataset) == ["ab", ""]
+
+
+def test_a_file_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("one\n\ntwo \n")
+    assert texts_of(load(path, tokens="characters")) == ["one", "two "]
+
+
+def test_a_file_of_molecules_with_names(tmp_path: Path) -> None:
+    path = tmp_path / "few.smi.gz"
+    with gzip.open(path, "wt") as file:
+        file.write("SMILES\nCCO ethanol\nCC  ethane of gas\n")
+    dataset = load(path, tokens="smiles")
+    assert dataset.ids == ("ethanol", "ethane of gas")
+    assert texts_of(dataset) == ["CCO", "CC"]
+
+
+def test_a_table_with_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("code,kind\n007,x\n010,y\n")
+    dataset = load(path, tokens="characters", text="code", label="kind")
+    assert texts_of(dataset) == ["007", "010"]
+    assert dataset.schema.class_names == ("x", "y")
+    frame = pd.DataFrame({"code": ["7", "0"]})
+    assert texts_of(load(frame, schema=dataset.schema)) == ["7", "0"]
+
+
+def test_long_texts_are_left_out_with_their_labels() -> None:
+    frame = pd.DataFrame({"t": ["aaaa", "b", "ab"], "y": ["u", "v", "v"]})
+    with pytest.warns(UserWarning, match="1 of 3 texts have more than 3 tokens"):
+        dataset = load(frame, tokens="characters", text="t", label="y", longest=3)
+    assert texts_of(dataset) == ["b", "ab"]
+    assert dataset.schema.class_names == ("v",)
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"t": ["ab", None], "u": ["a", "b"]})
+    with pytest.raises(OptionError, match="--text COLUMN"):
+        load(frame, tokens="characters")
+    with pytest.raises(DataError, match="no column 'v'"):
+        load(frame, tokens="characters", text="v")
+    with pytest.raises(DataError, match="no text in 1 rows"):
+        load(frame, tokens="characters", text="t")
+    with pytest.raises(OptionError, match="unknown tokenizer 'character'"):
+        load(["ab"], tokens="character")
+    with pytest.raises(DataError, match="every text is empty"):
+        load(["", ""], tokens="characters")
+    empty = tmp_path / "empty.smi"
+    empty.write_text("")
+    with pytest.raises(DataError, match="has no molecule"):
+        load(empty)
+    dataset = load(["ab", "b"], tokens="characters")
+    with pytest.raises(DataError, match=r"does not know 1 of the tokens: 'c' \(row 1\)"):
+        load(["a", "cb"], schema=dataset.schema)
+    with pytest.raises(DataError, match="row 0 has 3 tokens, and the model takes 2"):
+        load(["aba"], schema=dataset.schema)
+    with pytest.raises(OptionError, match="the model has characters"):
+        load(["a"], schema=dataset.schema, tokens="words")
+
+
+def test_rows_that_cannot_be_read_are_named_or_left_out() -> None:
+    rows = ["CC"] * 200 + ["C!"]
+    with pytest.raises(DataError, match=r"1 of 201 molecules .*row 200: 'C!' is not SMILES"):
+        load(rows, tokens="smiles")
+    with pytest.warns(UserWarning, match="1 of 201"):
+        assert len(load(rows, tokens="smiles", on_error="skip")) == 200
+    with pytest.raises(DataError, match="more than 1% are not left out"):
+        load(rows[150:], tokens="smiles", on_error="skip")
+
+
+def test_selfies_return_the_molecule() -> None:
+    chem = pytest.importorskip("rdkit.Chem")
+    pytest.importorskip("selfies")
+    rows = ["CC(=O)Oc1ccccc1C(=O)O", "C[C@H](N)C(=O)O", "CCO"]
+    found = texts_of(load(rows, tokens="selfies"))
+    canonical = [chem.CanonSmiles(text) for text in found]
+    assert canonical == [chem.CanonSmiles(text) for text in rows]
+
+
+def test_codes_beyond_an_end_are_left_out() -> None:
+    dataset = load(["ab", "a"], tokens="characters")
+    units = np.array([[0.0, 1.0, 0.5], [0.5, 0.0, 1.0]])
+    assert dataset.schema.decode(units).tolist() == ["", "a"]
