@@ -146,7 +146,7 @@ def test_draws_do_not_depend_on_how_many_are_drawn_side_by_side(
 ) -> None:
     likelihood = trained((1, 3, 3), 2, SMALL)
     emission = emission_of(likelihood, 4, samples=3)
-    monkeypatch.setattr("lowerbound.likelihoods.autoregressive.PICTURES_AT_ONCE", 5)
+    monkeypatch.setattr("lowerbound.likelihoods.autoregressive.pixels.PICTURES_AT_ONCE", 5)
     x = emission.sample((400,))
     assert x.shape == (400, 3, 4, 1, 3, 3)
     # draws of the first sample's parameters are likelier under these than under others
@@ -225,7 +225,7 @@ def test_scores_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     emission = emission_of(likelihood, 5, samples=3)
     x = emission.sample()[0]
     whole = emission.log_prob(x)
-    monkeypatch.setattr("lowerbound.likelihoods.autoregressive.NUMBERS_AT_ONCE", 4 * 6 * 20)
+    monkeypatch.setattr("lowerbound.likelihoods.autoregressive.pixels.NUMBERS_AT_ONCE", 4 * 6 * 20)
     with torch.no_grad():
         torch.testing.assert_close(emission.log_prob(x), whole.detach())
 

@@ -95,29 +95,9 @@ def load(
         DataError: the data cannot be read or modeled, or does not match ``schema``.
         OptionError: an option has an unknown value.
     """
-    reading = Reading(
-        label=label,
-        schema=schema,
-        image_size=image_size,
-        resize=resize,
-        on_error=on_error,
-        binarize=binarize,
-        missing=missing,
-        kinds=kinds,
-        split=split,
-        levels=levels,
-        standardize=standardize,
-        windows=windows,
-        normal_scores=normal_scores,
-        spectrograms=spectrograms,
-        regression=regression,
-        entity=entity,
-        time=time,
-        formula=formula,
-        tokens=tokens,
-        text=text,
-        longest=longest,
-    )
+    given = dict(locals())
+    del given["source"]
+    reading = Reading(**given)
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():
             if kind.takes(source, reading):

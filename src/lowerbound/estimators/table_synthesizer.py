@@ -42,7 +42,7 @@ class TableSynthesizer(FittedEstimator):
     .. math:: p(x \mid z) = \prod_j p(x_j \mid z, x_{<j}),
 
     in any order, so that columns can be given without rejecting rows
-    (``lowerbound.likelihoods.autoregressive_columns``). The rows of a fit keep their types, pandas
+    (``lowerbound.likelihoods.autoregressive.columns``). The rows of a fit keep their types, pandas
     categories and nullable types included; their resolution: whole numbers, cents and days stay so;
     their ranges; and the pattern of missing cells. Columns that identify rows, such as numbers and
     codes without repetition, get fresh identifiers of the same format.

@@ -9,6 +9,7 @@ The first part is the noise of p(x | z), the second the uncertainty of the code.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -69,11 +70,14 @@ class ReconstructionError:
         log_loss: -log p(x | z = mean code), nats per row in the data's own units; it does not bound
             -log p(x), because it lacks the rate.
         explained: 1 - squared error / squared distance from the mean row, over the same cells.
+        exact: of symbols, share of the rows that are reconstructed without an error; None of other
+            rows.
     """
 
     squared: Estimate
     log_loss: Estimate
     explained: float
+    exact: float | None = None
 
 
 def reconstruction_error(
@@ -83,21 +87,28 @@ def reconstruction_error(
     plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
     cells = dataset.comparable.cpu()
 
+    symbolic = dataset.schema.data_kind.symbolic
+
     def compared(part: slice, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         emission, x = model(batch, Mean()).likelihood, batch.filled
         here = cells if len(cells) == 1 else cells[part]
         error = x.new_zeros(x.shape, dtype=torch.float64).cpu()
         if bool(here.any()):  # else the rows need not have a mean
             error = (emission.mean[0] - x).double().square().cpu()
+        elif symbolic:  # the number of wrong symbols
+            error = (emission.best[0] != x).double().cpu()
+            return error.flatten(1).sum(1), -emission.log_prob(x, batch.observed)[0].double(), x
         loss = -emission.log_prob(x, batch.observed)[0].double()
         return torch.where(here, error, 0.0).flatten(1).sum(1), loss, x.double()
 
     errors, losses, rows = collected(model, dataset, plan.rows, compared)
     counts = cells.flatten(1).sum(1).double()
+    exact = float((errors == 0).double().mean()) if symbolic else None
     return ReconstructionError(
         squared=Estimate.of((errors / counts)[counts.expand(len(errors)) > 0]),
         log_loss=Estimate.of(losses - dataset.log_jacobian(model.mass)),
-        explained=float(1 - errors.sum() / squared_distance(rows, cells)),
+        explained=math.nan if symbolic else float(1 - errors.sum() / squared_distance(rows, cells)),
+        exact=exact,
     )
 
 

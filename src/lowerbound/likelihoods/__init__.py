@@ -1,11 +1,11 @@
 """Likelihoods p(x | z), whose parameters the decoder returns."""
 
-from lowerbound.likelihoods.autoregressive import Autoregressive, AutoregressiveEmission
-from lowerbound.likelihoods.autoregressive_columns import (
+from lowerbound.likelihoods.autoregressive.columns import (
     AutoregressiveColumns,
     AutoregressiveColumnsEmission,
 )
-from lowerbound.likelihoods.autoregressive_tokens import AutoregressiveTokens, TokensEmission
+from lowerbound.likelihoods.autoregressive.pixels import Autoregressive, AutoregressiveEmission
+from lowerbound.likelihoods.autoregressive.tokens import AutoregressiveTokens, TokensEmission
 from lowerbound.likelihoods.base import LIKELIHOODS, LearnedScale, Likelihood, LocationScale
 from lowerbound.likelihoods.bernoulli import Bernoulli, BernoulliEmission
 from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission

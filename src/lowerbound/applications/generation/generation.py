@@ -36,7 +36,7 @@ from lowerbound.applications.io.conditions import (
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.row_files import EventFiles, row_files
-from lowerbound.applications.io.sentences import about_explained
+from lowerbound.applications.io.sentences import about_exact, about_explained
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
@@ -355,18 +355,22 @@ class ReconstructReport(WrittenReport):
         explained: 1 - squared error / variance, over all values in model units. 1 is perfect, 0 is
             no better than the mean of each value; NaN if the rows do not vary.
         uncertainty: mean standard deviation, relative to that of the values; None if not requested.
+        exact: of texts, share of the rows that are reconstructed without an error.
     """
 
     rows: int
     refined: bool
     explained: float
     uncertainty: float | None
+    exact: float | None = None
 
     def text(self) -> str:
         facts = [f"{self.rows:,} rows"]
         if self.refined:
             facts.append("refined draws (--mean writes the decoder's means)")
-        if math.isfinite(self.explained):
+        if self.exact is not None:
+            facts.append(about_exact(self.exact))
+        elif math.isfinite(self.explained):
             facts.append(about_explained(self.explained))
         if self.uncertainty is not None and math.isfinite(self.uncertainty):
             facts.append(f"mean uncertainty {self.uncertainty:.1%} of the values' spread")
@@ -408,7 +412,8 @@ def reconstruct(
         answer = predict(fitted.model, dataset, samples=request.draws, seed=request.seed)
         made = replace(made, std=answer.deviation)
     files = writer.write_reconstruction(path, made.x, made.mean, made.std, dataset.ids)
-    found = made.explained, made.relative_std
+    exact = made.exact if fitted.schema.data_kind.symbolic else None
+    found = made.explained, made.relative_std, exact
     return ReconstructReport(len(dataset), refined, *found, **written(files))
 
 
@@ -433,6 +438,11 @@ class ReconstructedRows:
         """1 - squared error / squared distance from the mean row, over ``cells``."""
         error = torch.where(self.cells, (self.x - self.mean).double(), 0.0).square().sum()
         return float(1 - error / squared_distance(self.x, self.cells))
+
+    @property
+    def exact(self) -> float:
+        """Share of the rows that are reconstructed without an error."""
+        return float((self.x == self.mean).flatten(1).all(1).double().mean())
 
     @property
     def relative_std(self) -> float | None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from lowerbound.applications.io.audio_files import SoundFiles
 from lowerbound.applications.io.picture_rows import PictureFiles
 from lowerbound.applications.io.rows import ROW_FILES, RowFiles, row_files
-from lowerbound.applications.io.table_rows import ColumnFiles, CompositionFiles, EventFiles
-from lowerbound.applications.io.token_files import TokenFiles
+from lowerbound.applications.io.table_rows import (
+    ColumnFiles,
+    CompositionFiles,
+    EventFiles,
+    TokenFiles,
+)
 
 __all__ = [
     "ROW_FILES",

@@ -35,7 +35,8 @@ def about(found: Findings) -> list[str]:
 
 def about_likelihood(found: LikelihoodFindings) -> list[str]:
     """The bound with its error, rate and distortion, and the quality of reconstructions."""
-    explained = about_explained(found.error.explained)
+    exact = found.error.exact
+    explained = about_explained(found.error.explained) if exact is None else about_exact(exact)
     if isinstance(found.scores, Skipped):
         return [f"no likelihood: {found.scores.reason}", explained]
     return [*_bounds(found.scores), *_tightened(found), explained, *_columns(found.columns)]
@@ -51,6 +52,11 @@ def _columns(found: ColumnShares | Skipped) -> list[str]:
     if found.ignored:
         lines.append(f"columns that the code ignores: {listed(found.ignored)}")
     return lines if words else lines[1:]
+
+
+def about_exact(share: float) -> str:
+    """The share of rows whose reconstruction has no error."""
+    return f"reconstructions are equal to {share:.1%} of the rows"
 
 
 def about_explained(share: float) -> str:

@@ -6,6 +6,7 @@ r"""Paths from one row to another: encode both, interpolate between the codes, d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
@@ -110,7 +111,8 @@ class InterpolateReport(WrittenReport):
 
     def text(self) -> str:
         lines = [f"{self.points:,} points through {', '.join(self.rows)}: {self.where}"]
-        lines += [f"  {about_way(way)}" for way in self.ways]
+        measured = [way for way in self.ways if math.isfinite(way.length)]
+        lines += [f"  {about_way(way)}" for way in measured]
         lines += [f"  {about_comparison(found)}" for found in self.verdicts]
         return "\n".join(lines)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
-from lowerbound.errors import DataError, MissingExtraError
+from lowerbound.data.molecules.library import selfies_library
+from lowerbound.data.molecules.selfies import to_selfies
+from lowerbound.errors import DataError
 from lowerbound.registry import Registry
 
 # an atom in brackets, an atom of the organic subset, a bond, a branch, a ring
@@ -88,25 +89,7 @@ class Selfies(Tokenizer):
     rows = "molecules"
 
     def split(self, text: str) -> list[str]:
-        selfies = _selfies()
-        try:
-            return list(selfies.split_selfies(selfies.encoder(text)))
-        except selfies.EncoderError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise DataError(f"{text!r} has no SELFIES: {reason}") from error
+        return list(selfies_library().split_selfies(to_selfies(text)))
 
     def join(self, tokens: Sequence[str]) -> str:
-        return str(_selfies().decoder("".join(tokens)))
-
-
-def _selfies() -> Any:
-    """The library ``selfies``.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import selfies
-    except ImportError as error:
-        raise MissingExtraError("selfies", "chem") from error
-    return selfies
+        return str(selfies_library().decoder("".join(tokens)))

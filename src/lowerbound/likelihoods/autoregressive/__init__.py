@@ -1,0 +1,1 @@
+"""Likelihoods whose cells depend on the cells before them, given z."""
