@@ -38,6 +38,8 @@ FORMS: Mapping[str, list[dict[str, Any]]] = {
     "student_t": [{"scale": "global"}, {"scale": "feature", "df": 6.0}],
     "discretized_logistic": [{"scale": "decoder"}, {"scale": "global"}, {"scale": "feature"}],
     "discretized_logistic_mixture": [{"components": 3}],
+    # the recurrent network has tests of its own: to compile its steps takes a minute
+    "autoregressive_tokens": [{"network": "transformer", "width": 16, "depth": 1, "features": 4}],
     "autoregressive": [
         {"pixels": "mixture", "components": 3, "features": 4, "width": 8, "context": 2},
         {"pixels": "categorical", "features": 4, "width": 8, "context": 2},

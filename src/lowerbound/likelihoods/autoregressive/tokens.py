@@ -73,7 +73,7 @@ class TokensEmission(Emission):
 
     def _given(
         self, rows: torch.Size, x: Tensor | None = None, seen: Tensor | None = None
-    ) -> Emission:
+    ) -> CategoricalEmission:
         """Every token's distribution given those before it; None: all are hidden."""
         places = self.likelihood.places
         logits = self.logits.expand(*rows, -1, -1)
@@ -86,6 +86,13 @@ class TokensEmission(Emission):
         ).unflatten(0, rows)
         shape = (*rows, self.likelihood.levels, *self.event_shape)
         return CategoricalEmission((logits + added.transpose(2, 3)).reshape(shape))
+
+    def likeliest(self, x: Tensor) -> Tensor:
+        """The likeliest token of each place given the tokens of x before it, like x."""
+        rows = torch.broadcast_shapes(self.batch_shape, x.shape[: x.dim() - len(self.event_shape)])
+        seen = self.likelihood.scored(x, None).expand(rows + self.event_shape)
+        found = self._given(rows, torch.where(seen, x, 0.0), seen).probabilities.argmax(-1)
+        return from_code(found.to(x.dtype), self.likelihood.levels)
 
     def given(self, x: Tensor, observed: Tensor) -> Emission:
         """Refused: a token given later tokens has no formula.
