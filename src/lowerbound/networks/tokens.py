@@ -19,6 +19,7 @@ from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network, beside
 from lowerbound.networks.causal_transformer import CausalTransformer, KeyValues
 from lowerbound.networks.initialization import QUIET, linear
 from lowerbound.networks.inputs import Input
+from lowerbound.networks.mlp import dense_layers
 from lowerbound.networks.recurrence import GatedRecurrentUnit
 from lowerbound.networks.sizes import attention_heads
 
@@ -84,12 +85,12 @@ class Positions(SequenceNetwork):
     On MOSES, a code then learns several times as fast as from a recurrent network.
     """
 
-    hidden: tuple[int, int] = option((1024, 512), "units of the encoder's hidden layers")
+    hidden: tuple[int, ...] = option((1024, 512), "units of the encoder's hidden layers")
     context: int = option(512, "hidden units of the decoder")
 
     def __post_init__(self) -> None:
-        if min(*self.hidden, self.context) < 1:
-            raise OptionError("hidden layers need at least one unit each")
+        if not self.hidden or min(*self.hidden, self.context) < 1:
+            raise OptionError("give a hidden layer or more, with at least one unit each")
 
     def encoder(
         self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
@@ -167,21 +168,19 @@ class PlacesEncoder(Encoder):
 
     Args:
         inputs: numbers of all places.
-        hidden: units of A and of the layer after it.
+        hidden: units of A and of the layers after it.
         numbers: of the posterior.
         condition_dim: numbers of the condition.
     """
 
     def __init__(
-        self, inputs: int, hidden: tuple[int, int], numbers: int, condition_dim: int
+        self, inputs: int, hidden: tuple[int, ...], numbers: int, condition_dim: int
     ) -> None:
         super().__init__()
         self.condition_dim = condition_dim
         self.first = linear(inputs + condition_dim, hidden[0])
         self.shortcut = linear(hidden[0], numbers, SHORTCUT, bias=False)
-        self.rest = nn.Sequential(
-            nn.SiLU(), linear(hidden[0], hidden[1]), nn.SiLU(), linear(hidden[1], numbers, QUIET)
-        )
+        self.rest = nn.Sequential(nn.SiLU(), dense_layers((*hidden, numbers), "silu"))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         first = self.first(beside(x.flatten(1), condition, self.condition_dim))
