@@ -179,10 +179,9 @@ def draws(fitted: Fitted, scored: Dataset) -> dict[str, Any]:
     made = sample_prior(fitted.model, DRAWN, seed=0)
     texts = [str(text) for text in fitted.schema.decode(made.x)]
     known = {*molecules("train")}
-    canonical = [canonical(text) for text in texts]
     reference = texts_of(scored)
     found = molecule_quality(texts, reference=reference)
-    different = {text for text in canonical if text}
+    different = {text for text in map(canonical, texts) if text}
     real = molecule_quality(sorted(known)[:: len(known) // SCORED], reference=reference)
     return {
         "valid": found.valid,
