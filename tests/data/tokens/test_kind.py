@@ -95,6 +95,8 @@ def test_bad_input(tmp_path: Path) -> None:
         load(["ab"], tokens="character")
     with pytest.raises(DataError, match="every text is empty"):
         load(["", ""], tokens="characters")
+    with pytest.raises(DataError, match="there is no file"):
+        load(tmp_path / "absent.smi")
     empty = tmp_path / "empty.smi"
     empty.write_text("")
     with pytest.raises(DataError, match="has no molecule"):

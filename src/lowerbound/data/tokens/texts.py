@@ -110,6 +110,8 @@ def _of_frame(frame: Any, column: str | None, source: str) -> FoundTexts:
 
 
 def _of_lines(path: Path) -> FoundTexts:
+    if not path.is_file():
+        raise DataError(f"there is no file {str(path)!r}")
     opened = OPENERS.get(path.suffix.lower(), open)
     try:
         with opened(path, "rt", encoding="utf-8") as file:
