@@ -225,7 +225,7 @@ def codes(fitted: Fitted, dataset: Dataset) -> Any:
 
 def _heads() -> Iterator[tuple[str, Any]]:
     yield "ridge", make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
-    network = MLPRegressor((128, 128), early_stopping=True, random_state=0)
+    network = MLPRegressor(hidden_layer_sizes=(128, 128), early_stopping=True, random_state=0)
     yield "network", make_pipeline(StandardScaler(), network)
 
 
