@@ -43,6 +43,7 @@ class TestEveryApplication:
         draws = {"demo", "fit", "evaluate", "sample", "decode", "reconstruct"}
         draws |= {"impute", "denoise", "detect"}
         draws |= {"redraw"}
+        draws |= {"design"}
         draws |= {"audit", "canaries"}  # rows that are attacked, rows that are planted
         draws |= {"compress", "compare"}  # bits of grey values
         draws |= {"prior", "refiner"}  # latents, and the training of a second stage

@@ -41,6 +41,10 @@ _LISTINGS = {
         "latent_space.mixing",
         "coarse levels or style of some rows, fine levels or class of others",
     ),
+    "design": (
+        "design.design",
+        "search latent space for rows with a high score, and judge them truly",
+    ),
     "impute": ("restoration.imputation", "fill missing cells, in-paint hidden pixels"),
     "denoise": ("restoration.denoising", "remove noise from pictures and rows"),
     "detect": ("anomaly.detect", "find odd rows, with p-values and explanations"),

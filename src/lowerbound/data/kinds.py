@@ -149,6 +149,10 @@ class DataKind(ABC):
         """What a value of a row is called in "bits per dimension"."""
         return "dimension"
 
+    def molecular(self, schema: Schema) -> bool:
+        """Whether rows are molecules, as SMILES."""
+        return False
+
     def values_per_row(self, dataset: Dataset) -> float:
         """Values in a row, the mean if rows differ."""
         return dataset.schema.dimension

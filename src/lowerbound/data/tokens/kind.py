@@ -93,7 +93,7 @@ class TokenKind(DataKind):
         names = "spectrograms", "image_size", "resize", "split", "windows", "levels"
         reading.refuse(source, *names)
         texts = Texts(source) if not isinstance(source, Texts) else source
-        known = None if reading.schema is None else TokenForm.of(reading.schema)
+        known = _known_form(source, reading)
         column = texts.column or reading.text or (known.column if known else None) or None
         if known and isinstance(texts.values, (str, Path)) and is_lines(texts.values):
             column = None
@@ -155,6 +155,9 @@ class TokenKind(DataKind):
     def value_name(self, schema: Schema) -> str:
         return TokenForm.of(schema).split().unit
 
+    def molecular(self, schema: Schema) -> bool:
+        return TokenForm.of(schema).split().molecular
+
     def values_per_row(self, dataset: Dataset) -> float:
         inside = (dataset.x == END).int().cumsum(1) == 0
         return float((inside.sum(1) + 1).double().mean())
@@ -184,6 +187,20 @@ class _Split:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def _known_form(source: Any, reading: Reading) -> TokenForm | None:
+    """The form of the fit; None: there was none.
+
+    Raises:
+        DataError: the fit was on data of another kind.
+    """
+    if reading.schema is None:
+        return None
+    if not isinstance(reading.schema.data_kind, TokenKind):
+        what = reading.schema.data_kind.describe(reading.schema)
+        raise DataError(f"{source!s:.60} holds texts, and the model was fitted on {what}")
+    return TokenForm.of(reading.schema)
 
 
 def _are_texts(source: Any) -> bool:

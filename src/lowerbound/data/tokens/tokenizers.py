@@ -22,9 +22,11 @@ class Tokenizer(ABC):
     Attributes:
         rows: name of the texts, in messages.
         unit: name of a token, in reports.
+        molecular: whether the texts are SMILES.
     """
 
     rows = "texts"
+    molecular = False
     unit = "token"
 
     @abstractmethod
@@ -71,6 +73,7 @@ class Smiles(Tokenizer):
     """
 
     rows = "molecules"
+    molecular = True
 
     def split(self, text: str) -> list[str]:
         tokens = SMILES.findall(text)
@@ -87,6 +90,7 @@ class Selfies(Tokenizer):
     """
 
     rows = "molecules"
+    molecular = True
 
     def split(self, text: str) -> list[str]:
         return list(selfies_library().split_selfies(to_selfies(text)))

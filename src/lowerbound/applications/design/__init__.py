@@ -1,0 +1,1 @@
+"""Design: search the latent space for rows with a high score."""

@@ -1,0 +1,274 @@
+"""Search the latent space of a model for rows with a high score, and judge each one truly."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.design.figures import write_figures
+from lowerbound.applications.design.quantities import further_goal, limit, quantity, similar
+from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.io.columnar_files import check_suffix, columnar
+from lowerbound.applications.io.sources import open_data
+from lowerbound.config import option
+from lowerbound.data import Dataset, load
+from lowerbound.data.dataset import joined
+from lowerbound.data.molecules.similarity import KnownMolecules
+from lowerbound.errors import DataError, OptionError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.design.engine import MOST_KNOWN, Designer, SearchOptions
+from lowerbound.inference.design.goals import DesignTask, Goal
+from lowerbound.inference.design.head import HeadQuality
+from lowerbound.inference.design.methods import METHODS
+from lowerbound.inference.design.result import Candidate, DesignResult
+from lowerbound.inference.design.rows import MoleculeRows, RowForm, row_form
+
+
+@dataclass(frozen=True)
+class DesignRequest(DataRequest):
+    """Search for rows with a high score."""
+
+    objective: str = option(
+        REQUIRED,
+        "what the search is for: a property of molecules such as qed, a table's column, or "
+        "FILE.py:FUNCTION, which takes a list of texts or a frame and returns numbers",
+        metavar="NAME",
+    )
+    output: str = option(
+        REQUIRED,
+        "all proposals: .csv, .parquet or .json; figures are written beside it as .png",
+        short="-o",
+        metavar="OUT",
+    )
+    direction: Literal["max", "min"] = option("max", "whether high or low values are good")
+    target: float | None = option(None, "the value to reach, instead of a direction")
+    tolerance: float = option(0.0, "distance from the target that is as good as the target")
+    also: tuple[str, ...] = option(
+        (),
+        "a further objective; its values are divided by their standard deviation; repeatable",
+        metavar="NAME:max|min[:WEIGHT]",
+    )
+    range: tuple[str, ...] = option(
+        (), "range in which a quantity must lie, such as logp:0:5; repeatable",
+        metavar="NAME:LOW:HIGH",
+    )  # fmt: skip
+    similar_to: str = option(
+        "", "start from this molecule, and stay similar to it", metavar="SMILES"
+    )
+    least: float = option(0.4, "least Tanimoto similarity to it")
+    method: str = option("gradient", "how to search", choices=tuple(METHODS))
+    calls: int = option(300, "largest number of distinct rows whose objective is computed")
+    novel: bool = option(False, "reject rows of DATA, which then cost no call")
+    caution: float = option(1.0, "standard deviations by which the search lowers a prediction")
+    number: int = option(20, "best rows that are printed and drawn", short="-n")
+    on_error: OnError = unreadable()
+    seed: int = option(0, "of the head and the search")
+
+
+@dataclass(frozen=True)
+class Designed:
+    """One accepted row.
+
+    Attributes:
+        row: its text, or the cells of a table's row.
+        score: true score.
+        predicted: predicted score; NaN for a method without predictions.
+        values: true values by name of the quantity.
+        call: number of the call.
+        known: whether DATA has the same row.
+    """
+
+    row: Any
+    score: float
+    predicted: float
+    values: dict[str, float]
+    call: int
+    known: bool
+
+
+@dataclass(frozen=True)
+class DesignReport(WrittenReport):
+    """A search.
+
+    Attributes:
+        method: its name.
+        calls: calls of the objective that were made.
+        proposals: number of proposals.
+        rejected: of these, proposals without a score.
+        quality: of the predictions, on rows of DATA that they were not trained on.
+        best_known: highest score in DATA.
+        auc_top10: area under the mean of the best ten scores so far, per call (PMO).
+        gap: predicted minus true score, mean over the twenty highest predictions.
+        inside: share of the distinct accepted rows within the tolerance of the target; NaN
+            without a target.
+        best: best distinct rows.
+    """
+
+    method: str
+    calls: int
+    proposals: int
+    rejected: int
+    quality: tuple[HeadQuality, ...]
+    best_known: float
+    auc_top10: float
+    gap: float
+    inside: float
+    best: tuple[Designed, ...]
+
+    def text(self) -> str:
+        lines = [
+            f"{self.method}: {self.calls:,} calls, {self.proposals:,} proposals, "
+            f"{self.rejected:,} of them rejected: {self.where}"
+        ]
+        lines += [f"  {about_quality(quality)}" for quality in self.quality]
+        best = self.best[0].score if self.best else math.nan
+        lines.append(
+            f"  score: best {best:.4g} (in DATA {self.best_known:.4g}), AUC of the top 10 "
+            f"{self.auc_top10:.4g}, predicted - true of the top predictions {self.gap:+.3g}"
+        )
+        if math.isfinite(self.inside):
+            lines.append(f"  {self.inside:.0%} of the distinct rows are within the tolerance")
+        return "\n".join(lines + [f"  {about_row(row)}" for row in self.best])
+
+
+def about_quality(found: HeadQuality) -> str:
+    """One line on predictions."""
+    return (
+        f"predictions of {found.name}: R2 {found.r_squared:.3f}, 90 % intervals cover "
+        f"{found.coverage:.1%} of {found.rows:,} other rows"
+    )
+
+
+def about_row(row: Designed) -> str:
+    """One line on a row."""
+    values = ", ".join(f"{name} {value:.4g}" for name, value in row.values.items())
+    text = row.row if isinstance(row.row, str) else ", ".join(map(str, row.row))
+    predicted = f" (predicted score {row.predicted:.4g})" if math.isfinite(row.predicted) else ""
+    return f"{text}: {values}{predicted}{', in DATA' if row.known else ''}"
+
+
+def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> DesignReport:
+    """Fit predictions to known rows, search, and write all proposals.
+
+    Raises:
+        UnsupportedError: the model or its rows cannot be used for a design.
+        OptionError: an unknown name, or an option of the wrong form.
+        DataError: the data is of another kind, the objective is constant or fails, or the model
+            is collapsed.
+    """
+    output = Path(request.output)
+    check_suffix(output)
+    if request.number < 1:
+        raise OptionError(f"-n must be at least 1, not {request.number}")
+    options = SearchOptions(
+        method=request.method,
+        calls=request.calls,
+        caution=request.caution,
+        novel=request.novel,
+        seed=request.seed,
+    )
+    form = row_form(fitted.schema)
+    task = _task(request, form)
+    data = open_data(request.data, fitted, on_error=request.on_error).thinned(MOST_KNOWN)
+    starts = None
+    if request.similar_to:
+        data, starts = _with_seed(data, request.similar_to, fitted)
+    reporter.say(f"computing {_names(task)} of {len(data):,} rows, and fitting predictions")
+    designer = Designer.of(fitted.model, data, task, seed=request.seed)
+    _warn_of_targets(designer)
+    result = designer.search(
+        options, starts=starts, progress=lambda done, all_: reporter.advance("calls", done, all_)
+    )
+    files = (
+        _write(result, output, data),
+        *write_figures(result, output, request.number, _title(request)),
+    )
+    return _report(request, result, files)
+
+
+def _names(task: DesignTask) -> str:
+    return ", ".join(quantity.name for quantity in task.quantities)
+
+
+def _title(request: DesignRequest) -> str:
+    goal = request.direction if request.target is None else f"target {request.target:g}"
+    return f"{request.objective} ({goal}), {request.method}"
+
+
+def _task(request: DesignRequest, form: RowForm) -> DesignTask:
+    if request.target is not None and not math.isfinite(request.target):
+        raise OptionError(f"--target takes a finite number, not {request.target}")
+    goal = Goal(*quantity(request.objective, form), target=request.target)
+    goal = replace(goal, direction=request.direction, tolerance=request.tolerance)
+    limits = tuple(limit(text, form) for text in request.range)
+    if request.similar_to:
+        limits = (*limits, similar(request.similar_to, request.least, form))
+    return DesignTask((goal, *(further_goal(text, form) for text in request.also)), limits)
+
+
+def _with_seed(data: Dataset, smiles: str, fitted: Fitted) -> tuple[Dataset, list[int]]:
+    """The rows and the molecule to stay similar to, which is the only start."""
+    try:
+        seed = load([smiles], schema=fitted.schema, on_error="raise")
+    except DataError as error:
+        raise DataError(f"--similar-to {smiles}: {error}") from error
+    plain = replace(data, label=None, target=None, ids=None, source="")
+    return joined([plain, replace(seed, ids=None, source="")]), [len(data)]
+
+
+def _warn_of_targets(designer: Designer) -> None:
+    """Warn about targets that no known row reaches."""
+    for i, goal in enumerate(designer.task.goals):
+        known = designer.values[designer.values[:, i].isfinite(), i]
+        low, high = float(known.min()), float(known.max())
+        if goal.target is not None and not low <= goal.target <= high:
+            warnings.warn(
+                f"the target {goal.target:g} of {goal.name} is outside the values of DATA, "
+                f"{low:.4g} to {high:.4g}: predictions there are extrapolated",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+def _write(result: DesignResult, output: Path, data: Dataset) -> str:
+    """Write all proposals; molecules with their similarity to the nearest one of DATA."""
+    frame = result.table
+    if isinstance(result.form, MoleculeRows):
+        known = KnownMolecules(result.form.known(data))
+        frame.insert(1, "nearest", known.nearest(list(frame["text"]))[1])
+    with columnar(output) as file:
+        file.add({name: frame[name] for name in frame.columns})
+    return str(output)
+
+
+def _report(request: DesignRequest, result: DesignResult, files: tuple[str, ...]) -> DesignReport:
+    accepted = result.ranked()
+    goal = result.task.goals[0]
+    misses = [abs(c.outcome.values[0] - (goal.target or 0)) <= goal.tolerance for c in accepted]
+    known_inside = goal.target is not None and bool(accepted)
+    return DesignReport(
+        method=request.method,
+        calls=result.called,
+        proposals=len(result.candidates),
+        rejected=sum(not c.outcome.accepted for c in result.candidates),
+        quality=result.quality,
+        best_known=result.best_known,
+        auc_top10=result.auc_top10,
+        gap=result.gap,
+        inside=sum(misses) / len(misses) if known_inside else math.nan,
+        best=tuple(_designed(c, result.task) for c in accepted[: request.number]),
+        **written(files),
+    )
+
+
+def _designed(candidate: Candidate, task: DesignTask) -> Designed:
+    names = [quantity.name for quantity in task.quantities]
+    values = dict(zip(names, candidate.outcome.values, strict=True))
+    return Designed(
+        candidate.row, candidate.score, candidate.predicted, values, candidate.outcome.call,
+        candidate.known,
+    )  # fmt: skip

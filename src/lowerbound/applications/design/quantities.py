@@ -1,0 +1,118 @@
+"""Quantities of rows by the names that a person types, and the task of a request."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from lowerbound.data.molecules.properties import PROPERTIES, property_values
+from lowerbound.data.molecules.similarity import KnownMolecules
+from lowerbound.data.molecules.smiles import canonical_smiles
+from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.inference.design.goals import Function, Goal, Limit
+from lowerbound.inference.design.rows import ColumnRows, MoleculeRows, RowForm
+
+SIMILARITY = "similarity"
+DIRECTIONS = ("max", "min")
+
+
+def quantity(name: str, form: RowForm) -> tuple[str, Function]:
+    """(name, function) of a property of molecules, a column, or FILE.py:FUNCTION.
+
+    Raises:
+        OptionError: there is none of that name; the message suggests the nearest one.
+        DataError: the file has no such function.
+    """
+    path, colon, function = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        return function, function_of_file(Path(path).expanduser(), function)
+    if isinstance(form, MoleculeRows):
+        PROPERTIES[name]
+        return name, lambda rows: property_values(name, rows)[name]
+    if isinstance(form, ColumnRows):
+        columns = [column.name for column in form.schema.columns]
+        if name not in columns:
+            raise unknown("column", name, columns)
+        return name, lambda rows: rows[name].to_numpy()
+    raise OptionError(
+        f"--objective {name}: for these rows give a function in a file, FILE.py:FUNCTION"
+    )
+
+
+def function_of_file(path: Path, name: str) -> Function:
+    """A function that the user wrote, from rows to numbers.
+
+    Raises:
+        DataError: there is no such file or function, or the file fails.
+    """
+    spec = importlib.util.spec_from_file_location(f"objective_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise DataError(f"{path} is not a file of Python")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DataError(f"{path} fails with {type(error).__name__}: {error}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise DataError(f"{path} has no function {name}")
+    return cast(Callable[[Any], Any], found)
+
+
+def further_goal(text: str, form: RowForm) -> Goal:
+    """The goal of ``--also NAME:max|min[:WEIGHT]``.
+
+    Raises:
+        OptionError: the text is not of this form, or the name is unknown.
+    """
+    words = text.rsplit(":", 2)
+    if words[-1] in DIRECTIONS:
+        name, direction, weight = ":".join(words[:-1]), words[-1], 1.0
+    else:
+        name, direction, weight = words[0], words[-2] if len(words) > 1 else "", _number(words[-1])
+    if direction not in DIRECTIONS or not name or not math.isfinite(weight):
+        raise OptionError(f"--also takes NAME:max or NAME:min, and then :WEIGHT, not {text!r}")
+    found = quantity(name, form)
+    return Goal(*found, direction=cast(Literal["max", "min"], direction), weight=weight)
+
+
+def limit(text: str, form: RowForm) -> Limit:
+    """The limit of ``--range NAME:LOW:HIGH``; an empty end is open.
+
+    Raises:
+        OptionError: the text is not of this form, or the name is unknown.
+    """
+    name, *ends = text.rsplit(":", 2)
+    low = _number(ends[0], -math.inf) if len(ends) == 2 else math.nan
+    high = _number(ends[1], math.inf) if len(ends) == 2 else math.nan
+    if math.isnan(low) or math.isnan(high):
+        raise OptionError(f"--range takes NAME:LOW:HIGH, such as logp:0:5, not {text!r}")
+    return Limit(*quantity(name, form), low, high)
+
+
+def similar(seed: str, least: float, form: RowForm) -> Limit:
+    """Tanimoto similarity of at least ``least`` to a molecule.
+
+    Raises:
+        OptionError: the rows are not molecules, or ``least`` is not a similarity.
+        DataError: the seed is not a molecule.
+    """
+    if not isinstance(form, MoleculeRows):
+        raise OptionError("--similar-to compares molecules, and the rows are not")
+    if not 0 <= least <= 1:
+        raise OptionError(f"--least is a similarity, 0 to 1, not {least:g}")
+    try:
+        known = KnownMolecules([canonical_smiles(seed)])
+    except DataError as error:
+        raise DataError(f"--similar-to {seed}: {error}") from error
+    return Limit(SIMILARITY, lambda rows: known.similarities(rows)[:, 0], low=least)
+
+
+def _number(text: str, empty: float = math.nan) -> float:
+    try:
+        return float(text) if text else empty
+    except ValueError:
+        return math.nan

@@ -1,0 +1,268 @@
+"""The search: propose, decode, encode again, judge by the true objective, and record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import DataError, OptionError
+from lowerbound.inference.design.goals import DesignTask
+from lowerbound.inference.design.head import FittedHead, fit_head
+from lowerbound.inference.design.methods import METHODS
+from lowerbound.inference.design.methods.base import Proposals, Search, SearchMethod
+from lowerbound.inference.design.oracle import Oracle, Outcome, values_of
+from lowerbound.inference.design.result import Candidate, DesignResult
+from lowerbound.inference.design.rows import MoleculeRows, RowForm, row_form
+from lowerbound.inference.design.space import LatentSpace
+from lowerbound.inference.passes import Progress
+from lowerbound.models import Model
+
+MOST_KNOWN = 10_000  # rows whose values are computed
+PROPOSALS_PER_CALL = 20  # after which a search that finds nothing new ends
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        method: name in ``METHODS``.
+        calls: largest number of distinct objects whose goals are computed.
+        batch: proposals in a round; None: a tenth of the calls, 8 to 50.
+        caution: k, the standard deviations that a prediction is lowered by.
+        novel: whether known rows are rejected, without a call.
+        seed: of all random numbers.
+
+    Raises:
+        OptionError: the method is unknown, or there are no calls or no proposals.
+    """
+
+    method: str = "gradient"
+    calls: int = 300
+    batch: int | None = None
+    caution: float = 1.0
+    novel: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        METHODS[self.method]
+        if self.calls < 1 or (self.batch is not None and self.batch < 1):
+            raise OptionError("a search needs at least one call and one proposal in a round")
+
+    @property
+    def round(self) -> int:
+        """Proposals in a round."""
+        return self.batch or min(max(self.calls // 10, 8), 50)
+
+
+@dataclass(frozen=True, eq=False)
+class Designer:
+    """A fitted model with rows whose values are known, ready for searches.
+
+    Attributes:
+        space: codes of the known rows.
+        form: how rows are compared and judged.
+        rows: known rows in their original form.
+        values: of all quantities of known rows, (rows, quantities).
+        task: scaled by the known values.
+        fitted: the head.
+    """
+
+    space: LatentSpace
+    form: RowForm
+    rows: Sequence[Any]
+    values: Tensor
+    task: DesignTask
+    fitted: FittedHead
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        dataset: Dataset,
+        task: DesignTask,
+        *,
+        values: Tensor | None = None,
+        seed: int = 0,
+    ) -> Designer:
+        """Encode known rows, compute their values and fit the head.
+
+        Args:
+            model: one with encoder and decoder over one vector.
+            dataset: known rows; at most 10,000 of them are used, evenly spread.
+            task: goals and limits.
+            values: of all quantities, (rows, quantities), NaN where unknown; None: the task's
+                functions compute them, without counting calls.
+            seed: of the head.
+
+        Raises:
+            UnsupportedError: the model or its rows cannot be used for a design.
+            DataError: the model is collapsed, a goal is constant or known for too few rows.
+            OptionError: a function does not return numbers.
+        """
+        form = row_form(dataset.schema)
+        if values is None:
+            dataset = dataset.thinned(MOST_KNOWN)
+        space = LatentSpace.of(model, dataset, seed=seed)
+        rows = form.known(dataset)
+        found = values_of(task, form, rows) if values is None else values.double()
+        scaled = task.scaled(_deviations(task, found))
+        names = tuple(quantity.name for quantity in task.quantities)
+        fitted = fit_head(space.codes, found, names, seed=seed)
+        return cls(space, form, rows, found, scaled, fitted)
+
+    def guide(self, caution: float) -> Any:
+        """The function that a search ascends."""
+
+        def predicted(z: Tensor) -> Tensor:
+            return self.task.cautious(*self.fitted.head(z), caution)
+
+        return predicted
+
+    def known_scores(self) -> Tensor:
+        """Scores of the known rows, -inf where a value is missing or outside a limit."""
+        scores = self.task.score(self.values)
+        for i, limit in enumerate(self.task.limits, len(self.task.goals)):
+            scores = scores.masked_fill(~(limit.excess(self.values[:, i]) == 0), -math.inf)
+        return scores.nan_to_num(nan=-math.inf, neginf=-math.inf)
+
+    def search(
+        self,
+        options: SearchOptions,
+        *,
+        starts: Sequence[int] | None = None,
+        progress: Progress | None = None,
+    ) -> DesignResult:
+        """One search.
+
+        Args:
+            options: how to search.
+            starts: known rows that it starts from; None: the best of all that meet the limits.
+            progress: called with (calls done, calls).
+
+        Raises:
+            DataError: no known row can be a start, or the objective fails 20 times in a row.
+            OptionError: the method does not fit the rows.
+        """
+        order = self._starts(starts)
+        scores = self.known_scores()
+        search = Search(
+            space=self.space,
+            guide=self.guide(options.caution),
+            codes=self.space.codes[order],
+            scores=scores[order],
+            rows=[self.rows[i] for i in order.tolist()],
+            molecular=isinstance(self.form, MoleculeRows),
+            generator=torch.Generator().manual_seed(options.seed),
+            batch=options.round,
+        )
+        known = frozenset(map(self.form.key, self.rows))
+        oracle = Oracle(self.task, self.form, options.calls, known if options.novel else ())
+        run = _Run(self, METHODS[options.method](search), oracle, known)
+        while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
+            if not run.advance():
+                break
+            if progress is not None:
+                progress(oracle.called, options.calls)
+        best = float(scores.max())
+        return DesignResult(
+            self.form, self.task, tuple(run.found), options.calls, best, self.fitted.quality
+        )
+
+    def _starts(self, given: Sequence[int] | None) -> Tensor:
+        scores = self.known_scores()
+        if given is not None:
+            rows = torch.as_tensor(list(given))
+            return rows[scores[rows].argsort(descending=True, stable=True)]
+        order = scores.argsort(descending=True, stable=True)
+        order = order[scores[order].isfinite()]
+        if not len(order):
+            raise DataError(
+                "none of the known rows meets all limits, so there is no start: widen the limits"
+            )
+        return order
+
+
+class _Run:
+    """A search in progress."""
+
+    def __init__(
+        self, designer: Designer, method: SearchMethod, oracle: Oracle, known: frozenset[Hashable]
+    ) -> None:
+        self.designer = designer
+        self.method = method
+        self.oracle = oracle
+        self.found: list[Candidate] = []
+        self._z = [designer.space.codes[:0]]
+        self.known = known
+
+    def advance(self) -> bool:
+        """One round; False if the method proposes nothing more."""
+        z = torch.cat(self._z)
+        scores = torch.tensor(
+            [-math.inf if c.repeated else c.score for c in self.found], dtype=torch.float64
+        ).nan_to_num(nan=-math.inf, neginf=-math.inf)
+        made = self.method.propose(z, scores, [c.row for c in self.found])
+        if not len(made.z):
+            return False
+        self._record(made)
+        return True
+
+    def _record(self, made: Proposals) -> None:
+        space = self.designer.space
+        z, drift = made.z, torch.full((len(made.z),), math.nan)
+        if made.rows is None:
+            z = space.project(z)
+            x = space.decode(z)
+            rows = self.designer.form.rows(x)
+            drift = ((space.encode(x) - z) / space.deviation).square().mean(1).sqrt()
+        else:
+            rows = list(made.rows)
+        mean, deviation = self.designer.fitted.head(z)
+        predicted = self.designer.task.score(mean)
+        measures = zip(
+            z, rows, drift.tolist(), predicted.tolist(), mean, deviation,
+            space.lengths(z).tolist(), space.log_prior(z).tolist(), strict=True,
+        )  # fmt: skip
+        done = 0
+        for code, row, off, score, center, spread, length, density in measures:
+            if self.oracle.exhausted:
+                break
+            repeated = self.oracle.seen(row)
+            outcome: Outcome = self.oracle.judge(row)
+            means, spreads = tuple(center.tolist()), tuple(spread.tolist())
+            known = self.designer.form.key(row) in self.known
+            self.found.append(
+                Candidate(
+                    row, outcome, repeated, known, code, score, means, spreads, length, density, off
+                )
+            )
+            done += 1
+        self._z.append(z[:done])
+
+
+def _deviations(task: DesignTask, values: Tensor) -> list[float]:
+    """The standard deviation of each quantity in known rows.
+
+    Raises:
+        DataError: a goal has no values, or the same everywhere.
+    """
+    found = []
+    for i, quantity in enumerate(task.quantities):
+        known = values[values[:, i].isfinite(), i]
+        if not len(known):
+            raise DataError(f"{quantity.name} has no value on any of {len(values):,} rows")
+        spread = float(known.std(correction=0))
+        if i < len(task.goals) and spread <= 1e-12 * max(1.0, float(known.abs().max())):
+            raise DataError(
+                f"the objective {quantity.name} is {float(known[0]):.6g} on all of {len(known):,} "
+                "rows: it is constant, so there is nothing to search for"
+            )
+        found.append(spread)
+    return found

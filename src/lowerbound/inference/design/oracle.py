@@ -1,0 +1,172 @@
+"""Values of rows by the functions of a task: each distinct object is judged once, and counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.data.arrays import Array
+from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.inference.design.goals import DesignTask, Goal, Limit
+from lowerbound.inference.design.rows import RowForm
+
+KNOWN = "it is one of the known rows"
+MOST_FAILURES = 20  # calls in a row without a value, after which a search stops
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row.
+
+    Attributes:
+        values: of every quantity of the task; NaN where a function has none or was not called.
+        score: NaN if the row is rejected.
+        reason: of the rejection; "" if the row is accepted.
+        call: number of the call of the goals, from 1; 0: they were not called.
+    """
+
+    values: tuple[float, ...]
+    score: float
+    reason: str
+    call: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the row has a score."""
+        return not self.reason
+
+
+class Oracle:
+    """Judges rows: checks the limits first, then calls the goals' functions.
+
+    Args:
+        task: goals and limits, scaled.
+        form: of the rows.
+        calls: largest number of distinct objects whose goals are computed.
+        refused: keys of objects that are rejected without a call, as they are known.
+    """
+
+    def __init__(
+        self, task: DesignTask, form: RowForm, calls: int, refused: Collection[Hashable] = ()
+    ) -> None:
+        self.task = task
+        self.form = form
+        self.calls = calls
+        self.called = 0
+        self._refused = refused
+        self._failures = 0
+        self._known: dict[Hashable, Outcome] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all calls are used."""
+        return self.called >= self.calls
+
+    def seen(self, row: Any) -> bool:
+        """Whether the same object was judged before."""
+        return self.form.key(row) in self._known
+
+    def judge(self, row: Any) -> Outcome:
+        """The outcome of a row, from memory if the same object was judged before.
+
+        Raises:
+            DataError: the goals had no value in 20 calls in a row.
+        """
+        key = self.form.key(row)
+        if key not in self._known:
+            self._known[key] = self._judged(row, key in self._refused)
+        return self._known[key]
+
+    def _judged(self, row: Any, refused: bool) -> Outcome:
+        nothing = (math.nan,) * len(self.task.quantities)
+        if problem := KNOWN if refused else self.form.problem(row):
+            return Outcome(nothing, math.nan, problem, 0)
+        limits = [one_value(limit, self.form, row) for limit in self.task.limits]
+        values = (*nothing[: len(self.task.goals)], *(value for value, _ in limits))
+        for limit, (value, failure) in zip(self.task.limits, limits, strict=True):
+            if problem := failure or limit.problem(value):
+                return Outcome(values, math.nan, problem, 0)
+        self.called += 1
+        goals = [one_value(goal, self.form, row) for goal in self.task.goals]
+        values = (*(value for value, _ in goals), *values[len(goals) :])
+        failure = next((failure for _, failure in goals if failure), "")
+        self._count_failures(failure)
+        score = (
+            math.nan
+            if failure
+            else float(self.task.score(torch.tensor([values], dtype=torch.float64))[0])
+        )
+        return Outcome(values, score, failure, self.called)
+
+    def _count_failures(self, failure: str) -> None:
+        self._failures = self._failures + 1 if failure else 0
+        if self._failures == MOST_FAILURES:
+            raise DataError(
+                f"the objective had no value in {MOST_FAILURES} calls in a row; the last time: "
+                f"{failure}"
+            )
+
+
+def one_value(quantity: Goal | Limit, form: RowForm, row: Any) -> tuple[float, str]:
+    """(value of one row, ""), or (NaN, reason).
+
+    Raises:
+        OptionError: the function does not return numbers.
+    """
+    try:
+        found = quantity.function(form.given([row]))
+    except MissingExtraError:
+        raise
+    except Exception as error:  # of a function that the caller wrote: the row keeps the reason
+        return math.nan, f"{quantity.name}: {type(error).__name__}: {error}"
+    value = float(_numbers(quantity.name, found, 1)[0])
+    if math.isfinite(value):
+        return value, ""
+    return math.nan, f"{quantity.name} is {value}"
+
+
+def values_of(task: DesignTask, form: RowForm, rows: Sequence[Any]) -> Tensor:
+    """All quantities of known rows, (rows, quantities) float64, NaN where there is no value.
+
+    Raises:
+        OptionError: a function does not return one number for each row.
+    """
+    columns = [_values(quantity, form, rows) for quantity in task.quantities]
+    return torch.from_numpy(np.stack(columns, 1))
+
+
+def _values(quantity: Goal | Limit, form: RowForm, rows: Sequence[Any]) -> Array:
+    """One call for all rows; where it fails, one for each."""
+    try:
+        found = quantity.function(form.given(rows))
+    except MissingExtraError:
+        raise
+    except Exception:  # of a function that the caller wrote
+        return np.array([one_value(quantity, form, row)[0] for row in rows])
+    values = _numbers(quantity.name, found, len(rows))
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _numbers(name: str, found: Any, rows: int) -> Array:
+    """One number for each row.
+
+    Raises:
+        OptionError: they are not.
+    """
+    try:
+        values = np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} must be a number for each row, and is {found!r:.60}") from None
+    if values.shape == () and rows == 1:
+        return values.reshape(1)
+    if values.shape != (rows,):
+        raise OptionError(
+            f"{name} must be a number for each of {rows:,} rows, and has shape {values.shape}"
+        )
+    return values

@@ -1,0 +1,117 @@
+"""Rows as objects of a design: how they are compared, judged and written down."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.data.molecules.smiles import canonical_smiles
+from lowerbound.data.schema import Schema
+from lowerbound.data.tables.frames import to_frame
+from lowerbound.errors import DataError, UnsupportedError
+
+
+class RowForm(ABC):
+    """Rows of one schema in their original form, as a list of objects."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    @abstractmethod
+    def rows(self, x: Tensor) -> list[Any]:
+        """The rows of x, (rows, *event) in model units."""
+
+    @abstractmethod
+    def given(self, rows: Sequence[Any]) -> Any:
+        """The rows as functions take them: a list of texts, or a frame."""
+
+    @abstractmethod
+    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """The rows as columns of a table."""
+
+    def key(self, row: Any) -> Hashable:
+        """Equal for equal objects."""
+        return repr(row)
+
+    def problem(self, row: Any) -> str:
+        """Why the row is no object to judge; "" if it is one."""
+        return ""
+
+    def known(self, dataset: Dataset) -> list[Any]:
+        """The rows of a data set; missing cells of a table are missing in them."""
+        x = self.schema.units(dataset.x)
+        if dataset.observed is not None:
+            x = x.masked_fill(~dataset.observed, float("nan"))
+        return self.rows(x)
+
+
+class TextRows(RowForm):
+    """Rows that decode to texts, such as formulas."""
+
+    def rows(self, x: Tensor) -> list[Any]:
+        return [str(text) for text in self.schema.decode(x)]
+
+    def given(self, rows: Sequence[Any]) -> list[str]:
+        return list(rows)
+
+    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        return {"text": list(rows)}
+
+
+class MoleculeRows(TextRows):
+    """Rows that decode to SMILES: canonical, or unchanged where a text is not a molecule."""
+
+    def rows(self, x: Tensor) -> list[Any]:
+        return [self._canonical(text) for text in super().rows(x)]
+
+    def problem(self, row: Any) -> str:
+        try:
+            canonical_smiles(row)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    def _canonical(self, text: str) -> str:
+        try:
+            return canonical_smiles(text)
+        except DataError:
+            return text
+
+
+class ColumnRows(RowForm):
+    """Rows of a table."""
+
+    def rows(self, x: Tensor) -> list[Any]:
+        return list(to_frame(self.schema, x).itertuples(index=False, name=None))
+
+    def given(self, rows: Sequence[Any]) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame(list(rows), columns=[column.name for column in self.schema.columns])
+
+    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        frame: Mapping[str, Any] = self.given(rows)
+        return {str(name): list(frame[name]) for name in frame}
+
+
+def row_form(schema: Schema) -> RowForm:
+    """The form of a schema's rows.
+
+    Raises:
+        UnsupportedError: they are neither texts nor rows of a table.
+    """
+    kind = schema.data_kind
+    if kind.molecular(schema):
+        return MoleculeRows(schema)
+    if kind.symbolic or kind.parts_of_whole:
+        return TextRows(schema)
+    if schema.columns and schema.windows is None:
+        return ColumnRows(schema)
+    raise UnsupportedError(
+        f"design judges molecules, other texts, compositions and rows of tables; the model was "
+        f"fitted on {kind.describe(schema)}"
+    )

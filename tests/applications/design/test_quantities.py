@@ -1,0 +1,84 @@
+"""Quantities of a design by name: what is typed, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.applications.design.quantities import further_goal, limit, quantity, similar
+from lowerbound.data import Formulas, Texts, load
+from lowerbound.errors import DataError, OptionError
+from lowerbound.inference.design.rows import RowForm, row_form
+
+FRAME = pd.DataFrame({"height": [1.0, 2.5, 4.0], "age": [30.0, 41.0, 50.0]})
+
+
+@pytest.fixture
+def table() -> RowForm:
+    return row_form(load(FRAME).schema)
+
+
+@pytest.fixture
+def molecules() -> RowForm:
+    pytest.importorskip("rdkit", reason="pip install 'lowerbound[chem]'")
+    return row_form(load(Texts(["CCO", "CCN", "c1ccccc1O"], "selfies")).schema)
+
+
+def test_a_column_is_a_quantity(table: RowForm) -> None:
+    name, function = quantity("age", table)
+    assert (name, list(function(FRAME))) == ("age", [30.0, 41.0, 50.0])
+    with pytest.raises(OptionError, match="unknown column 'hight'; did you mean 'height'"):
+        quantity("hight", table)
+
+
+def test_a_property_is_a_quantity(molecules: RowForm) -> None:
+    assert quantity("heavy_atoms", molecules)[1](["CCO"]) == [3]
+    with pytest.raises(OptionError, match="did you mean 'qed'"):
+        quantity("qd", molecules)
+
+
+def test_other_rows_need_a_function(tmp_path: Path) -> None:
+    form = row_form(load(Formulas(["GaAs", "InP", "AlAs"])).schema)
+    with pytest.raises(OptionError, match="for these rows give a function in a file"):
+        quantity("band_gap", form)
+    path = tmp_path / "score.py"
+    path.write_text("def length(rows):\n    return [len(row) for row in rows]\n")
+    name, function = quantity(f"{path}:length", form)
+    assert (name, function(["GaAs", "InP"])) == ("length", [4, 3])
+    with pytest.raises(DataError, match="has no function lenght"):
+        quantity(f"{path}:lenght", form)
+    with pytest.raises(DataError, match="is not a file of Python"):
+        quantity(f"{tmp_path / 'other.py'}:length", form)
+    path.write_text("1 / 0\n")
+    with pytest.raises(DataError, match="fails with ZeroDivisionError"):
+        quantity(f"{path}:length", form)
+
+
+def test_further_goals(table: RowForm) -> None:
+    first, second = further_goal("age:min", table), further_goal("height:max:0.5", table)
+    assert (first.name, first.direction, first.weight) == ("age", "min", 1.0)
+    assert (second.name, second.direction, second.weight) == ("height", "max", 0.5)
+    for text in ("age", "age:low", "age:max:much", ":max", "max"):
+        with pytest.raises(OptionError, match="--also takes NAME:max or NAME:min"):
+            further_goal(text, table)
+
+
+def test_limits(table: RowForm) -> None:
+    assert (limit("age:18:65", table).low, limit("age:18:", table).high) == (18, np.inf)
+    for text in ("age", "age:18", "age:low:high", "age:nan:3"):
+        with pytest.raises(OptionError, match="--range takes NAME:LOW:HIGH"):
+            limit(text, table)
+
+
+def test_similarity(table: RowForm, molecules: RowForm) -> None:
+    found = similar("CCO", 0.4, molecules)
+    assert list(found.function(["OCC"])) == [1.0]
+    with pytest.raises(OptionError, match="--similar-to compares molecules"):
+        similar("CCO", 0.4, table)
+    with pytest.raises(OptionError, match="--least is a similarity"):
+        similar("CCO", 4, molecules)
+    with pytest.raises(DataError, match="--similar-to C"):
+        similar("C(", 0.4, molecules)

@@ -1,0 +1,340 @@
+"""Searches in latent space, against spaces and scores that are known on paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lowerbound.data import Dataset
+from lowerbound.errors import DataError, OptionError, UnsupportedError
+from lowerbound.inference.design.engine import Designer, SearchOptions
+from lowerbound.inference.design.goals import DesignTask, Goal, Limit
+from lowerbound.inference.design.head import fit_head
+from lowerbound.inference.design.methods import METHODS
+from lowerbound.inference.design.methods.gradient import ascend
+from lowerbound.inference.design.oracle import Oracle, values_of
+from lowerbound.inference.design.result import auc_top
+from lowerbound.inference.design.rows import ColumnRows
+from lowerbound.inference.design.space import LatentSpace
+from tests.evaluation.small_models import coder, vectors
+
+DIM = 6
+
+
+def rows(count: int = 400, seed: int = 0) -> Dataset:
+    generator = torch.Generator().manual_seed(seed)
+    return vectors(torch.randn(count, DIM, generator=generator, dtype=torch.float64))
+
+
+def column(name: str) -> Any:
+    return lambda frame: frame[name].to_numpy()
+
+
+FIRST = DesignTask((Goal("x0", column("x0")),))
+
+
+@pytest.fixture(scope="module")
+def space() -> LatentSpace:
+    return LatentSpace.of(coder(DIM, 0.3), rows(4000))
+
+
+@pytest.fixture(scope="module")
+def designer() -> Designer:
+    return Designer.of(coder(DIM, 0.3), rows(), FIRST)
+
+
+# space --------------------------------------------------------------------------------------------
+
+
+def test_the_shell_holds_99_percent_of_the_aggregate_posterior(space: LatentSpace) -> None:
+    """q(z) = N(0, 1.09 I) here, so lengths follow the chi distribution with DIM degrees."""
+    from scipy.stats import chi
+
+    assert space.radius == pytest.approx(chi(DIM).ppf(0.99), rel=0.03)
+    assert torch.allclose(space.deviation, torch.tensor(1.09**0.5).double(), rtol=0.05)
+    assert space.active == DIM
+
+
+def test_projected_codes_are_in_the_shell_and_others_stay(space: LatentSpace) -> None:
+    z = 5 * torch.randn(200, DIM, dtype=torch.float64)
+    projected, outside = space.project(z), space.lengths(z) > space.radius
+    assert 20 < outside.sum() < 200
+    assert (space.lengths(projected) <= space.radius * (1 + 1e-12)).all()
+    assert torch.equal(projected[~outside], z[~outside])
+    assert torch.allclose(space.lengths(projected[outside]), torch.tensor(space.radius).double())
+
+
+def test_log_prior_is_that_of_a_standard_normal(space: LatentSpace) -> None:
+    z = torch.randn(3, DIM, dtype=torch.float64)
+    expected = -0.5 * z.square().sum(1) - 0.5 * DIM * math.log(2 * math.pi)
+    assert torch.allclose(space.log_prior(z), expected)
+
+
+def test_a_collapsed_model_is_refused_with_its_numbers() -> None:
+    with pytest.raises(DataError, match=rf"collapsed: 0 of {DIM} latent units are active"):
+        LatentSpace.of(coder(DIM, 0.9, gain=0.01), rows())
+
+
+# ascent -------------------------------------------------------------------------------------------
+
+
+def test_ascent_of_a_linear_score_in_a_ball_reaches_its_end(space: LatentSpace) -> None:
+    slope = torch.linspace(-1, 2, DIM, dtype=torch.float64)
+    start = torch.randn(4, DIM, dtype=torch.float64)
+    path = ascend(lambda z: z @ slope, start, space, 2000, 0.2)
+    toward = slope * space.deviation
+    end = space.center + space.deviation * space.radius * toward / toward.norm()
+    assert torch.allclose(path[-1], end.expand(4, -1), atol=1e-6)
+    assert (space.lengths(path.flatten(0, 1)) <= space.radius * (1 + 1e-12)).all()
+
+
+def test_no_steps_return_the_start(space: LatentSpace) -> None:
+    start = torch.randn(4, DIM, dtype=torch.float64)
+    assert torch.equal(ascend(lambda z: z.sum(1), start, space, 0, 0.2), start.unsqueeze(0))
+
+
+# goals --------------------------------------------------------------------------------------------
+
+
+def test_a_target_is_flat_within_its_tolerance() -> None:
+    goal = Goal("x", column("x"), target=3.0, tolerance=0.25)
+    values = torch.tensor([2.0, 2.75, 3.1, 4.25])
+    assert goal.utility(values).tolist() == pytest.approx([-0.75, 0, 0, -1.0])
+
+
+def test_several_goals_are_weighted_in_standard_deviations() -> None:
+    goals = Goal("a", column("a"), weight=2.0), Goal("b", column("b"), "min")
+    task = DesignTask(goals).scaled([4.0, 0.5])
+    assert task.score(torch.tensor([[8.0, 1.0]])).tolist() == [2 * 8 / 4 - 1 / 0.5]
+
+
+def test_caution_lowers_a_prediction_and_a_limit_is_penalized() -> None:
+    limit = Limit("b", column("b"), high=1.0)
+    task = DesignTask((Goal("a", column("a")),), (limit,)).scaled([1.0, 2.0])
+    mean, deviation = torch.tensor([[5.0, 1.0], [5.0, 3.0]]), torch.full((2, 2), 0.5)
+    assert task.cautious(mean, deviation, 2.0).tolist() == [4.0, 4.0 - 2 * 2 / 2]
+
+
+def test_empty_ranges_and_goals_are_refused() -> None:
+    with pytest.raises(OptionError, match="the range of b, 2 to 1, is empty"):
+        Limit("b", column("b"), 2.0, 1.0)
+    with pytest.raises(OptionError, match="needs a goal"):
+        DesignTask(())
+
+
+# head ---------------------------------------------------------------------------------------------
+
+
+def test_the_head_of_a_linear_quantity_is_exact_and_covers() -> None:
+    z = torch.randn(3000, DIM, dtype=torch.float64)
+    noise = 0.5 * torch.randn(3000, dtype=torch.float64)
+    values = torch.stack([z[:, 0] + noise, 2 * z[:, 1]], 1)
+    found = fit_head(z, values, ("noisy", "exact"))
+    noisy, exact = found.quality
+    assert noisy.r_squared == pytest.approx(1 / 1.25, abs=0.06)
+    assert exact.r_squared > 0.99
+    assert 0.85 < noisy.coverage < 0.95
+    mean, deviation = found.head(torch.zeros(1, DIM, dtype=torch.float64))
+    assert deviation[0, 0] == pytest.approx(0.5, rel=0.15)
+    assert abs(float(mean[0, 1])) < 0.1
+
+
+def test_the_head_learns_what_is_not_linear() -> None:
+    z = torch.randn(3000, DIM, dtype=torch.float64)
+    found = fit_head(z, (z[:, :1].square() + z[:, 1:2]), ("curved",))
+    assert found.quality[0].r_squared > 0.9
+
+
+def test_rows_without_a_value_are_left_out_and_too_few_are_refused() -> None:
+    z = torch.randn(100, DIM, dtype=torch.float64)
+    values = torch.full((100, 1), math.nan, dtype=torch.float64)
+    values[:30, 0] = z[:30, 0]
+    assert fit_head(z, values, ("x",)).quality[0].rows == 5
+    values[10:] = math.nan
+    with pytest.raises(DataError, match="10 rows have values of x"):
+        fit_head(z, values, ("x",))
+
+
+# oracle -------------------------------------------------------------------------------------------
+
+
+def judge(function: Any, given: Sequence[tuple[float, ...]], calls: int = 100) -> Any:
+    form = ColumnRows(rows().schema)
+    oracle = Oracle(DesignTask((Goal("f", function),)), form, calls)
+    return oracle, [oracle.judge(row) for row in given]
+
+
+def row(first: float) -> tuple[float, ...]:
+    return (first, *[0.0] * (DIM - 1))
+
+
+def test_an_object_is_called_once() -> None:
+    counted = []
+
+    def function(frame: Any) -> Any:
+        counted.append(len(frame))
+        return frame["x0"]
+
+    oracle, outcomes = judge(function, [row(1.0), row(2.0), row(1.0), row(2.0), row(3.0)])
+    assert oracle.called == sum(counted) == 3
+    assert [outcome.call for outcome in outcomes] == [1, 2, 1, 2, 3]
+    assert [outcome.score for outcome in outcomes] == [1, 2, 1, 2, 3]
+
+
+def test_scores_have_all_their_digits() -> None:
+    _, (outcome,) = judge(lambda frame: frame["x0"] / 3, [row(0.1)])
+    assert outcome.score == 0.1 / 3
+
+
+def test_failures_are_kept_with_their_reason() -> None:
+    def function(frame: Any) -> Any:
+        if frame["x0"][0] < 0:
+            raise ValueError("negative")
+        return frame["x0"].where(frame["x0"] < 5)
+
+    oracle, outcomes = judge(function, [row(-1.0), row(1.0), row(6.0)])
+    assert [outcome.reason for outcome in outcomes] == ["f: ValueError: negative", "", "f is nan"]
+    assert [math.isnan(outcome.score) for outcome in outcomes] == [True, False, True]
+    assert oracle.called == 3
+
+
+def test_a_search_stops_after_twenty_failures_in_a_row() -> None:
+    def function(frame: Any) -> Any:
+        return [math.nan if frame["x0"][0] else 1.0]
+
+    given = [row(float(i)) for i in range(1, 20)]
+    judge(function, [*given, row(0.0), *[row(-i) for i in range(1, 20)]])
+    with pytest.raises(DataError, match="no value in 20 calls in a row; the last time: f is nan"):
+        judge(function, [*given, row(20.0)])
+
+
+def test_limits_are_checked_before_the_goal_is_called() -> None:
+    limit = Limit("x1", column("x1"), low=1.0)
+    oracle = Oracle(DesignTask((Goal("x0", column("x0")),), (limit,)), ColumnRows(rows().schema), 9)
+    outcome = oracle.judge(row(1.0))
+    assert (outcome.reason, outcome.call, oracle.called) == ("x1 0 is below 1", 0, 0)
+
+
+@pytest.mark.parametrize("answer", [["a"], [[1.0, 2.0]], "text", object()])
+def test_what_is_no_number_is_refused(answer: Any) -> None:
+    with pytest.raises(OptionError, match="f must be a number for each"):
+        judge(lambda frame: answer, [row(1.0)])
+
+
+def test_values_of_known_rows_survive_one_that_fails() -> None:
+    def function(frame: Any) -> Any:
+        if (frame["x0"] == 2).any():
+            raise ValueError
+        return frame["x0"]
+
+    task = DesignTask((Goal("f", function),))
+    found = values_of(task, ColumnRows(rows().schema), [row(1.0), row(2.0), row(3.0)])
+    assert found[:, 0].nan_to_num(nan=-1).tolist() == [1, -1, 3]
+
+
+# result -------------------------------------------------------------------------------------------
+
+
+def test_auc_of_the_top_two_by_hand() -> None:
+    """Means after 1, 2, 3 calls: .5, .6, .8; trapezoids .25 + .55 + .7; then two calls of .8."""
+    assert auc_top([0.5, 0.7, 0.9], 5, top=2) == pytest.approx((0.25 + 0.55 + 0.7 + 1.6) / 5)
+    # every second call: 0 to .6 over two calls, .6 to .8 over one
+    assert auc_top([0.5, 0.7, 0.9], 5, every=2, top=2) == pytest.approx((0.6 + 0.7 + 1.6) / 5)
+    assert auc_top([math.nan, 1.0], 2) == pytest.approx(0.25)
+    assert auc_top([], 2) == 0
+
+
+# searches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "mutation"])
+def test_every_method_keeps_its_promises(designer: Designer, method: str) -> None:
+    result = designer.search(SearchOptions(method=method, calls=40, batch=7))
+    assert result.called == 40
+    if method != "known":  # known rows are not moved
+        assert max(c.length for c in result.candidates) <= designer.space.radius * (1 + 1e-9)
+    table, again = result.table, designer.search(SearchOptions(method=method, calls=40, batch=7))
+    assert table.equals(again.table)
+    # x = z for this model, so that the true score is the first number of the code
+    assert (table["x0"] - table["z1"]).abs().max() < 1e-9
+    assert (table["score"] - table["x0"]).abs().max() < 1e-9
+    assert abs(result.gap) < 0.2
+    assert list(result.best(3)["score"]) == sorted(table["score"])[:-4:-1]
+
+
+def test_the_gradient_beats_random_search_at_equal_calls(designer: Designer) -> None:
+    found = {
+        method: designer.search(SearchOptions(method=method, calls=60, seed=1))
+        for method in ("gradient", "random", "prior")
+    }
+    assert found["gradient"].auc_top10 > found["random"].auc_top10 + 0.2
+    assert found["random"].auc_top10 > found["prior"].auc_top10 + 0.2
+    assert float(found["gradient"].best(1)["score"][0]) > 0.9 * designer.space.radius
+
+
+def test_limits_hold_and_novel_rows_are_new() -> None:
+    limit = Limit("x1", column("x1"), -0.5, 0.5)
+    limited = Designer.of(coder(DIM, 0.3), rows(), DesignTask(FIRST.goals, (limit,)))
+    result = limited.search(SearchOptions(calls=30))
+    assert result.best(30)["x1"].abs().max() <= 0.5
+    known = limited.search(SearchOptions(method="known", calls=30, novel=True))
+    assert known.called == 0
+    assert set(known.table["rejected"]) == {"it is one of the known rows"}
+
+
+def test_unreachable_limits_are_refused() -> None:
+    limit = Limit("x1", column("x1"), 50, 60)
+    limited = Designer.of(coder(DIM, 0.3), rows(), DesignTask(FIRST.goals, (limit,)))
+    with pytest.raises(DataError, match="none of the known rows meets all limits"):
+        limited.search(SearchOptions(calls=30))
+
+
+def test_a_target_is_reached() -> None:
+    goal = Goal("x0", column("x0"), target=2.0, tolerance=0.1)
+    designer = Designer.of(coder(DIM, 0.3), rows(), DesignTask((goal,)))
+    best = designer.search(SearchOptions(calls=40)).best(10)
+    assert (best["x0"] - 2).abs().max() <= 0.1
+
+
+def test_a_constant_objective_is_refused() -> None:
+    task = DesignTask((Goal("one", lambda frame: [1.0] * len(frame)),))
+    with pytest.raises(
+        DataError, match="the objective one is 1 on all of 400 rows: it is constant"
+    ):
+        Designer.of(coder(DIM, 0.3), rows(), task)
+
+
+def test_given_values_are_not_computed() -> None:
+    def function(frame: Any) -> Any:
+        assert len(frame) == 1, "known rows have values"
+        return frame["x0"]
+
+    data = rows()
+    values: Tensor = data.x[:, :1]
+    designer = Designer.of(coder(DIM, 0.3), data, DesignTask((Goal("f", function),)), values=values)
+    assert designer.search(SearchOptions(calls=5)).called == 5
+
+
+def test_molecules_only_for_mutation_and_unknown_methods(designer: Designer) -> None:
+    with pytest.raises(OptionError, match="mutation changes molecules, and the rows are not"):
+        designer.search(SearchOptions(method="mutation"))
+    with pytest.raises(OptionError, match="did you mean 'gradient'"):
+        SearchOptions(method="gradiant")
+
+
+def test_pictures_are_refused() -> None:
+    import numpy as np
+
+    from lowerbound.data import load
+    from lowerbound.inference.design.rows import row_form
+
+    pictures = load(
+        np.zeros((4, 3, 3), dtype=np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None]
+    )
+    with pytest.raises(UnsupportedError, match="design judges molecules, other texts"):
+        row_form(pictures.schema)
