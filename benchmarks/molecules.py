@@ -7,7 +7,8 @@ it stands the share of tokens that are likeliest if the true tokens before are g
 reported instead. Heads learn a property from mean codes of training molecules and are tested on
 others.
 
-Settings were chosen with --held-out, which scores training molecules that no part has seen.
+Network and beta were chosen in short runs on training molecules, before this benchmark was written;
+--held-out scores training molecules that no part has seen.
 
     python benchmarks/molecules.py --list
     python benchmarks/molecules.py --cell moses     one cell, resumable

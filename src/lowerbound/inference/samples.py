@@ -6,7 +6,7 @@ includes the noise of the likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +20,7 @@ from lowerbound.inference.codes import Whitening, codes_of
 from lowerbound.inference.passes import MEMORY, as_taken, evaluation_mode, placed
 from lowerbound.models import Decodes, Encodes, Imagines, Model, require
 from lowerbound.priors.attribute_completion import AttributeCompletion
-from lowerbound.trace import Batch, Draw, Tempered
+from lowerbound.trace import Batch, Draw, Emission, Tempered
 from lowerbound.training.checkpoints.randomness import stream_seed
 
 ROWS_AT_ONCE = 1024
@@ -167,20 +167,37 @@ def decode_codes(
     return _refined(model, made, seed, 0) if refined else made
 
 
+@torch.no_grad()
 def _decode(model: Model, z: Tensor, condition: Tensor | None = None) -> Samples:
     """As ``decode_codes``, with draws from torch's global state."""
+    condition = None if condition is None else as_taken(condition, model)
+    pairs = [
+        (emission.best[0].cpu(), emission.sample()[0].cpu())
+        for emission in _emissions(model, z, condition)
+    ]
+    means, draws = (torch.cat(each) for each in zip(*pairs, strict=True))
+    return Samples(as_taken(z, model).cpu(), means, draws, condition)
+
+
+@torch.no_grad()
+def best_rows(model: Model, z: Tensor) -> Tensor:
+    """The rows that are shown for codes (count, latent_dim), without draws, (count, *event).
+
+    Raises:
+        UnsupportedError: the model has no decoder over one latent.
+    """
+    return torch.cat([emission.best[0].cpu() for emission in _emissions(model, z)])
+
+
+def _emissions(model: Model, z: Tensor, condition: Tensor | None = None) -> Iterator[Emission]:
+    """p(x | z) of codes, as many at once as fit into memory."""
     decodes = require(model, Decodes, "decode")
     z = as_taken(z, model)
-    condition = None if condition is None else as_taken(condition, model)
-    means, draws = [], []
-    with evaluation_mode(model, gradients=True), torch.no_grad():
+    with evaluation_mode(model, gradients=True):
         for part in _parts(decodes, z, condition):
-            emission = decodes.decode(
+            yield decodes.decode(
                 z[part].unsqueeze(0), None if condition is None else condition[part]
             )
-            means.append(emission.best[0].cpu())
-            draws.append(emission.sample()[0].cpu())
-    return Samples(z.cpu(), torch.cat(means), torch.cat(draws), condition)
 
 
 def _parts(decodes: Decodes, z: Tensor, condition: Tensor | None) -> list[slice]:

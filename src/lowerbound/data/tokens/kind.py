@@ -23,10 +23,9 @@ from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table, table_suffix
 from lowerbound.data.tokens.texts import MOLECULES, FoundTexts, Texts, is_lines, read_texts
-from lowerbound.data.tokens.tokenizers import TOKENIZERS, Tokenizer
+from lowerbound.data.tokens.tokenizers import END, TOKENIZERS, Tokenizer
 from lowerbound.errors import DataError, OptionError
 
-END = 0  # the code after the last token
 MOST_SKIPPED = 0.01  # share of texts that --on-error skip leaves out
 SHOWN = 3  # rows in a message
 BITS = 3  # of a row, for each number of its code by default

@@ -13,6 +13,7 @@ from lowerbound.registry import Registry
 
 # an atom in brackets, an atom of the organic subset, a bond, a branch, a ring
 SMILES = re.compile(r"\[[^\]]+\]|Br|Cl|[BCNOPSFI]|[bcnops]|%\d{2}|\d|[()=#$:/\\.~@*+\-]")
+END = 0  # the code that ends a row; those of tokens follow
 WORD = re.compile(r"\s*\S+|\s+$")
 
 

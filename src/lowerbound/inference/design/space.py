@@ -19,7 +19,7 @@ from lowerbound.distributions.density import density_of
 from lowerbound.errors import DataError, UnsupportedError
 from lowerbound.inference.codes import EncodedRows, codes_of, encode_rows
 from lowerbound.inference.passes import as_taken, evaluation_mode, placed
-from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.inference.samples import best_rows, sample_prior
 from lowerbound.models import Decodes, Encodes, HasPrior, Imagines, Model, require
 from lowerbound.trace import Batch
 from lowerbound.training.checkpoints.randomness import stream_seed
@@ -104,7 +104,7 @@ class LatentSpace:
 
     def decode(self, z: Tensor) -> Tensor:
         """The best guess of p(x | z), (rows, *event) in model units."""
-        return decode_codes(self.model, z).mean
+        return best_rows(self.model, z)
 
     def encode(self, x: Tensor) -> Tensor:
         """Posterior means of rows in model units, (rows, latent_dim)."""

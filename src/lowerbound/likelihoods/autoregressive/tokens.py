@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from lowerbound.data.tokens.tokenizers import END
 from lowerbound.errors import OptionError, UnsupportedError, unknown
 from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float32
 from lowerbound.likelihoods.categorical import Categorical, CategoricalEmission
 from lowerbound.likelihoods.levels import LevelsLikelihood, from_code
-from lowerbound.networks.tokens import (
-    END,
+from lowerbound.networks.token_decoders import (
     AttendingDecoder,
     RecurrentDecoder,
     TokenDecoder,
-    codes_of,
     usual_features,
 )
+from lowerbound.networks.tokens import codes_of
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:  # a name for annotations
@@ -54,10 +54,8 @@ class TokensEmission(Emission):
         super().__init__(logits.shape[:2], shape, validate_args=False)
 
     def terms(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        rows = torch.broadcast_shapes(self.batch_shape, x.shape[: x.dim() - len(self.event_shape)])
-        seen = self.likelihood.scored(x, observed).expand(rows + self.event_shape)
-        x = torch.where(seen, x, 0.0)
-        return self._given(rows, x, seen).terms(x, seen)
+        given, x, seen = self._after(x, observed)
+        return given.terms(x, seen)
 
     @property
     def mean(self) -> Tensor:
@@ -70,6 +68,15 @@ class TokensEmission(Emission):
     @property
     def best(self) -> Tensor:
         return self._drawn(torch.Size(), lambda logits: logits.argmax(1))
+
+    def _after(
+        self, x: Tensor, observed: Tensor | None
+    ) -> tuple[CategoricalEmission, Tensor, Tensor]:
+        """(each token's distribution given those of x before it, x, the mask of scored tokens)."""
+        rows = torch.broadcast_shapes(self.batch_shape, x.shape[: x.dim() - len(self.event_shape)])
+        seen = self.likelihood.scored(x, observed).expand(rows + self.event_shape)
+        x = torch.where(seen, x, 0.0)
+        return self._given(rows, x, seen), x, seen
 
     def _given(
         self, rows: torch.Size, x: Tensor | None = None, seen: Tensor | None = None
@@ -89,10 +96,8 @@ class TokensEmission(Emission):
 
     def likeliest(self, x: Tensor) -> Tensor:
         """The likeliest token of each place given the tokens of x before it, like x."""
-        rows = torch.broadcast_shapes(self.batch_shape, x.shape[: x.dim() - len(self.event_shape)])
-        seen = self.likelihood.scored(x, None).expand(rows + self.event_shape)
-        found = self._given(rows, torch.where(seen, x, 0.0), seen).probabilities.argmax(-1)
-        return from_code(found.to(x.dtype), self.likelihood.levels)
+        given, x, _ = self._after(x, None)
+        return from_code(given.probabilities.argmax(-1).to(x.dtype), self.likelihood.levels)
 
     def given(self, x: Tensor, observed: Tensor) -> Emission:
         """Refused: a token given later tokens has no formula.
