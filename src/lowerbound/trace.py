@@ -46,6 +46,7 @@ class Batch:
         condition: (batch, *condition): a class as one-hot, an embedding.
         label: class indices, (batch,), -1 where unknown.
         target: standardized regression targets, (batch,), NaN where unknown.
+        quantities: (batch, quantities), standardized numbers that codes predict, NaN where unknown.
         resets: (batch, time), True where a sequence starts anew; if x is None, its length is the
             horizon.
         state: an earlier Trace's state, to continue from, (batch, ...).
@@ -65,6 +66,7 @@ class Batch:
     condition: Tensor | None = None
     label: Tensor | None = None
     target: Tensor | None = None
+    quantities: Tensor | None = None
     resets: Tensor | None = None
     state: Tensor | None = None
     prompt: Tensor | None = None
@@ -294,12 +296,15 @@ class Trace:
         penalties: (samples, batch) terms that are differentiated but never reported, with the
             model's weights applied.
         state: the state from which a later pass may continue.
+        predicted: log p(v | z) of the quantities of the rows, (samples | 1, batch), with the
+            model's weight applied; it is differentiated, and never part of the bound.
     """
 
     steps: tuple[Step, ...]
     likelihood: Emission
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
     state: Tensor | None = None
+    predicted: Tensor | None = None
 
     def latents(self) -> Tensor:
         """All latents side by side, top down, (samples, batch, numbers)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,21 @@ def test_an_unknown_token_is_named(run: Run, lines: Path, tmp_path: Path) -> Non
     assert done.code == 2
     assert "does not know 1 of the tokens: 'x' (row 0)" in done.err
     assert run("sample", model, "-o", tmp_path / "s.png").code == 2
+
+
+def test_codes_predict_columns(run: Run, lines: Path, tmp_path: Path) -> None:
+    given, table = lines.read_text().split(), tmp_path / "t.csv"
+    lengths = [len(text) for text in given]
+    pd.DataFrame({"text": given, "length": lengths, "one": 1}).to_csv(table, index=False)
+    fit = ("fit", table, "--tokens", "characters", "--text", "text", "--predict")
+    done = run(*fit, "length", "-o", tmp_path / "m.lb", "--json", *QUICK)
+    assert done.code == 0, done.err
+    assert "codes predict length (180 rows)" in done.err
+    (found,) = json.loads(done.out)["findings"]
+    assert {*found["quantities"]["length"]} == {"r2", "rmse", "covered"}
+    done = run("fit", table, "-o", tmp_path / "m.lb", "--resume")
+    assert "predicts length: R2" in done.out
+    for name, said in (("lenght", "did you mean 'length'"), ("one", "one is 1 in all rows")):
+        done = run(*fit, name, "-o", tmp_path / "n.lb", *QUICK)
+        assert done.code == 2
+        assert said in done.err

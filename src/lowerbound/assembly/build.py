@@ -89,6 +89,12 @@ def _check_common(schema: Schema, options: ModelOptions, kind: type[Model]) -> N
     """Raise an error for options that no model supports with this data."""
     if options.conditional and schema.condition is None:
         raise OptionError("a conditional model needs labels: name a label column or give y")
+    if schema.quantities and not kind.predicts:
+        predicting = [name for name in MODELS if MODELS[name].predicts]
+        raise OptionError(
+            f"{options.model} does not predict quantities: leave out --predict, or fit "
+            f"{' or '.join(predicting)}"
+        )
     if options.missingness not in MISSINGNESS:
         raise unknown("missingness", options.missingness, MISSINGNESS)
     if options.missingness != AT_RANDOM:

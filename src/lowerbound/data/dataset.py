@@ -41,6 +41,8 @@ class Dataset:
         label: (rows,) long, index into ``schema.class_names``; -1 if unknown.
         target: (rows,) float64, regression targets, standardized by ``schema.target``; NaN if
             unknown.
+        quantities: (rows, quantities) float32, what codes are to predict, standardized by
+            ``schema.quantities``; NaN if unknown.
         condition: (rows, size) conditions of a conditional model.
         prompt: (rows, fields) long, the input of a conditional prior for each row, -1 if unknown.
         vocabulary: of the prompts.
@@ -57,6 +59,7 @@ class Dataset:
     observed: Tensor | None = None
     label: Tensor | None = None
     target: Tensor | None = None
+    quantities: Tensor | None = None
     condition: Tensor | None = None
     prompt: Tensor | None = None
     ids: tuple[str, ...] | None = None
@@ -67,7 +70,16 @@ class Dataset:
     vocabulary: PromptVocabulary = field(default_factory=PromptVocabulary)
 
     def __post_init__(self) -> None:
-        for name in ("observed", "label", "target", "condition", "prompt", "ids", "factors"):
+        for name in (
+            "observed",
+            "label",
+            "target",
+            "quantities",
+            "condition",
+            "prompt",
+            "ids",
+            "factors",
+        ):
             value = getattr(self, name)
             if value is not None and len(value) != len(self.x):
                 raise DataError(f"{len(self.x)} rows of data but {len(value)} of {name}")
@@ -99,6 +111,7 @@ class Dataset:
             condition=condition,
             label=label,
             target=_gather(self.target, indices),
+            quantities=_gather(self.quantities, indices),
             prompt=_gather(self.prompt, indices),
             ids=indices,
         )
@@ -117,6 +130,7 @@ class Dataset:
             observed=_gather(self.observed, rows),
             label=_gather(self.label, rows),
             target=_gather(self.target, rows),
+            quantities=_gather(self.quantities, rows),
             condition=_gather(self.condition, rows),
             prompt=_gather(self.prompt, rows),
             ids=ids,
@@ -269,6 +283,7 @@ def joined(parts: Sequence[Dataset]) -> Dataset:
         observed=torch.cat([part.mask for part in parts]) if masked else None,
         label=all_of([part.label for part in parts]),
         target=all_of([part.target for part in parts]),
+        quantities=all_of([part.quantities for part in parts]),
         condition=all_of([part.condition for part in parts]),
         ids=tuple(chain(*ids)) if len(ids) == len(parts) else None,
         source=first.source,

@@ -49,6 +49,7 @@ def load(
     tokens: str | None = None,
     text: str | None = None,
     longest: int | None = None,
+    predict: tuple[str, ...] = (),
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
@@ -90,6 +91,9 @@ def load(
             or "selfies" (the texts are then SMILES). The schema stores it.
         text: of a table: the column with the texts; None: its only column.
         longest: leave out texts with more tokens.
+        predict: numbers that the code of a row is to predict beside it: columns of the table of
+            texts or formulas, or properties of molecules (``PROPERTIES``), which are computed for
+            at most 100,000 rows. The schema stores their names and scales.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lowerbound.data.columns.inference import Hint
@@ -24,6 +24,7 @@ class RawData:
         levels: number of levels; None: inferred from the type.
         channels: position of the color axis of pictures; None: inferred from the shape.
         resize: how pictures were resized.
+        quantities: name -> (rows,) numbers that codes are to predict.
         label_column: the table column of the labels.
         left_out: columns of a table that are not used.
         ids: a name per row.
@@ -49,4 +50,5 @@ class RawData:
     factor_names: tuple[str, ...] = ()
     factor_values: tuple[tuple[str, ...], ...] = ()
     missing: bool = False
+    quantities: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""

@@ -14,6 +14,7 @@ from lowerbound.data.kinds import DATA_KINDS, newest_kinds
 from lowerbound.data.labels import encode_labels
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.pictures.pixels import Resize
+from lowerbound.data.quantities import Quantity, encode_quantities
 from lowerbound.data.raw import Kinds, RawData
 from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Binarize, Schema
@@ -52,6 +53,7 @@ class Reading:
     tokens: str | None = None
     text: str | None = None
     longest: int | None = None
+    predict: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}
@@ -132,7 +134,8 @@ class Reading:
         """
         raw = raw if self.levels is None else replace(raw, levels=self.levels)
         label, target, labeled = self._labels(raw)
-        schema = self.schema or replace(self._learned(raw), **labeled)
+        quantities, predicted = self._quantities(raw)
+        schema = self.schema or replace(self._learned(raw), **labeled, quantities=predicted)
         packed, observed = schema.pack(raw.x)
         return Dataset(
             schema,
@@ -140,6 +143,7 @@ class Reading:
             observed=observed,
             label=label,
             target=target,
+            quantities=quantities,
             ids=raw.ids,
             source=raw.source,
             factors=None if raw.factors is None else torch.as_tensor(raw.factors, dtype=torch.long),
@@ -158,6 +162,21 @@ class Reading:
         names = raw.class_names if known is None else known.class_names
         label, names = encode_labels(raw.labels, names)
         return label, None, {"class_names": names}
+
+    def _quantities(self, raw: RawData) -> tuple[Tensor | None, tuple[Quantity, ...]]:
+        """(standardized quantities, what they are); those of an earlier fit are not read again.
+
+        Raises:
+            OptionError: rows of this kind have none.
+        """
+        if not self.predict or self.schema is not None:
+            return None, ()
+        if not raw.quantities:
+            raise OptionError(
+                "--predict is for molecules, texts and formulas; the columns of other tables are "
+                "modeled together, so leave it out"
+            )
+        return encode_quantities(raw.quantities)
 
     def _learned(self, raw: RawData) -> Schema:
         """The schema learned from the rows, by the reader's kind or the newest kind that fits."""

@@ -21,11 +21,13 @@ from lowerbound.data.binarization import threshold_bits
 from lowerbound.data.columns.column import Column
 from lowerbound.data.kinds import DATA_KINDS, DataKind
 from lowerbound.data.pictures.pixels import Channels, ImageFormat
+from lowerbound.data.quantities import Quantity
 from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary
+LATER = ("quantities", "features", "details")  # fields that older folders do not have
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Schema:
         windows: how a series is cut into rows; None: the data is not a series.
         sample_rate: samples of sound per second; None: the data is not sound.
         clip_length: samples of sound in one spectrogram; None: rows are not spectrograms.
+        quantities: what codes predict of a row.
         features: of sequences, the values at one time, constants included; a feature has the same
             model units at all times.
         details: JSON-like values that the kind of data learned and that have no other field.
@@ -88,6 +91,7 @@ class Schema:
     sample_rate: int | None = None
     clip_length: int | None = None
     target: TargetScale | None = field(default=None, metadata={"formerly": "measurement"})
+    quantities: tuple[Quantity, ...] = ()
     features: tuple[Column, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -223,9 +227,9 @@ class Schema:
         return self.log_slopes(x, mass, observed).flatten(1).sum(1).expand(len(x))
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON-like values, with exact floats; empty features and details are left out."""
+        """JSON-like values, with exact floats; empty ``LATER`` fields are left out."""
         mapping = config.to_mapping(self)
-        return {k: v for k, v in mapping.items() if v or k not in ("features", "details")}
+        return {k: v for k, v in mapping.items() if v or k not in LATER}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Schema:

@@ -171,6 +171,7 @@ def fit(
     with seeded(options.training.seed):
         built = model if isinstance(model, Model) else kind.build(ModelParts(schema, options.model))
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
+        _check_quantities(schema, objective, options)
         training, validation = _parts(dataset, objective, options.training)
         options, private = _started(built, objective, training, options, start, public)
     folds = _folds(built, dataset, options)
@@ -238,6 +239,23 @@ def _decided(
     if options.privacy.private:
         made = replace(made, training=private_options(options.privacy, options.training))
     return made.by_new_names(), kind
+
+
+def _check_quantities(schema: Schema, objective: Objective, options: FitOptions) -> None:
+    """Check that a fit can learn the quantities of the rows.
+
+    Raises:
+        OptionError: it cannot; the message gives the reason.
+    """
+    if not schema.quantities:
+        return
+    if not objective.predicts:
+        raise OptionError(
+            f"the objective {options.objective} leaves out quantities: leave out --predict, or "
+            "choose --objective elbo"
+        )
+    if options.privacy.private:
+        raise OptionError("a private fit does not predict quantities: leave out --predict")
 
 
 def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:

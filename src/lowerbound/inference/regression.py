@@ -63,8 +63,13 @@ def judged(
         return 0, None
     known = ~target.isnan().cpu()
     y = scale.restored(target.double().cpu()[known])
-    squared = (y - mean[known]).square()
-    spread = (y - y.mean()).square().mean()
+    return int(known.sum()), quality_of(mean[known], deviation[known], y)
+
+
+def quality_of(mean: Tensor, deviation: Tensor, truth: Tensor) -> RegressionQuality:
+    """Errors of predictions, (rows,) each."""
+    squared = (truth - mean).square()
+    spread = (truth - truth.mean()).square().mean()
     r2 = float(1 - squared.mean() / spread) if spread > 0 else float("nan")
-    covered = (squared.sqrt() <= BAND * deviation[known]).double().mean()
-    return int(known.sum()), RegressionQuality(r2, float(squared.mean().sqrt()), float(covered))
+    covered = (squared.sqrt() <= BAND * deviation).double().mean()
+    return RegressionQuality(r2, float(squared.mean().sqrt()), float(covered))

@@ -58,6 +58,7 @@ class Model(nn.Module, ABC):
         tabular: whether it accepts the network "tabular", which returns q(z | x).
         numbers_only: whether it treats every column as a real number.
         is_regression: whether its label is a number.
+        predicts: whether its code predicts quantities of a row.
         refiner: restores the detail of pictures that are drawn; None: there is none.
     """
 
@@ -69,6 +70,7 @@ class Model(nn.Module, ABC):
     tabular: ClassVar[bool] = False
     numbers_only: ClassVar[bool] = False
     is_regression: ClassVar[bool] = False
+    predicts: ClassVar[bool] = False
 
     def __init__(self, inputs: Input | None = None) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from lowerbound.config import construct, from_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.models.options import ModelOptions
+from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
 from lowerbound.networks.inputs import Columns, Input, Masked, SquareRoots
 from lowerbound.networks.tabular import Tabular
@@ -90,6 +91,11 @@ class ModelParts:
 
     def decoder(self, likelihood: Likelihood, latent_dim: int) -> Decoder:
         return self.network.decoder(latent_dim, likelihood.parameter_shape, self.condition_dim)
+
+    def quantity_head(self, latent_dim: int, options: QuantityOptions) -> QuantityHead | None:
+        """p(quantities | z); None: the rows have none."""
+        count = len(self.schema.quantities)
+        return QuantityHead(latent_dim, count, options) if count else None
 
     def likelihood(self) -> Likelihood:
         kind = LIKELIHOODS[self.options.likelihood]

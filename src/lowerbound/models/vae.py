@@ -19,6 +19,7 @@ from lowerbound.distributions.reparameterization import draw
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
+from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.models.starts.linear import start_from_linear
 from lowerbound.models.starts.principal_components import (
     start_from_principal_components,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:  # names for annotations
 
 
 @dataclass(frozen=True)
-class VariationalOptions:
-    """How the latent of a variational autoencoder is laid out."""
+class VariationalOptions(QuantityOptions):
+    """How the latent of a variational autoencoder is laid out, and what it predicts."""
 
     stride: int | None = option(
         None,
@@ -63,6 +64,7 @@ class VariationalAutoencoder(Model):
         decoder: (rows, latent_dim), condition -> (rows, *likelihood.parameter_shape).
         likelihood: the decoder's output -> p(x | z).
         inputs: makes the encoder's input from a row; None: the row unchanged.
+        head: z -> p(quantities | z); None: the rows have no quantities.
 
     Source: Kingma & Welling 2014.
     """
@@ -70,6 +72,7 @@ class VariationalAutoencoder(Model):
     title: ClassVar[str] = "VAE"
     Options: ClassVar[type[Any]] = VariationalOptions
     tabular: ClassVar[bool] = True
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class VariationalAutoencoder(Model):
         decoder: nn.Module,
         likelihood: Likelihood,
         inputs: Input | None = None,
+        head: QuantityHead | None = None,
     ) -> None:
         super().__init__(inputs)
         self.encoder = encoder
@@ -86,6 +90,7 @@ class VariationalAutoencoder(Model):
         self.prior = prior
         self.decoder = decoder
         self.likelihood = likelihood
+        self.head = head
         self.latent_dim = prior.latent_dim
 
     @classmethod
@@ -106,16 +111,21 @@ class VariationalAutoencoder(Model):
 
     @classmethod
     def build(cls, parts: ModelParts) -> VariationalAutoencoder:
-        stride = getattr(parts.own(cls.Options), "stride", None) or parts.network.map_stride
+        own = parts.own(cls.Options)
+        options = own if isinstance(own, VariationalOptions) else VariationalOptions()
+        stride = options.stride or parts.network.map_stride
         if stride is not None:
-            return cls._with_map(parts, stride)
+            return cls._with_map(parts, options, stride)
         likelihood, posterior = parts.likelihood(), parts.posterior(parts.latent_dim)
         decoder, prior = parts.decoder(likelihood, parts.latent_dim), parts.prior(parts.latent_dim)
         encoder = parts.encoder(posterior.numbers)
-        return cls(encoder, posterior, prior, decoder, likelihood, parts.inputs)
+        head = parts.quantity_head(parts.latent_dim, options)
+        return cls(encoder, posterior, prior, decoder, likelihood, parts.inputs, head)
 
     @classmethod
-    def _with_map(cls, parts: ModelParts, stride: int) -> VariationalAutoencoder:
+    def _with_map(
+        cls, parts: ModelParts, options: VariationalOptions, stride: int
+    ) -> VariationalAutoencoder:
         """One whose latent is a map, its numbers in the order (channels, height, width)."""
         channels, network = parts.latent_dim, parts.network
         shape = (channels, *network.map_size(parts.schema.event_shape, stride))
@@ -136,6 +146,7 @@ class VariationalAutoencoder(Model):
             LatentMapDecoder(decoder, shape),
             likelihood,
             parts.inputs,
+            parts.quantity_head(math.prod(shape), options),
         )
 
     def start(self, dataset: Dataset) -> None:
@@ -223,6 +234,7 @@ class VariationalAutoencoder(Model):
                 *self.prior.parameters(),
                 *self.decoder.parameters(),
                 *self.likelihood.parameters(),
+                *(self.head.parameters() if self.head is not None else ()),
             ],
         }
 
@@ -234,7 +246,14 @@ class VariationalAutoencoder(Model):
         emission = self.decode(z, batch.condition)
         if posterior is not None:
             emission = emission.knowing(batch.missing)
-        return Trace((Step(z, posterior, prior),), emission)
+        step = Step(z, posterior, prior)
+        return Trace((step,), emission, predicted=self._predicted(z, batch))
+
+    def _predicted(self, z: Tensor, batch: Batch) -> Tensor | None:
+        """The weighted log p(v | z) of quantities, (samples, batch), if the batch has them."""
+        if self.head is None or batch.quantities is None or batch.x is None:
+            return None
+        return self.head.weighted(z, batch.quantities)
 
     def _encode_rows(self, x: Tensor) -> Distribution:
         if getattr(self.encoder, "condition_dim", 0):

@@ -25,6 +25,10 @@ from lowerbound.networks.sizes import attention_heads
 
 VECTOR = 32  # numbers of the vector of a token
 SHORTCUT = 0.6  # gain of the shortcut to the code
+SPAN = 5  # places that a convolution sees
+FURTHER = 2  # convolutions after the first
+BENT = 256  # hidden units after the convolutions
+SUM_UNIT = 20  # places; sums of usual sequences then have the scale of maxima
 
 
 def codes_of(x: Tensor, levels: int, observed: Tensor | None) -> Tensor:
@@ -79,19 +83,27 @@ class SequenceNetwork(Network, ABC):
 @NETWORKS.register("positions")
 @dataclass(frozen=True)
 class Positions(SequenceNetwork):
-    """Hidden layers over the tokens of all places, and a shortcut from the first to the code."""
+    """Hidden layers over the tokens of all places, and convolutions beside them.
+
+    The hidden layers learn which token is at which place, with a shortcut from the first of them to
+    the code. The convolutions learn what is there at any place, such as a functional group.
+    """
 
     hidden: tuple[int, ...] = option((1024, 512), "units of the encoder's hidden layers")
+    channels: int = option(96, "channels of the encoder's convolutions; 0: it has none")
     context: int = option(512, "hidden units of the decoder")
 
     def __post_init__(self) -> None:
         if not self.hidden or min(*self.hidden, self.context) < 1:
             raise OptionError("give a hidden layer or more, with at least one unit each")
+        if self.channels < 0:
+            raise OptionError(f"channels must not be negative, and it is {self.channels}")
 
     def encoder(
         self, event_shape: tuple[int, ...], numbers: int, condition_dim: int = 0
     ) -> PlacesEncoder:
-        return PlacesEncoder(math.prod(event_shape), self.hidden, numbers, condition_dim)
+        sequence = as_sequence(event_shape)
+        return PlacesEncoder(sequence, self.hidden, self.channels, numbers, condition_dim)
 
 
 @NETWORKS.register("recurrent")
@@ -160,27 +172,69 @@ def places_of(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PlacesEncoder(Encoder):
-    """h = A x, then B h + f(h): a linear path, and beside it hidden layers.
+    """h = A x, then B h + f(h) + g(x): a linear path, hidden layers, and convolutions.
 
     Args:
-        inputs: numbers of all places.
+        shape: (numbers of a place, places).
         hidden: units of A and of the layers after it.
+        channels: of the convolutions; 0: there are none.
         numbers: of the posterior.
         condition_dim: numbers of the condition.
     """
 
     def __init__(
-        self, inputs: int, hidden: tuple[int, ...], numbers: int, condition_dim: int
+        self,
+        shape: tuple[int, int],
+        hidden: tuple[int, ...],
+        channels: int,
+        numbers: int,
+        condition_dim: int,
     ) -> None:
         super().__init__()
         self.condition_dim = condition_dim
-        self.first = linear(inputs + condition_dim, hidden[0])
+        self.first = linear(math.prod(shape) + condition_dim, hidden[0])
         self.shortcut = linear(hidden[0], numbers, SHORTCUT, bias=False)
         self.rest = nn.Sequential(nn.SiLU(), dense_layers((*hidden, numbers), "silu"))
+        self.anywhere = Anywhere(shape[0], channels, numbers) if channels else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         first = self.first(beside(x.flatten(1), condition, self.condition_dim))
         numbers: Tensor = self.shortcut(first) + self.rest(first)
+        if self.anywhere is not None:
+            sequence, lengths = places_of(x)
+            numbers = numbers + self.anywhere(sequence.transpose(1, 2), lengths)
+        return numbers
+
+
+class Anywhere(nn.Module):
+    """What a sequence has at any place: convolutions, then sum and maximum over the places.
+
+    Args:
+        inputs: numbers of a place.
+        channels: of each convolution.
+        numbers: of the posterior.
+    """
+
+    def __init__(self, inputs: int, channels: int, numbers: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(inputs, channels, SPAN, padding=SPAN // 2)
+        self.further = nn.ModuleList(
+            nn.Conv1d(channels, channels, SPAN, padding=SPAN // 2) for _ in range(FURTHER)
+        )
+        self.line = linear(2 * channels, numbers, QUIET, bias=False)
+        self.bend = nn.Sequential(
+            linear(2 * channels, BENT), nn.SiLU(), linear(BENT, numbers, QUIET)
+        )
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """(rows, inputs, places) and the lengths of the sequences, (rows,), to (rows, numbers)."""
+        place = torch.arange(x.shape[2], device=x.device)
+        inside = (place < lengths.unsqueeze(1)).unsqueeze(1).to(x.dtype)
+        found = nn.functional.silu(self.first(x)) * inside
+        for layer in self.further:
+            found = found + nn.functional.silu(layer(found)) * inside
+        both = torch.cat([found.sum(2) / SUM_UNIT, found.amax(2)], 1)
+        numbers: Tensor = self.line(both) + self.bend(both)
         return numbers
 
 

@@ -26,6 +26,8 @@ class Bound:
         value: (batch,); higher is better. For the ELBO, value = -distortion - sum of rates.
         distortion: -log p(x | z), averaged over samples, (batch,).
         rates: KL of each latent, top down, (steps, batch); no rows for a model without latents.
+        joint: (batch,), the value and what the loss has for quantities that the model predicts, by
+            which training keeps the best weights; None: the value itself.
         loss: the scalar that is differentiated; one backward pass gives all gradients. Beta, free
             bits and balancing change ``loss`` and never ``value``.
     """
@@ -34,6 +36,7 @@ class Bound:
     distortion: Tensor
     rates: Tensor
     loss: Tensor
+    joint: Tensor | None = None
 
 
 class Objective(nn.Module, ABC):
@@ -45,12 +48,14 @@ class Objective(nn.Module, ABC):
             labeled rows are too few, and the bound of the others does not measure the classifier.
         steady: whether all updates have the same shapes. If not, updates are compiled only on
             request, because each new shape compiles again.
+        predicts: whether its loss has the quantities that a model predicts.
         judged_by_value: whether training keeps the weights with the best held-out value and may
             stop early. If not, the newest weights are kept, because the loss gives up value for
             something else.
     """
 
     uses_labels: ClassVar[bool] = False
+    predicts: ClassVar[bool] = False
     steady: bool = True
     judged_by_value: bool = True
     progress: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -47,6 +47,7 @@ class ELBO(Objective):
             their weights, 1 divides the cost of each by that of its marginal; see ``balance``.
     """
 
+    predicts: ClassVar[bool] = True
     weights: Tensor | None
     cycles: int = 1
     free_bits_per: FreeBitsPer = "latent"
@@ -110,7 +111,11 @@ class ELBO(Objective):
             loss = self.loss(value, likelihood, rates, trace)
         for penalty in trace.penalties.values():
             loss = loss + penalty.mean()
-        return Bound(value.detach(), -likelihood.detach(), rates.detach(), loss)
+        joint = None
+        if trace.predicted is not None:
+            predicted = over_samples(trace.predicted)
+            loss, joint = loss - predicted.mean(), (value + predicted).detach()
+        return Bound(value.detach(), -likelihood.detach(), rates.detach(), loss, joint)
 
     def split(self, trace: Trace, batch: Batch) -> tuple[Tensor, Tensor]:
         """E_q[log p(x | z)], (batch,), and the rates, (steps, batch), of a pass, in nats."""

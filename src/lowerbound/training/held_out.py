@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,13 @@ SEED = 0
 SHARE_OF_TIME = 0.05
 FEWEST_UPDATES_BETWEEN = 50
 LONGEST_EPOCH = 1_000
+
+
+class HeldOutBound(NamedTuple):
+    """The mean of the objective's value, and of what the weights are judged by."""
+
+    value: float
+    joint: float
 
 
 class HeldOut:
@@ -55,15 +62,17 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.feed)
 
-    def bound(self, model: Model, objective: Objective, watch: LatentWatch | None = None) -> float:
-        """Mean of the objective's bound over all rows, nats per row in model units.
+    def bound(
+        self, model: Model, objective: Objective, watch: LatentWatch | None = None
+    ) -> HeldOutBound:
+        """Means over all rows, nats per row in model units.
 
         Args:
             model, objective: to validate.
             watch: is given the first pass of each batch, if the objective passes it through the
                 model.
         """
-        total = 0.0
+        value = joint = 0.0
         # noise that cannot be keyed has the same seed each time
         with (
             seeded(SEED),
@@ -73,11 +82,14 @@ class HeldOut:
             watched(model) as traces,
         ):
             for batch in self._batches():
-                total += float(objective(model, batch).value.double().sum())
+                found = objective(model, batch)
+                value += float(found.value.double().sum())
+                judged = found.value if found.joint is None else found.joint
+                joint += float(judged.double().sum())
                 if watch is not None and traces:
                     watch.add(traces[0])
                 traces.clear()
-        return total / len(self)
+        return HeldOutBound(value / len(self), joint / len(self))
 
     def _batches(self) -> Iterator[Batch]:
         for start in range(0, len(self), self.rows):

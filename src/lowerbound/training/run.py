@@ -269,8 +269,8 @@ class TrainingRun:
         with self.average.applied() if self.average is not None else nullcontext():
             bound = self.held_out.bound(self.model, self.objective, watch)
             newest = not (self.objective.judged_by_value and self.objective.settled)
-            self.best.consider(bound, self.updates, self.model, newest)
-        return bound + self.units if math.isfinite(bound) else None
+            self.best.consider(bound.joint, self.updates, self.model, newest)
+        return bound.value + self.units if math.isfinite(bound.value) else None
 
     def _newest(self) -> tuple[float, float, tuple[float, ...]]:
         """(bound, distortion, rates) since the last record, else those of the last record."""

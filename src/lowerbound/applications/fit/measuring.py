@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Reporter, jsonable
 from lowerbound.applications.fit.comparison import flat, side_by_side
-from lowerbound.applications.io.sentences import about, about_likelihood
+from lowerbound.applications.io.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.data import Dataset
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
 from lowerbound.fitting import Fitted
+from lowerbound.inference.quantities import quantity_quality
 from lowerbound.models.base import title_of
 
 
@@ -73,11 +74,8 @@ def measure_all(
         options=options,
     )
     found = next(one for one in written.findings if one.subject.model is fitted.model)
-    return Measured(
-        tuple(jsonable(one.to_mapping()) for one in written.findings),
-        _lines(parts, about(found)),
-        str(written.page),
-    )
+    measured = tuple(jsonable(one.to_mapping()) for one in written.findings)
+    return Measured(measured, _lines(parts, about(found)), str(written.page))
 
 
 def measure_likelihood(
@@ -89,10 +87,16 @@ def measure_likelihood(
         reporter.advance("scoring", done, total)
 
     quick = replace(options, gap_rows=0)
-    found = likelihood_suite(fitted.model, _test(fitted, parts), quick, progress=progress)
+    test = _test(fitted, parts)
+    found = likelihood_suite(fitted.model, test, quick, progress=progress)
+    predicted = quantity_quality(fitted.model, test) if fitted.schema.quantities else {}
     name = title_of(fitted.options.model.model)
     mapping = {"name": name, **jsonable(found.to_mapping())}
-    return Measured((mapping,), _lines(parts, about_likelihood(found)), "")
+    if predicted:
+        mapping["quantities"] = {each: asdict(quality) for each, quality in predicted.items()}
+    return Measured(
+        (mapping,), _lines(parts, about_likelihood(found) + about_predicted(predicted)), ""
+    )
 
 
 def _test(fitted: Fitted, parts: DataParts) -> Dataset:

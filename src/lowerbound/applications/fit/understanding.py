@@ -29,6 +29,13 @@ def about_data(dataset: Dataset) -> list[str]:
         column = f" of column {schema.label_column!r}" if schema.label_column else ""
         known, mean = int((~dataset.target.isnan()).sum()), schema.target.mean
         lines.append(f"      numbers{column} for {known:,} rows, {mean:.4g} on average")
+    if dataset.quantities is not None:
+        counts: list[int] = (~dataset.quantities.isnan()).sum(0).tolist()
+        each = [
+            f"{quantity.name} ({count:,} rows)"
+            for quantity, count in zip(schema.quantities, counts, strict=True)
+        ]
+        lines.append(f"      codes predict {', '.join(each)}")
     if schema.mixed:
         lines += [f"      {kind}: {listed(names)}" for kind, names in by_kind(schema).items()]
     lines += [f"      {sentence}" for sentence in _about_dates(schema)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lowerbound.data.arrays import listed
 from lowerbound.evaluation.latents.units import Units
@@ -19,6 +19,7 @@ from lowerbound.evaluation.report.suites import (
 from lowerbound.evaluation.samples.quality import Quality, SampleQuality
 from lowerbound.evaluation.samples.two_sample import TwoSample
 from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.regression import RegressionQuality
 from lowerbound.inference.scores import Scores
 
 SIGNIFICANT = 1.96  # standard errors that leave chance one case in twenty
@@ -52,6 +53,15 @@ def _columns(found: ColumnShares | Skipped) -> list[str]:
     if found.ignored:
         lines.append(f"columns that the code ignores: {listed(found.ignored)}")
     return lines if words else lines[1:]
+
+
+def about_predicted(found: Mapping[str, RegressionQuality]) -> list[str]:
+    """How well codes predict each quantity."""
+    return [
+        f"predicts {name}: R2 {quality.r2:.3f}, RMSE {quality.rmse:.4g}, 95 % bands contain "
+        f"{quality.covered:.1%}"
+        for name, quality in found.items()
+    ]
 
 
 def about_exact(share: float) -> str:

@@ -87,6 +87,12 @@ class ReadingOptions:
     longest: int | None = option(
         None, "leave out texts with more tokens, for --tokens", metavar="TOKENS"
     )
+    predict: tuple[str, ...] = option(
+        (),
+        "the code of a row predicts these: columns of numbers beside --text or --formula, or "
+        "properties of molecules (logp, sa, qed, ...)",
+        metavar="NAME",
+    )
     window: int = option(0, "rows are points in time: model windows of N points")
     spectrograms: bool = option(False, "read clips of sound as spectrograms; folders are classes")
     stride: int = option(1, "points from the start of one window to that of the next")
@@ -168,6 +174,7 @@ def read_parts(
         tokens=options.tokens,
         text=options.text,
         longest=options.longest,
+        predict=options.predict,
     )
     dataset = dataset if rows is None else replace(dataset, source=source)
     return apart(source, dataset, test, seed, options.on_error)

@@ -23,6 +23,7 @@ from lowerbound.data.compositions.fractions import (
     read_formulas,
 )
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.quantities import columns_of
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
@@ -156,9 +157,11 @@ def _column(source: Any, reading: Reading) -> RawData:
     found = from_frame(frame, column, None, str(source) if isinstance(source, (str, Path)) else "")
     if name not in found.x.columns:
         raise DataError(f"the column {name!r} holds the formulas, so it cannot be the label")
+    predicted = () if known is not None else reading.predict
     return replace(
         found,
         x=found.x[name].tolist(),
+        quantities=columns_of(frame, predicted),
         labels=reading.label if column is None else found.labels,
         left_out=tuple(other for other in found.x.columns if other != name),
     )
@@ -188,8 +191,11 @@ def _parsed(raw: RawData, elements: Sequence[str], skip: bool) -> RawData:
         _report(refused, len(raw.x))
     kept = [row for row in range(len(raw.x)) if row not in refused]
     labels = raw.labels if raw.labels is None or not refused else _rows(raw.labels, kept)
+    quantities = {name: _rows(values, kept) for name, values in raw.quantities.items()}
     texts = tuple(str(raw.x[row]) for row in kept)
-    return replace(raw, x=found, labels=labels, ids=texts, kind="compositions")
+    return replace(
+        raw, x=found, labels=labels, quantities=quantities, ids=texts, kind="compositions"
+    )
 
 
 def _report(refused: dict[int, str], total: int) -> None:

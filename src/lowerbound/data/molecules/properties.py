@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.dataset import spread_rows
 from lowerbound.data.molecules.library import chemistry, quiet
 from lowerbound.data.molecules.smiles import molecule_or_none
 from lowerbound.errors import DataError
@@ -72,6 +73,18 @@ def property_values(names: str | Sequence[str], smiles: Sequence[Any]) -> dict[s
             molecule = molecule_or_none(text)
             found[row] = [one.of(molecule) for one in chosen.values()]
     return dict(zip(chosen, found.T, strict=True))
+
+
+def some_property_values(
+    names: Sequence[str], smiles: Sequence[Any], most: int
+) -> dict[str, Array]:
+    """As ``property_values`` for at most ``most`` molecules, evenly spaced; NaN for the others."""
+    rows = spread_rows(len(smiles), most).numpy()
+    known = property_values(names, [smiles[row] for row in rows])
+    found = {name: np.full(len(smiles), np.nan) for name in known}
+    for name, values in known.items():
+        found[name][rows] = values
+    return found
 
 
 def _property(

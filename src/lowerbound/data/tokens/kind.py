@@ -18,18 +18,20 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
+from lowerbound.data.molecules.properties import some_property_values
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table, table_suffix
 from lowerbound.data.tokens.texts import MOLECULES, FoundTexts, Texts, is_lines, read_texts
 from lowerbound.data.tokens.tokenizers import END, TOKENIZERS, Tokenizer
-from lowerbound.errors import DataError, OptionError
+from lowerbound.errors import DataError, OptionError, unknown
 
 MOST_SKIPPED = 0.01  # share of texts that --on-error skip leaves out
 SHOWN = 3  # rows in a message
 BITS = 3  # of a row, for each number of its code by default
 MOST_LATENT = 64
+PROPERTY_ROWS = 100_000  # molecules whose properties are computed for --predict: minutes
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class TokenKind(DataKind):
             source=found.source,
             kind="tokens",
         )
-        return _labeled(raw, found, kept, reading)
+        raw = _labeled(raw, found, kept, reading)
+        return _with_quantities(raw, found, kept, reading)
 
     def learn(self, raw: RawData, how: Reading) -> Schema:
         found: _Split = raw.x
@@ -330,6 +333,25 @@ def _labeled(raw: RawData, found: FoundTexts, kept: list[int], reading: Reading)
         values = found.frame[label].to_numpy()[kept]
         return replace(raw, labels=values, label_column=label)
     return replace(raw, labels=np.asarray(label)[kept])
+
+
+def _with_quantities(raw: RawData, found: FoundTexts, kept: list[int], reading: Reading) -> RawData:
+    """The rows with the quantities to predict: columns of the table, or properties of molecules.
+
+    Raises:
+        OptionError: there is no such column or property.
+    """
+    if not reading.predict or reading.schema is not None:
+        return raw
+    columns = [] if found.frame is None else list(found.frame.columns)
+    computed = [name for name in reading.predict if name not in columns]
+    values = {name: found.frame[name].iloc[kept] for name in reading.predict if name in columns}
+    if computed:
+        if not TOKENIZERS[raw.x.tokenizer].molecular:
+            raise unknown("column for --predict", computed[0], columns)
+        texts = [found.texts[number] for number in kept]
+        values |= some_property_values(computed, texts, PROPERTY_ROWS)
+    return replace(raw, quantities={name: values[name] for name in reading.predict})
 
 
 def texts_of(dataset: Dataset) -> list[str]:

@@ -1,0 +1,75 @@
+r"""Quantities that a code predicts beside the row, such as a property of a molecule.
+
+.. math:: p(v \mid z) = \prod_j \mathcal N(v_j;\, a_j^\top z + b_j + f_j(z),\, s_j^2)
+
+They are part of the model's joint distribution, p(z) p(x | z) p(v | z), and q(z | x) does not see
+them. So codes become ordered by quantities that only the rows with known values show.
+
+Source: Gómez-Bombarelli et al. 2018, who predict properties from codes during the training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.networks.initialization import linear
+
+LEAST_SCALE = 1e-3  # of a standardized quantity
+
+
+@dataclass(frozen=True)
+class QuantityOptions:
+    """How a model predicts quantities from codes; without quantities they have no effect."""
+
+    predict_weight: float = option(
+        10.0, "weight of the quantities of --predict in the loss; 1 is the joint bound"
+    )
+    predict_hidden: int = option(128, "hidden units from the code to the quantities")
+
+    def __post_init__(self) -> None:
+        if not self.predict_weight > 0 or self.predict_hidden < 1:
+            raise OptionError("predict_weight must be above 0, and predict_hidden at least 1")
+
+
+class QuantityHead(nn.Module):
+    """p(v | z) of standardized quantities.
+
+    Args:
+        latent_dim: numbers of z.
+        quantities: number of quantities.
+        options: see ``QuantityOptions``.
+    """
+
+    def __init__(self, latent_dim: int, quantities: int, options: QuantityOptions) -> None:
+        super().__init__()
+        self.weight = options.predict_weight
+        self.line = linear(latent_dim, quantities)
+        self.bend = nn.Sequential(
+            linear(latent_dim, options.predict_hidden),
+            nn.SiLU(),
+            linear(options.predict_hidden, quantities),
+        )
+        self.raw_scale = nn.Parameter(torch.zeros(quantities))
+
+    def forward(self, z: Tensor) -> Normal:
+        """p(v | z), z of any leading shape (..., latent_dim), (..., quantities)."""
+        scale = nn.functional.softplus(self.raw_scale) + LEAST_SCALE
+        mean = self.line(z) + self.bend(z)
+        return Normal(mean, scale.expand_as(mean), validate_args=False)
+
+    def weighted(self, z: Tensor, values: Tensor) -> Tensor:
+        """weight * log p(v | z) of known values, (samples, batch).
+
+        Args:
+            z: (samples, batch, latent_dim).
+            values: (batch, quantities), NaN where unknown.
+        """
+        known = ~values.isnan()
+        terms = self(z).log_prob(torch.where(known, values, 0.0))
+        return self.weight * torch.where(known, terms, 0.0).sum(-1)
