@@ -5,7 +5,9 @@ draws; they are new if MOSES' training part (all of it) does not have them. A re
 exact if greedy decoding from the mean code, without any given token, returns every token. Beside
 it stands the share of tokens that are likeliest if the true tokens before are given, which is often
 reported instead. Heads learn a property from mean codes of training molecules and are tested on
-others.
+others. In the cell ``moses_predicting`` the codes predict logP, SA and QED during the fit (100,000
+molecules have values), and a diffusion prior is trained on codes after it; its model is kept for
+``design_molecules.py``.
 
 Network and beta were chosen in short runs on training molecules, before this benchmark was written;
 --held-out scores training molecules that no part has seen.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -27,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import Answer, Cell, done, drive, fit_on, write_cells
+from _cells import Answer, Cell, done, drive, fit_on, spent, write_cells
 from _record import Metric, commit, keep_answer
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
@@ -48,11 +51,16 @@ from lowerbound.errors import DataError
 from lowerbound.evaluation.latents.units import units
 from lowerbound.evaluation.samples.molecules import molecule_quality
 from lowerbound.fitting import Fitted, fit
+from lowerbound.fitting.prior import fit_prior
 from lowerbound.inference.codes import encode_rows
+from lowerbound.inference.latents import draw_latents
 from lowerbound.inference.likelihood import data_sha256, score
+from lowerbound.inference.quantities import quantity_quality
 from lowerbound.inference.samples import sample_prior
+from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.options import ModelOptions
 from lowerbound.trace import Mean
+from lowerbound.training import TrainingOptions
 
 NAME = "molecules"
 LONGEST = 40  # tokens
@@ -78,15 +86,26 @@ def cell(title: str, beta: float, epochs: int, **model: Any) -> Cell:
 
 
 CELLS: dict[str, Cell] = {
-    "moses": cell("positions, beta .3", 0.3, 4),
+    "moses": cell("positions, beta .3", 0.3, 4, network_options={"channels": 0}),
+    "moses_predicting": cell("predicting properties, beta .3", 0.3, 4),
 }
+PREDICTING = {"moses_predicting"}
+PRIOR_ROWS = 100_000
+PRIOR = TrainingOptions(
+    epochs=20, batch_size=256, learning_rate=1e-3, validation=0.05, patience=0, schedule="cosine",
+    weight_average=0.999, threads=1,
+)  # fmt: skip
 
 
 def run(benchmark: str, name: str, chosen: Cell, held_out: bool) -> Answer:
     """Fit and measure; the answer is kept beside the results."""
-    training, scored = parts(held_out)
-    folder = Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
+    predict = PROPERTIES if name in PREDICTING else ()
+    prepared = time.process_time()
+    training, scored = parts(held_out, predict)
+    prepared = time.process_time() - prepared
+    folder = run_folder(name, held_out)
     fitted, clock = fit_on(folder, training, chosen.options())
+    model_folder.write(folder / "model.lb", fitted)
     print(f"{name}: trained in {clock['processor'] / 60:.1f} processor minutes", flush=True)
     answer: Answer = {
         "cell": name,
@@ -95,6 +114,7 @@ def run(benchmark: str, name: str, chosen: Cell, held_out: bool) -> Answer:
         "seed": chosen.seed,
         "minutes": round(clock["processor"] / 120, 2),
         "wall_minutes": round(clock["wall"] / 60, 2),
+        "reading_minutes": round(prepared / 120, 2),
         "training_molecules": len(training),
         "rows": len(scored),
         "rows_sha256": data_sha256(scored),
@@ -104,6 +124,9 @@ def run(benchmark: str, name: str, chosen: Cell, held_out: bool) -> Answer:
         "heads": heads(fitted, training, scored),
         "commit": commit(),
     }
+    if predict:
+        answer["own_head"] = own_head(fitted, scored)
+        answer["prior"] = with_prior(folder, fitted, training, scored)
     print(json.dumps(answer), flush=True)
     if not held_out:
         keep_answer(NAME, name, answer)
@@ -113,11 +136,16 @@ def run(benchmark: str, name: str, chosen: Cell, held_out: bool) -> Answer:
 # data ---------------------------------------------------------------------------------------------
 
 
-def parts(held_out: bool) -> tuple[Dataset, Dataset]:
+def run_folder(name: str, held_out: bool = False) -> Path:
+    """The folder of a cell's fit."""
+    return Path("runs") / NAME / (name + ("_held_out" if held_out else ""))
+
+
+def parts(held_out: bool, predict: tuple[str, ...] = ()) -> tuple[Dataset, Dataset]:
     """Training molecules, and those that are scored."""
     lines = molecules("train")
     random.Random(0).shuffle(lines)
-    training = tokens(lines[: ROWS + HELD_OUT])
+    training = tokens(lines[: ROWS + HELD_OUT], predict=predict)
     if held_out:
         return training.split(HELD_OUT / len(training), seed=99)
     test = molecules("test")
@@ -133,13 +161,15 @@ def molecules(part: str) -> list[str]:
     return [str(each) for each in read_frame(place)["SMILES"]]
 
 
-def tokens(lines: list[str], schema: Schema | None = None) -> Dataset:
+def tokens(
+    lines: list[str], schema: Schema | None = None, predict: tuple[str, ...] = ()
+) -> Dataset:
     """Those of at most ``LONGEST`` tokens."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if schema is not None:
             return load(lines, schema=schema, on_error="skip")
-        return load(lines, tokens="selfies", longest=LONGEST)
+        return load(lines, tokens="selfies", longest=LONGEST, predict=predict)
 
 
 # measures -----------------------------------------------------------------------------------------
@@ -219,6 +249,30 @@ def heads(fitted: Fitted, training: Dataset, scored: Dataset) -> dict[str, dict[
     return found
 
 
+def own_head(fitted: Fitted, scored: Dataset) -> dict[str, dict[str, float]]:
+    """R2 of the predictions that the model learned in its fit, and the share in their bands."""
+    values = property_values(PROPERTIES, texts_of(scored))
+    columns = [
+        one.scale.standardized(torch.tensor(values[one.name])) for one in fitted.schema.quantities
+    ]
+    known = replace(scored, schema=fitted.schema, quantities=torch.stack(columns, 1).float())
+    quality = quantity_quality(fitted.model, known)
+    return {name: {"R2": each.r2, "covered": each.covered} for name, each in quality.items()}
+
+
+def with_prior(folder: Path, fitted: Fitted, training: Dataset, scored: Dataset) -> dict[str, Any]:
+    """Draws from a diffusion prior that is trained on codes of training molecules."""
+    place = folder / "prior"
+    with spent(place) as clock:
+        latents = draw_latents(fitted.model, training.thinned(PRIOR_ROWS))
+        made, _ = fit_prior(
+            fitted, latents.dataset(), "diffusion", {}, PRIOR, draws=latents.z.shape[1],
+            folder=place, resume=(place / "checkpoint").exists(),
+        )  # fmt: skip
+    model_folder.write(folder / "model.lb", made)
+    return {"minutes": round(clock["processor"] / 120, 2), "draws": draws(made, scored)}
+
+
 def codes(fitted: Fitted, dataset: Dataset) -> Any:
     mean: Tensor = encode_rows(fitted.model, dataset).mean
     return mean.double().numpy()
@@ -250,13 +304,28 @@ def metrics(answers: Mapping[str, Answer]) -> Iterator[Metric]:
         error = answer["standard_error"]
         beside = {"-ELBO": answer["negative_elbo"], "bits per token": answer["bits_per_token"]}
         yield Metric(f"{title}: -L_100", answer["nats"], "nats", "lower", error, None, beside)
-        for name, distance in drawn["distances"].items():
-            real = {"training molecules": drawn["distances_of_training_molecules"][name]}
-            what = f"{title}: distance of {name} of draws"
-            yield Metric(what, distance, "unit of the property", "lower", None, None, real)
+        yield from _realism(title, drawn)
+        if "prior" in answer:
+            yield from _realism(f"{title}, diffusion prior", answer["prior"]["draws"])
         for name, each in answer["heads"].items():
             best = max(each.values())
-            yield Metric(f"{title}: R2 of {name}", best, "R2", "higher", None, BARS[name], each)
+            own = answer.get("own_head", {}).get(name)
+            beside = each if own is None else {**each, "in the fit": own["R2"]}
+            yield Metric(f"{title}: R2 of {name}", best, "R2", "higher", None, BARS[name], beside)
+        for name, own in answer.get("own_head", {}).items():
+            what = f"{title}: 95 % bands of {name}"
+            yield Metric(what, own["covered"], "share", "higher", None, None)
+
+
+def _realism(title: str, drawn: Mapping[str, Any]) -> Iterator[Metric]:
+    """How far draws are from test molecules; of a learned prior also whether they are molecules."""
+    if "prior" in title:
+        counts = {name: drawn[name] for name in ("unique", "novel")}
+        yield Metric(f"{title}: valid draws", drawn["valid"], "share", "higher", None, 1.0, counts)
+    for name, distance in drawn["distances"].items():
+        real = {"training molecules": drawn["distances_of_training_molecules"][name]}
+        what = f"{title}: distance of {name} of draws"
+        yield Metric(what, distance, "unit of the property", "lower", None, None, real)
 
 
 def summarize() -> None:
