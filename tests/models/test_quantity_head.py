@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import laplace, norm
 from torch import Tensor
 
 from lowerbound.data import Dataset, load
@@ -23,16 +24,19 @@ from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.training import TrainingOptions
 
 
-def test_term_is_the_density_of_known_values() -> None:
+@pytest.mark.parametrize("noise", ["gaussian", "laplace"])
+def test_term_is_the_density_of_known_values(noise: Literal["gaussian", "laplace"]) -> None:
     torch.manual_seed(0)
-    head = QuantityHead(3, 2, QuantityOptions(predict_weight=2.5)).double()
+    options = QuantityOptions(predict_weight=2.5, predict_noise=noise)
+    head = QuantityHead(3, 2, options).double()
     z = torch.randn(4, 5, 3, dtype=torch.float64, requires_grad=True)
     values = torch.randn(5, 2, dtype=torch.float64)
     values[1, 0] = values[3] = float("nan")
     found = head.weighted(z, values)
     said = head(z)
-    mean, scale = said.mean.detach().numpy(), said.stddev.detach().numpy()
-    expected = 2.5 * np.nansum(norm.logpdf(values.numpy(), mean, scale), -1)
+    mean, scale = said.mean.detach().numpy(), said.scale.detach().numpy()
+    density = {"gaussian": norm, "laplace": laplace}[noise]
+    expected = 2.5 * np.nansum(density.logpdf(values.numpy(), mean, scale), -1)
     assert found.detach().numpy() == pytest.approx(expected)
     assert bool((found[:, 3] == 0).all())
     (slope,) = torch.autograd.grad(found.sum(), z)

@@ -1,9 +1,9 @@
 r"""Quantities that a code predicts beside the row, such as a property of a molecule.
 
-.. math:: p(v \mid z) = \prod_j \mathcal N(v_j;\, a_j^\top z + b_j + f_j(z),\, s_j^2)
+.. math:: p(v \mid z) = \prod_j p(v_j;\, a_j^\top z + b_j + f_j(z),\, s_j)
 
-They are part of the model's joint distribution, p(z) p(x | z) p(v | z), and q(z | x) does not see
-them. So codes become ordered by quantities that only the rows with known values show.
+with p a Gaussian or a Laplace distribution of that location and scale. Quantities are part of the
+model's joint distribution, p(z) p(x | z) p(v | z), and q(z | x) does not see them.
 
 Source: Gómez-Bombarelli et al. 2018, who predict properties from codes during the training.
 """
@@ -11,16 +11,18 @@ Source: Gómez-Bombarelli et al. 2018, who predict properties from codes during 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Distribution, Laplace, Normal
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 from lowerbound.networks.initialization import linear
 
 LEAST_SCALE = 1e-3  # of a standardized quantity
+NOISE: dict[str, type[Normal] | type[Laplace]] = {"gaussian": Normal, "laplace": Laplace}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class QuantityOptions:
         10.0, "weight of the quantities of --predict in the loss; 1 is the joint bound"
     )
     predict_hidden: int = option(128, "hidden units from the code to the quantities")
+    predict_noise: Literal["gaussian", "laplace"] = option(
+        "gaussian", "p(v | z); laplace for values with outliers, or with many that are equal"
+    )
 
     def __post_init__(self) -> None:
         if not self.predict_weight > 0 or self.predict_hidden < 1:
@@ -48,7 +53,7 @@ class QuantityHead(nn.Module):
 
     def __init__(self, latent_dim: int, quantities: int, options: QuantityOptions) -> None:
         super().__init__()
-        self.weight = options.predict_weight
+        self.weight, self.noise = options.predict_weight, NOISE[options.predict_noise]
         self.line = linear(latent_dim, quantities)
         self.bend = nn.Sequential(
             linear(latent_dim, options.predict_hidden),
@@ -57,11 +62,11 @@ class QuantityHead(nn.Module):
         )
         self.raw_scale = nn.Parameter(torch.zeros(quantities))
 
-    def forward(self, z: Tensor) -> Normal:
+    def forward(self, z: Tensor) -> Distribution:
         """p(v | z), z of any leading shape (..., latent_dim), (..., quantities)."""
         scale = nn.functional.softplus(self.raw_scale) + LEAST_SCALE
         mean = self.line(z) + self.bend(z)
-        return Normal(mean, scale.expand_as(mean), validate_args=False)
+        return self.noise(mean, scale.expand_as(mean), validate_args=False)
 
     def weighted(self, z: Tensor, values: Tensor) -> Tensor:
         """weight * log p(v | z) of known values, (samples, batch).
@@ -71,5 +76,5 @@ class QuantityHead(nn.Module):
             values: (batch, quantities), NaN where unknown.
         """
         known = ~values.isnan()
-        terms = self(z).log_prob(torch.where(known, values, 0.0))
+        terms: Tensor = self(z).log_prob(torch.where(known, values, 0.0))
         return self.weight * torch.where(known, terms, 0.0).sum(-1)

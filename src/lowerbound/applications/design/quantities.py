@@ -8,19 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from lowerbound.data.compositions.properties import FORMULA_PROPERTIES, formula_values
 from lowerbound.data.molecules.properties import PROPERTIES, property_values
 from lowerbound.data.molecules.similarity import KnownMolecules
 from lowerbound.data.molecules.smiles import canonical_smiles
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.inference.design.goals import Function, Goal, Limit
-from lowerbound.inference.design.rows import ColumnRows, MoleculeRows, RowForm
+from lowerbound.inference.design.rows import ColumnRows, FormulaRows, MoleculeRows, RowForm
 
 SIMILARITY = "similarity"
 DIRECTIONS = ("max", "min")
 
 
 def quantity(name: str, form: RowForm) -> tuple[str, Function]:
-    """(name, function) of a property of molecules, a column, or FILE.py:FUNCTION.
+    """(name, function) of a property of molecules or formulas, a column, or FILE.py:FUNCTION.
 
     Raises:
         OptionError: there is none of that name; the message suggests the nearest one.
@@ -32,6 +33,9 @@ def quantity(name: str, form: RowForm) -> tuple[str, Function]:
     if isinstance(form, MoleculeRows):
         PROPERTIES[name]
         return name, lambda rows: property_values(name, rows)[name]
+    if isinstance(form, FormulaRows):
+        FORMULA_PROPERTIES[name]
+        return name, lambda rows: formula_values(name, rows)
     if isinstance(form, ColumnRows):
         columns = [column.name for column in form.schema.columns]
         if name not in columns:

@@ -50,7 +50,7 @@ class RowForm(ABC):
 
 
 class TextRows(RowForm):
-    """Rows that decode to texts, such as formulas."""
+    """Rows that decode to texts."""
 
     def rows(self, x: Tensor) -> list[Any]:
         return [str(text) for text in self.schema.decode(x)]
@@ -60,6 +60,10 @@ class TextRows(RowForm):
 
     def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         return {"text": list(rows)}
+
+
+class FormulaRows(TextRows):
+    """Rows that decode to chemical formulas."""
 
 
 class MoleculeRows(TextRows):
@@ -107,7 +111,9 @@ def row_form(schema: Schema) -> RowForm:
     kind = schema.data_kind
     if kind.molecular(schema):
         return MoleculeRows(schema)
-    if kind.symbolic or kind.parts_of_whole:
+    if kind.parts_of_whole:
+        return FormulaRows(schema)
+    if kind.symbolic:
         return TextRows(schema)
     if schema.columns and schema.windows is None:
         return ColumnRows(schema)
