@@ -1,6 +1,7 @@
 """Search methods by name."""
 
 from lowerbound.inference.design.methods import (
+    bayesian as bayesian,
     cross_entropy as cross_entropy,
     gradient as gradient,
     known as known,
