@@ -290,6 +290,21 @@ def test_limits_hold_and_novel_rows_are_new() -> None:
     assert set(known.table["rejected"]) == {"it is one of the known rows"}
 
 
+def test_a_search_may_have_limits_of_its_own(designer: Designer) -> None:
+    limit = Limit("x1", column("x1"), -0.5, 0.5)
+    start = int(designer.space.codes[:, 1].abs().argmin())
+    result = designer.search(SearchOptions(calls=30), starts=[start], limits=[limit])
+    assert result.best(30)["x1"].abs().max() <= 0.5
+    table = result.table
+    assert (table["rejected"].str.startswith("x1") == (table["x1"].abs() > 0.5)).all()
+    assert table["x1_goal_predicted"].isna().all()
+    assert table["x0_goal_predicted"].notna().all()
+    never = Limit("x1", column("x1"), 90.0, 91.0)
+    none = designer.search(SearchOptions(calls=5), starts=[start], limits=[never])
+    assert none.called == 0
+    assert none.best(3).empty
+
+
 def test_unreachable_limits_are_refused() -> None:
     limit = Limit("x1", column("x1"), 50, 60)
     limited = Designer.of(coder(DIM, 0.3), rows(), DesignTask(FIRST.goals, (limit,)))

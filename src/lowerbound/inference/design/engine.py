@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError, OptionError
-from lowerbound.inference.design.goals import DesignTask
+from lowerbound.inference.design.goals import DesignTask, Limit
 from lowerbound.inference.design.head import FittedHead, fit_head
 from lowerbound.inference.design.methods import METHODS
 from lowerbound.inference.design.methods.base import Proposals, Search, SearchMethod
@@ -137,6 +137,7 @@ class Designer:
         options: SearchOptions,
         *,
         starts: Sequence[int] | None = None,
+        limits: Sequence[Limit] = (),
         progress: Progress | None = None,
     ) -> DesignResult:
         """One search.
@@ -144,6 +145,8 @@ class Designer:
         Args:
             options: how to search.
             starts: known rows that it starts from; None: the best of all that meet the limits.
+            limits: further limits of this search only, which the head does not predict, such as
+                similarity to its start.
             progress: called with (calls done, calls).
 
         Raises:
@@ -163,7 +166,8 @@ class Designer:
             batch=options.round,
         )
         known = frozenset(map(self.form.key, self.rows))
-        oracle = Oracle(self.task, self.form, options.calls, known if options.novel else ())
+        task = replace(self.task, limits=(*self.task.limits, *limits))
+        oracle = Oracle(task, self.form, options.calls, known if options.novel else ())
         run = _Run(self, METHODS[options.method](search), oracle, known)
         while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
             if not run.advance():
@@ -172,7 +176,7 @@ class Designer:
                 progress(oracle.called, options.calls)
         best = float(scores.max())
         return DesignResult(
-            self.form, self.task, tuple(run.found), options.calls, best, self.fitted.quality
+            self.form, task, tuple(run.found), options.calls, best, self.fitted.quality
         )
 
     def _starts(self, given: Sequence[int] | None) -> Tensor:
@@ -226,6 +230,10 @@ class _Run:
             rows = list(made.rows)
         mean, deviation = self.designer.fitted.head(z)
         predicted = self.designer.task.score(mean)
+        more = len(self.oracle.task.quantities) - mean.shape[1]  # without predictions
+        mean, deviation = (
+            torch.nn.functional.pad(each, (0, more), value=math.nan) for each in (mean, deviation)
+        )
         measures = zip(
             z, rows, drift.tolist(), predicted.tolist(), mean, deviation,
             space.lengths(z).tolist(), space.log_prior(z).tolist(), strict=True,

@@ -123,8 +123,8 @@ class DesignResult:
             "log_prior": [c.log_prior for c in candidates],
             "drift": [c.drift for c in candidates],
         }
-        codes = np.array([c.z.numpy() for c in candidates]).reshape(len(candidates), -1)
-        columns |= {f"z{i + 1}": codes[:, i] for i in range(codes.shape[1])}
+        size = len(candidates[0].z) if candidates else 0
+        columns |= {f"z{i + 1}": [float(c.z[i]) for c in candidates] for i in range(size)}
         return pd.DataFrame(columns)
 
     @property
