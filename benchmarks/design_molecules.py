@@ -1,0 +1,307 @@
+"""Searches in the latent space of the molecules' VAE, judged by RDKit, beside simpler searches.
+
+The model is that of ``molecules.py --cell moses_predicting``; its predictions are fitted to 10,000
+training molecules of MOSES. Starts are test molecules. Methods have equal calls, and a call is a
+distinct molecule that RDKit judges.
+
+- qed: 200 starts with QED in [.5, .6], 50 calls each, Tanimoto similarity to the start at least .4.
+  A start without an accepted molecule, or without a better one, gains 0. Success: a gain of .15
+- logp: target 3.0 within .25, 300 calls, only molecules that are new; 5 seeds
+- mpo: the score of GuacaMol's Osimertinib MPO, 300 calls after 100 known molecules with scores; the
+  area under the mean of the best ten so far, 5 seeds
+
+--held-out takes other training molecules instead of test molecules.
+
+    python benchmarks/design_molecules.py --list
+    python benchmarks/design_molecules.py --cell qed_gradient
+    python benchmarks/design_molecules.py                       all missing cells, then the result
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from _cells import done, drive, write_cells
+from _record import Metric, commit, keep_answer
+from molecules import molecules, run_folder, tokens
+
+from lowerbound.data import Dataset
+from lowerbound.data.dataset import joined
+from lowerbound.data.molecules.library import chemistry, quiet
+from lowerbound.data.molecules.properties import property_values
+from lowerbound.data.molecules.similarity import KnownMolecules
+from lowerbound.data.molecules.smiles import molecule_or_none
+from lowerbound.data.tokens.kind import texts_of
+from lowerbound.fitting import Fitted
+from lowerbound.inference.design.engine import Designer, SearchOptions
+from lowerbound.inference.design.goals import DesignTask, Goal, Limit
+from lowerbound.model_folder import folder as model_folder
+
+NAME = "design_molecules"
+SEEDS = 5
+KNOWN, FEW_KNOWN = 10_000, 100  # molecules with known values
+STARTS, LOW, HIGH, SIMILAR = 200, 0.5, 0.6, 0.4
+CALLS = {"qed": 50, "logp": 300, "mpo": 300}
+TARGET, TOLERANCE = 3.0, 0.25
+GAIN = 0.15
+OSIMERTINIB = "COc1cc(N(C)CCN(C)C)c(NC(=O)C=C)cc1Nc2nccc(n2)c3cn(C)c4ccccc34"
+METHODS = {
+    "qed": ("gradient", "cem", "random", "mutation"),
+    "logp": ("gradient", "cem", "random", "mutation", "prior"),
+    "mpo": ("gradient", "cem", "qlogei", "turbo", "random", "mutation", "prior"),
+}
+CELLS = {f"{task}_{method}": (task, method) for task, names in METHODS.items() for method in names}
+
+Answer = dict[str, Any]
+
+
+# molecules ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every search starts from.
+
+    Attributes:
+        fitted: the model.
+        known: training molecules.
+        others: molecules that starts are taken from.
+    """
+
+    fitted: Fitted
+    known: Dataset
+    others: Dataset
+
+
+@cache
+def ground(held_out: bool) -> Ground:
+    fitted = model_folder.read(run_folder("moses_predicting") / "model.lb")
+    lines = molecules("train")
+    random.Random(0).shuffle(lines)
+    known = tokens(lines[: 2 * KNOWN], fitted.schema).thinned(KNOWN)
+    test = lines[-2 * KNOWN :] if held_out else molecules("test")
+    random.Random(1).shuffle(test)
+    return Ground(fitted, known, tokens(test[: 2 * KNOWN], fitted.schema).thinned(KNOWN))
+
+
+def values(name: str) -> Callable[[Sequence[str]], Any]:
+    return lambda rows: property_values(name, rows)[name]
+
+
+def similarity_to(seed: str) -> Callable[[Sequence[str]], Any]:
+    known = KnownMolecules([seed])
+    return lambda rows: known.similarities(rows)[:, 0]
+
+
+# tasks --------------------------------------------------------------------------------------------
+
+
+def qed(method: str, held_out: bool) -> Answer:
+    """Better molecules that stay similar to their start."""
+    here = ground(held_out)
+    texts = texts_of(here.others)
+    score = values("qed")(texts)
+    rows = np.flatnonzero((score >= LOW) & (score <= HIGH))[:STARTS]
+    starts = here.others.subset(rows)
+    designer = Designer.of(
+        here.fitted.model,
+        joined([here.known, starts]),
+        DesignTask((Goal("qed", values("qed")),)),
+        values=torch.tensor(values("qed")([*texts_of(here.known), *texts_of(starts)])).unsqueeze(1),
+    )
+    gains, gaps = [], []
+    for i, row in enumerate(rows):
+        limit = Limit("similarity", similarity_to(texts[row]), low=SIMILAR)
+        options = SearchOptions(method=method, calls=CALLS["qed"], batch=10, seed=i)
+        found = designer.search(options, starts=[len(here.known) + i], limits=[limit])
+        best = max((c.score for c in found.ranked()), default=0.0)
+        gains.append(max(0.0, best - float(score[row])))
+        gaps.append(found.gap)
+    return {
+        "starts": len(gains),
+        "gain": float(np.mean(gains)),
+        "gain_error": float(np.std(gains) / len(gains) ** 0.5),
+        "success": float(np.mean([gain >= GAIN for gain in gains])),
+        "gap": float(np.nanmean(gaps)) if np.isfinite(gaps).any() else None,
+    }
+
+
+def logp(method: str, held_out: bool) -> Answer:
+    """Molecules with a given logP."""
+    here = ground(held_out)
+    task = DesignTask((Goal("logp", values("logp"), target=TARGET, tolerance=TOLERANCE),))
+    designer = Designer.of(here.fitted.model, here.known, task)
+    inside, errors, gaps = [], [], []
+    for seed in range(SEEDS):
+        options = SearchOptions(method=method, calls=CALLS["logp"], novel=True, seed=seed)
+        found = designer.search(options)
+        misses = [abs(c.outcome.values[0] - TARGET) for c in found.ranked()]
+        inside.append(float(np.mean([miss <= TOLERANCE for miss in misses])))
+        errors.append(float(np.median(misses)))
+        gaps.append(found.gap)
+    return {"inside": inside, "median_error": errors, "gap": gaps}
+
+
+def mpo(method: str, held_out: bool) -> Answer:
+    """Several properties at once, with few known scores."""
+    here = ground(held_out)
+    areas, best, known = [], [], []
+    for seed in range(SEEDS):
+        order = torch.randperm(len(here.known), generator=torch.Generator().manual_seed(seed))
+        few = here.known.subset(order[:FEW_KNOWN])
+        task = DesignTask((Goal("osimertinib", osimertinib),))
+        designer = Designer.of(here.fitted.model, few, task, seed=seed)
+        options = SearchOptions(method=method, calls=CALLS["mpo"], novel=True, seed=seed)
+        found = designer.search(options)
+        areas.append(found.auc_top10)
+        best.append(found.ranked()[0].score)
+        known.append(found.best_known)
+        print(f"mpo {method} {seed}: AUC {areas[-1]:.3f}, best {best[-1]:.3f}", flush=True)
+    return {"auc": areas, "best": best, "best_known": known}
+
+
+def osimertinib(rows: Sequence[str]) -> Any:
+    """GuacaMol's Osimertinib MPO (Brown et al. 2019): a geometric mean of four scores."""
+    with quiet():
+        return np.array([_osimertinib(molecule_or_none(text)) for text in rows])
+
+
+def _osimertinib(molecule: Any) -> float:
+    if molecule is None:
+        return float("nan")
+    descriptors = chemistry("Chem.Descriptors")
+    parts = [
+        min(1.0, _similarity(molecule, 2, True) / 0.8),
+        _half_bell(_similarity(molecule, 3, False), 0.85, 0.1, high=False),
+        _half_bell(descriptors.TPSA(molecule), 100, 10, high=True),
+        _half_bell(descriptors.MolLogP(molecule), 1, 1, high=False),
+    ]
+    return float(np.prod(parts) ** (1 / len(parts)))
+
+
+def _half_bell(value: float, center: float, width: float, *, high: bool) -> float:
+    """1 from the center upward (high) or downward, and a Gaussian's flank on the other side."""
+    away = max(0.0, center - value) if high else max(0.0, value - center)
+    return float(np.exp(-0.5 * (away / width) ** 2))
+
+
+def _similarity(molecule: Any, radius: int, features: bool) -> float:
+    def bits(one: Any) -> Any:
+        generators = chemistry("Chem.rdFingerprintGenerator")
+        invariants = generators.GetMorganFeatureAtomInvGen() if features else None
+        made = generators.GetMorganGenerator(radius=radius, atomInvariantsGenerator=invariants)
+        return made.GetSparseCountFingerprint(one)
+
+    found: float = chemistry("DataStructs").TanimotoSimilarity(
+        bits(molecule), bits(molecule_or_none(OSIMERTINIB))
+    )
+    return found
+
+
+TASKS: dict[str, Callable[[str, bool], Answer]] = {"qed": qed, "logp": logp, "mpo": mpo}
+
+
+# cells --------------------------------------------------------------------------------------------
+
+
+def run(_: str, name: str, cell: tuple[str, str], held_out: bool) -> Answer:
+    """One method on one task; the answer is kept beside the results."""
+    task, method = cell
+    ground(held_out)
+    clock = time.process_time()
+    answer: Answer = {"cell": name, "task": task, "method": method}
+    answer |= TASKS[task](method, held_out)
+    answer |= {"minutes": round((time.process_time() - clock) / 120, 2), "commit": commit()}
+    print(json.dumps(answer), flush=True)
+    if not held_out:
+        keep_answer(NAME, name, answer)
+    return answer
+
+
+# results ------------------------------------------------------------------------------------------
+
+
+def metrics(answers: Mapping[str, Answer]) -> Iterator[Metric]:
+    by_task = {
+        task: {a["method"]: a for a in answers.values() if a["task"] == task} for task in TASKS
+    }
+    yield from _qed(by_task["qed"])
+    yield from _logp(by_task["logp"])
+    yield from _mpo(by_task["mpo"])
+
+
+def _qed(found: Mapping[str, Answer]) -> Iterator[Metric]:
+    for method, answer in found.items():
+        others = {m: a["gain"] for m, a in found.items() if m != method}
+        bar = GAIN if method == "gradient" else None
+        what = f"QED from {LOW} to {HIGH}, {CALLS['qed']} calls, {method}: mean gain"
+        yield Metric(what, answer["gain"], "", "higher", answer["gain_error"], bar, others)
+        others = {m: a["success"] for m, a in found.items() if m != method}
+        bar = 0.4 if method == "gradient" else None
+        what = f"QED from {LOW} to {HIGH}, {CALLS['qed']} calls, {method}: successes"
+        yield Metric(what, answer["success"], "share", "higher", None, bar, others)
+
+
+def _logp(found: Mapping[str, Answer]) -> Iterator[Metric]:
+    for method, answer in found.items():
+        what = f"logP {TARGET:g} within {TOLERANCE}, {method}: molecules inside"
+        beside = {"median error": float(np.mean(answer["median_error"]))}
+        bar = 0.6 if method == "gradient" else None
+        mean, spread = _spread(answer["inside"])
+        yield Metric(what, mean, "share", "higher", spread, bar, beside)
+
+
+def _mpo(found: Mapping[str, Answer]) -> Iterator[Metric]:
+    bar = None
+    if "random" in found:
+        mean, half = interval(found["random"]["auc"])
+        bar = mean + half
+    for method, answer in found.items():
+        mean, half = interval(answer["auc"])
+        beside = {
+            "low end of 95 %": mean - half,
+            "high end": mean + half,
+            "best": float(np.mean(answer["best"])),
+            "best known": float(np.mean(answer["best_known"])),
+        }
+        what = f"Osimertinib MPO, {CALLS['mpo']} calls, {method}: AUC of the top 10"
+        target = bar if method in ("qlogei", "turbo") else None
+        yield Metric(what, mean, "", "higher", _spread(answer["auc"])[1], target, beside)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """(mean, half of its 95 % interval by Student's t)."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+    return float(np.mean(values)), half
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1))
+
+
+def summarize() -> None:
+    answers = done(NAME)
+    note = (
+        "Spread: standard error over starts (QED), standard deviation over seeds (others). The bar "
+        "of Bayesian methods is the upper end of random search's 95 % interval."
+    )
+    write_cells(NAME, list(metrics(answers)), [], note)
+
+
+def quick(seed: int) -> None:
+    """The score of the target molecule itself, printed only."""
+    print("quick, not quoted:", osimertinib([OSIMERTINIB, "CCO", "C("]))
+
+
+if __name__ == "__main__":
+    drive(NAME, __doc__ or "", CELLS, summarize, quick, run)
