@@ -105,3 +105,25 @@ def test_codes_predict_columns(run: Run, lines: Path, tmp_path: Path) -> None:
         done = run(*fit, name, "-o", tmp_path / "n.lb", *QUICK)
         assert done.code == 2
         assert said in done.err
+
+
+def test_molecules_are_drawn(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("rdkit", reason="pip install 'lowerbound[chem]'")
+    from PIL import Image
+
+    smiles = tmp_path / "few.smi"
+    smiles.write_text("\n".join("C" * n + "O" for n in range(1, 8)) + "\n")
+    model = tmp_path / "m.lb"
+    assert run("fit", smiles, "-o", model, "--test", "0", *QUICK).code == 0
+    assert run("sample", model, "-n", "7", "-o", tmp_path / "s.png").code == 0
+    with Image.open(tmp_path / "s.png") as picture:
+        assert picture.size == (5 * 260, 2 * 220)
+    done = run("interpolate", model, smiles, "--rows", "0,6", "--path", "all", "--frames", "4",
+               "-o", tmp_path / "i.png")  # fmt: skip
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "i.png") as picture:
+        assert picture.size[0] == 4 * 260
+        assert picture.size[1] % 220 == 0
+    done = run("sample", model, "-n", "300", "-o", tmp_path / "t.png")
+    assert done.code == 2
+    assert "a picture has at most 200 molecules, and there are 300" in done.err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ from torch import Tensor
 
 from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles, write_columns
 from lowerbound.applications.io.strips import Strip
 from lowerbound.data import history_frame, load, to_frame
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values
 from lowerbound.data.incomplete import Incomplete
+from lowerbound.data.molecules.drawing import molecule_grid
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.sequences.completion import IncompleteSeries
@@ -27,6 +29,8 @@ from lowerbound.durable import write_text
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 
 LINES = (".txt", ".smi")
+PNG = ".png"
+DRAWN_COLUMNS, MOST_DRAWN = 5, 200  # of a picture of molecules
 TABLES = (".csv", ".parquet", NPZ)
 
 
@@ -163,10 +167,15 @@ class CompositionFiles(RowFiles):
 
 @ROW_FILES.register("tokens")
 class TokenFiles(RowFiles):
-    """Texts, one in each line of a .txt or .smi file, or in a column of a table."""
+    """Texts, one in each line of a .txt or .smi file, or in a column of a table; molecules can also
+    be drawn as a .png."""
 
     suffixes = (*LINES, ".csv", ".parquet")
     written = "texts are written as .txt, .smi, .csv or .parquet"
+
+    def check(self, path: Path) -> None:
+        if path.suffix.lower() != PNG or not self.schema.data_kind.molecular(self.schema):
+            super().check(path)
 
     @property
     def column(self) -> str:
@@ -175,6 +184,8 @@ class TokenFiles(RowFiles):
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
         texts = self.schema.decode(x)
+        if path.suffix.lower() == PNG:
+            return self._draw(path, list(texts), DRAWN_COLUMNS)
         if path.suffix.lower() not in LINES:
             return write_columns(path, {self.column: texts, **extra})
         write_text(path, "".join(f"{text}\n" for text in texts))
@@ -183,7 +194,7 @@ class TokenFiles(RowFiles):
     def _write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
     ) -> Files:
-        if path.suffix.lower() in LINES:
+        if path.suffix.lower() in (*LINES, PNG):
             return self._write(path, mean, True, {})
         named: dict[str, Any] = {} if ids is None else {"id": list(ids)}
         named |= {self.column: self.schema.decode(x)}
@@ -192,5 +203,28 @@ class TokenFiles(RowFiles):
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
         if path.suffix.lower() in LINES:
             return super().write_strip(path, strip, per_second)
-        texts = self.schema.decode(strip.x.flatten(0, 1))
+        texts = list(self.schema.decode(strip.x.flatten(0, 1)))
+        if path.suffix.lower() == PNG:
+            headings = [
+                f"{name:.3g}" if isinstance(name, float) else name for name in strip.columns
+            ]
+            captions = [f"{line}  {name}".strip() for line in strip.lines for name in headings]
+            return self._draw(path, texts, len(strip.columns), captions)
         return write_columns(path, {**strip.row_keys, self.column: texts})
+
+    def _draw(
+        self, path: Path, texts: Sequence[Any], columns: int, captions: Sequence[str] | None = None
+    ) -> Files:
+        """Draw molecules.
+
+        Raises:
+            OptionError: they are too many for a picture.
+        """
+        if len(texts) > MOST_DRAWN:
+            raise OptionError(
+                f"{path}: a picture has at most {MOST_DRAWN} molecules, and there are "
+                f"{len(texts):,}; write a .smi file instead"
+            )
+        with replacing(path) as place:
+            place.write_bytes(molecule_grid(texts, captions, columns=columns))
+        return (str(path),)
