@@ -125,3 +125,38 @@ def test_bad_input(
     refused(run("design", table_model, molecules, "-o", out, "--objective", "size"), "few.smi")
     refused(run("design", table_model, table, "-o", "x.txt", "--objective", "size"), "x.txt")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        ("raise KeyboardInterrupt", 130, "interrupted; 12 calls are in"),
+        ("return [float('nan')]", 2, "no value in 20 calls in a row"),
+    ],
+)
+def test_what_was_found_before_a_stop_is_written(
+    run: Run,
+    table: Path,
+    table_model: Path,
+    tmp_path: Path,
+    ending: str,
+    code: int,
+    said: str,
+) -> None:
+    """A function that counts its calls with one row, and ends after the twelfth."""
+    file, out = tmp_path / "score.py", tmp_path / "new.csv"
+    file.write_text(
+        "calls = 0\n"
+        "def score(rows):\n"
+        "    global calls\n"
+        "    calls += len(rows) == 1\n"
+        f"    if calls > 12: {ending}\n"
+        "    return rows['size'].to_numpy()\n"
+    )
+    done = run(
+        "design", table_model, table, "--objective", f"{file}:score", "-o", out, "--calls", "40"
+    )
+    assert done.code == code, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert pd.read_csv(out)["score"].notna().sum() >= 12

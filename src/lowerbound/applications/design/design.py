@@ -187,7 +187,23 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
         _write(result, output, data),
         *write_figures(result, output, request.number, _title(request)),
     )
+    _raise_stop(result, files)
     return _report(request, result, files)
+
+
+def _raise_stop(result: DesignResult, files: tuple[str, ...]) -> None:
+    """Raise what ended the search early, after its proposals were written.
+
+    Raises:
+        DataError: the objective failed 20 times in a row.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    if result.stopped is None:
+        return
+    kept = f"{result.called:,} calls are in {files[0]}"
+    if isinstance(result.stopped, KeyboardInterrupt):
+        raise KeyboardInterrupt(f"interrupted; {kept}") from None
+    raise DataError(f"{result.stopped}; {kept}") from result.stopped
 
 
 def _names(task: DesignTask) -> str:

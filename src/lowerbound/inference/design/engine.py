@@ -150,7 +150,7 @@ class Designer:
             progress: called with (calls done, calls).
 
         Raises:
-            DataError: no known row can be a start, or the objective fails 20 times in a row.
+            DataError: no known row can be a start.
             OptionError: the method does not fit the rows.
         """
         order = self._starts(starts)
@@ -169,14 +169,21 @@ class Designer:
         task = replace(self.task, limits=(*self.task.limits, *limits))
         oracle = Oracle(task, self.form, options.calls, known if options.novel else ())
         run = _Run(self, METHODS[options.method](search), oracle, known)
-        while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
-            if not run.advance():
-                break
-            if progress is not None:
-                progress(oracle.called, options.calls)
+        stopped: DataError | KeyboardInterrupt | None = None
+        try:
+            while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
+                if not run.advance():
+                    break
+                if progress is not None:
+                    progress(oracle.called, options.calls)
+        except (DataError, KeyboardInterrupt) as error:
+            if not run.found:
+                raise
+            stopped = error  # the calls that were made may have been expensive
         best = float(scores.max())
+        found = tuple(run.found)
         return DesignResult(
-            self.form, task, tuple(run.found), options.calls, best, self.fitted.quality
+            self.form, task, found, options.calls, best, self.fitted.quality, stopped
         )
 
     def _starts(self, given: Sequence[int] | None) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound.errors import DataError
 from lowerbound.inference.design.goals import DesignTask
 from lowerbound.inference.design.head import HeadQuality
 from lowerbound.inference.design.oracle import Outcome
@@ -67,6 +68,8 @@ class DesignResult:
         calls: largest number of calls.
         best_known: highest score among the known rows; -inf if none meets the limits.
         quality: of the head, for each quantity.
+        stopped: what ended the search early: Ctrl-C, or an objective that failed 20 times in a
+            row; None: nothing did.
     """
 
     form: RowForm
@@ -75,6 +78,7 @@ class DesignResult:
     calls: int
     best_known: float
     quality: tuple[HeadQuality, ...]
+    stopped: DataError | KeyboardInterrupt | None = None
 
     @property
     def called(self) -> int:
