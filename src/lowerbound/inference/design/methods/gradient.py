@@ -18,8 +18,8 @@ from torch import Tensor
 from lowerbound.inference.design.methods.base import METHODS, Guide, Proposals, SearchMethod
 from lowerbound.inference.design.space import LatentSpace
 
-STEPS, LENGTH = 40, 0.1  # of an ascent, in standardized codes
-JITTER = 0.3  # largest noise at the start, in standard deviations
+STEPS, LENGTH = 20, 0.1  # of an ascent, in standardized codes
+JITTER = 1.0  # largest noise at the start, in standard deviations
 
 
 @METHODS.register("gradient")
