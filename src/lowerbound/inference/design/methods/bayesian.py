@@ -50,14 +50,19 @@ class ExpectedImprovement(SearchMethod):
         return Proposals(space.center + space.deviation * found)
 
     def _seen(self, z: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """(standardized codes, scores) of the process."""
+        """(standardized codes, scores) of the process.
+
+        Codes of rejected and repeated rows have the lowest score, so that they are not proposed
+        again.
+        """
         search, space = self.search, self.search.space
-        tried = torch.nonzero(scores.isfinite()).flatten()[-TRIED:]
+        tried, found = z[-TRIED:], scores[-TRIED:]
         finite = search.scores.isfinite()
         known = search.codes[finite][: MOST_ROWS - len(tried)]
-        values = search.scores[finite][: MOST_ROWS - len(tried)]
-        codes = torch.cat([known, z[tried]])
-        return (codes - space.center) / space.deviation, torch.cat([values, scores[tried]])
+        y = torch.cat([search.scores[finite][: MOST_ROWS - len(tried)], found])
+        least = y[y.isfinite()].min() if y.isfinite().any() else y.new_zeros(())
+        codes = torch.cat([known, tried])
+        return (codes - space.center) / space.deviation, y.where(y.isfinite(), least)
 
     def _seed(self) -> int:
         return int(self.search.whole(2**31))
