@@ -180,7 +180,7 @@ def candidates() -> Answer:
         goal = Goal("gap", score, target=target, tolerance=TOLERANCE)
         task = DesignTask((goal,), (balanced(), few_elements()))
         designer = Designer.of(models()[0].model, known.thinned(4_000), task)
-        for method in ("gradient", "turbo", "cem", "random"):
+        for method in ("gradient", "random"):
             result = designer.search(SearchOptions(method=method, calls=CALLS, novel=True))
             inside = [c for c in result.ranked() if c.score >= 0]
             texts = [str(c.row) for c in inside]
