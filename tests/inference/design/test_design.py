@@ -359,6 +359,20 @@ def test_pictures_are_refused() -> None:
         row_form(pictures.schema)
 
 
+def test_the_head_learns_from_what_a_search_finds() -> None:
+    """A score whose shape the few known rows do not show: predictions improve during the search."""
+
+    def kink(frame: Any) -> Any:
+        return frame["x0"].where(frame["x0"] < 1.0, 2.0 - frame["x0"]).to_numpy()
+
+    few = rows(40, seed=3)
+    designer = Designer.of(coder(DIM, 0.3), few, DesignTask((Goal("kink", kink),)))
+    found = designer.search(SearchOptions(calls=200, batch=10)).candidates
+    error = [abs(c.predicted - c.score) for c in found]
+    first, last = error[:60], error[-60:]
+    assert sum(last) / len(last) < 0.5 * sum(first) / len(first)
+
+
 # Bayesian optimization ----------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from lowerbound.inference.passes import Progress
 from lowerbound.models import Model
 
 MOST_KNOWN = 10_000  # rows whose values are computed
+LEAST_NEW, NEW_SHARE = 20, 0.1  # judged rows, of those that the head knows, before the next fit
 PROPOSALS_PER_CALL = 20  # after which a search that finds nothing new ends
 
 
@@ -117,14 +118,6 @@ class Designer:
         fitted = fit_head(space.codes, found, names, seed=seed)
         return cls(space, form, rows, found, scaled, fitted)
 
-    def guide(self, caution: float) -> Any:
-        """The function that a search ascends."""
-
-        def predicted(z: Tensor) -> Tensor:
-            return self.task.cautious(*self.fitted.head(z), caution)
-
-        return predicted
-
     def known_scores(self) -> Tensor:
         """Scores of the known rows, -inf where a value is missing or outside a limit."""
         scores = self.task.score(self.values)
@@ -155,9 +148,10 @@ class Designer:
         """
         order = self._starts(starts)
         scores = self.known_scores()
+        learner = _Learner(self, options)
         search = Search(
             space=self.space,
-            guide=self.guide(options.caution),
+            guide=learner.guide,
             codes=self.space.codes[order],
             scores=scores[order],
             rows=[self.rows[i] for i in order.tolist()],
@@ -168,7 +162,7 @@ class Designer:
         known = frozenset(map(self.form.key, self.rows))
         task = replace(self.task, limits=(*self.task.limits, *limits))
         oracle = Oracle(task, self.form, options.calls, known if options.novel else ())
-        run = _Run(self, METHODS[options.method](search), oracle, known)
+        run = _Run(self, METHODS[options.method](search), oracle, known, learner)
         stopped: DataError | KeyboardInterrupt | None = None
         try:
             while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
@@ -200,12 +194,55 @@ class Designer:
         return order
 
 
+class _Learner:
+    """The head of a search, which is fitted again when the judged rows are many beside the known.
+
+    The head of the known rows is wrong where a search goes; the rows that it finds there correct
+    it.
+    """
+
+    def __init__(self, designer: Designer, options: SearchOptions) -> None:
+        self.designer = designer
+        self.options = options
+        self.head = designer.fitted.head
+        self.codes, self.values = [designer.space.codes], [designer.values]
+        self.fitted_on = len(designer.space.codes)
+
+    def guide(self, z: Tensor) -> Tensor:
+        """What a search ascends: the predicted score of codes, lowered by uncertainty."""
+        return self.designer.task.cautious(*self.head(z), self.options.caution)
+
+    def learn(self, z: Tensor, values: Tensor) -> None:
+        """Add judged rows with codes, and fit the head again if they are enough.
+
+        Args:
+            z: (rows, latent_dim).
+            values: of the quantities that the head predicts, (rows, quantities).
+        """
+        kept = z.isfinite().all(1) & values.isfinite().all(1)
+        self.codes.append(z[kept])
+        self.values.append(values[kept])
+        rows = sum(map(len, self.codes))
+        if rows - self.fitted_on < max(LEAST_NEW, NEW_SHARE * self.fitted_on):
+            return
+        names = tuple(quantity.name for quantity in self.designer.task.quantities)
+        codes, known = torch.cat(self.codes), torch.cat(self.values)
+        self.head = fit_head(codes, known, names, seed=self.options.seed).head
+        self.fitted_on = rows
+
+
 class _Run:
     """A search in progress."""
 
     def __init__(
-        self, designer: Designer, method: SearchMethod, oracle: Oracle, known: frozenset[Hashable]
+        self,
+        designer: Designer,
+        method: SearchMethod,
+        oracle: Oracle,
+        known: frozenset[Hashable],
+        learner: _Learner,
     ) -> None:
+        self.learner = learner
         self.designer = designer
         self.method = method
         self.oracle = oracle
@@ -235,7 +272,7 @@ class _Run:
             drift = ((space.encode(x) - z) / space.deviation).square().mean(1).sqrt()
         else:
             rows = list(made.rows)
-        mean, deviation = self.designer.fitted.head(z)
+        mean, deviation = self.learner.head(z)
         predicted = self.designer.task.score(mean)
         more = len(self.oracle.task.quantities) - mean.shape[1]  # without predictions
         mean, deviation = (
@@ -260,6 +297,15 @@ class _Run:
             )
             done += 1
         self._z.append(z[:done])
+        self._learn(z[:done], self.found[len(self.found) - done :])
+
+    def _learn(self, z: Tensor, candidates: Sequence[Candidate]) -> None:
+        """Pass new rows to the learner."""
+        new = [i for i, candidate in enumerate(candidates) if not candidate.repeated]
+        predicted = len(self.designer.task.quantities)
+        values = [candidates[i].outcome.values[:predicted] for i in new]
+        if new:
+            self.learner.learn(z[new], torch.tensor(values, dtype=torch.float64))
 
 
 def _deviations(task: DesignTask, values: Tensor) -> list[float]:
