@@ -264,15 +264,15 @@ class _Run:
 
     def _record(self, made: Proposals) -> None:
         space = self.designer.space
-        z, drift = made.z, torch.full((len(made.z),), math.nan)
+        z, again, drift = made.z, made.z, torch.full((len(made.z),), math.nan)
         if made.rows is None:
             z = space.project(z)
             x = space.decode(z)
-            rows = self.designer.form.rows(x)
-            drift = ((space.encode(x) - z) / space.deviation).square().mean(1).sqrt()
+            rows, again = self.designer.form.rows(x), space.encode(x)
+            drift = ((again - z) / space.deviation).square().mean(1).sqrt()
         else:
             rows = list(made.rows)
-        mean, deviation = self.learner.head(z)
+        mean, deviation = self.learner.head(again)
         predicted = self.designer.task.score(mean)
         more = len(self.oracle.task.quantities) - mean.shape[1]  # without predictions
         mean, deviation = (
@@ -297,7 +297,7 @@ class _Run:
             )
             done += 1
         self._z.append(z[:done])
-        self._learn(z[:done], self.found[len(self.found) - done :])
+        self._learn(again[:done], self.found[len(self.found) - done :])
 
     def _learn(self, z: Tensor, candidates: Sequence[Candidate]) -> None:
         """Pass new rows to the learner."""
