@@ -101,6 +101,7 @@ def test_codes_predict_columns(run: Run, lines: Path, tmp_path: Path) -> None:
     assert {*found["quantities"]["length"]} == {"r2", "rmse", "covered"}
     done = run("fit", table, "-o", tmp_path / "m.lb", "--resume")
     assert "predicts length: R2" in done.out
+    assert "predicts   length" in run("info", tmp_path / "m.lb").out
     for name, said in (("lenght", "did you mean 'length'"), ("one", "one is 1 in all rows")):
         done = run(*fit, name, "-o", tmp_path / "n.lb", *QUICK)
         assert done.code == 2

@@ -89,6 +89,8 @@ class InfoReport(Report):
         place = f" at each place of a map of stride {stride}" if stride else ""
         yield "model", f"{self.kind}, {model['latent_dim']} latent numbers{place}{condition}"
         yield "data", self.rows
+        if quantities := self.data.get("quantities"):
+            yield "predicts", ", ".join(quantity["name"] for quantity in quantities)
         for part in dict.fromkeys((*self.parts, "prior")):
             if part == "prior":
                 yield from _prior(self.prior, model, self.options.get("prior_fit"))
