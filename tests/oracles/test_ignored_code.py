@@ -21,7 +21,7 @@ from lowerbound.training import TrainingOptions
 TEXTS = ["".join(3 * letter for letter in word) for word in itertools.product("ab", repeat=4)]
 ENTROPY = math.log(len(TEXTS))
 RECURRENT = {"hidden": 24, "context": 32}
-PLACES = {"hidden": [48, 32], "context": 32}
+PLACES = {"hidden": [48, 32], "context": 32, "channels": 0}
 pytestmark = pytest.mark.filterwarnings("ignore:the median effective sample size")
 
 

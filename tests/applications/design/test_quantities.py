@@ -40,8 +40,16 @@ def test_a_property_is_a_quantity(molecules: RowForm) -> None:
         quantity("qd", molecules)
 
 
-def test_other_rows_need_a_function(tmp_path: Path) -> None:
+def test_formulas_have_properties() -> None:
     form = row_form(load(Formulas(["GaAs", "InP", "AlAs"])).schema)
+    name, function = quantity("charge_balanced", form)
+    assert (name, function(["GaAs", "AlCu"]).tolist()) == ("charge_balanced", [1, 0])
+    with pytest.raises(OptionError, match="did you mean 'elements'"):
+        quantity("element", form)
+
+
+def test_other_rows_need_a_function(tmp_path: Path) -> None:
+    form = row_form(load(["GaAs", "InP", "AlAs"], tokens="characters").schema)
     with pytest.raises(OptionError, match="for these rows give a function in a file"):
         quantity("band_gap", form)
     path = tmp_path / "score.py"
