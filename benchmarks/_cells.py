@@ -220,13 +220,16 @@ def write_cells(
     """The result of the cells that are done; ``spread`` says in a sentence what the spreads are."""
     cells = done(benchmark).values()
     costs = (
-        f"{cell['cell']}: {cell['epochs']} epochs, {cell['minutes']} minutes" for cell in cells
+        f"{cell['cell']}: "
+        + (f"{cell['epochs']} epochs, " if "epochs" in cell else "")
+        + f"{cell['minutes']} minutes"
+        for cell in cells
     )
     write(
         benchmark,
         metrics,
         data=data,
-        seeds=sorted({cell["seed"] for cell in cells}),
+        seeds=sorted({cell.get("seed", 0) for cell in cells}),
         minutes=sum(cell["minutes"] for cell in cells),
         notes=f"Minutes are processor time over two. {spread} " + "; ".join(costs),
         extra={"cells": list(cells)},
