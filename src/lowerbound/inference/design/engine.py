@@ -158,6 +158,7 @@ class Designer:
             molecular=isinstance(self.form, MoleculeRows),
             generator=torch.Generator().manual_seed(options.seed),
             batch=options.round,
+            limited=bool(limits),
         )
         known = frozenset(map(self.form.key, self.rows))
         task = replace(self.task, limits=(*self.task.limits, *limits))

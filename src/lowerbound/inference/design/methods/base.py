@@ -30,6 +30,7 @@ class Search:
         molecular: whether they are SMILES.
         generator: of all random numbers.
         batch: number of proposals in a round.
+        limited: whether rows may be rejected by a limit that the guide does not know.
     """
 
     space: LatentSpace
@@ -40,6 +41,7 @@ class Search:
     molecular: bool
     generator: torch.Generator
     batch: int
+    limited: bool = False
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal noise, float64."""

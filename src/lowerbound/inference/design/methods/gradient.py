@@ -29,17 +29,25 @@ class GradientAscent(SearchMethod):
 
     Short ascents keep near known rows, where predictions hold; long ones reach farther. Of several
     ends those are proposed whose decoded rows have the best prediction: a row may differ from what
-    its code promises.
+    its code promises. All ends are proposed if the guide does not know every limit, because the
+    best promises lie beyond the limit.
     """
 
     def propose(self, z: Tensor, scores: Tensor, rows: Sequence[Any]) -> Proposals:
-        search, space, count = self.search, self.search.space, SCREENED * self.search.batch
+        search, space, screened = (
+            self.search,
+            self.search.space,
+            1 if self.search.limited else SCREENED,
+        )
+        count = screened * search.batch
         best = search.best(z, scores, search.batch)
         starts = best[torch.arange(count) % len(best)]
         size = JITTER * search.uniform(count, 1) * space.deviation
         starts = starts + size * search.normal(*starts.shape)
         path = ascend(search.guide, starts, space, STEPS, LENGTH)
         ends = path[search.whole(STEPS + 1, count), torch.arange(count)]
+        if screened == 1:
+            return Proposals(ends)
         promise = search.guide(space.encode(space.decode(ends)))
         return Proposals(ends[promise.argsort(descending=True, stable=True)[: search.batch]])
 
