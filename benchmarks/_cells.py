@@ -215,7 +215,11 @@ def done(benchmark: str) -> dict[str, Answer]:
 
 
 def write_cells(
-    benchmark: str, metrics: Sequence[Metric], data: Sequence[Mapping[str, Any]], spread: str
+    benchmark: str,
+    metrics: Sequence[Metric],
+    data: Sequence[Mapping[str, Any]],
+    spread: str,
+    seeds: Sequence[int] | None = None,
 ) -> None:
     """The result of the cells that are done; ``spread`` says in a sentence what the spreads are."""
     cells = done(benchmark).values()
@@ -229,7 +233,7 @@ def write_cells(
         benchmark,
         metrics,
         data=data,
-        seeds=sorted({cell.get("seed", 0) for cell in cells}),
+        seeds=sorted({cell["seed"] for cell in cells}) if seeds is None else seeds,
         minutes=sum(cell["minutes"] for cell in cells),
         notes=f"Minutes are processor time over two. {spread} " + "; ".join(costs),
         extra={"cells": list(cells)},

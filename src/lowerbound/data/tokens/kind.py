@@ -19,13 +19,14 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.molecules.properties import some_property_values
+from lowerbound.data.quantities import columns_of
 from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.files import is_table, table_suffix
 from lowerbound.data.tokens.texts import MOLECULES, FoundTexts, Texts, is_lines, read_texts
 from lowerbound.data.tokens.tokenizers import END, TOKENIZERS, Tokenizer
-from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.errors import DataError, OptionError
 
 MOST_SKIPPED = 0.01  # share of texts that --on-error skip leaves out
 SHOWN = 3  # rows in a message
@@ -343,12 +344,12 @@ def _with_quantities(raw: RawData, found: FoundTexts, kept: list[int], reading: 
     """
     if not reading.predict or reading.schema is not None:
         return raw
-    columns = [] if found.frame is None else list(found.frame.columns)
-    computed = [name for name in reading.predict if name not in columns]
-    values = {name: found.frame[name].iloc[kept] for name in reading.predict if name in columns}
+    columns = () if found.frame is None else found.frame.columns
+    molecular = TOKENIZERS[raw.x.tokenizer].molecular
+    computed = [name for name in reading.predict if molecular and name not in columns]
+    named = [name for name in reading.predict if name not in computed]
+    values = {name: each.iloc[kept] for name, each in columns_of(found.frame, named).items()}
     if computed:
-        if not TOKENIZERS[raw.x.tokenizer].molecular:
-            raise unknown("column for --predict", computed[0], columns)
         texts = [found.texts[number] for number in kept]
         values |= some_property_values(computed, texts, PROPERTY_ROWS)
     return replace(raw, quantities={name: values[name] for name in reading.predict})

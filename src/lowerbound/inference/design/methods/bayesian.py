@@ -44,10 +44,14 @@ class ExpectedImprovement(SearchMethod):
         u, y = self._seen(z, scores)
         if len(y) < LEAST_ROWS:
             return RandomAround(self.search).propose(z, scores, rows)
-        reach = torch.full_like(space.center, REACH)
-        count = min(AT_ONCE, self.search.batch)
-        found = improving(u, y, torch.stack([-reach, reach]), count, self._seed())
+        count, seed = min(AT_ONCE, self.search.batch), int(self.search.whole(2**31))
+        found = improving(u, y, self._box(u, y, first=not len(z)), count, seed)
         return Proposals(space.center + space.deviation * found)
+
+    def _box(self, u: Tensor, y: Tensor, first: bool) -> Tensor:
+        """The corners of the box, (2, latent_dim), in standardized codes."""
+        reach = torch.full_like(u[0], REACH)
+        return torch.stack([-reach, reach])
 
     def _seen(self, z: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """(standardized codes, scores) of the process.
@@ -64,9 +68,6 @@ class ExpectedImprovement(SearchMethod):
         codes = torch.cat([known, tried])
         return (codes - space.center) / space.deviation, y.where(y.isfinite(), least)
 
-    def _seed(self) -> int:
-        return int(self.search.whole(2**31))
-
 
 @METHODS.register("turbo")
 class TrustRegion(ExpectedImprovement):
@@ -81,19 +82,12 @@ class TrustRegion(ExpectedImprovement):
         self.best = -math.inf
         self.successes = self.failures = 0
 
-    def propose(self, z: Tensor, scores: Tensor, rows: Sequence[Any]) -> Proposals:
-        space = self.search.space
-        u, y = self._seen(z, scores)
-        if len(y) < LEAST_ROWS:
-            return RandomAround(self.search).propose(z, scores, rows)
-        if len(z):
+    def _box(self, u: Tensor, y: Tensor, first: bool) -> Tensor:
+        if not first:
             self._resize(float(y.max()))
         self.best = float(y.max())
         center = u[int(y.argmax())]
-        box = torch.stack([center - self.length, center + self.length])
-        count = min(AT_ONCE, self.search.batch)
-        found = improving(u, y, box, count, self._seed())
-        return Proposals(space.center + space.deviation * found)
+        return torch.stack([center - self.length, center + self.length])
 
     def _resize(self, best: float) -> None:
         """Grow after successes, shrink after failures, and start anew below the least length."""

@@ -34,19 +34,15 @@ class GradientAscent(SearchMethod):
     """
 
     def propose(self, z: Tensor, scores: Tensor, rows: Sequence[Any]) -> Proposals:
-        search, space, screened = (
-            self.search,
-            self.search.space,
-            1 if self.search.limited else SCREENED,
-        )
-        count = screened * search.batch
+        search, space = self.search, self.search.space
+        count = search.batch if search.limited else SCREENED * search.batch
         best = search.best(z, scores, search.batch)
         starts = best[torch.arange(count) % len(best)]
         size = JITTER * search.uniform(count, 1) * space.deviation
         starts = starts + size * search.normal(*starts.shape)
         path = ascend(search.guide, starts, space, STEPS, LENGTH)
         ends = path[search.whole(STEPS + 1, count), torch.arange(count)]
-        if screened == 1:
+        if search.limited:
             return Proposals(ends)
         promise = search.guide(space.encode(space.decode(ends)))
         return Proposals(ends[promise.argsort(descending=True, stable=True)[: search.batch]])
