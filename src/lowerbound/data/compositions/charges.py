@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# common oxidation states (Greenwood & Earnshaw 1997); a formula with another element is not balanced
+# common oxidation states (Greenwood & Earnshaw 1997); formulas with other elements are not balanced
 _TABLE = """
     H:+1,-1 Li:+1 Be:+2 B:+3 C:+4,+2,-4 N:-3,+3,+5 O:-2 F:-1 Na:+1 Mg:+2 Al:+3 Si:+4,-4
     P:+5,+3,-3 S:-2,+4,+6 Cl:-1 K:+1 Ca:+2 Sc:+3 Ti:+4,+3,+2 V:+5,+4,+3,+2 Cr:+3,+6,+2
