@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lowerbound.applications.design.quantities import further_goal, limit, quantity, similar
 from lowerbound.data import Formulas, Texts, load
@@ -90,3 +91,12 @@ def test_similarity(table: RowForm, molecules: RowForm) -> None:
         similar("CCO", 4, molecules)
     with pytest.raises(DataError, match="--similar-to C"):
         similar("C(", 0.4, molecules)
+
+
+def test_molecules_are_encoded_again_as_their_canonical_smiles(molecules: RowForm) -> None:
+    """Whatever tokens were decoded; rows with a token that the model lacks stay as they are."""
+    schema = molecules.schema
+    canonical, other = schema.units(schema.pack(["CCO", "CCN"])[0])
+    assert not torch.equal(canonical, other)
+    found = molecules.standard(torch.stack([other, other]), ["CCO", "BrBr"])
+    assert torch.equal(found, torch.stack([canonical, other]))

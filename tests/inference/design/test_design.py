@@ -17,6 +17,7 @@ from lowerbound.inference.design.engine import Designer, SearchOptions
 from lowerbound.inference.design.goals import DesignTask, Goal, Limit
 from lowerbound.inference.design.head import fit_head
 from lowerbound.inference.design.methods import METHODS
+from lowerbound.inference.design.methods.base import Search
 from lowerbound.inference.design.methods.bayesian import log_improvement
 from lowerbound.inference.design.methods.gradient import ascend
 from lowerbound.inference.design.oracle import Oracle, values_of
@@ -297,13 +298,49 @@ def test_a_search_may_have_limits_of_its_own(designer: Designer) -> None:
     result = designer.search(SearchOptions(calls=30), starts=[start], limits=[limit])
     assert result.best(30)["x1"].abs().max() <= 0.5
     table = result.table
-    assert (table["rejected"].str.startswith("x1") == (table["x1"].abs() > 0.5)).all()
+    assert not (table["rejected"].astype(bool) | table["repeated"]).any()  # screened before
     assert table["x1_goal_predicted"].isna().all()
     assert table["x0_goal_predicted"].notna().all()
     never = Limit("x1", column("x1"), 90.0, 91.0)
     none = designer.search(SearchOptions(calls=5), starts=[start], limits=[never])
     assert none.called == 0
     assert none.best(3).empty
+    assert none.table["rejected"].str.startswith("x1").all()
+
+
+def test_methods_without_a_screen_keep_rejected_rows_with_the_reason(designer: Designer) -> None:
+    limit = Limit("x1", column("x1"), -0.5, 0.5)
+    table = designer.search(SearchOptions(method="random", calls=30), limits=[limit]).table
+    assert table["rejected"].astype(bool).any()
+    assert (table["rejected"].str.startswith("x1") == (table["x1"].abs() > 0.5)).all()
+
+
+def test_equal_scores_start_in_random_order(designer: Designer) -> None:
+    """A target that many rows reach is searched from all of them."""
+    codes, scores = designer.space.codes[:50], torch.zeros(50, dtype=torch.float64)
+    scores[:10] = 1.0
+    generator = torch.Generator().manual_seed(0)
+    search = Search(
+        designer.space, lambda z: z[:, 0], lambda z, n: z[:n], codes, scores, [], False,
+        generator, 5,
+    )  # fmt: skip
+    nothing = codes[:0], scores[:0]
+    first, second = search.best(*nothing, 5), search.best(*nothing, 5)
+    assert not torch.equal(first, second)
+    for chosen in (first, second):
+        assert torch.cdist(chosen, codes[:10]).min(1).values.max() == 0
+
+
+def test_new_rows_are_those_that_make_a_call() -> None:
+    form = ColumnRows(rows().schema)
+    limit = Limit("x1", column("x1"), -0.5, 0.5)
+    oracle = Oracle(DesignTask(FIRST.goals, (limit,)), form, 10)
+    inside, outside = (1.0, 0.0, *[0.0] * (DIM - 2)), (1.0, 2.0, *[0.0] * (DIM - 2))
+    assert oracle.new(inside)
+    assert not oracle.new(outside)
+    assert oracle.called == 0
+    assert [oracle.judge(row).call for row in (outside, inside)] == [0, 1]
+    assert not oracle.new(inside)
 
 
 def test_unreachable_limits_are_refused() -> None:

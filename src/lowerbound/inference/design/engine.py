@@ -149,20 +149,20 @@ class Designer:
         order = self._starts(starts)
         scores = self.known_scores()
         learner = _Learner(self, options)
+        known = frozenset(map(self.form.key, self.rows))
+        task = replace(self.task, limits=(*self.task.limits, *limits))
+        oracle = Oracle(task, self.form, options.calls, known if options.novel else ())
         search = Search(
             space=self.space,
             guide=learner.guide,
+            screen=_Screen(self, learner, oracle),
             codes=self.space.codes[order],
             scores=scores[order],
             rows=[self.rows[i] for i in order.tolist()],
             molecular=isinstance(self.form, MoleculeRows),
             generator=torch.Generator().manual_seed(options.seed),
             batch=options.round,
-            limited=bool(limits),
         )
-        known = frozenset(map(self.form.key, self.rows))
-        task = replace(self.task, limits=(*self.task.limits, *limits))
-        oracle = Oracle(task, self.form, options.calls, known if options.novel else ())
         run = _Run(self, METHODS[options.method](search), oracle, known, learner)
         stopped: DataError | KeyboardInterrupt | None = None
         try:
@@ -232,6 +232,34 @@ class _Learner:
         self.fitted_on = rows
 
 
+class _Screen:
+    """Chooses codes by their decoded rows: those that the oracle would judge, best promise first.
+
+    Where none would be judged, the best promises stay, so that the result has the reasons.
+    """
+
+    def __init__(self, designer: Designer, learner: _Learner, oracle: Oracle) -> None:
+        self.space, self.form = designer.space, designer.form
+        self.learner = learner
+        self.oracle = oracle
+
+    def __call__(self, z: Tensor, count: int) -> Tensor:
+        z = self.space.project(z)
+        x = self.space.decode(z)
+        rows = self.form.rows(x)
+        codes = self.space.encode(self.form.standard(x, rows))
+        promise = self.learner.guide(codes)
+        new = torch.tensor(self._new(rows) or range(len(rows)))
+        return z[new[promise[new].argsort(descending=True, stable=True)[:count]]]
+
+    def _new(self, rows: Sequence[Any]) -> list[int]:
+        """The first place of each distinct row that the oracle would judge."""
+        first: dict[Hashable, int] = {}
+        for i, row in enumerate(rows):
+            first.setdefault(self.form.key(row), i)
+        return [i for i in first.values() if self.oracle.new(rows[i])]
+
+
 class _Run:
     """A search in progress."""
 
@@ -269,8 +297,9 @@ class _Run:
         if made.rows is None:
             z = space.project(z)
             x = space.decode(z)
-            rows, again = self.designer.form.rows(x), space.encode(x)
-            drift = ((again - z) / space.deviation).square().mean(1).sqrt()
+            rows = self.designer.form.rows(x)
+            again = space.encode(self.designer.form.standard(x, rows))
+            drift = space.drift(z, again)
         else:
             rows = list(made.rows)
         mean, deviation = self.learner.head(again)

@@ -62,6 +62,7 @@ class Oracle:
         self._refused = refused
         self._failures = 0
         self._known: dict[Hashable, Outcome] = {}
+        self._limits: dict[Hashable, tuple[tuple[float, ...], str]] = {}
 
     @property
     def exhausted(self) -> bool:
@@ -72,6 +73,11 @@ class Oracle:
         """Whether the same object was judged before."""
         return self.form.key(row) in self._known
 
+    def new(self, row: Any) -> bool:
+        """Whether ``judge`` would make a call; limits are computed, goals are not."""
+        key = self.form.key(row)
+        return key not in self._known and not self._admitted(row, key)[1]
+
     def judge(self, row: Any) -> Outcome:
         """The outcome of a row, from memory if the same object was judged before.
 
@@ -80,21 +86,33 @@ class Oracle:
         """
         key = self.form.key(row)
         if key not in self._known:
-            self._known[key] = self._judged(row, key in self._refused)
+            self._known[key] = self._judged(row, key)
         return self._known[key]
 
-    def _judged(self, row: Any, refused: bool) -> Outcome:
-        nothing = (math.nan,) * len(self.task.quantities)
-        if problem := KNOWN if refused else self.form.problem(row):
-            return Outcome(nothing, math.nan, problem, 0)
-        limits = [one_value(limit, self.form, row) for limit in self.task.limits]
-        values = (*nothing[: len(self.task.goals)], *(value for value, _ in limits))
-        for limit, (value, failure) in zip(self.task.limits, limits, strict=True):
-            if problem := failure or limit.problem(value):
-                return Outcome(values, math.nan, problem, 0)
+    def _admitted(self, row: Any, key: Hashable) -> tuple[tuple[float, ...], str]:
+        """(values of the limits, why the row is rejected before a call); computed once."""
+        if key not in self._limits:
+            self._limits[key] = self._limited(row, key)
+        return self._limits[key]
+
+    def _limited(self, row: Any, key: Hashable) -> tuple[tuple[float, ...], str]:
+        if problem := KNOWN if key in self._refused else self.form.problem(row):
+            return (math.nan,) * len(self.task.limits), problem
+        found = [one_value(limit, self.form, row) for limit in self.task.limits]
+        problems = (
+            failure or limit.problem(value)
+            for limit, (value, failure) in zip(self.task.limits, found, strict=True)
+        )
+        return tuple(value for value, _ in found), next(filter(None, problems), "")
+
+    def _judged(self, row: Any, key: Hashable) -> Outcome:
+        limits, problem = self._admitted(row, key)
+        if problem:
+            values = (*(math.nan,) * len(self.task.goals), *limits)
+            return Outcome(values, math.nan, problem, 0)
         self.called += 1
         goals = [one_value(goal, self.form, row) for goal in self.task.goals]
-        values = (*(value for value, _ in goals), *values[len(goals) :])
+        values = (*(value for value, _ in goals), *limits)
         failure = next((failure for _, failure in goals if failure), "")
         self._count_failures(failure)
         score = (

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
@@ -41,6 +42,15 @@ class RowForm(ABC):
         """Why the row is no object to judge; "" if it is one."""
         return ""
 
+    def standard(self, x: Tensor, rows: Sequence[Any]) -> Tensor:
+        """The rows as the model saw rows like them in training, (rows, *event) in model units.
+
+        Args:
+            x: as they were decoded.
+            rows: what ``rows`` made of x.
+        """
+        return x
+
     def known(self, dataset: Dataset) -> list[Any]:
         """The rows of a data set; missing cells of a table are missing in them."""
         x = self.schema.units(dataset.x)
@@ -71,6 +81,20 @@ class MoleculeRows(TextRows):
 
     def rows(self, x: Tensor) -> list[Any]:
         return [self._canonical(text) for text in super().rows(x)]
+
+    def standard(self, x: Tensor, rows: Sequence[Any]) -> Tensor:
+        """Codes of the canonical SMILES; as decoded where the model cannot read these.
+
+        Many texts are one molecule, and a model is fitted on the canonical one of each.
+        """
+        found = [self._packed(row) for row in rows]
+        return torch.stack([x[i] if f is None else f.to(x) for i, f in enumerate(found)])
+
+    def _packed(self, row: str) -> Tensor | None:
+        try:
+            return self.schema.units(self.schema.pack([row])[0])[0]
+        except DataError:
+            return None
 
     def problem(self, row: Any) -> str:
         try:

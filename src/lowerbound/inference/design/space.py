@@ -77,6 +77,11 @@ class LatentSpace:
         found: Tensor = ((z - self.center) / self.deviation).norm(dim=1)
         return found
 
+    def drift(self, z: Tensor, again: Tensor) -> Tensor:
+        """Root mean square difference of two codes of each row, in standard deviations, (rows,)."""
+        found: Tensor = ((again - z) / self.deviation).square().mean(1).sqrt()
+        return found
+
     def project(self, z: Tensor) -> Tensor:
         """Codes outside the shell moved to it on the line to the center."""
         share = (self.radius / self.lengths(z).clamp_min(1e-300)).clamp_max(1.0)

@@ -16,6 +16,9 @@ from lowerbound.registry import Registry
 Guide = Callable[[Tensor], Tensor]
 """Predicted score of codes, lowered by uncertainty; (rows, latent_dim) to (rows,)."""
 
+Screen = Callable[[Tensor, int], Tensor]
+"""Of codes, at most so many whose decoded rows are new, meet all limits and promise most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Search:
@@ -24,24 +27,24 @@ class Search:
     Attributes:
         space: codes, shell, prior.
         guide: the predicted score.
+        screen: which of many codes to propose.
         codes: of the known rows that are accepted, best first, (rows, latent_dim).
         scores: of these rows, (rows,).
         rows: these rows in their original form.
         molecular: whether they are SMILES.
         generator: of all random numbers.
         batch: number of proposals in a round.
-        limited: whether rows may be rejected by a limit that the guide does not know.
     """
 
     space: LatentSpace
     guide: Guide
+    screen: Screen
     codes: Tensor
     scores: Tensor
     rows: Sequence[Any]
     molecular: bool
     generator: torch.Generator
     batch: int
-    limited: bool = False
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal noise, float64."""
@@ -56,10 +59,14 @@ class Search:
         return torch.randint(top, shape, generator=self.generator)
 
     def best(self, z: Tensor, scores: Tensor, count: int) -> Tensor:
-        """The ``count`` codes with the highest scores among known and tried ones, best first."""
+        """The ``count`` codes with the highest scores among known and tried ones, best first.
+
+        Equal scores, such as those of a reached target, are in random order.
+        """
         pool = torch.cat([self.codes, z[scores.isfinite()]])
         values = torch.cat([self.scores, scores[scores.isfinite()]])
-        return pool[values.argsort(descending=True, stable=True)[:count]]
+        mixed = torch.randperm(len(pool), generator=self.generator)
+        return pool[mixed[values[mixed].argsort(descending=True, stable=True)[:count]]]
 
 
 @dataclass(frozen=True, eq=False)

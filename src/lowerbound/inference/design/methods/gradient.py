@@ -18,7 +18,7 @@ from torch import Tensor
 from lowerbound.inference.design.methods.base import METHODS, Guide, Proposals, SearchMethod
 from lowerbound.inference.design.space import LatentSpace
 
-SCREENED = 4  # ascents for each proposal
+SCREENED = 32  # ascents for each proposal
 STEPS, LENGTH = 20, 0.1  # of an ascent, in standardized codes
 JITTER = 1.0  # largest noise at the start, in standard deviations
 
@@ -28,24 +28,20 @@ class GradientAscent(SearchMethod):
     """Ascends from the best codes with some noise, and stops each after a random number of steps.
 
     Short ascents keep near known rows, where predictions hold; long ones reach farther. Of several
-    ends those are proposed whose decoded rows have the best prediction: a row may differ from what
-    its code promises. All ends are proposed if the guide does not know every limit, because the
-    best promises lie beyond the limit.
+    ends those are proposed whose decoded rows may be judged and have the best prediction: a row may
+    differ from what its code promises.
     """
 
     def propose(self, z: Tensor, scores: Tensor, rows: Sequence[Any]) -> Proposals:
         search, space = self.search, self.search.space
-        count = search.batch if search.limited else SCREENED * search.batch
+        count = SCREENED * search.batch
         best = search.best(z, scores, search.batch)
         starts = best[torch.arange(count) % len(best)]
         size = JITTER * search.uniform(count, 1) * space.deviation
         starts = starts + size * search.normal(*starts.shape)
         path = ascend(search.guide, starts, space, STEPS, LENGTH)
         ends = path[search.whole(STEPS + 1, count), torch.arange(count)]
-        if search.limited:
-            return Proposals(ends)
-        promise = search.guide(space.encode(space.decode(ends)))
-        return Proposals(ends[promise.argsort(descending=True, stable=True)[: search.batch]])
+        return Proposals(search.screen(ends, search.batch))
 
 
 def ascend(guide: Guide, z: Tensor, space: LatentSpace, steps: int, length: float) -> Tensor:
