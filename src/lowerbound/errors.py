@@ -47,11 +47,18 @@ class TrainingError(LowerboundError, RuntimeError):
     """Training cannot continue."""
 
 
-class MissingExtraError(LowerboundError, ImportError):
-    """An optional library is not installed."""
+class MissingLibraryError(LowerboundError, ImportError):
+    """An optional library is not installed; ``packages`` are what pip installs."""
+
+    def __init__(self, library: str, packages: str) -> None:
+        super().__init__(f"{library} is not installed; run: pip install {packages}")
+
+
+class MissingExtraError(MissingLibraryError):
+    """A library of an extra is not installed."""
 
     def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f"{library} is not installed; run: pip install 'lowerbound[{extra}]'")
+        super().__init__(library, f"'lowerbound[{extra}]'")
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> OptionError:

@@ -34,8 +34,8 @@ class DesignRequest(DataRequest):
 
     objective: str = option(
         REQUIRED,
-        "what the search is for: a property of molecules such as qed, a table's column, or "
-        "FILE.py:FUNCTION, which takes a list of texts or a frame and returns numbers",
+        "what the search is for: a property of molecules such as qed, docking:RECEPTOR, a table's "
+        "column, or FILE.py:FUNCTION, which takes a list of texts or a frame and returns numbers",
         metavar="NAME",
     )
     output: str = option(
@@ -178,7 +178,13 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
     if request.similar_to:
         data, starts = _with_seed(data, request.similar_to, fitted)
     reporter.say(f"computing {_names(task)} of {len(data):,} rows, and fitting predictions")
-    designer = Designer.of(fitted.model, data, task, seed=request.seed)
+    designer = Designer.of(
+        fitted.model,
+        data,
+        task,
+        seed=request.seed,
+        progress=lambda done, all_: reporter.advance("rows of DATA", done, all_),
+    )
     _warn_of_targets(designer)
     result = designer.search(
         options, starts=starts, progress=lambda done, all_: reporter.advance("calls", done, all_)

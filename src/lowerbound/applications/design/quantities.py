@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from lowerbound.data.compositions.properties import FORMULA_PROPERTIES, formula_values
+from lowerbound.data.molecules.docking import EXHAUSTIVENESS, Docking
 from lowerbound.data.molecules.properties import PROPERTIES, property_values
 from lowerbound.data.molecules.similarity import KnownMolecules
 from lowerbound.data.molecules.smiles import canonical_smiles
@@ -17,20 +18,25 @@ from lowerbound.inference.design.goals import Function, Goal, Limit
 from lowerbound.inference.design.rows import ColumnRows, FormulaRows, MoleculeRows, RowForm
 
 SIMILARITY = "similarity"
+DOCKING = "docking:"
 DIRECTIONS = ("max", "min")
 
 
 def quantity(name: str, form: RowForm) -> tuple[str, Function]:
-    """(name, function) of a property of molecules or formulas, a column, or FILE.py:FUNCTION.
+    """(name, function) of a property of molecules or formulas, a column, or FILE.py:FUNCTION;
+    of molecules also docking:RECEPTOR[:EXHAUSTIVENESS].
 
     Raises:
         OptionError: there is none of that name; the message suggests the nearest one.
-        DataError: the file has no such function.
+        DataError: the file has no such function, or the receptor cannot be read.
+        MissingLibraryError: a library of docking is not installed.
     """
     path, colon, function = name.rpartition(":")
     if colon and path.endswith(".py"):
         return function, function_of_file(Path(path).expanduser(), function)
     if isinstance(form, MoleculeRows):
+        if name.startswith(DOCKING):
+            return docking(name)
         PROPERTIES[name]
         return name, lambda rows: property_values(name, rows)[name]
     if isinstance(form, FormulaRows):
@@ -44,6 +50,21 @@ def quantity(name: str, form: RowForm) -> tuple[str, Function]:
     raise OptionError(
         f"--objective {name}: for these rows give a function in a file, FILE.py:FUNCTION"
     )
+
+
+def docking(text: str) -> tuple[str, Function]:
+    """(name, function) of docking:RECEPTOR[:EXHAUSTIVENESS].
+
+    Raises:
+        OptionError: the receptor is unknown, or the exhaustiveness is not a whole number.
+        DataError: the receptor cannot be read.
+        MissingLibraryError: a library of docking is not installed.
+    """
+    receptor, _, effort = text.removeprefix(DOCKING).partition(":")
+    if effort and not effort.isdecimal():
+        raise OptionError(f"{text}: the exhaustiveness is a whole number, not {effort!r}")
+    function = Docking(receptor, exhaustiveness=int(effort or EXHAUSTIVENESS))
+    return f"docking {Path(receptor).stem}", function
 
 
 def function_of_file(path: Path, name: str) -> Function:

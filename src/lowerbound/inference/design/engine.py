@@ -91,6 +91,7 @@ class Designer:
         *,
         values: Tensor | None = None,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> Designer:
         """Encode known rows, compute their values and fit the head.
 
@@ -101,6 +102,7 @@ class Designer:
             values: of all quantities, (rows, quantities), NaN where unknown; None: the task's
                 functions compute them, without counting calls.
             seed: of the head.
+            progress: called with (values computed, values).
 
         Raises:
             UnsupportedError: the model or its rows cannot be used for a design.
@@ -112,7 +114,7 @@ class Designer:
             dataset = dataset.thinned(MOST_KNOWN)
         space = LatentSpace.of(model, dataset, seed=seed)
         rows = form.known(dataset)
-        found = values_of(task, form, rows) if values is None else values.double()
+        found = values_of(task, form, rows, progress) if values is None else values.double()
         scaled = task.scaled(_deviations(task, found))
         names = tuple(quantity.name for quantity in task.quantities)
         fitted = fit_head(space.codes, found, names, seed=seed)

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import Array
-from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.errors import DataError, MissingLibraryError, OptionError
 from lowerbound.inference.design.goals import DesignTask, Goal, Limit
 from lowerbound.inference.design.rows import RowForm
+from lowerbound.inference.passes import Progress
 
 KNOWN = "it is one of the known rows"
+AT_ONCE = 20  # rows in a call of a function of the caller, so that slow ones show progress
 MOST_FAILURES = 20  # calls in a row without a value, after which a search stops
 
 
@@ -139,7 +141,7 @@ def one_value(quantity: Goal | Limit, form: RowForm, row: Any) -> tuple[float, s
     """
     try:
         found = quantity.function(form.given([row]))
-    except MissingExtraError:
+    except MissingLibraryError:
         raise
     except Exception as error:  # of a function that the caller wrote: the row keeps the reason
         return math.nan, f"{quantity.name}: {type(error).__name__}: {error}"
@@ -149,13 +151,25 @@ def one_value(quantity: Goal | Limit, form: RowForm, row: Any) -> tuple[float, s
     return math.nan, f"{quantity.name} is {value}"
 
 
-def values_of(task: DesignTask, form: RowForm, rows: Sequence[Any]) -> Tensor:
+def values_of(
+    task: DesignTask, form: RowForm, rows: Sequence[Any], progress: Progress | None = None
+) -> Tensor:
     """All quantities of known rows, (rows, quantities) float64, NaN where there is no value.
+
+    Args:
+        progress: called with (values computed, values).
 
     Raises:
         OptionError: a function does not return one number for each row.
     """
-    columns = [_values(quantity, form, rows) for quantity in task.quantities]
+    columns: list[Array] = []
+    for number, quantity in enumerate(task.quantities):
+        parts: list[Array] = []
+        for start in range(0, len(rows), AT_ONCE):
+            if progress is not None:
+                progress(number * len(rows) + start, len(task.quantities) * len(rows))
+            parts.append(_values(quantity, form, rows[start : start + AT_ONCE]))
+        columns.append(np.concatenate(parts))
     return torch.from_numpy(np.stack(columns, 1))
 
 
@@ -163,7 +177,7 @@ def _values(quantity: Goal | Limit, form: RowForm, rows: Sequence[Any]) -> Array
     """One call for all rows; where it fails, one for each."""
     try:
         found = quantity.function(form.given(rows))
-    except MissingExtraError:
+    except MissingLibraryError:
         raise
     except Exception:  # of a function that the caller wrote
         return np.array([one_value(quantity, form, row)[0] for row in rows])
