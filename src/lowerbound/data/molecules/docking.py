@@ -10,6 +10,7 @@ DOCKSTRING.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -160,12 +161,15 @@ def _box(path: Path) -> dict[str, float]:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Hide what Vina writes to the standard output, which may be read by a machine."""
+    flush = ctypes.CDLL(None).fflush  # Vina's own buffer, which would be written later
     sys.stdout.flush()
+    flush(None)
     kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     try:
         yield
     finally:
+        flush(None)
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nothing)
