@@ -10,11 +10,7 @@ DOCKSTRING.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,16 +66,15 @@ class Docking:
         structure, box = _files(receptor)
         self._meeko = _library("meeko", "Meeko")
         numbers = _box(box)
-        with _silent():
-            self._vina = _library("vina", "Vina").Vina(cpu=cores, seed=seed, verbosity=0)
-            try:
-                self._vina.set_receptor(str(structure))
-                self._vina.compute_vina_maps(
-                    center=[numbers[f"center_{axis}"] for axis in AXES],
-                    box_size=[numbers[f"size_{axis}"] for axis in AXES],
-                )
-            except FAILURES as error:
-                raise DataError(f"{structure}: {error}") from error
+        self._vina = _library("vina", "Vina").Vina(cpu=cores, seed=seed, verbosity=0)
+        try:
+            self._vina.set_receptor(str(structure))
+            self._vina.compute_vina_maps(
+                center=[numbers[f"center_{axis}"] for axis in AXES],
+                box_size=[numbers[f"size_{axis}"] for axis in AXES],
+            )
+        except FAILURES as error:
+            raise DataError(f"{structure}: {error}") from error
 
     def __call__(self, smiles: Sequence[str]) -> Array:
         """Affinities, (molecules,); NaN for texts that are no molecule or cannot be docked."""
@@ -91,13 +86,12 @@ class Docking:
             ligand = None if molecule is None else self._prepared(molecule)
         if ligand is None:
             return float("nan")
-        with _silent():
-            try:
-                self._vina.set_ligand_from_string(ligand)
-                self._vina.dock(exhaustiveness=self.exhaustiveness, n_poses=1)
-                return float(self._vina.energies(n_poses=1)[0][0])
-            except FAILURES:
-                return float("nan")
+        try:
+            self._vina.set_ligand_from_string(ligand)
+            self._vina.dock(exhaustiveness=self.exhaustiveness, n_poses=1)
+            return float(self._vina.energies(n_poses=1)[0][0])
+        except FAILURES:
+            return float("nan")
 
     def _prepared(self, molecule: Any) -> str | None:
         """PDBQT of a conformation; None if there is none."""
@@ -156,20 +150,3 @@ def _box(path: Path) -> dict[str, float]:
     if missing := [name for name in missing if name not in found]:
         raise DataError(f"{path} does not give {', '.join(missing)}")
     return found
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Hide what Vina writes to the standard output, which may be read by a machine."""
-    flush = ctypes.CDLL(None).fflush  # Vina's own buffer, which would be written later
-    sys.stdout.flush()
-    flush(None)
-    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    try:
-        yield
-    finally:
-        flush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nothing)
