@@ -25,6 +25,7 @@ from lowerbound.inference.design.goals import DesignTask, Goal
 from lowerbound.inference.design.head import HeadQuality
 from lowerbound.inference.design.methods import METHODS
 from lowerbound.inference.design.result import Candidate, DesignResult
+from lowerbound.inference.design.retraining import search_and_retrain
 from lowerbound.inference.design.rows import MoleculeRows, RowForm, row_form
 
 
@@ -63,6 +64,12 @@ class DesignRequest(DataRequest):
     method: str = option("gradient", "how to search", choices=tuple(METHODS))
     calls: int = option(300, "largest number of distinct rows whose objective is computed")
     novel: bool = option(False, "reject rows of DATA, which then cost no call")
+    retrain: int = option(
+        0,
+        "times that the model learns again from its best rows during the search (weighted "
+        "retraining); MODEL itself does not change",
+        metavar="TIMES",
+    )
     caution: float = option(1.0, "standard deviations by which the search lowers a prediction")
     number: int = option(20, "best rows that are printed and drawn", short="-n")
     on_error: OnError = unreadable()
@@ -178,16 +185,16 @@ def design(request: DesignRequest, reporter: Reporter, fitted: Fitted) -> Design
     if request.similar_to:
         data, starts = _with_seed(data, request.similar_to, fitted)
     reporter.say(f"computing {_names(task)} of {len(data):,} rows, and fitting predictions")
-    designer = Designer.of(
-        fitted.model,
+    result = search_and_retrain(
+        fitted,
         data,
         task,
-        seed=request.seed,
-        progress=lambda done, all_: reporter.advance("rows of DATA", done, all_),
-    )
-    _warn_of_targets(designer)
-    result = designer.search(
-        options, starts=starts, progress=lambda done, all_: reporter.advance("calls", done, all_)
+        options,
+        request.retrain,
+        starts=starts,
+        progress=reporter.advance,
+        found=_warn_of_targets,
+        say=reporter.say,
     )
     files = (
         _write(result, output, data),

@@ -133,6 +133,7 @@ class Designer:
         *,
         starts: Sequence[int] | None = None,
         limits: Sequence[Limit] = (),
+        oracle: Oracle | None = None,
         progress: Progress | None = None,
     ) -> DesignResult:
         """One search.
@@ -142,6 +143,7 @@ class Designer:
             starts: known rows that it starts from; None: the best of all that meet the limits.
             limits: further limits of this search only, which the head does not predict, such as
                 similarity to its start.
+            oracle: judges, with its memory of earlier searches; None: a new one.
             progress: called with (calls done, calls).
 
         Raises:
@@ -151,9 +153,7 @@ class Designer:
         order = self._starts(starts)
         scores = self.known_scores()
         learner = _Learner(self, options)
-        known = frozenset(map(self.form.key, self.rows))
-        task = replace(self.task, limits=(*self.task.limits, *limits))
-        oracle = Oracle(task, self.form, options.calls, known if options.novel else ())
+        oracle = oracle or self.oracle(options, limits)
         search = Search(
             space=self.space,
             guide=learner.guide,
@@ -165,7 +165,7 @@ class Designer:
             generator=torch.Generator().manual_seed(options.seed),
             batch=options.round,
         )
-        run = _Run(self, METHODS[options.method](search), oracle, known, learner)
+        run = _Run(self, METHODS[options.method](search), oracle, learner)
         stopped: DataError | KeyboardInterrupt | None = None
         try:
             while not oracle.exhausted and len(run.found) < PROPOSALS_PER_CALL * options.calls:
@@ -180,8 +180,14 @@ class Designer:
         best = float(scores.max())
         found = tuple(run.found)
         return DesignResult(
-            self.form, task, found, options.calls, best, self.fitted.quality, stopped
+            self.form, oracle.task, found, options.calls, best, self.fitted.quality, stopped
         )
+
+    def oracle(self, options: SearchOptions, limits: Sequence[Limit] = ()) -> Oracle:
+        """A judge of rows that has seen none."""
+        task = replace(self.task, limits=(*self.task.limits, *limits))
+        known = frozenset(map(self.form.key, self.rows))
+        return Oracle(task, self.form, options.calls, known, novel=options.novel)
 
     def _starts(self, given: Sequence[int] | None) -> Tensor:
         scores = self.known_scores()
@@ -270,7 +276,6 @@ class _Run:
         designer: Designer,
         method: SearchMethod,
         oracle: Oracle,
-        known: frozenset[Hashable],
         learner: _Learner,
     ) -> None:
         self.learner = learner
@@ -279,7 +284,6 @@ class _Run:
         self.oracle = oracle
         self.found: list[Candidate] = []
         self._z = [designer.space.codes[:0]]
-        self.known = known
 
     def advance(self) -> bool:
         """One round; False if the method proposes nothing more."""
@@ -321,7 +325,7 @@ class _Run:
             repeated = self.oracle.seen(row)
             outcome: Outcome = self.oracle.judge(row)
             means, spreads = tuple(center.tolist()), tuple(spread.tolist())
-            known = self.designer.form.key(row) in self.known
+            known = self.designer.form.key(row) in self.oracle.known
             self.found.append(
                 Candidate(
                     row, outcome, repeated, known, code, score, means, spreads, length, density, off

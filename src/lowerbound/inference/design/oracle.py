@@ -51,19 +51,27 @@ class Oracle:
         task: goals and limits, scaled.
         form: of the rows.
         calls: largest number of distinct objects whose goals are computed.
-        refused: keys of objects that are rejected without a call, as they are known.
+        known: keys of the known objects.
+        novel: whether these are rejected without a call.
     """
 
     def __init__(
-        self, task: DesignTask, form: RowForm, calls: int, refused: Collection[Hashable] = ()
+        self,
+        task: DesignTask,
+        form: RowForm,
+        calls: int,
+        known: Collection[Hashable] = (),
+        *,
+        novel: bool = False,
     ) -> None:
         self.task = task
         self.form = form
         self.calls = calls
         self.called = 0
-        self._refused = refused
+        self.known = known
+        self.novel = novel
         self._failures = 0
-        self._known: dict[Hashable, Outcome] = {}
+        self._outcomes: dict[Hashable, Outcome] = {}
         self._limits: dict[Hashable, tuple[tuple[float, ...], str]] = {}
 
     @property
@@ -73,12 +81,12 @@ class Oracle:
 
     def seen(self, row: Any) -> bool:
         """Whether the same object was judged before."""
-        return self.form.key(row) in self._known
+        return self.form.key(row) in self._outcomes
 
     def new(self, row: Any) -> bool:
         """Whether ``judge`` would make a call; limits are computed, goals are not."""
         key = self.form.key(row)
-        return key not in self._known and not self._admitted(row, key)[1]
+        return key not in self._outcomes and not self._admitted(row, key)[1]
 
     def judge(self, row: Any) -> Outcome:
         """The outcome of a row, from memory if the same object was judged before.
@@ -87,9 +95,9 @@ class Oracle:
             DataError: the goals had no value in 20 calls in a row.
         """
         key = self.form.key(row)
-        if key not in self._known:
-            self._known[key] = self._judged(row, key)
-        return self._known[key]
+        if key not in self._outcomes:
+            self._outcomes[key] = self._judged(row, key)
+        return self._outcomes[key]
 
     def _admitted(self, row: Any, key: Hashable) -> tuple[tuple[float, ...], str]:
         """(values of the limits, why the row is rejected before a call); computed once."""
@@ -98,7 +106,8 @@ class Oracle:
         return self._limits[key]
 
     def _limited(self, row: Any, key: Hashable) -> tuple[tuple[float, ...], str]:
-        if problem := KNOWN if key in self._refused else self.form.problem(row):
+        refused = self.novel and key in self.known
+        if problem := KNOWN if refused else self.form.problem(row):
             return (math.nan,) * len(self.task.limits), problem
         found = [one_value(limit, self.form, row) for limit in self.task.limits]
         problems = (

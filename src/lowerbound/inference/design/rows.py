@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.load import load
 from lowerbound.data.molecules.smiles import canonical_smiles
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import to_frame
@@ -51,6 +52,12 @@ class RowForm(ABC):
         """
         return x
 
+    def dataset(self, rows: Sequence[Any]) -> tuple[Dataset | None, list[int]]:
+        """(rows as data of the schema, which of them); None if the model can read none."""
+        if not rows:
+            return None, []
+        return load(self.given(rows), schema=self.schema), list(range(len(rows)))
+
     def known(self, dataset: Dataset) -> list[Any]:
         """The rows of a data set; missing cells of a table are missing in them."""
         x = self.schema.units(dataset.x)
@@ -71,6 +78,21 @@ class TextRows(RowForm):
     def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         return {"text": list(rows)}
 
+    def dataset(self, rows: Sequence[Any]) -> tuple[Dataset | None, list[int]]:
+        packed = {
+            i: found for i, row in enumerate(rows) if (found := self._packed(row)) is not None
+        }
+        if not packed:
+            return None, []
+        return Dataset(self.schema, torch.cat(list(packed.values()))), list(packed)
+
+    def _packed(self, row: str) -> Tensor | None:
+        """The row as the model holds it, (1, ...); None if it cannot read the text."""
+        try:
+            return self.schema.pack([row])[0]
+        except DataError:
+            return None
+
 
 class FormulaRows(TextRows):
     """Rows that decode to chemical formulas."""
@@ -88,13 +110,9 @@ class MoleculeRows(TextRows):
         Many texts are one molecule, and a model is fitted on the canonical one of each.
         """
         found = [self._packed(row) for row in rows]
-        return torch.stack([x[i] if f is None else f.to(x) for i, f in enumerate(found)])
-
-    def _packed(self, row: str) -> Tensor | None:
-        try:
-            return self.schema.units(self.schema.pack([row])[0])[0]
-        except DataError:
-            return None
+        return torch.stack(
+            [x[i] if f is None else self.schema.units(f)[0].to(x) for i, f in enumerate(found)]
+        )
 
     def problem(self, row: Any) -> str:
         try:

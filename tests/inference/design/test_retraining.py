@@ -1,0 +1,89 @@
+"""Weighted retraining, against weights on paper and a table whose best rows are rare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lowerbound.data import Dataset, load
+from lowerbound.errors import OptionError
+from lowerbound.fitting import FitOptions, Fitted, fit
+from lowerbound.inference.design.engine import SearchOptions
+from lowerbound.inference.design.goals import DesignTask, Goal
+from lowerbound.inference.design.retraining import rank_weights, retrained, search_and_retrain
+from lowerbound.inference.samples import sample_prior
+from lowerbound.models.options import ModelOptions
+from lowerbound.training import TrainingOptions
+from lowerbound.training.private.options import PrivacyOptions
+
+TASK = DesignTask((Goal("a", lambda frame: frame["a"].to_numpy()),))
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    generator = np.random.default_rng(0)
+    a = generator.normal(size=400)
+    return load(pd.DataFrame({"a": a, "b": a + 0.3 * generator.normal(size=400)}))
+
+
+@pytest.fixture(scope="module")
+def fitted(data: Dataset) -> Fitted:
+    training = TrainingOptions(epochs=20, compile="off", validation=0.0)
+    return fit(data, FitOptions(ModelOptions(latent_dim=2), training=training))
+
+
+def test_weights_by_rank() -> None:
+    """1 / (k N + rank), and a row without a score has the last rank."""
+    weights = rank_weights(torch.tensor([1.0, -torch.inf, 3.0, 2.0]))
+    expected = 1 / (4e-3 + torch.tensor([2.0, 3.0, 0.0, 1.0]).double())
+    assert torch.allclose(weights, expected / expected.sum())
+
+
+def test_a_retrained_model_draws_more_of_the_best_rows(fitted: Fitted, data: Dataset) -> None:
+    scores = data.schema.units(data.x)[:, 0].double()
+    before = {name: value.clone() for name, value in fitted.model.state_dict().items()}
+    better = retrained(fitted, data, scores)
+    assert all(torch.equal(before[name], v) for name, v in fitted.model.state_dict().items())
+
+    def mean(model: Fitted) -> float:
+        return float(sample_prior(model.model, 2000, seed=0).x[:, 0].mean())
+
+    assert mean(better) > mean(fitted) + 0.4
+
+
+def test_a_search_goes_on_after_each_retraining(fitted: Fitted, data: Dataset) -> None:
+    said: list[str] = []
+    options = SearchOptions(method="random", calls=30, batch=5)
+    result = search_and_retrain(fitted, data, TASK, options, 2, say=said.append)
+    assert said == [
+        "retraining 1 of 2 on 410 rows, best ones most often",
+        "retraining 2 of 2 on 420 rows, best ones most often",
+    ]
+    assert result.called == 30
+    assert result.calls == 30
+    table = result.table
+    assert list(table["call"]) == sorted(table["call"])
+    assert not table["known"].any()
+    assert float((table["score"] - table["a"]).abs().max()) < 1e-9 * float(table["a"].abs().max())
+    again = search_and_retrain(fitted, data, TASK, options, 2)
+    assert table.equals(again.table)
+
+
+def test_no_retraining_is_one_search(fitted: Fitted, data: Dataset) -> None:
+    options = SearchOptions(method="random", calls=10, batch=5)
+    whole = search_and_retrain(fitted, data, TASK, options, 0)
+    assert whole.called == 10
+
+
+def test_impossible_retrainings_are_refused(fitted: Fitted, data: Dataset) -> None:
+    options = SearchOptions(calls=10)
+    for times in (-1, 10):
+        with pytest.raises(OptionError, match=f"{times} retrainings with 10 calls"):
+            search_and_retrain(fitted, data, TASK, options, times)
+    private = replace(fitted, options=replace(fitted.options, privacy=PrivacyOptions(epsilon=1.0)))
+    with pytest.raises(OptionError, match="a private model cannot be retrained"):
+        search_and_retrain(private, data, TASK, options, 1)
