@@ -4,6 +4,8 @@ The model is that of ``molecules.py --cell moses_predicting``; its predictions a
 training molecules of MOSES. Starts are test molecules. Methods have equal calls, and a call is a
 distinct molecule that RDKit judges.
 
+- heads: predictions of logP, SA and QED of test molecules from their codes, and the share of these
+  in the 90 % interval
 - qed: 200 starts with QED in [.5, .6], 20 calls each, Tanimoto similarity to the start at least .4.
   A start without an accepted molecule, or without a better one, gains 0. Success: a gain of .15
 - logp: target 3.0 within .25, 300 calls, only molecules that are new; 5 seeds
@@ -41,8 +43,10 @@ from lowerbound.data.molecules.similarity import KnownMolecules
 from lowerbound.data.molecules.smiles import molecule_or_none
 from lowerbound.data.tokens.kind import texts_of
 from lowerbound.fitting import Fitted
+from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.design.engine import Designer, SearchOptions
 from lowerbound.inference.design.goals import DesignTask, Goal, Limit
+from lowerbound.inference.design.head import GAUSSIAN_90
 from lowerbound.model_folder import folder as model_folder
 
 NAME = "design_molecules"
@@ -54,6 +58,7 @@ TARGET, TOLERANCE = 3.0, 0.25
 GAIN = 0.15
 OSIMERTINIB = "COc1cc(N(C)CCN(C)C)c(NC(=O)C=C)cc1Nc2nccc(n2)c3cn(C)c4ccccc34"
 METHODS = {
+    "heads": ("ensemble",),
     "qed": ("gradient", "random", "mutation"),
     "logp": ("gradient", "random", "mutation", "prior"),
     "mpo": ("gradient", "qlogei", "turbo", "random", "mutation", "prior"),
@@ -102,6 +107,23 @@ def similarity_to(seed: str) -> Callable[[Sequence[str]], Any]:
 
 
 # tasks --------------------------------------------------------------------------------------------
+
+
+def heads(_: str, held_out: bool) -> Answer:
+    """Predictions that a design makes, on molecules that they were not fitted to."""
+    here = ground(held_out)
+    found: Answer = {}
+    for name in ("logp", "sa", "qed"):
+        task = DesignTask((Goal(name, values(name)),))
+        designer = Designer.of(here.fitted.model, here.known, task)
+        mean, deviation = designer.fitted.head(encode_rows(here.fitted.model, here.others).mean)
+        truth = torch.as_tensor(values(name)(texts_of(here.others)))
+        error = (truth - mean[:, 0]).abs()
+        found[name] = {
+            "r_squared": float(1 - error.square().mean() / truth.var(correction=0)),
+            "covered": float((error <= GAUSSIAN_90 * deviation[:, 0]).double().mean()),
+        }
+    return found | {"rows": len(here.others)}
 
 
 def qed(method: str, held_out: bool) -> Answer:
@@ -209,7 +231,12 @@ def _counts(radius: int, features: bool) -> tuple[Any, Any]:
     return made, made.GetSparseCountFingerprint(molecule_or_none(OSIMERTINIB))
 
 
-TASKS: dict[str, Callable[[str, bool], Answer]] = {"qed": qed, "logp": logp, "mpo": mpo}
+TASKS: dict[str, Callable[[str, bool], Answer]] = {
+    "heads": heads,
+    "qed": qed,
+    "logp": logp,
+    "mpo": mpo,
+}
 
 
 # cells --------------------------------------------------------------------------------------------
@@ -236,9 +263,18 @@ def metrics(answers: Mapping[str, Answer]) -> Iterator[Metric]:
     by_task = {
         task: {a["method"]: a for a in answers.values() if a["task"] == task} for task in TASKS
     }
+    yield from _heads(by_task["heads"])
     yield from _qed(by_task["qed"])
     yield from _logp(by_task["logp"])
     yield from _mpo(by_task["mpo"])
+
+
+def _heads(found: Mapping[str, Answer]) -> Iterator[Metric]:
+    for answer in found.values():
+        for name, bar in (("logp", 0.9), ("sa", 0.75), ("qed", 0.65)):
+            what = f"{name} of {answer['rows']:,} test molecules from codes"
+            beside = {"share in the 90 % interval": answer[name]["covered"]}
+            yield Metric(f"{what}: R2", answer[name]["r_squared"], "", "higher", None, bar, beside)
 
 
 def _qed(found: Mapping[str, Answer]) -> Iterator[Metric]:
