@@ -98,6 +98,23 @@ def test_the_best_row_has_the_likeliest_token_given_those_before(
             break
 
 
+def test_a_wide_beam_finds_the_likeliest_of_all_rows(likelihood: AutoregressiveTokens) -> None:
+    rows, every = 40, sequences()
+    given = likelihood(emission_parameters(likelihood, rows))
+    greedy = given.best[0]
+    likelihood.beam = len(every)
+    found = given.best[0]
+    chances = torch.stack([given.log_prob(row.expand(rows, -1))[0] for row in every])
+    assert torch.equal(found, every[chances.argmax(0)])
+    assert not torch.equal(found, greedy)
+
+
+def test_a_beam_of_one_is_greedy(likelihood: AutoregressiveTokens) -> None:
+    given = likelihood(emission_parameters(likelihood, 40))
+    searched = likelihood.beam_search(given.logits[0], given.features[0])
+    assert torch.equal(searched, given.best[0])
+
+
 def test_training_starts_at_independent_tokens() -> None:
     likelihood = AutoregressiveTokens((PLACES,), levels=LEVELS)
     parameters = torch.randn(2, 3, *likelihood.parameter_shape)

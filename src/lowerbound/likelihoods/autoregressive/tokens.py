@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -38,7 +39,8 @@ class TokensEmission(Emission):
     after the end have probability one.
 
     ``mean`` and ``variance`` are those of each token if all other tokens are hidden. ``best`` is
-    the row in which every token is the likeliest given those before it.
+    the likeliest row that a beam search finds; with a beam of 1 every token is the likeliest given
+    those before it.
 
     Args:
         likelihood: the network.
@@ -67,6 +69,8 @@ class TokensEmission(Emission):
 
     @property
     def best(self) -> Tensor:
+        if self.likelihood.beam > 1:
+            return self._by_parts(torch.Size(), self.likelihood.beam_search)
         return self._drawn(torch.Size(), lambda logits: logits.argmax(1))
 
     def _after(
@@ -114,13 +118,19 @@ class TokensEmission(Emission):
     def _sample(self, sample_shape: torch.Size) -> Tensor:
         return self._drawn(sample_shape, drawn_tokens)
 
-    @torch.no_grad()
     def _drawn(self, sample_shape: torch.Size, pick: Pick) -> Tensor:
+        return self._by_parts(sample_shape, partial(self.likelihood.draw, pick=pick))
+
+    @torch.no_grad()
+    def _by_parts(
+        self, sample_shape: torch.Size, make: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """Rows made from (logits, features), some at once."""
         shape = sample_shape + self.batch_shape
         logits = self.logits.expand(*shape, -1, -1).reshape(-1, *self.logits.shape[2:])
         features = self.features.expand(*shape, -1, -1).reshape(-1, *self.features.shape[2:])
         parts = zip(logits.split(ROWS_AT_ONCE), features.split(ROWS_AT_ONCE), strict=True)
-        drawn = torch.cat([self.likelihood.draw(*part, pick) for part in parts])
+        drawn = torch.cat([make(*part) for part in parts])
         return drawn.view(shape + self.event_shape)
 
 
@@ -149,6 +159,7 @@ class AutoregressiveTokens(LevelsLikelihood):
         word_dropout: share of tokens that are hidden from later tokens in training, so that the
             code has to explain them.
         dropout: share of the numbers of each branch of the transformer that are left out.
+        beam: beginnings of a row that are kept side by side when its likeliest form is sought.
 
     Source: Bowman et al. 2016; Vaswani et al. 2017.
     """
@@ -165,6 +176,7 @@ class AutoregressiveTokens(LevelsLikelihood):
         ends: bool = False,
         word_dropout: float = 0.0,
         dropout: float = 0.0,
+        beam: int = 1,
     ) -> None:
         super().__init__(event_shape, levels=levels)
         if not (0 <= word_dropout < 1 and 0 <= dropout < 1):
@@ -174,8 +186,9 @@ class AutoregressiveTokens(LevelsLikelihood):
         self.ends, self.word_dropout = ends, word_dropout
         self.places = math.prod(event_shape)
         self.features = usual_features(levels) if features is None else features
-        if min(self.features, width, depth) < 1:
-            raise OptionError("features, width and depth must be at least 1")
+        if min(self.features, width, depth, beam) < 1:
+            raise OptionError("features, width, depth and beam must be at least 1")
+        self.beam = beam
         self.independent = Categorical(event_shape, levels=levels)
         self.network = self._network(network, width, depth, dropout)
 
@@ -253,6 +266,39 @@ class AutoregressiveTokens(LevelsLikelihood):
             if not len(on):
                 break
         return x
+
+    @torch.no_grad()
+    def beam_search(self, logits: Tensor, features: Tensor) -> Tensor:
+        """The likeliest rows that a beam search finds, (rows, places), model units.
+
+        After each place the ``beam`` beginnings with the highest log p stay; an ended row stays as
+        it is. The arguments are those of ``draw``.
+        """
+        rows, beam = len(logits), self.beam
+        logits, features = (x.repeat_interleave(beam, 0) for x in (logits, features))
+        state = self.network.drawing(features)
+        codes = torch.zeros(len(logits), self.places, dtype=torch.long, device=logits.device)
+        total = logits.new_full((rows, beam), -math.inf)
+        total[:, 0] = 0.0  # all beginnings are the same, so one counts
+        ended = torch.zeros_like(codes[:, 0], dtype=torch.bool)
+        first = beam * torch.arange(rows, device=logits.device).unsqueeze(1)
+        for place in range(self.places):
+            found = logits[:, :, place] + at_least_float32(state.logits(place))
+            found = found.log_softmax(1)
+            found[ended] = -math.inf
+            found[ended, END] = 0.0
+            total, best = (
+                (total.unsqueeze(2) + found.unflatten(0, (rows, beam))).flatten(1).topk(beam)
+            )
+            parent, token = (first + best // self.levels).flatten(), (best % self.levels).flatten()
+            codes = codes[parent]
+            codes[:, place] = token
+            state.put(state.last, parent)
+            state.put(token, slice(None))
+            ended = (token == END) if self.ends else ended
+            if bool(ended.all()):
+                break
+        return from_code(codes[first[:, 0]].to(logits.dtype), self.levels)
 
 
 def before_end(end: Tensor, seen: Tensor) -> Tensor:
