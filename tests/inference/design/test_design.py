@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from lowerbound.data import Dataset
 from lowerbound.errors import DataError, MissingExtraError, OptionError, UnsupportedError
-from lowerbound.inference.design.engine import Designer, SearchOptions
+from lowerbound.inference.design.engine import Designer, SearchOptions, _Screen
 from lowerbound.inference.design.goals import DesignTask, Goal, Limit
 from lowerbound.inference.design.head import fit_head
 from lowerbound.inference.design.methods import METHODS
@@ -341,6 +342,28 @@ def test_new_rows_are_those_that_make_a_call() -> None:
     assert oracle.called == 0
     assert [oracle.judge(row).call for row in (outside, inside)] == [0, 1]
     assert not oracle.new(inside)
+
+
+def test_rows_that_the_model_reproduces_are_proposed_first() -> None:
+    """Codes decode to whole numbers; odd rows have codes of another row; 8 may not be judged."""
+
+    class Whole:
+        project = staticmethod(lambda z: z)
+        decode = staticmethod(torch.round)
+        encode = staticmethod(lambda x: x + x % 2)
+
+    class Numbers:
+        rows = staticmethod(lambda x: x[:, 0].tolist())
+        standard = staticmethod(lambda x, rows: x)
+        key = staticmethod(lambda row: row)
+
+    designer = SimpleNamespace(space=Whole(), form=Numbers())
+    learner = SimpleNamespace(guide=lambda z: z[:, 0])
+    screen = _Screen(designer, learner, SimpleNamespace(new=lambda row: row != 8))  # type: ignore[arg-type]
+    z = torch.tensor([[5.1], [2.2], [7.0], [4.1], [8.0], [3.9]])
+    assert screen(z, 9).flatten().tolist() == pytest.approx([4.1, 2.2, 7.0, 5.1])
+    assert screen(z, 1).flatten().tolist() == pytest.approx([4.1])
+    assert screen(z[4:5], 3).flatten().tolist() == [8.0]
 
 
 def test_unreachable_limits_are_refused() -> None:

@@ -241,9 +241,11 @@ class _Learner:
 
 
 class _Screen:
-    """Chooses codes by their decoded rows: those that the oracle would judge, best promise first.
+    """Chooses codes by their decoded rows, among those that the oracle would judge.
 
-    Where none would be judged, the best promises stay, so that the result has the reasons.
+    Rows that the model reproduces from their own code come first, since predictions of these are
+    more reliable; then those with the best promise. Where none would be judged, the best
+    promises stay, so that the result has the reasons.
     """
 
     def __init__(self, designer: Designer, learner: _Learner, oracle: Oracle) -> None:
@@ -256,9 +258,18 @@ class _Screen:
         x = self.space.decode(z)
         rows = self.form.rows(x)
         codes = self.space.encode(self.form.standard(x, rows))
-        promise = self.learner.guide(codes)
-        new = torch.tensor(self._new(rows) or range(len(rows)))
-        return z[new[promise[new].argsort(descending=True, stable=True)[:count]]]
+        order = self.learner.guide(codes).argsort(descending=True, stable=True).tolist()
+        if new := self._new([rows[i] for i in order]):
+            order = self._reproduced_first([order[i] for i in new], rows, codes)
+        return z[order[:count]]
+
+    def _reproduced_first(
+        self, order: Sequence[int], rows: Sequence[Any], codes: Tensor
+    ) -> list[int]:
+        again = self.form.rows(self.space.decode(codes[list(order)]))
+        key = self.form.key
+        wrong = {i: key(rows[i]) != key(row) for i, row in zip(order, again, strict=True)}
+        return sorted(order, key=wrong.__getitem__)
 
     def _new(self, rows: Sequence[Any]) -> list[int]:
         """The first place of each distinct row that the oracle would judge."""
