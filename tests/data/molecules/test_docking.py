@@ -80,14 +80,14 @@ def test_docking_is_the_same_twice_and_with_a_copy_of_the_receptor(
     name, function = quantity("docking:DRD2:1", molecules)
     texts = ["c1ccccc1O", "no molecule", "CC(=O)Oc1ccccc1C(=O)O"]
     affinities = function(texts)
-    assert name == "docking DRD2"
+    assert name == "docking_DRD2"
     assert math.isnan(affinities[1])
     assert -12 < affinities[2] < affinities[0] < -2
     structure, box = _files("DRD2")
     shutil.copy(structure, tmp_path / "mine.pdbqt")
     shutil.copy(box, tmp_path / "mine.txt")
     name, again = quantity(f"docking:{tmp_path}/mine.pdbqt:1", molecules)
-    assert name == "docking mine"
+    assert name == "docking_mine"
     assert again(texts[:1]) == affinities[:1]
     assert capfd.readouterr().out == ""
     with pytest.raises(OptionError, match="unknown receptor 'DRD9'; did you mean 'DRD"):

@@ -64,7 +64,7 @@ def docking(text: str) -> tuple[str, Function]:
     if effort and not effort.isdecimal():
         raise OptionError(f"{text}: the exhaustiveness is a whole number, not {effort!r}")
     function = Docking(receptor, exhaustiveness=int(effort or EXHAUSTIVENESS))
-    return f"docking {Path(receptor).stem}", function
+    return f"docking_{Path(receptor).stem}", function
 
 
 def function_of_file(path: Path, name: str) -> Function:

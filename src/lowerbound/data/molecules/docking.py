@@ -10,6 +10,7 @@ DOCKSTRING.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -66,6 +67,7 @@ class Docking:
         structure, box = _files(receptor)
         self._meeko = _library("meeko", "Meeko")
         numbers = _box(box)
+        cores = min(cores or os.cpu_count() or 1, exhaustiveness)  # more would be idle
         self._vina = _library("vina", "Vina").Vina(cpu=cores, seed=seed, verbosity=0)
         try:
             self._vina.set_receptor(str(structure))
