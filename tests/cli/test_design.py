@@ -87,7 +87,7 @@ def test_molecules_stay_similar(
     assert accepted.any()
     assert (found[accepted]["similarity"] >= 0.3).all()
     low = found[found["similarity"] < 0.3]
-    assert low["rejected"].str.contains("is below 0.3").all()
+    assert low["rejected"].astype(str).str.contains("is below 0.3").all()
     refused(run(*words, "--similar-to", "C("), "--similar-to C(")
 
 
