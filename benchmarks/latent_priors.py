@@ -48,7 +48,7 @@ RUNS = Path("runs") / NAME
 SOURCES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST"}
 SAMPLES = 5_000
 FEATURE_ROWS = 20_000
-SHOWN = 16
+SHOWN = 12
 SEED = 0
 
 
@@ -297,14 +297,14 @@ def metrics(source: str, cells: Mapping[str, Any]) -> list[Metric]:
 
 
 def figure(source: str, cells: Mapping[str, Any]) -> None:
-    """A line of samples for each prior, real pictures on top."""
+    """A line of samples for each prior but the uniform one, real pictures on top."""
     real = load(source, split="test").thinned(SHOWN).all().filled
     lines = {"real": real}
     for arm in ARMS:
         kept = RUNS / f"{source}_{arm}" / "samples.npy"
-        if f"{source}_{arm}" in cells and kept.exists():
+        if arm != "uniform" and f"{source}_{arm}" in cells and kept.exists():
             lines[ARMS[arm].title] = torch.from_numpy(np.load(kept).astype(np.float32))
-    canvas, axes = plt.subplots(len(lines), 1, figsize=(8, 0.6 * len(lines)), layout="constrained")
+    canvas, axes = plt.subplots(len(lines), 1, figsize=(6.4, 0.6 * len(lines)), layout="constrained")
     for axis, (title, pictures) in zip(axes, lines.items(), strict=True):
         _line(axis, title, pictures)
     keep(canvas, f"latent_priors_{source}.png", dpi=90)
