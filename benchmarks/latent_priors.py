@@ -304,7 +304,9 @@ def figure(source: str, cells: Mapping[str, Any]) -> None:
         kept = RUNS / f"{source}_{arm}" / "samples.npy"
         if arm != "uniform" and f"{source}_{arm}" in cells and kept.exists():
             lines[ARMS[arm].title] = torch.from_numpy(np.load(kept).astype(np.float32))
-    canvas, axes = plt.subplots(len(lines), 1, figsize=(6.4, 0.6 * len(lines)), layout="constrained")
+    canvas, axes = plt.subplots(
+        len(lines), 1, figsize=(6.4, 0.6 * len(lines)), layout="constrained"
+    )
     for axis, (title, pictures) in zip(axes, lines.items(), strict=True):
         _line(axis, title, pictures)
     keep(canvas, f"latent_priors_{source}.png", dpi=90)
