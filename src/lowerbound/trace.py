@@ -30,6 +30,7 @@ from lowerbound.distributions.reparameterization import (
     ScaledNoise,
     Size,
     draw,
+    frozen,
 )
 from lowerbound.errors import OptionError, UnsupportedError
 
@@ -43,10 +44,13 @@ class Batch:
         observed: like x, False where a value is hidden; hidden values never reach a gradient.
         withheld: like x, True where training hides a known value at random, so that its absence
             carries no information.
-        condition: (batch, *condition): a class as one-hot, an embedding.
+        condition: (batch, *condition): a class as one-hot, an embedding, or (batch, time, numbers):
+            the action that led to each frame.
         label: class indices, (batch,), -1 where unknown.
         target: standardized regression targets, (batch,), NaN where unknown.
         quantities: (batch, quantities), standardized numbers that codes predict, NaN where unknown.
+        outcomes: (batch, time, 2), the reward of arriving at each frame, and 1 if the episode goes
+            on there, else 0; NaN where unknown.
         resets: (batch, time), True where a sequence starts anew; if x is None, its length is the
             horizon.
         state: an earlier Trace's state, to continue from, (batch, ...).
@@ -67,6 +71,7 @@ class Batch:
     label: Tensor | None = None
     target: Tensor | None = None
     quantities: Tensor | None = None
+    outcomes: Tensor | None = None
     resets: Tensor | None = None
     state: Tensor | None = None
     prompt: Tensor | None = None
@@ -277,8 +282,18 @@ class Step:
             return torch.zeros(self.z.shape[:2], dtype=self.z.dtype, device=self.z.device)
         return monte_carlo_kl(self.posterior, self.prior, self.z)
 
-    def rate(self, analytic: bool = True) -> Tensor:
-        """KL(q || p) of this latent in nats, (samples | 1, batch), in closed form if possible."""
+    def rate(self, analytic: bool = True, balance: float | None = None) -> Tensor:
+        """KL(q || p) of this latent in nats, (samples | 1, batch), in closed form if possible.
+
+        Args:
+            analytic: use the closed form.
+            balance: the prior's gradient is multiplied by this share, and the posterior's by the
+                rest, which does not change the value (Hafner et al. 2021); None: by one.
+        """
+        if balance is not None and self.posterior is not None:
+            fixed = replace(self, posterior=frozen(self.posterior))
+            free = replace(self, prior=frozen(self.prior))
+            return balance * fixed.rate(analytic) + (1 - balance) * free.rate(analytic)
         if analytic and self.closed and self.posterior is not None:
             exact = closed_form_kl(self.posterior, self.prior)
             if exact is not None:

@@ -24,6 +24,7 @@ from lowerbound.data.pictures.kind import PictureKind
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Binarize, Condition, Schema
+from lowerbound.data.sequences.episode_kind import EpisodeForm, EpisodeKind
 from lowerbound.data.sequences.frame_clips import FrameClips, read_frame_clips
 from lowerbound.data.sequences.kind import SequenceKind, Sequences
 from lowerbound.data.tables.frames import to_frame
@@ -42,6 +43,8 @@ __all__ = [
     "Condition",
     "DataKind",
     "Dataset",
+    "EpisodeForm",
+    "EpisodeKind",
     "EventKind",
     "Events",
     "Formulas",

@@ -43,7 +43,11 @@ class Dataset:
             unknown.
         quantities: (rows, quantities) float32, what codes are to predict, standardized by
             ``schema.quantities``; NaN if unknown.
-        condition: (rows, size) conditions of a conditional model.
+        condition: (rows, size) conditions of a conditional model; of windows of episodes
+            (rows, time, numbers), the action that led to each frame.
+        outcomes: (rows, time, 2) float32, the reward of arriving at each frame of a window, and 1
+            if the episode goes on there, else 0; NaN if unknown.
+        resets: (rows, time) bool, True at the first frame of each episode in a window.
         prompt: (rows, fields) long, the input of a conditional prior for each row, -1 if unknown.
         vocabulary: of the prompts.
         ids: a name per row, such as its file.
@@ -61,6 +65,8 @@ class Dataset:
     target: Tensor | None = None
     quantities: Tensor | None = None
     condition: Tensor | None = None
+    outcomes: Tensor | None = None
+    resets: Tensor | None = None
     prompt: Tensor | None = None
     ids: tuple[str, ...] | None = None
     source: str = ""
@@ -76,6 +82,8 @@ class Dataset:
             "target",
             "quantities",
             "condition",
+            "outcomes",
+            "resets",
             "prompt",
             "ids",
             "factors",
@@ -112,6 +120,8 @@ class Dataset:
             label=label,
             target=_gather(self.target, indices),
             quantities=_gather(self.quantities, indices),
+            outcomes=_gather(self.outcomes, indices),
+            resets=_gather(self.resets, indices),
             prompt=_gather(self.prompt, indices),
             ids=indices,
         )
@@ -132,6 +142,8 @@ class Dataset:
             target=_gather(self.target, rows),
             quantities=_gather(self.quantities, rows),
             condition=_gather(self.condition, rows),
+            outcomes=_gather(self.outcomes, rows),
+            resets=_gather(self.resets, rows),
             prompt=_gather(self.prompt, rows),
             ids=ids,
             factors=_gather(self.factors, rows),

@@ -18,6 +18,7 @@ from torch.distributions import (
     OneHotCategorical,
 )
 
+from lowerbound.distributions.one_hot import OneHotCodes
 from lowerbound.distributions.reparameterization import UnitNormal, base_normal
 
 
@@ -31,6 +32,8 @@ def closed_form_kl(posterior: Distribution, prior: Distribution) -> Tensor | Non
         return normal_kl(q, p).flatten(-_event_dims(posterior)).sum(-1)
     if isinstance(posterior, MultivariateNormal) and p is not None:
         return _multivariate_diagonal(posterior, p)
+    if isinstance(posterior, OneHotCodes) and isinstance(prior, OneHotCodes):
+        return posterior.kl(prior)
     q_classes, p_classes = _categorical(posterior), _categorical(prior)
     if q_classes is not None and p_classes is not None:
         per_latent = _categorical_categorical(q_classes, p_classes)

@@ -28,6 +28,7 @@ from lowerbound.models.semi_supervised import SemiSupervisedVariationalAutoencod
 from lowerbound.models.semi_supervised_regression import SemiSupervisedRegression
 from lowerbound.models.sequences.event_history import EventHistory
 from lowerbound.models.sequences.linear_state_space import LinearStateSpace
+from lowerbound.models.sequences.recurrent_state_space import RecurrentStateSpace
 from lowerbound.models.transform import TransformCoder
 from lowerbound.models.vae import VariationalAutoencoder
 from lowerbound.models.vq_vae import VectorQuantizedVariationalAutoencoder
@@ -55,6 +56,7 @@ __all__ = [
     "NoisyModel",
     "ProbabilisticPrincipalComponents",
     "Quantizes",
+    "RecurrentStateSpace",
     "Regresses",
     "SemiSupervisedRegression",
     "SemiSupervisedVariationalAutoencoder",

@@ -91,11 +91,13 @@ class Objective(nn.Module, ABC):
         """Start to collect the readings again."""
 
 
-def stacked_rates(trace: Trace, batch: int, *, analytic: bool) -> Tensor:
-    """Rates of all steps averaged over samples, (steps, batch)."""
+def stacked_rates(
+    trace: Trace, batch: int, *, analytic: bool, balance: float | None = None
+) -> Tensor:
+    """Rates of all steps averaged over samples, (steps, batch); ``balance`` as in ``Step.rate``."""
     if not trace.steps:
         return trace.likelihood.mean.new_zeros(0, batch)
-    rates = [over_samples(step.rate(analytic)).expand(batch) for step in trace.steps]
+    rates = [over_samples(step.rate(analytic, balance)).expand(batch) for step in trace.steps]
     return torch.stack(rates) if len(rates) > 1 else rates[0].unsqueeze(0)
 
 

@@ -43,6 +43,9 @@ class ELBO(Objective):
             al. 2016).
         free_bits_per: whether this holds for the rate of each "latent" of the model, or for that of
             each of its numbers ("unit").
+        kl_balance: share of the rate's gradient that the prior gets; the posterior gets the rest
+            (Hafner et al. 2021 use .8, so that the prior learns faster than the posterior is drawn
+            to it); None: both get all of it.
         balance: b, the exponent that balances a table's columns in the loss: 0 does not change
             their weights, 1 divides the cost of each by that of its marginal; see ``balance``.
     """
@@ -51,6 +54,7 @@ class ELBO(Objective):
     weights: Tensor | None
     cycles: int = 1
     free_bits_per: FreeBitsPer = "latent"
+    kl_balance: float | None = None
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class ELBO(Objective):
         cycles: int = 1,
         free_bits: float = 0.0,
         free_bits_per: FreeBitsPer = "latent",
+        kl_balance: float | None = None,
         balance: float = 0.0,
     ) -> None:
         super().__init__()
@@ -69,6 +74,8 @@ class ELBO(Objective):
             raise OptionError(f"samples must be at least 1, not {samples}")
         if min(beta, free_bits, balance) < 0:
             raise OptionError("beta, free_bits and balance must not be negative")
+        if kl_balance is not None and not 0 <= kl_balance <= 1:
+            raise OptionError(f"kl_balance is a share, from 0 to 1, not {kl_balance}")
         self._warm_up = WarmUp.of(warm_up, cycles)
         if beta == 0 and (self._warm_up.share or free_bits):
             raise OptionError(
@@ -81,7 +88,7 @@ class ELBO(Objective):
         self.beta = beta
         self.warm_up, self.cycles = self._warm_up.share, cycles
         self.free_bits, self.free_bits_per = free_bits, free_bits_per
-        self.balance = balance
+        self.balance, self.kl_balance = balance, kl_balance
         # a resumed run computes it again from the same rows
         self.register_buffer("weights", None, persistent=False)
         self.choose: Choose = Draw(samples)
@@ -121,7 +128,9 @@ class ELBO(Objective):
         """E_q[log p(x | z)], (batch,), and the rates, (steps, batch), of a pass, in nats."""
         assert batch.x is not None
         likelihood = over_samples(trace.likelihood.log_prob(batch.x, batch.observed))
-        return likelihood, stacked_rates(trace, len(batch), analytic=self.analytic)
+        return likelihood, stacked_rates(
+            trace, len(batch), analytic=self.analytic, balance=self.kl_balance
+        )
 
     def balanced(self, trace: Trace, batch: Batch) -> Tensor:
         """E_q[sum_j w_j log p(x_j | z)], (batch,), in nats times weights.

@@ -1,10 +1,11 @@
-"""Clips: frames in the order of time, with the episode of each and the action after it."""
+"""Clips: frames in the order of time, with the episode of each, the action after it, and what it
+brought."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ from lowerbound.errors import DataError, OptionError
 
 EPISODES = ("episode", "episodes", "ep")
 ACTIONS = ("action", "actions", "act")
+REWARDS = ("reward", "rewards")
+ENDS = ("terminated", "terminal")
+CLASSES = "action_classes"  # number of classes of an action that is a class
+
+
+_BESIDE = ("episode", "actions", "rewards", "terminated")  # fields with an entry for each frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,22 +39,34 @@ class FrameClips:
         frames: rows in the order of time.
         episode: number of the episode of each frame, (frames,) long.
         actions: what was done after each frame, (frames, numbers) float32; None: not known.
+        rewards: of arriving at each frame, (frames,) float32; None: not known.
+        terminated: True at a frame where its episode ended of itself, and not at a limit of time,
+            (frames,) bool; None: not known.
+        classes: of an action that is a class, whose one number is the class; 0: numbers.
 
     Raises:
-        DataError: lengths differ, an action is not finite, or an episode is interrupted by another.
+        DataError: lengths differ, an action or a reward is not finite, an action is not one of the
+            classes, or an episode is interrupted by another.
     """
 
     frames: Dataset
     episode: Tensor
     actions: Tensor | None = None
+    rewards: Tensor | None = None
+    terminated: Tensor | None = None
+    classes: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("episode", "actions"):
+        for name in _BESIDE:
             value = getattr(self, name)
             if value is not None and len(value) != len(self.frames):
                 raise DataError(f"{len(self.frames)} frames but {len(value)} rows of {name}")
         if self.actions is not None and not bool(self.actions.isfinite().all()):
             raise DataError("an action is not a finite number: leave its episode out")
+        if self.rewards is not None and not bool(self.rewards.isfinite().all()):
+            raise DataError("a reward is not a finite number: leave its episode out")
+        if self.classes and self.actions is not None:
+            _check_classes(self.actions, self.classes)
         numbers = self.episode[self.resets].tolist()
         again = sorted({number for number in numbers if numbers.count(number) > 1})
         if again:
@@ -92,8 +111,9 @@ class FrameClips:
                 f"there is no episode {listed(absent)}; there are {listed(list(spans))}"
             )
         rows = torch.tensor([row for number in episodes for row in spans[number]], dtype=torch.long)
-        actions = None if self.actions is None else self.actions[rows]
-        return FrameClips(self.frames.subset(rows), self.episode[rows], actions)
+        beside = {name: getattr(self, name) for name in _BESIDE}
+        kept = {name: None if each is None else each[rows] for name, each in beside.items()}
+        return replace(self, frames=self.frames.subset(rows), **kept)
 
     def split(self, share: float, seed: int) -> tuple[list[int], list[int]]:
         """Numbers of the episodes to train on, and of a share that is held out, drawn at random.
@@ -116,7 +136,8 @@ def read_frame_clips(
     """Read the frames, episodes and actions of an .npz file.
 
     Keys: frames as in ``load`` (``frames``, ``obs``, ``x`` ...), ``episode``, ``episodes`` or
-    ``ep``, and, if known, ``action``, ``actions`` or ``act``.
+    ``ep``, and, if known, ``action``, ``actions`` or ``act``, ``reward`` or ``rewards``,
+    ``terminated`` or ``terminal``, and ``action_classes``, the number of classes of an action.
 
     Args:
         source: the file; clips in memory are returned as they are.
@@ -145,14 +166,22 @@ def read_frame_clips(
             "number for each frame"
         )
     actions = next((_matrix(found[key], path) for key in ACTIONS if key in found), None)
-    return FrameClips(frames, torch.from_numpy(episode.astype(np.int64)), actions)
+    return FrameClips(
+        frames,
+        torch.from_numpy(episode.astype(np.int64)),
+        actions,
+        _column(found, REWARDS, path, np.float32),
+        _column(found, ENDS, path, np.bool_),
+        int(found[CLASSES]) if CLASSES in found and found[CLASSES].shape == () else 0,
+    )
 
 
 def _arrays(path: Path) -> dict[str, Array]:
-    """The arrays with episodes and actions in a file."""
+    """The arrays of a file beside the frames."""
+    keys = (*EPISODES, *ACTIONS, *REWARDS, *ENDS, CLASSES)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in (*EPISODES, *ACTIONS) if key in arrays.files}
+            return {key: arrays[key] for key in keys if key in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
 
@@ -165,3 +194,34 @@ def _matrix(actions: Array, path: Path) -> Tensor:
             "(frames,) or (frames, numbers)"
         )
     return torch.from_numpy(actions.reshape(len(actions), -1).astype(np.float32))
+
+
+def _column(
+    found: Mapping[str, Array], keys: Sequence[str], path: Path, dtype: type[np.generic]
+) -> Tensor | None:
+    """A number for each frame; None: the file has none."""
+    key = next((key for key in keys if key in found), None)
+    if key is None:
+        return None
+    values = found[key]
+    if values.dtype.kind not in "buif" or values.ndim != 1:
+        raise DataError(
+            f"{path}: {key} is {values.dtype} of shape {values.shape}; it needs one number for each "
+            "frame"
+        )
+    return torch.from_numpy(values.astype(dtype))
+
+
+def _check_classes(actions: Tensor, classes: int) -> None:
+    """Check that actions are classes.
+
+    Raises:
+        DataError: one is not.
+    """
+    wrong = (actions != actions.round()) | (actions < 0) | (actions >= classes)
+    if actions.shape[1] != 1 or bool(wrong.any()):
+        raise DataError(
+            f"action_classes is {classes}, so an action is one whole number from 0 to "
+            f"{classes - 1}, and the actions have shape {tuple(actions.shape)} and values from "
+            f"{float(actions.min()):g} to {float(actions.max()):g}"
+        )

@@ -1,0 +1,64 @@
+"""One-hot codes: exact draws, straight-through gradients and divergences."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from lowerbound.distributions.divergence import closed_form_kl
+from lowerbound.distributions.keyed_noise import KeyedNoise
+from lowerbound.distributions.one_hot import OneHotCodes
+from lowerbound.distributions.reparameterization import draw, seeded
+
+
+def codes(seed: int = 0, uniform: float = 0.01, *shape: int) -> OneHotCodes:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(shape or (1, 5, 3, 4), generator=generator)
+    return OneHotCodes(logits.requires_grad_(), uniform)
+
+
+def test_draws_are_one_hot_with_the_gradient_of_a_softmax() -> None:
+    """The gradient equals the softmax's Jacobian to the last bit, times one minus the uniform."""
+    found = codes()
+    weight = torch.randn(1, 5, 3, 4, generator=torch.Generator().manual_seed(1))
+    with seeded(0):
+        z = draw(found, 1)
+    assert bool(((z == 0) | (z == 1)).all())
+    assert bool((z.sum(-1) == 1).all())
+    (straight,) = torch.autograd.grad((z * weight).sum(), found.logits)
+    logits = found.logits.detach().requires_grad_()
+    (jacobian,) = torch.autograd.grad((0.99 * torch.softmax(logits, -1) * weight).sum(), logits)
+    torch.testing.assert_close(straight, jacobian, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_draws_have_their_probabilities(keyed: bool) -> None:
+    found = codes(2, 0.01, 1, 2, 1, 3)
+    noise = KeyedNoise(torch.tensor([3, 4])) if keyed else None
+    with seeded(1):
+        shares = draw(found, 40_000, noise).mean(0)
+    torch.testing.assert_close(shares, found.probs[0].detach(), rtol=0, atol=0.01)
+
+
+def test_the_divergence_is_that_of_enumeration() -> None:
+    q, p = codes(3, 0.01, 1, 2, 2, 3), codes(4, 0.05, 1, 2, 2, 3)
+    expected = torch.zeros(2)
+    for classes in itertools.product(range(3), repeat=2):
+        z = torch.nn.functional.one_hot(torch.tensor(classes), 3).float().expand(1, 2, 2, 3)
+        expected += (q.log_prob(z).exp() * (q.log_prob(z) - p.log_prob(z)))[0].detach()
+    found = closed_form_kl(q, p)
+    assert found is not None
+    torch.testing.assert_close(found[0].detach(), expected)
+
+
+def test_without_a_uniform_part_impossible_classes_add_nothing() -> None:
+    logits = torch.tensor([[[[0.0, -torch.inf, 1.0]]]])
+    found = closed_form_kl(OneHotCodes(logits, 0.0), OneHotCodes(torch.zeros(1, 1, 1, 3), 0.0))
+    assert found is not None
+    assert torch.isfinite(found).all()
+
+
+def test_frozen_codes_have_no_gradient() -> None:
+    assert not codes().frozen().probs.requires_grad
