@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowerbound.config import from_mapping
+from lowerbound.config import from_mapping, to_mapping
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import DATA_KINDS, DataKind
@@ -35,12 +35,14 @@ class EpisodeForm:
         actions: numbers of an action as a model sees it: one for each class if it is a class.
         classes: of an action that is a class; 0: an action is numbers.
         rewards: whether rewards and ends are known.
+        environment: that an agent acts in, JSON-like; empty: it is not known.
     """
 
     schema: Mapping[str, Any] = field(default_factory=dict)
     actions: int = 0
     classes: int = 0
     rewards: bool = False
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, schema: Schema) -> EpisodeForm:
@@ -73,12 +75,7 @@ class EpisodeForm:
             dtype=frame.dtype,
             missing=frame.missing,
             windows=windows,
-            details={
-                "schema": self.schema,
-                "actions": self.actions,
-                "classes": self.classes,
-                "rewards": self.rewards,
-            },
+            details=to_mapping(self),
         )
 
     @classmethod
@@ -136,7 +133,9 @@ class EpisodeKind(DataKind):
             )
         packed, observed = frame.pack(values.reshape(-1, *values.shape[2:]))
         shape = (len(values), schema.event_shape[0])
-        return packed.unflatten(0, shape), None if observed is None else observed.unflatten(0, shape)
+        return packed.unflatten(0, shape), None if observed is None else observed.unflatten(
+            0, shape
+        )
 
     def decode(self, schema: Schema, units: Array, rounded: bool) -> Array:
         frame = EpisodeForm.frame_of(schema)
@@ -146,10 +145,11 @@ class EpisodeKind(DataKind):
 
     def log_slopes(self, schema: Schema, x: Tensor) -> Tensor:
         frame = EpisodeForm.frame_of(schema)
-        each = frame.data_kind.log_slopes(frame, x.flatten(0, 1))
+        each: Tensor = frame.data_kind.log_slopes(frame, x.flatten(0, 1))
         if len(each) == 1:
             return each.expand(schema.event_shape).unsqueeze(0)
-        return each.unflatten(0, tuple(x.shape[:2]))
+        apart: Tensor = each.unflatten(0, tuple(x.shape[:2]))
+        return apart
 
     def report_style(self, schema: Schema) -> str:
         return ""

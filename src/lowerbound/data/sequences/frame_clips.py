@@ -112,7 +112,9 @@ class FrameClips:
             )
         rows = torch.tensor([row for number in episodes for row in spans[number]], dtype=torch.long)
         beside = {name: getattr(self, name) for name in _BESIDE}
-        kept = {name: None if each is None else each[rows] for name, each in beside.items()}
+        kept: dict[str, Any] = {
+            name: None if each is None else each[rows] for name, each in beside.items()
+        }
         return replace(self, frames=self.frames.subset(rows), **kept)
 
     def split(self, share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -206,8 +208,8 @@ def _column(
     values = found[key]
     if values.dtype.kind not in "buif" or values.ndim != 1:
         raise DataError(
-            f"{path}: {key} is {values.dtype} of shape {values.shape}; it needs one number for each "
-            "frame"
+            f"{path}: {key} is {values.dtype} of shape {values.shape}; it needs one number for "
+            "each frame"
         )
     return torch.from_numpy(values.astype(dtype))
 

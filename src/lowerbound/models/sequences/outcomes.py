@@ -1,4 +1,4 @@
-r"""What follows from a state of a world model besides the frame: the reward, and whether it goes on.
+r"""What a world model predicts of a state besides its frame: the reward, and whether it goes on.
 
 .. math:: p(r, c \mid s) = p(r \mid s)\, \mathrm{Bernoulli}(c; \sigma(l(s)))
 

@@ -20,6 +20,7 @@ from lowerbound.errors import OptionError
 from lowerbound.likelihoods import Likelihood
 from lowerbound.likelihoods.over_time import OverTime
 from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
+from lowerbound.models.sequences.behavior import Behavior
 from lowerbound.models.sequences.outcomes import Outcomes
 from lowerbound.models.sequences.state_latents import CodeLatent, GaussianLatent, StateLatent
 from lowerbound.networks.base import Decoder, Encoder
@@ -46,6 +47,7 @@ class RecurrentOptions:
     classes: int = option(16, "classes of each group of codes")
     width: int = option(256, "numbers of each hidden layer")
     uniform: float = option(UNIFORM, "share of the uniform distribution in that of each code")
+    behavior: bool = option(False, "whether there are an actor and a critic, which control trains")
 
     def __post_init__(self) -> None:
         if min(self.memory, self.groups, self.width) < 1 or self.classes < 2:
@@ -79,6 +81,13 @@ class State(NamedTuple):
         return State(self.memory.detach(), self.latent.detach())
 
 
+@dataclass(frozen=True)
+class StateTrace(Trace):
+    """A pass with the states of all times, (samples, batch, time, ...)."""
+
+    states: State | None = None
+
+
 @MODELS.register("recurrent_state_space")
 class RecurrentStateSpace(Model):
     r"""h_t = f(h_{t-1}, z_{t-1}, a_{t-1}), z_t ~ p(z_t | h_t), x_t ~ p(x_t | h_t, z_t).
@@ -89,11 +98,11 @@ class RecurrentStateSpace(Model):
     .. math:: \sum_t E_q[\log p(x_t \mid h_t, z_t)] -
         \mathrm{KL}(q(z_t \mid h_t, x_t) \,\|\, p(z_t \mid h_t))
 
-    A pass has one Step for each time. ``Batch.condition`` holds the actions, (batch, time, numbers):
-    the action of a time is the one that led to its frame. ``Batch.resets`` is True where an episode
-    starts: h, z and the action before are zero there. Without x a pass is imagined from the prior,
-    as long as the actions. ``Trace.state`` continues a single sample: pass it as ``Batch.state``.
-    A frame without any observed cell has its prior as posterior.
+    A pass has one Step for each time. ``Batch.condition`` holds the action that led to each frame,
+    (batch, time, numbers). ``Batch.resets`` is True where an episode starts: h, z and the action
+    before are zero there. Without x a pass is imagined from the prior, as long as the actions.
+    ``Trace.state`` continues a single sample: pass it as ``Batch.state``. A frame without any
+    observed cell has its prior as posterior.
 
     Where the batch has outcomes, ``Trace.predicted`` is log p of rewards and ends given the states.
 
@@ -105,6 +114,7 @@ class RecurrentStateSpace(Model):
         decoder: states to the parameters of ``likelihood``.
         likelihood: p(x_t | state).
         options: sizes.
+        classes: of an action that is a class; 0: it is numbers.
         rewards: whether states predict rewards and ends.
         inputs: makes the encoder's input from a frame.
 
@@ -124,6 +134,7 @@ class RecurrentStateSpace(Model):
         decoder: Decoder,
         likelihood: Likelihood,
         options: RecurrentOptions,
+        classes: int = 0,
         rewards: bool = False,
         inputs: Input | None = None,
     ) -> None:
@@ -137,13 +148,14 @@ class RecurrentStateSpace(Model):
         memory, width, size = options.memory, options.width, self.latent.size
         self.memory = memory
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
-        self.recall = nn.Sequential(
-            linear(size + actions, memory), nn.LayerNorm(memory), nn.SiLU()
-        )
+        self.recall = nn.Sequential(linear(size + actions, memory), nn.LayerNorm(memory), nn.SiLU())
         self.cell = GatedRecurrentUnit(memory, memory)
         self.prior_head = normalized_layers(memory, width, 1, self.latent.numbers)
         self.posterior_head = Joined(memory, width, width, self.latent.numbers)
         self.outcomes = Outcomes(memory + size, width) if rewards else None
+        self.behavior = (
+            Behavior(memory + size, width, actions, classes) if options.behavior else None
+        )
         self.latent_dim = time * size
 
     @classmethod
@@ -190,6 +202,7 @@ class RecurrentStateSpace(Model):
             frames.decoder(likelihood, own.memory + size),
             likelihood,
             own,
+            form.classes,
             form.rewards,
             frames.inputs,
         )
@@ -202,12 +215,12 @@ class RecurrentStateSpace(Model):
 
     # one pass ------------------------------------------------------------------------------------
 
-    def forward(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+    def forward(self, batch: Batch, choose: Choose = DRAW) -> StateTrace:
         if batch.x is None:
             return self.imagine(batch, choose)
         return self._pass(batch, choose, batch.x.shape[1], self.embedded(batch))
 
-    def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
+    def imagine(self, batch: Batch, choose: Choose = DRAW) -> StateTrace:
         """A pass without frames, as long as the actions or ``resets``, else as a training row."""
         lengths = [v.shape[1] for v in (batch.condition, batch.resets) if v is not None]
         return self._pass(batch, choose, lengths[0] if lengths else self.time, None)
@@ -218,16 +231,20 @@ class RecurrentStateSpace(Model):
         rows, time = batch.x.shape[:2]
         observed = None if batch.observed is None else batch.observed.flatten(0, 1)
         numbers = self.encoder(self.seen(Batch(batch.filled.flatten(0, 1), observed)), None)
-        mapped: Tensor = self.posterior_head.of_second(numbers)
-        return mapped.unflatten(0, (rows, time))
+        mapped: Tensor = self.posterior_head.of_second(numbers).unflatten(0, (rows, time))
+        return mapped
 
     def advance(self, state: State, action: Tensor) -> Tensor:
         """The next memory h, (rows, memory), of states (rows, ...) and actions (rows, numbers)."""
-        return self.cell.step(self.recall(torch.cat([state.latent, action], -1)), state.memory)
+        memory: Tensor = self.cell.step(
+            self.recall(torch.cat([state.latent, action], -1)), state.memory
+        )
+        return memory
 
     def prior(self, memory: Tensor) -> Distribution:
         """p(z | h), batch shape (samples, batch), of h (samples, batch, memory)."""
-        return self.latent(fold_numbers(self.prior_head, memory))
+        distribution: Distribution = self.latent(fold_numbers(self.prior_head, memory))
+        return distribution
 
     def initial(self, rows: int) -> State:
         """The state before the first frame of episodes: zeros."""
@@ -279,39 +296,44 @@ class RecurrentStateSpace(Model):
             *self.encoder.parameters(),
             *self.posterior_head.parameters(),
         ]
-        chosen = {id(parameter) for parameter in inference}
+        behavior = [] if self.behavior is None else list(self.behavior.parameters())
+        chosen = {id(parameter) for parameter in (*inference, *behavior)}
         rest = [value for value in self.parameters() if id(value) not in chosen]
-        return {"inference": inference, "generative": rest}
+        return {"inference": inference, "generative": rest, "behavior": behavior}
 
-    def _pass(self, batch: Batch, choose: Choose, time: int, embedded: Tensor | None) -> Trace:
+    def _pass(self, batch: Batch, choose: Choose, time: int, embedded: Tensor | None) -> StateTrace:
         rows = len(batch)
         keep, actions = self._kept(batch, time), self._actions(batch, rows, time)
         state, seen = self._before(batch, rows), _seen_frames(batch)
-        states, priors, posteriors, chosen = [], [], [], []
+        states, chosen = list[State](), list[Tensor]()
+        priors, posteriors = list[Distribution](), list[Distribution | None]()
         for t in range(time):
             memory = self._advance(state, actions[:, t], keep[:, t])
             prior, posterior = None, None
-            if embedded is None or seen is not None:
+            if embedded is None:
                 prior = self.prior(memory)
-            if embedded is not None:
+                priors.append(prior)
+            else:
                 posterior = self._posterior(memory, embedded[:, t], seen, t)
             z = choose(t, posterior, prior)
             state = State(memory.expand(len(z), -1, -1), z.flatten(2).expand(-1, rows, -1))
             states.append(state)
-            priors.append(prior)
             posteriors.append(posterior)
             chosen.append(z)
-        samples = len(state.memory)
-        memories = torch.stack([s.memory.expand(samples, -1, -1) for s in states], 2)
-        features = torch.stack([s.features.expand(samples, -1, -1) for s in states], 2)
-        if priors[0] is None:
-            numbers = fold_numbers(self.prior_head, memories.flatten(1, 2))
-            apart = numbers.unflatten(1, (rows, time)).unbind(2)
-            priors = [self.latent(each) for each in apart]
-        steps = tuple(map(Step, chosen, posteriors, priors))
-        last = torch.cat([state.memory, state.latent], -1)[0] if samples == 1 else None
-        predicted = self._predicted(features, batch)
-        return Trace(steps, self.emit(features), state=last, predicted=predicted)
+        every = _stacked(states)
+        if embedded is not None:
+            priors = self._priors(every.memory)
+        steps = tuple(Step(z, q, p) for z, q, p in zip(chosen, posteriors, priors, strict=True))
+        last = torch.cat(state, -1)[0] if len(state.memory) == 1 else None
+        predicted = self._predicted(every.features, batch)
+        emission = self.emit(every.features)
+        return StateTrace(steps, emission, state=last, predicted=predicted, states=every)
+
+    def _priors(self, memories: Tensor) -> list[Distribution]:
+        """The priors of all times at once, from h (samples, batch, time, memory)."""
+        numbers = fold_numbers(self.prior_head, memories.flatten(1, 2))
+        apart = numbers.unflatten(1, memories.shape[1:3]).unbind(2)
+        return [self.latent(each) for each in apart]
 
     def _advance(self, state: State, action: Tensor, keep: Tensor) -> Tensor:
         """h of the next time, (samples, batch, memory); zeros enter where an episode starts."""
@@ -319,7 +341,8 @@ class RecurrentStateSpace(Model):
         kept = keep.expand(samples, rows, 1)
         inside = State(*((part * kept).flatten(0, 1) for part in state))
         moved = (action * kept).flatten(0, 1)
-        return self.advance(inside, moved).unflatten(0, (samples, rows))
+        memory: Tensor = self.advance(inside, moved).unflatten(0, (samples, rows))
+        return memory
 
     def _posterior(
         self, memory: Tensor, embedded: Tensor, seen: Tensor | None, time: int
@@ -330,13 +353,15 @@ class RecurrentStateSpace(Model):
         if seen is not None:
             unseen = fold_numbers(self.prior_head, memory)
             numbers = torch.where(seen[:, time, None], numbers, unseen)
-        return self.latent(numbers)
+        distribution: Distribution = self.latent(numbers)
+        return distribution
 
     def _predicted(self, features: Tensor, batch: Batch) -> Tensor | None:
         """log p(outcomes | states), (samples, batch), if the batch has them."""
         if self.outcomes is None or batch.outcomes is None or batch.x is None:
             return None
-        return self.outcomes.log_prob(features, batch.outcomes).sum(2)
+        terms: Tensor = self.outcomes.log_prob(features, batch.outcomes)
+        return terms.sum(2)
 
     def _kept(self, batch: Batch, time: int) -> Tensor:
         """0 where an episode starts, else 1, (rows | 1, time, 1)."""
@@ -361,6 +386,16 @@ def fold_numbers(network: nn.Module, values: Tensor) -> Tensor:
     """Run a network of one input on (samples, batch, ...), with samples folded into rows."""
     numbers: Tensor = network(values.flatten(0, 1)).unflatten(0, values.shape[:2])
     return numbers
+
+
+def _stacked(states: Sequence[State]) -> State:
+    """The states of all times, (samples, batch, time, ...)."""
+    samples = len(states[-1].memory)
+    memory, latent = (
+        torch.stack([part.expand(samples, -1, -1) for part in parts], 2)
+        for parts in zip(*states, strict=True)
+    )
+    return State(memory, latent)
 
 
 def _seen_frames(batch: Batch) -> Tensor | None:

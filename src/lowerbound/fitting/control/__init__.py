@@ -1,0 +1,1 @@
+"""Agents: environments, learning a world model and behavior from them, and playing."""

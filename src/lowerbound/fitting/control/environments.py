@@ -1,0 +1,306 @@
+"""Environments: gymnasium's, MinAtar, Atari and dm-control by one interface of packed frames.
+
+A run of an environment is a function of a seed and the actions: each episode starts with a seed of
+its own. An interrupted episode is therefore restored by its actions, and not by the environment's
+state, which most libraries cannot save.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowerbound.config import option, to_mapping
+from lowerbound.data.arrays import Array
+from lowerbound.data.pictures.pixels import ImageFormat
+from lowerbound.data.schema import Schema
+from lowerbound.data.sequences.episode_kind import EpisodeForm
+from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.training.checkpoints.randomness import stream_seed
+
+PREFIXES = {"MinAtar/": "rl", "ALE/": "atari", "dmc/": "dmc"}  # of names, and the extra they need
+EXAMPLES = (
+    "lowerbound/GridCatch-v0, MinAtar/Breakout-v1, CartPole-v1, ALE/Pong-v5, dmc/cartpole-swingup"
+)
+SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class EnvironmentOptions:
+    """An environment, and what is seen of it."""
+
+    name: str = option("lowerbound/GridCatch-v0", f"environment, such as {EXAMPLES}")
+    pixels: int = option(
+        0, "side of rendered pictures that are seen instead of the observations; 0: observations"
+    )
+    repeat: int = option(1, "steps of the environment for which an action is kept")
+    limit: int = option(0, "longest episode in steps; 0: that of the environment")
+    colors: Literal["color", "grey"] = option("color", "colors of rendered pictures")
+
+    def __post_init__(self) -> None:
+        if self.pixels < 0 or self.repeat < 1 or self.limit < 0:
+            raise OptionError("pixels and limit must not be negative, and repeat is at least 1")
+
+
+class Arrival(NamedTuple):
+    """What follows from an action.
+
+    Attributes:
+        frame: packed, (*frame).
+        reward: summed over repeats.
+        terminated: whether the episode ended of itself.
+        truncated: whether it was cut off, at a limit of time.
+    """
+
+    frame: Tensor
+    reward: float
+    terminated: bool
+    truncated: bool
+
+
+def make(options: EnvironmentOptions, rendered: bool = False) -> Any:
+    """The gymnasium environment.
+
+    Args:
+        options: name and what is seen.
+        rendered: whether ``render`` gives pictures, for films.
+
+    Raises:
+        MissingExtraError: its library is not installed.
+        OptionError: there is no such environment; the message has gymnasium's words.
+    """
+    gymnasium = library("gymnasium", "rl")
+    _register(options.name)
+    mode: dict[str, Any] = {"render_mode": "rgb_array"} if options.pixels or rendered else {}
+    if options.name.startswith("ALE/"):
+        mode["frameskip"] = options.repeat if options.repeat > 1 else 4
+    if options.pixels or rendered:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    try:
+        env = gymnasium.make(options.name, **mode)
+    except gymnasium.error.Error as error:
+        raise OptionError(f"{options.name!r} cannot be made: {error}") from error
+    return env
+
+
+def library(name: str, extra: str) -> Any:
+    """An optional library.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(name, extra) from error
+
+
+def _register(name: str) -> None:
+    """Register the environments of the library that a name belongs to."""
+    gymnasium = library("gymnasium", "rl")
+    if name.startswith("MinAtar/"):
+        library("minatar", "rl")
+        if "MinAtar/Breakout-v1" not in gymnasium.registry:
+            library("minatar.gym", "rl").register_envs()
+    elif name.startswith("ALE/"):
+        gymnasium.register_envs(library("ale_py", "atari"))
+    elif name.startswith("dmc/"):
+        from lowerbound.fitting.control.dm_control import register
+
+        register(name)
+    elif name.startswith("lowerbound/") and "lowerbound/GridCatch-v0" not in gymnasium.registry:
+        gymnasium.register(
+            "lowerbound/GridCatch-v0", "lowerbound.fitting.control.grid_catch:GridCatch"
+        )
+
+
+@dataclass
+class Environment:
+    """An environment whose frames are packed, and whose episodes start from seeds.
+
+    Attributes:
+        options: see ``EnvironmentOptions``.
+        seed: of the run.
+        stream: name of the random stream, so that evaluation has episodes of its own.
+        rendered: whether ``picture`` is needed.
+
+    Raises:
+        OptionError: observations or actions are of a kind that is not supported.
+    """
+
+    options: EnvironmentOptions
+    seed: int = 0
+    stream: str = "training"
+    rendered: bool = False
+    episode: int = field(default=0, init=False)
+    done: list[list[float]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        from gymnasium import spaces
+
+        self._env = make(self.options, self.rendered)
+        self._gymnasium_spaces = spaces
+        actions = self._env.action_space
+        if isinstance(actions, spaces.Discrete):
+            self.classes, self.actions = int(actions.n), int(actions.n)
+        elif isinstance(actions, spaces.Box) and np.isfinite([actions.low, actions.high]).all():
+            self.classes, self.actions = 0, int(np.prod(actions.shape))
+        else:
+            raise OptionError(
+                f"{self.options.name} has actions {actions}: supported are Discrete, and Box with "
+                "finite bounds"
+            )
+        self._space = self._env.observation_space
+        if not self.options.pixels and not isinstance(self._space, spaces.Box | spaces.Discrete):
+            raise OptionError(
+                f"{self.options.name} has observations {self._space}: supported are Box and "
+                "Discrete; pictures of any environment that renders are seen with --pixels 64"
+            )
+        self._started = False
+        first = self.reset()
+        self.frame_shape = tuple(first.shape)
+        self.episode, self._started = 0, False
+
+    @property
+    def form(self) -> EpisodeForm:
+        """The form of its episodes."""
+        details = to_mapping(self.options)
+        return EpisodeForm(self.frame.to_mapping(), self.actions, self.classes, True, details)
+
+    @property
+    def frame(self) -> Schema:
+        """The schema of a frame."""
+        if self.options.pixels or self._is_picture:
+            levels = 2 if self._binary else 256
+            return Schema(
+                kind="images",
+                event_shape=self.frame_shape,
+                levels=levels,
+                white=float(levels - 1),
+                dtype="uint8",
+                image=ImageFormat("first", "pad"),
+            )
+        return Schema(kind="vectors", event_shape=self.frame_shape, dtype="float32")
+
+    def reset(self) -> Tensor:
+        """Start the next episode, and return its first frame."""
+        number = self.episode
+        self.episode, self.done, self._length = number + 1, [], 0
+        seed = stream_seed(self.seed, f"{self.stream}/{number}") % SEEDS
+        observation, _ = self._fresh().reset(seed=seed)
+        self._started = True
+        return self._packed(observation)
+
+    def step(self, action: Tensor) -> Arrival:
+        """Act.
+
+        Args:
+            action: one-hot class, or numbers in [-1, 1], (numbers,).
+
+        Raises:
+            DataError: the reward is not a finite number.
+        """
+        self.done.append(action.tolist())
+        given, total = self._given(action), 0.0
+        repeats = 1 if self.options.name.startswith("ALE/") else self.options.repeat
+        for _ in range(repeats):
+            observation, reward, terminated, truncated, _ = self._env.step(given)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        if not np.isfinite(total):
+            raise DataError(
+                f"{self.options.name} gave the reward {total} in episode {self.episode - 1}: "
+                "rewards must be finite numbers"
+            )
+        self._length += 1
+        cut = bool(self.options.limit) and self._length >= self.options.limit
+        return Arrival(self._packed(observation), total, bool(terminated), bool(truncated) or cut)
+
+    def picture(self) -> Array:
+        """A color picture of the present, (height, width, 3) uint8.
+
+        Raises:
+            OptionError: the environment cannot render here.
+        """
+        return _rendered(self._env, self.options.name)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values from which ``restore`` continues."""
+        return {"episode": self.episode, "done": self.done}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue an episode: start it again, and repeat its actions."""
+        self.episode = int(state["episode"]) - 1
+        self.reset()
+        for action in state["done"]:
+            self.step(torch.tensor(action))
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _fresh(self) -> Any:
+        game = getattr(self._env.unwrapped, "game", None)
+        if game is not None and hasattr(game, "last_action"):
+            game.last_action = 0  # MinAtar keeps it, so that a sticky action crosses episodes
+        return self._env
+
+    def _given(self, action: Tensor) -> Any:
+        if self.classes:
+            return int(action.argmax())
+        space = self._env.action_space
+        share = (action.clamp(-1, 1).numpy() + 1) / 2
+        return (space.low + share.reshape(space.shape) * (space.high - space.low)).astype(
+            space.dtype
+        )
+
+    @property
+    def _is_picture(self) -> bool:
+        return len(getattr(self._space, "shape", ())) in (2, 3) and self._space.dtype != np.float32
+
+    @property
+    def _binary(self) -> bool:
+        return not self.options.pixels and float(np.max(self._space.high)) <= 1
+
+    def _packed(self, observation: Any) -> Tensor:
+        if self.options.pixels:
+            return _shrunk(self.picture(), self.options.pixels, self.options.colors)
+        if isinstance(self._space, self._gymnasium_spaces.Discrete):
+            one_hot = torch.zeros(int(self._space.n))
+            one_hot[int(observation) - int(self._space.start)] = 1.0
+            return one_hot
+        values = np.asarray(observation)
+        if not self._is_picture:
+            return torch.from_numpy(values.astype(np.float32).reshape(-1))
+        frame = values.astype(np.uint8)
+        frame = frame[..., None] if frame.ndim == 2 else frame
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frame, -1, 0)))
+
+
+def _rendered(env: Any, name: str) -> Array:
+    try:
+        picture = env.render()
+    except Exception as error:
+        raise OptionError(
+            f"{name} cannot be rendered here ({error}): without a screen, set the variable "
+            "SDL_VIDEODRIVER=dummy for pygame, or MUJOCO_GL=egl (or osmesa) for mujoco"
+        ) from error
+    if picture is None:
+        raise OptionError(f"{name} renders nothing: it has no pictures")
+    return np.asarray(picture)
+
+
+def _shrunk(picture: Array, side: int, colors: str) -> Tensor:
+    """A picture of that side, (channels, side, side) uint8, each pixel the mean of its area."""
+    from PIL import Image
+
+    image = Image.fromarray(picture).convert("L" if colors == "grey" else "RGB")
+    small = np.asarray(image.resize((side, side), Image.Resampling.BOX))
+    small = small[..., None] if small.ndim == 2 else small
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(small, -1, 0)))

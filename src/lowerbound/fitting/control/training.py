@@ -1,0 +1,287 @@
+"""Training an agent: the loop, evaluation on the way, checkpoints and resuming."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowerbound import durable
+from lowerbound.assembly.build import resolve
+from lowerbound.config import option, to_mapping
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
+from lowerbound.fitting.control.agent import MODEL, AgentOptions, AgentRun
+from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.player import play
+from lowerbound.fitting.model import FitOptions, Fitted
+from lowerbound.models.options import ModelOptions
+from lowerbound.objectives.imagined_returns import ImaginationOptions
+from lowerbound.training import History, Interrupted
+from lowerbound.training.checkpoints import checkpoint as files
+from lowerbound.training.checkpoints.checkpoint import Checkpoint
+from lowerbound.training.checkpoints.identity import refuse_another_run
+from lowerbound.training.checkpoints.randomness import stream_seed
+from lowerbound.training.interruption import listening
+
+RECORDS = "agent.jsonl"  # of a model folder: a record per evaluation
+RECENT = 30  # training episodes of a mean
+FREE_TO_CHANGE = ("steps",)  # of a resumed run
+DEFAULT_MODEL = {"behavior": True}
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """What an agent has reached.
+
+    Attributes:
+        steps: of the environment so far.
+        updates: so far.
+        episodes: that ended so far.
+        seconds: processor seconds so far, without evaluation.
+        recent: mean sum of rewards of the last training episodes; None before the first.
+        sampled, greedy: mean sums of rewards of evaluated episodes; None: not evaluated here.
+        readings: losses and rates of the newest update.
+    """
+
+    steps: int
+    updates: int
+    episodes: int
+    seconds: float
+    recent: float | None
+    sampled: float | None = None
+    greedy: float | None = None
+    readings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Evaluation while an agent learns."""
+
+    evaluate_every: int = option(5_000, "steps of the environment between two evaluations; 0: none")
+    episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """All options of an agent."""
+
+    environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    imagination: ImaginationOptions = field(default_factory=ImaginationOptions)
+    agent: AgentOptions = field(default_factory=AgentOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+
+    def identity(self) -> dict[str, Any]:
+        """JSON values that are equal if and only if the runs are the same."""
+        agent = {k: v for k, v in to_mapping(self.agent).items() if k not in FREE_TO_CHANGE}
+        return {
+            "options": agent,
+            "environment": to_mapping(self.environment),
+            "model": to_mapping(self.model),
+            "imagination": to_mapping(self.imagination),
+        }
+
+
+@dataclass(frozen=True)
+class TrainedAgent:
+    """A trained agent.
+
+    Attributes:
+        fitted: the world model with its behavior.
+        records: one per evaluation.
+    """
+
+    fitted: Fitted
+    records: tuple[AgentRecord, ...]
+
+
+Shown = Callable[[AgentRecord, int], None]
+
+
+def train_agent(
+    settings: AgentSettings,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    shown: Shown | None = None,
+    say: Callable[[str], None] | None = None,
+    checkpoint_seconds: float = 120.0,
+) -> TrainedAgent:
+    """Train an agent.
+
+    Args:
+        settings: all options.
+        folder: checkpoints, replay and records go there; None: nowhere.
+        resume: continue from the checkpoint in ``folder``, exactly as if never stopped.
+        shown: called with the state of the run and its number of steps, about once a second.
+        say: called with messages for the log.
+        checkpoint_seconds: least time between two checkpoints.
+
+    Raises:
+        OptionError: an option or the environment is not supported.
+        MissingExtraError: a library is not installed.
+        Interrupted: Ctrl-C; a checkpoint was saved.
+    """
+    say = say or (lambda sentence: None)
+    with seeded(stream_seed(settings.agent.seed, "agent")):
+        run = AgentRun(
+            settings.environment, _of_model(settings), settings.imagination, settings.agent
+        )
+        watch = _Watch(run, settings, folder, shown)
+        checkpoint = files.load(folder) if folder is not None and resume else None
+        if checkpoint is not None:
+            watch.restore(checkpoint)
+            say(f"resumed at step {run.steps:,}")
+        with listening() as interruption:
+            due = time.monotonic() + checkpoint_seconds
+            while not run.ended:
+                if interruption.requested:
+                    watch.save()
+                    raise Interrupted(watch.interrupted(), History())
+                run.step()
+                watch.after_step()
+                if folder is not None and time.monotonic() >= due:
+                    watch.save()
+                    due = time.monotonic() + checkpoint_seconds
+        if folder is not None:
+            watch.save()
+    model = resolve(run.schema, _of_model(settings), type(run.world))
+    fitted = Fitted(run.world.eval(), run.schema, FitOptions(model, "elbo"), History())
+    return TrainedAgent(fitted, tuple(watch.records))
+
+
+def _of_model(settings: AgentSettings) -> ModelOptions:
+    """The options of the world model: the defaults of agents, and what is given."""
+    given = settings.model
+    own = {**DEFAULT_MODEL, **given.model_options}
+    return replace(given, model=MODEL, model_options=own)
+
+
+class _Watch:
+    """Evaluates, records, shows and saves a run."""
+
+    def __init__(
+        self, run: AgentRun, settings: AgentSettings, folder: Path | None, shown: Shown | None
+    ) -> None:
+        self.run, self.settings, self.folder, self.shown = run, settings, folder, shown
+        self.records = list[AgentRecord]()
+        self._seconds = 0.0
+        self._began = time.process_time()
+        self._next = 0.0
+        self._env: Environment | None = None
+
+    def after_step(self) -> None:
+        """Evaluate if it is due, and show the run."""
+        every = self.settings.evaluation.evaluate_every
+        if self.run.ended or (every and self.run.steps % every == 0):
+            self.records.append(self._evaluated())
+            self._write_records()
+        now = time.monotonic()
+        if self.shown is not None and (now >= self._next or self.run.ended):
+            self.shown(self.now(), self.settings.agent.steps)
+            self._next = now + 1.0
+
+    def now(self) -> AgentRecord:
+        """The state of the run."""
+        run, recent = self.run, self.run.scores[-RECENT:]
+        return AgentRecord(
+            run.steps,
+            run.updates,
+            len(run.scores),
+            round(self._seconds + time.process_time() - self._began, 1),
+            float(np.mean(recent)) if recent else None,
+            readings=dict(run.readings),
+        )
+
+    def save(self) -> None:
+        """Write the replay and a checkpoint.
+
+        Raises:
+            OSError: they cannot be written; the previous checkpoint is intact.
+        """
+        if self.folder is None:
+            return
+        parts = self.run.replay.write(self.folder)
+        values = {
+            "identity": self.settings.identity(),
+            "torch": torch.__version__,
+            "run": self.run.values(),
+            "records": [asdict(record) for record in self.records],
+            "replay files": parts,
+            "seconds": self.now().seconds,
+        }
+        files.save(self.folder, Checkpoint(self.run.tensors(), values))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            OptionError: it belongs to another run; the message names the differences.
+            ModelFolderError: it is damaged.
+        """
+        assert self.folder is not None
+        values = checkpoint.values
+        if "replay files" not in values:
+            raise OptionError(f"the checkpoint in {self.folder} is not one of an agent")
+        refuse_another_run(values["identity"], self.settings.identity(), self.folder)
+        self.run.replay.read(self.folder, values["replay files"])
+        self.run.restore(checkpoint, values["run"])
+        self.records = [AgentRecord(**record) for record in values["records"]]
+        self._seconds = values["seconds"]
+
+    def interrupted(self) -> str:
+        """What the exception of Ctrl-C says."""
+        at = f"training was interrupted at step {self.run.steps:,}"
+        if self.folder is None:
+            return f"{at}; without a folder nothing was saved"
+        return f"{at} and saved in {self.folder}; resume to continue from there"
+
+    def _evaluated(self) -> AgentRecord:
+        """The state of the run, with the returns of evaluated episodes."""
+        before, record = time.process_time(), self.now()
+        options, run = self.settings.evaluation, self.run
+        if options.episodes and run.updates:
+            if self._env is None:
+                self._env = Environment(run.environment, run.options.seed, "evaluation")
+            self._env.episode = run.steps * 2 * options.episodes  # new episodes each time
+            means = [self._mean(greedy) for greedy in (False, True)]
+            record = replace(record, sampled=means[0], greedy=means[1])
+        self._began += time.process_time() - before
+        return record
+
+    def _mean(self, greedy: bool) -> float:
+        assert self._env is not None
+        run, count = self.run, self.settings.evaluation.episodes
+        seed = run.options.seed + run.steps
+        found = play(run.world, self._env, run.form.frame, count, greedy=greedy, seed=seed)
+        return float(np.mean([episode.score for episode in found]))
+
+    def _write_records(self) -> None:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lines = [json.dumps(asdict(record)) + "\n" for record in self.records]
+            durable.write_text(self.folder / RECORDS, "".join(lines))
+
+
+def read_records(folder: Path) -> list[AgentRecord]:
+    """The records of an agent's folder.
+
+    Raises:
+        OptionError: it has none.
+    """
+    try:
+        lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
+        return [AgentRecord(**_known(json.loads(line))) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}
