@@ -51,7 +51,8 @@ class OverTime(Emission):
 
     def _apart(self, values: Tensor, axis: int = 1) -> Tensor:
         """(..., batch * time, ...) to (..., batch, time, ...)."""
-        return values.unflatten(axis, (-1, self.time))
+        apart: Tensor = values.unflatten(axis, (-1, self.time))
+        return apart
 
 
 def _flat(mask: Tensor | None) -> Tensor | None:

@@ -1,0 +1,132 @@
+"""Agents: exact resuming, reproducible runs, and learning GridCatch."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lowerbound.errors import OptionError
+from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.player import play
+from lowerbound.fitting.control.training import (
+    AgentRecord,
+    AgentSettings,
+    EvaluationOptions,
+    TrainedAgent,
+    read_records,
+    train_agent,
+)
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.models import RecurrentStateSpace
+from lowerbound.models.options import ModelOptions
+from lowerbound.objectives.imagined_returns import ImaginationOptions
+from lowerbound.training import Interrupted
+
+pytest.importorskip("gymnasium")
+SIZES = {"memory": 16, "groups": 4, "classes": 4, "width": 16}
+SMALL = AgentSettings(
+    EnvironmentOptions("lowerbound/GridCatch-v0"),
+    ModelOptions(network="mlp", network_options={"hidden": (16,)}, model_options=SIZES),
+    ImaginationOptions(horizon=4, starts=16),
+    AgentOptions(steps=160, prefill=60, every=2, batch=4, length=8),
+    EvaluationOptions(evaluate_every=80, episodes=2),
+)
+
+
+def weights(trained: TrainedAgent) -> dict[str, torch.Tensor]:
+    return trained.fitted.model.state_dict()
+
+
+def test_a_seed_fixes_the_weights_after_fifty_updates() -> None:
+    first, again = train_agent(SMALL), train_agent(SMALL)
+    assert first.records[-1].updates == 51
+    for name, value in weights(first).items():
+        assert torch.equal(value, weights(again)[name]), name
+    other = train_agent(replace(SMALL, agent=replace(SMALL.agent, seed=1)))
+    assert not torch.equal(
+        weights(other)["cell.of_state.weight"], weights(first)["cell.of_state.weight"]
+    )
+
+
+@pytest.mark.parametrize("stop", [30, 77, 120])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path, stop: int) -> None:
+    whole = train_agent(SMALL)
+
+    def interrupt(record: AgentRecord, total: int) -> None:
+        if record.steps >= stop:
+            signal.raise_signal(signal.SIGINT)
+
+    from lowerbound.fitting.control import training
+
+    class Impatient(training._Watch):
+        def after_step(self) -> None:
+            super().after_step()
+            interrupt(self.now(), 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_Watch", Impatient)
+        with pytest.raises(Interrupted, match=f"at step {stop} and saved"):
+            train_agent(SMALL, folder=tmp_path)
+    said: list[str] = []
+    resumed = train_agent(SMALL, folder=tmp_path, resume=True, say=said.append)
+    assert said == [f"resumed at step {stop}"]
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+    plain = [replace(record, seconds=0.0) for record in whole.records]
+    assert [replace(record, seconds=0.0) for record in resumed.records] == plain
+    assert [replace(record, seconds=0.0) for record in read_records(tmp_path)] == plain
+
+
+def test_evaluation_changes_no_weights() -> None:
+    silent = replace(SMALL, evaluation=EvaluationOptions(evaluate_every=0, episodes=0))
+    for name, value in weights(train_agent(silent)).items():
+        assert torch.equal(value, weights(train_agent(SMALL))[name]), name
+        break
+
+
+def test_other_settings_are_not_resumed(tmp_path: Path) -> None:
+    train_agent(SMALL, folder=tmp_path)
+    changed = replace(SMALL, agent=replace(SMALL.agent, learning_rate=0.1))
+    with pytest.raises(OptionError, match=r"learning_rate was 0\.001 and is 0\.1"):
+        train_agent(changed, folder=tmp_path, resume=True)
+    longer = replace(SMALL, agent=replace(SMALL.agent, steps=170))
+    assert train_agent(longer, folder=tmp_path, resume=True).records[-1].steps == 170
+
+
+def test_an_agent_is_a_model_folder(tmp_path: Path) -> None:
+    trained = train_agent(SMALL)
+    model_folder.write(tmp_path / "agent.lb", trained.fitted)
+    again = model_folder.read(tmp_path / "agent.lb")
+    assert isinstance(again.model, RecurrentStateSpace)
+    env = Environment(SMALL.environment, 0, "evaluation")
+    found = play(again.model, env, env.form.frame, 3, greedy=True)
+    assert {episode.steps for episode in found} == {7}
+    assert {abs(episode.score) for episode in found} == {1.0}
+
+
+def test_windows_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(OptionError, match="raise prefill or lower length"):
+        AgentOptions(prefill=10, length=20)
+
+
+@pytest.mark.long
+def test_an_agent_learns_to_catch() -> None:
+    settings = AgentSettings(
+        SMALL.environment,
+        ModelOptions(
+            network_options={"hidden": (64,)},
+            network="mlp",
+            model_options={"memory": 64, "width": 64},
+        ),
+        ImaginationOptions(horizon=8, starts=64),
+        AgentOptions(steps=6_000, prefill=500, every=4, length=16),
+        EvaluationOptions(evaluate_every=0, episodes=100),
+    )
+    record = train_agent(settings).records[-1]
+    assert record.greedy is not None
+    assert record.greedy >= 0.95

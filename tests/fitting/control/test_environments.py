@@ -1,0 +1,161 @@
+"""Environments: packed frames, seeds of episodes, actions, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.fitting.control import environments
+from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.grid_catch import SIDE, GridCatch
+
+gymnasium = pytest.importorskip("gymnasium")
+CATCH = EnvironmentOptions("lowerbound/GridCatch-v0")
+
+
+def transitions(env: Environment, count: int = 500) -> str:
+    """A hash of the first transitions under one sequence of actions."""
+    digest, noise = hashlib.sha256(), np.random.default_rng(0)
+    seen = env.reset()
+    for _ in range(count):
+        action = torch.zeros(env.actions)
+        action[noise.integers(env.actions)] = 1.0
+        arrival = env.step(action)
+        for value in (seen, action, torch.tensor(arrival.reward)):
+            digest.update(value.numpy().tobytes())
+        seen = env.reset() if arrival.terminated or arrival.truncated else arrival.frame
+    return digest.hexdigest()
+
+
+def test_the_best_policy_catches_and_standing_still_misses() -> None:
+    from gymnasium.utils.env_checker import check_env
+
+    env = GridCatch()
+    check_env(env)
+    caught = []
+    for seed in range(30):
+        frame, _ = env.reset(seed=seed)
+        for _ in range(SIDE - 1):
+            ball, paddle = (int(frame[..., channel].any(0).argmax()) for channel in (0, 1))
+            frame, reward, over, _, _ = env.step(np.int64(1 + np.sign(ball - paddle)))
+        assert over
+        caught.append(reward)
+    assert set(caught) == {1.0}
+    assert env.render().shape == (SIDE, SIDE, 3)
+
+
+def test_frames_are_packed_channels_first() -> None:
+    env = Environment(CATCH)
+    frame = env.reset()
+    assert frame.shape == (2, SIDE, SIDE)
+    assert frame.dtype == torch.uint8
+    assert env.frame.levels == 2
+    assert (env.form.actions, env.form.classes) == (3, 3)
+
+
+def test_a_seed_fixes_the_first_transitions() -> None:
+    first, again = (transitions(Environment(CATCH, seed=3)) for _ in range(2))
+    assert first == again
+    assert transitions(Environment(CATCH, seed=4)) != first
+    assert transitions(Environment(CATCH, seed=3, stream="evaluation")) != first
+
+
+@pytest.mark.parametrize("name", ["MinAtar/Breakout-v1", "MinAtar/SpaceInvaders-v1", "ALE/Pong-v5"])
+def test_games_are_reproduced(name: str) -> None:
+    pytest.importorskip("minatar" if "MinAtar" in name else "ale_py")
+    options = EnvironmentOptions(name)
+    assert transitions(Environment(options, 1)) == transitions(Environment(options, 1))
+
+
+def test_an_episode_is_restored_by_its_actions() -> None:
+    pytest.importorskip("minatar")
+    options = EnvironmentOptions("MinAtar/Breakout-v1")
+    env, noise = Environment(options, 5), np.random.default_rng(1)
+    actions = torch.eye(env.actions)
+    env.reset()
+    for _ in range(60):
+        arrival = env.step(actions[noise.integers(3)])
+        if arrival.terminated or arrival.truncated:
+            env.reset()
+    other = Environment(options, 5)
+    other.restore(env.state())
+    for _ in range(5):
+        chosen = actions[noise.integers(3)]
+        one, same = env.step(chosen), other.step(chosen)
+        assert torch.equal(one.frame, same.frame)
+        assert one[1:] == same[1:]
+        if one.terminated:
+            break
+
+
+def test_numbers_are_mapped_to_the_bounds() -> None:
+    env = Environment(EnvironmentOptions("Pendulum-v1", limit=7))
+    assert (env.classes, env.actions) == (0, 1)
+    env.reset()
+    assert env._given(torch.tensor([1.0])) == pytest.approx(2.0)
+    assert env._given(torch.tensor([-3.0])) == pytest.approx(-2.0)
+    arrivals = [env.step(torch.zeros(1)) for _ in range(7)]
+    assert [arrival.truncated for arrival in arrivals] == [False] * 6 + [True]
+    assert not arrivals[-1].terminated
+
+
+class Odd(gymnasium.Env[Any, Any]):  # type: ignore[misc]
+    """An environment whose spaces and rewards are given."""
+
+    def __init__(self, seen: Any = None, done: Any = None, reward: float = 0.0) -> None:
+        spaces = gymnasium.spaces
+        self.observation_space = seen or spaces.Box(-1, 1, (3,), np.float32)
+        self.action_space = done or spaces.Discrete(2)
+        self.reward = reward
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), self.reward, False, False, {}
+
+    def render(self) -> None:
+        raise RuntimeError("no display")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda s: Odd(seen=s.Dict({"a": s.Discrete(2)})), "observations Dict"),
+        (lambda s: Odd(seen=s.Text(3)), "observations Text"),
+        (lambda s: Odd(done=s.MultiDiscrete([2, 3])), "actions MultiDiscrete"),
+        (lambda s: Odd(done=s.Box(-np.inf, np.inf, (2,))), "finite bounds"),
+    ],
+)
+def test_other_spaces_are_named(made: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "make", lambda *_: made(gymnasium.spaces))
+    with pytest.raises(OptionError, match=said):
+        Environment(EnvironmentOptions("odd"))
+
+
+def test_rewards_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "make", lambda *_: Odd(reward=float("nan")))
+    env = Environment(EnvironmentOptions("odd"))
+    env.reset()
+    with pytest.raises(DataError, match="reward nan in episode 0"):
+        env.step(torch.tensor([1.0, 0.0]))
+
+
+def test_a_failed_picture_names_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "make", lambda *_: Odd())
+    with pytest.raises(OptionError, match="SDL_VIDEODRIVER=dummy"):
+        Environment(EnvironmentOptions("odd", pixels=8))
+
+
+def test_missing_libraries_and_names_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match="cannot be made"):
+        Environment(EnvironmentOptions("CartPoleX-v1"))
+    with pytest.raises(MissingExtraError, match=r"lowerbound\[rl\]"):
+        environments.library("no_such_library", "rl")
+    with pytest.raises(OptionError, match="DOMAIN-TASK"):
+        Environment(EnvironmentOptions("dmc/cartpole"))
