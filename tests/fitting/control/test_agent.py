@@ -13,14 +13,8 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting.control.agent import AgentOptions
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import play
-from lowerbound.fitting.control.training import (
-    AgentRecord,
-    AgentSettings,
-    EvaluationOptions,
-    TrainedAgent,
-    read_records,
-    train_agent,
-)
+from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, read_records
+from lowerbound.fitting.control.training import AgentSettings, TrainedAgent, train_agent
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import RecurrentStateSpace
 from lowerbound.models.options import ModelOptions

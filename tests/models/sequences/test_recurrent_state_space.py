@@ -73,7 +73,7 @@ def test_a_state_continues_a_pass(latents: str) -> None:
 
 
 def test_stepping_is_the_pass() -> None:
-    """``observe`` and ``step``, which agents use, draw the states of ``forward`` and ``imagine``."""
+    """``observe`` and ``step``, which agents use, make the states of ``forward``."""
     model, rows = world(), batch(rows=1)
     assert rows.x is not None
     assert rows.condition is not None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound import durable
 from lowerbound.assembly.build import resolve
-from lowerbound.config import option, to_mapping
+from lowerbound.config import to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
 from lowerbound.fitting.control.agent import MODEL, AgentOptions, AgentRun
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import play
+from lowerbound.fitting.control.records import (
+    RECENT,
+    AgentRecord,
+    EvaluationOptions,
+    write_records,
+)
 from lowerbound.fitting.model import FitOptions, Fitted
 from lowerbound.models.options import ModelOptions
 from lowerbound.objectives.imagined_returns import ImaginationOptions
@@ -30,42 +34,8 @@ from lowerbound.training.checkpoints.identity import refuse_another_run
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.interruption import listening
 
-RECORDS = "agent.jsonl"  # of a model folder: a record per evaluation
-RECENT = 30  # training episodes of a mean
 FREE_TO_CHANGE = ("steps",)  # of a resumed run
 DEFAULT_MODEL = {"behavior": True}
-
-
-@dataclass(frozen=True)
-class AgentRecord:
-    """What an agent has reached.
-
-    Attributes:
-        steps: of the environment so far.
-        updates: so far.
-        episodes: that ended so far.
-        seconds: processor seconds so far, without evaluation.
-        recent: mean sum of rewards of the last training episodes; None before the first.
-        sampled, greedy: mean sums of rewards of evaluated episodes; None: not evaluated here.
-        readings: losses and rates of the newest update.
-    """
-
-    steps: int
-    updates: int
-    episodes: int
-    seconds: float
-    recent: float | None
-    sampled: float | None = None
-    greedy: float | None = None
-    readings: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """Evaluation while an agent learns."""
-
-    evaluate_every: int = option(5_000, "steps of the environment between two evaluations; 0: none")
-    episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
 
 
 @dataclass(frozen=True)
@@ -182,7 +152,8 @@ class _Watch:
         every = self.settings.evaluation.evaluate_every
         if self.run.ended or (every and self.run.steps % every == 0):
             self.records.append(self._evaluated())
-            self._write_records()
+            if self.folder is not None:
+                write_records(self.folder, self.records)
         now = time.monotonic()
         if self.shown is not None and (now >= self._next or self.run.ended):
             self.shown(self.now(), self.settings.agent.steps)
@@ -262,26 +233,3 @@ class _Watch:
         seed = run.options.seed + run.steps
         found = play(run.world, self._env, run.form.frame, count, greedy=greedy, seed=seed)
         return float(np.mean([episode.score for episode in found]))
-
-    def _write_records(self) -> None:
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lines = [json.dumps(asdict(record)) + "\n" for record in self.records]
-            durable.write_text(self.folder / RECORDS, "".join(lines))
-
-
-def read_records(folder: Path) -> list[AgentRecord]:
-    """The records of an agent's folder.
-
-    Raises:
-        OptionError: it has none.
-    """
-    try:
-        lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
-        return [AgentRecord(**_known(json.loads(line))) for line in lines]
-    except (OSError, ValueError, TypeError) as error:
-        raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
-
-
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}

@@ -1,0 +1,281 @@
+"""Proximal policy optimization by stable-baselines3, on frames or on codes of a VAE.
+
+It is what agents with a world model are compared with. Evaluation, seeds of episodes and records
+are the same. Source: Schulman et al. 2017.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowerbound.config import option
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.actions import uniform_actions
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
+from lowerbound.fitting.control.environments import Environment, EnvironmentOptions, library
+from lowerbound.fitting.control.frame_env import FrameEnv
+from lowerbound.fitting.control.player import MOST_STEPS
+from lowerbound.fitting.control.records import RECENT, AgentRecord, EvaluationOptions
+from lowerbound.fitting.model import FitOptions, Fitted, fit
+from lowerbound.models.options import ModelOptions
+from lowerbound.objectives import ELBO
+from lowerbound.training import TrainingOptions
+from lowerbound.training.adam import Adam
+from lowerbound.training.checkpoints.randomness import generator, stream_seed
+
+SEES = ("frames", "codes", "joint")
+HIDDEN = 128  # units of the policy and of the value
+JOINT_UPDATES = 16  # of the VAE after each rollout
+JOINT_ROWS = 128
+
+
+@dataclass(frozen=True)
+class PolicyGradientOptions:
+    """How a policy is trained by PPO."""
+
+    steps: int = option(40_000, "steps of the environment, random ones included")
+    sees: str = option("frames", "what the policy sees: " + ", ".join(SEES))
+    learning_rate: float = option(5e-4, "of the policy")
+    epochs: int = option(4, "passes over the steps of a rollout")
+    rollout: int = option(128, "steps of each environment in a rollout")
+    environments: int = option(8, "environments side by side")
+    batch: int = option(256, "steps of a minibatch")
+    discount: float = option(0.99, "weight of a reward one step later")
+    entropy: float = option(0.01, "weight of the policy's entropy")
+    collect: int = option(4_000, "random steps that a VAE is fitted to before (codes, joint)")
+    latent_dim: int = option(32, "numbers in the code of a frame")
+    vae_updates: int = option(3_000, "updates of the VAE before the policy learns")
+    seed: int = option(0, "of everything")
+
+    def __post_init__(self) -> None:
+        if self.sees not in SEES:
+            raise OptionError(f"sees is {', '.join(SEES)}, not {self.sees!r}")
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """A policy of stable-baselines3, its records, and the VAE of its codes if it has one."""
+
+    policy: Any
+    records: tuple[AgentRecord, ...]
+    fitted: Fitted | None
+
+
+def train_policy(
+    environment: EnvironmentOptions,
+    options: PolicyGradientOptions,
+    evaluation: EvaluationOptions,
+    shown: Callable[[AgentRecord, int], None] | None = None,
+) -> TrainedPolicy:
+    """Train a policy by PPO.
+
+    Args:
+        environment: what it acts in.
+        options: of the training.
+        evaluation: how often it is evaluated.
+        shown: called with the state of the run and its number of steps, after each rollout.
+
+    Raises:
+        MissingExtraError: stable-baselines3 is not installed.
+    """
+    baselines = library("stable_baselines3", "rl")
+    vectors = library("stable_baselines3.common.vec_env", "rl")
+    began = time.process_time()
+    with seeded(stream_seed(options.seed, "policy")):
+        fitted = None if options.sees == "frames" else vae_of(environment, options)
+        spent = 0 if fitted is None else options.collect
+        envs = vectors.DummyVecEnv(
+            [
+                lambda number=number: FrameEnv(environment, options.seed, f"training {number}")
+                for number in range(options.environments)
+            ]
+        )
+        policy = baselines.PPO(
+            "MlpPolicy",
+            envs,
+            learning_rate=options.learning_rate,
+            n_steps=options.rollout,
+            batch_size=options.batch,
+            n_epochs=options.epochs,
+            gamma=options.discount,
+            ent_coef=options.entropy,
+            seed=options.seed,
+            device="cpu",
+            policy_kwargs=_features(environment, options, fitted),
+        )
+        watch = _watch_class()(environment, options, evaluation, shown, spent, began, fitted)
+        policy.learn(options.steps - spent, callback=watch)
+        envs.close()
+    return TrainedPolicy(policy, tuple(watch.records), fitted)
+
+
+def vae_of(environment: EnvironmentOptions, options: PolicyGradientOptions) -> Fitted:
+    """A VAE of single frames, fitted to those of random actions."""
+    frames = random_frames(environment, options.collect, options.seed)
+    model = ModelOptions(
+        latent_dim=options.latent_dim,
+        network="convolutional" if len(frames.schema.event_shape) == 3 else "mlp",
+        network_options={"depth": 0} if len(frames.schema.event_shape) == 3 else {},
+    )
+    training = TrainingOptions(
+        updates=options.vae_updates,
+        batch_size=JOINT_ROWS,
+        learning_rate=2e-3,
+        validation=0.0,
+        seed=options.seed,
+        threads=1,
+    )
+    return fit(frames, FitOptions(model=model, training=training))
+
+
+def random_frames(environment: EnvironmentOptions, steps: int, seed: int) -> Dataset:
+    """Frames of random actions, one for each step."""
+    env, noise = Environment(environment, seed, "random"), generator(seed, "random", _CPU)
+    frames, seen = list[Tensor](), env.reset()
+    for _ in range(steps):
+        frames.append(seen)
+        arrival = env.step(uniform_actions(1, env.actions, env.classes, noise)[0])
+        seen = env.reset() if arrival.terminated or arrival.truncated else arrival.frame
+    return Dataset(env.frame, torch.stack(frames), source="random actions")
+
+
+def play_policy(
+    policy: Any, env: Environment, episodes: int, greedy: bool, seed: int
+) -> list[float]:
+    """The sums of rewards of episodes that a policy of stable-baselines3 plays."""
+    found = list[float]()
+    with seeded(stream_seed(seed, f"play {greedy}")):
+        for _ in range(episodes):
+            seen, score, steps, over = env.reset(), 0.0, 0, False
+            while not over and steps < MOST_STEPS:
+                chosen, _ = policy.predict(seen.numpy(), deterministic=greedy)
+                if env.classes:
+                    action = torch.zeros(env.classes)
+                    action[int(chosen)] = 1.0
+                else:
+                    action = torch.as_tensor(chosen)
+                arrival = env.step(action)
+                seen, over = arrival.frame, arrival.terminated or arrival.truncated
+                score, steps = score + arrival.reward, steps + 1
+            found.append(score)
+    return found
+
+
+_CPU = torch.device("cpu")
+
+
+def _features(
+    environment: EnvironmentOptions, options: PolicyGradientOptions, fitted: Fitted | None
+) -> dict[str, Any]:
+    """What the policy's network is made of."""
+    from lowerbound.fitting.control.features import FrameFeatures, LatentFeatures
+
+    if fitted is not None:
+        kind: Any = LatentFeatures
+        own: dict[str, Any] = {"fitted": fitted, "frozen": options.sees == "codes"}
+    else:
+        env = Environment(environment)
+        kind, own = FrameFeatures, {"schema": env.frame}
+        env.close()
+    return {
+        "features_extractor_class": kind,
+        "features_extractor_kwargs": own,
+        "normalize_images": False,
+        "net_arch": [HIDDEN],
+    }
+
+
+def _watch_class() -> Any:
+    """The callback that evaluates, records and trains a joint VAE, which needs the library."""
+    callbacks = library("stable_baselines3.common.callbacks", "rl")
+
+    class Watch(callbacks.BaseCallback):  # type: ignore[misc,name-defined]
+        def __init__(
+            self,
+            environment: EnvironmentOptions,
+            options: PolicyGradientOptions,
+            evaluation: EvaluationOptions,
+            shown: Callable[[AgentRecord, int], None] | None,
+            spent: int,
+            began: float,
+            fitted: Fitted | None,
+        ) -> None:
+            super().__init__()
+            self.options, self.evaluation, self.shown = options, evaluation, shown
+            self.spent, self.began, self.fitted = spent, began, fitted
+            self.env = Environment(environment, options.seed, "evaluation")
+            self.records, self.scores = list[AgentRecord](), list[float]()
+            self._running = np.zeros(options.environments)
+            self._due = evaluation.evaluate_every or options.steps
+            self._adam: Adam | None = None
+
+        def _on_step(self) -> bool:
+            self._running += self.locals["rewards"]
+            for index in np.flatnonzero(self.locals["dones"]):
+                self.scores.append(float(self._running[index]))
+                self._running[index] = 0.0
+            return True
+
+        def _on_rollout_end(self) -> None:
+            if self.options.sees == "joint":
+                self._learn_codes()
+
+        def _on_rollout_start(self) -> None:
+            self._after_updates()
+
+        def _on_training_end(self) -> None:
+            self._after_updates(last=True)
+
+        def _after_updates(self, last: bool = False) -> None:
+            steps = min(self.spent + self.num_timesteps, self.options.steps)
+            record = AgentRecord(
+                steps,
+                int(self.model._n_updates),
+                len(self.scores),
+                round(time.process_time() - self.began, 1),
+                float(np.mean(self.scores[-RECENT:])) if self.scores else None,
+            )
+            if self.shown is not None:
+                self.shown(record, self.options.steps)
+            if steps < self._due and not last:
+                return
+            before, every = time.process_time(), self.evaluation.evaluate_every
+            self._due = steps - steps % every + every if every else self.options.steps
+            self.env.episode = steps * 2 * self.evaluation.episodes
+            means = [self._mean(greedy, steps) for greedy in (False, True)]
+            self.records.append(replace(record, sampled=means[0], greedy=means[1]))
+            self.began += time.process_time() - before
+
+        def _mean(self, greedy: bool, steps: int) -> float | None:
+            if not self.evaluation.episodes:
+                return None
+            seed = self.options.seed + steps
+            found = play_policy(self.model, self.env, self.evaluation.episodes, greedy, seed)
+            return float(np.mean(found))
+
+        def _learn_codes(self) -> None:
+            """Updates of the VAE on frames of the last rollout."""
+            assert self.fitted is not None
+            model, schema = self.fitted.model, self.fitted.schema
+            if self._adam is None:
+                self._adam = Adam([p for p in model.parameters() if p.requires_grad])
+            observed = self.model.rollout_buffer.observations
+            frames = torch.as_tensor(observed).flatten(0, 1).to(torch.uint8)
+            dataset, objective = Dataset(schema, frames), ELBO()
+            for _ in range(JOINT_UPDATES):
+                rows = torch.randint(len(frames), (JOINT_ROWS,))
+                with torch.enable_grad():
+                    objective(model, dataset.batch(rows)).loss.backward()
+                nn.utils.clip_grad_norm_(self._adam.parameters, 200.0)
+                self._adam.step(1e-3)
+                self._adam.clear()
+
+    return Watch

@@ -1,0 +1,72 @@
+"""What agents reach while they learn, as one record per evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lowerbound import durable
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+
+RECORDS = "agent.jsonl"  # of a model folder: a record per evaluation
+RECENT = 30  # training episodes of a mean
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """What an agent has reached.
+
+    Attributes:
+        steps: of the environment so far.
+        updates: so far.
+        episodes: that ended so far.
+        seconds: processor seconds so far, without evaluation.
+        recent: mean sum of rewards of the last training episodes; None before the first.
+        sampled, greedy: mean sums of rewards of evaluated episodes; None: not evaluated here.
+        readings: losses and rates of the newest update.
+    """
+
+    steps: int
+    updates: int
+    episodes: int
+    seconds: float
+    recent: float | None
+    sampled: float | None = None
+    greedy: float | None = None
+    readings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Evaluation while an agent learns."""
+
+    evaluate_every: int = option(5_000, "steps of the environment between two evaluations; 0: none")
+    episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
+
+
+def write_records(folder: Path, records: Sequence[AgentRecord]) -> None:
+    """Write the records of an agent to its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(asdict(record)) + "\n" for record in records]
+    durable.write_text(folder / RECORDS, "".join(lines))
+
+
+def read_records(folder: Path) -> list[AgentRecord]:
+    """The records of an agent's folder.
+
+    Raises:
+        OptionError: it has none.
+    """
+    try:
+        lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
+        return [AgentRecord(**_known(json.loads(line))) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in AgentRecord.__dataclass_fields__ if name in values}

@@ -1,0 +1,1 @@
+"""Codes of a fitted model as the observations of policies."""
