@@ -122,5 +122,4 @@ def test_an_agent_learns_to_catch() -> None:
         EvaluationOptions(evaluate_every=0, episodes=100),
     )
     record = train_agent(settings).records[-1]
-    assert record.greedy is not None
-    assert record.greedy >= 0.95
+    assert sum(record.greedy) / 100 >= 0.95

@@ -250,16 +250,13 @@ def _watch_class() -> Any:
             before, every = time.process_time(), self.evaluation.evaluate_every
             self._due = steps - steps % every + every if every else self.options.steps
             self.env.episode = steps * 2 * self.evaluation.episodes
-            means = [self._mean(greedy, steps) for greedy in (False, True)]
-            self.records.append(replace(record, sampled=means[0], greedy=means[1]))
+            found = [self._played(greedy, steps) for greedy in (False, True)]
+            self.records.append(replace(record, sampled=found[0], greedy=found[1]))
             self.began += time.process_time() - before
 
-        def _mean(self, greedy: bool, steps: int) -> float | None:
-            if not self.evaluation.episodes:
-                return None
+        def _played(self, greedy: bool, steps: int) -> list[float]:
             seed = self.options.seed + steps
-            found = play_policy(self.model, self.env, self.evaluation.episodes, greedy, seed)
-            return float(np.mean(found))
+            return play_policy(self.model, self.env, self.evaluation.episodes, greedy, seed)
 
         def _learn_codes(self) -> None:
             """Updates of the VAE on frames of the last rollout."""

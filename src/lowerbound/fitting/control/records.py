@@ -26,7 +26,8 @@ class AgentRecord:
         episodes: that ended so far.
         seconds: processor seconds so far, without evaluation.
         recent: mean sum of rewards of the last training episodes; None before the first.
-        sampled, greedy: mean sums of rewards of evaluated episodes; None: not evaluated here.
+        sampled, greedy: sums of rewards of evaluated episodes, with drawn actions and with the
+            likeliest; empty: not evaluated here.
         readings: losses and rates of the newest update.
     """
 
@@ -35,8 +36,8 @@ class AgentRecord:
     episodes: int
     seconds: float
     recent: float | None
-    sampled: float | None = None
-    greedy: float | None = None
+    sampled: Sequence[float] = ()
+    greedy: Sequence[float] = ()
     readings: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -222,14 +222,14 @@ class _Watch:
             if self._env is None:
                 self._env = Environment(run.environment, run.options.seed, "evaluation")
             self._env.episode = run.steps * 2 * options.episodes  # new episodes each time
-            means = [self._mean(greedy) for greedy in (False, True)]
-            record = replace(record, sampled=means[0], greedy=means[1])
+            found = [self._scores(greedy) for greedy in (False, True)]
+            record = replace(record, sampled=found[0], greedy=found[1])
         self._began += time.process_time() - before
         return record
 
-    def _mean(self, greedy: bool) -> float:
+    def _scores(self, greedy: bool) -> list[float]:
         assert self._env is not None
         run, count = self.run, self.settings.evaluation.episodes
         seed = run.options.seed + run.steps
         found = play(run.world, self._env, run.form.frame, count, greedy=greedy, seed=seed)
-        return float(np.mean([episode.score for episode in found]))
+        return [episode.score for episode in found]

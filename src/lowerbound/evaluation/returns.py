@@ -1,0 +1,115 @@
+r"""Returns of agents: curves over steps, their area, and interquartile means with intervals.
+
+An agent of one seed is a curve: sums of rewards of evaluated episodes, after so many steps of the
+environment. Several seeds are compared at equal steps. The interval of an interquartile mean is
+that of the bootstrap which draws seeds, and episodes within each (Agarwal et al. 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.errors import DataError
+from lowerbound.fitting.control.records import AgentRecord
+
+DRAWS = 2000
+LEVELS = (2.5, 97.5)
+
+
+class Interval(NamedTuple):
+    """A value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One seed.
+
+    Attributes:
+        steps: of the environment at each evaluation, rising.
+        scores: of the episodes of each evaluation.
+    """
+
+    steps: tuple[int, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, records: Sequence[AgentRecord], greedy: bool = False) -> Curve:
+        """The evaluated records of a seed.
+
+        Raises:
+            DataError: none was evaluated.
+        """
+        found = [(r.steps, tuple(r.greedy if greedy else r.sampled)) for r in records]
+        found = [(steps, scores) for steps, scores in found if scores]
+        if not found:
+            raise DataError("this agent was never evaluated: train it with --episodes above 0")
+        return cls(tuple(s for s, _ in found), tuple(s for _, s in found))
+
+    @property
+    def means(self) -> Array:
+        """The mean score of each evaluation."""
+        return np.array([np.mean(scores) for scores in self.scores])
+
+    def area(self, start: float) -> float:
+        """The mean return from step 0, where it is ``start``, to the last evaluation."""
+        steps, means = np.array([0, *self.steps]), np.array([start, *self.means])
+        widths = np.diff(steps)
+        return float((widths * (means[1:] + means[:-1]) / 2).sum() / steps[-1])
+
+
+def interquartile_mean(values: Array) -> float:
+    """The mean of the middle half of the values; values on its edges count in part."""
+    ordered = np.sort(np.asarray(values, float).ravel())
+    count = len(ordered)
+    low, high = count / 4, count - count / 4
+    edges = np.arange(count + 1)
+    weights = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
+    return float((weights * ordered).sum() / weights.sum())
+
+
+def over_seeds(scores: Sequence[Sequence[float]], seed: int = 0) -> Interval:
+    """The interquartile mean of all episodes of all seeds.
+
+    Args:
+        scores: of each seed's episodes.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: a seed has no episodes.
+    """
+    each = [np.asarray(values, float) for values in scores]
+    if not each or any(not len(values) for values in each):
+        raise DataError("there is a seed without evaluated episodes")
+    noise, draws = np.random.default_rng(seed), []
+    for _ in range(DRAWS):
+        chosen = noise.integers(len(each), size=len(each))
+        drawn = [noise.choice(each[index], len(each[index])) for index in chosen]
+        draws.append(interquartile_mean(np.concatenate(drawn)))
+    low, high = np.percentile(draws, LEVELS)
+    return Interval(interquartile_mean(np.concatenate(each)), float(low), float(high))
+
+
+def area_over_seeds(curves: Sequence[Curve], start: float, seed: int = 0) -> Interval:
+    """The mean area of seeds, with the bootstrap interval over seeds and episodes."""
+    noise, draws = np.random.default_rng(seed), []
+    for _ in range(DRAWS):
+        chosen = noise.integers(len(curves), size=len(curves))
+        draws.append(np.mean([_drawn(curves[index], noise).area(start) for index in chosen]))
+    low, high = np.percentile(draws, LEVELS)
+    value = float(np.mean([curve.area(start) for curve in curves]))
+    return Interval(value, float(low), float(high))
+
+
+def _drawn(curve: Curve, noise: np.random.Generator) -> Curve:
+    """The same curve with its episodes drawn again."""
+    scores = tuple(tuple(noise.choice(values, len(values))) for values in curve.scores)
+    return Curve(curve.steps, scores)
