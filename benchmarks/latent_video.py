@@ -30,7 +30,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from lowerbound.applications.front_end.film import (
+from lowerbound.applications.io.drawings.film import (
     joined_frames,
     sheet_of_frames,
     windows_of,

@@ -30,7 +30,7 @@ from PIL import Image, features
 from lowerbound.applications.compression.comparison.bd_rate import Curve, bd_rate
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.rated_pictures import as_row
-from lowerbound.applications.io.grids import eight_bit
+from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding import transform
 from lowerbound.coding.files.container import open_container
 from lowerbound.data import Dataset, load

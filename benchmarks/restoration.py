@@ -25,7 +25,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 
 from lowerbound import VAE
-from lowerbound.applications.io.grids import grid
+from lowerbound.applications.io.drawings.grids import grid
 from lowerbound.data import load
 from lowerbound.inference.restoration.imputation import impute
 

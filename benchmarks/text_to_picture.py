@@ -34,7 +34,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lowerbound.applications.io.grids import eight_bit, sheet
+from lowerbound.applications.io.drawings.grids import eight_bit, sheet
 from lowerbound.data import Dataset, load
 from lowerbound.data.prompts.captions import PhraseBook
 from lowerbound.data.prompts.prompts import Prompts, prompts_of_factors

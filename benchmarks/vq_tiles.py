@@ -32,7 +32,7 @@ from torch import Tensor
 from lowerbound.applications.compression.comparison.lossy_rivals import decode, encode, lossy_rivals
 from lowerbound.applications.compression.exported_models import ExportedModel, export_model
 from lowerbound.applications.compression.losses import psnr
-from lowerbound.applications.io.grids import eight_bit
+from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.files.container import Container, open_container
 from lowerbound.coding.vector_quantized import bits_of, read_codes, read_rows, write_rows
 from lowerbound.data import Dataset, load

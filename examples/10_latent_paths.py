@@ -31,7 +31,7 @@ import torch
 from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE, Autoencoder
-from lowerbound.applications.io.animations import write_animation
+from lowerbound.applications.io.drawings.animations import write_animation
 from lowerbound.data import Dataset, load
 from lowerbound.evaluation.latents.attribute_effects import measure_effects
 from lowerbound.evaluation.latents.path_figures import PathFigures, compare_paths, path_context

@@ -26,7 +26,7 @@ import torch
 from _figures import plt, quick, save, show_sheet
 
 from lowerbound import VAE
-from lowerbound.applications.io.animations import write_animation
+from lowerbound.applications.io.drawings.animations import write_animation
 from lowerbound.evaluation.latents.path_figures import path_context
 from lowerbound.inference.latent_space.attributes import Attribute, attribute
 from lowerbound.inference.latent_space.paths import PATHS

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lowerbound.distributions.actions import ClassPolicy, NumberPolicy
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.models.sequences.recurrent_state_space import State
+from lowerbound.models.sequences.states import State
 from lowerbound.objectives.imagined_returns import (
     ImaginationOptions,
     ImaginedReturns,

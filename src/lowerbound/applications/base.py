@@ -175,7 +175,7 @@ def load(name: str) -> Application:
     Raises:
         OptionError: no application has this name; the message suggests the nearest one.
     """
-    called = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+    called = name.replace("-", "_").replace(" ", "_") + "_" * keyword.iskeyword(name)
     function = getattr(import_module(APPLICATIONS[name].module), called)
     parameters = inspect.signature(function).parameters
     request = typing.get_type_hints(function)[next(iter(parameters))]

@@ -126,7 +126,9 @@ def _add(group: Any, entry: Entry) -> None:
         return
     rest: dict[str, Any] = {"help": _help(entry), "metavar": _metavar(entry)}
     if entry.positional:
-        if not entry.required:
+        if entry.many:
+            rest["nargs"] = "+"
+        elif not entry.required:
             rest["nargs"] = "?"
         group.add_argument(_key(entry), **rest)
         return

@@ -62,12 +62,15 @@ def run(words: Sequence[str], console: Console) -> int:
     if words[0] in ("-V", "--version"):
         print(f"lowerbound {lowerbound.__version__}")
         return outcome.DONE
-    name = known_command(words[0])
+    name, words = known_command(words)
+    if name in groups():
+        print(overview(name))
+        return outcome.DONE
     from lowerbound.cli.flags import parse
 
     application = load(name)
     try:
-        typed = parse(application, APPLICATIONS[name].help, words[1:])
+        typed = parse(application, APPLICATIONS[name].help, words)
     except SystemExit:  # --help has been printed
         return outcome.DONE
     report = application(typed.request, console)
@@ -75,27 +78,34 @@ def run(words: Sequence[str], console: Console) -> int:
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
 
 
-def overview() -> str:
-    """The list of commands."""
-    width = max(map(len, APPLICATIONS))
-    lines = [f"  {name:{width}}  {APPLICATIONS[name].help}" for name in APPLICATIONS]
+def overview(group: str = "") -> str:
+    """The list of commands, or of those of a group."""
+    names = [name for name in APPLICATIONS if name.startswith(f"{group} " * bool(group))]
+    width = max(map(len, names))
+    lines = [f"  {name:{width}}  {APPLICATIONS[name].help}" for name in names]
     return "\n".join([HEAD, *lines, "", TAIL])
 
 
-def known_command(word: str) -> str:
-    """The command of that name.
+def groups() -> set[str]:
+    """The first words of commands of two words."""
+    return {name.split()[0] for name in APPLICATIONS if " " in name}
+
+
+def known_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The command, of one or two words, or the group of commands, and the words after it.
 
     Raises:
         OptionError: no command has this name; the message suggests the nearest one.
     """
+    word, more = words[0], words[1:2]
+    if word in groups() and (not more or more[0] in ("-h", "--help")):
+        return word, words[1:]
+    if word in groups():
+        word = f"{word} {more[0]}"
     if word in APPLICATIONS:
-        return word
+        return word, words[len(word.split()) :]
     close = difflib.get_close_matches(word, list(APPLICATIONS), n=1, cutoff=0.5)
     hint = f"did you mean: lowerbound {close[0]}?" if close else "see lowerbound --help"
-    return _refuse(word, hint)
-
-
-def _refuse(word: str, hint: str) -> str:
     kind = "option" if word.startswith("-") else "command"
     raise OptionError(f"unknown {kind} {word!r}; {hint}")
 

@@ -11,20 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.sequences.episode_kind import actions_before
 from lowerbound.data.sequences.frame_clips import FrameClips
+from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.codes import encode_rows
 from lowerbound.inference.passes import MEMORY, Progress, as_taken, evaluation_mode
-from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, require
+from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, WorldModel, require
 from lowerbound.priors import TemporalPrior
+from lowerbound.trace import Batch, Draw
 
 TASK = "predict frames"
 BYTES_PER_VALUE = 16
+DREAMS = 16  # draws of a world model whose mean is the prediction
 
 
 @dataclass(frozen=True)
@@ -127,22 +132,26 @@ def temporal_prior(model: Model) -> TemporalPrior:
     return prior
 
 
-def check_actions(prior: TemporalPrior, clips: FrameClips) -> None:
-    """Check that clips have the actions that a prior was trained with.
+def check_actions(numbers: int, here: int) -> None:
+    """Check that clips have the actions that a model was trained with.
+
+    Args:
+        numbers: of an action of the model.
+        here: numbers of an action of the clips.
 
     Raises:
         DataError: they have none, or of another width.
     """
-    if clips.action_numbers == prior.actions:
+    if here == numbers:
         return
-    found = _numbers(clips.action_numbers) if clips.action_numbers else "no actions"
-    if not prior.actions:
+    found = _numbers(here) if here else "no actions"
+    if not numbers:
         raise DataError(
             f"the prior was trained on clips without actions, and the clips have {found}: leave "
             "the array 'action' out, or train the prior on clips with actions"
         )
     raise DataError(
-        f"the prior was trained on actions of {_numbers(prior.actions)}, and the clips have "
+        f"the prior was trained on actions of {_numbers(numbers)}, and the clips have "
         f"{found}: give them as an array 'action' of shape (frames, numbers)"
     )
 
@@ -179,48 +188,123 @@ def predict_frames(
         DataError: an episode is too short, or the actions are not those of the prior.
         OptionError: fewer than 0 draws.
     """
-    horizon, prior = horizon or Horizon(), temporal_prior(model)
+    horizon = horizon or Horizon()
     if draws < 0:
         raise OptionError(f"--draws is a number of draws, 0 or more, not {draws}")
-    check_actions(prior, clips)
+    predictor: _Predictor = (
+        _Dreams(model, clips) if isinstance(model, WorldModel) else _Latents(model, clips)
+    )
     windows = horizon.windows(clips)
-    z = as_taken(encode_rows(model, clips.frames).mean, model)
     frame = clips.frames.schema.dimension * BYTES_PER_VALUE
     together = max(1, memory // (frame * (2 * horizon.length + (draws + 1) * horizon.frames)))
     noise = torch.Generator().manual_seed(seed)
     for first in range(0, len(windows), together):
         part = windows[first : first + together]
-        yield _predicted(model, prior, clips, z, part, horizon, draws, noise)
+        yield _predicted(predictor, part, horizon, draws, noise)
         if progress is not None:
             progress(first + len(part), len(windows))
 
 
+class _Predictor(Protocol):
+    """What predicts frames: a temporal prior of latents, or a world model."""
+
+    clips: FrameClips
+
+    def frames(
+        self, rows: Tensor, horizon: Horizon, draws: int, noise: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """(reconstruction, prediction and draws) of windows, (windows, context + frames, *event)
+        and (1 + draws, windows, frames, *event), on the CPU.
+
+        Args:
+            rows: frames of each window, (windows, context + frames).
+            horizon: which frames are seen and predicted.
+            draws: how many draws of the future.
+            noise: source of the draws, window by window.
+        """
+
+
 @torch.no_grad()
 def _predicted(
-    model: Model,
-    prior: TemporalPrior,
-    clips: FrameClips,
-    z: Tensor,
+    predictor: _Predictor,
     windows: list[tuple[int, int]],
     horizon: Horizon,
     draws: int,
     noise: torch.Generator,
 ) -> PredictedFrames:
-    spans = clips.spans
+    clips, spans = predictor.clips, predictor.clips.spans
     rows = torch.tensor([spans[number][start] for number, start in windows])
     rows = rows.unsqueeze(1) + torch.arange(horizon.length)
     truth = clips.frames.batch(rows.flatten()).filled.unflatten(0, tuple(rows.shape)).cpu()
-    shape = (draws, horizon.frames, prior.latent_dim)
-    # window by window, because the random numbers of a tensor depend on its size
-    each = torch.stack([torch.randn(shape, generator=noise) for _ in windows], 1)
-    pushed = torch.cat([torch.zeros(1, len(windows), *shape[1:]), each])
-    with evaluation_mode(model):
-        found = futures(prior, z, clips.actions, rows, horizon, as_taken(pushed, model))
-        frames = [_decoded(model, path) for path in found]
-        own = _decoded(model, z[rows])
+    own, found = predictor.frames(rows, horizon, draws, noise)
     number, start = torch.tensor(windows).unbind(1)
-    drawn = torch.stack(frames[1:]) if draws else frames[0].new_zeros(0, *frames[0].shape)
-    return PredictedFrames(number, start, truth, own, frames[0], drawn)
+    return PredictedFrames(number, start, truth, own, found[0], found[1:])
+
+
+class _Latents:
+    """A temporal prior of the latents of single frames.
+
+    Raises:
+        UnsupportedError: the model has none.
+        DataError: the actions are not those of the prior.
+    """
+
+    def __init__(self, model: Model, clips: FrameClips) -> None:
+        self.model, self.clips, self.prior = model, clips, temporal_prior(model)
+        check_actions(self.prior.actions, clips.action_numbers)
+        self.z = as_taken(encode_rows(model, clips.frames).mean, model)
+
+    def frames(
+        self, rows: Tensor, horizon: Horizon, draws: int, noise: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        shape = (draws, horizon.frames, self.prior.latent_dim)
+        # window by window, because the random numbers of a tensor depend on its size
+        each = torch.stack([torch.randn(shape, generator=noise) for _ in rows], 1)
+        pushed = as_taken(torch.cat([torch.zeros(1, *each.shape[1:]), each]), self.model)
+        with evaluation_mode(self.model):
+            found = futures(self.prior, self.z, self.clips.actions, rows, horizon, pushed)
+            frames = torch.stack([_decoded(self.model, path) for path in found])
+            return _decoded(self.model, self.z[rows]), frames
+
+
+class _Dreams:
+    """A world model, whose state after the context is continued by its prior.
+
+    The prediction is the mean of ``DREAMS`` draws of the future: codes have no path of means.
+
+    Raises:
+        DataError: the actions are not those of the model.
+    """
+
+    def __init__(self, model: WorldModel, clips: FrameClips) -> None:
+        self.model, self.clips = model, clips
+        check_actions(model.actions, clips.classes or clips.action_numbers)
+        self.actions = actions_before(clips) if model.actions else None
+
+    def frames(
+        self, rows: Tensor, horizon: Horizon, draws: int, noise: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.model, Model)
+        found = []
+        with evaluation_mode(self.model):
+            for window in rows:  # one by one, so that the memory changes no draw
+                seed = int(torch.randint(2**31, (1,), generator=noise))
+                with seeded(seed):
+                    found.append(self._window(window, horizon.context, draws))
+        own, paths = zip(*found, strict=True)
+        return torch.cat(own), torch.cat(paths, 1)
+
+    def _window(self, window: Tensor, context: int, draws: int) -> tuple[Tensor, Tensor]:
+        frames = self.clips.frames.batch(window).filled.unsqueeze(0)
+        actions = None if self.actions is None else self.actions[window].unsqueeze(0)
+        whole = self.model(Batch(frames, condition=actions)).likelihood.mean[0]
+        first = None if actions is None else actions[:, :context]
+        later = None if actions is None else actions[:, context:]
+        state = self.model(Batch(frames[:, :context], condition=first)).state
+        resets = torch.zeros(1, frames.shape[1] - context, dtype=torch.bool)
+        ahead = Batch(condition=later, resets=resets, state=state)
+        means = self.model(ahead, Draw(max(DREAMS, draws))).likelihood.mean
+        return whole, torch.cat([means.mean(0, keepdim=True), means[:draws]])
 
 
 def futures(

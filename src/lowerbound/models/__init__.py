@@ -21,6 +21,7 @@ from lowerbound.models.powers import (
     Mixes,
     Quantizes,
     Regresses,
+    WorldModel,
     name_of,
     require,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "TransformCoder",
     "VariationalAutoencoder",
     "VectorQuantizedVariationalAutoencoder",
+    "WorldModel",
     "name_of",
     "require",
 ]

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
+from torch.nn import Parameter
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.models.labels.calibration import Fold
+from lowerbound.models.sequences.states import State, StateTrace
 from lowerbound.priors import PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Trace
 
-if TYPE_CHECKING:  # a name for annotations
+if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
+    from lowerbound.models.sequences.behavior import Behavior
+    from lowerbound.models.sequences.outcomes import Outcomes
 
 
 @runtime_checkable
@@ -45,6 +49,38 @@ class Imagines(Protocol):
 
     def imagine(self, batch: Batch, choose: Choose = DRAW) -> Trace:
         """One pass without data, for ``len(batch)`` rows and the batch's conditions."""
+
+
+@runtime_checkable
+class WorldModel(Protocol):
+    """A model of windows of episodes, whose states continue by actions.
+
+    Attributes:
+        actions: numbers of an action.
+        frame_shape: of one time of a row.
+        behavior: actor and critic; None: it has none.
+        outcomes: rewards and ends of states; None: it has none.
+    """
+
+    actions: int
+    frame_shape: tuple[int, ...]
+    behavior: Behavior | None
+    outcomes: Outcomes | None
+
+    def __call__(self, batch: Batch, choose: Choose = DRAW) -> StateTrace:
+        """A pass; without x it is imagined, as long as the actions in ``batch.condition``."""
+
+    def initial(self, rows: int) -> State:
+        """The state before the first frame of episodes."""
+
+    def observe(self, state: State, action: Tensor, frame: Tensor) -> State:
+        """The state after one more frame, (rows, ...)."""
+
+    def step(self, state: State, action: Tensor) -> State:
+        """The state one action later, drawn from the prior, (rows, ...)."""
+
+    def parts(self) -> Mapping[str, Sequence[Parameter]]:
+        """A partition of the parameters: "inference", "generative" and "behavior"."""
 
 
 @runtime_checkable

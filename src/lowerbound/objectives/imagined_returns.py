@@ -28,9 +28,10 @@ from torch import Tensor, nn
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
+from lowerbound.models.powers import WorldModel
 from lowerbound.models.sequences.behavior import Behavior
 from lowerbound.models.sequences.outcomes import Outcomes
-from lowerbound.models.sequences.recurrent_state_space import RecurrentStateSpace, State
+from lowerbound.models.sequences.states import State
 
 QUANTILES = (0.05, 0.95)
 RANGE_RATE = 0.01  # of the moving average of the returns' range
@@ -99,7 +100,7 @@ def lambda_returns(rewards: Tensor, discounts: Tensor, values: Tensor, mixing: f
     return torch.stack(found[::-1])
 
 
-def parts_of(world: RecurrentStateSpace) -> tuple[Behavior, Outcomes]:
+def parts_of(world: WorldModel) -> tuple[Behavior, Outcomes]:
     """The behavior and the outcomes of a world model.
 
     Raises:
@@ -114,7 +115,7 @@ def parts_of(world: RecurrentStateSpace) -> tuple[Behavior, Outcomes]:
 
 
 def imagine(
-    world: RecurrentStateSpace, start: State, options: ImaginationOptions, keep_graph: bool = False
+    world: WorldModel, start: State, options: ImaginationOptions, keep_graph: bool = False
 ) -> Imagined:
     """Episodes from states (rows, ...), by the actor's choices.
 
@@ -155,7 +156,7 @@ class ImaginedReturns(nn.Module):
         self.gradient = auto if options.gradient == "auto" else options.gradient
         self.register_buffer("range", torch.ones(()))
 
-    def forward(self, world: RecurrentStateSpace, start: State, goes_on: Tensor) -> BehaviorLosses:
+    def forward(self, world: WorldModel, start: State, goes_on: Tensor) -> BehaviorLosses:
         """The losses of episodes imagined from states.
 
         Args:

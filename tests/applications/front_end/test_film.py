@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lowerbound.applications.front_end.film import (
+from lowerbound.applications.io.drawings.film import (
     FrameFiles,
     sheet_of_frames,
     some_windows,
     windows_of,
     write_film,
 )
-from lowerbound.applications.io.grids import MARGIN
+from lowerbound.applications.io.drawings.grids import MARGIN
 from lowerbound.data import load
 from lowerbound.inference.frames import PredictedFrames
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from lowerbound.applications.io.drawings.grids import SHEET_MARGIN, eight_bit
 from lowerbound.applications.io.files import replacing
-from lowerbound.applications.io.grids import SHEET_MARGIN, eight_bit
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.data import Dataset, load
 from lowerbound.errors import OptionError

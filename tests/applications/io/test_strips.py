@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lowerbound.applications.io.animations import write_animation
-from lowerbound.applications.io.grids import flat_image, grid
-from lowerbound.applications.io.strips import Strip, animated, heading, sheet_of
+from lowerbound.applications.io.drawings.animations import write_animation
+from lowerbound.applications.io.drawings.grids import flat_image, grid
+from lowerbound.applications.io.drawings.strips import Strip, animated, heading, sheet_of
 from lowerbound.errors import OptionError
 
 

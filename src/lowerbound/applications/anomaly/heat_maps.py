@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.applications.io.drawings.grids import eight_bit, grid
 from lowerbound.applications.io.files import replacing
-from lowerbound.applications.io.grids import eight_bit, grid
 from lowerbound.data.arrays import Array
 
 COLORS = "magma"

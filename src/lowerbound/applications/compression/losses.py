@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.grids import eight_bit
+from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.data.arrays import Array
 
 MOST = 99.0  # dB: value for a picture without error

@@ -34,7 +34,7 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
 )
 from lowerbound.applications.io.compressed_files import SUFFIX
-from lowerbound.applications.io.grids import eight_bit, write_picture
+from lowerbound.applications.io.drawings.grids import eight_bit, write_picture
 from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress

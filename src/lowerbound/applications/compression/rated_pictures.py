@@ -19,7 +19,7 @@ from lowerbound.applications.compression.losses import mean_psnr
 from lowerbound.applications.compression.picture_files import readable
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest
 from lowerbound.applications.compression.shipped import shipped
-from lowerbound.applications.io.grids import eight_bit
+from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.files.container import open_container
 from lowerbound.coding.transform import COARSEST, encoded, level_of, read_pictures, write_pictures
 from lowerbound.data import load

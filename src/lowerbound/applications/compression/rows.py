@@ -35,8 +35,8 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
     output_file,
 )
+from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.applications.io.fit_rows import requested, requested_parts
-from lowerbound.applications.io.grids import eight_bit
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.coding import lossless, vector_quantized
 from lowerbound.coding.bits_back import levels_of

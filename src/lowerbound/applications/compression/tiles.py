@@ -25,7 +25,7 @@ from lowerbound.applications.compression.picture_files import (
 from lowerbound.applications.compression.reports import CompressReport
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest, output_file
 from lowerbound.applications.compression.rows import ExactRows, about_codec, units
-from lowerbound.applications.io.grids import write_picture
+from lowerbound.applications.io.drawings.grids import write_picture
 from lowerbound.coding import lossless
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import MOST_SYMBOLS

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from lowerbound.applications.form import value_of
-from lowerbound.errors import OptionError, unknown
+from lowerbound.applications.io.part_settings import split_setting
 from lowerbound.fitting import FitOptions
 
 OF_MODEL = ("model", "network", "likelihood", "prior", "posterior")
@@ -23,7 +22,7 @@ def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:
         OptionError: a setting is not ``part.option=value``, or there is no such part.
     """
     for setting in settings:
-        part, name, value = _split(setting)
+        part, name, value = split_setting(setting, PARTS)
         field = f"{part}_options"
         if part in OF_MODEL:
             changed: dict[str, Any] = {field: {**getattr(options.model, field), name: value}}
@@ -31,15 +30,3 @@ def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:
         else:
             options = replace(options, objective_options={**options.objective_options, name: value})
     return options
-
-
-def _split(setting: str) -> tuple[str, str, Any]:
-    place, equals, text = setting.partition("=")
-    part, dot, name = place.strip().partition(".")
-    if not (equals and dot and part and name):
-        raise OptionError(
-            f"--set takes part.option=value, such as network.hidden=[200,200]: {setting!r}"
-        )
-    if part not in PARTS:
-        raise unknown("part", part, PARTS)
-    return part, name.replace("-", "_"), value_of(text.strip())

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.prompts import DATA, PromptOptions, attribute_prompts, typed_values
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sources import open_data
-from lowerbound.applications.io.strips import Strip
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.labels import UNKNOWN

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import DataRequest, OnError, unreadable
-from lowerbound.applications.front_end.film import FrameFiles, check_outputs, some_windows
+from lowerbound.applications.io.drawings.film import FrameFiles, check_outputs, some_windows
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
 from lowerbound.data import FrameClips, read_frame_clips
+from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import OptionError
 from lowerbound.evaluation.samples.frame_errors import LAST, PREDICTION, FrameErrors, psnr
 from lowerbound.fitting import Fitted
@@ -18,6 +19,7 @@ from lowerbound.inference.frames import (
     predict_frames as predicted,
     temporal_prior,
 )
+from lowerbound.models import WorldModel
 
 FILM_SPEED = 5.0  # frames per second
 
@@ -96,14 +98,16 @@ def predict_frames(request: FramesRequest, reporter: Reporter, fitted: Fitted) -
             too short.
         OptionError: an unknown episode, or an unknown suffix of a file.
     """
-    check_outputs(request.output, fitted.schema)
-    temporal_prior(fitted.model)
+    schema = frame_schema(fitted.schema)
+    check_outputs(request.output, schema)
+    if not isinstance(fitted.model, WorldModel):
+        temporal_prior(fitted.model)
     if request.rows < 1:
         raise OptionError(f"--rows must be at least 1, not {request.rows}")
     clips = chosen_episodes(request, fitted)
     horizon = Horizon(request.context, request.frames, request.every)
     errors, shown = FrameErrors(), some_windows(len(horizon.windows(clips)), request.rows)
-    with FrameFiles(request.output, fitted.schema, shown) as files:
+    with FrameFiles(request.output, schema, shown) as files:
         for part in predicted(
             fitted.model,
             clips,
@@ -123,7 +127,7 @@ def chosen_episodes(request: FramesRequest, fitted: Fitted) -> FrameClips:
     Raises:
         OptionError: ``--episodes`` has a word that is no number, or an unknown episode.
     """
-    clips = read_frame_clips(request.data, unconditioned(fitted), request.on_error)
+    clips = read_frame_clips(request.data, frame_schema(unconditioned(fitted)), request.on_error)
     words = [word.strip() for word in request.episodes.split(",") if word.strip()]
     if not all(word.lstrip("-").isdecimal() for word in words):
         raise OptionError(f"--episodes takes numbers such as 20,21, not {request.episodes!r}")
@@ -135,7 +139,7 @@ def _report(
 ) -> FramesReport:
     means = errors.means()
     ratio, spread = errors.ratio()
-    pictures = fitted.schema.data_kind.pictures
+    pictures = frame_schema(fitted.schema).data_kind.pictures
     assert {PREDICTION, LAST} <= means.keys()
     return FramesReport(
         episodes=errors.episodes,

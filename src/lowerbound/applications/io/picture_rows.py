@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lowerbound.applications.io.animations import ANIMATIONS, FRAMES_PER_SECOND, write_animation
+from lowerbound.applications.io.drawings.animations import (
+    ANIMATIONS,
+    FRAMES_PER_SECOND,
+    write_animation,
+)
+from lowerbound.applications.io.drawings.grids import eight_bit, grid, sheet, write_picture
+from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
 from lowerbound.applications.io.files import replacing
-from lowerbound.applications.io.grids import eight_bit, grid, sheet, write_picture
 from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles
-from lowerbound.applications.io.strips import Strip, animated, sheet_of
 from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.pictures.folders import OnError

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.masks import read_mask
-from lowerbound.applications.io.strips import Strip
 from lowerbound.data import Dataset, Schema, load
 from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.incomplete import Incomplete

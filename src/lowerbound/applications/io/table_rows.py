@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.columnar_files import columnar
+from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles, write_columns
-from lowerbound.applications.io.strips import Strip
 from lowerbound.data import history_frame, load, to_frame
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.matrix import table_values

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
-from lowerbound.applications.io.animations import ANIMATIONS
 from lowerbound.applications.io.conditions import label_indices, one_hot
+from lowerbound.applications.io.drawings.animations import ANIMATIONS
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_row
 from lowerbound.applications.io.row_files import row_files
-from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.label_columns import (
     Labeled,
     open_labeled,

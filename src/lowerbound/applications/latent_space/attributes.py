@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
-from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import one_hot
+from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
-from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.attribute_sources import Learned, from_classes, from_sets
 from lowerbound.applications.latent_space.label_columns import (
     Labeled,

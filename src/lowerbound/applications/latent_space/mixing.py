@@ -10,10 +10,10 @@ import torch
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sources import conditioned, open_data, open_unconditioned
-from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.label_columns import row_name
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest
-from lowerbound.applications.io.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.conditions import label_indices, one_hot
+from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
+from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
 from lowerbound.applications.io.sources import open_data
-from lowerbound.applications.io.strips import Strip
 from lowerbound.applications.latent_space.label_columns import row_name
 from lowerbound.applications.latent_space.path_comparison import (
     PathComparison,

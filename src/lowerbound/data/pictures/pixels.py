@@ -49,8 +49,13 @@ def find_channels(shape: tuple[int, ...]) -> Channels:
     first, last = shape[1] in _COLOR_COUNTS, shape[3] in _COLOR_COUNTS
     if first and last:
         return "first" if shape[1] <= shape[3] else "last"
+    if not first and not last:  # more channels, of square pictures
+        first, last = shape[2] == shape[3] != shape[1], shape[1] == shape[2] != shape[3]
     if not first and not last:
-        raise DataError(f"cannot tell which axis of {shape} is color: neither has 1 to 4 entries")
+        raise DataError(
+            f"cannot tell which axis of {shape} is color: neither has 1 to 4 entries, and no "
+            "other two are equal"
+        )
     return "first" if first else "last"
 
 

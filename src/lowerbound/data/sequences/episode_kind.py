@@ -163,6 +163,11 @@ class EpisodeKind(DataKind):
         return None
 
 
+def frame_schema(schema: Schema) -> Schema:
+    """The schema of single frames: that of the rows, or of a frame of windows of episodes."""
+    return EpisodeForm.frame_of(schema) if EpisodeForm.fits(schema) else schema
+
+
 def windows_of(clips: FrameClips, schema: Schema) -> Dataset:
     """Cut clips into windows.
 

@@ -29,7 +29,8 @@ from lowerbound.errors import OptionError
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import Player
 from lowerbound.models.options import ModelOptions
-from lowerbound.models.sequences.recurrent_state_space import RecurrentStateSpace, State
+from lowerbound.models.powers import WorldModel
+from lowerbound.models.sequences.states import State
 from lowerbound.objectives import ELBO
 from lowerbound.objectives.imagined_returns import ImaginationOptions, ImaginedReturns
 from lowerbound.trace import Batch
@@ -85,7 +86,7 @@ class Learner:
         skipped: updates that were left out because the gradient was not finite.
     """
 
-    world: RecurrentStateSpace
+    world: WorldModel
     returns: ImaginedReturns
     options: AgentOptions
     seconds: dict[str, float] = field(default_factory=lambda: {"model": 0.0, "behavior": 0.0})
@@ -204,7 +205,7 @@ class AgentRun:
         self.form = self.env.form
         self.schema = self.form.of_windows(Windows(options.length, options.length))
         world = assemble(self.schema, model)
-        assert isinstance(world, RecurrentStateSpace)
+        assert isinstance(world, WorldModel)
         self.world = world
         self.replay = Replay(self.form)
         self.learner = Learner(world, ImaginedReturns(imagination, self.form.classes), options)

@@ -11,7 +11,8 @@ from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting.control.environments import Environment
-from lowerbound.models.sequences.recurrent_state_space import RecurrentStateSpace, State
+from lowerbound.models.powers import WorldModel
+from lowerbound.models.sequences.states import State
 from lowerbound.training.checkpoints.randomness import stream_seed
 
 MOST_STEPS = 30_000  # of an evaluated episode that does not end
@@ -29,7 +30,7 @@ class Player:
         UnsupportedError: the model has no behavior.
     """
 
-    def __init__(self, world: RecurrentStateSpace, frame: Schema, greedy: bool = False) -> None:
+    def __init__(self, world: WorldModel, frame: Schema, greedy: bool = False) -> None:
         if world.behavior is None:
             raise UnsupportedError(
                 "this model has no actor, so it cannot play: lowerbound control train makes one"
@@ -70,7 +71,7 @@ class Episode:
 
 
 def play(
-    world: RecurrentStateSpace,
+    world: WorldModel,
     env: Environment,
     frame: Schema,
     episodes: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,13 @@ from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.sequences.behavior import Behavior
 from lowerbound.models.sequences.outcomes import Outcomes
 from lowerbound.models.sequences.state_latents import CodeLatent, GaussianLatent, StateLatent
+from lowerbound.models.sequences.states import State, StateTrace, stacked
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.initialization import linear
 from lowerbound.networks.inputs import Input
 from lowerbound.networks.layered import Joined, normalized_layers
 from lowerbound.networks.recurrence import GatedRecurrentUnit
-from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, Trace, fold
+from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, fold
 
 if TYPE_CHECKING:  # names for annotations
     from lowerbound.data.kinds import Default
@@ -54,38 +55,6 @@ class RecurrentOptions:
             raise OptionError("memory, groups and width must be at least 1, and classes at least 2")
         if not 0 <= self.uniform < 1:
             raise OptionError(f"uniform is a share, from 0 up to 1, not {self.uniform}")
-
-
-class State(NamedTuple):
-    """A state of the model, h and z.
-
-    Attributes:
-        memory: h, (..., memory).
-        latent: z, (..., latents), codes side by side.
-    """
-
-    memory: Tensor
-    latent: Tensor
-
-    @property
-    def features(self) -> Tensor:
-        """h and z side by side, (..., memory + latents): all that heads and policies see."""
-        return torch.cat([self.memory, self.latent], -1)
-
-    def rows(self, index: Tensor) -> State:
-        """The states of some rows."""
-        return State(self.memory[index], self.latent[index])
-
-    def detached(self) -> State:
-        """The same state, cut from the graph."""
-        return State(self.memory.detach(), self.latent.detach())
-
-
-@dataclass(frozen=True)
-class StateTrace(Trace):
-    """A pass with the states of all times, (samples, batch, time, ...)."""
-
-    states: State | None = None
 
 
 @MODELS.register("recurrent_state_space")
@@ -163,7 +132,7 @@ class RecurrentStateSpace(Model):
         if not EpisodeForm.fits(schema) or options.conditional:
             raise OptionError(
                 "recurrent_state_space is for windows of episodes: give an .npz file with 'frames' "
-                "and 'episode', and the number of frames of a window (--windows)"
+                "and 'episode', and the number of frames of a window (--window)"
             )
 
     @classmethod
@@ -320,7 +289,7 @@ class RecurrentStateSpace(Model):
             states.append(state)
             posteriors.append(posterior)
             chosen.append(z)
-        every = _stacked(states)
+        every = stacked(states)
         if embedded is not None:
             priors = self._priors(every.memory)
         steps = tuple(Step(z, q, p) for z, q, p in zip(chosen, posteriors, priors, strict=True))
@@ -386,16 +355,6 @@ def fold_numbers(network: nn.Module, values: Tensor) -> Tensor:
     """Run a network of one input on (samples, batch, ...), with samples folded into rows."""
     numbers: Tensor = network(values.flatten(0, 1)).unflatten(0, values.shape[:2])
     return numbers
-
-
-def _stacked(states: Sequence[State]) -> State:
-    """The states of all times, (samples, batch, time, ...)."""
-    samples = len(states[-1].memory)
-    memory, latent = (
-        torch.stack([part.expand(samples, -1, -1) for part in parts], 2)
-        for parts in zip(*states, strict=True)
-    )
-    return State(memory, latent)
 
 
 def _seen_frames(batch: Batch) -> Tensor | None:

@@ -7,7 +7,7 @@ import html
 import io
 from collections.abc import Sequence
 
-from lowerbound.applications.io.grids import as_image
+from lowerbound.applications.io.drawings.grids import as_image
 from lowerbound.data.arrays import Array
 from lowerbound.data.audio.clips import wav_file
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lowerbound.applications.io.files import replacing
@@ -122,6 +124,19 @@ def eight_bit(x: Tensor) -> Array:
     """(rows, C, H, W) in [0, 1] as (rows, H, W, C) uint8."""
     units = x.detach().cpu().double().clamp(0, 1).numpy()
     return np.moveaxis(np.rint(units * 255).astype(np.uint8), 1, -1)
+
+
+def in_color(x: Tensor) -> Tensor:
+    """(rows, C, H, W) with one or three channels as it is; others in colors of their own.
+
+    A pixel has the color of its strongest channel, in proportion to its value.
+    """
+    channels = x.shape[1]
+    if channels in (1, 3):
+        return x
+    strongest, which = x.max(1, keepdim=True)
+    colors = torch.tensor([colorsys.hsv_to_rgb(n / channels, 0.75, 1.0) for n in range(channels)])
+    return colors.to(x)[which[:, 0]].movedim(-1, 1) * strongest
 
 
 def sheet(pictures: list[Array], across: int | None = None) -> Array:

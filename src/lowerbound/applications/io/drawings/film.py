@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.animations import ANIMATIONS, write_animation
 from lowerbound.applications.io.columnar_files import Columnar, columnar
+from lowerbound.applications.io.drawings.animations import ANIMATIONS, write_animation
+from lowerbound.applications.io.drawings.grids import eight_bit, grid, in_color
 from lowerbound.applications.io.files import replacing
-from lowerbound.applications.io.grids import eight_bit, grid
 from lowerbound.applications.io.rows import NPZ
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
@@ -175,4 +175,4 @@ def sheet_of_frames(found: PredictedFrames, every: int = 1) -> Image:
 
 def _pictures(values: Tensor) -> Callable[[int, int], Array]:
     """The 8-bit picture of a window and a time."""
-    return lambda window, time: eight_bit(values[window, time : time + 1])[0]
+    return lambda window, time: eight_bit(in_color(values[window, time : time + 1]))[0]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lowerbound.applications.io.animations import ANIMATIONS
-from lowerbound.applications.io.grids import eight_bit, enlarged, flat_image, grid
+from lowerbound.applications.io.drawings.animations import ANIMATIONS
+from lowerbound.applications.io.drawings.grids import eight_bit, enlarged, flat_image, grid
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,0 +1,1 @@
+"""Agents: collecting episodes, training, playing, comparing and films."""

@@ -1,0 +1,149 @@
+"""``lowerbound control collect``: episodes of an environment as clips in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.control.request import EnvironmentRequest, environment_of, world_of
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.files import replacing
+from lowerbound.config import option
+from lowerbound.data.sequences.frame_clips import CLASSES, FrameClips
+from lowerbound.data.sequences.replay import Replay
+from lowerbound.distributions.actions import uniform_actions
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.errors import OptionError
+from lowerbound.fitting.control.environments import Environment
+from lowerbound.fitting.control.player import Player
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.training.checkpoints.randomness import generator
+
+EVERY = 100  # steps between two updates of the progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectRequest(EnvironmentRequest):
+    """Write episodes of an environment."""
+
+    output: str = option(REQUIRED, "clips to write (.npz)", short="-o", metavar="CLIPS")
+    steps: int = option(5_000, "steps of the environment")
+    agent: str | None = option(
+        None, "trained agent that acts (default: random actions)", metavar="MODEL"
+    )
+    greedy: bool = option(False, "the agent takes its likeliest actions instead of drawing them")
+    seed: int = option(0, "of episodes and actions")
+
+
+@dataclass(frozen=True)
+class CollectReport(WrittenReport):
+    """Collected episodes.
+
+    Attributes:
+        steps: of the environment.
+        frames: written; each episode has one more than steps.
+        episodes: begun, of which the last may be unfinished.
+        score: mean sum of rewards of finished episodes; NaN if none is finished.
+    """
+
+    steps: int
+    frames: int
+    episodes: int
+    score: float
+
+    def text(self) -> str:
+        return (
+            f"{self.steps:,} steps, {self.episodes:,} episodes, mean return {self.score:.3g}: "
+            f"{self.where}"
+        )
+
+
+def control_collect(request: CollectRequest, reporter: Reporter) -> CollectReport:
+    """Act in an environment, and write frames, actions and rewards.
+
+    Raises:
+        OptionError: the environment or the file's suffix is not supported.
+        MissingExtraError: a library is not installed.
+    """
+    path = Path(request.output)
+    if path.suffix.lower() != ".npz":
+        raise OptionError(f"{path}: clips are written as .npz")
+    if request.steps < 1:
+        raise OptionError(f"--steps must be at least 1, not {request.steps}")
+    env = Environment(request.seen, request.seed, "collect")
+    player = None
+    if request.agent is not None:
+        fitted = model_folder.read(Path(request.agent))
+        if environment_of(fitted) != request.seen:
+            raise OptionError(
+                f"{request.agent} was trained in {environment_of(fitted)}, and not in "
+                f"{request.seen}"
+            )
+        player = Player(world_of(fitted, "play"), env.frame, request.greedy)
+    replay, scores = _collected(env, player, request, reporter)
+    write_clips(path, replay.clips())
+    env.close()
+    return CollectReport(
+        **written((str(path),)),
+        steps=request.steps,
+        frames=len(replay),
+        episodes=env.episode,
+        score=float(np.mean(scores)) if scores else float("nan"),
+    )
+
+
+def write_clips(path: Path, clips: FrameClips) -> None:
+    """Write clips as an .npz file that ``read_frame_clips`` reads."""
+    arrays = {
+        "frames": clips.frames.schema.decode(clips.frames.schema.units(clips.frames.x)),
+        "episode": clips.episode.numpy(),
+    }
+    if clips.actions is not None:
+        done = clips.actions.numpy()
+        arrays["action"] = done[:, 0].astype(np.int64) if clips.classes else done
+    if clips.classes:
+        arrays[CLASSES] = np.array(clips.classes)
+    if clips.rewards is not None:
+        arrays["reward"] = clips.rewards.numpy()
+    if clips.terminated is not None:
+        arrays["terminated"] = clips.terminated.numpy()
+    with replacing(path) as place, place.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _collected(
+    env: Environment, player: Player | None, request: CollectRequest, reporter: Reporter
+) -> tuple[Replay, list[float]]:
+    """The frames, and the sums of rewards of finished episodes."""
+    form = env.form
+    replay, scores, score = Replay(form), list[float](), 0.0
+    noise, nothing = (
+        generator(request.seed, "collect", torch.device("cpu")),
+        torch.zeros(form.actions),
+    )
+    seen = None
+    with seeded(request.seed):
+        for step in range(request.steps):
+            if seen is None:
+                seen, score = env.reset(), 0.0
+                replay.add(seen, nothing, 0.0, True, True)
+                if player is not None:
+                    player.start()
+            action = (
+                uniform_actions(1, form.actions, form.classes, noise)[0]
+                if player is None
+                else player.act(seen)
+            )
+            arrival = env.step(action)
+            replay.add(arrival.frame, action, arrival.reward, not arrival.terminated, False)
+            seen, score = arrival.frame, score + arrival.reward
+            if arrival.terminated or arrival.truncated:
+                scores.append(score)
+                seen = None
+            if (step + 1) % EVERY == 0 or step + 1 == request.steps:
+                reporter.advance("acting", step + 1, request.steps)
+    return replay, scores

@@ -1,0 +1,146 @@
+"""``lowerbound control compare``: agents at equal steps of the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.files import replacing
+from lowerbound.config import option
+from lowerbound.errors import OptionError
+from lowerbound.evaluation.report.figures.style import color_of, legend, new_figure, style, to_png
+from lowerbound.evaluation.returns import Curve, Interval, area_over_seeds, over_seeds
+from lowerbound.fitting.control.records import read_records
+
+
+@dataclass(frozen=True)
+class CompareAgentsRequest:
+    """Compare trained agents."""
+
+    agents: tuple[str, ...] = option(
+        REQUIRED,
+        "agents of one kind, one folder for each seed: NAME=FOLDER,FOLDER,...; or one folder",
+        positional=True,
+        metavar="AGENT",
+    )
+    output: str | None = option(
+        None, "learning curves to draw (.png)", short="-o", metavar="PICTURE"
+    )
+    greedy: bool = option(False, "compare the likeliest actions instead of drawn ones")
+    start: float = option(0.0, "return before the first step, for the area under the curve")
+    seed: int = option(0, "of the bootstrap")
+
+
+@dataclass(frozen=True)
+class ComparedAgent:
+    """One kind of agent.
+
+    Attributes:
+        name: of it.
+        seeds: number of folders.
+        steps: of the last evaluation that all compared agents have.
+        last: interquartile mean of the returns there, with a 95 % interval.
+        area: mean return from step 0 to there, with a 95 % interval.
+    """
+
+    name: str
+    seeds: int
+    steps: int
+    last: Interval
+    area: Interval
+
+
+@dataclass(frozen=True)
+class CompareAgentsReport(WrittenReport):
+    """Agents, the highest return first."""
+
+    agents: tuple[ComparedAgent, ...]
+
+    def text(self) -> str:
+        width = max(len(agent.name) for agent in self.agents)
+        lines = [f"returns after {self.agents[0].steps:,} steps"]
+        lines += [
+            f"  {agent.name:{width}}  {_said(agent.last)}  area {_said(agent.area)}  "
+            f"({agent.seeds} seeds)"
+            for agent in self.agents
+        ]
+        return "\n".join([*lines, *self.files])
+
+
+def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> CompareAgentsReport:
+    """Compare agents by the evaluations of their training.
+
+    Raises:
+        OptionError: a folder has no records.
+        DataError: an agent was never evaluated.
+    """
+    curves = {name: _curves(folders, request.greedy) for name, folders in _named(request.agents)}
+    common = set.intersection(*(set(c.steps) for each in curves.values() for c in each))
+    if not common:
+        raise OptionError("the agents have no step in common at which they were evaluated")
+    steps = max(common)
+    cut = {name: [_until(curve, steps) for curve in each] for name, each in curves.items()}
+    found = [
+        ComparedAgent(
+            name,
+            len(each),
+            steps,
+            over_seeds([curve.scores[-1] for curve in each], request.seed),
+            area_over_seeds(each, request.start, request.seed),
+        )
+        for name, each in cut.items()
+    ]
+    files: tuple[str, ...] = ()
+    if request.output is not None:
+        files = _drawn(Path(request.output), curves)
+    ranked = sorted(found, key=lambda agent: -agent.last.value)
+    return CompareAgentsReport(agents=tuple(ranked), **written(files))
+
+
+def _named(agents: tuple[str, ...]) -> list[tuple[str, list[Path]]]:
+    """The folders of each name."""
+    found = []
+    for agent in agents:
+        name, equals, folders = agent.partition("=")
+        paths = [Path(f) for f in (folders if equals else agent).split(",") if f]
+        if not paths:
+            raise OptionError(f"{agent!r} names no folder: give NAME=FOLDER,FOLDER,...")
+        found.append((name if equals else Path(agent).stem, paths))
+    return found
+
+
+def _curves(folders: list[Path], greedy: bool) -> list[Curve]:
+    return [Curve.of(read_records(folder), greedy) for folder in folders]
+
+
+def _until(curve: Curve, steps: int) -> Curve:
+    """The curve up to a step."""
+    count = sum(step <= steps for step in curve.steps)
+    return Curve(curve.steps[:count], curve.scores[:count])
+
+
+def _drawn(path: Path, curves: dict[str, list[Curve]]) -> tuple[str, ...]:
+    """Learning curves: a thin line for each seed, a thick one for their mean."""
+    if path.suffix.lower() != ".png":
+        raise OptionError(f"{path}: learning curves are drawn as .png")
+    drawing = new_figure(6.4, 4.2, "Returns while learning")
+    axes = style(drawing.subplots(), "", "steps of the environment", "return", True)
+    for number, (name, each) in enumerate(curves.items()):
+        color = color_of(number)
+        for curve in each:
+            axes.plot(curve.steps, curve.means, color=color, linewidth=0.7, alpha=0.5)
+        shared = sorted(set.intersection(*(set(curve.steps) for curve in each)))
+        rows = [[curve.means[curve.steps.index(step)] for step in shared] for curve in each]
+        axes.plot(shared, np.mean(rows, 0), color=color, linewidth=2, label=name)
+    legend(axes, loc="upper left")
+    with replacing(path) as place:
+        place.write_bytes(to_png(drawing))
+    return (str(path),)
+
+
+def _said(interval: Interval) -> str:
+    return f"{interval.value:.3g} [{interval.low:.3g}, {interval.high:.3g}]"

@@ -1,0 +1,192 @@
+"""``lowerbound control train``: an agent that learns in an environment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.control.request import EnvironmentRequest
+from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.part_settings import split_setting
+from lowerbound.config import from_mapping, option
+from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
+from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records
+from lowerbound.fitting.control.training import AgentSettings, train_agent
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.models.options import ModelOptions
+from lowerbound.objectives.imagined_returns import ImaginationOptions
+
+PARTS = ("model", "network", "agent", "imagination", "policy")
+SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainAgentRequest(EnvironmentRequest):
+    """Train an agent."""
+
+    output: str = option(REQUIRED, "agent's folder to write", short="-o", metavar="MODEL")
+    agent: Literal["world_model", "ppo", "ppo_codes", "ppo_joint"] = option(
+        "world_model",
+        "how it learns: in a world model, or by PPO on frames, on codes of a frozen VAE, or on "
+        "codes of a VAE that learns with the policy",
+    )
+    steps: int = option(40_000, "steps of the environment, random ones included")
+    evaluate_every: int = option(5_000, "steps between two evaluations; 0: only at the end")
+    episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
+    set: tuple[str, ...] = option(
+        (),
+        "an option of a part, such as agent.every=8, imagination.entropy=0.003, model.memory=512, "
+        "network.depth=1 or policy.learning_rate=1e-3; repeatable",
+        metavar="PART.OPTION=VALUE",
+    )
+    resume: bool = option(False, "continue the run that was interrupted in this folder")
+    overwrite: bool = option(False, "replace the agent in this folder")
+    seed: int = option(0, "of environment, weights, actions and minibatches")
+
+
+@dataclass(frozen=True)
+class TrainAgentReport(Report):
+    """A trained agent.
+
+    Attributes:
+        model: its folder.
+        agent: how it learned.
+        steps, updates, episodes: of the whole run.
+        seconds: processor seconds without evaluation.
+        sampled, greedy: mean returns at the end, with drawn and with the likeliest actions; NaN if
+            none was played.
+        records: all evaluations.
+    """
+
+    model: str
+    agent: str
+    steps: int
+    updates: int
+    episodes: int
+    seconds: float
+    sampled: float
+    greedy: float
+    records: tuple[AgentRecord, ...]
+
+    def text(self) -> str:
+        return (
+            f"{self.agent}: {self.steps:,} steps, {self.updates:,} updates, {self.episodes:,} "
+            f"episodes in {self.seconds / 60:.1f} processor minutes\n"
+            f"mean return {self.sampled:.3g} (drawn actions), {self.greedy:.3g} (likeliest "
+            f"actions)\nagent: {self.model}"
+        )
+
+
+def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentReport:
+    """Train an agent and write its folder.
+
+    Raises:
+        OptionError: an option or the environment is not supported.
+        ModelFolderError: the folder holds an agent already, or something else.
+        MissingExtraError: a library is not installed.
+        Interrupted: Ctrl-C; the message names what is saved.
+    """
+    folder = Path(request.output)
+    _may_write(folder, request)
+    evaluation = EvaluationOptions(request.evaluate_every, request.episodes)
+
+    def shown(record: AgentRecord, total: int) -> None:
+        reporter.advance(f"acting and learning ({_said(record)})", record.steps, total)
+
+    options = settings_of(request)
+    if request.agent == "world_model":
+        settings = AgentSettings(
+            request.seen,
+            _model(options),
+            from_mapping(ImaginationOptions, options["imagination"]),
+            from_mapping(
+                AgentOptions, {**options["agent"], "steps": request.steps, "seed": request.seed}
+            ),
+            evaluation,
+        )
+        trained = train_agent(
+            settings, folder=folder, resume=request.resume, shown=shown, say=reporter.say
+        )
+        model_folder.write(folder, trained.fitted)
+        records = trained.records
+    else:
+        own = {"sees": SEES[request.agent], "steps": request.steps, "seed": request.seed}
+        policy = from_mapping(PolicyGradientOptions, {**options["policy"], **own})
+        found = train_policy(request.seen, policy, evaluation, shown)
+        if found.fitted is not None:
+            model_folder.write(folder, found.fitted)
+        records = found.records
+    write_records(folder, records)
+    last = records[-1]
+    return TrainAgentReport(
+        model=str(folder),
+        agent=request.agent,
+        steps=last.steps,
+        updates=last.updates,
+        episodes=last.episodes,
+        seconds=last.seconds,
+        sampled=_mean(last.sampled),
+        greedy=_mean(last.greedy),
+        records=tuple(records),
+    )
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return float(np.mean(scores)) if len(scores) else float("nan")
+
+
+def settings_of(request: TrainAgentRequest) -> dict[str, dict[str, Any]]:
+    """The options of ``--set`` by part.
+
+    Raises:
+        OptionError: there is no such part, or a part does not apply to this agent.
+    """
+    found: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+    for setting in request.set:
+        part, name, value = split_setting(setting, PARTS)
+        if (part == "policy") != (request.agent != "world_model"):
+            raise OptionError(f"--set {setting} does not apply to --agent {request.agent}")
+        found[part][name] = value
+    return found
+
+
+def _model(options: dict[str, dict[str, Any]]) -> ModelOptions:
+    return replace(
+        ModelOptions(), model_options=options["model"], network_options=options["network"]
+    )
+
+
+def _may_write(folder: Path, request: TrainAgentRequest) -> None:
+    """Check that the folder is free, or that it may be continued or replaced.
+
+    Raises:
+        ModelFolderError: it is not.
+        OptionError: only agents with a world model can be resumed.
+    """
+    if request.resume and request.agent != "world_model":
+        raise OptionError("only agents with a world model are resumed: train this one again")
+    if folder.is_file():
+        raise ModelFolderError(f"{folder} is a file; choose another name for the agent's folder")
+    if request.resume or not folder.exists() or not any(folder.iterdir()):
+        return
+    if not request.overwrite:
+        raise ModelFolderError(
+            f"{folder} holds files already: continue that run with --resume, replace it with "
+            "--overwrite, or choose another name"
+        )
+    if not (folder / "agent.jsonl").exists() and not (folder / "manifest.json").exists():
+        raise ModelFolderError(f"{folder} holds no agent, and is not replaced: choose another name")
+    shutil.rmtree(folder)
+
+
+def _said(record: AgentRecord) -> str:
+    recent = "no episode yet" if record.recent is None else f"return {record.recent:.3g}"
+    return f"{recent}, {record.episodes:,} episodes"

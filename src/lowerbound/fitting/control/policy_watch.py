@@ -1,0 +1,139 @@
+"""What happens while a policy of stable-baselines3 learns: evaluation, records, a joint VAE."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import nn
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.distributions.reparameterization import seeded
+from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.player import MOST_STEPS
+from lowerbound.fitting.control.policy_gradient import JOINT_ROWS, PolicyGradientOptions
+from lowerbound.fitting.control.records import RECENT, AgentRecord, EvaluationOptions
+from lowerbound.fitting.model import Fitted
+from lowerbound.objectives import ELBO
+from lowerbound.training.adam import Adam
+from lowerbound.training.checkpoints.randomness import stream_seed
+
+JOINT_UPDATES = 16  # of the VAE after each rollout
+
+
+class Watch(BaseCallback):
+    """Evaluates and records a policy while it learns, and trains a joint VAE.
+
+    Args:
+        environment: of the evaluation.
+        options: of the training; ``sees`` says whether the VAE learns.
+        evaluation: how often the policy is evaluated.
+        shown: called with the state of the run and its number of steps.
+        spent: steps of the environment before the first one of the policy.
+        began: processor time at the start of the run.
+        fitted: the VAE of the codes; None: the policy sees frames.
+    """
+
+    def __init__(
+        self,
+        environment: EnvironmentOptions,
+        options: PolicyGradientOptions,
+        evaluation: EvaluationOptions,
+        shown: Callable[[AgentRecord, int], None] | None,
+        spent: int,
+        began: float,
+        fitted: Fitted | None,
+    ) -> None:
+        super().__init__()
+        self.options, self.evaluation, self.shown = options, evaluation, shown
+        self.spent, self.began, self.fitted = spent, began, fitted
+        self.env = Environment(environment, options.seed, "evaluation")
+        self.records, self.scores = list[AgentRecord](), list[float]()
+        self._running = np.zeros(options.environments)
+        self._due = evaluation.evaluate_every or options.steps
+        self._adam: Adam | None = None
+
+    def _on_step(self) -> bool:
+        self._running += self.locals["rewards"]
+        for index in np.flatnonzero(self.locals["dones"]):
+            self.scores.append(float(self._running[index]))
+            self._running[index] = 0.0
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self.options.sees == "joint":
+            self._learn_codes()
+
+    def _on_rollout_start(self) -> None:
+        self._after_updates()
+
+    def _on_training_end(self) -> None:
+        self._after_updates(last=True)
+
+    def _after_updates(self, last: bool = False) -> None:
+        steps = min(self.spent + self.num_timesteps, self.options.steps)
+        record = AgentRecord(
+            steps,
+            int(self.model._n_updates),
+            len(self.scores),
+            round(time.process_time() - self.began, 1),
+            float(np.mean(self.scores[-RECENT:])) if self.scores else None,
+        )
+        if self.shown is not None:
+            self.shown(record, self.options.steps)
+        if steps < self._due and not last:
+            return
+        before, every = time.process_time(), self.evaluation.evaluate_every
+        self._due = steps - steps % every + every if every else self.options.steps
+        self.env.episode = steps * 2 * self.evaluation.episodes
+        found = [self._played(greedy, steps) for greedy in (False, True)]
+        self.records.append(replace(record, sampled=found[0], greedy=found[1]))
+        self.began += time.process_time() - before
+
+    def _played(self, greedy: bool, steps: int) -> list[float]:
+        seed = self.options.seed + steps
+        return play_policy(self.model, self.env, self.evaluation.episodes, greedy, seed)
+
+    def _learn_codes(self) -> None:
+        """Updates of the VAE on frames of the last rollout."""
+        assert self.fitted is not None
+        model, schema = self.fitted.model, self.fitted.schema
+        if self._adam is None:
+            self._adam = Adam([p for p in model.parameters() if p.requires_grad])
+        observed = self.model.rollout_buffer.observations
+        frames = torch.as_tensor(observed).flatten(0, 1).to(torch.uint8)
+        dataset, objective = Dataset(schema, frames), ELBO()
+        for _ in range(JOINT_UPDATES):
+            rows = torch.randint(len(frames), (JOINT_ROWS,))
+            with torch.enable_grad():
+                objective(model, dataset.batch(rows)).loss.backward()
+            nn.utils.clip_grad_norm_(self._adam.parameters, 200.0)
+            self._adam.step(1e-3)
+            self._adam.clear()
+
+
+def play_policy(
+    policy: Any, env: Environment, episodes: int, greedy: bool, seed: int
+) -> list[float]:
+    """The sums of rewards of episodes that a policy of stable-baselines3 plays."""
+    found = list[float]()
+    with seeded(stream_seed(seed, f"play {greedy}")):
+        for _ in range(episodes):
+            seen, score, steps, over = env.reset(), 0.0, 0, False
+            while not over and steps < MOST_STEPS:
+                chosen, _ = policy.predict(seen.numpy(), deterministic=greedy)
+                if env.classes:
+                    action = torch.zeros(env.classes)
+                    action[int(chosen)] = 1.0
+                else:
+                    action = torch.as_tensor(chosen)
+                arrival = env.step(action)
+                seen, over = arrival.frame, arrival.terminated or arrival.truncated
+                score, steps = score + arrival.reward, steps + 1
+            found.append(score)
+    return found
