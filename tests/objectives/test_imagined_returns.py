@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lowerbound.distributions.actions import ClassPolicy, NumberPolicy
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.models.sequences.states import State
+from lowerbound.models.sequences.states import WorldState
 from lowerbound.objectives.imagined_returns import (
     ImaginationOptions,
     ImaginedReturns,
@@ -54,9 +54,9 @@ class Chance(nn.Module):
         )
         self.behavior = SimpleNamespace(policy=lambda s: ClassPolicy(torch.zeros(*s.shape[:-1], 2)))
 
-    def step(self, state: State, action: Tensor) -> State:
+    def step(self, state: WorldState, action: Tensor) -> WorldState:
         index = torch.multinomial(state.latent @ self.moves, 1)[:, 0]
-        return State(state.memory, torch.eye(3)[index])
+        return WorldState(state.memory, torch.eye(3)[index])
 
     def exact(self, discount: float) -> Tensor:
         """V = (I - P diag(c))^-1 P r, with r and c those of the state that is reached."""
@@ -71,7 +71,7 @@ def test_imagined_returns_average_to_the_exact_values(mixing: float) -> None:
     values = chance.exact(0.9)
     rows = 20_000
     for start in range(3):
-        state = State(torch.zeros(rows, 0), torch.eye(3)[start].expand(rows, 3))
+        state = WorldState(torch.zeros(rows, 0), torch.eye(3)[start].expand(rows, 3))
         with seeded(start):
             seen = imagine(chance, state, options)
         found = lambda_returns(seen.rewards, seen.discounts, seen.features @ values, mixing)[0]
@@ -79,12 +79,12 @@ def test_imagined_returns_average_to_the_exact_values(mixing: float) -> None:
         assert float(found.mean()) == pytest.approx(float(values[start]), abs=4 * error + 1e-6)
 
 
-def states() -> tuple[Any, State, Tensor]:
+def states() -> tuple[Any, WorldState, Tensor]:
     model, rows = world(), batch()
     with seeded(0), torch.no_grad():
         trace = model(rows)
     assert trace.states is not None
-    flat = State(*(part.flatten(0, 2) for part in trace.states))
+    flat = WorldState(*(part.flatten(0, 2) for part in trace.states))
     return model, flat, torch.ones(len(flat.memory))
 
 
@@ -110,7 +110,7 @@ def test_actions_that_lead_to_reward_become_likelier() -> None:
     for gradient, policy in (("reinforce", ClassPolicy), ("pathwise", NumberPolicy)):
         raw = torch.zeros(2, requires_grad=True)
         world_: Any = SimpleNamespace(
-            step=lambda state, action: State(state.memory, action[:, :1]),
+            step=lambda state, action: WorldState(state.memory, action[:, :1]),
             outcomes=SimpleNamespace(
                 reward=lambda s: SimpleNamespace(mean=s[..., 0]),
                 goes_on=lambda s: torch.full(s.shape[:-1], -30.0),
@@ -127,7 +127,7 @@ def test_actions_that_lead_to_reward_become_likelier() -> None:
         )
         with seeded(0):
             loss = objective(
-                world_, State(torch.zeros(500, 0), torch.zeros(500, 1)), torch.ones(500)
+                world_, WorldState(torch.zeros(500, 0), torch.zeros(500, 1)), torch.ones(500)
             )
         (found,) = torch.autograd.grad(loss.actor, raw)
         assert float(found[0]) < -1e-3

@@ -9,24 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.fitting.control.records import AgentRecord
 
 DRAWS = 2000
 LEVELS = (2.5, 97.5)
-
-
-class Interval(NamedTuple):
-    """A value and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.models.base import DRAW, MODELS, Model
 from lowerbound.models.labels.calibration import Fold
-from lowerbound.models.sequences.states import State, StateTrace
+from lowerbound.models.sequences.states import StateTrace, WorldState
 from lowerbound.priors import PriorTerms
 from lowerbound.trace import Batch, Choose, Emission, Trace
 
@@ -70,13 +70,13 @@ class WorldModel(Protocol):
     def __call__(self, batch: Batch, choose: Choose = DRAW) -> StateTrace:
         """A pass; without x it is imagined, as long as the actions in ``batch.condition``."""
 
-    def initial(self, rows: int) -> State:
+    def initial(self, rows: int) -> WorldState:
         """The state before the first frame of episodes."""
 
-    def observe(self, state: State, action: Tensor, frame: Tensor) -> State:
+    def observe(self, state: WorldState, action: Tensor, frame: Tensor) -> WorldState:
         """The state after one more frame, (rows, ...)."""
 
-    def step(self, state: State, action: Tensor) -> State:
+    def step(self, state: WorldState, action: Tensor) -> WorldState:
         """The state one action later, drawn from the prior, (rows, ...)."""
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:

@@ -31,7 +31,7 @@ from lowerbound.errors import OptionError
 from lowerbound.models.powers import WorldModel
 from lowerbound.models.sequences.behavior import Behavior
 from lowerbound.models.sequences.outcomes import Outcomes
-from lowerbound.models.sequences.states import State
+from lowerbound.models.sequences.states import WorldState
 
 QUANTILES = (0.05, 0.95)
 RANGE_RATE = 0.01  # of the moving average of the returns' range
@@ -115,7 +115,7 @@ def parts_of(world: WorldModel) -> tuple[Behavior, Outcomes]:
 
 
 def imagine(
-    world: WorldModel, start: State, options: ImaginationOptions, keep_graph: bool = False
+    world: WorldModel, start: WorldState, options: ImaginationOptions, keep_graph: bool = False
 ) -> Imagined:
     """Episodes from states (rows, ...), by the actor's choices.
 
@@ -156,7 +156,7 @@ class ImaginedReturns(nn.Module):
         self.gradient = auto if options.gradient == "auto" else options.gradient
         self.register_buffer("range", torch.ones(()))
 
-    def forward(self, world: WorldModel, start: State, goes_on: Tensor) -> BehaviorLosses:
+    def forward(self, world: WorldModel, start: WorldState, goes_on: Tensor) -> BehaviorLosses:
         """The losses of episodes imagined from states.
 
         Args:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from lowerbound.evaluation.release.intervals import clopper_pearson, difference, wilson
+from lowerbound.evaluation.intervals import clopper_pearson, difference, wilson
 from lowerbound.evaluation.release.ranking import area, area_interval, at_false_positives
 
 

@@ -12,8 +12,9 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import replacing
 from lowerbound.config import option
 from lowerbound.errors import OptionError
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.figures.style import color_of, legend, new_figure, style, to_png
-from lowerbound.evaluation.returns import Curve, Interval, area_over_seeds, over_seeds
+from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds
 from lowerbound.fitting.control.records import read_records
 
 

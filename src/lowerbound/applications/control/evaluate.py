@@ -12,7 +12,8 @@ from lowerbound.applications.form import ModelRequest
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.returns import Interval, over_seeds
+from lowerbound.evaluation.intervals import Interval
+from lowerbound.evaluation.returns import over_seeds
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.player import Episode, play

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lowerbound.data.arrays import listed
-from lowerbound.evaluation.release.intervals import Interval
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.privacy.membership import Membership
 from lowerbound.evaluation.release.release_audit import ReleaseAudit
 from lowerbound.evaluation.release.utility.usefulness import Usefulness

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.release.intervals import Interval, clopper_pearson
+from lowerbound.evaluation.intervals import Interval, clopper_pearson
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.release.intervals import Interval
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.privacy.attack_rates import AttackRate
 from lowerbound.evaluation.release.privacy.attribute_inference import attribute_inference
 from lowerbound.evaluation.release.privacy.canaries import CanaryFindings

@@ -30,7 +30,7 @@ from lowerbound.fitting.control.environments import Environment, EnvironmentOpti
 from lowerbound.fitting.control.player import Player
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import WorldModel
-from lowerbound.models.sequences.states import State
+from lowerbound.models.sequences.states import WorldState
 from lowerbound.objectives import ELBO
 from lowerbound.objectives.imagined_returns import ImaginationOptions, ImaginedReturns
 from lowerbound.trace import Batch
@@ -75,7 +75,7 @@ class AgentOptions:
 
 
 @dataclass
-class Learner:
+class AgentLearner:
     """A world model with behavior, and all that its updates change.
 
     Attributes:
@@ -119,7 +119,7 @@ class Learner:
         self.seconds["behavior"] += time.process_time() - middle
         return readings
 
-    def _update_model(self, batch: Batch) -> tuple[dict[str, float], State]:
+    def _update_model(self, batch: Batch) -> tuple[dict[str, float], WorldState]:
         with self._precision():
             trace = self.world(batch)
             bound = self.objective.bound(trace, batch)
@@ -136,10 +136,10 @@ class Learner:
         }
         return readings, trace.states.detached()
 
-    def _update_behavior(self, batch: Batch, states: State) -> dict[str, float]:
+    def _update_behavior(self, batch: Batch, states: WorldState) -> dict[str, float]:
         assert batch.outcomes is not None
         goes_on = batch.outcomes[..., 1].flatten()
-        flat = State(*(part.flatten(0, 2) for part in states))
+        flat = WorldState(*(part.flatten(0, 2) for part in states))
         chosen = torch.randperm(len(goes_on))[: self.returns.options.starts]
         with self._precision():
             losses = self.returns(self.world, flat.rows(chosen), goes_on[chosen])
@@ -208,7 +208,7 @@ class AgentRun:
         assert isinstance(world, WorldModel)
         self.world = world
         self.replay = Replay(self.form)
-        self.learner = Learner(world, ImaginedReturns(imagination, self.form.classes), options)
+        self.learner = AgentLearner(world, ImaginedReturns(imagination, self.form.classes), options)
         self.player = Player(world, self.form.frame)
         self.steps = self.updates = 0
         self.score, self.scores = 0.0, list[float]()
@@ -284,7 +284,7 @@ class AgentRun:
             self.env.restore(values["environment"])
         else:
             self.env.episode = int(values["environment"]["episode"])
-        self.player.state = State(player["memory"], player["latent"])
+        self.player.state = WorldState(player["memory"], player["latent"])
         self.player.action = player["action"]
         set_noise_state(checkpoint.part("random"), torch.device("cpu"))
 

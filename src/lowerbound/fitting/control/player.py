@@ -12,7 +12,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting.control.environments import Environment
 from lowerbound.models.powers import WorldModel
-from lowerbound.models.sequences.states import State
+from lowerbound.models.sequences.states import WorldState
 from lowerbound.training.checkpoints.randomness import stream_seed
 
 MOST_STEPS = 30_000  # of an evaluated episode that does not end
@@ -44,7 +44,7 @@ class Player:
         self.action = self.state.memory.new_zeros(1, self.world.actions)
 
     @torch.no_grad()
-    def see(self, frame: Tensor) -> State:
+    def see(self, frame: Tensor) -> WorldState:
         """The state after one more packed frame, (*frame)."""
         x = self.frame.units(frame.unsqueeze(0)).to(self.action)
         self.state = self.world.observe(self.state, self.action, x)

@@ -105,7 +105,8 @@ class Watch(BaseCallback):
         model, schema = self.fitted.model, self.fitted.schema
         if self._adam is None:
             self._adam = Adam([p for p in model.parameters() if p.requires_grad])
-        observed = self.model.rollout_buffer.observations
+        learner: Any = self.model
+        observed = learner.rollout_buffer.observations
         frames = torch.as_tensor(observed).flatten(0, 1).to(torch.uint8)
         dataset, objective = Dataset(schema, frames), ELBO()
         for _ in range(JOINT_UPDATES):

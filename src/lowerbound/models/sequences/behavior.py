@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lowerbound.distributions.actions import ClassPolicy, NumberPolicy, Policy
 from lowerbound.distributions.two_hot import VALUES, TwoHot
-from lowerbound.networks.layered import normalized_layers
+from lowerbound.networks.mlp import normalized_layers
 
 LAYERS = 2
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lowerbound.distributions.two_hot import VALUES, TwoHot
-from lowerbound.networks.layered import normalized_layers
+from lowerbound.networks.mlp import normalized_layers
 
 COUNT = 2  # numbers of an outcome: reward, goes on
 

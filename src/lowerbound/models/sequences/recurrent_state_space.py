@@ -23,11 +23,11 @@ from lowerbound.models.base import DRAW, MODELS, Model, starting_rows
 from lowerbound.models.sequences.behavior import Behavior
 from lowerbound.models.sequences.outcomes import Outcomes
 from lowerbound.models.sequences.state_latents import CodeLatent, GaussianLatent, StateLatent
-from lowerbound.models.sequences.states import State, StateTrace, stacked
+from lowerbound.models.sequences.states import StateTrace, WorldState, stacked
 from lowerbound.networks.base import Decoder, Encoder
 from lowerbound.networks.initialization import linear
 from lowerbound.networks.inputs import Input
-from lowerbound.networks.layered import Joined, normalized_layers
+from lowerbound.networks.mlp import Joined, normalized_layers
 from lowerbound.networks.recurrence import GatedRecurrentUnit
 from lowerbound.trace import Batch, Choose, Emission, Given, Mean, Step, fold
 
@@ -203,7 +203,7 @@ class RecurrentStateSpace(Model):
         mapped: Tensor = self.posterior_head.of_second(numbers).unflatten(0, (rows, time))
         return mapped
 
-    def advance(self, state: State, action: Tensor) -> Tensor:
+    def advance(self, state: WorldState, action: Tensor) -> Tensor:
         """The next memory h, (rows, memory), of states (rows, ...) and actions (rows, numbers)."""
         memory: Tensor = self.cell.step(
             self.recall(torch.cat([state.latent, action], -1)), state.memory
@@ -215,12 +215,12 @@ class RecurrentStateSpace(Model):
         distribution: Distribution = self.latent(fold_numbers(self.prior_head, memory))
         return distribution
 
-    def initial(self, rows: int) -> State:
+    def initial(self, rows: int) -> WorldState:
         """The state before the first frame of episodes: zeros."""
         like = self.cell.of_state.weight
-        return State(like.new_zeros(rows, self.memory), like.new_zeros(rows, self.latent.size))
+        return WorldState(like.new_zeros(rows, self.memory), like.new_zeros(rows, self.latent.size))
 
-    def observe(self, state: State, action: Tensor, frame: Tensor) -> State:
+    def observe(self, state: WorldState, action: Tensor, frame: Tensor) -> WorldState:
         """The state after one more frame, with z drawn from the posterior.
 
         Args:
@@ -231,12 +231,12 @@ class RecurrentStateSpace(Model):
         memory = self.advance(state, action)
         mapped = self.posterior_head.of_second(self.encoder(self.seen(Batch(frame)), None))
         posterior = self.latent(self.posterior_head(memory, mapped).unsqueeze(0))
-        return State(memory, posterior.rsample()[0].flatten(1))
+        return WorldState(memory, posterior.rsample()[0].flatten(1))
 
-    def step(self, state: State, action: Tensor) -> State:
+    def step(self, state: WorldState, action: Tensor) -> WorldState:
         """The state one action later, with z drawn from the prior, (rows, ...)."""
         memory = self.advance(state, action)
-        return State(memory, self.prior(memory.unsqueeze(0)).rsample()[0].flatten(1))
+        return WorldState(memory, self.prior(memory.unsqueeze(0)).rsample()[0].flatten(1))
 
     def emit(self, features: Tensor) -> Emission:
         """p(x | states) of states (samples, batch, time, features)."""
@@ -274,7 +274,7 @@ class RecurrentStateSpace(Model):
         rows = len(batch)
         keep, actions = self._kept(batch, time), self._actions(batch, rows, time)
         state, seen = self._before(batch, rows), _seen_frames(batch)
-        states, chosen = list[State](), list[Tensor]()
+        states, chosen = list[WorldState](), list[Tensor]()
         priors, posteriors = list[Distribution](), list[Distribution | None]()
         for t in range(time):
             memory = self._advance(state, actions[:, t], keep[:, t])
@@ -285,7 +285,7 @@ class RecurrentStateSpace(Model):
             else:
                 posterior = self._posterior(memory, embedded[:, t], seen, t)
             z = choose(t, posterior, prior)
-            state = State(memory.expand(len(z), -1, -1), z.flatten(2).expand(-1, rows, -1))
+            state = WorldState(memory.expand(len(z), -1, -1), z.flatten(2).expand(-1, rows, -1))
             states.append(state)
             posteriors.append(posterior)
             chosen.append(z)
@@ -304,11 +304,11 @@ class RecurrentStateSpace(Model):
         apart = numbers.unflatten(1, memories.shape[1:3]).unbind(2)
         return [self.latent(each) for each in apart]
 
-    def _advance(self, state: State, action: Tensor, keep: Tensor) -> Tensor:
+    def _advance(self, state: WorldState, action: Tensor, keep: Tensor) -> Tensor:
         """h of the next time, (samples, batch, memory); zeros enter where an episode starts."""
         samples, rows = state.memory.shape[:2]
         kept = keep.expand(samples, rows, 1)
-        inside = State(*((part * kept).flatten(0, 1) for part in state))
+        inside = WorldState(*((part * kept).flatten(0, 1) for part in state))
         moved = (action * kept).flatten(0, 1)
         memory: Tensor = self.advance(inside, moved).unflatten(0, (samples, rows))
         return memory
@@ -344,11 +344,11 @@ class RecurrentStateSpace(Model):
             return batch.condition
         return self.cell.of_state.weight.new_zeros(rows, time, self.actions)
 
-    def _before(self, batch: Batch, rows: int) -> State:
+    def _before(self, batch: Batch, rows: int) -> WorldState:
         """The state before the batch, (1, rows, ...)."""
         if batch.state is None:
-            return State(*(part.unsqueeze(0) for part in self.initial(rows)))
-        return State(*batch.state.unsqueeze(0).split([self.memory, self.latent.size], -1))
+            return WorldState(*(part.unsqueeze(0) for part in self.initial(rows)))
+        return WorldState(*batch.state.unsqueeze(0).split([self.memory, self.latent.size], -1))
 
 
 def fold_numbers(network: nn.Module, values: Tensor) -> Tensor:

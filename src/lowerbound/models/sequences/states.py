@@ -12,7 +12,7 @@ from torch import Tensor
 from lowerbound.trace import Trace
 
 
-class State(NamedTuple):
+class WorldState(NamedTuple):
     """A state of the model, h and z.
 
     Attributes:
@@ -28,27 +28,27 @@ class State(NamedTuple):
         """h and z side by side, (..., memory + latents): all that heads and policies see."""
         return torch.cat([self.memory, self.latent], -1)
 
-    def rows(self, index: Tensor) -> State:
+    def rows(self, index: Tensor) -> WorldState:
         """The states of some rows."""
-        return State(self.memory[index], self.latent[index])
+        return WorldState(self.memory[index], self.latent[index])
 
-    def detached(self) -> State:
+    def detached(self) -> WorldState:
         """The same state, cut from the graph."""
-        return State(self.memory.detach(), self.latent.detach())
+        return WorldState(self.memory.detach(), self.latent.detach())
 
 
 @dataclass(frozen=True)
 class StateTrace(Trace):
     """A pass with the states of all times, (samples, batch, time, ...)."""
 
-    states: State | None = None
+    states: WorldState | None = None
 
 
-def stacked(states: Sequence[State]) -> State:
+def stacked(states: Sequence[WorldState]) -> WorldState:
     """The states of all times, (samples, batch, time, ...)."""
     samples = len(states[-1].memory)
     memory, latent = (
         torch.stack([part.expand(samples, -1, -1) for part in parts], 2)
         for parts in zip(*states, strict=True)
     )
-    return State(memory, latent)
+    return WorldState(memory, latent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lowerbound.evaluation.release.intervals import (
+from lowerbound.evaluation.intervals import (
     LEVEL,
     Interval,
     difference,

@@ -13,8 +13,8 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError, OptionError
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.intervals import Interval
 from lowerbound.evaluation.release.privacy.empirical_epsilon import CONFIDENCE, epsilon_of_one_run
 from lowerbound.evaluation.release.privacy.neighbors import nearest_distances
 from lowerbound.evaluation.release.privacy.shadow_models import FitAndSample

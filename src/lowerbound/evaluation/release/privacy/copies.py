@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.release.intervals import Interval, wilson
+from lowerbound.evaluation.intervals import Interval, wilson
 
 OVERLAP = 1e-4  # p-value below which a holdout has more twins than chance explains
 

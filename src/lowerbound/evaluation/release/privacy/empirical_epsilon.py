@@ -12,7 +12,7 @@ import numpy as np
 
 from lowerbound.data.arrays import Array
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.release.intervals import clopper_pearson
+from lowerbound.evaluation.intervals import clopper_pearson
 
 CONFIDENCE = 0.95
 HIGHEST = 50.0  # epsilon above which no bound is searched

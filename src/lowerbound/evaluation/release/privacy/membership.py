@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.release.intervals import Interval
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.privacy.neighbors import nearest_distances, squared_distances
 from lowerbound.evaluation.release.ranking import (
     AtFalsePositives,

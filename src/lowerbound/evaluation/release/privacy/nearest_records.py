@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowerbound.data.arrays import Array
-from lowerbound.evaluation.release.intervals import Interval, wilson
+from lowerbound.evaluation.intervals import Interval, wilson
 from lowerbound.evaluation.release.privacy.neighbors import nearest_distances
 
 

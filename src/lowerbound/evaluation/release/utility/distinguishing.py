@@ -13,8 +13,8 @@ import numpy as np
 
 from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.arrays import Array
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.intervals import Interval
 from lowerbound.evaluation.release.ranking import area
 from lowerbound.evaluation.release.utility.boosting import boosted_classifier
 

@@ -16,8 +16,8 @@ import numpy as np
 from lowerbound.classical.small_fits import small_fit
 from lowerbound.data.arrays import Array
 from lowerbound.errors import DataError
+from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.release.coded_columns import CodedColumns
-from lowerbound.evaluation.release.intervals import Interval
 from lowerbound.evaluation.release.utility.learners import LEARNERS, Learner
 
 RESAMPLES = 100
