@@ -14,7 +14,7 @@ from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import replacing
 from lowerbound.config import option
 from lowerbound.data.sequences.frame_clips import CLASSES, FrameClips
-from lowerbound.data.sequences.replay import Replay
+from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.distributions.actions import uniform_actions
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
@@ -117,10 +117,10 @@ def write_clips(path: Path, clips: FrameClips) -> None:
 
 def _collected(
     env: Environment, player: Player | None, request: CollectRequest, reporter: Reporter
-) -> tuple[Replay, list[float]]:
+) -> tuple[EpisodeReplay, list[float]]:
     """The frames, and the sums of rewards of finished episodes."""
     form = env.form
-    replay, scores, score = Replay(form), list[float](), 0.0
+    replay, scores, score = EpisodeReplay(form), list[float](), 0.0
     noise, nothing = (
         generator(request.seed, "collect", torch.device("cpu")),
         torch.zeros(form.actions),

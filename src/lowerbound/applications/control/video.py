@@ -14,7 +14,7 @@ from lowerbound.applications.io.drawings.film import check_outputs, joined_frame
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.data.sequences.frame_clips import FrameClips
-from lowerbound.data.sequences.replay import Replay
+from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.samples.frame_errors import FrameErrors
@@ -95,7 +95,7 @@ def _long_episodes(
     """
     world = world_of(fitted, "dream")
     env = Environment(environment_of(fitted), request.seed, "video")
-    player, replay = Player(world, env.frame, request.greedy), Replay(env.form)
+    player, replay = Player(world, env.frame, request.greedy), EpisodeReplay(env.form)
     nothing, kept = torch.zeros(env.actions), list[int]()
     with seeded(request.seed):
         for number in range(MOST_EPISODES):

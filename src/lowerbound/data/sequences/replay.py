@@ -29,7 +29,7 @@ FIRST_ROOM = 1024
 COLUMNS = ("frames", "actions", "outcomes", "resets")
 
 
-class Replay:
+class EpisodeReplay:
     """Frames of episodes, one episode after another.
 
     Args:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from lowerbound.assembly.build import assemble
 from lowerbound.config import option
-from lowerbound.data.sequences.replay import Replay
+from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.actions import uniform_actions
 from lowerbound.errors import OptionError
@@ -108,7 +108,7 @@ class AgentLearner:
         )
         self.noise = generator(options.seed, "windows", torch.device("cpu"))
 
-    def update(self, replay: Replay) -> dict[str, float]:
+    def update(self, replay: EpisodeReplay) -> dict[str, float]:
         """One update of the model and one of the behavior, and readings of both."""
         began = time.process_time()
         batch = replay.batch(self.options.batch, self.options.length, self.noise)
@@ -207,7 +207,7 @@ class AgentRun:
         world = assemble(self.schema, model)
         assert isinstance(world, WorldModel)
         self.world = world
-        self.replay = Replay(self.form)
+        self.replay = EpisodeReplay(self.form)
         self.learner = AgentLearner(world, ImaginedReturns(imagination, self.form.classes), options)
         self.player = Player(world, self.form.frame)
         self.steps = self.updates = 0
