@@ -49,12 +49,13 @@ class TestEveryApplication:
         draws |= {"prior", "refiner"}  # latents, and the training of a second stage
         draws |= {"predict-frames", "synthesizer", "synthesize", "private-table"}
         draws |= {"interpolate", "attributes"}  # pairs of rows, and rows that vectors come from
+        draws |= {name for name in APPLICATIONS if name.startswith("control ")}
         seeds = [entry for entry in entries(load(name).request) if entry.name == "seed"]
         assert bool(seeds) == (name in draws)
 
     def test_requests_survive_json(self, name: str) -> None:
         kind = load(name).request
-        required = {entry.path: "x" for entry in entries(kind) if entry.required}
+        required = {e.path: ("x",) if e.many else "x" for e in entries(kind) if e.required}
         request = answer(kind, required)
         assert from_mapping(kind, json.loads(json.dumps(to_mapping(request)))) == request
 

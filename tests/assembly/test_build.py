@@ -97,6 +97,10 @@ def test_every_model_on_every_kind_of_data(model: str, raw: object) -> None:
         with pytest.raises(OptionError, match="for sequences"):
             fit(data, options(model=model))
         return
+    if model == "recurrent_state_space":
+        with pytest.raises(OptionError, match="windows of episodes"):
+            fit(data, options(model=model))
+        return
     if model == "semi_supervised":
         with pytest.raises(OptionError, match="labels of none"):
             fit(data, options(model=model))

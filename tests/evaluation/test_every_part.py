@@ -12,6 +12,7 @@ import torch
 
 from lowerbound.assembly.build import assemble
 from lowerbound.data import Dataset, Events, Formulas, Sequences, load
+from lowerbound.data.sequences.windows import Windows
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report.suites import (
     SuiteOptions,
@@ -29,6 +30,7 @@ from lowerbound.networks import NETWORKS
 from lowerbound.posteriors import POSTERIORS
 from lowerbound.priors import PRIORS
 from tests.data.events.tables import visits
+from tests.data.sequences.episodes import episodes
 from tests.oracles import state_space
 from tests.tables import KINDS, mixed_frame
 
@@ -62,6 +64,8 @@ def rows_for(likelihood: str, model: str) -> Dataset:
         return load(Events(visits(60), "patient", "day"))
     if model == "linear_state_space":
         return load(Sequences(state_space.parameters().draws(60, time=5).numpy()))
+    if model == "recurrent_state_space":
+        return load(episodes(), windows=Windows(4, 4))
     digits = load("digits").thinned(60)
     if likelihood == "bernoulli":
         return replace(digits, schema=replace(digits.schema, binarize="dynamic"))
@@ -99,6 +103,7 @@ def test_every_suite_answers_in_finite_json(parts: dict[str, Any]) -> None:
     if parts.get("model") in (
         "hierarchical",
         "linear_state_space",
+        "recurrent_state_space",
         "ladder",
         "vq_vae",
         "transform",

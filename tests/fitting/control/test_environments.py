@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.errors import (
+    DataError,
+    MissingExtraError,
+    MissingLibraryError,
+    OptionError,
+)
 from lowerbound.fitting.control import environments
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.grid_catch import SIDE, GridCatch
@@ -157,5 +162,7 @@ def test_missing_libraries_and_names_are_said(monkeypatch: pytest.MonkeyPatch) -
         Environment(EnvironmentOptions("CartPoleX-v1"))
     with pytest.raises(MissingExtraError, match=r"lowerbound\[rl\]"):
         environments.library("no_such_library", "rl")
+    with pytest.raises(MissingLibraryError, match="pip install some-game"):
+        environments.library("no_such_library", packages="some-game")
     with pytest.raises(OptionError, match="DOMAIN-TASK"):
         Environment(EnvironmentOptions("dmc/cartpole"))

@@ -43,8 +43,9 @@ class ComparedAgent:
     Attributes:
         name: of it.
         seeds: number of folders.
-        steps: of the last evaluation that all compared agents have.
-        last: interquartile mean of the returns there, with a 95 % interval.
+        steps: that all compared agents have made.
+        last: interquartile mean of the returns at the last evaluation until then, with a 95 %
+            interval.
         area: mean return from step 0 to there, with a 95 % interval.
     """
 
@@ -80,10 +81,13 @@ def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> Compar
         DataError: an agent was never evaluated.
     """
     curves = {name: _curves(folders, request.greedy) for name, folders in _named(request.agents)}
-    common = set.intersection(*(set(c.steps) for each in curves.values() for c in each))
-    if not common:
-        raise OptionError("the agents have no step in common at which they were evaluated")
-    steps = max(common)
+    steps = min(curve.steps[-1] for each in curves.values() for curve in each)
+    late = max(curve.steps[0] for each in curves.values() for curve in each)
+    if late > steps:
+        raise OptionError(
+            f"one agent was trained for {steps:,} steps, and another was first evaluated after "
+            f"{late:,}: train or evaluate them alike"
+        )
     cut = {name: [_until(curve, steps) for curve in each] for name, each in curves.items()}
     found = [
         ComparedAgent(

@@ -21,10 +21,9 @@ from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import EpisodeForm
-from lowerbound.errors import DataError, MissingExtraError, OptionError
+from lowerbound.errors import DataError, MissingExtraError, MissingLibraryError, OptionError
 from lowerbound.training.checkpoints.randomness import stream_seed
 
-PREFIXES = {"MinAtar/": "rl", "ALE/": "atari", "dmc/": "dmc"}  # of names, and the extra they need
 EXAMPLES = (
     "lowerbound/GridCatch-v0, MinAtar/Breakout-v1, CartPole-v1, ALE/Pong-v5, dmc/cartpole-swingup"
 )
@@ -89,15 +88,22 @@ def make(options: EnvironmentOptions, rendered: bool = False) -> Any:
     return env
 
 
-def library(name: str, extra: str) -> Any:
+def library(name: str, extra: str = "", packages: str = "") -> Any:
     """An optional library.
 
+    Args:
+        name: of its module.
+        extra: that installs it.
+        packages: that pip installs, where no extra does: some games have copyleft licences.
+
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError, MissingLibraryError: it is not installed.
     """
     try:
         return import_module(name)
     except ImportError as error:
+        if packages:
+            raise MissingLibraryError(name, packages) from error
         raise MissingExtraError(name, extra) from error
 
 
@@ -105,11 +111,11 @@ def _register(name: str) -> None:
     """Register the environments of the library that a name belongs to."""
     gymnasium = library("gymnasium", "rl")
     if name.startswith("MinAtar/"):
-        library("minatar", "rl")
+        library("minatar", packages="minatar")
         if "MinAtar/Breakout-v1" not in gymnasium.registry:
-            library("minatar.gym", "rl").register_envs()
+            library("minatar.gym", packages="minatar").register_envs()
     elif name.startswith("ALE/"):
-        gymnasium.register_envs(library("ale_py", "atari"))
+        gymnasium.register_envs(library("ale_py", packages="ale-py"))
     elif name.startswith("dmc/"):
         from lowerbound.fitting.control.dm_control import register
 

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
-from lowerbound.data.sequences.episode_kind import EpisodeForm
+from lowerbound.data.sequences.episode_kind import EpisodeForm, frame_schema
 from lowerbound.distributions.one_hot import UNIFORM
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError
@@ -137,13 +137,12 @@ class RecurrentStateSpace(Model):
 
     @classmethod
     def default_network(cls, schema: Schema) -> Default:
-        return EpisodeForm.frame_of(schema).data_kind.default_network(
-            EpisodeForm.frame_of(schema), False
-        )
+        frame = frame_schema(schema)
+        return frame.data_kind.default_network(frame, False)
 
     @classmethod
     def default_likelihood(cls, schema: Schema) -> Default:
-        frame = EpisodeForm.frame_of(schema)
+        frame = frame_schema(schema)
         return frame.data_kind.default_likelihood(frame)
 
     @classmethod

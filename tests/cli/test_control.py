@@ -1,0 +1,141 @@
+"""control: an agent from collecting to a film, and everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lowerbound.cli import main
+
+pytest.importorskip("gymnasium")
+CATCH = "lowerbound/GridCatch-v0"
+SIZES = ("network.hidden=[16]", "model.memory=16", "model.width=16", "model.groups=4")
+RUN = ("agent.prefill=60", "agent.length=8", "agent.batch=4", "imagination.starts=8")
+SETTINGS = [word for setting in (*SIZES, *RUN) for word in ("--set", setting)]
+SHORT = ("--steps", "160", "--evaluate-every", "80", "--episodes", "2")
+
+
+def frames(film: Path) -> int:
+    """Number of frames of a film."""
+    with Image.open(film) as animation:
+        return int(animation.n_frames)
+
+
+def run(*words: object) -> int:
+    return main(["control", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("control")
+    assert run("train", CATCH, "-o", made / "a.lb", *SHORT, *SETTINGS) == 0
+    assert run("collect", CATCH, "-o", made / "c.npz", "--steps", 90) == 0
+    return made
+
+
+def test_the_group_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["control"]) == 0
+    said = capsys.readouterr().out
+    assert "control collect" in said
+    assert "predict-frames" not in said
+    assert main(["control", "trian"]) == 2
+    assert "did you mean: lowerbound control train?" in capsys.readouterr().err
+
+
+def test_an_agent_is_trained_and_played(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", folder / "a.lb", "--episodes", 3, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["sampled"]) == len(found["greedy"]) == 3
+    assert set(found["sampled"] + found["greedy"]) <= {-1.0, 1.0}
+    assert found["steps"] == 7
+    assert main(["info", str(folder / "a.lb")]) == 0
+    assert "windows of 8 frames" in capsys.readouterr().out
+
+
+def test_collected_clips_are_read_by_other_commands(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(folder / "c.npz") as arrays:
+        assert arrays["frames"].shape == (90 + len(set(arrays["episode"])), 2, 8, 8)
+        assert int(arrays["action_classes"]) == 3
+        ends = arrays["reward"][arrays["terminated"]]
+        assert set(ends) <= {-1.0, 1.0}
+    assert run("encode", folder / "a.lb", folder / "c.npz", "-o", folder / "z.npz") == 0
+    with np.load(folder / "z.npz") as arrays:
+        assert arrays["state"].shape == (len(arrays["episode"]), 16 + 4 * 16)
+    fit = ["fit", str(folder / "c.npz"), "-o", str(folder / "w.lb"), "--window", "6"]
+    assert main([*fit, "--updates", "4", "--no-report", "--test", "0", "--threads", "1"]) == 0
+    film = folder / "w.gif"
+    words = ["predict-frames", str(folder / "w.lb"), str(folder / "c.npz"), "--episodes", "0,1"]
+    assert main([*words, "--context", "3", "--frames", "4", "-o", str(film)]) == 0
+    assert frames(film) == 7
+    assert run("evaluate", folder / "w.lb") == 2
+    assert "no environment and no actor" in capsys.readouterr().err
+
+
+def test_an_agent_collects_and_dreams(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = folder / "own.npz"
+    assert run("collect", CATCH, "-o", clips, "--steps", 20, "--agent", folder / "a.lb") == 0
+    words = ("video", folder / "a.lb", "--context", 3, "--frames", 4)
+    assert run(*words, "-o", folder / "dream.gif", "--json") == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["windows"] == 2
+    assert found["ratio"] > 0
+    assert frames(folder / "dream.gif") == 7
+    assert run(*words[:2], "--frames", 40, "-o", folder / "long.gif") == 2
+    assert "of 200 episodes have 45 frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("agent", ["ppo", "ppo_codes", "ppo_joint"])
+def test_policies_are_compared_with_it(
+    folder: Path, agent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    other = folder / f"{agent}.lb"
+    sizes = ["--set", "policy.rollout=16", "--set", "policy.environments=2"]
+    if agent != "ppo":
+        sizes += ["--set", "policy.collect=64", "--set", "policy.vae_updates=3"]
+    assert run("train", CATCH, "-o", other, "--agent", agent, *SHORT, *sizes) == 0
+    picture = folder / f"{agent}.png"
+    own = f"world={folder / 'a.lb'}"
+    capsys.readouterr()
+    assert run("compare", own, f"other={other},{other}", "-o", picture, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {kind["name"] for kind in found["agents"]} == {"world", "other"}
+    assert all(kind["last"]["low"] <= kind["last"]["high"] for kind in found["agents"])
+    with Image.open(picture) as drawn:
+        assert drawn.size[0] > 300
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", CATCH, "-o", "{}/a.lb"), "holds files already"),
+        (("train", "CartPole-v9", "-o", "{}/b.lb"), "cannot be made"),
+        (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.evry=2"), "every"),
+        (("train", CATCH, "-o", "{}/b.lb", "--set", "policy.rollout=2"), "does not apply"),
+        (("train", CATCH, "-o", "{}/b.lb", "--set", "agent.length=2000"), "raise prefill"),
+        (
+            ("train", CATCH, "-o", "{}/c.lb", "--agent", "ppo", "--resume"),
+            "only agents with a world",
+        ),
+        (("collect", CATCH, "-o", "{}/c.csv"), "written as .npz"),
+        (("collect", CATCH, "-o", "{}/d.npz", "--steps", "0"), "at least 1"),
+        (("collect", "CartPole-v1", "-o", "{}/d.npz", "--agent", "{}/a.lb"), "was trained in"),
+        (("evaluate", "{}/a.lb", "--episodes", "0"), "at least 1"),
+        (("encode", "{}/a.lb", "{}/none.npz", "-o", "{}/z.npz"), "no file"),
+        (("video", "{}/a.lb", "-o", "{}/a.txt"), "as a film"),
+        (("video", "{}/a.lb", "-o", "{}/a.gif", "--windows", "9"), "from 1 to 4"),
+        (("compare", "{}/none.lb"), "no records"),
+        (("compare", "x="), "names no folder"),
+    ],
+)
+def test_bad_input_is_said(
+    folder: Path, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*(word.format(folder) for word in words)) == 2
+    assert said in capsys.readouterr().err
