@@ -15,6 +15,7 @@ pytest.importorskip("gymnasium")
 CATCH = "lowerbound/GridCatch-v0"
 SIZES = ("network.hidden=[16]", "model.memory=16", "model.width=16", "model.groups=4")
 RUN = ("agent.prefill=60", "agent.length=8", "agent.batch=4", "imagination.starts=8")
+NETWORK = ("--network", "mlp")
 SETTINGS = [word for setting in (*SIZES, *RUN) for word in ("--set", setting)]
 SHORT = ("--steps", "160", "--evaluate-every", "80", "--episodes", "2")
 
@@ -32,7 +33,7 @@ def run(*words: object) -> int:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("control")
-    assert run("train", CATCH, "-o", made / "a.lb", *SHORT, *SETTINGS) == 0
+    assert run("train", CATCH, "-o", made / "a.lb", *SHORT, *NETWORK, *SETTINGS) == 0
     assert run("collect", CATCH, "-o", made / "c.npz", "--steps", 90) == 0
     return made
 

@@ -42,10 +42,10 @@ class ImaginationOptions:
     """How behavior is learned from imagined episodes."""
 
     horizon: int = option(15, "imagined steps from each state")
-    starts: int = option(192, "states of a minibatch from which episodes are imagined")
+    starts: int = option(128, "states of a minibatch from which episodes are imagined")
     discount: float = option(0.99, "weight of a reward one step later")
     mixing: float = option(0.95, "lambda: 0 takes values one step ahead, 1 the whole imagined sum")
-    entropy: float = option(0.01, "weight of the actor's entropy")
+    entropy: float = option(0.003, "weight of the actor's entropy")
     slow_rate: float = option(0.02, "share by which the slow critic follows in each update")
     gradient: Literal["auto", "reinforce", "pathwise"] = option(
         "auto", "the actor's gradient; auto: reinforce for classes, pathwise for numbers"

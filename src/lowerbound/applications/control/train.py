@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,9 @@ from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, tr
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records
 from lowerbound.fitting.control.training import AgentSettings, train_agent
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
+from lowerbound.networks import NETWORKS
 from lowerbound.objectives.imagined_returns import ImaginationOptions
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
@@ -38,6 +40,7 @@ class TrainAgentRequest(EnvironmentRequest):
         "how it learns: in a world model, or by PPO on frames, on codes of a frozen VAE, or on "
         "codes of a VAE that learns with the policy",
     )
+    network: str = option(AUTO, "network of the world model's frames", choices=NETWORKS.after(AUTO))
     steps: int = option(40_000, "steps of the environment, random ones included")
     evaluate_every: int = option(5_000, "steps between two evaluations; 0: only at the end")
     episodes: int = option(10, "evaluated episodes, with drawn actions and with the likeliest each")
@@ -105,7 +108,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
     if request.agent == "world_model":
         settings = AgentSettings(
             request.seen,
-            _model(options),
+            _model(request.network, options),
             from_mapping(ImaginationOptions, options["imagination"]),
             from_mapping(
                 AgentOptions, {**options["agent"], "steps": request.steps, "seed": request.seed}
@@ -158,9 +161,9 @@ def settings_of(request: TrainAgentRequest) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _model(options: dict[str, dict[str, Any]]) -> ModelOptions:
-    return replace(
-        ModelOptions(), model_options=options["model"], network_options=options["network"]
+def _model(network: str, options: dict[str, dict[str, Any]]) -> ModelOptions:
+    return ModelOptions(
+        network=network, model_options=options["model"], network_options=options["network"]
     )
 
 

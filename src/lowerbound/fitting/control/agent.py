@@ -14,20 +14,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lowerbound.assembly.build import assemble
+from lowerbound.assembly.build import assemble, resolve
 from lowerbound.config import option
+from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.actions import uniform_actions
 from lowerbound.errors import OptionError
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import Player
+from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.powers import WorldModel
 from lowerbound.models.sequences.states import WorldState
@@ -40,6 +42,7 @@ from lowerbound.training.checkpoints.randomness import generator, noise_state, s
 
 START_FRAMES = 4096  # of the replay, from which the model's outputs start
 MODEL = "recurrent_state_space"
+PICTURES = {"depth": 0}  # options of the network of pictures: an update takes half of the time
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ class AgentOptions:
 
     steps: int = option(40_000, "steps of the environment, random ones included")
     prefill: int = option(1_000, "random steps before the first update")
-    every: int = option(4, "steps of the environment for each update")
+    every: int = option(2, "steps of the environment for each update")
     batch: int = option(16, "windows of a minibatch")
-    length: int = option(32, "frames of a window")
-    learning_rate: float = option(1e-3, "of the world model")
+    length: int = option(16, "frames of a window")
+    learning_rate: float = option(3e-3, "of the world model")
     behavior_rate: float = option(3e-4, "learning rate of actor and critic")
     gradient_clip: float = option(1_000.0, "largest norm of a gradient of the world model")
     behavior_clip: float = option(100.0, "largest norm of a gradient of actor or critic")
@@ -183,6 +186,15 @@ class AgentLearner:
         return torch.autocast("cpu", torch.bfloat16, enabled=on)
 
 
+def agent_model(given: ModelOptions, frame: Schema) -> ModelOptions:
+    """The options of an agent's world model: its defaults, and what is given."""
+    own = {"behavior": True, **given.model_options}
+    if given.network == AUTO and frame.data_kind.pictures:
+        network = {**PICTURES, **given.network_options}
+        given = replace(given, network="convolutional", network_options=network)
+    return replace(given, model=MODEL, model_options=own)
+
+
 class AgentRun:
     """A run of an agent, step by step; ``tensors`` and ``values`` continue it exactly.
 
@@ -204,7 +216,8 @@ class AgentRun:
         self.env = Environment(environment, options.seed)
         self.form = self.env.form
         self.schema = self.form.of_windows(Windows(options.length, options.length))
-        world = assemble(self.schema, model)
+        self.model = resolve(self.schema, agent_model(model, self.form.frame))
+        world = assemble(self.schema, self.model)
         assert isinstance(world, WorldModel)
         self.world = world
         self.replay = EpisodeReplay(self.form)

@@ -3,6 +3,7 @@ network of frames."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -37,15 +38,17 @@ class LatentFeatures(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: Any, fitted: Fitted, frozen: bool = True) -> None:
         encodes = require(fitted.model, Encodes, "give features to a policy")
-        super().__init__(observation_space, encodes.latent_dim)
+        self.stack = observation_space.shape[0] // fitted.schema.event_shape[0]
+        super().__init__(observation_space, self.stack * encodes.latent_dim)
         self.schema, self.frozen = fitted.schema, frozen
         self.model = fitted.model
         if frozen:
             self.model.requires_grad_(False)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Codes, (rows, latent_dim), of packed frames (rows, *frame)."""
-        x = self.schema.units(observations)
+        """Codes side by side, of packed frames stacked on their first axis, (rows, *frames)."""
+        frames = observations.unflatten(1, (self.stack, -1)).flatten(0, 1)
+        x = self.schema.units(frames)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             posterior = require(self.model, Encodes, "encode").encode(Batch(x.float()))
         mean: Tensor = posterior.mean
@@ -70,20 +73,21 @@ class FrameFeatures(BaseFeaturesExtractor):
     CHANNELS, WIDTH = 16, 128
 
     def __init__(self, observation_space: Any, schema: Schema) -> None:
-        pictures = len(schema.event_shape) == 3
-        super().__init__(observation_space, self.WIDTH if pictures else schema.dimension)
+        shape = observation_space.shape
+        pictures = len(shape) == 3
+        super().__init__(observation_space, self.WIDTH if pictures else math.prod(shape))
         self.schema = schema
         self.layers: nn.Module = nn.Flatten()
         if not pictures:
             return
-        maps, channels = list[nn.Module](), schema.event_shape[0]
-        side = max(schema.event_shape[1:])
+        maps, channels = list[nn.Module](), shape[0]
+        side = max(shape[1:])
         while side > SMALL:  # larger pictures: strides first
             maps += [nn.Conv2d(channels, self.CHANNELS, 4, 2, 1), nn.ReLU()]
             channels, side = self.CHANNELS, side // 2
         maps += [nn.Conv2d(channels, self.CHANNELS, 3), nn.ReLU(), nn.Flatten()]
         with torch.no_grad():
-            count = nn.Sequential(*maps)(torch.zeros(1, *schema.event_shape)).shape[1]
+            count = nn.Sequential(*maps)(torch.zeros(1, *shape)).shape[1]
         self.layers = nn.Sequential(*maps, nn.Linear(count, self.WIDTH), nn.ReLU())
 
     def forward(self, observations: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import gymnasium
@@ -20,20 +21,28 @@ class FrameEnv(gymnasium.Env[Array, Any]):
         options: the environment.
         seed: of its episodes, unless ``reset`` has one.
         stream: name of the random stream.
+        stack: newest frames that are seen together, side by side on the first axis; before an
+            episode starts, its first frame counts.
     """
 
     action_space: Any
     observation_space: spaces.Box
 
     def __init__(
-        self, options: EnvironmentOptions, seed: int = 0, stream: str = "training"
+        self,
+        options: EnvironmentOptions,
+        seed: int = 0,
+        stream: str = "training",
+        stack: int = 1,
     ) -> None:
         self.inner = Environment(options, seed, stream)
+        self._seen: deque[Array] = deque(maxlen=stack)
         frame, inner = self.inner.frame, self.inner
+        shape = (stack * frame.event_shape[0], *frame.event_shape[1:])
         if frame.levels is None:
-            self.observation_space = spaces.Box(-np.inf, np.inf, frame.event_shape, np.float32)
+            self.observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
         else:
-            self.observation_space = spaces.Box(0, frame.top_code, frame.event_shape, np.uint8)
+            self.observation_space = spaces.Box(0, frame.top_code, shape, np.uint8)
         self.action_space = (
             spaces.Discrete(inner.classes)
             if inner.classes
@@ -46,7 +55,9 @@ class FrameEnv(gymnasium.Env[Array, Any]):
         super().reset(seed=seed)
         if seed is not None:
             self.inner.seed, self.inner.episode = seed, 0
-        return self.inner.reset().numpy(), {}
+        first = self.inner.reset().numpy()
+        self._seen.extend([first] * (self._seen.maxlen or 1))
+        return np.concatenate(self._seen), {}
 
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         if self.inner.classes:
@@ -55,7 +66,8 @@ class FrameEnv(gymnasium.Env[Array, Any]):
         else:
             given = torch.as_tensor(np.asarray(action, np.float32))
         found = self.inner.step(given)
-        return found.frame.numpy(), found.reward, found.terminated, found.truncated, {}
+        self._seen.append(found.frame.numpy())
+        return np.concatenate(self._seen), found.reward, found.terminated, found.truncated, {}
 
     def render(self) -> Array:
         return self.inner.picture()

@@ -43,6 +43,7 @@ class PolicyGradientOptions:
     rollout: int = option(128, "steps of each environment in a rollout")
     environments: int = option(8, "environments side by side")
     batch: int = option(256, "steps of a minibatch")
+    stack: int = option(1, "newest frames that the policy sees together")
     discount: float = option(0.99, "weight of a reward one step later")
     entropy: float = option(0.01, "weight of the policy's entropy")
     collect: int = option(4_000, "random steps that a VAE is fitted to before (codes, joint)")
@@ -91,7 +92,9 @@ def train_policy(
         spent = 0 if fitted is None else options.collect
         envs = vectors.DummyVecEnv(
             [
-                lambda number=number: FrameEnv(environment, options.seed, f"training {number}")
+                lambda number=number: FrameEnv(
+                    environment, options.seed, f"training {number}", options.stack
+                )
                 for number in range(options.environments)
             ]
         )

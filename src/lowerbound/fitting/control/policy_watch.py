@@ -14,7 +14,8 @@ from torch import nn
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
+from lowerbound.fitting.control.environments import EnvironmentOptions
+from lowerbound.fitting.control.frame_env import FrameEnv
 from lowerbound.fitting.control.player import MOST_STEPS
 from lowerbound.fitting.control.policy_gradient import JOINT_ROWS, PolicyGradientOptions
 from lowerbound.fitting.control.records import RECENT, AgentRecord, EvaluationOptions
@@ -52,7 +53,7 @@ class Watch(BaseCallback):
         super().__init__()
         self.options, self.evaluation, self.shown = options, evaluation, shown
         self.spent, self.began, self.fitted = spent, began, fitted
-        self.env = Environment(environment, options.seed, "evaluation")
+        self.env = FrameEnv(environment, options.seed, "evaluation", options.stack)
         self.records, self.scores = list[AgentRecord](), list[float]()
         self._running = np.zeros(options.environments)
         self._due = evaluation.evaluate_every or options.steps
@@ -90,7 +91,7 @@ class Watch(BaseCallback):
             return
         before, every = time.process_time(), self.evaluation.evaluate_every
         self._due = steps - steps % every + every if every else self.options.steps
-        self.env.episode = steps * 2 * self.evaluation.episodes
+        self.env.inner.episode = steps * 2 * self.evaluation.episodes
         found = [self._played(greedy, steps) for greedy in (False, True)]
         self.records.append(replace(record, sampled=found[0], greedy=found[1]))
         self.began += time.process_time() - before
@@ -107,7 +108,8 @@ class Watch(BaseCallback):
             self._adam = Adam([p for p in model.parameters() if p.requires_grad])
         learner: Any = self.model
         observed = learner.rollout_buffer.observations
-        frames = torch.as_tensor(observed).flatten(0, 1).to(torch.uint8)
+        newest = torch.as_tensor(observed).flatten(0, 1)[:, -schema.event_shape[0] :]
+        frames = newest.to(torch.uint8 if schema.levels is not None else torch.float32)
         dataset, objective = Dataset(schema, frames), ELBO()
         for _ in range(JOINT_UPDATES):
             rows = torch.randint(len(frames), (JOINT_ROWS,))
@@ -118,23 +120,16 @@ class Watch(BaseCallback):
             self._adam.clear()
 
 
-def play_policy(
-    policy: Any, env: Environment, episodes: int, greedy: bool, seed: int
-) -> list[float]:
+def play_policy(policy: Any, env: FrameEnv, episodes: int, greedy: bool, seed: int) -> list[float]:
     """The sums of rewards of episodes that a policy of stable-baselines3 plays."""
     found = list[float]()
     with seeded(stream_seed(seed, f"play {greedy}")):
         for _ in range(episodes):
-            seen, score, steps, over = env.reset(), 0.0, 0, False
+            seen, _ = env.reset()
+            score, steps, over = 0.0, 0, False
             while not over and steps < MOST_STEPS:
-                chosen, _ = policy.predict(seen.numpy(), deterministic=greedy)
-                if env.classes:
-                    action = torch.zeros(env.classes)
-                    action[int(chosen)] = 1.0
-                else:
-                    action = torch.as_tensor(chosen)
-                arrival = env.step(action)
-                seen, over = arrival.frame, arrival.terminated or arrival.truncated
-                score, steps = score + arrival.reward, steps + 1
+                chosen, _ = policy.predict(seen, deterministic=greedy)
+                seen, reward, terminated, truncated, _ = env.step(chosen)
+                over, score, steps = terminated or truncated, score + reward, steps + 1
             found.append(score)
     return found

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowerbound.assembly.build import resolve
 from lowerbound.config import to_mapping
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import OptionError
-from lowerbound.fitting.control.agent import MODEL, AgentOptions, AgentRun
+from lowerbound.fitting.control.agent import AgentOptions, AgentRun
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import play
 from lowerbound.fitting.control.records import (
@@ -35,7 +34,6 @@ from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.interruption import listening
 
 FREE_TO_CHANGE = ("steps",)  # of a resumed run
-DEFAULT_MODEL = {"behavior": True}
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,7 @@ def train_agent(
     """
     say = say or (lambda sentence: None)
     with seeded(stream_seed(settings.agent.seed, "agent")):
-        run = AgentRun(
-            settings.environment, _of_model(settings), settings.imagination, settings.agent
-        )
+        run = AgentRun(settings.environment, settings.model, settings.imagination, settings.agent)
         watch = _Watch(run, settings, folder, shown)
         checkpoint = files.load(folder) if folder is not None and resume else None
         if checkpoint is not None:
@@ -122,16 +118,8 @@ def train_agent(
                     due = time.monotonic() + checkpoint_seconds
         if folder is not None:
             watch.save()
-    model = resolve(run.schema, _of_model(settings), type(run.world))
-    fitted = Fitted(run.world.eval(), run.schema, FitOptions(model, "elbo"), History())
+    fitted = Fitted(run.world.eval(), run.schema, FitOptions(run.model, "elbo"), History())
     return TrainedAgent(fitted, tuple(watch.records))
-
-
-def _of_model(settings: AgentSettings) -> ModelOptions:
-    """The options of the world model: the defaults of agents, and what is given."""
-    given = settings.model
-    own = {**DEFAULT_MODEL, **given.model_options}
-    return replace(given, model=MODEL, model_options=own)
 
 
 class _Watch:
