@@ -4,6 +4,7 @@ network of frames."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,6 +54,10 @@ class LatentFeatures(BaseFeaturesExtractor):
             posterior = require(self.model, Encodes, "encode").encode(Batch(x.float()))
         mean: Tensor = posterior.mean
         return mean.reshape(len(observations), -1)
+
+    def apply(self, fn: Callable[[nn.Module], None]) -> LatentFeatures:
+        """Nothing: policies give all their parts new weights this way, and the encoder has some."""
+        return self
 
     def train(self, mode: bool = True) -> LatentFeatures:
         """A frozen encoder stays in evaluation mode."""
