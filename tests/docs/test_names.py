@@ -16,6 +16,7 @@ import lowerbound
 from lowerbound import data
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.form import entries
+from lowerbound.cli.main import known_command
 from lowerbound.data import CATALOG
 from lowerbound.evaluation.report.measures import MEASURES
 from lowerbound.likelihoods import LIKELIHOODS
@@ -216,11 +217,10 @@ def flags_of(command: str) -> set[str]:
 def test_commands_and_their_flags_exist(page: Path) -> None:
     for block in blocks(page, "console"):
         for line in re.findall(r"^\$ lowerbound (.+)$", block.replace("\\\n", " "), re.MULTILINE):
-            command, *words = line.split()
-            if command.startswith("-"):
-                assert command in SHARED_FLAGS
+            if line.startswith("-"):
+                assert line.split()[0] in SHARED_FLAGS
                 continue
-            assert command in APPLICATIONS, f"{name_of(page)}: lowerbound {command}"
+            command, words = known_command(line.split())
             typed = {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)}
             assert typed <= flags_of(command), f"{name_of(page)}: lowerbound {line}"
 
