@@ -1,0 +1,188 @@
+"""Agents at equal steps of an environment: cells of one agent and its seeds, and their figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _cells import done, drive, write_cells
+from _record import Metric, commit, keep_answer
+
+from lowerbound.evaluation.intervals import Interval
+from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds
+from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.environments import EnvironmentOptions
+from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
+from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions
+from lowerbound.fitting.control.training import AgentSettings, train_agent
+from lowerbound.model_folder import folder as model_folder
+from lowerbound.objectives.imagined_returns import ImaginationOptions
+
+SEEDS = (0, 1, 2)
+WORLD = "world"
+TRIALS = 100  # settings are chosen with seeds from here on
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One cell: a task and an agent.
+
+    Attributes:
+        task: its name.
+        agent: ``WORLD``, or the name of a policy.
+        seeds: that the cell runs.
+    """
+
+    task: str
+    agent: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AgentBenchmark:
+    """Tasks, and the agents that are compared on them.
+
+    Attributes:
+        name: of the benchmark.
+        tasks: environments by name.
+        policies: options of PPO by name; those on frames begin with "ppo_frames".
+        steps: of the environment.
+        evaluation: on the way.
+        aim: factor by which the world model is to be above the best PPO on frames at the end;
+            None: its area is to be above that of the best.
+        start: return before the first step, by task.
+        agent: options of the agents with a world model.
+        imagination: how these learn behavior.
+    """
+
+    name: str
+    tasks: Mapping[str, EnvironmentOptions]
+    policies: Mapping[str, Mapping[str, Any]]
+    steps: int
+    evaluation: EvaluationOptions
+    aim: float | None = None
+    start: Mapping[str, float] = field(default_factory=dict)
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    imagination: ImaginationOptions = field(default_factory=ImaginationOptions)
+
+    @property
+    def cells(self) -> dict[str, Arm]:
+        """One for each seed of a world model, and one for all seeds of a policy."""
+        worlds = {f"{t}_{WORLD}_{s}": Arm(t, WORLD, (s,)) for t in self.tasks for s in SEEDS}
+        others = {f"{t}_{p}": Arm(t, p, SEEDS) for t in self.tasks for p in self.policies}
+        return worlds | others
+
+    def main(self, description: str, quick: Callable[[int], None]) -> None:
+        """The command line."""
+        drive(self.name, description, self.cells, self.summarize, quick, self.run)
+
+    def run(self, _: str, name: str, arm: Arm, held_out: bool) -> Answer:
+        """All seeds of a cell."""
+        wall, processor, found = time.perf_counter(), time.process_time(), {}
+        for seed in arm.seeds:
+            seed += TRIALS * held_out
+            folder = Path("runs") / self.name / f"{arm.task}_{arm.agent}_{seed}"
+            records = self.trained(arm, seed, folder, self.steps)
+            found[str(seed)] = [asdict(record) for record in records]
+            last = records[-1]
+            means = np.mean(last.sampled), np.mean(last.greedy)
+            print(name, seed, *(f"{mean:.2f}" for mean in means), last.seconds, flush=True)
+        answer = {
+            "cell": name,
+            "seed": arm.seeds[0],
+            "records": found,
+            "minutes": round((time.process_time() - processor) / 120, 2),
+            "wall_minutes": round((time.perf_counter() - wall) / 60, 2),
+            "commit": commit(),
+        }
+        if not held_out:
+            keep_answer(self.name, name, answer)
+        return answer
+
+    def trained(self, arm: Arm, seed: int, folder: Path, steps: int) -> Sequence[AgentRecord]:
+        """The evaluations of one run."""
+        environment = self.tasks[arm.task]
+        if arm.agent != WORLD:
+            options = PolicyGradientOptions(steps=steps, seed=seed, **self.policies[arm.agent])
+            return train_policy(environment, options, self.evaluation).records
+        settings = AgentSettings(
+            environment,
+            imagination=self.imagination,
+            agent=AgentOptions(steps=steps, seed=seed, **self.agent),
+            evaluation=self.evaluation,
+        )
+        made = train_agent(settings, folder=folder, resume=True)
+        model_folder.write(folder, made.fitted)
+        return made.records
+
+    def summarize(self) -> None:
+        """Write the result of what is done."""
+        answers = done(self.name)
+        metrics = [metric for task in self.tasks for metric in self.metrics(answers, task)]
+        data = [{"file": env.name, "split": "-", "sha256": "-"} for env in self.tasks.values()]
+        spread = "Spread is half of the 95 % interval over seeds and episodes."
+        write_cells(self.name, metrics, data, spread, SEEDS)
+
+    def metrics(self, answers: Mapping[str, Answer], task: str) -> Iterator[Metric]:
+        """The figures of a task, if the world model has been trained in it."""
+        runs = {a: self.runs(answers, task, a) for a in (WORLD, *self.policies)}
+        runs = {agent: found for agent, found in runs.items() if found}
+        if WORLD not in runs:
+            return
+        drawn = {a: [Curve.of(records) for records in found] for a, found in runs.items()}
+        likely = {a: [Curve.of(records, True) for records in found] for a, found in runs.items()}
+        start = self.start.get(task, 0.0)
+        figures = {
+            "drawn actions": {
+                a: over_seeds([c.scores[-1] for c in each]) for a, each in drawn.items()
+            },
+            "likeliest actions": {
+                a: over_seeds([c.scores[-1] for c in each]) for a, each in likely.items()
+            },
+            "area under the curve": {a: area_over_seeds(each, start) for a, each in drawn.items()},
+        }
+        for title, values in figures.items():
+            yield self._metric(task, title, values)
+        seconds = {a: float(np.mean([r[-1].seconds for r in found])) for a, found in runs.items()}
+        yield Metric(
+            f"{task}, world model: processor seconds of a run",
+            seconds.pop(WORLD),
+            "s",
+            "lower",
+            baselines=seconds,
+        )
+
+    def runs(self, answers: Mapping[str, Answer], task: str, agent: str) -> list[list[AgentRecord]]:
+        """The records of all seeds of an agent that are done."""
+        return [
+            [AgentRecord(**record) for record in records]
+            for name, arm in self.cells.items()
+            if name in answers and (arm.task, arm.agent) == (task, agent)
+            for records in answers[name]["records"].values()
+        ]
+
+    def _metric(self, task: str, title: str, values: Mapping[str, Interval]) -> Metric:
+        own = values[WORLD]
+        frames = [value for name, value in values.items() if name.startswith("ppo_frames")]
+        target = None
+        if frames and title == "drawn actions" and self.aim is not None:
+            target = self.aim * max(value.value for value in frames)
+        if frames and title == "area under the curve":
+            target = max(value.high for value in frames)
+        return Metric(
+            f"{task}, world model after {self.steps:,} steps: {title}",
+            own.value,
+            "return",
+            "higher",
+            (own.high - own.low) / 2,
+            target,
+            {"lowest": own.low, "highest": own.high}
+            | {name: value.value for name, value in values.items() if name != WORLD}
+            | {f"{name}, highest": v.high for name, v in values.items() if name != WORLD},
+        )
