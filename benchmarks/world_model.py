@@ -54,7 +54,7 @@ RUNS = Path("runs") / NAME
 CARS = "carracing_rollouts.npz"
 SIDE = 48  # of a frame of car racing
 AGENT = Path("runs") / "minatar_agents" / "breakout_world_0"
-BALANCE = {"kl_balance": 0.8, "free_bits": 1.0}
+BALANCE = {"beta": 0.6, "kl_balance": 0.8}
 LEAST_AUROC = 0.9
 
 Answer = dict[str, Any]
@@ -138,7 +138,7 @@ def fitted_to(folder: Path, clips: FrameClips, world: World) -> tuple[Fitted, di
     training = TrainingOptions(
         updates=world.updates,
         batch_size=16,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         schedule="linear",
         gradient_clip=1_000.0,
         validation=0.0,

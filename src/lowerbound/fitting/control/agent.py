@@ -60,7 +60,7 @@ class AgentOptions:
     behavior_clip: float = option(100.0, "largest norm of a gradient of actor or critic")
     rate_weight: float = option(0.6, "weight of the rate in the loss of the world model")
     rate_balance: float = option(0.8, "share of the rate's gradient that the prior gets")
-    free_bits: float = option(1.0, "nats of a time, averaged over windows, without a penalty")
+    free_bits: float = option(0.0, "nats of a time, averaged over windows, without a penalty")
     precision: str = option("bf16", "of matrix products: bf16 or float32")
     seed: int = option(0, "of environment, weights, actions and minibatches")
 
