@@ -100,7 +100,7 @@ def train(
         if checkpoint is not None:
             run.restore(checkpoint)
             reporter.message(f"resumed at update {run.updates:,}")
-        with _threads(plan.threads), kept_memory():
+        with processor_threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)
         warning = "" if run.kept_record is None else collapse_message(run.kept_record)
         if warning:
@@ -190,7 +190,7 @@ def _shown(reporter: TrainingReporter) -> Iterator[None]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def processor_threads(count: int) -> Iterator[None]:
     """Context with ``count`` processor threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

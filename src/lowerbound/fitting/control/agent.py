@@ -62,10 +62,11 @@ class AgentOptions:
     rate_balance: float = option(0.8, "share of the rate's gradient that the prior gets")
     free_bits: float = option(0.0, "nats of a time, averaged over windows, without a penalty")
     precision: str = option("bf16", "of matrix products: bf16 or float32")
+    threads: int = option(1, "processor threads: the networks are too small for more")
     seed: int = option(0, "of environment, weights, actions and minibatches")
 
     def __post_init__(self) -> None:
-        for name in ("steps", "prefill", "every", "batch", "length"):
+        for name in ("steps", "prefill", "every", "batch", "length", "threads"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.length > self.prefill:

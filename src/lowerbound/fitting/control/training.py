@@ -32,8 +32,9 @@ from lowerbound.training.checkpoints.checkpoint import Checkpoint
 from lowerbound.training.checkpoints.identity import refuse_another_run
 from lowerbound.training.checkpoints.randomness import stream_seed
 from lowerbound.training.interruption import listening
+from lowerbound.training.loop import processor_threads
 
-FREE_TO_CHANGE = ("steps",)  # of a resumed run
+FREE_TO_CHANGE = ("steps", "threads")  # of a resumed run
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def train_agent(
         if checkpoint is not None:
             watch.restore(checkpoint)
             say(f"resumed at step {run.steps:,}")
-        with listening() as interruption:
+        with listening() as interruption, processor_threads(settings.agent.threads):
             due = time.monotonic() + checkpoint_seconds
             while not run.ended:
                 if interruption.requested:
