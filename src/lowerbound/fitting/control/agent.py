@@ -210,7 +210,7 @@ def duration(uniform: float) -> int:
     """
     weights = torch.arange(1, LONGEST + 1, dtype=torch.float64) ** -2
     below = weights.cumsum(0) / weights.sum() < uniform
-    return int(below.sum()) + 1
+    return min(int(below.sum()) + 1, LONGEST)
 
 
 class AgentRun:
