@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,9 @@ class AgentBenchmark:
         others = {f"{t}_{p}": Arm(t, p, SEEDS) for t in self.tasks for p in self.policies}
         return worlds | others
 
-    def main(self, description: str, quick: Callable[[int], None]) -> None:
+    def main(self, description: str) -> None:
         """The command line."""
-        drive(self.name, description, self.cells, self.summarize, quick, self.run)
+        drive(self.name, description, self.cells, self.summarize, self.quick, self.run)
 
     def run(self, _: str, name: str, arm: Arm, held_out: bool) -> Answer:
         """All seeds of a cell."""
@@ -120,6 +120,13 @@ class AgentBenchmark:
         made = train_agent(settings, folder=folder, resume=True)
         model_folder.write(folder, made.fitted)
         return made.records
+
+    def quick(self, seed: int) -> None:
+        """PPO for a few steps in an environment that needs no further library."""
+        small = replace(self, tasks={"catch": EnvironmentOptions("lowerbound/GridCatch-v0")})
+        policy = next(iter(self.policies))
+        last = small.trained(Arm("catch", policy, (seed,)), seed, Path(), 1_024)[-1]
+        print(f"quick, not quoted: return {np.mean(last.sampled):.2f} after 1,024 steps of PPO")
 
     def summarize(self) -> None:
         """Write the result of what is done."""

@@ -16,11 +16,9 @@ world model were chosen on Breakout with other seeds, from 100 on.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from _agents import AgentBenchmark, Arm
+from _agents import AgentBenchmark
 
 from lowerbound.fitting.control.environments import EnvironmentOptions
 from lowerbound.fitting.control.records import EvaluationOptions
@@ -46,11 +44,5 @@ BENCHMARK = AgentBenchmark(
 )
 
 
-def quick(seed: int) -> None:
-    arm = Arm("breakout", "ppo_frames_rate_0.0005", (seed,))
-    last = BENCHMARK.trained(arm, seed, Path(), 2_000)[-1]
-    print(f"quick, not quoted: return {np.mean(last.sampled):.2f} after 2,000 steps of PPO")
-
-
 if __name__ == "__main__":
-    BENCHMARK.main(__doc__ or "", quick)
+    BENCHMARK.main(__doc__ or "")

@@ -15,11 +15,9 @@ Settings of the world model were chosen with other seeds, from 100 on.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from _agents import AgentBenchmark, Arm
+from _agents import AgentBenchmark
 
 from lowerbound.fitting.control.environments import EnvironmentOptions
 from lowerbound.fitting.control.records import EvaluationOptions
@@ -47,11 +45,5 @@ BENCHMARK = AgentBenchmark(
 )
 
 
-def quick(seed: int) -> None:
-    arm = Arm("pendulum", "ppo_frames_rate_0.001", (seed,))
-    last = BENCHMARK.trained(arm, seed, Path(), 256)[-1]
-    print(f"quick, not quoted: return {np.mean(last.sampled):.0f} after 256 actions of PPO")
-
-
 if __name__ == "__main__":
-    BENCHMARK.main(__doc__ or "", quick)
+    BENCHMARK.main(__doc__ or "")

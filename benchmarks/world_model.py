@@ -42,7 +42,7 @@ from lowerbound.data.sequences.episode_kind import actions_before
 from lowerbound.data.sequences.windows import Windows
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.evaluation.samples.frame_errors import LAST, PREDICTION, FrameErrors
-from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.frames import Horizon, predict_frames
 from lowerbound.models import WorldModel, require
 from lowerbound.models.options import ModelOptions
@@ -238,7 +238,6 @@ def summarize() -> None:
 
 
 def quick(seed: int) -> None:
-    world = replace(CELLS["space_invaders"], updates=5)
     request = CollectRequest(
         environment="lowerbound/GridCatch-v0", output="quick.npz", steps=300, seed=seed
     )
@@ -246,12 +245,8 @@ def quick(seed: int) -> None:
     clips = read_frame_clips("quick.npz")
     Path("quick.npz").unlink()
     windows = load(clips, windows=Windows(6, 3))
-    from lowerbound.fitting import fit
-
-    options = FitOptions(training=TrainingOptions(updates=5, threads=1))
-    fitted = fit(windows, options)
+    fitted = fit(windows, FitOptions(training=TrainingOptions(updates=5, threads=1)))
     print(f"quick, not quoted: AUROC {reward_auroc(fitted, clips, 3):.2f} after 5 updates")
-    print(world.title)
 
 
 if __name__ == "__main__":
