@@ -144,8 +144,8 @@ def test_an_autoencoder_codes_points_and_refuses_to_be_sampled(
     assert done.code == 2
     assert (
         "it has no prior; models that can: hierarchical, ladder, pca, semi_supervised, "
-        "semi_supervised_regression, vae, event_history, linear_state_space, transform, vq_vae"
-        in done.err
+        "semi_supervised_regression, vae, event_history, linear_state_space, "
+        "recurrent_state_space, transform, vq_vae" in done.err
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lowerbound.applications.io import animations
+from lowerbound.applications.io.drawings import animations
 from tests.cli.conftest import Run, fitted
 from tests.cli.test_bad_input import refused
 from tests.cli.test_generation import picture
