@@ -54,7 +54,7 @@ class AgentOptions:
     prefill: int = option(1_000, "random steps before the first update")
     every: int = option(2, "steps of the environment for each update")
     explore: float = option(
-        0.03, "chance of each step to start a random action that is kept for a random time"
+        0.08, "chance of each step to start a random action that is kept for a random time"
     )
     batch: int = option(16, "windows of a minibatch")
     length: int = option(16, "frames of a window")
