@@ -80,7 +80,10 @@ class Reading:
 
     def _refusal(self, source: Any, name: str) -> LowerboundError:
         if name == "windows":
-            return DataError(f"only tables are cut in windows, and {source!s:.60} is not a table")
+            return DataError(
+                "only tables and clips (.npz files with an array 'episode') are cut in windows, "
+                f"and {source!s:.60} is neither"
+            )
         if name == "split":
             return DataError(f"{source!s:.60} has no parts, so no {self.split!r}; leave split out")
         if name == "label":

@@ -64,7 +64,7 @@ def test_a_schema_remembers_its_windows() -> None:
         cut = load(Windows(5, 2).frame(series), schema=found.schema)
     assert torch.equal(again.x, found.x)
     assert torch.equal(cut.x, found.x)
-    with pytest.raises(DataError, match="only tables are cut in windows"):
+    with pytest.raises(DataError, match="only tables and clips"):
         load("digits", windows=Windows(3))
 
 
