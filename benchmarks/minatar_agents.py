@@ -7,11 +7,12 @@ a VAE that learns with the policy. Every 5,000 steps 20 episodes are played with
 20 with the likeliest. A cell is one game, arm and seed; the cells of PPO hold all of their seeds.
 
 The figure of PPO is that of its best setting on these seeds, which favors PPO. Settings of the
-world model were chosen on Breakout with other seeds, from 100 on.
+world model were chosen on Breakout in single runs with the seeds 0 and 1; its cells have the seeds
+10 to 12.
 
     python benchmarks/minatar_agents.py --list
-    python benchmarks/minatar_agents.py --cell breakout_world_0   one cell, resumable
-    python benchmarks/minatar_agents.py                           all missing cells, then the result
+    python benchmarks/minatar_agents.py --cell breakout_world_10   one cell, resumable
+    python benchmarks/minatar_agents.py                            all missing cells, then the result
 """
 
 from __future__ import annotations

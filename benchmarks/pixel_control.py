@@ -6,10 +6,10 @@ pendulum turns: PPO sees the newest three frames, or their codes. The return is 
 squared angle, speed and torque; a pendulum that hangs has about -1,600, one that is swung up and
 held about -150.
 
-Settings of the world model were chosen with other seeds, from 100 on.
+Settings of the world model are those of ``minatar_agents.py``.
 
     python benchmarks/pixel_control.py --list
-    python benchmarks/pixel_control.py --cell pendulum_world_0   one cell, resumable
+    python benchmarks/pixel_control.py --cell pendulum_world_10   one cell, resumable
     python benchmarks/pixel_control.py                           all missing cells, then the result
 """
 

@@ -3,7 +3,7 @@
 Cells:
 
 - space_invaders: MinAtar, random actions, 20,000 steps to train on and 5,000 of other episodes
-- breakout: the same game as played by the agent of ``minatar_agents.py --cell breakout_world_0``,
+- breakout: the same game as played by the agent of ``minatar_agents.py --cell breakout_world_10``,
   because random episodes are too short
 - carracing: rollouts of car racing, 48x48 in color, three numbers of an action; the last 4 of 24
   episodes are predicted
@@ -53,7 +53,7 @@ NAME = "world_model"
 RUNS = Path("runs") / NAME
 CARS = "carracing_rollouts.npz"
 SIDE = 48  # of a frame of car racing
-AGENT = Path("runs") / "minatar_agents" / "breakout_world_0"
+AGENT = Path("runs") / "minatar_agents" / "breakout_world_10"
 BALANCE = {"beta": 0.6, "kl_balance": 0.8}
 LEAST_AUROC = 0.9
 
