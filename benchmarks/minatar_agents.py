@@ -11,8 +11,8 @@ world model were chosen on Breakout in single runs with the seeds 0 and 1; its c
 10 to 12.
 
     python benchmarks/minatar_agents.py --list
-    python benchmarks/minatar_agents.py --cell breakout_world_10   one cell, resumable
-    python benchmarks/minatar_agents.py                            all missing cells, then the result
+    python benchmarks/minatar_agents.py --cell breakout_world_10  one cell, resumable
+    python benchmarks/minatar_agents.py                           all missing cells, then the result
 """
 
 from __future__ import annotations
