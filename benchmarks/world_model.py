@@ -91,7 +91,7 @@ CELLS = {
     ),
     "breakout": World("MinAtar Breakout", "MinAtar/Breakout-v1", GAME, 0.5, 6_000, 16),
     "carracing": World(
-        "car racing", "", Horizon(10, 10, 10), 0.7, 6_000, 20, {"width": 256}, "gaussian"
+        "car racing", "", Horizon(10, 10, 10), 0.7, 3_000, 20, {"width": 256}, "gaussian"
     ),
 }
 
