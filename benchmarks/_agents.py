@@ -52,7 +52,8 @@ class AgentBenchmark:
     Attributes:
         name: of the benchmark.
         tasks: environments by name.
-        policies: options of PPO by name; those on frames begin with "ppo_frames".
+        policies: options of PPO by name; those on frames begin with "ppo_frames". "state": the
+            policy sees the environment's own observations in the place of pictures.
         steps: of the environment.
         evaluation: on the way.
         aim: factor by which the world model is to be above the best PPO on frames at the end;
@@ -110,7 +111,10 @@ class AgentBenchmark:
         """The evaluations of one run."""
         environment = self.tasks[arm.task]
         if arm.agent != WORLD:
-            options = PolicyGradientOptions(steps=steps, seed=seed, **self.policies[arm.agent])
+            given = dict(self.policies[arm.agent])
+            if given.pop("state", False):
+                environment = replace(environment, pixels=0)
+            options = PolicyGradientOptions(steps=steps, seed=seed, **given)
             return train_policy(environment, options, self.evaluation).records
         settings = AgentSettings(
             environment,

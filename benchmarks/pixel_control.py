@@ -34,6 +34,7 @@ POLICIES: dict[str, dict[str, Any]] = {
         "collect": 1_000,
         "latent_dim": 8,
     },
+    "ppo_state": {"learning_rate": 1e-3, "epochs": 10, "state": True},
 }
 BENCHMARK = AgentBenchmark(
     "pixel_control",

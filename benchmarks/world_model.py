@@ -7,6 +7,8 @@ Cells:
   because random episodes are too short
 - carracing: rollouts of car racing, 48x48 in color, three numbers of an action; the last 4 of 24
   episodes are predicted
+- pong: Atari's Pong in grey pictures of 64x64, random actions, 20,000 frames to train on and 5,000
+  of other episodes; a table, without a target
 
 The model sees 5 frames (car racing 10) and predicts 15 (car racing 10) by the mean of 16 draws.
 The error is squared, beside that of the last frame seen, repeated. Rewards are predicted one step
@@ -68,20 +70,23 @@ class World:
         title: in the table.
         environment: that frames are collected in; "": the file of car racing.
         horizon: frames that are seen and predicted.
-        target: of the error over that of the last frame, repeated.
+        target: of the error over that of the last frame, repeated; None: there is none.
         updates: of the training.
         window: frames of a training row.
         model: its options.
+        likelihood: of a frame.
+        pixels: side of grey pictures; 0: what the environment gives.
     """
 
     title: str
     environment: str
     horizon: Horizon
-    target: float
+    target: float | None
     updates: int
     window: int
     model: Mapping[str, Any] = field(default_factory=dict)
     likelihood: str = "auto"
+    pixels: int = 0
 
 
 GAME = Horizon(context=5, frames=15, every=7)
@@ -93,6 +98,7 @@ CELLS = {
     "carracing": World(
         "car racing", "", Horizon(10, 10, 10), 0.7, 3_000, 20, {"width": 256}, "gaussian"
     ),
+    "pong": World("Atari Pong", "ALE/Pong-v5", GAME, None, 3_000, 16, pixels=64),
 }
 
 
@@ -109,7 +115,13 @@ def clips_of(name: str, world: World, held_out: bool) -> tuple[FrameClips, Frame
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             request = CollectRequest(
-                environment=world.environment, output=str(path), steps=steps, agent=agent, seed=seed
+                environment=world.environment,
+                pixels=world.pixels,
+                colors="grey" if world.pixels else "color",
+                output=str(path),
+                steps=steps,
+                agent=agent,
+                seed=seed,
             )
             control_collect(request, Silent())
         found.append(read_frame_clips(path))

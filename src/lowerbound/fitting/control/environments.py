@@ -307,6 +307,6 @@ def _shrunk(picture: Array, side: int, colors: str) -> Tensor:
     from PIL import Image
 
     image = Image.fromarray(picture).convert("L" if colors == "grey" else "RGB")
-    small = np.asarray(image.resize((side, side), Image.Resampling.BOX))
+    small = np.array(image.resize((side, side), Image.Resampling.BOX))  # a copy can be written to
     small = small[..., None] if small.ndim == 2 else small
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(small, -1, 0)))

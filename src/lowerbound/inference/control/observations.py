@@ -34,7 +34,8 @@ class LatentObservation(gymnasium.ObservationWrapper[Array, Any, Array]):
         seed: of the draws.
 
     Raises:
-        DataError: the observations are not those of the model; the message names both shapes.
+        DataError: the observations are not those of the model, and the message names both shapes;
+            or ``env`` has another interface than gymnasium's.
         UnsupportedError: the model has no encoder.
     """
 
@@ -51,6 +52,11 @@ class LatentObservation(gymnasium.ObservationWrapper[Array, Any, Array]):
             from lowerbound.model_folder import folder
 
             fitted = folder.read(Path(fitted))
+        if not isinstance(env, gymnasium.Env):
+            raise DataError(
+                f"{type(env).__name__} is no environment of gymnasium: wrap one of the old gym in "
+                "shimmy.GymV26CompatibilityV0 or shimmy.GymV21CompatibilityV0 (pip install shimmy)"
+            )
         super().__init__(env)
         encodes = require(fitted.model, Encodes, TASK)
         self.model: Model = fitted.model.eval().requires_grad_(False)
