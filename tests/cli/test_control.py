@@ -54,7 +54,9 @@ def test_an_agent_is_trained_and_played(folder: Path, capsys: pytest.CaptureFixt
     assert set(found["sampled"] + found["greedy"]) <= {-1.0, 1.0}
     assert found["steps"] == 7
     assert main(["info", str(folder / "a.lb")]) == 0
-    assert "windows of 8 frames" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "windows of 8 frames" in said
+    assert "agent      lowerbound/GridCatch-v0, " in said
 
 
 def test_collected_clips_are_read_by_other_commands(

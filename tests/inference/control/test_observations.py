@@ -107,6 +107,16 @@ def test_other_observations_are_named(fitted: Fitted) -> None:
         LatentObservation(FrameEnv(EnvironmentOptions("Pendulum-v1")), fitted)
 
 
+def test_an_environment_of_the_old_gym_is_named(fitted: Fitted) -> None:
+    class Old:
+        def reset(self) -> np.ndarray:
+            return np.zeros(3)
+
+    old: Any = Old()
+    with pytest.raises(DataError, match=r"Old is no environment of gymnasium: .*shimmy"):
+        LatentObservation(old, fitted)
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_only_a_joint_encoder_learns_with_the_policy(fitted: Fitted, frozen: bool) -> None:
     baselines: Any = pytest.importorskip("stable_baselines3")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
@@ -16,6 +17,7 @@ from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
+from lowerbound.fitting.control.records import RECORDS, AgentRecord, read_records
 from lowerbound.model_folder.manifest import (
     CONFIG,
     FILES,
@@ -59,6 +61,7 @@ class InfoReport(Report):
         epochs, updates, seconds: duration of training.
         bound: bound on the validation rows, nats per row; None if there are none.
         sha256: verified hash of each hashed file.
+        agent: newest record of an agent that acts by the model; None: it is not an agent's.
     """
 
     model: str
@@ -76,6 +79,7 @@ class InfoReport(Report):
     seconds: float
     bound: float | None
     sha256: Mapping[str, str]
+    agent: AgentRecord | None = None
 
     def text(self) -> str:
         lines = tuple(self._lines())
@@ -99,6 +103,8 @@ class InfoReport(Report):
         yield "size", f"{self.weights:,} numbers, {self.bytes / 1e6:.2f} MB"
         yield from _refiner(model.get("refiner"), self.options.get("refiner_fit"))
         yield from _privacy(self.options.get("release"))
+        if self.agent is not None:
+            yield "agent", self._agent(self.agent)
         if self.ended:
             yield "training", f"{self.epochs:.1f} epochs, {self.updates:,} updates, {self._time()}"
             yield "ended", self.ended
@@ -107,6 +113,11 @@ class InfoReport(Report):
             rows = "on the rows held out for early stopping"
             yield "bound", f"{self.bound:.2f} nats per row{former}, {rows}"
         yield "verified", ", ".join(self.sha256)
+
+    def _agent(self, record: AgentRecord) -> str:
+        place = self.data["details"].get("environment", {}).get("name", "an environment")
+        evaluated = f", mean return {fmean(record.sampled):.3g}" if record.sampled else ""
+        return f"{place}, {record.steps:,} steps, {record.updates:,} updates{evaluated}"
 
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.1f} min"
@@ -145,7 +156,14 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
         seconds=last.get("seconds", 0.0),
         bound=kept[-1] if kept else None,
         sha256={name: hashes(folder)[name] for name in FILES},
+        agent=_agent(folder),
     )
+
+
+def _agent(folder: Path) -> AgentRecord | None:
+    """The newest record of an agent; None: there is none."""
+    records = read_records(folder) if (folder / RECORDS).is_file() else []
+    return records[-1] if records else None
 
 
 def _summary_of(schema: Mapping[str, Any]) -> str:
