@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 from _cells import done, drive, write_cells
+from _pictures import keep
 from _record import Metric, commit, keep_answer
 
+from lowerbound.applications.control.compare import learning_curves
 from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds
 from lowerbound.fitting.control.agent import AgentOptions
@@ -137,9 +139,25 @@ class AgentBenchmark:
         """Write the result of what is done."""
         answers = done(self.name)
         metrics = [metric for task in self.tasks for metric in self.metrics(answers, task)]
+        for task in self.tasks:
+            self.draw(answers, task)
         data = [{"file": env.name, "split": "-", "sha256": "-"} for env in self.tasks.values()]
         spread = "Spread is half of the 95 % interval over seeds and episodes."
         write_cells(self.name, metrics, data, spread, (*SEEDS, *WORLD_SEEDS))
+
+    def draw(self, answers: Mapping[str, Answer], task: str) -> None:
+        """Learning curves in the docs: of the world model, and of PPO in each of its settings."""
+        runs = {agent: self.runs(answers, task, agent) for agent in (WORLD, *self.policies)}
+        curves = {
+            "world model" if agent == WORLD else agent.replace("_", " "): [
+                Curve.of(records) for records in found
+            ]
+            for agent, found in runs.items()
+            if found
+        }
+        if runs[WORLD]:
+            drawing = learning_curves(curves, f"{self.tasks[task].name}: returns, drawn actions")
+            keep(drawing, f"{self.name}_{task}.png")
 
     def metrics(self, answers: Mapping[str, Answer], task: str) -> Iterator[Metric]:
         """The figures of a task, if the world model has been trained in it."""

@@ -127,7 +127,7 @@ def test_an_agent_learns_to_catch() -> None:
             model_options={"memory": 64, "width": 64},
         ),
         ImaginationOptions(horizon=8, starts=64),
-        AgentOptions(steps=6_000, prefill=500, every=4),
+        AgentOptions(steps=10_000, prefill=500, every=2),
         EvaluationOptions(evaluate_every=0, episodes=100),
     )
     record = train_agent(settings).records[-1]

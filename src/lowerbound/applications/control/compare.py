@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from lowerbound.evaluation.intervals import Interval
 from lowerbound.evaluation.report.figures.style import color_of, legend, new_figure, style, to_png
 from lowerbound.evaluation.returns import Curve, area_over_seeds, over_seeds
 from lowerbound.fitting.control.records import read_records
+
+if TYPE_CHECKING:  # matplotlib is loaded only to draw
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -128,11 +133,20 @@ def _until(curve: Curve, steps: int) -> Curve:
     return Curve(curve.steps[:count], curve.scores[:count])
 
 
-def _drawn(path: Path, curves: dict[str, list[Curve]]) -> tuple[str, ...]:
-    """Learning curves: a thin line for each seed, a thick one for their mean."""
+def _drawn(path: Path, curves: Mapping[str, Sequence[Curve]]) -> tuple[str, ...]:
+    """Write learning curves."""
     if path.suffix.lower() != ".png":
         raise OptionError(f"{path}: learning curves are drawn as .png")
-    drawing = new_figure(6.4, 4.2, "Returns while learning")
+    with replacing(path) as place:
+        place.write_bytes(to_png(learning_curves(curves)))
+    return (str(path),)
+
+
+def learning_curves(
+    curves: Mapping[str, Sequence[Curve]], title: str = "Returns while learning"
+) -> Figure:
+    """Returns over steps by agent: a thin line for each seed, a thick one for their mean."""
+    drawing = new_figure(6.4, 4.2, title)
     axes = style(drawing.subplots(), "", "steps of the environment", "return", True)
     for number, (name, each) in enumerate(curves.items()):
         color = color_of(number)
@@ -142,9 +156,7 @@ def _drawn(path: Path, curves: dict[str, list[Curve]]) -> tuple[str, ...]:
         rows = [[curve.means[curve.steps.index(step)] for step in shared] for curve in each]
         axes.plot(shared, np.mean(rows, 0), color=color, linewidth=2, label=name)
     legend(axes, loc="upper left")
-    with replacing(path) as place:
-        place.write_bytes(to_png(drawing))
-    return (str(path),)
+    return drawing
 
 
 def _said(interval: Interval) -> str:
