@@ -63,6 +63,14 @@ def test_frames_are_packed_channels_first() -> None:
     assert (env.form.actions, env.form.classes) == (3, 3)
 
 
+LIBRARIES = {
+    "MinAtar/Breakout-v1": "minatar",
+    "MinAtar/SpaceInvaders-v1": "minatar",
+    "ALE/Pong-v5": "ale_py",
+    "dmc/cartpole-swingup": "dm_control",
+}
+
+
 def test_a_seed_fixes_the_first_transitions() -> None:
     first, again = (transitions(Environment(CATCH, seed=3)) for _ in range(2))
     assert first == again
@@ -70,11 +78,32 @@ def test_a_seed_fixes_the_first_transitions() -> None:
     assert transitions(Environment(CATCH, seed=3, stream="evaluation")) != first
 
 
-@pytest.mark.parametrize("name", ["MinAtar/Breakout-v1", "MinAtar/SpaceInvaders-v1", "ALE/Pong-v5"])
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_games_are_reproduced(name: str) -> None:
-    pytest.importorskip("minatar" if "MinAtar" in name else "ale_py")
+    pytest.importorskip(LIBRARIES[name])
     options = EnvironmentOptions(name)
     assert transitions(Environment(options, 1)) == transitions(Environment(options, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "needed", "actions"),
+    [
+        ("ALE/Pong-v5", "ale_py", (6, 6)),
+        ("dmc/cartpole-swingup", "dm_control", (0, 1)),
+        ("CartPole-v1", "pygame", (2, 2)),
+    ],
+)
+def test_rendered_pictures_are_seen(name: str, needed: str, actions: tuple[int, int]) -> None:
+    pytest.importorskip(needed)
+    env = Environment(EnvironmentOptions(name, pixels=24, repeat=3, colors="grey"), 1)
+    first = env.reset()
+    assert first.shape == (1, 24, 24)
+    assert first.float().std() > 0
+    assert (env.classes, env.actions) == actions
+    moved = [env.step(torch.eye(env.actions)[0]).frame for _ in range(2)]
+    assert any(not torch.equal(first, frame) for frame in moved)
+    again = Environment(EnvironmentOptions(name, pixels=24, repeat=3, colors="grey"), 1)
+    assert torch.equal(again.reset(), first)
 
 
 def test_an_episode_is_restored_by_its_actions() -> None:

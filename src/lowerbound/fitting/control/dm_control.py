@@ -32,7 +32,8 @@ class ControlTask(gymnasium.Env[Array, Array]):
         self.render_mode, self._names = render_mode, (domain, task)
         self._env = self._loaded()
         actions = self._env.action_spec()
-        self.action_space = spaces.Box(actions.minimum, actions.maximum, dtype=np.float32)
+        low, high = (np.asarray(v, np.float32) for v in (actions.minimum, actions.maximum))
+        self.action_space = spaces.Box(low, high, dtype=np.float32)
         count = sum(int(np.prod(spec.shape)) for spec in self._env.observation_spec().values())
         self.observation_space = spaces.Box(-np.inf, np.inf, (count,), np.float32)
 
