@@ -20,9 +20,6 @@ class Policy(Protocol):
     def rsample(self) -> Tensor:
         """An action; gradients pass from it to the parameters."""
 
-    def push(self, noise: Tensor) -> Tensor:
-        """The action that standard normal noise (..., numbers) is mapped to."""
-
     def log_prob(self, action: Tensor) -> Tensor:
         """log p(action), (...), nats."""
 
@@ -47,9 +44,6 @@ class ClassPolicy:
 
     def rsample(self) -> Tensor:
         return self._codes.rsample().squeeze(-2)
-
-    def push(self, noise: Tensor) -> Tensor:
-        return self._codes.push(noise.unsqueeze(-2)).squeeze(-2)
 
     def log_prob(self, action: Tensor) -> Tensor:
         return self._codes.log_prob(action.unsqueeze(-2))
@@ -80,9 +74,6 @@ class NumberPolicy:
     def rsample(self) -> Tensor:
         drawn: Tensor = self._normal.rsample()
         return drawn
-
-    def push(self, noise: Tensor) -> Tensor:
-        return self.mode + self._scale * noise
 
     def log_prob(self, action: Tensor) -> Tensor:
         found: Tensor = self._normal.log_prob(action)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lowerbound.errors import OptionError
-from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.agent import LONGEST, AgentOptions, duration
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
 from lowerbound.fitting.control.player import play
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, read_records
@@ -101,6 +101,15 @@ def test_an_agent_is_a_model_folder(tmp_path: Path) -> None:
     found = play(again.model, env, env.form.frame, 3, greedy=True)
     assert {episode.steps for episode in found} == {7}
     assert {abs(episode.score) for episode in found} == {1.0}
+
+
+def test_kept_actions_have_inverse_square_durations() -> None:
+    found = torch.tensor([duration(float(u)) for u in torch.linspace(0, 1, 20_001)])
+    assert found.min() == 1
+    assert found.max() == LONGEST
+    weights = torch.arange(1, LONGEST + 1).double() ** -2
+    shares = torch.stack([(found == n).double().mean() for n in range(1, LONGEST + 1)])
+    torch.testing.assert_close(shares, weights / weights.sum(), atol=1e-3, rtol=0)
 
 
 def test_windows_that_do_not_fit_are_refused() -> None:

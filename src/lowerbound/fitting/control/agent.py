@@ -25,9 +25,9 @@ from lowerbound.config import option
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.distributions.actions import uniform_actions
 from lowerbound.errors import OptionError
 from lowerbound.fitting.control.environments import Environment, EnvironmentOptions
-from lowerbound.fitting.control.exploration import Exploration
 from lowerbound.fitting.control.player import Player
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
@@ -40,6 +40,7 @@ from lowerbound.training.adam import Adam
 from lowerbound.training.checkpoints.checkpoint import Checkpoint, joined
 from lowerbound.training.checkpoints.randomness import generator, noise_state, set_noise_state
 
+LONGEST = 10  # steps that a random action is kept
 START_FRAMES = 4096  # of the replay, from which the model's outputs start
 MODEL = "recurrent_state_space"
 PICTURES = {"depth": 0}  # options of the network of pictures: an update takes half of the time
@@ -53,7 +54,7 @@ class AgentOptions:
     prefill: int = option(1_000, "random steps before the first update")
     every: int = option(2, "steps of the environment for each update")
     explore: float = option(
-        0.08, "share of actions that are uniform; noise of actions is kept for a random time"
+        0.08, "chance of each step to start a random action that is kept for a random time"
     )
     batch: int = option(16, "windows of a minibatch")
     length: int = option(16, "frames of a window")
@@ -73,7 +74,7 @@ class AgentOptions:
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.explore < 1:
-            raise OptionError(f"explore is a share, from 0 up to 1, not {self.explore}")
+            raise OptionError(f"explore is a chance, from 0 up to 1, not {self.explore}")
         if self.length > self.prefill:
             raise OptionError(
                 f"a window of {self.length} frames does not fit into {self.prefill} random steps: "
@@ -201,6 +202,17 @@ def agent_model(given: ModelOptions, frame: Schema) -> ModelOptions:
     return replace(given, model=MODEL, model_options=own)
 
 
+def duration(uniform: float) -> int:
+    """Steps that an action is kept: P(n) in proportion to 1 / n^2, from 1 to ``LONGEST``.
+
+    Args:
+        uniform: a uniform draw, from 0 to 1.
+    """
+    weights = torch.arange(1, LONGEST + 1, dtype=torch.float64) ** -2
+    below = weights.cumsum(0) / weights.sum() < uniform
+    return min(int(below.sum()) + 1, LONGEST)
+
+
 class AgentRun:
     """A run of an agent, step by step; ``tensors`` and ``values`` continue it exactly.
 
@@ -233,8 +245,7 @@ class AgentRun:
         self.score, self.scores = 0.0, list[float]()
         self.readings: dict[str, float] = {}
         self._seen: Tensor | None = None
-        form = self.form
-        self.exploration = Exploration(options.seed, form.actions, form.classes, options.explore)
+        self.kept, self.kept_action = 0, torch.zeros(self.form.actions)
 
     @property
     def ended(self) -> bool:
@@ -273,7 +284,7 @@ class AgentRun:
                 "learner": self.learner.tensors(),
                 "random": noise_state(torch.device("cpu")),
                 "player": {"memory": state.memory, "latent": state.latent}
-                | {"action": self.player.action, "noise": self.exploration.noise}
+                | {"action": self.player.action, "kept": self.kept_action}
                 | ({} if seen is None else {"seen": seen}),
             }
         )
@@ -284,7 +295,7 @@ class AgentRun:
             "steps": self.steps,
             "updates": self.updates,
             "score": self.score,
-            "exploration": self.exploration.values(),
+            "kept": self.kept,
             "scores": self.scores,
             "readings": self.readings,
             "seconds": self.learner.seconds,
@@ -296,7 +307,7 @@ class AgentRun:
         """Continue from ``tensors`` and ``values``; the replay is read before."""
         self.world.load_state_dict(checkpoint.part("world"))
         self.learner.restore(checkpoint.part("learner"))
-        for name in ("steps", "updates", "score", "readings"):
+        for name in ("steps", "updates", "score", "kept", "readings"):
             setattr(self, name, values[name])
         self.scores = list(values["scores"])
         self.learner.seconds, self.learner.skipped = dict(values["seconds"]), values["skipped"]
@@ -307,24 +318,31 @@ class AgentRun:
         else:
             self.env.episode = int(values["environment"]["episode"])
         self.player.state = WorldState(player["memory"], player["latent"])
-        self.player.action = player["action"]
-        self.exploration.restore(values["exploration"], player["noise"])
+        self.player.action, self.kept_action = player["action"], player["kept"]
         set_noise_state(checkpoint.part("random"), torch.device("cpu"))
 
     def _start_episode(self) -> None:
         self._seen, self.score = self.env.reset(), 0.0
         self.player.start()
-        self.exploration.start()
         nothing = torch.zeros(self.form.actions)
         self.replay.add(self._seen, nothing, 0.0, True, True)
 
     def _choose(self, seen: Tensor) -> Tensor:
-        """The actor's action by kept noise, or a uniform one, as before the first update."""
-        exploration = self.exploration
-        exploration.next(self.steps)
-        if not (self.random or exploration.uniform):
-            return self.player.act(seen, exploration.noise).clone()
-        action = exploration.uniform_action()
+        """The actor's action, a random one before the first update, or one that is kept.
+
+        Kept actions reach states that single random ones do not (Dabney et al. 2021).
+        """
+        noise = generator(self.options.seed, f"explore {self.steps}", torch.device("cpu"))
+        uniform = float(torch.rand((), generator=noise))
+        if not self.random and not self.kept and uniform < self.options.explore:
+            self.kept = duration(uniform / self.options.explore)
+            self.kept_action = uniform_actions(1, self.form.actions, self.form.classes, noise)[0]
+        if self.random:
+            action = uniform_actions(1, self.form.actions, self.form.classes, noise)[0]
+        elif self.kept:
+            self.kept, action = self.kept - 1, self.kept_action
+        else:
+            return self.player.act(seen).clone()
         self.player.see(seen)
         self.player.done(action)
         return action

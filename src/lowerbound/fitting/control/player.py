@@ -51,18 +51,10 @@ class Player:
         return self.state
 
     @torch.no_grad()
-    def act(self, frame: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The action after one more packed frame, (numbers,).
-
-        Args:
-            frame: packed, (*frame).
-            noise: standard normal, (numbers,), that the action is drawn by; None: fresh noise.
-        """
+    def act(self, frame: Tensor) -> Tensor:
+        """The action after one more packed frame, (numbers,)."""
         policy = self.behavior.policy(self.see(frame).features)
-        if noise is not None:
-            self.action = policy.push(noise.unsqueeze(0))
-        else:
-            self.action = policy.mode if self.greedy else policy.rsample()
+        self.action = policy.mode if self.greedy else policy.rsample()
         return self.action[0]
 
     def done(self, action: Tensor) -> None:
