@@ -149,7 +149,7 @@ class AgentBenchmark:
         """Learning curves in the docs: of the world model, and of PPO in each of its settings."""
         runs = {agent: self.runs(answers, task, agent) for agent in (WORLD, *self.policies)}
         curves = {
-            "world model" if agent == WORLD else agent.replace("_", " "): [
+            "world model" if agent == WORLD else agent.replace("_", " ").replace("ppo", "PPO"): [
                 Curve.of(records) for records in found
             ]
             for agent, found in runs.items()
