@@ -28,13 +28,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__, durable
+from lowerbound import __version__, durable, untrusted
 from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import FitOptions, Fitted
+from lowerbound.model_folder.allocation import AllocationLimit
 from lowerbound.model_folder.card import model_card
 from lowerbound.model_folder.manifest import (
     CHECKPOINT,
@@ -87,11 +88,18 @@ def read(folder: Path) -> Fitted:
     """
     folder = Path(folder)
     contents = verify(folder)
+    config, described = (
+        untrusted.parsed_mapping(contents[name], str(folder / name), ModelFolderError)
+        for name in (CONFIG, SCHEMA)
+    )
+    where = f"the description of the model in {folder}"
+    limit = AllocationLimit(len(contents[WEIGHTS]), where)
     try:
-        with old_names_in_silence():
-            options = from_mapping(FitOptions, json.loads(contents[CONFIG])).by_new_names()
-            schema = Schema.from_mapping(json.loads(contents[SCHEMA]))
-        with seeded(0):  # drawing the initial weights, replaced below, changes the random state
+        with old_names_in_silence(), untrusted.guarded(where, ModelFolderError):
+            options = from_mapping(FitOptions, config).by_new_names()
+            schema = Schema.from_mapping(described)
+        # drawing the initial weights, replaced below, changes the random state
+        with seeded(0), limit, untrusted.guarded(where, ModelFolderError):
             model = assemble(schema, options.model)
     except OptionError as error:
         raise ModelFolderError(
@@ -204,10 +212,9 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _load_weights(model: Model, content: bytes, folder: Path) -> None:
-    from safetensors.torch import load
-
+    tensors = untrusted.tensors(content, str(folder / WEIGHTS), ModelFolderError)
     try:
-        model.load_state_dict(load(content))
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelFolderError(
             f"the weights in {folder / WEIGHTS} do not fit the model that {CONFIG} describes, so "
@@ -221,8 +228,8 @@ def _history(folder: Path) -> History:
     if not path.exists():
         return History()
     try:
-        return History.from_lines(path.read_text(encoding="utf-8"))
-    except (OptionError, UnicodeDecodeError) as error:
+        return History.from_lines(untrusted.text(path, ModelFolderError))
+    except (OptionError, ModelFolderError) as error:
         raise ModelFolderError(
             f"{path} is damaged; delete it to read the model without its history"
         ) from error

@@ -6,15 +6,15 @@ This module does not import torch, so that ``lowerbound info`` starts quickly.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowerbound import __version__
+from lowerbound import __version__, untrusted
 from lowerbound.errors import ModelFolderError
 
 FORMAT = 1
+LARGEST = 2**20  # bytes of a manifest
 MANIFEST = "manifest.json"
 CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
 FILES = (CONFIG, SCHEMA, WEIGHTS)
@@ -88,9 +88,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
             )
         raise ModelFolderError(f"{folder} is no model folder: it has no {MANIFEST}")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _broken(path, "damaged: it is not JSON") from error
+        manifest = untrusted.parsed(
+            untrusted.content(path, ModelFolderError, LARGEST), str(path), ModelFolderError
+        )
+    except ModelFolderError as error:
+        raise _broken(path, f"damaged ({error})") from error
     if not isinstance(manifest, dict):
         raise ModelFolderError(f"{folder} is no model folder: its {MANIFEST} is another program's")
     return manifest
@@ -99,7 +101,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _content(folder: Path, name: str, sha256: str) -> bytes:
     """The content with that hash; an interrupted replacement may have left it under ``.new``."""
     for path in (folder / name, folder / (name + NEW)):
-        content = path.read_bytes() if path.is_file() else b""
+        content = untrusted.content(path, ModelFolderError) if path.is_file() else b""
         if hashlib.sha256(content).hexdigest() == sha256:
             return content
     path = folder / name

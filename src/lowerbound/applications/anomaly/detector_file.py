@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.data.arrays import Array
 from lowerbound.errors import ModelFolderError
 from lowerbound.inference.anomaly.conformal import ConformalCalibration
@@ -81,11 +80,14 @@ def read_state(folder: Path) -> tuple[DetectorState, dict[str, Any]]:
             "takes any model"
         )
     try:
-        with safe_open(path, framework="np") as file:
-            said = json.loads(file.metadata()["detector"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _state(said, arrays), said["parameters"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        found = untrusted.content(path, ModelFolderError)
+        facts = untrusted.metadata(found, str(path), ModelFolderError)
+        with untrusted.guarded(str(path), ModelFolderError):
+            said = untrusted.parsed_mapping(facts["detector"], str(path), ModelFolderError)
+            tensors = untrusted.tensors(found, str(path), ModelFolderError)
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            return _state(said, arrays), dict(said["parameters"])
+    except ModelFolderError as error:
         raise ModelFolderError(
             f"{path} is damaged, or was written by another version: {error}; fit the detector again"
         ) from error

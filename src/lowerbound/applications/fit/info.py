@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -10,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io import fit_folder
@@ -134,14 +134,26 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
     if folder.suffix.lower() == SUFFIX and folder.is_file():
         return whole(open_container(folder))
     content = verify(folder)
-    options, schema = json.loads(content[CONFIG]), json.loads(content[SCHEMA])
+    options, schema = (
+        untrusted.parsed_mapping(content[name], str(folder / name), ModelFolderError)
+        for name in (CONFIG, SCHEMA)
+    )
+    with untrusted.guarded(f"the description of the model in {folder}", ModelFolderError):
+        return _described(request.model, content, options, schema)
+
+
+def _described(
+    given: str, content: Mapping[str, bytes], options: dict[str, Any], schema: dict[str, Any]
+) -> InfoReport:
+    """The report of a verified folder."""
+    folder = Path(given)
     kind, found = options["model"]["model"], parts(folder)
     used = _parts_of(kind) if found is None else found
     records, end = _training(folder)
     last = records[-1] if records else {}
     kept = [record["validation"] for record in records if record["updates"] == end.get("best")]
     return InfoReport(
-        model=request.model,
+        model=given,
         kind=kind,
         parts=used,
         prior=prior(folder) or (options["model"]["prior"] if "prior" in used else ""),
@@ -233,18 +245,15 @@ def _privacy(release: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
 def _training(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The records of training and its last line; empty if the file is missing or damaged."""
     try:
-        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-        *records, end = [json.loads(line) for line in lines]
+        lines = untrusted.text(folder / METRICS, ModelFolderError).splitlines()
+        found = [untrusted.parsed_mapping(line, METRICS, ModelFolderError) for line in lines]
+        *records, end = found
     except (OSError, ValueError):
         return [], {}
     return records, end
 
 
 def _count(weights: bytes, folder: Path) -> int:
-    """The number of values in a safetensors file; its header is JSON after a 64-bit length."""
-    try:
-        length = int.from_bytes(weights[:8], "little")
-        header = json.loads(weights[8 : 8 + length])
-        return sum(prod(entry["shape"]) for name, entry in header.items() if name[:2] != "__")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFolderError(f"{folder / WEIGHTS} is not a safetensors file; refit") from error
+    """The number of values in a safetensors file."""
+    stored = untrusted.declared(weights, str(folder / WEIGHTS), ModelFolderError)
+    return sum(prod(each.shape) for each in stored.values())

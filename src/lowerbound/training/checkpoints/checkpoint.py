@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.errors import ModelFolderError
 
 FOLDER = "checkpoint"  # of a model folder; ``model_folder.manifest`` names it too
@@ -76,24 +76,24 @@ def load(folder: Path) -> Checkpoint | None:
     Raises:
         ModelFolderError: it is damaged, or a newer version wrote it.
     """
-    from safetensors.torch import load as tensors_of
-
     directory = folder / FOLDER
     if not (directory / STATE).exists():
         return None
     values = _read_state(directory)
     path = directory / Path(str(values.pop("tensors", ""))).name
-    content = path.read_bytes() if path.is_file() else b""
+    content = untrusted.content(path, ModelFolderError) if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != values.pop("sha256", None):
         raise _damaged(path)
-    return Checkpoint(tensors_of(content), values)
+    return Checkpoint(untrusted.tensors(content, str(path), ModelFolderError), values)
 
 
 def _read_state(directory: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = dict(json.loads((directory / STATE).read_text(encoding="utf-8")))
+        path = directory / STATE
+        text = untrusted.text(path, ModelFolderError)
+        values = untrusted.parsed_mapping(text, str(path), ModelFolderError)
         version = values.pop("format")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ModelFolderError, KeyError) as error:
         raise _damaged(directory / STATE) from error
     if version != FORMAT:
         raise ModelFolderError(
@@ -118,7 +118,8 @@ def _generation(directory: Path) -> int:
 def _tidy(directory: Path) -> None:
     """Remove obsolete files of tensors, and partial files of a killed process."""
     try:
-        counts = json.loads((directory / STATE).read_text(encoding="utf-8"))["tensors"]
+        text = untrusted.text(directory / STATE, ModelFolderError)
+        counts = untrusted.parsed_mapping(text, STATE, ModelFolderError)["tensors"]
     except (OSError, ValueError, KeyError):
         return
     for path in (*directory.glob("tensors-*.safetensors"), *directory.glob(".*.part")):

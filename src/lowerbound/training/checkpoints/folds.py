@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
+from lowerbound.errors import ModelFolderError
 from lowerbound.training.checkpoints.checkpoint import FOLDER
 
 ANSWERS = "folds.safetensors"
@@ -57,12 +58,10 @@ class FoldAnswers:
 
     def _kept(self) -> dict[str, Tensor]:
         """The results on disk; empty if the file is missing or damaged, to repeat the fits."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         if self._path is None or not self._path.is_file():
             return {}
         try:
-            return dict(load(self._path.read_bytes()))
-        except (OSError, SafetensorError):
+            found = untrusted.content(self._path, ModelFolderError)
+            return untrusted.tensors(found, str(self._path), ModelFolderError)
+        except (OSError, ModelFolderError):
             return {}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping
 from lowerbound.errors import OptionError
 
@@ -132,9 +133,13 @@ class History:
             OptionError: a line is invalid.
         """
         try:
-            *records, end = [json.loads(line) for line in text.splitlines()]
-            return cls.from_mapping({**end, "records": records})
-        except (ValueError, KeyError, TypeError) as error:
+            lines = text.splitlines()
+            *records, end = (
+                untrusted.parsed_mapping(line, "a line", OptionError) for line in lines
+            )
+            with untrusted.guarded("a record", OptionError):
+                return cls.from_mapping({**end, "records": records})
+        except ValueError as error:
             raise OptionError(f"this is not a training history: {error}") from error
 
 

@@ -1,0 +1,222 @@
+"""Content that anyone may have written: files, JSON and tensors are checked, or refused in words.
+
+A model folder, a checkpoint or a compressed file may come from a stranger, and hashes inside it
+prove nothing. Each function here names the error that it raises, so that whatever is wrong with
+such content is one error of the package. Sizes are checked before memory is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lowerbound.errors import LowerboundError
+
+if TYPE_CHECKING:  # a command that only describes a file need not import torch
+    from torch import Tensor
+
+LARGEST_TEXT = 64 * 2**20  # bytes of a JSON file
+DEEPEST = 64  # levels of JSON values inside each other
+HEADER = 8  # bytes of the length that a safetensors file begins with
+WIDTHS = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 8),
+}
+"""Bytes of a number by its name in safetensors."""
+
+Fault = type[LowerboundError]
+
+
+@contextmanager
+def guarded(what: str, error: Fault) -> Iterator[None]:
+    """Context in which content is read; each failure is raised as ``error``.
+
+    Errors of the package and of the system pass unchanged.
+
+    Args:
+        what: the content, as the message names it.
+        error: that is raised.
+    """
+    try:
+        yield
+    except (LowerboundError, OSError):
+        raise
+    except MemoryError as failure:
+        raise error(f"{what} needs more memory than there is") from failure
+    except Exception as failure:
+        raise error(f"{what} is damaged: {_said(failure)}") from failure
+
+
+def opened(path: Path, error: Fault) -> BinaryIO:
+    """Open a regular file; a pipe, a device or a folder is refused, and never waited for.
+
+    Raises:
+        error: it is not a regular file.
+        OSError: there is no such file, or it cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise error(f"{path} is not a regular file, and is not read")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def content(path: Path, error: Fault, largest: int | None = None) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        error: it is not a regular file, or has more than ``largest`` bytes.
+        OSError: there is no such file, or it cannot be read.
+    """
+    with opened(path, error) as file:
+        size = os.fstat(file.fileno()).st_size
+        if largest is not None and size > largest:
+            raise error(f"{path} has {size:,} bytes; at most {largest:,} are read")
+        return file.read()
+
+
+def text(path: Path, error: Fault, largest: int = LARGEST_TEXT) -> str:
+    """The text of a regular file, UTF-8.
+
+    Raises:
+        error: it is not a regular file, too large, or not UTF-8.
+        OSError: there is no such file, or it cannot be read.
+    """
+    with guarded(str(path), error):
+        return content(path, error, largest).decode("utf-8")
+
+
+def parsed(found: str | bytes, what: str, error: Fault) -> Any:
+    """JSON values, without repeated keys, NaN, infinities, or values too deep in each other.
+
+    Args:
+        found: the JSON.
+        what: it is, as the message names it.
+        error: that is raised.
+    """
+    with guarded(what, error):
+        decoded = found.decode("utf-8") if isinstance(found, bytes) else found
+        if len(decoded) > LARGEST_TEXT:
+            raise error(
+                f"{what} has {len(decoded):,} characters; at most {LARGEST_TEXT:,} are read"
+            )
+        values = json.loads(
+            decoded, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite
+        )
+        if isinstance(values, dict | list) and _depth(values) > DEEPEST:
+            raise ValueError(f"its values are more than {DEEPEST} levels deep")
+        return values
+
+
+def parsed_mapping(found: str | bytes, what: str, error: Fault) -> dict[str, Any]:
+    """A JSON object; see ``parsed``."""
+    values = parsed(found, what, error)
+    if not isinstance(values, dict):
+        raise error(f"{what} is damaged: it is not a JSON object")
+    return values
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor that a safetensors file declares.
+
+    Attributes:
+        dtype: safetensors' name of the type of its numbers.
+        shape: of the tensor.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """That it takes."""
+        return WIDTHS[self.dtype] * math.prod(self.shape)
+
+
+def declared(found: bytes, what: str, error: Fault) -> dict[str, Stored]:
+    """The tensors that the header of a safetensors file declares, which must fill the file."""
+    values = _header(found, what, error)
+    length = int.from_bytes(found[:HEADER], "little")
+    with guarded(what, error):
+        tensors = {
+            name: Stored(str(each["dtype"]), tuple(int(size) for size in each["shape"]))
+            for name, each in values.items()
+            if name != "__metadata__"
+        }
+        if sum(each.bytes for each in tensors.values()) != len(found) - HEADER - length:
+            raise ValueError("the sizes of its tensors are not that of the file")
+        if any(size < 0 for each in tensors.values() for size in each.shape):
+            raise ValueError("a tensor has a negative size")
+    return tensors
+
+
+def metadata(found: bytes, what: str, error: Fault) -> dict[str, str]:
+    """The facts in the header of a safetensors file."""
+    declared(found, what, error)
+    values = _header(found, what, error).get("__metadata__", {})
+    if not isinstance(values, dict):
+        raise error(f"{what} is damaged: the facts in its header are no JSON object")
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def tensors(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
+    """The tensors of a safetensors file."""
+    from safetensors.torch import load
+
+    declared(found, what, error)
+    with guarded(what, error):
+        return load(found)
+
+
+def _header(found: bytes, what: str, error: Fault) -> dict[str, Any]:
+    length = int.from_bytes(found[:HEADER], "little")
+    if len(found) < HEADER or length > len(found) - HEADER:
+        raise error(f"{what} is damaged: it is shorter than its header")
+    return parsed_mapping(found[HEADER : HEADER + length], what, error)
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects inside each other."""
+    inside = value.values() if isinstance(value, dict) else value
+    nested = (_depth(each) for each in inside if isinstance(each, dict | list))
+    return 1 + max(nested, default=0)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is too large")
+    return value
+
+
+def _said(failure: Exception) -> str:
+    """The first line of a failure, or its type where it says nothing that a reader understands."""
+    line = str(failure).partition("\n")[0].strip()
+    if isinstance(failure, KeyError):
+        return f"{line} is missing"
+    return line or type(failure).__name__
