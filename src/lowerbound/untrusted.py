@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a command that only describes a file need not import torch
 
 LARGEST_TEXT = 64 * 2**20  # bytes of a JSON file
 DEEPEST = 64  # levels of JSON values inside each other
+LONGEST_REASON = 200  # characters
 HEADER = 8  # bytes of the length that a safetensors file begins with
 WIDTHS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3"), 1),
@@ -40,7 +41,7 @@ Fault = type[LowerboundError]
 def guarded(what: str, error: Fault) -> Iterator[None]:
     """Context in which content is read; each failure is raised as ``error``.
 
-    Errors of the package and of the system pass unchanged.
+    Errors of the package and of the system pass unchanged, and so do warnings.
 
     Args:
         what: the content, as the message names it.
@@ -48,12 +49,24 @@ def guarded(what: str, error: Fault) -> Iterator[None]:
     """
     try:
         yield
-    except (LowerboundError, OSError):
+    except (LowerboundError, OSError, Warning):
         raise
     except MemoryError as failure:
         raise error(f"{what} needs more memory than there is") from failure
     except Exception as failure:
         raise error(f"{what} is damaged: {_said(failure)}") from failure
+
+
+def check_regular(path: Path, error: Fault) -> None:
+    """Check that a path is a regular file or a folder, before a library opens it.
+
+    Raises:
+        error: it is a pipe or a device, which might never end.
+        OSError: there is no such file.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise error(f"{path} is a pipe or a device: give a file")
 
 
 def opened(path: Path, error: Fault) -> BinaryIO:
@@ -215,8 +228,12 @@ def _finite(number: str) -> float:
 
 
 def _said(failure: Exception) -> str:
-    """The first line of a failure, or its type where it says nothing that a reader understands."""
+    """The first line of a failure, in words that a reader understands."""
     line = str(failure).partition("\n")[0].strip()
     if isinstance(failure, KeyError):
         return f"{line} is missing"
-    return line or type(failure).__name__
+    if isinstance(failure, RecursionError):
+        return f"its values are more than {DEEPEST} levels deep"
+    if isinstance(failure, TypeError | AttributeError | IndexError | AssertionError) or not line:
+        return "a value of it has a wrong type or size"
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."

@@ -80,6 +80,7 @@ def write_rows(
     container.write(path, kind, model_hash(model), tuple(x.shape), settings, chunks)
 
 
+@container.checked
 def read_rows(file: Container, model: Model, progress: Progress | None = None) -> Tensor:
     """The rows of a file, (rows, *event), model units; all numbers are checked.
 

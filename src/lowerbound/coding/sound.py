@@ -96,6 +96,7 @@ def write_clips(
     container.write(path, KIND, model_hash(model), (len(signal), 1), settings, chunks)
 
 
+@container.checked
 def read_clips(file: Container, model: Model) -> Decoded:
     """Decode a file's codes to clips; all numbers are checked.
 

@@ -143,6 +143,7 @@ def encoded(model: TransformCoder, x: Tensor, level: int) -> list[tuple[bytes, i
 
 
 @torch.no_grad()
+@container.checked
 def read_pictures(
     file: Container, model: TransformCoder, progress: Progress | None = None
 ) -> Tensor:

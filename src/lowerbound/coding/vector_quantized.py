@@ -70,6 +70,7 @@ def write_rows(
     container.write(path, KIND, model_hash(model), tuple(x.shape), settings, chunks)
 
 
+@container.checked
 def read_rows(
     file: Container,
     model: VectorQuantizedVariationalAutoencoder,
@@ -89,6 +90,7 @@ def read_rows(
     return torch.cat(parts)
 
 
+@container.checked
 def read_codes(file: Container, model: VectorQuantizedVariationalAutoencoder) -> Tensor:
     """The codes of a file, (rows, all places); all numbers are checked.
 

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.config import renamed_keywords
 from lowerbound.data.arrays import as_array
 from lowerbound.data.catalog.names import CATALOG
@@ -102,6 +103,13 @@ def load(
     given = dict(locals())
     del given["source"]
     reading = Reading(**given)
+    if not isinstance(source, str | Path):
+        return _loaded(source, reading)
+    with untrusted.guarded(str(source), DataError):
+        return _loaded(source, reading)
+
+
+def _loaded(source: Any, reading: Reading) -> Dataset:
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():
             if kind.takes(source, reading):
@@ -119,6 +127,8 @@ def _read_arrays(source: Any, reading: Reading) -> RawData:
     path = Path(source).expanduser() if isinstance(source, (str, Path)) and not named else None
     if path and not path.exists():
         raise DataError(_nothing_there(path))
+    if path:
+        untrusted.check_regular(path, DataError)
     reading.refuse(source, "windows", "spectrograms", "image_size", "resize")
     if named:
         return reading.labeled(CATALOG[source](reading.split))

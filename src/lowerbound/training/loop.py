@@ -85,7 +85,8 @@ def train(
             keeper = Keeper(Path(folder), who, seconds, publish, reporter.message)
         checkpoint = keeper.found() if keeper is not None and resume else None
         if checkpoint is not None and "finished" in checkpoint.values:
-            return _finished_before(model, checkpoint, reporter)
+            with checkpoint.used():
+                return _finished_before(model, checkpoint, reporter)
         if private is not None:
             _check_private(model, objective, validation)
         objective.prepare(model, dataset)
@@ -98,7 +99,8 @@ def train(
         if private is not None:
             reporter.message(private.sentence)
         if checkpoint is not None:
-            run.restore(checkpoint)
+            with checkpoint.used():
+                run.restore(checkpoint)
             reporter.message(f"resumed at update {run.updates:,}")
         with processor_threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)

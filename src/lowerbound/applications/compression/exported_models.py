@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
 from lowerbound.coding.exports import export_of
@@ -30,6 +30,7 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.likelihood import score
+from lowerbound.model_folder.allocation import AllocationLimit
 from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
@@ -84,7 +85,7 @@ def exported_model(fitted: Fitted, folder: Path, rows: Dataset) -> ExportedModel
     """
     weights = hashes(folder)[WEIGHTS]
     for path in sorted((folder / FOLDER).glob("*.safetensors")):
-        if _facts(path).get("weights") == weights:
+        if _facts(untrusted.content(path, ModelFolderError), path).get("weights") == weights:
             return read_exported(path)
     made = export_model(fitted, _calibration(fitted, folder, rows))
     write_exported(folder, made, fitted.options.model, weights)
@@ -141,17 +142,19 @@ def read_exported(path: Path) -> ExportedModel:
     Raises:
         ModelFolderError: the file is damaged.
     """
-    from safetensors.torch import load_file
-
     try:
-        facts = _facts(path)
-        with old_names_in_silence(), seeded(0):
+        content = untrusted.content(path, ModelFolderError)
+        limit = AllocationLimit(len(content), str(path))
+        with untrusted.guarded(str(path), ModelFolderError), old_names_in_silence():
+            facts = _facts(content, path)
             schema = Schema.from_mapping(facts["schema"])
-            form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
-            model = export_of(form).bare(form)
-        model.load_state_dict(load_file(path))
-        found = ExportedModel(model, schema, model_hash(model), facts["bound"], facts["exported"])
-    except (KeyError, TypeError, RuntimeError, LowerboundError) as error:
+            with seeded(0), limit:
+                form = assemble(schema, from_mapping(ModelOptions, facts["options"]))
+                model = export_of(form).bare(form)
+            model.load_state_dict(untrusted.tensors(content, str(path), ModelFolderError))
+            bounds = float(facts["bound"]), float(facts["exported"])
+            found = ExportedModel(model, schema, model_hash(model), *bounds)
+    except LowerboundError as error:
         raise _damaged(path) from error
     if found.hash.hex() != path.stem:
         raise _damaged(path)
@@ -176,16 +179,10 @@ def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
     return rows if known is None else bits_of(known.seen)
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _facts(content: bytes, path: Path) -> dict[str, Any]:
     """Metadata of a copy's file."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            found = json.loads((file.metadata() or {})["codec"])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise _damaged(path) from error
-    return found if isinstance(found, dict) else {}
+    facts = untrusted.metadata(content, str(path), ModelFolderError)
+    return untrusted.parsed_mapping(facts["codec"], str(path), ModelFolderError)
 
 
 def _damaged(path: Path) -> ModelFolderError:

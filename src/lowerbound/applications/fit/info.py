@@ -139,7 +139,9 @@ def info(request: InfoRequest, reporter: Reporter) -> Report:
         for name in (CONFIG, SCHEMA)
     )
     with untrusted.guarded(f"the description of the model in {folder}", ModelFolderError):
-        return _described(request.model, content, options, schema)
+        report = _described(request.model, content, options, schema)
+        report.text()  # it reads the options too
+        return report
 
 
 def _described(

@@ -15,20 +15,23 @@ import torch, so reading a header is fast. ``docs/format.md`` is the specificati
 
 from __future__ import annotations
 
+import functools
 import io
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Concatenate, ParamSpec, TypeVar
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.coding.files import header as headers, varint
 from lowerbound.coding.files.header import MOST_SYMBOLS, ChunkEntry, Header
 from lowerbound.errors import BitstreamError
 
+Parameters = ParamSpec("Parameters")
+Decoded = TypeVar("Decoded")
 Bytes = bytes | bytearray | memoryview
 Chunks = Iterable[tuple[Bytes, int]]
 """Each chunk's payload, and the CRC32 of the symbols that it decodes to."""
@@ -140,6 +143,22 @@ class Container:
 
     def _chunk(self, index: int) -> str:
         return f"chunk {index + 1} of {len(self.header.chunks)}"
+
+
+def checked(
+    read: Callable[Concatenate[Container, Parameters], Decoded],
+) -> Callable[Concatenate[Container, Parameters], Decoded]:
+    """Decorator of a function that decodes a container: each failure is a ``BitstreamError``.
+
+    Checksums can be made for any bytes, so coders are given bytes that no encoder wrote.
+    """
+
+    @functools.wraps(read)
+    def decoded(file: Container, /, *args: Parameters.args, **named: Parameters.kwargs) -> Decoded:
+        with untrusted.guarded(file.name, BitstreamError):
+            return read(file, *args, **named)
+
+    return decoded
 
 
 def open_container(source: Path | str | Bytes, most_symbols: int = MOST_SYMBOLS) -> Container:

@@ -104,7 +104,8 @@ def train_agent(
         watch = _Watch(run, settings, folder, shown)
         checkpoint = files.load(folder) if folder is not None and resume else None
         if checkpoint is not None:
-            watch.restore(checkpoint)
+            with checkpoint.used():
+                watch.restore(checkpoint)
             say(f"resumed at step {run.steps:,}")
         with listening() as interruption, processor_threads(settings.agent.threads):
             due = time.monotonic() + checkpoint_seconds

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from lowerbound.errors import ModelFolderError
 FOLDER = "checkpoint"  # of a model folder; ``model_folder.manifest`` names it too
 STATE = "state.json"
 FORMAT = 1
+TENSORS = re.compile(r"tensors-\d{1,18}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,16 @@ class Checkpoint:
     Attributes:
         tensors: by part and name: "model/...", "optimizer/...", "average/...", "random/...".
         values: JSON values.
+        folder: that it was read from.
     """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
+    folder: Path = Path()
+
+    def used(self) -> AbstractContextManager[None]:
+        """Context in which a run continues from it; each failure is a ``ModelFolderError``."""
+        return untrusted.guarded(f"the checkpoint in {self.folder}", ModelFolderError)
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part, by name within the part."""
@@ -80,11 +89,15 @@ def load(folder: Path) -> Checkpoint | None:
     if not (directory / STATE).exists():
         return None
     values = _read_state(directory)
-    path = directory / Path(str(values.pop("tensors", ""))).name
+    name = str(values.pop("tensors", ""))
+    if not TENSORS.fullmatch(name):
+        raise _damaged(directory / STATE)
+    path = directory / name
     content = untrusted.content(path, ModelFolderError) if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != values.pop("sha256", None):
         raise _damaged(path)
-    return Checkpoint(untrusted.tensors(content, str(path), ModelFolderError), values)
+    tensors = untrusted.tensors(content, str(path), ModelFolderError)
+    return Checkpoint(tensors, values, folder)
 
 
 def _read_state(directory: Path) -> dict[str, Any]:

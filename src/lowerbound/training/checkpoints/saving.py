@@ -59,10 +59,12 @@ class Keeper:
         if checkpoint is None:
             self._say(f"no checkpoint in {self.folder}: training starts from the beginning")
             return None
-        refuse_another_run(checkpoint.values["identity"], self._identity, self.folder)
-        if checkpoint.values["torch"] != torch.__version__:
+        with checkpoint.used():
+            refuse_another_run(checkpoint.values["identity"], self._identity, self.folder)
+            written = str(checkpoint.values["torch"])
+        if written != torch.__version__:
             self._say(
-                f"the checkpoint was written with torch {checkpoint.values['torch']}, and this is "
+                f"the checkpoint was written with torch {written}, and this is "
                 f"{torch.__version__}: the run continues, equal only up to rounding"
             )
         return checkpoint
@@ -118,7 +120,8 @@ class Keeper:
 
 def plan_of(checkpoint: Checkpoint) -> TrainingPlan:
     """The plan that was made when the run began."""
-    return TrainingPlan(**checkpoint.values["plan"])
+    with checkpoint.used():
+        return TrainingPlan(**checkpoint.values["plan"])
 
 
 def reason(error: OSError) -> str:

@@ -1,0 +1,65 @@
+"""Ten thousand inputs of strangers: each is read or refused, in time and without much memory.
+
+``python benchmarks/hostile_inputs.py`` reads a million.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.hostile import targets
+from tests.hostile.fuzzing import fuzz
+from tests.hostile.targets import TARGETS
+
+INPUTS = 10_000 // len(TARGETS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small products are faster by one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content stays as it was."""
+    monkeypatch.setattr(targets, "_changed_file", lambda content, rng: content)
+    monkeypatch.setattr(targets, "_repacked", lambda content, rng: content)
+    monkeypatch.setattr(targets, "changed_bytes", lambda content, rng: content)
+    monkeypatch.setattr(targets, "changed_cells", lambda content, rng: content)
+    monkeypatch.setattr(targets, "changed_tensors", lambda content, rng: content)
+    monkeypatch.setattr(targets, "changed_text", lambda value, rng: json.dumps(value).encode())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", TARGETS)
+def test_intact_content_is_read(kind: str, unchanged: None, tmp_path: Path) -> None:
+    """So that what is refused is refused for its changes."""
+    if kind.startswith(("compressed", "codec")):
+        pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+    found = [TARGETS[kind](_made(tmp_path / str(n)), np.random.default_rng(n)) for n in range(5)]
+    for read in found:
+        read()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_no_input_does_harm(kind: str) -> None:
+    if kind.startswith(("compressed", "codec")):
+        pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+    found = fuzz(kind, range(INPUTS))
+    assert not found.failures
+    assert found.counts["refused"] > INPUTS // 20
