@@ -13,11 +13,12 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lowerbound.errors import LowerboundError
+from lowerbound.errors import LowerboundError, OptionError
 
 if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
@@ -34,7 +35,46 @@ WIDTHS = {
 }
 """Bytes of a number by its name in safetensors."""
 
+GIGABYTE = 10**9
+MEMORY = 4.0  # gigabytes that content may declare
+
 Fault = type[LowerboundError]
+_memory: ContextVar[float] = ContextVar("gigabytes", default=MEMORY)
+
+
+@contextmanager
+def memory(gigabytes: float) -> Iterator[None]:
+    """Context with another limit of the memory that content may declare, in place of ``MEMORY``.
+
+    Raises:
+        OptionError: the limit is not above zero.
+    """
+    if not gigabytes > 0:
+        raise OptionError(f"--memory is in gigabytes, above 0, not {gigabytes:g}")
+    token = _memory.set(gigabytes)
+    try:
+        yield
+    finally:
+        _memory.reset(token)
+
+
+def check_memory(needed: float, what: str, error: Fault) -> None:
+    """Check a size that content declares, or that is asked for, before memory is taken.
+
+    Args:
+        needed: bytes.
+        what: needs them, as the message names it.
+        error: that is raised.
+
+    Raises:
+        error: it is above the limit of ``memory``.
+    """
+    limit = _memory.get()
+    if needed > limit * GIGABYTE:
+        raise error(
+            f"{what} needs {needed / GIGABYTE:,.1f} GB of memory, and the limit is {limit:g} GB: "
+            "raise it with --memory (in Python: lowerbound.untrusted.memory)"
+        )
 
 
 @contextmanager

@@ -187,6 +187,25 @@ def array(place: Path, rng: Generator) -> Reader:
     return _loaded(place / "x.npy", out.getvalue(), rng)
 
 
+def changed_folder(
+    model: Path, place: Path, name: str, change: Callable[[dict[str, Any]], None]
+) -> Path:
+    """A copy of a model folder with a JSON file changed, and its hash made again."""
+    shutil.copytree(model, place)
+    values = json.loads((place / name).read_text())
+    change(values)
+    (place / name).write_text(json.dumps(values))
+    sign(place, name)
+    return place
+
+
+def sign(folder: Path, name: str) -> None:
+    """Write the hash of a file into the manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 # how content is changed --------------------------------------------------------------------------
 
 
@@ -224,9 +243,7 @@ def _changed_folder(place: Path, rng: Generator, names: tuple[str, ...]) -> Path
         changed = changed_text(json.loads(content), rng)
     (copied / name).write_bytes(changed)
     if name in SIGNED and rng.random() < 0.95:
-        manifest = json.loads((copied / "manifest.json").read_text())
-        manifest["sha256"][name] = hashlib.sha256(changed).hexdigest()
-        (copied / "manifest.json").write_text(json.dumps(manifest))
+        sign(copied, name)
     return copied
 
 

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from lowerbound import untrusted
 from lowerbound.applications.base import Application
 from lowerbound.applications.form import Entry, answer, entries
 from lowerbound.config import warn_renamed
@@ -45,6 +46,7 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
         seed = _seed(typed.seed)
         answers |= {entry.path: seed for entry in form if entry.name == SEED}
     typed.request = answer(application.request, answers)
+    typed.memory = _gigabytes(typed.memory)
     return typed
 
 
@@ -113,6 +115,13 @@ def _add_shared(parser: Parser) -> None:
         "--seed", default=None, metavar="N", help="seed of everything that is drawn (default: 0)"
     )
     shared.add_argument(
+        "--memory",
+        default=str(untrusted.MEMORY),
+        metavar="GB",
+        help="largest memory that a file may declare, or that may be asked for (default: "
+        f"{untrusted.MEMORY:g} GB)",
+    )
+    shared.add_argument(
         "-v", "--verbose", action="store_true", default=False, help="print more while working"
     )
 
@@ -152,6 +161,13 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise OptionError(f"--seed takes a whole number from 0 up, not {text!r}")
     return int(text)
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise OptionError(f"--memory takes a number of gigabytes, not {text!r}") from None
 
 
 def _metavar(entry: Entry) -> str:

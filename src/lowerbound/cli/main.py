@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lowerbound
+from lowerbound import untrusted
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
@@ -73,7 +74,8 @@ def run(words: Sequence[str], console: Console) -> int:
         typed = parse(application, APPLICATIONS[name].help, words)
     except SystemExit:  # --help has been printed
         return outcome.DONE
-    report = application(typed.request, console)
+    with untrusted.memory(typed.memory):
+        report = application(typed.request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data.raw import RawData
 from lowerbound.errors import DataError
 
 DATA_KEYS = ("x", "X", "images", "data", "frames", "obs")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target")
 FACTOR_KEYS = ("factors",)
-MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip archive, and .npy
+NPY = b"\x93NUMPY"
+MAGIC = (b"PK", NPY)  # of .npz, which is a zip archive, and .npy
 
 
 def read_npz(path: Path, split: str | None = None) -> RawData:
@@ -40,14 +44,53 @@ def read_npz(path: Path, split: str | None = None) -> RawData:
         with open(path, "rb") as file:  # numpy leaves the file open when it is damaged
             if not file.peek(1).startswith(MAGIC):  # numpy would call it pickled
                 raise ValueError("it is not a numpy file")
+            if file.peek(len(NPY)).startswith(NPY):
+                check_declared(file, os.fstat(file.fileno()).st_size, str(path))
+                file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return RawData(loaded, source=str(path))
+            check_members(loaded, str(path))
             return _choose(loaded, path, split)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error
+
+
+def check_members(arrays: Any, path: str) -> None:
+    """Check the sizes that the arrays of an .npz file declare, before one is read.
+
+    Raises:
+        DataError: one needs more memory than the limit, or is not of the size that it declares.
+    """
+    for member in arrays.zip.infolist():
+        if not member.filename.endswith(".npy"):
+            continue
+        with arrays.zip.open(member) as file:
+            check_declared(file, member.file_size, f"{path}: {member.filename}")
+
+
+def check_declared(file: IO[bytes], size: int, what: str) -> None:
+    """Check the size that an array in numpy's format declares, against that of its file.
+
+    Args:
+        file: of the array, at its start.
+        size: of the file, bytes.
+        what: the array, as messages name it.
+
+    Raises:
+        DataError: it needs more memory than the limit, or the file is shorter.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version >= (2, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    needed = math.prod(shape) * dtype.itemsize
+    untrusted.check_memory(needed, what, DataError)
+    if not dtype.hasobject and needed > size:
+        raise DataError(f"{what} is cut short: it declares {needed:,} bytes, and has {size:,}")
 
 
 def _choose(arrays: Any, path: Path, split: str | None) -> RawData:

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.applications.base import Report, Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, ModelRequest, OnError, unreadable
 from lowerbound.applications.generation.code_files import (
@@ -54,6 +55,7 @@ from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
 
 ROWS_AT_ONCE = 512
+BYTES_OF_NUMBER = 16  # of memory for a number of a drawn row: z, parameters, the draw, a copy
 
 # sample -------------------------------------------------------------------------------------------
 
@@ -139,6 +141,9 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     """
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
+    numbers = fitted.schema.dimension + (fitted.options.model.latent_dim or 0)
+    needed = BYTES_OF_NUMBER * numbers * request.number
+    untrusted.check_memory(needed, f"-n {request.number}", OptionError)
     path = Path(request.output)
     files = row_files(fitted.schema)
     files.check(path)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.npz import read_npz
@@ -67,6 +68,7 @@ def _black(path: Path, schema: Schema) -> Array:
         )
     try:
         with Image.open(path) as picture:
+            untrusted.check_memory(4 * picture.width * picture.height, str(path), DataError)
             black: Array = np.asarray(picture.convert("L")) == 0
             return black
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.pictures.pixels import Channels, Resize
 from lowerbound.data.pictures.resizing import choose_size, fit_to, tiles_of
@@ -24,6 +25,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
 SPLITS = ("train", "validation", "val", "valid", "test")
+BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
 OnError = Literal["raise", "skip"]
 T = TypeVar("T")
@@ -253,8 +255,12 @@ class _Attempt:
 def _header(path: Path) -> _Header:
     from PIL import Image
 
-    with Image.open(path) as picture:
+    with warnings.catch_warnings():  # of many pixels: the limit of memory is checked instead
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        opened = Image.open(path)
+    with opened as picture:
         width, height = picture.size
+        untrusted.check_memory(BYTES_OF_PIXEL * width * height, str(path), DataError)
         # Pillow decodes a whole PNG to find its rotation, which few have
         rotated = picture.format != "PNG" or "exif" in picture.info
         if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
@@ -273,7 +279,10 @@ def _load(path: Path, mode: str) -> Image:
     """Read the pixels, rotated, as "L" or "RGB"."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as file:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        opened = Image.open(path)
+    with opened as file:
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))

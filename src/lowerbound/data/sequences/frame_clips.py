@@ -17,6 +17,7 @@ from torch import Tensor
 from lowerbound.data.arrays import Array, listed
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.load import load
+from lowerbound.data.npz import check_members
 from lowerbound.data.pictures.folders import OnError
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError, OptionError
@@ -183,6 +184,7 @@ def _arrays(path: Path) -> dict[str, Array]:
     keys = (*EPISODES, *ACTIONS, *REWARDS, *ENDS, CLASSES)
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            check_members(arrays, str(path))
             return {key: arrays[key] for key in keys if key in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as numpy arrays: {error}") from error

@@ -1,0 +1,121 @@
+"""What a file declares, or a user asks for, is compared with a limit before memory is taken."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lowerbound import untrusted
+from lowerbound.cli import main
+from lowerbound.data import load
+from lowerbound.data.audio.clips import read_wav
+from lowerbound.errors import DataError, LowerboundError, OptionError
+from lowerbound.model_folder import folder as model_folder
+from tests.fixtures.cases import FOLDER
+from tests.hostile.targets import changed_folder
+
+MOST = 300.0  # megabytes that the peak of memory may rise
+
+
+@pytest.fixture(autouse=True)
+def in_little_memory() -> Iterator[None]:
+    """Every test here takes little memory."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MOST
+
+
+def header(shape: tuple[int, ...], dtype: str = "<f8") -> bytes:
+    """The beginning of an array in numpy's format."""
+    out = io.BytesIO()
+    described = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, described)
+    return out.getvalue()
+
+
+def test_arrays(tmp_path: Path) -> None:
+    large = tmp_path / "large.npz"
+    with zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", header((2**30,)) + bytes(1_000))
+    with pytest.raises(DataError, match=r"large.npz: x.npy needs 8\.6 GB .*--memory"):
+        load(str(large))
+    small = tmp_path / "small.npz"
+    with zipfile.ZipFile(small, "w") as archive:
+        archive.writestr("x.npy", header((1_000, 1_000)) + bytes(1_000))
+    with pytest.raises(DataError, match="cut short: it declares 8,000,000 bytes"):
+        load(str(small))
+    alone = tmp_path / "alone.npy"
+    alone.write_bytes(header((2**40,)))
+    with pytest.raises(DataError, match=r"needs 8,796\.1 GB"):
+        load(str(alone))
+
+
+def test_sound(tmp_path: Path) -> None:
+    """Of 59 bytes, which declare 2^28 samples of 24 bits: the samples that are there are read."""
+    path = tmp_path / "clip.wav"
+    form = struct.pack("<HHIIHH", 1, 1, 8_000, 24_000, 3, 24)
+    sound = struct.pack("<4sI", b"data", 3 * 2**28) + bytes(range(1, 16))
+    inside = b"WAVE" + struct.pack("<4sI", b"fmt ", len(form)) + form + sound
+    path.write_bytes(b"RIFF" + struct.pack("<I", 2**32 - 1) + inside)
+    assert path.stat().st_size == 59
+    assert len(read_wav(path)[0]) == 5
+
+
+def test_pictures(tmp_path: Path) -> None:
+    path, side = tmp_path / "white.png", 13_000
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    front = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    parts = (
+        chunk(b"IHDR", front),
+        chunk(b"IDAT", zlib.compress(bytes(1_000))),
+        chunk(b"IEND", b""),
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(DataError, match=r"white.png needs 4\.4 GB"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("hidden", [40_000, 10**9])
+def test_model_folders(tmp_path: Path, hidden: int) -> None:
+    def wide(config: dict[str, object]) -> None:
+        model = config["model"]
+        assert isinstance(model, dict)
+        model["network_options"]["hidden"] = [hidden, hidden]
+
+    copied = changed_folder(FOLDER / "models" / "autoencoder", tmp_path / "m", "config.json", wide)
+    with pytest.raises(LowerboundError, match="far more memory than its weights"):
+        model_folder.read(copied)
+
+
+def test_rows_that_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(FOLDER / "models" / "table")
+    words = ["sample", model, "-o", str(tmp_path / "x.csv"), "-n", str(10**20)]
+    assert main(words) == 2
+    assert "GB of memory, and the limit is 4 GB: raise it with --memory" in capsys.readouterr().err
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_the_limit_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((1_000, 1_000)))
+    with untrusted.memory(0.001), pytest.raises(DataError, match=r"limit is 0\.001 GB"):
+        load(str(tmp_path / "x.npz"))
+    words = ["schema", str(tmp_path / "x.npz"), "--json"]
+    assert main([*words, "--memory", "0.001"]) == 2
+    assert "0.001 GB" in json.loads(capsys.readouterr().out)["error"]
+    assert main([*words, "--memory", "lots"]) == 2
+    assert "--memory takes a number of gigabytes" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="above 0, not nan"), untrusted.memory(float("nan")):
+        pass
