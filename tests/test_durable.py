@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from lowerbound import durable
+from lowerbound.errors import OptionError
+
+QUIET: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -42,6 +50,60 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         fail_halfway()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_permissions_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "secret.txt"
+    durable.write_text(path, "old")
+    usual = path.stat().st_mode
+    path.chmod(0o600)
+    durable.write_text(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    durable.write_tensors(path, {"a": torch.ones(2)})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    (tmp_path / "plain.txt").write_text("x")
+    assert (tmp_path / "plain.txt").stat().st_mode == usual
+
+
+def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "a.txt"
+    victim.write_text("precious")
+    monkeypatch.setattr(durable.secrets, "token_hex", lambda count: "known")
+    durable.unfinished(path).symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        durable.write_text(path, "new")
+    assert victim.read_text() == "precious"
+    path.symlink_to(victim)
+    monkeypatch.undo()
+    durable.write_text(path, "new")
+    assert (victim.read_text(), path.read_text()) == ("precious", "new")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **QUIET)
+    left = tmp_path / f".a[1].txt.{int(ended.stdout)}.0a.part"
+    left.write_text("half")
+    other, mine = tmp_path / ".b.txt.1.0a.part", tmp_path / f".a[1].txt.{os.getpid()}.0a.part"
+    other.write_text("of another file")
+    mine.write_text("being written")
+    durable.write_text(tmp_path / "a[1].txt", "new")
+    assert not left.exists()
+    assert other.exists()
+    assert mine.exists()
+
+
+def test_long_names_are_written(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 125)
+    durable.write_text(path, "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OptionError, match="pipe is a pipe or a device"):
+        durable.write_text(tmp_path / "pipe", "new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_content_is_on_the_disk_before_the_name_is(

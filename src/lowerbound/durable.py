@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
+import secrets
+import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowerbound.errors import OptionError
+
 if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
+
+LONGEST_NAME = 150  # bytes of a name within that of its unfinished file
 
 
 @contextmanager
@@ -19,10 +27,22 @@ def replacing(path: Path) -> Iterator[Path]:
     """Context that yields a temporary file, and renames it to ``path``, synced, at the end.
 
     A rename within a file system is atomic, so a reader sees the old file or the new one. If the
-    block fails, the temporary file is removed and ``path`` is unchanged.
+    block fails, the temporary file is removed and ``path`` is unchanged. Its name is random, and it
+    is created anew, so no link that somebody put there is followed. It has the permissions of the
+    file that it replaces. Files that killed processes left are removed.
+
+    Raises:
+        OptionError: ``path`` is a pipe or a device, and must not be replaced.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.unlink(missing_ok=True)  # it may be a link, and writing would follow it
+    mode = _mode(path)
+    clear_left(path)
+    temporary = unfinished(path)
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        if mode is not None and hasattr(os, "fchmod"):
+            os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
     try:
         yield temporary
         sync(temporary)
@@ -31,6 +51,54 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """A new name beside ``path`` for what will be renamed to it."""
+    own = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return path.with_name(f".{own}.{os.getpid()}.{secrets.token_hex(4)}.part")
+
+
+def clear_left(path: Path) -> None:
+    """Remove unfinished files and folders for ``path`` whose process has ended."""
+    own = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    for left in path.parent.glob(f".{glob.escape(own)}.*.part"):
+        process = left.name.removeprefix(f".{own}.").partition(".")[0]
+        if process.isdecimal() and not _runs(int(process)):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process is running; True where that cannot be found out."""
+    if os.name == "nt":  # there a signal ends it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _mode(path: Path) -> int | None:
+    """The permissions of a file that will be replaced; None: there is none.
+
+    Raises:
+        OptionError: it is a pipe or a device.
+    """
+    try:
+        found = path.lstat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISREG(found):
+        return stat.S_IMODE(found)
+    if not (stat.S_ISDIR(found) or stat.S_ISLNK(found)):
+        raise OptionError(f"{path} is a pipe or a device, and is not replaced: choose a file")
+    return None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -237,6 +237,7 @@ def test_a_stop_at_any_step_leaves_the_folder_absent_old_or_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, at: int
 ) -> None:
     folder = tmp_path / "m"
+    monkeypatch.setattr(durable, "_runs", lambda process: False)  # what is left is of a dead one
     if exists:
         model_folder.write(folder, fitted(0))
     stop_after(monkeypatch, at, lambda: model_folder.write(folder, fitted(1)))

@@ -113,8 +113,8 @@ def read(folder: Path) -> Fitted:
 def _create(folder: Path, fitted: Fitted) -> None:
     """Write under a temporary name and rename, so that the folder is complete or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(made, ignore_errors=True)
+    durable.clear_left(folder)
+    made = durable.unfinished(folder)
     made.mkdir()
     try:
         _write_files(made, fitted, "")
