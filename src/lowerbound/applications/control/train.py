@@ -13,6 +13,7 @@ import numpy as np
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import EnvironmentRequest
 from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.part_settings import split_setting
 from lowerbound.config import from_mapping, option
 from lowerbound.errors import ModelFolderError, OptionError
@@ -88,6 +89,7 @@ class TrainAgentReport(Report):
         )
 
 
+@fit_folder.alone("output")
 def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentReport:
     """Train an agent and write its folder.
 

@@ -18,6 +18,7 @@ from lowerbound.applications.interchange.config_file import (
 )
 from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
 from lowerbound.applications.interchange.weights_file import CODEBOOK, read_weights
+from lowerbound.applications.io import fit_folder
 from lowerbound.assembly.build import assemble, resolve
 from lowerbound.config import option
 from lowerbound.data import Schema
@@ -86,6 +87,7 @@ class ImportReport(Report):
         )
 
 
+@fit_folder.alone("output")
 def import_(request: ImportRequest, reporter: Reporter) -> ImportReport:
     """Read the folder, check it, and write a model folder.
 

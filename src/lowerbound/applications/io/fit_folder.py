@@ -7,18 +7,21 @@ the model's options and schema. Only files named by a request with a record are 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
+from lowerbound import untrusted
 from lowerbound.errors import ModelFolderError
 from lowerbound.model_folder.manifest import CHECKPOINT, CONFIG, MANIFEST, METRICS, SCHEMA, hashes
 
 REQUEST = "request.json"
+Run = TypeVar("Run", bound=Callable[..., Any])
 State = Literal["absent", "unfinished", "finished"]
 
 
@@ -66,9 +69,9 @@ def may_write(folder: Path, *, resume: bool, overwrite: bool) -> State:
 def ending(folder: Path) -> str:
     """How the training of the model in ``folder`` ended; "" if unknown or without training."""
     try:
-        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-        return str(json.loads(lines[-1])["ended"])
-    except (OSError, ValueError, IndexError, KeyError, TypeError):
+        lines = untrusted.text(folder / METRICS, ModelFolderError).splitlines()
+        return str(untrusted.parsed_mapping(lines[-1], METRICS, ModelFolderError)["ended"])
+    except (OSError, ValueError, IndexError, KeyError):
         return ""
 
 
@@ -81,15 +84,18 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
 
     text = json.dumps(request, indent=1)
     write_text(folder / REQUEST, text)
-    with suppress(OSError):
-        write_text(_record(folder, text), "")
+    record = _record(folder, text)
+    if record is not None:
+        with suppress(OSError):
+            write_text(record, "")
 
 
 def objective_of(folder: Path) -> str | None:
     """The objective of the run in ``folder``; None if unknown."""
     try:
-        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["objective"])
-    except (OSError, ValueError, KeyError, TypeError):
+        text = untrusted.text(folder / CONFIG, ModelFolderError)
+        return str(untrusted.parsed_mapping(text, CONFIG, ModelFolderError)["objective"])
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -99,29 +105,95 @@ def remembered(folder: Path) -> dict[str, Any] | None:
     Anyone may have written it, so files that it names are opened only if it is ``recorded``.
     """
     try:
-        request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+        text = untrusted.text(folder / REQUEST, ModelFolderError)
+        return untrusted.parsed_mapping(text, REQUEST, ModelFolderError)
     except (OSError, ValueError):
         return None
-    return request if isinstance(request, dict) else None
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
     """The request of the fit in ``folder`` if this user wrote it on this machine, else None."""
     try:
-        text = (folder / REQUEST).read_text(encoding="utf-8")
-        return json.loads(text) if _record(folder, text).is_file() else None
+        text = untrusted.text(folder / REQUEST, ModelFolderError)
+        record = _record(folder, text)
+        if record is None or not record.is_file():
+            return None
+        return untrusted.parsed_mapping(text, REQUEST, ModelFolderError)
     except (OSError, ValueError):
         return None
 
 
-def _record(folder: Path, request: str) -> Path:
-    """The record of a request, in $XDG_STATE_HOME/lowerbound or ~/.local/state/lowerbound.
+def alone(*names: str) -> Callable[[Run], Run]:
+    """Decorator of an application that writes model folders: no other process writes them then.
+
+    Args:
+        names: of the request's fields that name the folders.
+    """
+
+    def decorate(run: Run) -> Run:
+        @functools.wraps(run)
+        def locked_run(request: Any, *rest: Any) -> Any:
+            given = {getattr(request, name) for name in names} - {None, ""}
+            with ExitStack() as held:
+                for folder in sorted(Path(name).resolve() for name in given):
+                    held.enter_context(locked(folder))
+                return run(request, *rest)
+
+        return cast(Run, locked_run)
+
+    return decorate
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Context in which no other process of this user writes a model folder.
+
+    The lock is a file in the user's folder of states, so nothing is left in ``folder``. The system
+    opens it when a process ends. Where that folder cannot be written, there is no lock.
+
+    Raises:
+        ModelFolderError: another process writes the folder.
+    """
+    from filelock import FileLock, Timeout
+
+    states = user_states()
+    if states is None:
+        yield
+        return
+    name = hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()
+    lock = FileLock(states / "locks" / name)
+    with ExitStack() as held:
+        try:
+            (states / "locks").mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            raise ModelFolderError(
+                f"another process is writing {folder}: wait until it ends, or choose another folder"
+            ) from None
+        except OSError:
+            pass
+        yield
+
+
+def user_states() -> Path | None:
+    """$XDG_STATE_HOME/lowerbound or ~/.local/state/lowerbound; None: the user has no home."""
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        states = Path(base) if base else Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
+    return states / "lowerbound"
+
+
+def _record(folder: Path, request: str) -> Path | None:
+    """The record of a request in the user's states; None: the user has none.
 
     Raises:
         ModelFolderError: there is no model in ``folder``.
     """
     files = hashes(folder)
     content = json.dumps([request, files[CONFIG], files[SCHEMA]])
-    base = os.environ.get("XDG_STATE_HOME")
-    states = Path(base) if base else Path.home() / ".local" / "state"
-    return states / "lowerbound" / "fits" / hashlib.sha256(content.encode()).hexdigest()
+    states = user_states()
+    if states is None:
+        return None
+    return states / "fits" / hashlib.sha256(content.encode()).hexdigest()
