@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ WIDTHS = {
 
 GIGABYTE = 10**9
 MEMORY = 4.0  # gigabytes that content may declare
+
+# C0 and C1 without tab and line feed, and marks that change the direction of text
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 Fault = type[LowerboundError]
 _memory: ContextVar[float] = ContextVar("gigabytes", default=MEMORY)
@@ -239,6 +243,11 @@ def _header(found: bytes, what: str, error: Fault) -> dict[str, Any]:
     if len(found) < HEADER or length > len(found) - HEADER:
         raise error(f"{what} is damaged: it is shorter than its header")
     return parsed_mapping(found[HEADER : HEADER + length], what, error)
+
+
+def printable(words: str) -> str:
+    """The words without control characters, which a terminal would obey; lines and tabs stay."""
+    return CONTROL.sub("", words)
 
 
 def _depth(value: Any) -> int:

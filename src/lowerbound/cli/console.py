@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from lowerbound.untrusted import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -45,6 +47,7 @@ class Console:
 
     def say(self, sentence: str) -> None:
         """Print one line on standard error."""
+        sentence = printable(sentence)
         if self._progress is not None:
             self._progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -76,7 +79,8 @@ class Console:
     def result(self, text: str, mapping: Mapping[str, Any]) -> None:
         """Print the command's result on standard output, as one JSON object or as text."""
         self._open.close()
-        print(json.dumps(mapping, allow_nan=False) if self.as_json else text, flush=True)
+        found = json.dumps(mapping, allow_nan=False) if self.as_json else printable(text)
+        print(found, flush=True)
 
     def _due(self, task: str, done: int, total: int) -> bool:
         now = time.monotonic()

@@ -122,6 +122,13 @@ def _add_shared(parser: Parser) -> None:
         f"{untrusted.MEMORY:g} GB)",
     )
     shared.add_argument(
+        "--keep-formulas",
+        action="store_true",
+        default=False,
+        help="write texts that begin with = + - @ to .csv as they are (default: with a ' before "
+        "them, so that a spreadsheet does not compute them)",
+    )
+    shared.add_argument(
         "-v", "--verbose", action="store_true", default=False, help="print more while working"
     )
 

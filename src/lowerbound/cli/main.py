@@ -67,6 +67,7 @@ def run(words: Sequence[str], console: Console) -> int:
     if name in groups():
         print(overview(name))
         return outcome.DONE
+    from lowerbound.applications.io.formulas import keep_formulas
     from lowerbound.cli.flags import parse
 
     application = load(name)
@@ -74,6 +75,7 @@ def run(words: Sequence[str], console: Console) -> int:
         typed = parse(application, APPLICATIONS[name].help, words)
     except SystemExit:  # --help has been printed
         return outcome.DONE
+    keep_formulas.set(typed.keep_formulas)
     with untrusted.memory(typed.memory):
         report = application(typed.request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
@@ -127,7 +129,7 @@ def spoken_warnings(console: Console) -> Iterator[None]:
 
 
 def _failed(console: Console, words: Sequence[str], sentence: str, code: int) -> int:
-    print(f"lowerbound: {sentence}", file=sys.stderr, flush=True)
+    print(untrusted.printable(f"lowerbound: {sentence}"), file=sys.stderr, flush=True)
     if console.as_json:
         console.result("", {"command": words[0] if words else None, "error": sentence})
     return code

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -15,6 +18,7 @@ from lowerbound.model_folder.refiner_facts import distortion, realism
 from lowerbound.models import MODELS, LearnsPrior
 from lowerbound.models.base import title_of
 from lowerbound.training import History
+from lowerbound.untrusted import printable
 
 SHOWN_NAMES = 12
 
@@ -49,7 +53,7 @@ def model_card(name: str, fitted: Fitted) -> str:
         "Options": _options(fitted),
     }
     parts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items()]
-    return "\n\n".join([f"# {name}", *parts]) + "\n"
+    return "\n\n".join([f"# {_text(name)}", *parts]) + "\n"
 
 
 def _model(fitted: Fitted) -> Iterator[str]:
@@ -132,23 +136,33 @@ def _refiner(fit: RefinerFit) -> Iterator[str]:
 
 
 def _use(name: str) -> Iterator[str]:
-    yield f"    lowerbound info {name}"
-    yield f"    lowerbound sample {name} -n 16 -o new.npz"
+    named = shlex.quote(printable(name))
+    yield f"    lowerbound info {named}"
+    yield f"    lowerbound sample {named} -n 16 -o new.npz"
     yield ""
     yield "    from pathlib import Path"
     yield "    from lowerbound.model_folder.folder import read"
-    yield f'    model = read(Path("{name}")).model'
+    yield f"    model = read(Path({json.dumps(name, ensure_ascii=False)})).model"
 
 
 def _options(fitted: Fitted) -> Iterator[str]:
     yield f"Written by lowerbound {__version__}."
     yield ""
-    yield "```json"
-    yield json.dumps(to_mapping(fitted.options), indent=1)
-    yield "```"
+    options = json.dumps(to_mapping(fitted.options), indent=1)
+    longest = max(map(len, re.findall(r"`+", options)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield f"{fence}json"
+    yield options
+    yield fence
+
+
+def _text(name: str) -> str:
+    """A name from the data as one line of Markdown that is no HTML and no link."""
+    line = " ".join(printable(name).split())
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", html.escape(line, quote=False))
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(names[:SHOWN_NAMES])
+    shown = ", ".join(map(_text, names[:SHOWN_NAMES]))
     more = len(names) - SHOWN_NAMES
     return f"{shown} and {more:,} more" if more > 0 else shown

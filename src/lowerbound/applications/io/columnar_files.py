@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 
 from lowerbound.applications.base import jsonable
 from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError
 
@@ -39,15 +41,31 @@ class _Csv(Columnar):
         super().__init__(place)
         self._file: IO[str] = place.open("w", encoding="utf-8", newline="")
         self._bare = True
+        self._formulas: dict[str, int] = {}
 
     def add(self, columns: Columns) -> None:
         import pandas as pd
 
-        pd.DataFrame(dict(columns)).to_csv(self._file, index=False, header=self._bare)
+        safe = {name: self._quoted(name, values) for name, values in columns.items()}
+        pd.DataFrame(safe).to_csv(self._file, index=False, header=self._bare)
         self._bare = False
+
+    def _quoted(self, name: str, values: Any) -> Any:
+        """The values, with formulas of a spreadsheet quoted, and counted."""
+        cells, found = quoted_formulas(values)
+        if found:
+            self._formulas[name] = self._formulas.get(name, 0) + found
+        return cells
 
     def close(self) -> None:
         self._file.close()
+        for name, count in self._formulas.items():
+            warnings.warn(
+                f"{count:,} texts of {name!r} begin as a formula of a spreadsheet, and are written "
+                "with a ' before them (--keep-formulas writes them as they are)",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 class _Json(Columnar):

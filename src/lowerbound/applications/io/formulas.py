@@ -1,0 +1,39 @@
+"""Texts that a spreadsheet would compute when it opens a .csv file.
+
+A cell such as =HYPERLINK(...) that came with a stranger's data would be run on the machine of
+whoever opens the file. A ' before it makes it text.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+BEGINNINGS = "=+-@\t\r"
+
+keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
+"""Whether such texts are written as they are."""
+
+
+def quoted_formulas(values: Any) -> tuple[Any, int]:
+    """The values with a ' before each text that a spreadsheet would compute, and their number."""
+    if keep_formulas.get() or np.asarray(values).dtype.kind not in "OUT":
+        return values, 0
+    cells = list(values)
+    found = [i for i, cell in enumerate(cells) if isinstance(cell, str) and is_formula(cell)]
+    for place in found:
+        cells[place] = f"'{cells[place]}"
+    return cells, len(found)
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would compute a text: =1+1, but neither -1 nor the blood group A+."""
+    if len(cell) < 2 or cell[0] not in BEGINNINGS:
+        return False
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
