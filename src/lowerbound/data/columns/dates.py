@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ ISO = "ISO8601"
 """pandas' name for ISO dates of any length; also the format of dates that are not text."""
 
 DAY = 86_400  # seconds
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999
+_NEAR = (-9.2e9, 9.2e9)  # seconds that fit into nanoseconds of 64 bits
+_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _STEPS = (DAY, 3_600, 60, 1)
 _NUMERIC = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
 _ORDERS = ("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%y/%m/%d")
@@ -39,15 +44,50 @@ def seconds(cells: Sequence[str], format: str) -> Array:
     import pandas as pd
 
     dates = pd.to_datetime(pd.Series(cells, dtype=object), errors="coerce", utc=True, format=format)
-    return since_1970(dates)
+    found = since_1970(dates).copy()
+    for place in map(int, np.flatnonzero(np.isnan(found))):  # pandas' nanoseconds end in 1677 and 2262
+        found[place] = _far(cells[place], format)
+    return found
+
+
+def _far(cell: str, format: str) -> float:
+    """Seconds since 1970 of a date from the year 1 to 9999; NaN if it does not fit the format."""
+    try:
+        found = datetime.fromisoformat(cell) if format == ISO else datetime.strptime(cell, format)
+    except (ValueError, TypeError, re.error):
+        return float("nan")
+    return moment(found)
+
+
+def moment(found: date) -> float:
+    """Seconds since 1970 of a date or a time of the standard library; without a zone in UTC."""
+    if not isinstance(found, datetime):
+        found = datetime(found.year, found.month, found.day)
+    zoned = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return (zoned - _EPOCH).total_seconds()
+
+
+def of_cells(series: Any) -> Array:
+    """Seconds since 1970 of a pandas series of dates of any type, float64; NaN if missing."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return since_1970(pd.to_datetime(series, utc=True))
+    found = pd.to_datetime(series, errors="coerce", utc=True, format="mixed")
+    values = since_1970(found).copy()
+    for place in np.flatnonzero(np.isnan(values)):
+        cell = series.iloc[place]
+        if isinstance(cell, date) and cell is not pd.NaT:
+            values[place] = moment(cell)
+    return values
 
 
 def since_1970(dates: Any) -> Array:
     """Seconds since 1970 of a pandas series of dates in UTC, float64; NaN if missing."""
-    import pandas as pd
-
-    since: Array = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(float)
-    return since
+    moments = dates.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    unit, steps = np.datetime_data(moments.dtype)
+    count = moments.astype(np.int64).astype(np.float64) * steps / _PER_SECOND[unit]
+    return np.where(np.isnat(moments), np.nan, count)
 
 
 def formats(cells: Sequence[str]) -> list[str]:
@@ -85,7 +125,12 @@ def as_dates(values: Array, round_to: int) -> Any:
     """A pandas series of dates without a zone, rounded to ``round_to`` seconds; 0: unrounded."""
     import pandas as pd
 
-    return pd.to_datetime(pd.Series(rounded(values, round_to)), unit="s")
+    inside = np.clip(rounded(values, round_to), _FIRST, _LAST)
+    gone = np.isnan(inside)
+    whole = np.where(gone, 0, np.round(inside * 1e6)).astype(np.int64)
+    dates = np.where(gone, np.datetime64("NaT", "us"), whole.astype("datetime64[us]"))
+    near = bool(((inside > _NEAR[0]) & (inside < _NEAR[1]) | gone).all())
+    return pd.Series(dates.astype("datetime64[ns]") if near else dates)
 
 
 def as_text(values: Array, format: str, round_to: int) -> Any:

@@ -18,11 +18,11 @@ from lowerbound.data.columns.dates import (
     as_text,
     closest_format,
     formats,
+    of_cells,
     other_readings,
     rounded,
     rounding,
     seconds,
-    since_1970,
 )
 from lowerbound.data.columns.inference import Sample
 from lowerbound.data.columns.kind import COLUMN_KINDS
@@ -63,8 +63,7 @@ class DatetimeKind(Continuous):
 
         gone, format = missing(series), self.column.format
         if format is None or pd.api.types.is_datetime64_any_dtype(series.dtype):
-            dates = pd.to_datetime(series.mask(gone), errors="coerce", utc=True, format="mixed")
-            values = since_1970(dates)
+            values = of_cells(series.mask(gone))
         else:
             codes, distinct = factorized(series)
             # pandas gives missing values the code -1, which selects the last entry
@@ -92,8 +91,7 @@ class DatetimeKind(Continuous):
             return series.astype(object)
         if pd.api.types.infer_dtype(series, skipna=True) not in ("datetime", "date"):
             return series.copy()
-        dates = pd.to_datetime(series.mask(missing(series)), utc=True, format="mixed")
-        return dates.dt.tz_localize(None)
+        return as_dates(of_cells(series.mask(missing(series))), 0)
 
     def filling(self, answers: Array, like: Any, exact: bool) -> Any:
         """Dates of the type and zone of the cells, or text, or numbers such as 20240531."""
