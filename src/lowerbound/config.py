@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import types
 import typing
 import warnings
@@ -149,7 +150,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return value
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_mapping(hint, value)  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise OptionError(f"option {key!r} takes a finite number, not {value!r}")
         return float(value)
     plain = origin or hint
     if isinstance(plain, type) and not (

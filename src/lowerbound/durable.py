@@ -55,13 +55,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def unfinished(path: Path) -> Path:
     """A new name beside ``path`` for what will be renamed to it."""
-    own = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    own = _shortened(path.name)
     return path.with_name(f".{own}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
 def clear_left(path: Path) -> None:
     """Remove unfinished files and folders for ``path`` whose process has ended."""
-    own = path.name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    own = _shortened(path.name)
     for left in path.parent.glob(f".{glob.escape(own)}.*.part"):
         process = left.name.removeprefix(f".{own}.").partition(".")[0]
         if process.isdecimal() and not _runs(int(process)):
@@ -69,6 +69,11 @@ def clear_left(path: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
+
+
+def _shortened(name: str) -> str:
+    """The first bytes of a file's name."""
+    return os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
 
 
 def _runs(process: int) -> bool:
@@ -102,9 +107,9 @@ def _mode(path: Path) -> int | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file durably, UTF-8."""
+    """Write a text file durably, UTF-8; what cannot be encoded is written as an escape."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_tensors(

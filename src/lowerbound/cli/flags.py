@@ -16,6 +16,7 @@ from lowerbound.errors import OptionError
 
 PROGRAM = "lowerbound"
 SEED = "seed"
+LARGEST_SEED = 2**32 - 1  # of numpy
 
 
 class Parser(argparse.ArgumentParser):
@@ -167,6 +168,8 @@ def _value(entry: Entry, typed: argparse.Namespace) -> Any:
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise OptionError(f"--seed takes a whole number from 0 up, not {text!r}")
+    if len(text) > 20 or int(text) > LARGEST_SEED:
+        raise OptionError(f"--seed takes a whole number from 0 to {LARGEST_SEED:,}, not {text}")
     return int(text)
 
 

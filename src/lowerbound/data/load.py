@@ -105,8 +105,19 @@ def load(
     reading = Reading(**given)
     if not isinstance(source, str | Path):
         return _loaded(source, reading)
+    if str(source).startswith("~"):
+        _check_home(str(source))
     with untrusted.guarded(str(source), DataError):
         return _loaded(source, reading)
+
+
+def _check_home(source: str) -> None:
+    """Raise DataError if ~ or ~user has no meaning on this machine."""
+    try:
+        Path(source).expanduser()
+    except RuntimeError as error:
+        user = source.split("/")[0]
+        raise DataError(f"{source}: there is no home folder {user} on this machine") from error
 
 
 def _loaded(source: Any, reading: Reading) -> Dataset:

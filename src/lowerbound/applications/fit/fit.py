@@ -19,7 +19,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_parts
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
-from lowerbound.errors import OptionError
+from lowerbound.errors import LowerboundError, OptionError
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.model_folder import folder as model_folder
@@ -256,7 +256,16 @@ def _report(
         command = typed("fit", replace(request, resume=False, overwrite=False))
         title = request.title or f"Evaluation of {folder.name}"
         page = Page(folder, title, command, request.compare)
-        measured = measure_all(fitted, parts, request.measuring, page, reporter)
+        try:
+            measured = measure_all(fitted, parts, request.measuring, page, reporter)
+        except LowerboundError:
+            raise
+        except Exception as error:  # a defect in a figure must not cost the fit
+            reporter.say(
+                f"the report could not be written ({type(error).__name__}: {error}); the model in "
+                f"{folder} is saved, and its likelihood is measured without it"
+            )
+            measured = measure_likelihood(fitted, parts, request.measuring, reporter)
     else:
         measured = measure_likelihood(fitted, parts, request.measuring, reporter)
     chosen, last = fitted.options.model, fitted.history.last

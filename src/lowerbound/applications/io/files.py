@@ -43,4 +43,4 @@ def page_path(output: str | None) -> Path | None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, UTF-8, completely or not at all."""
     with replacing(path) as place:
-        place.write_text(text, encoding="utf-8")
+        place.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -45,7 +45,9 @@ def seconds(cells: Sequence[str], format: str) -> Array:
 
     dates = pd.to_datetime(pd.Series(cells, dtype=object), errors="coerce", utc=True, format=format)
     found = since_1970(dates).copy()
-    for place in map(int, np.flatnonzero(np.isnan(found))):  # pandas' nanoseconds end in 1677 and 2262
+    for place in map(
+        int, np.flatnonzero(np.isnan(found))
+    ):  # pandas' nanoseconds end in 1677 and 2262
         found[place] = _far(cells[place], format)
     return found
 

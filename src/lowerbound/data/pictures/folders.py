@@ -67,8 +67,10 @@ def read_folder(
         labels=classes_of(names),
         channels="squeezed" if x.ndim == 3 else "last",
         resize=resize,
-        ids=tuple(name.as_posix() + at for name, at in zip(names, found.places, strict=True)),
-        source=str(root),
+        ids=tuple(
+            readable(name.as_posix()) + at for name, at in zip(names, found.places, strict=True)
+        ),
+        source=readable(str(root)),
     )
 
 
@@ -77,11 +79,16 @@ def classes_of(names: Sequence[Path]) -> list[str | None] | None:
 
     A single subfolder is a class only if there is also an unlabeled subfolder.
     """
-    folders = [name.parts[0] if len(name.parts) > 1 else None for name in names]
+    folders = [readable(name.parts[0]) if len(name.parts) > 1 else None for name in names]
     classes = [None if folder in UNLABELED else folder for folder in folders]
     found = set(classes) - {None}
     named = len(found) > 1 or (len(found) == 1 and not set(folders).isdisjoint(UNLABELED))
     return classes if named else None
+
+
+def readable(name: str) -> str:
+    r"""The name of a file as text that can be written; bytes that are no UTF-8 become \xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def read_file(
@@ -94,8 +101,8 @@ def read_file(
     """
     found = read_pictures([path], size, channels, resize, "raise")
     layout: Channels = "squeezed" if found.x.ndim == 3 else "last"
-    ids = tuple(path.name + at for at in found.places)
-    return RawData(found.x, channels=layout, resize=resize, ids=ids, source=str(path))
+    ids = tuple(readable(path.name) + at for at in found.places)
+    return RawData(found.x, channels=layout, resize=resize, ids=ids, source=readable(str(path)))
 
 
 def read_whole(path: Path, channels: int) -> Array:

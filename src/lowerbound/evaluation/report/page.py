@@ -117,6 +117,7 @@ def write_report(
             **_table(findings),
         ),
         encoding="utf-8",
+        errors="backslashreplace",
     )
     return ReportPage(page, tuple(paths), tuple(findings))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from lowerbound.config import option
@@ -71,10 +71,14 @@ class TrainingOptions:
         _check(share is None or 0 <= share <= 1, "masking", "between 0 and 1", share)
         for name, words in _WORDS.items():
             _check(getattr(self, name) in words, name, " or ".join(words), getattr(self, name))
-        rate = self.learning_rate
-        _check(rate is None or math.isfinite(rate), "learning_rate", "finite", rate)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            finite = not isinstance(value, float) or math.isfinite(value)
+            _check(finite, field.name, "finite", value)
+        _check(self.threads <= MOST_THREADS, "threads", f"at most {MOST_THREADS:,}", self.threads)
 
 
+MOST_THREADS = 1_024  # torch's library of threads ends the process far above that
 _POSITIVE_OR_OPEN = ("epochs", "updates", "minutes", "batch_size", "learning_rate")
 _NOT_NEGATIVE = (
     "warm_up",

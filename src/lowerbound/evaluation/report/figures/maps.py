@@ -69,7 +69,9 @@ def principal_plane(mean: Array) -> tuple[Array, float]:
         return np.eye(mean.shape[1], 2), 1.0
     _, singular, directions = np.linalg.svd(mean - mean.mean(0), full_matrices=False)
     energy = singular**2
-    return directions[:2].T, float(energy[:2].sum() / max(energy.sum(), 1e-300))
+    plane = np.zeros((2, mean.shape[1]))  # a single row has one direction
+    plane[: len(directions[:2])] = directions[:2]
+    return plane.T, float(energy[:2].sum() / max(energy.sum(), 1e-300))
 
 
 def _map(axes: Axes, shown: LatentMap, label: Array | None, names: Sequence[str]) -> None:
