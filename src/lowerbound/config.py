@@ -150,9 +150,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return value
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_mapping(hint, value)  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise OptionError(f"option {key!r} takes a finite number, not {value!r}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     plain = origin or hint
     if isinstance(plain, type) and not (
@@ -194,8 +192,26 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
     for name, value in by_new_names(options or {}, renamed_of(part)).items():
         if name not in keywords:
             raise unknown(f"option of {part.__name__}", name, keywords)
-        values[name] = _convert(hints[name], value, name)
+        values[name] = finite(_convert(hints[name], value, name), f"option {name!r}")
     return part(*arguments, **values)
+
+
+def finite(value: Any, name: str) -> Any:
+    """The value of an option, which holds neither NaN nor infinities.
+
+    Args:
+        value: of the option.
+        name: of the option, as the message has it.
+
+    Raises:
+        OptionError: it does.
+    """
+    if isinstance(value, tuple | list):
+        for item in value:
+            finite(item, name)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise OptionError(f"{name} takes a finite number, not {value!r}")
+    return value
 
 
 def _function(part: Any) -> Any:

@@ -299,7 +299,7 @@ def test_sums_of_codes_decode_to_sums_of_rows_where_all_is_linear(
     kind = ("--label", "kind", "--json")
     done = run("arithmetic", pca, table, "3 - 5+9", "-o", tmp_path / "s.csv", *kind)
     found = pd.read_csv(tmp_path / "s.csv")
-    assert found["term"].tolist() == ["+ row 3", "- row 5", "+ row 9", "= answer"]
+    assert found["term"].tolist() == ["+ row 3", "- row 5", "+ row 9", "answer"]
     a, b, c, answer = found[NAMES].to_numpy()
     np.testing.assert_allclose(answer, a - b + c, rtol=1e-5)
     assert done.object["nearest"].startswith("row ")
@@ -313,7 +313,7 @@ def test_classes_by_their_mean(run: Run, table: Path, pca: Path, tmp_path: Path)
     assert run(*words, "--label", "kind").code == 0
     found = pd.read_csv(tmp_path / "s.csv").set_index("term")["size"]
     gap = frame.groupby("kind")["size"].mean()
-    answer = found["= answer"] - found["+ row 0"]
+    answer = found["answer"] - found["+ row 0"]
     assert answer == pytest.approx(gap["short"] - gap["tall"], rel=0.35)
 
 

@@ -31,12 +31,16 @@ def test_terminals_get_no_control_characters(
     assert "gnp.csv.missing" in err
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "--x"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-A1:B2"]
+)
 def test_formulas_are_known(cell: str) -> None:
     assert is_formula(cell)
 
 
-@pytest.mark.parametrize("cell", ["", "-", "+", "-1", "+1e5", "-inf", "A+", "a=b", "1-2", "x@y.z"])
+@pytest.mark.parametrize(
+    "cell", ["", "-", "+", "-1", "+1e5", "-inf", "A+", "a=b", "1-2", "x@y.z", "+smile", "- row 3"]
+)
 def test_other_texts_are_none(cell: str) -> None:
     assert not is_formula(cell)
 

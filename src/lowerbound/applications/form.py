@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lowerbound.config import from_mapping, option
+from lowerbound.config import finite, from_mapping, option
 from lowerbound.errors import DataError, OptionError, unknown
 
 Request = TypeVar("Request")
@@ -162,7 +162,7 @@ def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
         place = nested
         for name in path[:-1]:
             place = place.setdefault(name, {})
-        place[path[-1]] = value
+        place[path[-1]] = finite(value, f"--{path[-1].replace('_', '-')}")
     return from_mapping(cls, nested)
 
 

@@ -16,7 +16,7 @@ from lowerbound import untrusted
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
-from lowerbound.errors import OptionError
+from lowerbound.errors import OptionError, TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = outcome.sentence(error)
         if known is None:
             raise
-        return _failed(console, words, known, outcome.BAD_INPUT)
+        failed = isinstance(error, TrainingError)
+        return _failed(console, words, known, (outcome.BAD_INPUT, outcome.CHECK_FAILED)[failed])
 
 
 def run(words: Sequence[str], console: Console) -> int:

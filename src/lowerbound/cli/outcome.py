@@ -4,7 +4,7 @@
 code  meaning
 ===== =======================================================================================
 0     done
-1     done, and a requested check failed
+1     done, and a requested check failed; or training diverged
 2     bad input: the message states what is wrong, where, and what to do
 130   interrupted; the work done so far is saved
 ===== =======================================================================================

@@ -220,6 +220,12 @@ def _load_weights(model: Model, content: bytes, folder: Path) -> None:
             f"the weights in {folder / WEIGHTS} do not fit the model that {CONFIG} describes, so "
             f"a version other than {__version__} wrote them; read it with that version, or refit"
         ) from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and bool(tensor.isnan().any()):
+            raise ModelFolderError(
+                f"the weights in {folder / WEIGHTS} hold NaN ({name}): the training diverged, or "
+                "they were altered; refit with a lower --learning-rate"
+            )
 
 
 def _history(folder: Path) -> History:

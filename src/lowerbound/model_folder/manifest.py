@@ -19,6 +19,7 @@ MANIFEST = "manifest.json"
 CONFIG, SCHEMA, WEIGHTS = "config.json", "schema.json", "model.safetensors"
 FILES = (CONFIG, SCHEMA, WEIGHTS)
 METRICS = "metrics.jsonl"
+AGENT = "agent.jsonl"  # of a world model in which an agent learned: a record per evaluation
 CHECKPOINT = "checkpoint"
 PRIOR, REFINER = "prior", "refiner"  # folders of the work on second stages, after the fit
 PARTS = ("network", "likelihood", "prior", "posterior")

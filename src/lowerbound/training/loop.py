@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,6 +142,8 @@ def _go(run: TrainingRun, keeper: Keeper | None, reporter: TrainingReporter) -> 
                 next_report = now + SECONDS_BETWEEN_REPORTS
                 if keeper is not None and not run.ended:
                     keeper.save_if_due(run)
+        if run.diverged:
+            raise _diverged(run)
         run.keep()
         if keeper is not None:
             keeper.save_finished(run)
@@ -171,6 +174,17 @@ def _interrupted(run: TrainingRun, keeper: Keeper | None) -> Interrupted:
             words = f"{at}, and the checkpoint could not be written ({reason(error)})"
     run.keep()
     return Interrupted(words, replace(run.history(), ended="interrupted"))
+
+
+def _diverged(run: TrainingRun) -> TrainingError:
+    bound = run.records[-1].bound if run.records else math.nan
+    first = math.nan if run.first is None else run.first
+    return TrainingError(
+        f"training diverged: the bound was {first:.4g} nats per row in the first update and "
+        f"{bound:.4g} at the end, and {run.skipped:,} of {run.updates:,} updates were not finite: "
+        "lower learning_rate, set gradient_clip (to 100, for example), and look for extreme values "
+        "in the data"
+    )
 
 
 def _hopeless(run: TrainingRun) -> TrainingError:

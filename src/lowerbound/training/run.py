@@ -28,6 +28,7 @@ from lowerbound.training.settings.plan import TrainingPlan
 from lowerbound.training.settings.schedule import Schedule
 
 FEWEST_VALIDATION_ROWS = 256
+DIVERGED = 1_000  # times the size of its start that a bound must fall
 
 
 class TrainingRun:
@@ -90,6 +91,7 @@ class TrainingRun:
         self.records: list[Record] = []
         self.updates = self.skipped = self.skipped_in_a_row = 0
         self.learning_rate = math.nan
+        self.first: float | None = None  # bound of the first update, nats per row
         self.ended: Ended = ""
         self._seconds_before = 0.0
         self._mark: tuple[float, float] | None = None
@@ -143,6 +145,21 @@ class TrainingRun:
         kept = [record for record in self.records if record.updates == self.best.update]
         records = kept or self.records
         return records[-1] if records else None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether most updates failed, or the bound ended not finite or far below its start.
+
+        A private run does not tell: its rows decide it.
+        """
+        if self.secret is not None:
+            return False
+        if self.skipped > self.updates / 2:
+            return True
+        bound = self._newest()[0]
+        if self.first is None or not math.isfinite(bound):
+            return True
+        return bound < self.first - DIVERGED * (1 + abs(self.first))
 
     def keep(self) -> None:
         """Set the model's weights to those to keep: the best, else the averaged ones."""
@@ -199,6 +216,7 @@ class TrainingRun:
             name: getattr(self, name) for name in ("updates", "skipped", "skipped_in_a_row")
         }
         values["seconds"] = self.seconds
+        values["first"] = self.first
         values["average_count"] = self.average.count if self.average is not None else 0
         values["meter"] = self.meter.to_mapping()
         values["best"] = self.best.to_mapping()
@@ -221,6 +239,7 @@ class TrainingRun:
             setattr(self, name, values[name])
         self.records = list(History.from_mapping(values["history"]))
         self._seconds_before = values["seconds"]
+        self.first = values.get("first", self.records[0].bound if self.records else None)
         if self.secret is not None:
             self.secret.restore(values["secret"])
         random = checkpoint.part("random")
@@ -234,6 +253,8 @@ class TrainingRun:
         else:
             self.skipped_in_a_row = 0
             self.meter.add(bound)
+            if self.first is None:
+                self.first = self.meter.means()[0] + self.units
 
     def _record(self) -> None:
         bound, distortion, rates = self.meter.means()

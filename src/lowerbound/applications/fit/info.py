@@ -17,8 +17,8 @@ from lowerbound.applications.io.compressed_files import SUFFIX, whole
 from lowerbound.coding.files.container import open_container
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
-from lowerbound.fitting.control.records import RECORDS, AgentRecord, read_records
 from lowerbound.model_folder.manifest import (
+    AGENT,
     CONFIG,
     FILES,
     METRICS,
@@ -79,7 +79,7 @@ class InfoReport(Report):
     seconds: float
     bound: float | None
     sha256: Mapping[str, str]
-    agent: AgentRecord | None = None
+    agent: Mapping[str, Any] | None = None
 
     def text(self) -> str:
         lines = tuple(self._lines())
@@ -114,10 +114,10 @@ class InfoReport(Report):
             yield "bound", f"{self.bound:.2f} nats per row{former}, {rows}"
         yield "verified", ", ".join(self.sha256)
 
-    def _agent(self, record: AgentRecord) -> str:
+    def _agent(self, record: Mapping[str, Any]) -> str:
         place = self.data["details"].get("environment", {}).get("name", "an environment")
-        evaluated = f", mean return {fmean(record.sampled):.3g}" if record.sampled else ""
-        return f"{place}, {record.steps:,} steps, {record.updates:,} updates{evaluated}"
+        evaluated = f", mean return {fmean(record['sampled']):.3g}" if record["sampled"] else ""
+        return f"{place}, {record['steps']:,} steps, {record['updates']:,} updates{evaluated}"
 
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.1f} min"
@@ -174,10 +174,12 @@ def _described(
     )
 
 
-def _agent(folder: Path) -> AgentRecord | None:
+def _agent(folder: Path) -> dict[str, Any] | None:
     """The newest record of an agent; None: there is none."""
-    records = read_records(folder) if (folder / RECORDS).is_file() else []
-    return records[-1] if records else None
+    if not (folder / AGENT).is_file():
+        return None
+    lines = untrusted.text(folder / AGENT, ModelFolderError).splitlines()
+    return untrusted.parsed_mapping(lines[-1], AGENT, ModelFolderError) if lines else None
 
 
 def _summary_of(schema: Mapping[str, Any]) -> str:

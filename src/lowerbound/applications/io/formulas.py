@@ -6,12 +6,12 @@ whoever opens the file. A ' before it makes it text.
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
-
 BEGINNINGS = "=+-@\t\r"
+PLAIN = re.compile(r"[+-] ?[\w. ]*([eE][+-]\d+)?")
 
 keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
 """Whether such texts are written as they are."""
@@ -19,6 +19,8 @@ keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
 
 def quoted_formulas(values: Any) -> tuple[Any, int]:
     """The values with a ' before each text that a spreadsheet would compute, and their number."""
+    import numpy as np
+
     if keep_formulas.get() or np.asarray(values).dtype.kind not in "OUT":
         return values, 0
     cells = list(values)
@@ -29,11 +31,10 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
 
 
 def is_formula(cell: str) -> bool:
-    """Whether a spreadsheet would compute a text: =1+1, but neither -1 nor the blood group A+."""
+    """Whether a spreadsheet would compute a text: =1+1, but neither -1 nor +smile nor A+.
+
+    After a sign, words and numbers without any operator call nothing.
+    """
     if len(cell) < 2 or cell[0] not in BEGINNINGS:
         return False
-    try:
-        float(cell)
-    except ValueError:
-        return True
-    return False
+    return not (cell[0] in "+-" and PLAIN.fullmatch(cell))

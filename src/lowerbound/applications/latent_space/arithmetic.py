@@ -123,7 +123,7 @@ def arithmetic(request: ArithmeticRequest, reporter: Reporter, fitted: Fitted) -
     z = torch.cat([means, (signs @ means).unsqueeze(0)])
     condition = _conditions(fitted, data, terms, request.condition)
     x = decode_codes(fitted.model, z, condition=condition).mean
-    names = (*map(_shown, terms), "= answer")
+    names = (*map(_shown, terms), "answer")
     strip = Strip(x.unsqueeze(0), ("",), names, "", "term")
     files = row_files(fitted.schema).write_strip(path, strip)
     return _report(request.sum, terms, z[-1], codes, data, files)

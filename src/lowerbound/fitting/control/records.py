@@ -12,7 +12,7 @@ from lowerbound import durable
 from lowerbound.config import option
 from lowerbound.errors import OptionError
 
-RECORDS = "agent.jsonl"  # of a model folder: a record per evaluation
+RECORDS = "agent.jsonl"  # of a model folder; ``model_folder.manifest`` names it too
 RECENT = 30  # training episodes of a mean
 
 
