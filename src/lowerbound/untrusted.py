@@ -85,7 +85,8 @@ def check_memory(needed: float, what: str, error: Fault) -> None:
 def guarded(what: str, error: Fault) -> Iterator[None]:
     """Context in which content is read; each failure is raised as ``error``.
 
-    Errors of the package and of the system pass unchanged, and so do warnings.
+    Errors of the package and of the system pass unchanged, and so do warnings and names that do not
+    exist, which are no fault of the content.
 
     Args:
         what: the content, as the message names it.
@@ -93,7 +94,7 @@ def guarded(what: str, error: Fault) -> Iterator[None]:
     """
     try:
         yield
-    except (LowerboundError, OSError, Warning):
+    except (LowerboundError, OSError, Warning, NameError, ImportError):
         raise
     except MemoryError as failure:
         raise error(f"{what} needs more memory than there is") from failure

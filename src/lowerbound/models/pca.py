@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.options import ModelOptions
     from lowerbound.models.parts import ModelParts
 
+SCALES = (1e-140, 1e140)  # of the largest value, so that squares of values fit into float64
 COMPLETE = "pca needs every cell: fill the missing values, or fit a vae"
 
 
@@ -109,6 +110,12 @@ class ProbabilisticPrincipalComponents(Model):
             raise DataError(
                 f"PCA needs latent_dim below the number of features, and {self.latent_dim} is not "
                 f"below {features}"
+            )
+        largest = float(rows.abs().max())
+        if largest and not SCALES[0] < largest < SCALES[1]:
+            raise DataError(
+                f"the largest value is {largest:.3g}, and squares of such numbers do not fit into "
+                "64 bits: multiply the data by a number"
             )
         found = principal_components(rows, self.latent_dim)
         self.offset.copy_(found.mean)

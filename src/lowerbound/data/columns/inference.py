@@ -27,8 +27,15 @@ from lowerbound.errors import DataError, OptionError, unknown
 
 Hint = str | Mapping[str, Any]
 
+EXACT = 2**53  # the largest whole number up to which float64 holds each
 FEWEST_CODES = 5  # distinct texts with digits, from which the numbers among them are codes too
 HINT_FIELDS = ("kind", "levels", "low", "high", "atom", "format")  # fields that a hint may contain
+
+
+def _beyond_floats(series: Any) -> bool:
+    """Whether a column of whole numbers has some that float64 cannot tell from their neighbors."""
+    highest, lowest = series.max(), series.min()
+    return bool(highest > EXACT or lowest < -EXACT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +65,8 @@ class Sample:
 
         column = Column(str(series.name), dtype=numpy_name(series.dtype))
         types, dtype = pd.api.types, series.dtype
+        if types.is_integer_dtype(dtype) and len(series) and _beyond_floats(series):
+            return cls(series, column, numeric=False, written=True)
         if (
             types.is_datetime64_any_dtype(dtype)
             or isinstance(dtype, pd.CategoricalDtype)
