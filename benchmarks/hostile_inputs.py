@@ -1,0 +1,107 @@
+"""A million inputs of strangers: folders, checkpoints, compressed files and data, each changed.
+
+Inputs are those of ``tests/hostile``: intact content with bytes or values changed, signed again so
+that the checks behind the checksums are reached. Each is read or refused. A failure is any other
+error, a crash, more than 10 seconds, or 512 MB more memory than before.
+
+    python benchmarks/hostile_inputs.py --list
+    python benchmarks/hostile_inputs.py --cell csv     one cell, resumable
+    python benchmarks/hostile_inputs.py                all missing cells, then the result
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from _cells import done, drive, write_cells
+from _record import Metric, commit, keep_answer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.hostile.fuzzing import fuzz
+from tests.hostile.targets import TARGETS
+
+NAME = "hostile_inputs"
+RUNS = Path("runs") / NAME
+INPUTS = 1_000_000
+PART = 1_000  # inputs between two notes of progress
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One cell: inputs of a kind.
+
+    Attributes:
+        inputs: how many.
+    """
+
+    inputs: int
+
+
+CELLS = {kind: Kind(-(-INPUTS // len(TARGETS))) for kind in TARGETS}
+
+
+def run(_: str, name: str, kind: Kind, held_out: bool) -> Answer:
+    """All inputs of a kind, from where an earlier run stopped."""
+    torch.set_num_threads(1)
+    progress, began = RUNS / f"{name}.json", time.process_time()
+    found = json.loads(progress.read_text()) if progress.exists() else _nothing()
+    counts = Counter(found["counts"])
+    for start in range(found["inputs"], kind.inputs, PART):
+        part = fuzz(name, range(start, min(start + PART, kind.inputs)))
+        counts.update(part.counts)
+        found["failures"] += part.failures
+        found["slowest"] = max(found["slowest"], part.slowest)
+        found |= {"inputs": min(start + PART, kind.inputs), "counts": dict(counts)}
+        progress.parent.mkdir(parents=True, exist_ok=True)
+        progress.write_text(json.dumps(found))
+        print(name, f"{found['inputs']:,}", dict(counts), flush=True)
+    minutes = round((time.process_time() - began) / 120, 2)
+    answer = {"cell": name, "seed": 0, **found, "minutes": minutes, "commit": commit()}
+    if not held_out:
+        keep_answer(NAME, name, answer)
+    return answer
+
+
+def _nothing() -> Answer:
+    return {"inputs": 0, "counts": {}, "failures": [], "slowest": 0.0}
+
+
+def summarize() -> None:
+    answers = done(NAME)
+    failed = {
+        name: sum(n for how, n in answer["counts"].items() if how.startswith("failed"))
+        for name, answer in answers.items()
+    }
+    refused = {name: answer["counts"].get("refused", 0) for name, answer in answers.items()}
+    total = sum(answer["inputs"] for answer in answers.values())
+    metrics = [
+        Metric("inputs", total, "inputs", "higher", target=INPUTS),
+        Metric("failures", sum(failed.values()), "inputs", "lower", target=0, baselines=failed),
+        Metric("refused", sum(refused.values()), "inputs", "higher", baselines=refused),
+        Metric(
+            "slowest input",
+            max(answer["slowest"] for answer in answers.values()),
+            "s",
+            "lower",
+        ),
+    ]
+    write_cells(NAME, metrics, [{"file": "tests/fixtures", "split": "-", "sha256": "-"}], "")
+
+
+def quick(seed: int) -> None:
+    found = fuzz("array", range(200))
+    print(f"quick, not quoted: {dict(found.counts)}")
+
+
+if __name__ == "__main__":
+    drive(NAME, __doc__ or "", CELLS, summarize, quick, run)
