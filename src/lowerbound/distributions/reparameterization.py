@@ -8,6 +8,8 @@ The source of the noise is torch's random state, or a counter keyed by the row's
 from __future__ import annotations
 
 import copy
+import os
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,11 +100,28 @@ class Reparameterized(Pushed):
         """The same distribution with its parameters cut from the graph."""
 
 
+_one_at_a_time = threading.RLock()
+
+
+def _unlock_in_child() -> None:
+    """A process that was forked while another thread drew has nobody to unlock it."""
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Context in which torch's random state starts from ``seed``; it is restored afterwards."""
+    """Context in which torch's random state starts from ``seed``; it is restored afterwards.
+
+    The state belongs to the whole process, because compiled graphs can use no other. So one thread
+    at a time is in such a context, and others wait: results are those of one thread.
+    """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
+    with _one_at_a_time, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 
