@@ -1,0 +1,178 @@
+"""Commands that are killed, or whose disk is full, at each step that they take in files.
+
+What they write is then absent, as before, or whole; the same command run again completes it, and a
+fit that is resumed has the weights of one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowerbound import durable
+from lowerbound.cli import main
+from lowerbound.errors import ModelFolderError
+from lowerbound.model_folder import folder as model_folder
+
+QUICK = ("--no-report", "--test", "0", "--samples", "2", "--gap-rows", "0", "--threads", "1")
+STEPS = (
+    *((os, name) for name in ("replace", "fsync", "open", "mkdir")),
+    *((Path, name) for name in ("write_text", "unlink", "rmdir")),
+)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+@dataclass
+class Fault:
+    """Fails the step of a number, and with a kill every later one.
+
+    Attributes:
+        at: number of the step.
+        full: the disk is full; otherwise the process is killed.
+    """
+
+    at: int
+    full: bool
+    taken: int = 0
+
+    def patch(self, patch: pytest.MonkeyPatch) -> None:
+        for owner, name in STEPS:
+            patch.setattr(owner, name, self._failing(getattr(owner, name)))
+        patch.setattr(durable, "_runs", lambda process: False)  # what is left is of a dead one
+
+    def _failing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any, **keywords: Any) -> Any:
+            self.taken += 1
+            if self.full and self.taken == self.at:
+                raise OSError(errno.ENOSPC, "No space left on device", "disk")
+            if not self.full and self.taken >= self.at:
+                raise Killed
+            return function(*arguments, **keywords)
+
+        return step
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, and a model of it."""
+    folder = tmp_path_factory.mktemp("crash")
+    np.savez(
+        folder / "x.npz", x=np.random.default_rng(0).integers(0, 5, (24, 3, 3)).astype(np.uint8)
+    )
+    gaps = np.random.default_rng(1).normal(size=(30, 3))
+    gaps[::4, 1] = np.nan
+    rows = "".join(",".join("" if np.isnan(v) else f"{v:.3f}" for v in row) + "\n" for row in gaps)
+    (folder / "gaps.csv").write_text("a,b,c\n" + rows)
+    mlp = ("--network", "mlp", "--set", "network.hidden=[4]", "--latent-dim", "2")
+    exact = (*mlp, "--set", "network.activation=relu", "--likelihood", "discretized_logistic")
+    fits = {"x.npz": exact, "gaps.csv": mlp}
+    for number, (name, words) in enumerate(fits.items()):
+        given = ["fit", str(folder / name), "-o", str(folder / f"{number}.lb"), *QUICK]
+        assert main([*given, "--updates", "4", *words]) == 0
+    return folder
+
+
+COMMANDS = {
+    "sample": (["sample", "1.lb", "-n", "9", "-o", "out.npz"], "out.npz"),
+    "sample to csv": (["sample", "1.lb", "-n", "9", "-o", "out.csv"], "out.csv"),
+    "impute": (["impute", "1.lb", "gaps.csv", "-o", "out.csv"], "out.csv"),
+    "compress": (["compress", "0.lb", "x.npz", "-o", "out.lbz"], "out.lbz"),
+    "encode": (["encode", "1.lb", "gaps.csv", "-o", "out.parquet"], "out.parquet"),
+}
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "over an old one"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_files_are_absent_old_or_whole(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    exists: bool,
+    full: bool,
+) -> None:
+    if command == "compress":
+        pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+    words, name = COMMANDS[command]
+    work = tmp_path / "work"
+    shutil.copytree(place, work)
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
+    assert main(words) == 0
+    expected = Path(name).read_bytes()
+    for at in range(1, 200):
+        Path(name).unlink()
+        if exists:
+            Path(name).write_bytes(b"old")
+        fault = Fault(at, full)
+        code = _run(fault, monkeypatch, words)
+        found = Path(name).read_bytes() if Path(name).exists() else None
+        assert found in ((b"old" if exists else None), expected), at
+        if fault.taken < at:
+            assert code == 0
+            break
+        assert main(words) == 0
+        assert Path(name).read_bytes() == expected
+        assert not [path for path in work.iterdir() if path.name.endswith(".part")] or not full
+    else:
+        raise AssertionError("the command never ended")
+    assert at > 3
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
+def test_a_fit_is_resumed_as_if_never_stopped(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
+    words = ["fit", str(place / "gaps.csv"), "-o", "m.lb", "--updates", "6", *QUICK]
+    words += ["--network", "mlp", "--set", "network.hidden=[4]", "--checkpoint-seconds", "0"]
+    assert main(words) == 0
+    expected = model_folder.read(Path("m.lb")).model.state_dict()
+    shutil.rmtree("m.lb")
+    for at in range(1, 2_000, 3):
+        fault = Fault(at, full)
+        _run(fault, monkeypatch, words)
+        assert _absent_or_whole(Path("m.lb")), at
+        if fault.taken < at:
+            break
+        again = (
+            [*words, "--resume"] if Path("m.lb").exists() and any(Path("m.lb").iterdir()) else words
+        )
+        assert main(again) == 0, at
+        found = model_folder.read(Path("m.lb")).model.state_dict()
+        assert all(torch.equal(found[key], value) for key, value in expected.items()), at
+        shutil.rmtree("m.lb")
+    assert at > 20
+
+
+def _absent_or_whole(folder: Path) -> bool:
+    """Whether there is no model, or one that can be read."""
+    try:
+        model_folder.read(folder)
+    except ModelFolderError as error:
+        return "there is no model folder" in str(error) or "resume" in str(error)
+    return True
+
+
+def _run(fault: Fault, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> int | None:
+    """The exit code of a command under a fault; None: it was killed."""
+    with monkeypatch.context() as patch:
+        fault.patch(patch)
+        try:
+            return main(words)
+        except Killed:
+            return None
