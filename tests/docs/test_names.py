@@ -37,7 +37,10 @@ PAGE_OF: dict[str, tuple[Registry[Any], str]] = {
     "objective": (OBJECTIVES, "objectives.md"),
     "network": (NETWORKS, "networks.md"),
 }
-SHARED_FLAGS = {"--json", "--seed", "--verbose", "--help", "--version"}
+SHARED_FLAGS = {
+    *("--json", "--seed", "--memory", "--keep-formulas"),
+    *("--verbose", "--help", "--version"),
+}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 

@@ -50,6 +50,8 @@ class AllocationLimit(TorchFunctionMode):
         named = kwargs or {}
         if func in SIZED:
             self._take(sized(args, named))
+        elif func is torch.eye:
+            self._take(float(args[0]) * float(args[-1]))
         elif func in RANGES:
             self._take(ranged(func, args))
         return func(*args, **named)

@@ -253,7 +253,7 @@ class TrainingRun:
         else:
             self.skipped_in_a_row = 0
             self.meter.add(bound)
-            if self.first is None:
+            if self.first is None and self.secret is None:
                 self.first = self.meter.means()[0] + self.units
 
     def _record(self) -> None:

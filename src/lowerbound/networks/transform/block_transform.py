@@ -35,7 +35,7 @@ class BlockTransform(nn.Module):
     def __init__(self, channels: int, block: int, kept: int) -> None:
         super().__init__()
         self.block = block
-        flat = torch.eye(channels * block * block)[:kept]
+        flat = torch.eye(kept, channels * block * block)
         self.register_buffer("basis", flat.reshape(kept, channels, block, block))
         self.register_buffer("deviation", torch.ones(kept))
 
