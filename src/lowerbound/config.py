@@ -104,7 +104,7 @@ def from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
             value has a wrong type.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
+    hints = _hints(typing.cast(Any, cls))
     old_names = {name: field.metadata.get("formerly") for name, field in fields.items()}
     renamed = {old: name for name, old in old_names.items() if old}
     values = {}
@@ -187,7 +187,7 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
         for name, parameter in inspect.signature(part).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-    hints = typing.get_type_hints(_function(part))
+    hints = _hints(_function(part))
     values = {}
     for name, value in by_new_names(options or {}, renamed_of(part)).items():
         if name not in keywords:
@@ -212,6 +212,12 @@ def finite(value: Any, name: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise OptionError(f"{name} takes a finite number, not {value!r}")
     return value
+
+
+@functools.cache
+def _hints(part: Any) -> Mapping[str, Any]:
+    """The types of fields or arguments; they are text, which takes time to read."""
+    return typing.get_type_hints(part)
 
 
 def _function(part: Any) -> Any:

@@ -28,6 +28,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from lowerbound import __version__, durable, untrusted
 from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
@@ -220,12 +223,22 @@ def _load_weights(model: Model, content: bytes, folder: Path) -> None:
             f"the weights in {folder / WEIGHTS} do not fit the model that {CONFIG} describes, so "
             f"a version other than {__version__} wrote them; read it with that version, or refit"
         ) from error
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and bool(tensor.isnan().any()):
-            raise ModelFolderError(
-                f"the weights in {folder / WEIGHTS} hold NaN ({name}): the training diverged, or "
-                "they were altered; refit with a lower --learning-rate"
-            )
+    if broken := _with_nan(tensors):
+        raise ModelFolderError(
+            f"the weights in {folder / WEIGHTS} hold NaN ({broken[0]}): the training diverged, or "
+            "they were altered; refit with a lower --learning-rate"
+        )
+
+
+def _with_nan(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN."""
+    floats = {name: value for name, value in tensors.items() if value.is_floating_point()}
+    if not floats:
+        return []
+    whole = torch.cat([value.flatten() for value in floats.values()])
+    if not bool(whole.isnan().any()):  # one look at all is faster than one at each
+        return []
+    return [name for name, value in floats.items() if bool(value.isnan().any())]
 
 
 def _history(folder: Path) -> History:
