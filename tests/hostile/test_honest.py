@@ -17,6 +17,7 @@ from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError, TrainingError
 from lowerbound.evaluation.report import page as report_page
 from lowerbound.fitting import FitOptions, fit
+from lowerbound.inference.likelihood import score
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import TrainingOptions
 
@@ -129,6 +130,14 @@ def test_weights_that_are_nan_are_refused(tmp_path: Path) -> None:
     model_folder.write(tmp_path / "m.lb", made)
     with pytest.raises(ModelFolderError, match=r"model.safetensors hold NaN \("):
         model_folder.read(tmp_path / "m.lb")
+
+
+def test_a_bound_that_is_no_number_is_said() -> None:
+    rows = load(np.random.default_rng(0).normal(size=(40, 3)))
+    made = fit(rows, FitOptions(training=TrainingOptions(updates=3)))
+    next(iter(made.model.parameters())).data.fill_(float("nan"))
+    with pytest.raises(DataError, match="the bound of 40 of 40 rows is not a number"):
+        score(made.model, rows)
 
 
 def test_a_report_that_fails_costs_no_fit(

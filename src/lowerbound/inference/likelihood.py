@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.data.dataset import Dataset
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import DataError, UnsupportedError
 from lowerbound.inference.pareto import Tail
 from lowerbound.inference.passes import (
     MEMORY,
@@ -67,6 +67,7 @@ def score(
     Raises:
         UnsupportedError: the model has no prior and therefore no bound, a density is missing, or a
             density is only a bound and K > 1.
+        DataError: the bound of a row is not a number.
     """
     model = in_precision(model, dataset.x.dtype)
     footprint = dry_run(model, first_row(dataset, model))
@@ -100,9 +101,25 @@ def score(
         protocol=_protocol(footprint.trace, dataset, seed, split),
         pareto_k=tally.pareto_k(),
     ).shifted(dataset.log_jacobian(mass=mass))
+    _refuse_nan(scores)
     if scores.effective_sample_size_low:
         warnings.warn(scores.low_sample_size_message(), UserWarning, stacklevel=2)
     return scores
+
+
+def _refuse_nan(scores: Scores) -> None:
+    """Raise an error where a bound is no number, so that no mean hides it.
+
+    Raises:
+        DataError: it is; the message counts the rows.
+    """
+    gone = scores.elbo.isnan()
+    if bool(gone.any()):
+        raise DataError(
+            f"the bound of {int(gone.sum()):,} of {len(gone):,} rows is not a number, first in "
+            f"row {int(gone.nonzero()[0])}, counted from 0: these rows hold extreme values, or the "
+            "model is damaged"
+        )
 
 
 def most_samples(model: Model, dataset: Dataset, samples: int) -> int:
