@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from lowerbound.config import to_mapping
 from lowerbound.data import Dataset, load
 from lowerbound.data.catalog.kodak_tiles import KODAK_TILES
 from lowerbound.data.schema import Binarize
+from lowerbound.errors import DataError
 from lowerbound.evaluation.likelihood.tighter import carry_over
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import data_sha256, score
@@ -43,6 +45,18 @@ LADDER_TRAINING: dict[str, Any] = {
     "adam_eps": 1e-8,
 }
 Answer = dict[str, Any]
+
+
+def data_file(name: str) -> Path:
+    """A data set in the folder LOWERBOUND_DATA.
+
+    Raises:
+        DataError: it is not there.
+    """
+    path = Path(os.environ.get("LOWERBOUND_DATA", "data")) / name
+    if not path.exists():
+        raise DataError(f"the data set {name} is missing: put it into LOWERBOUND_DATA")
+    return path
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Source:
         """
         found = first_place(data_folders(), (self.file,))
         if found is None:
-            raise DataError(f"{self.file} is missing: put it into LOWERBOUND_DATA")
+            raise DataError(f"the data set {self.file} is missing: put it into LOWERBOUND_DATA")
         return found
 
 

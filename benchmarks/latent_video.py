@@ -16,7 +16,6 @@ them; the last 4 are then not read.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _cells import done, drive, fit_on, spent
+from _cells import data_file, done, drive, fit_on, spent
 from _record import ROOT, Metric, commit, keep_answer, write
 from PIL import Image
 from torch import Tensor
@@ -103,14 +102,10 @@ ARMS = {
 CELLS = (FIRST, *ARMS)
 
 
-def data_file() -> Path:
-    return Path(os.environ.get("LOWERBOUND_DATA", "data")) / FILE
-
-
 @cache
 def parts(held_out: bool) -> tuple[FrameClips, FrameClips]:
     """The episodes to train on, and those to predict."""
-    clips = read_frame_clips(data_file())
+    clips = read_frame_clips(data_file(FILE))
     first = 16 if held_out else 20
     return clips.of(range(first)), clips.of(range(first, first + 4))
 
@@ -304,7 +299,7 @@ def summarize() -> None:
             {
                 "file": FILE,
                 "split": "episodes 20 to 23 of 0 to 23",
-                "sha256": file_sha256(data_file()),
+                "sha256": file_sha256(data_file(FILE)),
             }
         ],
         seeds=[SEED],

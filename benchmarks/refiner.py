@@ -16,7 +16,6 @@ Settings were chosen with --held-out, which scores training rows that no part ha
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _cells import done, drive, fit_on, spent
+from _cells import data_file, done, drive, fit_on, spent
 from _pictures import keep
 from _record import Metric, commit, keep_answer, write
 from torch import Tensor
@@ -85,7 +84,7 @@ CASES = {
 def source(name: str) -> str | Path:
     """A name of the catalog, or a file of the data folder."""
     if CASES[name].labeled_by:
-        return Path(os.environ.get("LOWERBOUND_DATA", "data")) / f"{name}.npz"
+        return data_file(f"{name}.npz")
     return name
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import done, drive, fit_on, spent
+from _cells import data_file, done, drive, fit_on, spent
 from _pictures import IMAGES
 from _record import Metric, commit, keep_answer, write
 from PIL import Image
@@ -119,7 +118,7 @@ QUICK = Effort(
 
 
 def source() -> Path:
-    return Path(os.environ.get("LOWERBOUND_DATA", "data")) / FILE
+    return data_file(FILE)
 
 
 @cache

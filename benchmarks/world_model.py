@@ -23,7 +23,6 @@ chosen with --held-out: other seeds for the games, episodes 16 to 19 for car rac
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _cells import done, drive, fit_on, write_cells
+from _cells import data_file, done, drive, fit_on, write_cells
 from _record import Metric, commit, keep_answer
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -105,7 +104,7 @@ CELLS = {
 def clips_of(name: str, world: World, held_out: bool) -> tuple[FrameClips, FrameClips]:
     """The episodes to train on, and those to predict."""
     if not world.environment:
-        clips = shrunk(read_frame_clips(Path(os.environ.get("LOWERBOUND_DATA", "data")) / CARS))
+        clips = shrunk(read_frame_clips(data_file(CARS)))
         first = 16 if held_out else 20
         return clips.of(range(first)), clips.of(range(first, first + 4))
     agent = str(AGENT) if name == "breakout" else None
