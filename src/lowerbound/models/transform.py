@@ -52,6 +52,9 @@ DISTORTION = 6.0  # nats per squared step: 1 / (2 / 12)
 BLOCKS = (2, 4, 8, 16, 32)
 
 
+MOST_COLORS = 16  # its filters grow with the square of the colors
+
+
 @dataclass(frozen=True)
 class TransformOptions:
     """Options of a transform coder, except the number of coefficients per block."""
@@ -155,6 +158,11 @@ class TransformCoder(Model):
         if not schema.data_kind.pictures:
             raise OptionError(
                 "a transform coder is for pictures: choose vae or vq_vae for other rows"
+            )
+        if schema.event_shape[0] > MOST_COLORS:
+            raise OptionError(
+                f"a transform coder is for pictures of at most {MOST_COLORS} colors, and these "
+                f"have {schema.event_shape[0]:,}"
             )
         if options.likelihood not in (AUTO, "gaussian") or options.conditional:
             raise OptionError(
