@@ -81,9 +81,12 @@ def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **QUIET)
-    left = tmp_path / f".a[1].txt.{int(ended.stdout)}.0a.part"
+    left = tmp_path / f".a[1].txt.{int(ended.stdout)}.0a1b2c3d.part"
     left.write_text("half")
-    other, mine = tmp_path / ".b.txt.1.0a.part", tmp_path / f".a[1].txt.{os.getpid()}.0a.part"
+    other, mine = (
+        tmp_path / ".b.txt.1.0a1b2c3d.part",
+        tmp_path / f".a[1].txt.{os.getpid()}.0a1b2c3d.part",
+    )
     other.write_text("of another file")
     mine.write_text("being written")
     durable.write_text(tmp_path / "a[1].txt", "new")

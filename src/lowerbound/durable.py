@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-import glob
+import functools
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # a command that only describes a file need not import torch
     from torch import Tensor
 
 LONGEST_NAME = 150  # bytes of a name within that of its unfinished file
+LEFT = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 @contextmanager
@@ -29,13 +31,13 @@ def replacing(path: Path) -> Iterator[Path]:
     A rename within a file system is atomic, so a reader sees the old file or the new one. If the
     block fails, the temporary file is removed and ``path`` is unchanged. Its name is random, and it
     is created anew, so no link that somebody put there is followed. It has the permissions of the
-    file that it replaces. Files that killed processes left are removed.
+    file that it replaces. Files that killed processes left in the folder are removed.
 
     Raises:
         OptionError: ``path`` is a pipe or a device, and must not be replaced.
     """
     mode = _mode(path)
-    clear_left(path)
+    _clear_once(os.path.abspath(path.parent))
     temporary = unfinished(path)
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
@@ -55,25 +57,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def unfinished(path: Path) -> Path:
     """A new name beside ``path`` for what will be renamed to it."""
-    own = _shortened(path.name)
+    own = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
     return path.with_name(f".{own}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
-def clear_left(path: Path) -> None:
-    """Remove unfinished files and folders for ``path`` whose process has ended."""
-    own = _shortened(path.name)
-    for left in path.parent.glob(f".{glob.escape(own)}.*.part"):
-        process = left.name.removeprefix(f".{own}.").partition(".")[0]
-        if process.isdecimal() and not _runs(int(process)):
+def clear_left(folder: Path) -> None:
+    """Remove what ended processes left in a folder under names of ``unfinished``."""
+    with suppress(OSError):  # a folder that cannot be listed may be one to write in
+        for left in folder.iterdir():
+            found = LEFT.fullmatch(left.name)
+            if not found or _runs(int(found[1])):
+                continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
 
 
-def _shortened(name: str) -> str:
-    """The first bytes of a file's name."""
-    return os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
+@functools.cache
+def _clear_once(folder: str) -> None:
+    """Clear a folder before the first file in it: with each file, many would take long."""
+    clear_left(Path(folder))
 
 
 def _runs(process: int) -> bool:

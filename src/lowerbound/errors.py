@@ -7,7 +7,7 @@ Exception
     ├── UnsupportedError       the model lacks a required power (also a TypeError)
     ├── ModelFolderError       a model folder is missing, altered or too new (also a ValueError)
     ├── BitstreamError         a compressed file is damaged, or of another model (also a ValueError)
-    ├── TrainingError          training cannot continue (also a RuntimeError)
+    ├── TrainingError          training cannot continue: exit code 1 (also a RuntimeError)
     └── MissingExtraError      an optional library is not installed (also an ImportError)
 
 Every message states what is wrong, where, and what to do.

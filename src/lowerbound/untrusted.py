@@ -226,7 +226,6 @@ def declared(found: bytes, what: str, error: Fault) -> dict[str, Stored]:
 
 def metadata(found: bytes, what: str, error: Fault) -> dict[str, str]:
     """The facts in the header of a safetensors file."""
-    declared(found, what, error)
     values = _header(found, what, error).get("__metadata__", {})
     if not isinstance(values, dict):
         raise error(f"{what} is damaged: the facts in its header are no JSON object")
@@ -241,16 +240,16 @@ def tensors(found: bytes, what: str, error: Fault) -> dict[str, Tensor]:
         return load(found)
 
 
+def printable(words: str) -> str:
+    """The words without control characters, which a terminal would obey; lines and tabs stay."""
+    return CONTROL.sub("", words)
+
+
 def _header(found: bytes, what: str, error: Fault) -> dict[str, Any]:
     length = int.from_bytes(found[:HEADER], "little")
     if len(found) < HEADER or length > len(found) - HEADER:
         raise error(f"{what} is damaged: it is shorter than its header")
     return parsed_mapping(found[HEADER : HEADER + length], what, error)
-
-
-def printable(words: str) -> str:
-    """The words without control characters, which a terminal would obey; lines and tabs stay."""
-    return CONTROL.sub("", words)
 
 
 def _depth(value: Any) -> int:

@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -70,17 +70,17 @@ def one(kind: str, number: int) -> tuple[str, str, float]:
     try:
         read = TARGETS[kind](folder, rng)
         before, began = _peak(), time.perf_counter()
-        outcome, place = _outcome(read)
+        found, place = outcome(read)
         seconds = time.perf_counter() - began
-        if _peak() - before > MEGABYTES and not outcome.startswith("failed"):
-            outcome, place = f"failed: {_peak() - before:,.0f} MB", ""
-        return outcome, place, seconds
+        if _peak() - before > MEGABYTES and not found.startswith("failed"):
+            found, place = f"failed: {_peak() - before:,.0f} MB", ""
+        return found, place, seconds
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _outcome(read: object) -> tuple[str, str]:
-    assert callable(read)
+def outcome(read: Callable[[], object]) -> tuple[str, str]:
+    """What became of an input, and the place where it failed."""
     with _limited(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

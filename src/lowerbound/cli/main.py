@@ -16,7 +16,7 @@ from lowerbound import untrusted
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
-from lowerbound.errors import OptionError, TrainingError
+from lowerbound.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = outcome.sentence(error)
         if known is None:
             raise
-        failed = isinstance(error, TrainingError)
-        return _failed(console, words, known, (outcome.BAD_INPUT, outcome.CHECK_FAILED)[failed])
+        return _failed(console, words, known, outcome.code(error))
 
 
 def run(words: Sequence[str], console: Console) -> int:

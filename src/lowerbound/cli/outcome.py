@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 
-from lowerbound.errors import LowerboundError
+from lowerbound.errors import LowerboundError, TrainingError
 
 DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -30,6 +30,11 @@ _WHAT_TO_DO = {
     errno.EISDIR: "that is a folder, and a file is needed",
     errno.EEXIST: "a part of the path is a file: choose another",
 }
+
+
+def code(error: BaseException) -> int:
+    """The exit code of an error that has a ``sentence``."""
+    return CHECK_FAILED if isinstance(error, TrainingError) else BAD_INPUT
 
 
 def sentence(error: BaseException) -> str | None:

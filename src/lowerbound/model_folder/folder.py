@@ -98,12 +98,12 @@ def read(folder: Path) -> Fitted:
     where = f"the description of the model in {folder}"
     limit = AllocationLimit(len(contents[WEIGHTS]), where)
     try:
-        with old_names_in_silence(), untrusted.guarded(where, ModelFolderError):
+        with untrusted.guarded(where, ModelFolderError), old_names_in_silence():
             options = from_mapping(FitOptions, config).by_new_names()
             schema = Schema.from_mapping(described)
-        # drawing the initial weights, replaced below, changes the random state
-        with seeded(0), limit, untrusted.guarded(where, ModelFolderError):
-            model = assemble(schema, options.model)
+            # drawing the initial weights, replaced below, changes the random state
+            with seeded(0), limit:
+                model = assemble(schema, options.model)
     except OptionError as error:
         raise ModelFolderError(
             f"the model in {folder} has an option that this version ({__version__}) does not know, "
@@ -116,7 +116,7 @@ def read(folder: Path) -> Fitted:
 def _create(folder: Path, fitted: Fitted) -> None:
     """Write under a temporary name and rename, so that the folder is complete or absent."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    durable.clear_left(folder)
+    durable.clear_left(folder.parent)
     made = durable.unfinished(folder)
     made.mkdir()
     try:
@@ -235,8 +235,8 @@ def _with_nan(tensors: Mapping[str, Tensor]) -> list[str]:
     floats = {name: value for name, value in tensors.items() if value.is_floating_point()}
     if not floats:
         return []
-    whole = torch.cat([value.flatten() for value in floats.values()])
-    if not bool(whole.isnan().any()):  # one look at all is faster than one at each
+    sums = torch.stack([value.sum(dtype=torch.float64) for value in floats.values()])
+    if not bool(sums.sum().isnan()):  # NaN passes into sums; one look is faster than one at each
         return []
     return [name for name, value in floats.items() if bool(value.isnan().any())]
 

@@ -85,8 +85,9 @@ def exported_model(fitted: Fitted, folder: Path, rows: Dataset) -> ExportedModel
     """
     weights = hashes(folder)[WEIGHTS]
     for path in sorted((folder / FOLDER).glob("*.safetensors")):
-        if _facts(untrusted.content(path, ModelFolderError), path).get("weights") == weights:
-            return read_exported(path)
+        content = untrusted.content(path, ModelFolderError)
+        if _facts(content, path).get("weights") == weights:
+            return _exported(content, path)
     made = export_model(fitted, _calibration(fitted, folder, rows))
     write_exported(folder, made, fitted.options.model, weights)
     return made
@@ -142,9 +143,13 @@ def read_exported(path: Path) -> ExportedModel:
     Raises:
         ModelFolderError: the file is damaged.
     """
+    return _exported(untrusted.content(path, ModelFolderError), path)
+
+
+def _exported(content: bytes, path: Path) -> ExportedModel:
+    """The copy in the content of a file."""
+    limit = AllocationLimit(len(content), str(path))
     try:
-        content = untrusted.content(path, ModelFolderError)
-        limit = AllocationLimit(len(content), str(path))
         with untrusted.guarded(str(path), ModelFolderError), old_names_in_silence():
             facts = _facts(content, path)
             schema = Schema.from_mapping(facts["schema"])
@@ -181,8 +186,11 @@ def _calibration(fitted: Fitted, folder: Path, rows: Dataset) -> Dataset:
 
 def _facts(content: bytes, path: Path) -> dict[str, Any]:
     """Metadata of a copy's file."""
-    facts = untrusted.metadata(content, str(path), ModelFolderError)
-    return untrusted.parsed_mapping(facts["codec"], str(path), ModelFolderError)
+    try:
+        facts = untrusted.metadata(content, str(path), ModelFolderError)
+        return untrusted.parsed_mapping(facts["codec"], str(path), ModelFolderError)
+    except (ModelFolderError, KeyError) as error:
+        raise _damaged(path) from error
 
 
 def _damaged(path: Path) -> ModelFolderError:

@@ -160,7 +160,7 @@ def locked(folder: Path) -> Iterator[None]:
     if states is None:
         yield
         return
-    name = hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()
     lock = FileLock(states / "locks" / name)
     with ExitStack() as held:
         try:

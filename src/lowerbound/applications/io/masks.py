@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowerbound import untrusted
 from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.npz import read_npz
-from lowerbound.data.pictures.folders import SUFFIXES, find_pictures
+from lowerbound.data.pictures.folders import SUFFIXES, find_pictures, open_picture
 from lowerbound.errors import DataError
 
 RECTANGLE = re.compile(r"\d+(,\d+){3}")
@@ -60,15 +59,12 @@ def _booleans(path: Path) -> Array:
 
 def _black(path: Path, schema: Schema) -> Array:
     """(H, W), True at black pixels."""
-    from PIL import Image
-
     if not schema.data_kind.pictures:
         raise DataError(
             f"{path} is a picture, but the data is not pictures; give a .npy file of booleans"
         )
     try:
-        with Image.open(path) as picture:
-            untrusted.check_memory(4 * picture.width * picture.height, str(path), DataError)
+        with open_picture(path) as picture:
             black: Array = np.asarray(picture.convert("L")) == 0
             return black
     except OSError as error:

@@ -23,6 +23,8 @@ ISO = "ISO8601"
 DAY = 86_400  # seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # the years 1 to 9999
+# pandas' nanoseconds end in 1677 and 2262
+_FAR_YEAR = re.compile(r"(?<!\d)(0\d{3}|1[0-6]\d{2}|22[6-9]\d|2[3-9]\d{2}|[3-9]\d{3})")
 _NEAR = (-9.2e9, 9.2e9)  # seconds that fit into nanoseconds of 64 bits
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _STEPS = (DAY, 3_600, 60, 1)
@@ -44,11 +46,10 @@ def seconds(cells: Sequence[str], format: str) -> Array:
     import pandas as pd
 
     dates = pd.to_datetime(pd.Series(cells, dtype=object), errors="coerce", utc=True, format=format)
-    found = since_1970(dates).copy()
-    for place in map(
-        int, np.flatnonzero(np.isnan(found))
-    ):  # pandas' nanoseconds end in 1677 and 2262
-        found[place] = _far(cells[place], format)
+    found = since_1970(dates)
+    for place in np.flatnonzero(np.isnan(found)).tolist():
+        if _FAR_YEAR.search(str(cells[place])):
+            found[place] = _far(cells[place], format)
     return found
 
 
@@ -76,7 +77,7 @@ def of_cells(series: Any) -> Array:
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
         return since_1970(pd.to_datetime(series, utc=True))
     found = pd.to_datetime(series, errors="coerce", utc=True, format="mixed")
-    values = since_1970(found).copy()
+    values = since_1970(found)
     for place in np.flatnonzero(np.isnan(values)):
         cell = series.iloc[place]
         if isinstance(cell, date) and cell is not pd.NaT:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -259,15 +260,28 @@ class _Attempt:
         return listed(list(self.broken.values()))
 
 
-def _header(path: Path) -> _Header:
-    from PIL import Image
+@contextmanager
+def open_picture(path: Path) -> Iterator[Image]:
+    """Context with an opened picture, whose size is within the limit of memory.
+
+    Raises:
+        DataError: it needs more memory than the limit.
+        OSError: it is no picture.
+    """
+    from PIL import Image as pillow
 
     with warnings.catch_warnings():  # of many pixels: the limit of memory is checked instead
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        opened = Image.open(path)
+        warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+        opened = pillow.open(path)
     with opened as picture:
+        needed = BYTES_OF_PIXEL * picture.width * picture.height
+        untrusted.check_memory(needed, str(path), DataError)
+        yield picture
+
+
+def _header(path: Path) -> _Header:
+    with open_picture(path) as picture:
         width, height = picture.size
-        untrusted.check_memory(BYTES_OF_PIXEL * width * height, str(path), DataError)
         # Pillow decodes a whole PNG to find its rotation, which few have
         rotated = picture.format != "PNG" or "exif" in picture.info
         if rotated and picture.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
@@ -286,10 +300,7 @@ def _load(path: Path, mode: str) -> Image:
     """Read the pixels, rotated, as "L" or "RGB"."""
     from PIL import Image, ImageOps
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        opened = Image.open(path)
-    with opened as file:
+    with open_picture(path) as file:
         picture: Image.Image = ImageOps.exif_transpose(file)
         if picture.mode[0] == "I":
             picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
