@@ -55,12 +55,12 @@ class Registry(Generic[T]):
         Raises:
             OptionError: the name is not registered; the message suggests the nearest one.
         """
-        if name not in self._parts:
+        if name not in self:
             raise unknown(self.kind, name, self._parts)
         return self._parts[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parts
+        return isinstance(name, str) and name in self._parts
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

@@ -189,6 +189,11 @@ def parsed_mapping(found: str | bytes, what: str, error: Fault) -> dict[str, Any
     return values
 
 
+def read_mapping(path: Path, error: Fault, largest: int = LARGEST_TEXT) -> dict[str, Any]:
+    """The JSON object in a file; see ``text`` and ``parsed``."""
+    return parsed_mapping(text(path, error, largest), str(path), error)
+
+
 @dataclass(frozen=True)
 class Stored:
     """A tensor that a safetensors file declares.

@@ -108,6 +108,49 @@ def codec(place: Path, rng: Generator) -> Reader:
     return lambda: read_exported(copied)
 
 
+@target
+def feature_network(place: Path, rng: Generator) -> Reader:
+    """The classifier whose features distances are measured in."""
+    from lowerbound.evaluation.samples import feature_network as networks
+
+    weights, described = _feature_network()
+    if rng.random() < 0.5:
+        weights = changed_tensors(weights, rng)
+        text = json.dumps(described).encode()
+    else:
+        text = changed_text(described, rng)
+    (place / networks.WEIGHTS).write_bytes(weights)
+    (place / networks.DESCRIPTION).write_bytes(text)
+    return lambda: networks.load_feature_network(place)
+
+
+@target
+def private_table(place: Path, rng: Generator) -> Reader:
+    """A private model of a table, and rows of it."""
+    from lowerbound.training.private.marginals.model import MarginalModel
+
+    path = place / "private.json"
+    path.write_bytes(changed_text(_private_table(), rng))
+    return lambda: MarginalModel.load(path).sample(20)
+
+
+@target
+def agent(place: Path, rng: Generator) -> Reader:
+    """The records of an agent, and the transitions that it has seen."""
+    from lowerbound.data.sequences.replay import FOLDER as FOLDER_OF_REPLAY, EpisodeReplay
+    from lowerbound.fitting.control.records import RECORDS, read_records
+
+    form, transitions, records = _agent()
+    (place / FOLDER_OF_REPLAY).mkdir()
+    path = place / FOLDER_OF_REPLAY / "part-0.safetensors"
+    if rng.random() < 0.5:
+        path.write_bytes(changed_tensors(transitions, rng))
+        return lambda: EpisodeReplay(form).read(place, 1)
+    lines = [changed_text(records, rng), json.dumps(records).encode()]
+    (place / RECORDS).write_bytes(b"\n".join(lines))
+    return lambda: read_records(place)
+
+
 # compressed files --------------------------------------------------------------------------------
 
 
@@ -134,6 +177,31 @@ def compressed(place: Path, rng: Generator) -> Reader:
         return CODECS[file.header.kind]().decode(file, folder, None)
 
     return read
+
+
+# what users write by hand ------------------------------------------------------------------------
+
+
+@target
+def public_columns(place: Path, rng: Generator) -> Reader:
+    """Declarations of public columns."""
+    from lowerbound.data.tables.declared import declared_schema
+    from lowerbound.training.private.marginals.declarations import Declarations
+
+    path = place / "columns.json"
+    path.write_bytes(changed_text({"columns": _columns()}, rng))
+    return lambda: declared_schema(Declarations.read(path).columns, None)
+
+
+@target
+def phrases(place: Path, rng: Generator) -> Reader:
+    """Templates and phrases of captions."""
+    from lowerbound.data.prompts.captions import TEMPLATES, PhraseBook
+
+    path = place / "phrases.json"
+    said = {"mouth": {"smile": ["smiling", "happy"]}, "hair": {"red": ["with red hair"]}}
+    path.write_bytes(changed_text({"templates": list(TEMPLATES), "phrases": said}, rng))
+    return lambda: PhraseBook.read(path)
 
 
 # data --------------------------------------------------------------------------------------------
@@ -391,3 +459,63 @@ def _sound() -> bytes:
         file.setframerate(8000)
         file.writeframes(np.arange(4_000, dtype=np.int16).tobytes())
     return out.getvalue()
+
+
+@cache
+def _feature_network() -> tuple[bytes, dict[str, Any]]:
+    from lowerbound.evaluation.samples import feature_network as networks
+
+    made = networks.NetworkDescription((3,), 4, 40, None, 0)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        networks.save_feature_network(networks.FeatureNetwork(made), folder)
+        described = json.loads((folder / networks.DESCRIPTION).read_text())
+        return (folder / networks.WEIGHTS).read_bytes(), described
+
+
+def _columns() -> dict[str, Any]:
+    return {
+        "age": {"kind": "count", "low": 0, "high": 90},
+        "town": {"kind": "categorical", "levels": ["a", "b", "c"], "missing": True},
+        "member": {"kind": "binary", "levels": ["no", "yes"]},
+        "since": {"kind": "datetime", "low": "2001-01-01", "high": "2021-01-01"},
+    }
+
+
+@cache
+def _private_table() -> dict[str, Any]:
+    import pandas as pd
+
+    from lowerbound.training.private.marginals.model import fit_marginals
+
+    rng = np.random.default_rng(0)
+    columns = {
+        "age": rng.integers(0, 90, 200),
+        "town": rng.choice(["a", "b", "c"], 200),
+        "member": rng.choice(["no", "yes"], 200),
+        "since": rng.choice(["2003-02-01", "2019-05-30"], 200),
+    }
+    return fit_marginals(pd.DataFrame(columns), _columns(), 5.0, target="member").to_mapping()
+
+
+@cache
+def _agent() -> tuple[Any, bytes, dict[str, Any]]:
+    """The form of episodes, transitions, and a record of an agent."""
+    from dataclasses import asdict
+
+    import torch
+
+    from lowerbound.data.sequences.replay import FOLDER as FOLDER_OF_REPLAY, EpisodeReplay
+    from lowerbound.fitting.control.records import AgentRecord
+    from tests.models.sequences.worlds import FORM
+
+    frame = FORM.frame
+    replay, rng = EpisodeReplay(FORM), np.random.default_rng(0)
+    for number in range(12):
+        shown = torch.from_numpy(rng.integers(0, 2, frame.event_shape).astype(np.uint8))
+        replay.add(shown, torch.zeros(FORM.actions), 0.5, number % 5 > 0, number % 5 == 1)
+    with tempfile.TemporaryDirectory() as place:
+        replay.write(Path(place))
+        content = (Path(place) / FOLDER_OF_REPLAY / "part-0.safetensors").read_bytes()
+    record = AgentRecord(100, 20, 3, 1.5, 0.5, (1.0, 2.0), (1.5,), {"bound": -3.0})
+    return FORM, content, asdict(record)

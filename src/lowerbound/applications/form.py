@@ -180,7 +180,7 @@ def value_of(text: str) -> Any:
     """Parse a JSON value; anything else is text."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return tuple(value) if isinstance(value, list) else value
 

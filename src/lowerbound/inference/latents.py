@@ -11,11 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError
+from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.inference.passes import batches, evaluation_mode
 from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import all_but_the_prior
@@ -148,15 +148,13 @@ def _keep(path: Path, z: Tensor, sha256: str, say: Callable[[str], None]) -> Non
 
 def _read(path: Path, sha256: str, say: Callable[[str], None]) -> Tensor | None:
     """Kept latents; None where there are none, or of another model or of other rows."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.exists():
         return None
     try:
-        with safe_open(path, "pt") as file:
-            facts: dict[str, str] = file.metadata() or {}
-            z: Tensor = file.get_tensor("z")
-    except (SafetensorError, OSError):
+        found = untrusted.content(path, ModelFolderError)
+        facts = untrusted.metadata(found, str(path), ModelFolderError)
+        z = untrusted.tensors(found, str(path), ModelFolderError).get("z", torch.empty(0))
+    except (OSError, ModelFolderError):
         facts, z = {}, torch.empty(0)
     if facts.get("content") != _content(z):
         say(f"{path} is damaged: the rows are encoded again")

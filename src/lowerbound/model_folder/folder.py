@@ -32,13 +32,13 @@ import torch
 from torch import Tensor
 
 from lowerbound import __version__, durable, untrusted
+from lowerbound.allocation import AllocationLimit
 from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.fitting import FitOptions, Fitted
-from lowerbound.model_folder.allocation import AllocationLimit
 from lowerbound.model_folder.card import model_card
 from lowerbound.model_folder.manifest import (
     CHECKPOINT,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lowerbound import durable, untrusted
+from lowerbound.allocation import AllocationLimit
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
 from lowerbound.coding.exports import export_of
@@ -30,7 +31,6 @@ from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import BitstreamError, LowerboundError, ModelFolderError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.likelihood import score
-from lowerbound.model_folder.allocation import AllocationLimit
 from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions

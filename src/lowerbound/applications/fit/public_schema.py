@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.declared import declared_schema
 from lowerbound.data.tables.files import is_table, read_frame
-from lowerbound.errors import DataError, LowerboundError, OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.private_fit import OF_THE_DATA
 from lowerbound.training.private.marginals.declarations import Declarations, recorded_in
 from lowerbound.training.private.options import PrivacyOptions
@@ -31,14 +31,13 @@ def public_schema(options: PrivacyOptions, label: str | None) -> Schema | None:
     if given in ("", OF_THE_DATA):
         return None
     try:
-        found = json.loads(Path(given).read_text(encoding="utf-8"))
+        found = untrusted.read_mapping(Path(given), DataError)
+    except (OSError, DataError) as error:
+        raise DataError(f"{given} is not a file of public columns: {error}") from error
+    with untrusted.guarded(f"{given}, a file of public columns,", DataError):
         if "event_shape" in found:
             return Schema.from_mapping(found)
         return declared_schema(found["columns"], label)
-    except LowerboundError:
-        raise
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{given} is not a file of public columns: {error}") from error
 
 
 def admitted_rows(source: str, options: PrivacyOptions) -> Any:

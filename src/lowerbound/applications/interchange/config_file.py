@@ -9,13 +9,12 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping, to_mapping
 from lowerbound.errors import ModelFolderError, OptionError
 from lowerbound.models.options import ModelOptions
@@ -163,7 +162,7 @@ def read_config(folder: Path) -> AutoencoderConfig:
             f"{folder} has no {CONFIG}: give the folder of a diffusers AutoencoderKL or VQModel, "
             "such as the folder vae of Stable Diffusion"
         )
-    values = _mapping(path)
+    values = untrusted.read_mapping(path, ModelFolderError, MOST_BYTES)
     name = values.get(CLASS)
     if name not in ARCHITECTURES:
         raise ModelFolderError(
@@ -201,15 +200,3 @@ def _refuse_variants(config: AutoencoderConfig, path: Path) -> None:
         raise ModelFolderError(
             f"{path} has norm_type {config.norm_type!r}, and only 'group' can be imported"
         )
-
-
-def _mapping(path: Path) -> Mapping[str, Any]:
-    if path.stat().st_size > MOST_BYTES:
-        raise ModelFolderError(f"{path} is larger than any config of diffusers; check the folder")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFolderError(f"{path} is damaged: it is not JSON") from error
-    if not isinstance(values, dict):
-        raise ModelFolderError(f"{path} is damaged: it is not a JSON object")
-    return values

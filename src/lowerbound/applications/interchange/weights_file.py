@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.applications.interchange.config_file import WEIGHTS, AutoencoderConfig, VQConfig
 from lowerbound.errors import ModelFolderError
 
@@ -26,19 +27,15 @@ def read_weights(folder: Path, config: AutoencoderConfig) -> dict[str, Tensor]:
         ModelFolderError: there is no safetensors file, it is damaged, or a tensor is missing, not
             known, or of another size than the config says.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = weights_path(folder)
-    try:
-        with safe_open(path, "pt") as file:
-            names = {current_name(name): name for name in file.keys()}  # noqa: SIM118
-            shapes = {new: tuple(file.get_slice(old).get_shape()) for new, old in names.items()}
-            _check(shapes, config, path)
-            return {new: file.get_tensor(old).float() for new, old in names.items()}
-    except SafetensorError as error:
-        raise ModelFolderError(
-            f"{path} is damaged or truncated; copy the folder again from an intact one"
-        ) from error
+    untrusted.check_regular(path, ModelFolderError)
+    with untrusted.guarded(str(path), ModelFolderError), safe_open(path, "pt") as file:
+        names = {current_name(name): name for name in file.keys()}  # noqa: SIM118
+        shapes = {new: tuple(file.get_slice(old).get_shape()) for new, old in names.items()}
+        _check(shapes, config, path)
+        return {new: file.get_tensor(old).float() for new, old in names.items()}
 
 
 def weights_path(folder: Path) -> Path:

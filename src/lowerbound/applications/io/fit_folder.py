@@ -93,8 +93,7 @@ def remember(folder: Path, request: Mapping[str, Any]) -> None:
 def objective_of(folder: Path) -> str | None:
     """The objective of the run in ``folder``; None if unknown."""
     try:
-        text = untrusted.text(folder / CONFIG, ModelFolderError)
-        return str(untrusted.parsed_mapping(text, CONFIG, ModelFolderError)["objective"])
+        return str(untrusted.read_mapping(folder / CONFIG, ModelFolderError)["objective"])
     except (OSError, ValueError, KeyError):
         return None
 
@@ -105,8 +104,7 @@ def remembered(folder: Path) -> dict[str, Any] | None:
     Anyone may have written it, so files that it names are opened only if it is ``recorded``.
     """
     try:
-        text = untrusted.text(folder / REQUEST, ModelFolderError)
-        return untrusted.parsed_mapping(text, REQUEST, ModelFolderError)
+        return untrusted.read_mapping(folder / REQUEST, ModelFolderError)
     except (OSError, ValueError):
         return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from lowerbound import untrusted
 from lowerbound.applications.form import OnError, unreadable
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, Schema, load
@@ -203,9 +203,10 @@ def read_hints(path: Path) -> dict[str, Hint]:
         DataError: it is not such a file.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): hint for name, hint in found["columns"].items()}
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = untrusted.read_mapping(path, DataError)
+        with untrusted.guarded(str(path), DataError):
+            return {str(name): hint for name, hint in found["columns"].items()}
+    except (OSError, DataError) as error:
         raise DataError(
             f"{path} is not a file of columns as lowerbound schema writes it: {error}"
         ) from error

@@ -84,6 +84,12 @@ def scalar(value: Any) -> Level:
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
+def is_range(low: Any, high: Any) -> bool:
+    """Whether both ends are finite numbers, and low < high."""
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
+    return numbers and bool(np.isfinite([low, high]).all()) and low < high
+
+
 def distinct_levels(series: Any) -> tuple[Level, ...]:
     """Distinct values in order, numbers by size and text by name, without NaN."""
     distinct = {name(value): scalar(value) for value in distinct_values(series)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lowerbound import untrusted
 from lowerbound.config import from_mapping
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.errors import DataError, OptionError, unknown
+from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
 
 BEFORE, AFTER = PLACES = ("{before}", "{after}")
 AFTER_THE_NOUN = ("with", "without", "in", "wearing")  # first words of phrases
@@ -44,8 +44,10 @@ class PhraseBook:
             DataError: it is no JSON file, or has no such form.
         """
         try:
-            return from_mapping(cls, json.loads(path.read_text(encoding="utf-8"))).checked()
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            values = untrusted.read_mapping(path, DataError)
+            with untrusted.guarded(str(path), DataError):
+                return from_mapping(cls, values).checked()
+        except (OSError, LowerboundError) as error:
             raise DataError(
                 f"{path} is no file of phrases: {error}; it is JSON such as "
                 '{"templates": ["a {before} face {after}"], '

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.sequences.episode_kind import EpisodeForm
 from lowerbound.data.sequences.frame_clips import FrameClips
@@ -156,18 +156,17 @@ class EpisodeReplay:
         Raises:
             ModelFolderError: one is missing or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         for number in range(files):
             path = folder / FOLDER / f"part-{number}.safetensors"
             try:
-                part = load_file(path)
-                end = self._count + len(part["resets"])
-                self._make_room(end)
-                for name in COLUMNS:
-                    self._columns[name][self._count : end] = part[name]
-            except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+                content = untrusted.content(path, ModelFolderError)
+                part = untrusted.tensors(content, str(path), ModelFolderError)
+                with untrusted.guarded(str(path), ModelFolderError):
+                    end = self._count + len(part["resets"])
+                    self._make_room(end)
+                    for name in COLUMNS:
+                        self._columns[name][self._count : end] = part[name]
+            except (OSError, ModelFolderError) as error:
                 raise ModelFolderError(
                     f"the replay file {path} is missing or damaged; train again, without --resume"
                 ) from error

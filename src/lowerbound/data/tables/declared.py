@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns import dates
 from lowerbound.data.columns.bounded import BoundedKind
 from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.inference import HINT_FIELDS
 from lowerbound.data.columns.kind import ColumnKind
+from lowerbound.data.columns.values import is_range
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.frames import from_frame
@@ -70,7 +72,12 @@ def _values(name: str, said: Mapping[str, Any]) -> Any:
     unknown = [field for field in said if field not in (*HINT_FIELDS, *OWN_FIELDS)]
     if unknown:
         raise DataError(f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}")
-    found = _levels(said["levels"]) if "levels" in said else _numbers(name, said)
+    try:
+        found = _levels(said["levels"]) if "levels" in said else _numbers(name, said)
+    except (TypeError, KeyError, ZeroDivisionError) as error:
+        raise DataError(
+            f"the declaration of column {name!r} has a value of a wrong type, or no levels"
+        ) from error
     if said.get("missing"):
         values = np.array(found, dtype=object)
         values[::MISSING_SHARE] = None
@@ -84,8 +91,6 @@ def _levels(levels: Any) -> list[Any]:
 
 def _numbers(name: str, said: Mapping[str, Any]) -> Array | Any:
     """Numbers evenly spaced in the range; dates for a range of dates."""
-    import pandas as pd
-
     try:
         low, high = said["low"], said["high"]
     except KeyError as error:
@@ -93,8 +98,9 @@ def _numbers(name: str, said: Mapping[str, Any]) -> Array | Any:
             f"the declaration of column {name!r} needs levels, or low and high: {error} is missing"
         ) from error
     if isinstance(low, str):
-        dates = pd.date_range(low, high, periods=ROWS).normalize()
-        return dates.strftime(said["format"]) if said.get("format") else dates
+        return _dates(name, said)
+    if not is_range(low, high):
+        raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
     # the ends of the range lie outside the support of a bounded column
     values = np.linspace(float(low), float(high), ROWS + 2)[1:-1]
     if not isinstance(_rules(said), BoundedKind):
@@ -104,6 +110,17 @@ def _numbers(name: str, said: Mapping[str, Any]) -> Array | Any:
     if said.get("atom") is not None:
         values[::2] = float(said["atom"])
     return values.astype(np.int64) if whole else values
+
+
+def _dates(name: str, said: Mapping[str, Any]) -> Any:
+    """Days evenly spaced in the range, as text or as pandas' type."""
+    low, high = dates.seconds([said["low"], said["high"]], dates.ISO)
+    if not low < high:
+        raise DataError(f"declare column {name!r} with two dates low < high, such as 2001-12-31")
+    values = np.linspace(low, high, ROWS)
+    if not said.get("format"):
+        return dates.as_dates(values, dates.DAY)
+    return dates.as_text(values, said["format"], dates.DAY)
 
 
 def _rules(said: Mapping[str, Any]) -> ColumnKind:

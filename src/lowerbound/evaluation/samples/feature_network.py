@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lowerbound import untrusted
+from lowerbound.allocation import AllocationLimit
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
@@ -179,17 +181,16 @@ def load_feature_network(folder: Path) -> FeatureNetwork:
     Raises:
         DataError: a file is missing or damaged, or the weights are not those described.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        sha256, _ = described.pop("sha256"), described.pop("name")
-        described["event_shape"] = tuple(described["event_shape"])
-        with seeded(0):
-            network = FeatureNetwork(NetworkDescription(**described))
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        described = untrusted.read_mapping(folder / DESCRIPTION, DataError)
+        weights = untrusted.content(folder / WEIGHTS, DataError)
+        with untrusted.guarded(str(folder), DataError):
+            sha256, _ = described.pop("sha256"), described.pop("name")
+            described["event_shape"] = tuple(described["event_shape"])
+            with seeded(0), AllocationLimit(len(weights), str(folder), DataError):
+                network = FeatureNetwork(NetworkDescription(**described))
+            network.load_state_dict(untrusted.tensors(weights, str(folder), DataError))
+    except (OSError, DataError) as error:
         raise DataError(f"{folder} holds no feature network that can be read: {error}") from error
     if network.sha256 != sha256:
         raise DataError(

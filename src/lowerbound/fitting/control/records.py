@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.config import option
-from lowerbound.errors import OptionError
+from lowerbound.errors import ModelFolderError, OptionError
 
 RECORDS = "agent.jsonl"  # of a model folder; ``model_folder.manifest`` names it too
 RECENT = 30  # training episodes of a mean
@@ -63,9 +63,11 @@ def read_records(folder: Path) -> list[AgentRecord]:
         OptionError: it has none.
     """
     try:
-        lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
-        return [AgentRecord(**_known(json.loads(line))) for line in lines]
-    except (OSError, ValueError, TypeError) as error:
+        with untrusted.guarded(str(folder / RECORDS), ModelFolderError):
+            lines = untrusted.text(folder / RECORDS, ModelFolderError).splitlines()
+            found = [untrusted.parsed_mapping(line, RECORDS, ModelFolderError) for line in lines]
+            return [AgentRecord(**_known(values)) for values in found]
+    except (OSError, ModelFolderError) as error:
         raise OptionError(f"{folder} has no records of an agent ({RECORDS}): {error}") from error
 
 

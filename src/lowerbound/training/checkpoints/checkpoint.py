@@ -102,9 +102,7 @@ def load(folder: Path) -> Checkpoint | None:
 
 def _read_state(directory: Path) -> dict[str, Any]:
     try:
-        path = directory / STATE
-        text = untrusted.text(path, ModelFolderError)
-        values = untrusted.parsed_mapping(text, str(path), ModelFolderError)
+        values = untrusted.read_mapping(directory / STATE, ModelFolderError)
         version = values.pop("format")
     except (ModelFolderError, KeyError) as error:
         raise _damaged(directory / STATE) from error
@@ -131,8 +129,7 @@ def _generation(directory: Path) -> int:
 def _tidy(directory: Path) -> None:
     """Remove obsolete files of tensors, and partial files of a killed process."""
     try:
-        text = untrusted.text(directory / STATE, ModelFolderError)
-        counts = untrusted.parsed_mapping(text, STATE, ModelFolderError)["tensors"]
+        counts = untrusted.read_mapping(directory / STATE, ModelFolderError)["tensors"]
     except (OSError, ValueError, KeyError):
         return
     for path in (*directory.glob("tensors-*.safetensors"), *directory.glob(".*.part")):

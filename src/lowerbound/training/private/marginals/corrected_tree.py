@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array
+from lowerbound.errors import DataError
 from lowerbound.training.private.marginals.hub_tree import UNKNOWN, HubTree, chunks, draw
 
 CANDIDATES = 64  # draws of the tree for a row with a known hub and unknown other variables
@@ -98,9 +99,17 @@ class CorrectedTree:
 
     @classmethod
     def from_mapping(cls, tree: HubTree, mapping: Mapping[str, Any]) -> CorrectedTree:
-        """Read the values of ``to_mapping``."""
-        weights = tuple(np.array(weight) for weight in mapping["weights"])
-        return cls(tree, np.array(mapping["intercept"]), weights)
+        """Read the values of ``to_mapping``.
+
+        Raises:
+            DataError: its sizes are not those of the tree.
+        """
+        weights = tuple(np.array(weight, dtype=float) for weight in mapping["weights"])
+        intercept = np.array(mapping["intercept"], dtype=float)
+        sizes = [(1 + int(group.max()), len(tree.hub)) for group in tree.groups]
+        if intercept.shape != tree.hub.shape or [weight.shape for weight in weights] != sizes:
+            raise DataError("its correction does not have the sizes of its tables")
+        return cls(tree, intercept, weights)
 
 
 def joint_of(tree: HubTree, codes: Array) -> Array:

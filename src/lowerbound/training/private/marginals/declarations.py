@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound import durable
+from lowerbound import durable, untrusted
 from lowerbound.config import to_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import DAY, ISO, as_dates, seconds
@@ -47,11 +47,12 @@ class Declarations:
             DataError: it is not such a file.
         """
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-            columns = {str(name): dict(said) for name, said in found["columns"].items()}
-            measured = found.get("measured")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            found = untrusted.read_mapping(Path(path), DataError)
+            with untrusted.guarded(str(path), DataError):
+                columns = {str(name): dict(said) for name, said in found["columns"].items()}
+        except (OSError, DataError) as error:
             raise DataError(f"{path} is not a file of public columns: {error}") from error
+        measured = found.get("measured")
         if measured is None:
             return cls(columns)
         record = read_record(measured, str(path))
@@ -96,8 +97,8 @@ def recorded_in(given: str) -> SchemaRecord | None:
     if not given or not Path(given).is_file():
         return None
     try:
-        measured = json.loads(Path(given).read_text(encoding="utf-8")).get("measured")
-    except (OSError, ValueError, AttributeError):
+        measured = untrusted.read_mapping(Path(given), DataError).get("measured")
+    except (OSError, DataError):
         return None
     return None if measured is None else read_record(measured, given)
 

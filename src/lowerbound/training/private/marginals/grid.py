@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
-from lowerbound.data.columns.dates import DAY, ISO, seconds
+from lowerbound.data.columns.dates import DAY, ISO, check_format, seconds
 from lowerbound.data.columns.values import (
     distinct_levels,
     finite_numbers,
+    is_range,
     level_codes,
     missing,
     name as level_name,
@@ -68,7 +70,7 @@ class Grid:
         if isinstance(low, str) and isinstance(high, str):
             dates = said.get("format") or ISO
             low, high = seconds([low, high], ISO) / DAY
-        if low is None or high is None or not _is_range(low, high):
+        if low is None or high is None or not is_range(low, high):
             raise DataError(f"declare column {name!r} with levels, or with numbers low < high")
         whole = bool(said.get("whole", bool(dates)))
         edges = bin_edges(float(low), float(high), whole, bool(said.get("log", False)))
@@ -165,14 +167,22 @@ class Grid:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Grid:
-        """Read the values of ``to_mapping``."""
-        tuples = {name: tuple(mapping[name]) for name in ("levels", "edges")}
-        return cls(**{**mapping, **tuples})
+        """Read the values of ``to_mapping``.
 
-
-def _is_range(low: Any, high: Any) -> bool:
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (low, high))
-    return numbers and bool(np.isfinite([low, high]).all()) and low < high
+        Raises:
+            DataError: its edges do not increase, it has neither levels nor edges, or a level is a
+                list.
+            OptionError: a field is unknown or of another type, or the format of dates is wrong.
+        """
+        found = from_mapping(cls, mapping)
+        increasing = bool((np.diff(found.edges) > 0).all()) and len(found.edges) > 1
+        if found.levels == () and not increasing:
+            raise DataError(f"the edges of column {found.name!r} do not increase")
+        if any(isinstance(level, list | tuple | dict) for level in found.levels):
+            raise DataError(f"a level of column {found.name!r} is neither text nor a number")
+        if found.dates:
+            check_format(found.dates)
+        return found
 
 
 def bin_edges(low: float, high: float, whole: bool, logarithmic: bool) -> Array:

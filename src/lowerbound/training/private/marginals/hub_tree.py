@@ -13,9 +13,10 @@ the leaves to the root for each value of the hub (Pearl 1988).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from lowerbound.errors import DataError
 
 UNKNOWN = -1
 ROWS_AT_ONCE = 8_192
+ROUNDING = 1e-6  # by which sums of probabilities differ from one
+TABLES = ("groups", "transitions", "values")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,44 @@ class HubTree:
     groups: tuple[Array, ...]
     transitions: tuple[Array, ...]
     values: tuple[Array, ...]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """JSON values."""
+        tables = {name: [table.tolist() for table in getattr(self, name)] for name in TABLES}
+        return {"hub": self.hub.tolist(), "parents": list(self.parents), **tables}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> HubTree:
+        """Read the values of ``to_mapping``.
+
+        Raises:
+            DataError: shapes do not fit each other, or numbers are no probabilities.
+        """
+        groups = tuple(_codes(found) for found in mapping["groups"])
+        transitions, values = (
+            tuple(np.array(table, dtype=float) for table in mapping[name]) for name in TABLES[1:]
+        )
+        parents = tuple(int(parent) for parent in mapping["parents"])
+        found = cls(np.array(mapping["hub"], dtype=float), parents, groups, transitions, values)
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        if self.hub.ndim != 1 or any(not -1 <= place < len(self.parents) for place in self.parents):
+            raise DataError("the target is no list of probabilities, or a parent does not exist")
+        counts = [int(group.max(initial=-1)) + 1 for group in self.groups]
+        totals = [self.hub.sum()]
+        each = zip(self.parents, self.groups, self.transitions, self.values, counts, strict=True)
+        for parent, group, transition, value, count in each:
+            above = 1 if parent < 0 else counts[parent]
+            sizes = (transition.shape, value.shape)
+            if sizes != ((len(self.hub), above, count), (len(self.hub), len(group))):
+                raise DataError("a table does not have the sizes of its variables")
+            totals += [transition.sum(-1), value @ np.eye(count)[group]]
+        negative = any((table < 0).any() for table in (self.hub, *self.transitions, *self.values))
+        if negative or not all(np.allclose(total, 1.0, atol=ROUNDING) for total in totals):
+            raise DataError("its probabilities are negative, or do not sum to one")
+        _ = self.order
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -138,6 +179,18 @@ class HubTree:
             value = draw(inside, uniform[:, 2 + 2 * i])
             drawn[:, 1 + i] = np.where(codes[:, 1 + i] < 0, value, codes[:, 1 + i])
         return drawn
+
+
+def _codes(found: Any) -> Array:
+    """Codes from JSON values, (values,).
+
+    Raises:
+        DataError: one is negative, or no whole number.
+    """
+    numbers = np.array(found)
+    if numbers.ndim != 1 or numbers.dtype.kind != "i" or numbers.min(initial=0) < 0:
+        raise DataError("groups of values are not numbered from 0")
+    return numbers
 
 
 def _log(probability: Array) -> Array:

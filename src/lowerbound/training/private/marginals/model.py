@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lowerbound import __version__, durable
+from lowerbound import __version__, durable, untrusted
 from lowerbound.config import from_mapping
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.values import missing
-from lowerbound.errors import DataError, ModelFolderError, OptionError
+from lowerbound.errors import DataError, LowerboundError, ModelFolderError, OptionError
 from lowerbound.training.private.marginals.charged_schema import rho_left, with_schema
 from lowerbound.training.private.marginals.corrected_tree import CorrectedTree
 from lowerbound.training.private.marginals.correction_fit import (
@@ -156,48 +156,49 @@ class MarginalModel:
             ModelFolderError: it is not such a file.
         """
         try:
-            return cls.from_mapping(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            values = untrusted.read_mapping(Path(path), ModelFolderError)
+            with untrusted.guarded(str(path), ModelFolderError):
+                return cls.from_mapping(values)
+        except (OSError, LowerboundError) as error:
             raise ModelFolderError(f"{path} is not a private model of a table: {error}") from error
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON values."""
-        tree = {
-            "hub": self.tree.hub.tolist(),
-            "parents": list(self.tree.parents),
-            **{
-                name: [table.tolist() for table in getattr(self.tree, name)]
-                for name in ("groups", "transitions", "values")
-            },
-        }
         return {
             "format": FORMAT,
             "lowerbound": __version__,
             "columns": list(self.columns),
             "hub": self.hub.to_mapping(),
             "grids": [grid.to_mapping() for grid in self.grids],
-            "tree": tree,
+            "tree": self.tree.to_mapping(),
             **({} if self.corrected is None else {"correction": self.corrected.to_mapping()}),
             "release": asdict(self.release),
         }
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> MarginalModel:
-        """Read the values of ``to_mapping``."""
-        tree = mapping["tree"]
-        tables = {
-            name: tuple(np.array(table) for table in tree[name])
-            for name in ("groups", "transitions", "values")
-        }
-        found = HubTree(np.array(tree["hub"]), tuple(tree["parents"]), **tables)
+        """Read the values of ``to_mapping``.
+
+        Raises:
+            DataError: its parts do not fit each other.
+        """
+        hub = Grid.from_mapping(mapping["hub"])
+        grids = tuple(Grid.from_mapping(grid) for grid in mapping["grids"])
+        columns = tuple(map(str, mapping["columns"]))
+        tree = HubTree.from_mapping(mapping["tree"])
+        sizes = [len(tree.hub), *map(len, tree.groups)]
+        if sizes != [grid.size for grid in (hub, *grids)]:
+            raise DataError("its tables do not have the sizes of its columns")
+        if sorted(columns) != sorted(grid.name for grid in (hub, *grids) if grid.name):
+            raise DataError("its columns are not those of its tables")
         correction = mapping.get("correction")
         return cls(
-            Grid.from_mapping(mapping["hub"]),
-            tuple(Grid.from_mapping(grid) for grid in mapping["grids"]),
-            found,
+            hub,
+            grids,
+            tree,
             from_mapping(ReleaseRecord, mapping["release"]),
-            tuple(mapping["columns"]),
-            None if correction is None else CorrectedTree.from_mapping(found, correction),
+            columns,
+            None if correction is None else CorrectedTree.from_mapping(tree, correction),
         )
 
 

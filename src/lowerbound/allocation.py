@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from lowerbound.errors import ModelFolderError
+from lowerbound.errors import LowerboundError, ModelFolderError
 
 TIMES = 8  # the bytes of the weights, for buffers that are not saved, and initial values
 FREE = 256 * 2**20  # bytes beside them
@@ -30,15 +30,18 @@ class AllocationLimit(TorchFunctionMode):
     Args:
         weights: bytes of the weights that the model is to hold.
         said: what asks for the memory, as the message names it.
+        error: that is raised.
 
     Raises:
-        ModelFolderError: the limit is passed; nothing of the tensor has been allocated.
+        error: the limit is passed; nothing of the tensor has been allocated.
     """
 
-    def __init__(self, weights: int, said: str) -> None:
+    def __init__(
+        self, weights: int, said: str, error: type[LowerboundError] = ModelFolderError
+    ) -> None:
         super().__init__()
         self.left: float = TIMES * weights + FREE
-        self.tensors, self.weights, self.said = MOST_TENSORS, weights, said
+        self.tensors, self.weights, self.said, self.error = MOST_TENSORS, weights, said, error
 
     def __torch_function__(
         self,
@@ -60,7 +63,7 @@ class AllocationLimit(TorchFunctionMode):
         self.tensors -= 1
         self.left -= 4 * numbers
         if self.left < 0 or self.tensors < 0:
-            raise ModelFolderError(
+            raise self.error(
                 f"{self.said} describes a model that needs far more memory than its weights have "
                 f"({self.weights:,} bytes): it is damaged, or made to do harm"
             )
