@@ -100,12 +100,26 @@ def test_model_folders(tmp_path: Path, hidden: int) -> None:
         model_folder.read(copied)
 
 
-def test_rows_that_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = str(FOLDER / "models" / "table")
-    words = ["sample", model, "-o", str(tmp_path / "x.csv"), "-n", str(10**20)]
-    assert main(words) == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sample table -n",
+        "impute imputer gaps.csv --draws",
+        "interpolate table people.csv --frames",
+        "interpolate table people.csv --path geodesic --nodes",
+        "attributes table people.csv --frames",
+    ],
+)
+def test_rows_that_are_asked_for(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, model, *rest = words.split()
+    given = [str(FOLDER / "data" / word) if "." in word else word for word in rest]
+    output = tmp_path / "x.csv"
+    model = str(FOLDER / "models" / model)
+    assert main([command, model, *given, str(10**20), "-o", str(output)]) == 2
     assert "GB of memory, and the limit is 4 GB: raise it with --memory" in capsys.readouterr().err
-    assert not (tmp_path / "x.csv").exists()
+    assert not output.exists()
 
 
 def test_the_limit_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from lowerbound import ProbabilisticPCA
+from lowerbound.applications.io.masks import read_mask
 from lowerbound.cli import main
 from lowerbound.data import load
 from lowerbound.errors import DataError, ModelFolderError, OptionError, TrainingError
@@ -151,3 +153,22 @@ def test_a_report_that_fails_costs_no_fit(
     assert main(["fit", data, "-o", str(tmp_path / "m.lb"), *SHORT]) == 0
     assert "the report could not be written (ZeroDivisionError: no axis)" in capsys.readouterr().err
     model_folder.read(tmp_path / "m.lb")
+
+
+def test_masks_of_another_size(tmp_path: Path) -> None:
+    schema = load(np.zeros((4, 8, 8), np.uint8)).schema
+    large = np.full((16, 16), 255, np.uint8)
+    large[:8] = 0
+    Image.fromarray(large).save(tmp_path / "mask.png")
+    hidden = read_mask(tmp_path / "mask.png", schema, 3)
+    assert hidden.shape == (3, 1, 8, 8)
+    assert hidden[:, :, :4].all()
+    assert not hidden[:, :, 4:].any()
+    (tmp_path / "several").mkdir()
+    for number, side in enumerate((8, 16, 24)):
+        part = Image.fromarray(large).resize((side, side), Image.Resampling.NEAREST)
+        part.save(tmp_path / "several" / f"{number}.png")
+    assert torch.equal(read_mask(tmp_path / "several", schema, 3), hidden)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="has no pictures"):
+        read_mask(tmp_path / "none", schema, 3)

@@ -32,14 +32,14 @@ def test_terminals_get_no_control_characters(
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-A1:B2"]
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-A1:B2", "+smile", "-1-2"]
 )
 def test_formulas_are_known(cell: str) -> None:
     assert is_formula(cell)
 
 
 @pytest.mark.parametrize(
-    "cell", ["", "-", "+", "-1", "+1e5", "-inf", "A+", "a=b", "1-2", "x@y.z", "+smile", "- row 3"]
+    "cell", ["", "-", "+", "-1", "- 1", "+1e5", "+49 170 1", "-inf", "A+", "a=b", "1-2", "x@y.z"]
 )
 def test_other_texts_are_none(cell: str) -> None:
     assert not is_formula(cell)

@@ -19,7 +19,11 @@ from lowerbound.applications.base import Reporter
 from lowerbound.applications.compression.codec import CODECS, Codec, beside
 from lowerbound.applications.compression.comparison.pictures import compare_pictures
 from lowerbound.applications.compression.exported_models import ExportedModel, exported_for
-from lowerbound.applications.compression.picture_files import check_pictures_output, picture_paths
+from lowerbound.applications.compression.picture_files import (
+    check_pictures_output,
+    picture_paths,
+    write_decoded,
+)
 from lowerbound.applications.compression.rated_pictures import (
     INVENTS,
     Written,
@@ -34,7 +38,7 @@ from lowerbound.applications.compression.requests import (
     CompressRequest,
 )
 from lowerbound.applications.io.compressed_files import SUFFIX
-from lowerbound.applications.io.drawings.grids import eight_bit, write_picture
+from lowerbound.applications.io.drawings.grids import eight_bit
 from lowerbound.coding.exports import COEFFICIENTS
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.lossless import Progress
@@ -78,11 +82,11 @@ class Photographs(Codec):
     ) -> tuple[int, Sequence[str]]:
         count, stem = file.header.shape[0], Path(file.name).stem
         alone = check_pictures_output(output, count, file.name)
-        names: list[str] = []
-        for number, picture in enumerate(self.decode(file, folder, progress)):
-            more = f"_{number:05d}" if count > 1 else ""
-            names += write_picture(output if alone else output / f"{stem}{more}.png", picture)
-        return count, names
+        names = [f"{stem}_{number:05d}.png" for number in range(count)]
+        pictures = self.decode(file, folder, progress)
+        return count, write_decoded(
+            output, alone, names if count > 1 else [f"{stem}.png"], pictures
+        )
 
     def compare(self, request: CompareRequest, fitted: Fitted, reporter: Reporter) -> CompareReport:
         return compare_pictures(request, fitted, self.paths(request), reporter)

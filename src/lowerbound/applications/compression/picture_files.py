@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lowerbound.applications.base import Reporter
+from lowerbound.applications.io.drawings.grids import write_picture
+from lowerbound.applications.io.files import fill_folder
 from lowerbound.data.arrays import Array
 from lowerbound.data.pictures.folders import SUFFIXES, OnError, find_pictures, read_whole
 from lowerbound.errors import DataError, OptionError
@@ -55,3 +57,22 @@ def check_pictures_output(output: Path, pictures: int, file: str) -> bool:
     if output.suffix and not alone:
         raise OptionError(f"{output}: pictures are written as NAME.png or into a folder")
     return alone
+
+
+def write_decoded(
+    output: Path, alone: bool, names: Sequence[str], pictures: Iterable[Array]
+) -> tuple[str, ...]:
+    """Write one picture, or a folder of pictures; the names of the files.
+
+    Args:
+        output: the picture, or the folder.
+        alone: whether it is one picture; see ``check_pictures_output``.
+        names: of the files in a folder.
+        pictures: each (height, width, channels) uint8.
+    """
+
+    def write(place: Path) -> tuple[str, ...]:
+        named = zip(names, pictures, strict=True)
+        return tuple(file for name, one in named for file in write_picture(place / name, one))
+
+    return write_picture(output, next(iter(pictures))) if alone else fill_folder(output, write)

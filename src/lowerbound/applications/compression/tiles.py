@@ -21,11 +21,11 @@ from lowerbound.applications.compression.picture_files import (
     check_pictures_output,
     picture_paths,
     readable,
+    write_decoded,
 )
 from lowerbound.applications.compression.reports import CompressReport
 from lowerbound.applications.compression.requests import CodecRequest, CompressRequest, output_file
 from lowerbound.applications.compression.rows import ExactRows, about_codec, units
-from lowerbound.applications.io.drawings.grids import write_picture
 from lowerbound.coding import lossless
 from lowerbound.coding.files.container import Container
 from lowerbound.coding.files.header import MOST_SYMBOLS
@@ -96,10 +96,8 @@ class PictureTiles(ExactRows):
         x = lossless.read_rows(file, exported.model, progress)
         levels = channels_first(exported.schema.decode(x), exported.schema.layout)
         tiles = np.moveaxis(levels, 1, -1).astype(np.uint8)
-        names: list[str] = []
-        for number, picture in enumerate(_untiled(tiles, sizes)):
-            names += write_picture(output if alone else output / f"{number:05d}.png", picture)
-        return len(sizes), names
+        names = [f"{number:05d}.png" for number in range(len(sizes))]
+        return len(sizes), write_decoded(output, alone, names, _untiled(tiles, sizes))
 
 
 def _own_sizes(schema: Schema, source: str) -> bool:

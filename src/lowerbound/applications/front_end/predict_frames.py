@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import DataRequest, OnError, unreadable
 from lowerbound.applications.io.drawings.film import FrameFiles, check_outputs, some_windows
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
 from lowerbound.data import FrameClips, read_frame_clips
@@ -104,6 +105,8 @@ def predict_frames(request: FramesRequest, reporter: Reporter, fitted: Fitted) -
         temporal_prior(fitted.model)
     if request.rows < 1:
         raise OptionError(f"--rows must be at least 1, not {request.rows}")
+    asked = f"--frames {request.frames} with --draws {request.draws}"
+    check_rows(fitted, request.frames * (1 + request.draws), asked, schema)
     clips = chosen_episodes(request, fitted)
     horizon = Horizon(request.context, request.frames, request.every)
     errors, shown = FrameErrors(), some_windows(len(horizon.windows(clips)), request.rows)

@@ -15,6 +15,7 @@ from lowerbound.applications.io.masks import read_mask
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.arrays import Array
@@ -108,6 +109,7 @@ def redraw(request: RedrawRequest, reporter: Reporter, fitted: Fitted) -> Redraw
     dataset = open_data(request.data, fitted, on_error=request.on_error)
     chosen = picked_rows(request.rows, dataset) if request.rows else range(len(dataset))[:MOST_ROWS]
     rows = dataset.subset(list(chosen))
+    check_rows(fitted, request.draws * len(rows), f"--draws {request.draws}")
     hidden = _hidden(request.mask, rows)
     default = STRENGTH if hidden is None else STRENGTH_OF_PARTS
     with prior_settings(fitted.model, guidance=request.guidance, steps=request.steps):

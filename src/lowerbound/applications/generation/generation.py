@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lowerbound import untrusted
 from lowerbound.applications.base import Report, Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, ModelRequest, OnError, unreadable
 from lowerbound.applications.generation.code_files import (
@@ -38,6 +37,7 @@ from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.row_files import EventFiles, row_files
 from lowerbound.applications.io.sentences import about_exact, about_explained
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
@@ -55,7 +55,6 @@ from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
 
 ROWS_AT_ONCE = 512
-BYTES_OF_NUMBER = 16  # of memory for a number of a drawn row: z, parameters, the draw, a copy
 
 # sample -------------------------------------------------------------------------------------------
 
@@ -141,9 +140,7 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     """
     if request.number < 1:
         raise OptionError(f"-n must be at least 1, not {request.number}")
-    numbers = fitted.schema.dimension + (fitted.options.model.latent_dim or 0)
-    needed = BYTES_OF_NUMBER * numbers * request.number
-    untrusted.check_memory(needed, f"-n {request.number}", OptionError)
+    check_rows(fitted, request.number, f"-n {request.number}")
     path = Path(request.output)
     files = row_files(fitted.schema)
     files.check(path)

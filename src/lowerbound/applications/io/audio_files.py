@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowerbound.applications.io.files import fill_folder
 from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, RebuiltItems, RowFiles
 from lowerbound.coding.sound_codes import SoundCoder
 from lowerbound.data.arrays import Array
@@ -74,6 +75,10 @@ def write_sounds(
         write_wav(path, np.concatenate(clips), rate)
         return (str(path),)
     files = list(names) or [f"{index:05d}{SUFFIX}" for index in range(len(clips))]
-    for name, clip in zip(files, clips, strict=True):
-        write_wav(path / name, clip, rate)
-    return tuple(str(path / name) for name in files)
+
+    def write(place: Path) -> Files:
+        for name, clip in zip(files, clips, strict=True):
+            write_wav(place / name, clip, rate)
+        return tuple(str(place / name) for name in files)
+
+    return fill_folder(path, write)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,42 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def fill_folder(path: Path, write: Callable[[Path], Sequence[str]]) -> tuple[str, ...]:
+    """Write several files into a folder: a new folder is complete or absent.
+
+    The files are written into a new folder beside it, which is renamed at the end. In a folder that
+    exists already, files of the same names are then replaced one by one, and others stay.
+
+    Args:
+        path: the folder.
+        write: writes the files into the folder that it is given, and gives their names.
+
+    Returns:
+        The names of the files in ``path``.
+
+    Raises:
+        OSError: the files cannot be written; the error names ``path``, not the temporary path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.clear_left(path.parent)
+    made = durable.unfinished(path)
+    try:
+        made.mkdir()
+        names = [Path(name).relative_to(made) for name in write(made)]
+        if path.exists():
+            for name in names:
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (made / name).replace(path / name)
+        else:
+            made.rename(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return tuple(str(path / name) for name in names)
 
 
 def page_path(output: str | None) -> Path | None:

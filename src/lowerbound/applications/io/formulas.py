@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 BEGINNINGS = "=+-@\t\r"
-PLAIN = re.compile(r"[+-] ?[\w. ]*([eE][+-]\d+)?")
+NUMBER = re.compile(r"[+-] ?(\d[\d .,]*([eE][+-]?\d+)?|inf)")
 
 keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
 """Whether such texts are written as they are."""
@@ -31,10 +31,7 @@ def quoted_formulas(values: Any) -> tuple[Any, int]:
 
 
 def is_formula(cell: str) -> bool:
-    """Whether a spreadsheet would compute a text: =1+1, but neither -1 nor +smile nor A+.
-
-    After a sign, words and numbers without any operator call nothing.
-    """
+    """Whether a spreadsheet would compute a text: =1+1 and -A1, but neither -1 nor A+ nor -."""
     if len(cell) < 2 or cell[0] not in BEGINNINGS:
         return False
-    return not (cell[0] in "+-" and PLAIN.fullmatch(cell))
+    return not (cell[0] in "+-" and NUMBER.fullmatch(cell))

@@ -13,6 +13,7 @@ from lowerbound.data import Schema
 from lowerbound.data.arrays import Array
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import SUFFIXES, find_pictures, open_picture
+from lowerbound.data.pictures.resizing import fit_to
 from lowerbound.errors import DataError
 
 RECTANGLE = re.compile(r"\d+(,\d+){3}")
@@ -24,7 +25,8 @@ def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
     Args:
         path: .npy or .npz of booleans, True where hidden, for one row or for all rows; or a picture
             whose black pixels are hidden, or a folder with such a picture for each row, in order;
-            or a rectangle of pixels, "top,left,height,width".
+            or a rectangle of pixels, "top,left,height,width". A picture of another size is resized
+            as the data's pictures are.
         schema: schema of the model.
         rows: number of rows.
 
@@ -32,7 +34,10 @@ def read_mask(path: Path, schema: Schema, rows: int) -> Tensor:
         DataError: the mask cannot be read, or does not fit the rows.
     """
     if path.is_dir():
-        hidden = np.stack([_black(path / file, schema) for file in find_pictures(path)])
+        files = find_pictures(path)
+        if not files:
+            raise DataError(f"the folder {path} has no pictures; a mask's black pixels are hidden")
+        hidden = np.stack([_black(path / file, schema) for file in files])
     elif path.suffix.lower() in SUFFIXES:
         hidden = _black(path, schema)
     elif RECTANGLE.fullmatch(str(path)):
@@ -59,16 +64,23 @@ def _booleans(path: Path) -> Array:
 
 def _black(path: Path, schema: Schema) -> Array:
     """(H, W), True at black pixels."""
+    from PIL import Image
+
     if not schema.data_kind.pictures:
         raise DataError(
             f"{path} is a picture, but the data is not pictures; give a .npy file of booleans"
         )
     try:
         with open_picture(path) as picture:
-            black: Array = np.asarray(picture.convert("L")) == 0
-            return black
+            black = Image.fromarray(255 * (np.asarray(picture.convert("L")) == 0).astype(np.uint8))
     except OSError as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
+    _, height, width = schema.event_shape
+    resize = "pad" if schema.image is None else schema.image.resize
+    if resize != "tiles":  # whose pictures are not resized
+        black = fit_to(black, (height, width), resize)
+    hidden: Array = np.asarray(black) > 127
+    return hidden
 
 
 def _rectangle(text: str, schema: Schema) -> Array:

@@ -18,7 +18,7 @@ from lowerbound.applications.io.drawings.animations import (
 )
 from lowerbound.applications.io.drawings.grids import eight_bit, grid, sheet, write_picture
 from lowerbound.applications.io.drawings.strips import Strip, animated, sheet_of
-from lowerbound.applications.io.files import replacing
+from lowerbound.applications.io.files import fill_folder, replacing
 from lowerbound.applications.io.rows import NPZ, ROW_FILES, Files, Restored, RowFiles
 from lowerbound.data.arrays import Array
 from lowerbound.data.incomplete import Incomplete
@@ -71,7 +71,7 @@ class PictureFiles(RowFiles):
         """
         suffix = path.suffix.lower()
         if not suffix:
-            return _strip_folder(path, strip)
+            return fill_folder(path, lambda place: _fill_with_strip(place, strip))
         sheet = _save(path.with_suffix(".png"), sheet_of(strip), optimize=True)
         if suffix == ".png":
             return sheet
@@ -100,10 +100,13 @@ class PictureFiles(RowFiles):
         shown = [given, *rows.drawn[:DRAWS], rows.answer]
         columns = [self._for_eyes(some[:RESTORED]) for some in shown]
         above = [rows.names[0], *(f"draw {i + 1}" for i in range(len(shown) - 2)), rows.names[1]]
-        place = path if path.suffix else path / "sheet.png"
-        files = _save(place, grid([list(row) for row in zip(*columns, strict=True)], above=above))
-        every = () if path.suffix else (rows.answer, *rows.drawn)
-        return (*files, *_write_each(path, [self._for_eyes(some) for some in every]))
+        sheet = grid([list(row) for row in zip(*columns, strict=True)], above=above)
+        if path.suffix:
+            return _save(path, sheet)
+        every = [self._for_eyes(some) for some in (rows.answer, *rows.drawn)]
+        return fill_folder(
+            path, lambda place: (*_save(place / "sheet.png", sheet), *_write_each(place, every))
+        )
 
     def _for_eyes(self, values: Array) -> Array:
         """Pictures in the data's own units as (rows, H, W, C) uint8; missing pixels are grey."""
@@ -119,7 +122,13 @@ def _with_sheet(path: Path, sheet: Array, pictures: Array) -> Files:
     """Write one sheet; in a folder also every picture."""
     if path.suffix:
         return write_picture(path, sheet)
-    return (*write_picture(path / "sheet.png", sheet), *_write_each(path, [pictures]))
+    return fill_folder(
+        path,
+        lambda place: (
+            *write_picture(place / "sheet.png", sheet),
+            *_write_each(place, [pictures]),
+        ),
+    )
 
 
 def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:
@@ -132,7 +141,7 @@ def _write_each(folder: Path, stacks: Sequence[Array]) -> Files:
     )
 
 
-def _strip_folder(path: Path, strip: Strip) -> Files:
+def _fill_with_strip(path: Path, strip: Strip) -> Files:
     """Write a sheet, and each picture by line and column."""
     files = _save(path / "sheet.png", sheet_of(strip), optimize=True)
     for line, pictures in enumerate(strip.x):

@@ -21,6 +21,7 @@ from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.latent_space.attribute_sources import Learned, from_classes, from_sets
 from lowerbound.applications.latent_space.label_columns import (
     Labeled,
@@ -146,6 +147,7 @@ def attributes(request: AttributesRequest, reporter: Reporter, fitted: Fitted) -
     require(fitted.model, Encodes, "encode")
     require(fitted.model, Decodes, "decode")
     _check(request)
+    check_rows(fitted, request.frames, f"--frames {request.frames}")
     data = open_labeled(request.data, fitted, request.label)
     reporter.say(f"encoding {len(data.dataset):,} rows")
     codes = encode_rows(fitted.model, data.dataset).mean

@@ -21,6 +21,7 @@ from lowerbound.applications.io.drawings.animations import FRAMES_PER_SECOND
 from lowerbound.applications.io.drawings.strips import Strip
 from lowerbound.applications.io.requested_rows import picked_rows
 from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.applications.latent_space.label_columns import row_name
 from lowerbound.applications.latent_space.path_comparison import (
@@ -143,6 +144,8 @@ def interpolate(
     data = open_data(request.data, fitted)
     stops = _stops(request, data, fitted)
     ends, condition = stops.dataset, _condition(fitted, stops.dataset, request.label)
+    check_rows(fitted, request.frames * (len(ends) - 1), f"--frames {request.frames}")
+    check_rows(fitted, request.nodes, f"--nodes {request.nodes}")
     codes = encode_rows(fitted.model, ends).mean
     around = path_context(
         fitted.model, _all_codes(fitted, data), condition=condition, nodes=request.nodes

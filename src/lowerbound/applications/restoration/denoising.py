@@ -15,6 +15,7 @@ import numpy as np
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest, OnError, unreadable
 from lowerbound.applications.io.row_files import row_files
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import conditioned
 from lowerbound.applications.restoration.noise import found_noise, known_noise, without_noise
 from lowerbound.config import option
@@ -105,6 +106,7 @@ def denoise(request: DenoiseRequest, reporter: Reporter, fitted: Fitted) -> Deno
     level = _level(request.noise)
     known_noise(fitted.schema, 1.0 if level is None else level, request.outliers)
     given, dataset = open_noisy(request.data, fitted, request.on_error)
+    check_rows(fitted, request.draws * len(dataset), f"--draws {request.draws}")
     level, noise = found_noise(
         fitted,
         dataset,

@@ -17,6 +17,7 @@ import numpy as np
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, DataRequest, OnError, unreadable
 from lowerbound.applications.io.row_files import RowFiles, row_files
+from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import conditioned
 from lowerbound.classical.self_masking import AT_RANDOM, WARNING
 from lowerbound.config import option
@@ -125,6 +126,7 @@ def impute(request: ImputeRequest, reporter: Reporter, fitted: Fitted) -> Impute
     if request.draws < 0 or request.samples < 1:
         raise OptionError("--draws must be 0 or more, and --samples at least 1")
     data = open_incomplete(request.data, fitted, request.mask, request.on_error)
+    check_rows(fitted, request.draws * len(data.hidden), f"--draws {request.draws}")
     path, writer = Path(request.output), row_files(data.schema)
     check_filled(path, writer, data)
     made = _drawn(request, reporter, fitted, data)

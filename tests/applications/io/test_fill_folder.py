@@ -1,0 +1,52 @@
+"""A new folder of files is complete or absent; in an old one files are replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lowerbound.applications.io.files import fill_folder
+
+
+def written(place: Path, words: str = "new") -> tuple[str, ...]:
+    for name in ("a.txt", "b/c.txt"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(words)
+    return tuple(str(place / name) for name in ("a.txt", "b/c.txt"))
+
+
+def inside(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+def test_a_new_folder(tmp_path: Path) -> None:
+    names = fill_folder(tmp_path / "deep" / "out", written)
+    assert names == tuple(str(tmp_path / "deep" / "out" / name) for name in ("a.txt", "b/c.txt"))
+    assert inside(tmp_path) == {"deep/out/a.txt": "new", "deep/out/b/c.txt": "new"}
+
+
+def test_an_old_folder_keeps_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "mine.txt").write_text("kept")
+    fill_folder(tmp_path, written)
+    assert inside(tmp_path) == {"a.txt": "new", "b/c.txt": "new", "mine.txt": "kept"}
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("old", [False, True])
+def test_a_failure_leaves_nothing(tmp_path: Path, failure: BaseException, old: bool) -> None:
+    folder = tmp_path / "out"
+    if old:
+        folder.mkdir()
+        (folder / "a.txt").write_text("old")
+
+    def fail(place: Path) -> tuple[str, ...]:
+        written(place)
+        raise failure
+
+    with pytest.raises(type(failure)) as found:
+        fill_folder(folder, fail)
+    assert inside(tmp_path) == ({"out/a.txt": "old"} if old else {})
+    assert not isinstance(found.value, OSError) or found.value.filename == str(folder)
