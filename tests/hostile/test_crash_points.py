@@ -81,6 +81,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (name, words) in enumerate(fits.items()):
         given = ["fit", str(folder / name), "-o", str(folder / f"{number}.lb"), *QUICK]
         assert main([*given, "--updates", "4", *words]) == 0
+    spread = ("--updates", "150", "--set", "objective.beta=0.01", "--learning-rate", "0.02")
+    given = ["fit", str(folder / "gaps.csv"), "-o", str(folder / "2.lb"), *QUICK]
+    assert main([*given, *spread, *mlp]) == 0  # whose latents tell rows apart
     return folder
 
 
@@ -157,6 +160,67 @@ def test_a_fit_is_resumed_as_if_never_stopped(
         assert all(torch.equal(found[key], value) for key, value in expected.items()), at
         shutil.rmtree("m.lb")
     assert at > 20
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
+def test_a_prior_is_resumed_as_if_never_stopped(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """The model has its old prior or the new one, and the training goes on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "states"))
+    words = ["prior", "m.lb", str(place / "gaps.csv"), "--kind", "mixture", "--no-report"]
+    words += ["--set", "components=3", "--updates", "6", "--checkpoint-seconds", "0"]
+    shutil.copytree(place / "2.lb", "m.lb")
+    old = _weights(Path("m.lb"))
+    assert main(words) == 0
+    expected = _weights(Path("m.lb"))
+    assert not _equal(old, expected)
+    for at in range(1, 2_000, 3):
+        shutil.rmtree("m.lb")
+        shutil.copytree(place / "2.lb", "m.lb")
+        fault = Fault(at, full)
+        _run(fault, monkeypatch, words)
+        found = _weights(Path("m.lb"))
+        assert _equal(found, old) or _equal(found, expected), at
+        if fault.taken < at:
+            break
+        if not _equal(found, expected):
+            assert 0 in (main([*words, "--resume"]), main(words)), at
+            assert _equal(_weights(Path("m.lb")), expected), at
+    assert at > 20
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["killed", "full disk"])
+def test_a_new_folder_of_pictures_is_absent_or_whole(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["sample", str(place / "0.lb"), "-n", "5", "-o", "out"]
+    assert main(words) == 0
+    expected = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    assert len(expected) == 6
+    for at in range(1, 200):
+        shutil.rmtree("out")
+        fault = Fault(at, full)
+        _run(fault, monkeypatch, words)
+        found = {path.name: path.read_bytes() for path in Path("out").glob("*")}
+        assert found in ({}, expected), at
+        assert found or not Path("out").exists(), at
+        if fault.taken < at:
+            break
+        assert main(words) == 0
+        assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == expected
+        assert not full or [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert at > 20
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return model_folder.read(folder).model.state_dict()
+
+
+def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def _absent_or_whole(folder: Path) -> bool:
