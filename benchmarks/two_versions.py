@@ -9,16 +9,13 @@ meets both alike. Data, seed, options and updates are the same; one thread, floa
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from _record import ROOT, Metric, arguments, write
+from _versions import Worker, ask, checked_out, in_turns, worker
 
 WORKER = """
 import json, sys, time
@@ -54,6 +51,7 @@ for line in sys.stdin:
     estimator.fit(rows)
     print(json.dumps(time.process_time() - began), flush=True)
 """
+Seconds = dict[str, list[float]]
 CASES = {"perceptron": 500, "convolutions": 60, "table": 700}
 ROUNDS = 15
 START = 20  # updates of a short fit, whose seconds are taken off
@@ -71,7 +69,7 @@ def main() -> None:
         if source is None:
             print(f"skipped: this checkout has no commit {given.before} to compare with")
             return
-        workers = {"before": worker(source), "now": worker(ROOT / "src")}
+        workers = {"before": worker(source, WORKER), "now": worker(ROOT / "src", WORKER)}
         took = {case: compare(workers, case, n, rounds) for case, n in cases.items()}
         for process in workers.values():
             process.terminate()
@@ -92,51 +90,16 @@ def main() -> None:
     )
 
 
-def checked_out(commit: str, folder: Path) -> Path | None:
-    """The package's sources as of a commit; None where git does not know it."""
-    archive = subprocess.run(
-        ["git", "archive", commit, "src"], cwd=ROOT, capture_output=True, check=False
-    )
-    if archive.returncode:
-        return None
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
-    return folder / "src"
-
-
-def worker(source: Path) -> subprocess.Popen[str]:
-    """A process that fits by the package in ``source``."""
-    environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=source,
-    )
-
-
-def seconds(process: subprocess.Popen[str], case: str, updates: int) -> float:
-    """Processor seconds of one fit."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(json.dumps([case, updates]) + "\n")
-    process.stdin.flush()
-    return float(json.loads(process.stdout.readline()))
-
-
-def compare(
-    workers: dict[str, subprocess.Popen[str]], case: str, updates: int, rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of each round by either version; the order changes from round to round."""
+def compare(workers: dict[str, Worker], case: str, updates: int, rounds: int) -> Seconds:
+    """Processor seconds of fits in each round by either version, without those of a short fit."""
     for process in workers.values():
-        seconds(process, case, START)  # what only the first fit waits for
-    took: dict[str, list[float]] = {name: [] for name in workers}
-    for number in range(rounds):
-        for name in list(workers) if number % 2 else list(workers)[::-1]:
-            short = seconds(workers[name], case, START)
-            took[name].append(seconds(workers[name], case, updates) - short)
-    return took
+        ask(process, [case, START])  # what only the first fit waits for
+
+    def measure(process: Worker) -> float:
+        short: float = ask(process, [case, START])
+        return float(ask(process, [case, updates]) - short)
+
+    return in_turns(workers, rounds, measure)
 
 
 def measured(case: str, took: dict[str, list[float]]) -> list[Metric]:

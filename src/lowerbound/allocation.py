@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from lowerbound.errors import LowerboundError, ModelFolderError
@@ -21,11 +22,14 @@ TIMES = 8  # the bytes of the weights, for buffers that are not saved, and initi
 FREE = 256 * 2**20  # bytes beside them
 MOST_TENSORS = 100_000
 SIZED = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+INITIAL = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_}
 RANGES = {torch.arange, torch.linspace, torch.logspace}
 
 
 class AllocationLimit(TorchFunctionMode):
     """Context in which making tensors of more than some bytes in all is refused.
+
+    Weights are not initialized, because those that are there replace them.
 
     Args:
         weights: bytes of the weights that the model is to hold.
@@ -51,6 +55,8 @@ class AllocationLimit(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = kwargs or {}
+        if func in INITIAL:
+            return args[0] if args else named["tensor"]
         if func in SIZED:
             self._take(sized(args, named))
         elif func is torch.eye:

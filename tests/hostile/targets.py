@@ -179,6 +179,22 @@ def compressed(place: Path, rng: Generator) -> Reader:
     return read
 
 
+@target
+def foreign_autoencoder(place: Path, rng: Generator) -> Reader:
+    """An autoencoder in the form of ``diffusers``, which ``lowerbound import`` reads."""
+    from lowerbound.applications.interchange import config_file, weights_file
+
+    described, weights = _foreign_autoencoder()
+    text = json.dumps(described).encode()
+    if rng.random() < 0.5:
+        weights = changed_tensors(weights, rng)
+    else:
+        text = changed_text(described, rng)
+    (place / config_file.CONFIG).write_bytes(text)
+    (place / config_file.WEIGHTS).write_bytes(weights)
+    return lambda: weights_file.read_weights(place, config_file.read_config(place))
+
+
 # what users write by hand ------------------------------------------------------------------------
 
 
@@ -519,3 +535,18 @@ def _agent() -> tuple[Any, bytes, dict[str, Any]]:
         content = (Path(place) / FOLDER_OF_REPLAY / "part-0.safetensors").read_bytes()
     record = AgentRecord(100, 20, 3, 1.5, 0.5, (1.0, 2.0), (1.5,), {"bound": -3.0})
     return FORM, content, asdict(record)
+
+
+@cache
+def _foreign_autoencoder() -> tuple[dict[str, Any], bytes]:
+    """config.json and the weights."""
+    import torch
+    from safetensors.torch import save
+
+    from lowerbound.applications.interchange.config_file import KLConfig, written_config
+    from lowerbound.applications.interchange.weights_file import expected_shapes
+
+    config = KLConfig(block_out_channels=(4,), norm_num_groups=2, latent_channels=2)
+    weights = {name: torch.zeros(shape) for name, shape in expected_shapes(config).items()}
+    described: dict[str, Any] = json.loads(json.dumps(written_config(config)))
+    return described, save(weights, {"format": "pt"})

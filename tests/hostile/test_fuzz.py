@@ -44,10 +44,17 @@ def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", TARGETS)
 def test_intact_content_is_read(kind: str, unchanged: None, tmp_path: Path) -> None:
     """So that what is refused is refused for its changes."""
-    if kind.startswith(("compressed", "codec")):
-        pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+    _require(kind)
     found = [TARGETS[kind](_made(tmp_path / str(n)), np.random.default_rng(n)) for n in range(5)]
     assert [outcome(read)[0] for read in found] == ["read"] * 5
+
+
+def _require(kind: str) -> None:
+    """Skip kinds whose library is not installed."""
+    if kind.startswith(("compressed", "codec")):
+        pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+    if kind == "foreign_autoencoder":
+        pytest.importorskip("diffusers", reason="pip install 'lowerbound[diffusion]'")
 
 
 def _made(folder: Path) -> Path:
@@ -57,8 +64,7 @@ def _made(folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_no_input_does_harm(kind: str) -> None:
-    if kind.startswith(("compressed", "codec")):
-        pytest.importorskip("constriction", reason="pip install 'lowerbound[compress]'")
+    _require(kind)
     found = fuzz(kind, range(INPUTS))
     assert not found.failures
     assert found.counts["refused"] > INPUTS // 20

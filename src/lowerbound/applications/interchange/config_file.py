@@ -164,7 +164,7 @@ def read_config(folder: Path) -> AutoencoderConfig:
         )
     values = untrusted.read_mapping(path, ModelFolderError, MOST_BYTES)
     name = values.get(CLASS)
-    if name not in ARCHITECTURES:
+    if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ModelFolderError(
             f"{path} describes {'no model' if name is None else f'a {name}'}, and only "
             f"{' and '.join(ARCHITECTURES)} can be imported"
