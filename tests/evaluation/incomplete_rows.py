@@ -14,7 +14,7 @@ from lowerbound.classical.factor_analysis import FactorAnalysis
 from lowerbound.data import Column, Dataset, Schema
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
+from lowerbound.networks.columns.tabular import TabularDecoder, TabularEncoder
 
 FEATURES, LATENT = 6, 2
 

@@ -20,10 +20,13 @@ from types import FrameType
 import numpy as np
 
 from lowerbound.errors import LowerboundError
+from lowerbound.untrusted import memory
 from tests.hostile.targets import TARGETS
 
-SECONDS = 10.0  # of one input
+SECONDS = 10.0  # of the processor, for one input
+WAITING = 60.0  # seconds in all: a reader that waits takes no processor
 MEGABYTES = 512.0  # that the peak of memory may rise by one input
+LIMIT = 0.4  # gigabytes that content may declare (--memory)
 KEPT = 20  # failures that are described
 
 
@@ -69,9 +72,9 @@ def one(kind: str, number: int) -> tuple[str, str, float]:
     folder = Path(tempfile.mkdtemp(prefix="fuzz"))
     try:
         read = TARGETS[kind](folder, rng)
-        before, began = _peak(), time.perf_counter()
+        before, began = _peak(), time.process_time()
         found, place = outcome(read)
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         if _peak() - before > MEGABYTES and not found.startswith("failed"):
             found, place = f"failed: {_peak() - before:,.0f} MB", ""
         return found, place, seconds
@@ -81,7 +84,8 @@ def one(kind: str, number: int) -> tuple[str, str, float]:
 
 def outcome(read: Callable[[], object]) -> tuple[str, str]:
     """What became of an input, and the place where it failed."""
-    with _limited(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with _limited(), memory(LIMIT), quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             read()
@@ -105,18 +109,25 @@ def _place() -> str:
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
-    """Context that ends by ``TooSlow`` after ``SECONDS``."""
+    """Context that ends by ``TooSlow`` after ``SECONDS`` of the processor, or after ``WAITING``."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise TooSlow
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    previous = [signal.signal(number, stop) for number in (signal.SIGPROF, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAITING)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for timer, number, handler in zip(
+            (signal.ITIMER_PROF, signal.ITIMER_REAL),
+            (signal.SIGPROF, signal.SIGALRM),
+            previous,
+            strict=True,
+        ):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def _peak() -> float:

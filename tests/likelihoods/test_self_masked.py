@@ -25,7 +25,7 @@ from lowerbound.likelihoods import Gaussian, LevelsLikelihood, Mixed, SelfMasked
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
+from lowerbound.networks.columns.tabular import TabularDecoder, TabularEncoder
 from lowerbound.objectives import OBJECTIVES
 from lowerbound.trace import Batch, Mean
 from lowerbound.training import TrainingOptions

@@ -32,7 +32,6 @@ import torch
 from torch import Tensor
 
 from lowerbound import __version__, durable, untrusted
-from lowerbound.allocation import AllocationLimit
 from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
@@ -54,6 +53,7 @@ from lowerbound.model_folder.manifest import (
     verify,
 )
 from lowerbound.models import MODELS, LearnsPrior, Model
+from lowerbound.networks.allocation import AllocationLimit
 from lowerbound.training import History
 
 CARD = "MODEL_CARD.md"

@@ -13,8 +13,8 @@ from lowerbound.likelihoods import LIKELIHOODS, Likelihood
 from lowerbound.models.options import ModelOptions
 from lowerbound.models.quantity_head import QuantityHead, QuantityOptions
 from lowerbound.networks import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks.columns.tabular import Tabular
 from lowerbound.networks.inputs import Columns, Input, Masked, SquareRoots
-from lowerbound.networks.tabular import Tabular
 from lowerbound.networks.tokens import TokenVectors
 from lowerbound.posteriors import POSTERIORS, Posterior
 from lowerbound.priors import PRIORS, Prior

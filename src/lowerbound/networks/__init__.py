@@ -2,13 +2,13 @@
 
 from lowerbound.networks.activations import ACTIVATIONS
 from lowerbound.networks.base import NETWORKS, Decoder, Encoder, Network
+from lowerbound.networks.columns.tabular import Tabular, TabularDecoder, TabularEncoder
 from lowerbound.networks.inputs import Columns, Input, Masked
 from lowerbound.networks.linear import Linear
 from lowerbound.networks.mlp import MLP
 from lowerbound.networks.pictures.autoencoder_kl import AutoencoderKL
 from lowerbound.networks.pictures.convolutional import Convolutional
 from lowerbound.networks.signals.frames import Frames
-from lowerbound.networks.tabular import Tabular, TabularDecoder, TabularEncoder
 from lowerbound.networks.tokens import Positions, Recurrent, SequenceTransformer
 from lowerbound.networks.transformer import Transformer
 

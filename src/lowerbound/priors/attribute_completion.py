@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from lowerbound.data.labels import UNKNOWN
 from lowerbound.data.prompts.vocabulary import PromptVocabulary
-from lowerbound.networks.known_columns import KnownColumns
+from lowerbound.networks.columns.known_columns import KnownColumns
 
 WIDTH, LAYERS, VECTORS = 128, 2, 8
 

@@ -63,6 +63,9 @@ def test_rows_are_read_with_it_without_a_change() -> None:
     [
         ({"kind": "real", "low": 0}, "'high' is missing"),
         ({"kind": "real", "low": 0, "high": 1, "lwo": 2}, "unknown field: 'lwo'"),
+        ({"kind": "categorical", "levels": list(range(2_001))}, "more than 2,000 levels"),
+        ({"kind": "categorical", "levels": ["a", "b" * 1_001]}, "more than 1,000 characters"),
+        ({"kind": "categorical", "levels": []}, "no levels"),
     ],
 )
 def test_incomplete_declarations_are_refused(said: dict[str, Any], words: str) -> None:

@@ -95,6 +95,11 @@ def test_rows_of_another_shape_are_refused(network: FeatureNetwork) -> None:
         network.features(torch.rand(2, 1, 9, 8))
 
 
+def test_rows_have_at_most_three_dimensions() -> None:
+    with pytest.raises(DataError, match="not 4"):
+        NetworkDescription((1, 2, 3, 4), 4, 0, None, 0)
+
+
 def test_vectors_have_a_network_too() -> None:
     label = torch.arange(300) % 3
     x = 3 * torch.eye(70)[label] + 0.3 * torch.randn(300, 70)

@@ -16,7 +16,7 @@ from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.restoration.imputation import impute, imputed_quantiles, quantiles
 from lowerbound.models import VariationalAutoencoder
 from lowerbound.models.options import ModelOptions
-from lowerbound.networks.tabular import TabularEncoder
+from lowerbound.networks.columns.tabular import TabularEncoder
 from lowerbound.training import TrainingOptions
 from tests.evaluation.incomplete_rows import (
     FEATURES,

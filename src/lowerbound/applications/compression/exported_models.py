@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from lowerbound import durable, untrusted
-from lowerbound.allocation import AllocationLimit
 from lowerbound.applications.io.fit_rows import rows_of_fit
 from lowerbound.assembly.build import assemble
 from lowerbound.coding.exports import export_of
@@ -34,6 +33,7 @@ from lowerbound.inference.likelihood import score
 from lowerbound.model_folder.manifest import WEIGHTS, hashes
 from lowerbound.models import Model
 from lowerbound.models.options import ModelOptions
+from lowerbound.networks.allocation import AllocationLimit
 
 FOLDER = "codecs"
 BOUND_ROWS = 1000

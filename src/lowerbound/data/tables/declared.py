@@ -33,6 +33,8 @@ from lowerbound.errors import DataError
 
 ROWS = 2_000
 OWN_FIELDS = ("whole", "missing", "log")  # of a declaration, besides the fields of a hint
+MOST_LEVELS = ROWS  # so that each is in the rows
+LONGEST_LEVEL = 1_000  # characters
 MISSING_SHARE = 20  # every so many rows lack a value that may be missing
 
 
@@ -73,7 +75,7 @@ def _values(name: str, said: Mapping[str, Any]) -> Any:
     if unknown:
         raise DataError(f"the declaration of column {name!r} has an unknown field: {unknown[0]!r}")
     try:
-        found = _levels(said["levels"]) if "levels" in said else _numbers(name, said)
+        found = _levels(name, said["levels"]) if "levels" in said else _numbers(name, said)
     except (TypeError, KeyError, ZeroDivisionError) as error:
         raise DataError(
             f"the declaration of column {name!r} has a value of a wrong type, or no levels"
@@ -85,7 +87,12 @@ def _values(name: str, said: Mapping[str, Any]) -> Any:
     return found
 
 
-def _levels(levels: Any) -> list[Any]:
+def _levels(name: str, levels: Any) -> list[Any]:
+    if len(levels) > MOST_LEVELS or any(len(str(level)) > LONGEST_LEVEL for level in levels):
+        raise DataError(
+            f"the declaration of column {name!r} has more than {MOST_LEVELS:,} levels, "
+            f"or one of more than {LONGEST_LEVEL:,} characters"
+        )
     return [levels[row % len(levels)] for row in range(ROWS)]
 
 

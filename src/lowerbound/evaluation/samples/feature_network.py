@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from lowerbound import untrusted
-from lowerbound.allocation import AllocationLimit
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.acceptance import FEWEST, real_rows
+from lowerbound.networks.allocation import AllocationLimit
 
 WIDTH = 32
 SIDE = 16  # largest side in pixels after the first convolution, which has a stride
@@ -42,6 +42,10 @@ class NetworkDescription:
         rows: number of training rows.
         accuracy: accuracy on unseen rows; None without such rows.
         seed: seed of the first weights and the order of the rows.
+
+    Raises:
+        DataError: the shape is neither that of a picture, (channels, height, width), nor of a
+            vector.
     """
 
     event_shape: tuple[int, ...]
@@ -49,6 +53,10 @@ class NetworkDescription:
     rows: int
     accuracy: float | None
     seed: int
+
+    def __post_init__(self) -> None:
+        if len(self.event_shape) not in (1, 2, 3):
+            raise DataError(f"a row has 1 to 3 dimensions, not {len(self.event_shape)}")
 
     @property
     def kind(self) -> str:

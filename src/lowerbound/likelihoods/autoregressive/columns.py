@@ -19,7 +19,7 @@ from lowerbound.likelihoods.base import LIKELIHOODS, Likelihood, at_least_float3
 from lowerbound.likelihoods.columns.choice import ChoosesValues
 from lowerbound.likelihoods.columns.group import COLUMN_FAMILIES, ColumnsOfCodes, DiscreteEmission
 from lowerbound.likelihoods.mixed import MixedEmission
-from lowerbound.networks.column_networks import ColumnNetworks
+from lowerbound.networks.columns.column_networks import ColumnNetworks
 from lowerbound.trace import Emission
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from lowerbound.errors import DataError
 from lowerbound.likelihoods.base import LocationScale
 from lowerbound.likelihoods.gaussian import Gaussian
 from lowerbound.likelihoods.mixed import Mixed
+from lowerbound.networks.columns.tabular import TabularDecoder, TabularEncoder
 from lowerbound.networks.inputs import Columns
-from lowerbound.networks.tabular import TabularDecoder, TabularEncoder
 
 if TYPE_CHECKING:  # names for annotations: the model starts by this module
     from lowerbound.models.vae import VariationalAutoencoder
