@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from lowerbound.config import from_mapping
+from lowerbound.config import from_mapping, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.hot_deck import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError
@@ -87,6 +87,11 @@ class Model(nn.Module, ABC):
             OptionError: one is unknown or has a wrong type.
         """
         return from_mapping(cls.Options, given)
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """The names that ``model_options`` may have."""
+        return options_of(cls.Options)
 
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +14,15 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import EnvironmentRequest
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.part_settings import split_setting
-from lowerbound.config import from_mapping, option
+from lowerbound.applications.io.part_settings import option_names, split_setting
+from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.agent import MODEL as WORLD_MODEL, AgentOptions
 from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records
 from lowerbound.fitting.control.training import AgentSettings, train_agent
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
@@ -29,6 +30,17 @@ from lowerbound.objectives.imagined_returns import ImaginationOptions
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
+
+
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every part, by the part and who has it."""
+    return {
+        "agent": {"world_model": options_of(AgentOptions)},
+        "imagination": {"world_model": options_of(ImaginationOptions)},
+        "policy": {"ppo": options_of(PolicyGradientOptions)},
+        "model": {WORLD_MODEL: MODELS[WORLD_MODEL].option_names()},
+        "network": option_names(NETWORKS),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +62,7 @@ class TrainAgentRequest(EnvironmentRequest):
         "an option of a part, such as agent.every=8, imagination.entropy=0.003, model.memory=512, "
         "network.depth=1 or policy.learning_rate=1e-3; repeatable",
         metavar="PART.OPTION=VALUE",
+        part_options=part_options,
     )
     resume: bool = option(False, "continue the run that was interrupted in this folder")
     overwrite: bool = option(False, "replace the agent in this folder")

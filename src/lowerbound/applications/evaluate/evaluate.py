@@ -46,18 +46,25 @@ class EvaluateRequest(DataRequest):
     """Options of ``lowerbound evaluate``."""
 
     suite: Literal["likelihood", "latents", "samples", "all"] = option(
-        "likelihood", "what to measure"
+        "likelihood", "what to measure", common=True
     )
     part: Literal["all", "test"] = option(
-        "all", "all rows, or those that were set aside when the model was fitted to this data"
+        "all",
+        "all rows, or those that were set aside when the model was fitted to this data",
+        common=True,
     )
     compare: tuple[str, ...] = option(
-        (), "another model folder to compare with on the same rows; repeatable", metavar="MODEL"
+        (),
+        "another model folder to compare with on the same rows; repeatable",
+        metavar="MODEL",
+        common=True,
     )
     at_least: float | None = option(
-        None, "nats per row that the bound must reach; exit code 1 if it does not"
+        None, "nats per row that the bound must reach; exit code 1 if it does not", common=True
     )
-    output: str = option("", "folder for findings.json and scores.csv", short="-o", metavar="OUT")
+    output: str = option(
+        "", "folder for findings.json and scores.csv", short="-o", metavar="OUT", common=True
+    )
     on_error: OnError = unreadable()
     measuring: SuiteOptions = field(default_factory=SuiteOptions)
 
