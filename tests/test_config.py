@@ -81,9 +81,18 @@ def test_options_are_frozen_and_explained() -> None:
         ({"latent_dim": 2.5}, "'latent_dim' takes a whole number, not 2.5"),
         ({"latent_dim": True}, "'latent_dim' takes a whole number, not True"),
         ({"compile": 1}, "'compile' takes true or false, not 1"),
-        ({"size": [1, 2, 3]}, r"'size' takes two whole numbers, such as \[200,200\], not \[1, 2, 3\]"),
-        ({"size": [1, "2"]}, r"'size' takes two whole numbers, such as \[200,200\], not \[1, '2'\]"),
-        ({"schedule": {"steps": ["a"]}}, r"'steps' takes whole numbers, such as \[200,200\], not \['a'\]"),
+        (
+            {"size": [1, 2, 3]},
+            r"'size' takes two whole numbers, such as \[200,200\], not \[1, 2, 3\]",
+        ),
+        (
+            {"size": [1, "2"]},
+            r"'size' takes two whole numbers, such as \[200,200\], not \[1, '2'\]",
+        ),
+        (
+            {"schedule": {"steps": ["a"]}},
+            r"'steps' takes whole numbers, such as \[200,200\], not \['a'\]",
+        ),
         ({"name": None}, "'name' takes text"),
     ],
     ids=str,

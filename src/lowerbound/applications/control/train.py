@@ -113,13 +113,13 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
         Interrupted: Ctrl-C; the message names what is saved.
     """
     folder = Path(request.output)
-    _may_write(folder, request)
+    options = settings_of(request)
+    _check_free(folder, request)
     evaluation = EvaluationOptions(request.evaluate_every, request.episodes)
 
     def shown(record: AgentRecord, total: int) -> None:
         reporter.advance(f"acting and learning ({_said(record)})", record.steps, total)
 
-    options = settings_of(request)
     if request.agent == "world_model":
         settings = AgentSettings(
             request.seen,
@@ -130,6 +130,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
             ),
             evaluation,
         )
+        _clear(folder, request)
         trained = train_agent(
             settings, folder=folder, resume=request.resume, shown=shown, say=reporter.say
         )
@@ -138,6 +139,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
     else:
         own = {"sees": SEES[request.agent], "steps": request.steps, "seed": request.seed}
         policy = from_mapping(PolicyGradientOptions, {**options["policy"], **own})
+        _clear(folder, request)
         found = train_policy(request.seen, policy, evaluation, shown)
         if found.fitted is not None:
             model_folder.write(folder, found.fitted)
@@ -182,7 +184,7 @@ def _model(network: str, options: dict[str, dict[str, Any]]) -> ModelOptions:
     )
 
 
-def _may_write(folder: Path, request: TrainAgentRequest) -> None:
+def _check_free(folder: Path, request: TrainAgentRequest) -> None:
     """Check that the folder is free, or that it may be continued or replaced.
 
     Raises:
@@ -202,7 +204,12 @@ def _may_write(folder: Path, request: TrainAgentRequest) -> None:
         )
     if not (folder / "agent.jsonl").exists() and not (folder / "manifest.json").exists():
         raise ModelFolderError(f"{folder} holds no agent, and is not replaced: choose another name")
-    shutil.rmtree(folder)
+
+
+def _clear(folder: Path, request: TrainAgentRequest) -> None:
+    """Remove the former agent, once all options are known to make sense."""
+    if request.overwrite and not request.resume and folder.exists():
+        shutil.rmtree(folder)
 
 
 def _said(record: AgentRecord) -> str:

@@ -24,7 +24,7 @@ from lowerbound.applications.io.sentences import (
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
 from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
@@ -107,7 +107,10 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
     Raises:
         DataError: the data is not of the kind that the model was fitted on, or has no test part.
         UnsupportedError: the model does not have the requested bound.
+        OptionError: the output is a file.
     """
+    if Path(request.output).is_file():
+        raise OptionError(f"--output {request.output} is a file: name a folder")
     parts = requested_parts(request, fitted)
     if request.part == "all" and _fitted_to(request):
         reporter.say(

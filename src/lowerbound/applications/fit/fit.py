@@ -20,7 +20,7 @@ from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_p
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import LowerboundError, OptionError
-from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
@@ -53,7 +53,7 @@ class FitRequest:
         metavar="MODEL",
     )
     test: float = option(0.1, "share of the rows kept for the final measurements", common=True)
-    measuring: SuiteOptions = field(default_factory=SuiteOptions)
+    measuring: RequestedSizes = field(default_factory=RequestedSizes)
     compare: bool = option(
         False, "also fit PCA and an autoencoder with the same network for comparison", common=True
     )
