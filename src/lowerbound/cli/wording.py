@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
 from lowerbound.applications.form import Entry
 from lowerbound.errors import LowerboundError
 
-# neither a part of another name, as in model.levels, nor quoted
-_BEFORE = r"(?<![\w.'\"-])"
-_SETTING = re.compile(r"(?P<part>(?:\w+\.)?(?P<name>[\w-]+))=")
+ALONE = r"(?<![\w.'\"-])(?<!--set )"  # no part of another name, as in model.levels, nor quoted
+ASSIGNED = re.compile(ALONE + r"(?P<name>\w+)=(?P<quote>['\"]?)(?P<value>[\w.+-]*\w)(?P=quote)")
+OF_WORDS = re.compile(ALONE + r"[a-z]+(?:_[a-z]+)+(?![\w.='])")
+SUBJECT = re.compile(r"^\w+(?: and \w+)?(?= (?:is|are|must|takes)\b)")
+LEFT = re.compile(r"(?<=\bleave )\w+(?= (?:out|at)\b)")
+SETTING = re.compile(r"(?P<place>(?:\w+\.)?(?P<name>[\w-]+))=")
 
 
 @contextmanager
@@ -31,47 +34,52 @@ def flags_in_messages(form: Sequence[Entry], words: Sequence[str]) -> Iterator[N
 
 
 def by_flags(message: str, form: Sequence[Entry], words: Sequence[str]) -> str:
-    """The message with ``batch_size`` as ``--batch-size`` and ``missing='model'`` as ``--missing
-    model``; options of parts that were typed as settings are named as typed.
+    """The message with flags: ``batch_size`` becomes ``--batch-size``, and ``missing='model'``
+    becomes ``--missing model``.
 
-    A name that is also an option of a part stays as it is, unless it was typed as a flag.
+    An option of a part that was typed as a setting is named as typed, such as ``--set
+    objective.beta``. A name that is both an option of the command and an option of a part is left
+    as it is, unless it was typed as a flag.
 
     Args:
         message: of an error.
         form: the entries of the command.
         words: the words after the command.
     """
-    flags = {word.partition("=")[0] for word in words}
-    typed = {entry.name for entry in form if flags & {entry.flag, entry.short}}
-    of_parts = _options_of_parts(form) - typed
+    given = {word.partition("=")[0] for word in words}
+    of_parts = _options_of_parts(form)
+    entries = {
+        entry.name: entry
+        for entry in form
+        if not entry.positional
+        and (entry.name not in of_parts or given & {entry.flag, entry.short})
+    }
+    names = {name: entry.flag for name, entry in entries.items()}
     for place, name in _typed_settings(form, words).items():
-        message = re.sub(rf"option '{name}'|(?<![\w.]){name}(?= must\b)", place, message)
-    for entry in form:
-        if not entry.positional and entry.name not in of_parts:
-            message = _by_flag(message, entry)
+        message = message.replace(f"option '{name}'", place)
+        names.setdefault(name, place)
+
+    def assigned(found: re.Match[str]) -> str:
+        entry = entries.get(found["name"])
+        if entry is None:
+            return found[0]
+        return entry.flag if entry.kind is bool else f"{entry.flag} {found['value']}"
+
+    def named(found: re.Match[str]) -> str:
+        return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), found[0])
+
+    message = ASSIGNED.sub(assigned, message)
+    for pattern in (SUBJECT, LEFT, OF_WORDS):
+        message = pattern.sub(named, message)
     return message
-
-
-def _by_flag(message: str, entry: Entry) -> str:
-    name, flag = re.escape(entry.name), entry.flag
-    assigned = rf"{_BEFORE}(?<!--set ){name}=(?P<quote>['\"]?)(?P<value>[\w.+-]*\w)(?P=quote)"
-    value = "" if entry.kind is bool and not entry.many else r" \g<value>"
-    message = re.sub(assigned, f"{flag}{value}", message)
-    if "_" in entry.name:
-        return re.sub(rf"{_BEFORE}{name}(?![\w.='])", flag, message)
-    return re.sub(rf"^{name}(?= (?:is|are|must|takes)\b)", flag, message)
 
 
 def _options_of_parts(form: Sequence[Entry]) -> set[str]:
     """The names of all options that a setting of this command can have."""
-    return {
-        name
-        for entry in form
-        if entry.part_options is not None
-        for parts in entry.part_options().values()
-        for names in parts.values()
-        for name in names
-    }
+    families: list[Mapping[str, Sequence[str]]] = []
+    for entry in form:
+        families += entry.part_options().values() if entry.part_options else ()
+    return {name for parts in families for names in parts.values() for name in names}
 
 
 def _typed_settings(form: Sequence[Entry], words: Sequence[str]) -> dict[str, str]:
@@ -79,7 +87,7 @@ def _typed_settings(form: Sequence[Entry], words: Sequence[str]) -> dict[str, st
     flags = {entry.flag for entry in form if entry.part_options is not None}
     found = {}
     for flag, word in pairwise(words):
-        match = _SETTING.match(word)
+        match = SETTING.match(word)
         if flag in flags and match:
-            found[f"{flag} {match['part']}"] = match["name"].replace("-", "_")
+            found[f"{flag} {match['place']}"] = match["name"].replace("-", "_")
     return found

@@ -113,7 +113,7 @@ class Model(nn.Module, ABC):
             OptionError: it cannot, which is the default.
         """
         raise OptionError(
-            f"missingness {options.missingness!r} is for the model 'vae' with the network 'tabular'"
+            f"missingness={options.missingness!r} is for the model 'vae' with the network 'tabular'"
             f", of rows with missing cells, and not for {options.model!r} with {options.network!r}"
         )
 

@@ -151,6 +151,7 @@ def _remark(chosen: SuiteOptions, full: SuiteOptions) -> str:
     ]
     flags = [f"--{name.replace('_', '-')} {getattr(full, name)}" for name in names]
     return (
-        f"measured on {', '.join(fewer)}, because all would take long beside training; "
+        f"measured on {', '.join(fewer)}, because measuring all would take more than a "
+        "quarter of the time of training; "
         f"{' '.join(flags)} measures all"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowerbound.config import option
+from lowerbound.errors import OptionError
 
 ROWS = "held-out rows scored, spread over the data; 0: all"
 GAP_ROWS = "rows whose posterior is optimized one by one, for the amortization gap; 0: none"
@@ -14,7 +15,11 @@ FEWER = "or fewer if measuring would take long beside training"
 
 @dataclass(frozen=True)
 class RequestedSizes:
-    """Sizes of the measurements after a fit; those that are None depend on their cost."""
+    """Sizes of the measurements after a fit; those that are None depend on their cost.
+
+    Raises:
+        OptionError: a size is negative, or a number of draws is 0.
+    """
 
     samples: int = option(100, "K, draws per row of the importance-weighted bound")
     rows: int | None = option(None, f"{ROWS} (default: 2000, {FEWER})")
@@ -35,3 +40,17 @@ class RequestedSizes:
         "", "folder of the feature network: read if it exists, else written", metavar="FOLDER"
     )
     seed: int = option(0, "seed of all draws")
+
+    def __post_init__(self) -> None:
+        for least, names in ((0, _COUNTS), (1, _DRAWS_OF_A_ROW)):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and value < least:
+                    raise OptionError(f"{name} must be at least {least}, not {value}")
+
+
+_COUNTS = (
+    *("rows", "agreement_rows", "gap_rows", "tight_rows"),
+    *("ais_rows", "draws", "feature_rows"),
+)
+_DRAWS_OF_A_ROW = ("samples", "tight_samples", "ais_temperatures", "ais_chains")
