@@ -110,11 +110,11 @@ def test_a_wrong_use_is_explained(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_there_are_models_to_list(run: Run) -> None:
-    said = run("models").err
-    assert said.startswith("lowerbound: unknown command 'models'; lowerbound fit --help-all lists")
-    for name in ("vae", "vq_vae", "pca"):
-        assert name in said
+@pytest.mark.parametrize("family", part_options())
+def test_every_family_of_parts_can_be_listed(run: Run, family: str) -> None:
+    said = run(f"{family}s").err
+    assert f"lowerbound fit --help-all lists what --{family} takes: " in said
+    assert set(part_options()[family]) <= set(said.strip().partition("takes: ")[2].split(", "))
 
 
 def test_words_of_the_field_lead_to_what_exists() -> None:

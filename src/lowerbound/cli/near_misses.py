@@ -9,6 +9,7 @@ from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.form import Entry, entries
 
 LISTS_PARTS = "fit"  # the command whose help lists the registered parts
+FAMILIES = ("model", "network", "likelihood", "prior", "posterior", "objective")  # of these parts
 MOST_PARTS = 3  # that a message names
 PROCESSORS = ("gpu", "cuda", "device", "cpu", "accelerator")
 
@@ -62,13 +63,14 @@ def meant_command(word: str) -> str:
 
 def _listed_parts(word: str) -> str:
     """Where the parts are listed whose family is ``word``, such as models; "" if it is none."""
-    for entry in entries(load(LISTS_PARTS).request):
-        if entry.choices and word in (entry.name, f"{entry.name}s"):
-            return (
-                f"lowerbound {LISTS_PARTS} --help-all lists what {entry.flag} takes: "
-                f"{', '.join(entry.choices)}"
-            )
-    return ""
+    family = word.removesuffix("s")
+    if family not in FAMILIES:  # other words need not wait for torch
+        return ""
+    form = {entry.name: entry for entry in entries(load(LISTS_PARTS).request)}
+    return (
+        f"lowerbound {LISTS_PARTS} --help-all lists what {form[family].flag} takes: "
+        f"{', '.join(form[family].choices)}"
+    )
 
 
 def meant_option(
