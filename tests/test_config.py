@@ -77,14 +77,23 @@ def test_options_are_frozen_and_explained() -> None:
         ({"latent_dmi": 3}, "unknown option 'latent_dmi'; did you mean 'latent_dim'"),
         ({"schedule": {"warmup": 0.1}}, "did you mean 'warm_up'"),
         ({"kind": "transfomer"}, "did you mean 'transformer'"),
-        ({"rate": "fast"}, "'rate' takes float, not 'fast'"),
-        ({"latent_dim": 2.5}, "'latent_dim' takes int, not 2.5"),
-        ({"latent_dim": True}, "'latent_dim' takes int, not True"),
-        ({"compile": 1}, "'compile' takes bool, not 1"),
-        ({"size": [1, 2, 3]}, "'size' takes 2 values, not 3"),
-        ({"size": [1, "2"]}, "'size' takes int"),
-        ({"schedule": {"steps": ["a"]}}, "'steps' takes int"),
-        ({"name": None}, "'name' takes str"),
+        ({"rate": "fast"}, "'rate' takes a number, not 'fast'"),
+        ({"latent_dim": 2.5}, "'latent_dim' takes a whole number, not 2.5"),
+        ({"latent_dim": True}, "'latent_dim' takes a whole number, not True"),
+        ({"compile": 1}, "'compile' takes true or false, not 1"),
+        (
+            {"size": [1, 2, 3]},
+            r"'size' takes two whole numbers, such as \[200,200\], not \[1, 2, 3\]",
+        ),
+        (
+            {"size": [1, "2"]},
+            r"'size' takes two whole numbers, such as \[200,200\], not \[1, '2'\]",
+        ),
+        (
+            {"schedule": {"steps": ["a"]}},
+            r"'steps' takes whole numbers, such as \[200,200\], not \['a'\]",
+        ),
+        ({"name": None}, "'name' takes text"),
     ],
     ids=str,
 )
@@ -158,7 +167,7 @@ def test_new_names_and_files_of_an_earlier_version_are_read_in_silence() -> None
 def test_one_value_has_one_name() -> None:
     with pytest.raises(OptionError, match="'pace' is the old name of 'learning_rate': give one"):
         from_mapping(Renamed, {"pace": 1, "learning_rate": 2})
-    with pytest.raises(OptionError, match="'learning_rate' takes float"):
+    with pytest.raises(OptionError, match="'learning_rate' takes a number"):
         from_mapping(Renamed, {"learning_rate": "fast"})
     with pytest.raises(OptionError, match="known: components"):  # the old name is not suggested
         construct(RenamedPart, (2,), options={"part": 3})

@@ -146,3 +146,16 @@ def test_a_write_that_fails_is_the_systems_error(tmp_path: Path) -> None:
 def test_the_hash_is_that_of_the_content(tmp_path: Path) -> None:
     durable.write_text(tmp_path / "a.txt", "content")
     assert durable.sha256(tmp_path / "a.txt") == hashlib.sha256(b"content").hexdigest()
+
+
+def test_a_place_is_tried_without_a_trace(tmp_path: Path) -> None:
+    durable.check_place(tmp_path / "new")
+    durable.check_place(tmp_path / "a" / "b" / "new")
+    durable.check_place(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    durable.check_place(tmp_path / "file")
+    with pytest.raises(NotADirectoryError) as caught:
+        durable.check_place(tmp_path / "file" / "a" / "new")
+    assert caught.value.filename == str(tmp_path / "file" / "a" / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"

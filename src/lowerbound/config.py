@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 import math
 import types
 import typing
@@ -137,13 +138,16 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         return value
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        return _convert_union(typing.get_args(hint), value, key)
+        return _convert_union(hint, value, key)
     if origin is tuple and isinstance(value, (list, tuple)):
         arguments = typing.get_args(hint)
         kinds = [arguments[0]] * len(value) if arguments[-1] is ... else arguments
         if len(kinds) != len(value):
-            raise OptionError(f"option {key!r} takes {len(kinds)} values, not {len(value)}")
-        return tuple(_convert(kind, item, key) for kind, item in zip(kinds, value, strict=True))
+            raise _wrong_type(hint, value, key)
+        try:
+            return tuple(_convert(kind, item, key) for kind, item in zip(kinds, value, strict=True))
+        except OptionError:
+            raise _wrong_type(hint, value, key) from None
     if origin is typing.Literal:
         if value not in typing.get_args(hint):
             raise unknown(f"value for option {key!r}:", value, map(str, typing.get_args(hint)))
@@ -157,11 +161,48 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         isinstance(value, plain)
         and (plain is bool or not isinstance(value, bool) or plain is object)
     ):
-        raise OptionError(f"option {key!r} takes {plain.__name__}, not {value!r}")
+        raise _wrong_type(hint, value, key)
     return value
 
 
-def _convert_union(hints: tuple[Any, ...], value: Any, key: str) -> Any:
+def _wrong_type(hint: Any, value: Any, key: str) -> OptionError:
+    shown = list(value) if isinstance(value, tuple) else value
+    return OptionError(f"option {key!r} takes {in_words(hint)}, not {shown!r}")
+
+
+def in_words(hint: Any) -> str:
+    """The values of a type in words, such as "three whole numbers, such as [200,200,200]"."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(in_words(kind) for kind in arguments if kind is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return _tuple_in_words(arguments)
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, arguments))
+    return _WORDS[hint][0] if hint in _WORDS else str(getattr(hint, "__name__", hint))
+
+
+def _tuple_in_words(kinds: tuple[Any, ...]) -> str:
+    """A tuple's length, the kind of its values, and an example."""
+    length = None if kinds[-1] is ... else len(kinds)
+    many = _WORDS[kinds[0]][1] if kinds[0] in _WORDS else f"values, each {in_words(kinds[0])}"
+    number = "" if length is None else f"{_NUMBERS.get(length, length)} "
+    example = json.dumps([_EXAMPLES.get(kinds[0], "a")] * (length or 2), separators=(",", ":"))
+    return f"{number}{many}, such as {example}"
+
+
+_WORDS: Mapping[Any, tuple[str, str]] = {
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    bool: ("true or false", "values true or false"),
+    str: ("text", "texts"),
+}
+_EXAMPLES: Mapping[Any, Any] = {int: 200, float: 0.5, bool: True}
+_NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+
+def _convert_union(union: Any, value: Any, key: str) -> Any:
+    hints = typing.get_args(union)
     if value is None and type(None) in hints:
         return None
     errors = []
@@ -172,7 +213,7 @@ def _convert_union(hints: tuple[Any, ...], value: Any, key: str) -> Any:
             return _convert(hint, value, key)
         except OptionError as error:
             errors.append(error)
-    raise errors[0]
+    raise errors[0] if len(errors) == 1 else _wrong_type(union, value, key)
 
 
 def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = None) -> Any:
@@ -182,11 +223,7 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
         OptionError: an option is not a keyword of ``part`` (the message suggests the nearest name),
             or a value has a wrong type.
     """
-    keywords = [
-        name
-        for name, parameter in inspect.signature(part).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    keywords = _keywords(part)
     hints = _hints(_function(part))
     values = {}
     for name, value in by_new_names(options or {}, renamed_of(part)).items():
@@ -194,6 +231,21 @@ def construct(part: Any, *arguments: Any, options: Mapping[str, Any] | None = No
             raise unknown(f"option of {part.__name__}", name, keywords)
         values[name] = finite(_convert(hints[name], value, name), f"option {name!r}")
     return part(*arguments, **values)
+
+
+def options_of(part: Any) -> list[str]:
+    """The names of the options of a part: the fields of a dataclass, or keyword-only arguments."""
+    if dataclasses.is_dataclass(part):
+        return [field.name for field in dataclasses.fields(part)]
+    return _keywords(part)
+
+
+def _keywords(part: Any) -> list[str]:
+    return [
+        name
+        for name, parameter in inspect.signature(part).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
 
 
 def finite(value: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,6 +54,25 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def check_place(path: Path) -> None:
+    """Check that a file or a folder can be written at ``path``; nothing is left there.
+
+    Folders above it that are missing can be made later, so the nearest one that exists is tried.
+
+    Raises:
+        OSError: it cannot be written; the error names ``path``.
+    """
+    nearest = path if path.is_dir() else path.absolute().parent
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def unfinished(path: Path) -> Path:

@@ -162,7 +162,7 @@ def test_priors_of_conditional_models(prior: str) -> None:
 
 
 def test_values_of_a_wrong_type_are_named() -> None:
-    with pytest.raises(OptionError, match="'tau' takes float, not 'abc'"):
+    with pytest.raises(OptionError, match="'tau' takes a number, not 'abc'"):
         fit(load(VECTORS), options(likelihood_options={"tau": "abc"}))
 
 

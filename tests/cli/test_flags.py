@@ -87,9 +87,9 @@ def test_every_field_has_its_flag_nested_ones_too() -> None:
         ("d -o o --shape squre", "did you mean 'square'"),
         ("d -o o --seed -1", "--seed"),
         ("d -o o --seed x", "--seed takes a whole number"),
-        ("d -o", "expected one argument"),
-        ("d", "missing: -o/--output; see lowerbound work --help"),
-        ("", "missing: DATA, -o/--output"),
+        ("d -o", "-o/--output needs a value after it; see lowerbound work --help"),
+        ("d", r"^missing: -o/--output \(where to\); see lowerbound work --help$"),
+        ("", r"missing: DATA \(a table\), -o/--output \(where to\)"),
     ],
 )
 def test_mistakes_are_named(line: str, message: str) -> None:

@@ -58,7 +58,9 @@ def test_an_objective_that_is_named_is_taken(
 @pytest.mark.parametrize("name", ["vae", "pca"])
 def test_folds_of_a_model_without_classes_are_refused(labeled: Dataset, name: str) -> None:
     options = FitOptions(ModelOptions(name, 1), training=TRAINING, folds=3)
-    with pytest.raises(OptionError, match=f"{name} has none: leave folds out"):
+    with pytest.raises(
+        OptionError, match=f"{name} has no probabilities of classes to calibrate: leave folds out"
+    ):
         fit(labeled, options)
 
 

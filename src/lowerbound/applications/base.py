@@ -20,13 +20,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lowerbound import durable
 from lowerbound.registry import Registry
 
 if TYPE_CHECKING:
     from lowerbound.fitting import Fitted
     from lowerbound.training.progress.reporter import TrainingReporter as TrainingReporter
+
+
+WRITTEN = ("output", "save", "key")
+"""The fields of a request that name what it writes: a path, or several."""
 
 
 class Reporter(Protocol):
@@ -139,8 +145,14 @@ class Application:
             reporter: receives messages and progress.
             fitted: a loaded model; None: read it from the folder ``request.model``, unless the
                 request names no folder (its ``named_model`` is None).
+
+        Raises:
+            OSError: what the request writes cannot be written there, which is checked before
+                anything is read.
         """
         reporter = reporter or Silent()
+        for path in written_by(request):
+            durable.check_place(path)
         if not self.needs_model:
             return self.function(request, reporter)
         folder = getattr(request, "named_model", request.model)
@@ -149,6 +161,13 @@ class Application:
 
             fitted = read(folder)
         return self.function(request, reporter, fitted)
+
+
+def written_by(request: Any) -> list[Path]:
+    """The paths that a request names for what it writes."""
+    named = [getattr(request, name, None) or () for name in WRITTEN]
+    paths = [(value,) if isinstance(value, str) else value for value in named]
+    return [Path(path) for several in paths for path in several]
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,16 @@ import json
 import shlex
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lowerbound.config import finite, from_mapping, option
+from lowerbound.config import finite, from_mapping, in_words, option
 from lowerbound.errors import DataError, OptionError, unknown
 
 Request = TypeVar("Request")
 Path = tuple[str, ...]
+PartOptions = Callable[[], Mapping[str, Mapping[str, Sequence[str]]]]
 OnError = typing.Literal["raise", "skip"]
 
 REQUIRED: Any = dataclasses.MISSING
@@ -46,7 +47,7 @@ class DataRequest(ModelRequest):
     data: str = option(REQUIRED, "data of the kind that the model was fitted on", positional=True)
 
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_KINDS = (int, float, bool, str)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
 _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
 
@@ -66,6 +67,9 @@ class Entry:
         short: a one-letter flag such as "-o", or "".
         metavar: name of the value in help texts.
         formerly: the old name of the field, or "".
+        common: whether most people need it; the short help of a long command shows only these.
+        part_options: for an option such as ``--set``: gives the names of the options that it sets,
+            by part and registered name ({"network": {"mlp": ("hidden",)}}); None: it sets none.
     """
 
     path: Path
@@ -78,6 +82,8 @@ class Entry:
     short: str = ""
     metavar: str = ""
     formerly: str = ""
+    common: bool = False
+    part_options: PartOptions | None = None
 
     @property
     def name(self) -> str:
@@ -130,7 +136,7 @@ class Entry:
         try:
             return _BOOLEANS[text.lower()] if self.kind is bool else self.kind(text)
         except (KeyError, ValueError):
-            raise OptionError(f"{self.called} takes {_WORDS[self.kind]}, not {text!r}") from None
+            raise OptionError(f"{self.called} takes {in_words(self.kind)}, not {text!r}") from None
 
 
 def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
@@ -177,12 +183,14 @@ def typed(name: str, request: Any) -> str:
 
 
 def value_of(text: str) -> Any:
-    """Parse a JSON value; anything else is text."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return tuple(value) if isinstance(value, list) else value
+    """Parse a JSON value, or several with commas between them; anything else is text."""
+    for json_text in (text, f"[{text}]"):
+        try:
+            value = json.loads(json_text)
+        except (ValueError, RecursionError):
+            continue
+        return tuple(value) if isinstance(value, list) else value
+    return text
 
 
 def _words(entry: Entry, value: Any) -> list[str]:
@@ -210,6 +218,8 @@ def _entry(field: dataclasses.Field[Any], hint: Any, path: Path) -> Entry | None
         short=metadata.get("short", ""),
         metavar=metadata.get("metavar", ""),
         formerly=metadata.get("formerly", ""),
+        common=metadata.get("common", False),
+        part_options=metadata.get("part_options"),
     )
 
 
@@ -224,7 +234,7 @@ def _kind(hint: Any) -> tuple[type | None, bool, tuple[Any, ...]]:
         return kind, True, choices
     if origin is typing.Literal:
         return type(arguments[0]), False, arguments
-    return (hint if hint in _WORDS else None), False, ()
+    return (hint if hint in _KINDS else None), False, ()
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -88,7 +88,9 @@ def suited(schema: Schema, options: ModelOptions) -> ModelOptions:
 def _check_common(schema: Schema, options: ModelOptions, kind: type[Model]) -> None:
     """Raise an error for options that no model supports with this data."""
     if options.conditional and schema.condition is None:
-        raise OptionError("a conditional model needs labels: name a label column or give y")
+        raise OptionError(
+            "a conditional model needs labels: name a label column (--label), or give y in Python"
+        )
     if schema.quantities and not kind.predicts:
         predicting = [name for name in MODELS if MODELS[name].predicts]
         raise OptionError(

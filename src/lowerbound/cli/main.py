@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import sys
@@ -16,11 +15,13 @@ from lowerbound import untrusted
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.cli import outcome
 from lowerbound.cli.console import Console
+from lowerbound.cli.near_misses import meant_command
 from lowerbound.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HELP = ("-h", "--help", "--help-all")
 HEAD = """\
 usage: lowerbound COMMAND ...
 
@@ -57,7 +58,9 @@ def run(words: Sequence[str], console: Console) -> int:
     Raises:
         LowerboundError: bad input.
     """
-    if not words or words[0] in ("-h", "--help", "help"):
+    if words and words[0] == "help":
+        words = [*words[1:], "--help"]
+    if not words or words[0] in HELP:
         print(overview())
         return outcome.DONE
     if words[0] in ("-V", "--version"):
@@ -67,17 +70,20 @@ def run(words: Sequence[str], console: Console) -> int:
     if name in groups():
         print(overview(name))
         return outcome.DONE
+    from lowerbound.applications.form import entries
     from lowerbound.applications.io.formulas import keep_formulas
     from lowerbound.cli.flags import parse
+    from lowerbound.cli.wording import flags_in_messages
 
     application = load(name)
-    try:
-        typed = parse(application, APPLICATIONS[name].help, words)
-    except SystemExit:  # --help has been printed
-        return outcome.DONE
-    keep_formulas.set(typed.keep_formulas)
-    with untrusted.memory(typed.memory):
-        report = application(typed.request, console)
+    with flags_in_messages(entries(application.request), words):
+        try:
+            typed = parse(application, APPLICATIONS[name].help, words)
+        except SystemExit:  # --help has been printed
+            return outcome.DONE
+        keep_formulas.set(typed.keep_formulas)
+        with untrusted.memory(typed.memory):
+            report = application(typed.request, console)
     console.result(report.text(), {"command": name, **report.to_mapping()})
     return outcome.DONE if report.passed else outcome.CHECK_FAILED
 
@@ -99,19 +105,17 @@ def known_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The command, of one or two words, or the group of commands, and the words after it.
 
     Raises:
-        OptionError: no command has this name; the message suggests the nearest one.
+        OptionError: no command has this name; the message says what may have been meant.
     """
     word, more = words[0], words[1:2]
-    if word in groups() and (not more or more[0] in ("-h", "--help")):
+    if word in groups() and (not more or more[0] in HELP):
         return word, words[1:]
     if word in groups():
         word = f"{word} {more[0]}"
     if word in APPLICATIONS:
         return word, words[len(word.split()) :]
-    close = difflib.get_close_matches(word, list(APPLICATIONS), n=1, cutoff=0.5)
-    hint = f"did you mean: lowerbound {close[0]}?" if close else "see lowerbound --help"
     kind = "option" if word.startswith("-") else "command"
-    raise OptionError(f"unknown {kind} {word!r}; {hint}")
+    raise OptionError(f"unknown {kind} {word!r}; {meant_command(word)}")
 
 
 @contextmanager

@@ -270,9 +270,7 @@ def _folds(model: Model, dataset: Dataset, options: FitOptions) -> list[Fold]:
         return model.folds(dataset, options.folds, quick=options.training.minutes is None)
     if options.folds:
         name = options.model.model
-        raise OptionError(
-            f"folds calibrates probabilities of classes, and {name} has none: leave folds out"
-        )
+        raise OptionError(f"{name} has no probabilities of classes to calibrate: leave folds out")
     return []
 
 

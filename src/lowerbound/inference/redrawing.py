@@ -72,7 +72,7 @@ def redraw_rows(
     if not 0 < strength <= 1:
         raise OptionError(f"strength is above 0 and at most 1, not {strength:g}")
     if rounds < 1 or draws < 1:
-        raise OptionError("rounds and draws are at least 1")
+        raise OptionError(f"rounds and draws must be at least 1, not {rounds} and {draws}")
     prior, encodes = require_redraws(model), require(model, Encodes, TASK)
     decodes = require(model, Decodes, TASK)
     kept = None if hidden is None else ~touched(hidden, prior.latent_shape)

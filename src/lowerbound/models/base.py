@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from lowerbound.config import from_mapping
+from lowerbound.config import from_mapping, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.data.hot_deck import hot_deck
 from lowerbound.errors import OptionError, UnsupportedError
@@ -89,6 +89,11 @@ class Model(nn.Module, ABC):
         return from_mapping(cls.Options, given)
 
     @classmethod
+    def option_names(cls) -> list[str]:
+        """The names that ``model_options`` may have."""
+        return options_of(cls.Options)
+
+    @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:
         """Check that this model supports the options and the data.
 
@@ -108,7 +113,7 @@ class Model(nn.Module, ABC):
             OptionError: it cannot, which is the default.
         """
         raise OptionError(
-            f"missingness {options.missingness!r} is for the model 'vae' with the network 'tabular'"
+            f"missingness={options.missingness!r} is for the model 'vae' with the network 'tabular'"
             f", of rows with missing cells, and not for {options.model!r} with {options.network!r}"
         )
 

@@ -24,8 +24,10 @@ class ModelOptions:
     ``refiner`` holds the options of a refiner that was trained after the model; None: it has none.
     """
 
-    model: str = option("vae", "the model to fit", choices=MODELS)
-    latent_dim: int | None = option(None, "numbers in the code of a row (default: from the data)")
+    model: str = option("vae", "the model to fit", choices=MODELS, common=True)
+    latent_dim: int | None = option(
+        None, "numbers in the code of a row (default: from the data)", common=True
+    )
     network: str = option(AUTO, "network of encoder and decoder", choices=NETWORKS.after(AUTO))
     likelihood: str = option(AUTO, "p(x | z)", choices=LIKELIHOODS.after(AUTO))
     prior: str = option("standard_normal", "p(z)", choices=PRIORS)
@@ -36,7 +38,9 @@ class ModelOptions:
         "either; the data cannot show this",
         choices=MISSINGNESS,
     )
-    conditional: bool = option(False, "condition encoder and decoder on the class: p(x | y)")
+    conditional: bool = option(
+        False, "condition encoder and decoder on the class: p(x | y)", common=True
+    )
     model_options: Mapping[str, Any] = field(default_factory=dict)
     network_options: Mapping[str, Any] = field(default_factory=dict)
     likelihood_options: Mapping[str, Any] = field(default_factory=dict)

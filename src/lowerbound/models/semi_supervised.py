@@ -136,8 +136,8 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
             found = f"one class ({schema.class_names[0]})" if schema.class_names else "none"
             raise OptionError(
                 "semi_supervised learns two classes or more, and the data has labels of "
-                f"{found}: name a label column, give y, or sort pictures into a folder per class "
-                "(sound too, and name --spectrograms)"
+                f"{found}: name a label column (--label), give y in Python, or sort pictures "
+                "into a folder per class (sound too, and name --spectrograms)"
             )
         super().check(schema, options)
 

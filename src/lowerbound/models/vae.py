@@ -99,8 +99,8 @@ class VariationalAutoencoder(Model):
             super().check_missingness(schema, options)
         if not schema.missing:
             raise OptionError(
-                f"missingness {options.missingness!r} needs missing cells, but the data was read "
-                "as complete rows: read it with missing='model' (--missing model)"
+                f"missingness={options.missingness!r} needs missing cells, but the data was read "
+                "as complete rows: read it with missing='model'"
             )
         bent = [column.name for column in schema.modeled if column.spline is not None]
         if bent:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import Parameter
 
-from lowerbound.config import construct
+from lowerbound.config import construct, options_of
 from lowerbound.data.dataset import Dataset, spread_rows
 from lowerbound.distributions.point import Point
 from lowerbound.errors import OptionError
@@ -127,6 +127,14 @@ class VectorQuantizedVariationalAutoencoder(Model):
     def own_options(cls, given: Mapping[str, Any]) -> VectorQuantizedOptions:
         """The model's options without those of the codebooks, which the quantizer takes."""
         return VectorQuantizedOptions.split(given)[0]
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """The names of the model's own options, and of those of every quantizer."""
+        of_codebooks = [
+            name for quantizer in QUANTIZERS for name in options_of(QUANTIZERS[quantizer])
+        ]
+        return list(dict.fromkeys([*options_of(VectorQuantizedOptions), *of_codebooks]))
 
     @classmethod
     def check(cls, schema: Schema, options: ModelOptions) -> None:

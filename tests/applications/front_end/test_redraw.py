@@ -100,7 +100,7 @@ def test_several_draws_on_a_sheet_and_in_a_folder(world: Path, tmp_path: Path) -
         ("map.lb", ("--mask", "0,0,0,4"), "does not lie in pictures of 12x12 pixels"),
         ("map.lb", ("--mask", "none.png"), "none.png cannot be read as a picture"),
         ("map.lb", ("--strength", "0"), "strength is above 0 and at most 1, not 0"),
-        ("map.lb", ("--rounds", "0"), "rounds and draws are at least 1"),
+        ("map.lb", ("--rounds", "0"), "--rounds and --draws must be at least 1, not 0"),
         ("map.lb", ("--given", "class=c"), "unknown value of class 'c'"),
         ("vector.lb", ("--given", "class=a"), "takes no attributes"),
     ],

@@ -205,7 +205,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "another architecture": ({"_class_name": "UNet2DModel"}, "a UNet2DModel, and only Auto"),
     "no architecture": ({"_class_name": None}, "describes no model"),
     "an unknown option": ({"norm_groups": 4}, "did you mean 'norm_num_groups'"),
-    "a wrong type": ({"layers_per_block": "two"}, "takes int"),
+    "a wrong type": ({"layers_per_block": "two"}, "takes a whole number"),
     "another size": ({"latent_channels": 7}, r"shape \(16, 3, 3, 3\) instead of \(16, 7, 3, 3\)"),
     "a larger model": ({"layers_per_block": 10**9}, "a larger model"),
     "wider layers": ({"block_out_channels": [8, 2**40]}, "a larger model"),

@@ -82,9 +82,11 @@ def control_compare(request: CompareAgentsRequest, reporter: Reporter) -> Compar
     """Compare agents by the evaluations of their training.
 
     Raises:
-        OptionError: a folder has no records.
+        OptionError: a folder has no records, or the figure's suffix is not supported.
         DataError: an agent was never evaluated.
     """
+    if request.output is not None and Path(request.output).suffix.lower() != ".png":
+        raise OptionError(f"{request.output}: learning curves are drawn as .png")
     curves = {name: _curves(folders, request.greedy) for name, folders in _named(request.agents)}
     steps = min(curve.steps[-1] for each in curves.values() for curve in each)
     late = max(curve.steps[0] for each in curves.values() for curve in each)
@@ -135,8 +137,6 @@ def _until(curve: Curve, steps: int) -> Curve:
 
 def _drawn(path: Path, curves: Mapping[str, Sequence[Curve]]) -> tuple[str, ...]:
     """Write learning curves."""
-    if path.suffix.lower() != ".png":
-        raise OptionError(f"{path}: learning curves are drawn as .png")
     with replacing(path) as place:
         place.write_bytes(to_png(learning_curves(curves)))
     return (str(path),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +14,15 @@ from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import EnvironmentRequest
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io import fit_folder
-from lowerbound.applications.io.part_settings import split_setting
-from lowerbound.config import from_mapping, option
+from lowerbound.applications.io.part_settings import option_names, split_setting
+from lowerbound.config import from_mapping, option, options_of
 from lowerbound.errors import ModelFolderError, OptionError
-from lowerbound.fitting.control.agent import AgentOptions
+from lowerbound.fitting.control.agent import MODEL as WORLD_MODEL, AgentOptions
 from lowerbound.fitting.control.policy_gradient import PolicyGradientOptions, train_policy
 from lowerbound.fitting.control.records import AgentRecord, EvaluationOptions, write_records
 from lowerbound.fitting.control.training import AgentSettings, train_agent
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.models import MODELS
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks import NETWORKS
@@ -29,6 +30,17 @@ from lowerbound.objectives.imagined_returns import ImaginationOptions
 
 PARTS = ("model", "network", "agent", "imagination", "policy")
 SEES = {"ppo": "frames", "ppo_codes": "codes", "ppo_joint": "joint"}
+
+
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every part, by the part and who has it."""
+    return {
+        "agent": {"world_model": options_of(AgentOptions)},
+        "imagination": {"world_model": options_of(ImaginationOptions)},
+        "policy": {"ppo": options_of(PolicyGradientOptions)},
+        "model": {WORLD_MODEL: MODELS[WORLD_MODEL].option_names()},
+        "network": option_names(NETWORKS),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +62,7 @@ class TrainAgentRequest(EnvironmentRequest):
         "an option of a part, such as agent.every=8, imagination.entropy=0.003, model.memory=512, "
         "network.depth=1 or policy.learning_rate=1e-3; repeatable",
         metavar="PART.OPTION=VALUE",
+        part_options=part_options,
     )
     resume: bool = option(False, "continue the run that was interrupted in this folder")
     overwrite: bool = option(False, "replace the agent in this folder")
@@ -100,13 +113,13 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
         Interrupted: Ctrl-C; the message names what is saved.
     """
     folder = Path(request.output)
-    _may_write(folder, request)
+    options = settings_of(request)
+    _check_free(folder, request)
     evaluation = EvaluationOptions(request.evaluate_every, request.episodes)
 
     def shown(record: AgentRecord, total: int) -> None:
         reporter.advance(f"acting and learning ({_said(record)})", record.steps, total)
 
-    options = settings_of(request)
     if request.agent == "world_model":
         settings = AgentSettings(
             request.seen,
@@ -117,6 +130,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
             ),
             evaluation,
         )
+        _clear(folder, request)
         trained = train_agent(
             settings, folder=folder, resume=request.resume, shown=shown, say=reporter.say
         )
@@ -125,6 +139,7 @@ def control_train(request: TrainAgentRequest, reporter: Reporter) -> TrainAgentR
     else:
         own = {"sees": SEES[request.agent], "steps": request.steps, "seed": request.seed}
         policy = from_mapping(PolicyGradientOptions, {**options["policy"], **own})
+        _clear(folder, request)
         found = train_policy(request.seen, policy, evaluation, shown)
         if found.fitted is not None:
             model_folder.write(folder, found.fitted)
@@ -169,7 +184,7 @@ def _model(network: str, options: dict[str, dict[str, Any]]) -> ModelOptions:
     )
 
 
-def _may_write(folder: Path, request: TrainAgentRequest) -> None:
+def _check_free(folder: Path, request: TrainAgentRequest) -> None:
     """Check that the folder is free, or that it may be continued or replaced.
 
     Raises:
@@ -189,7 +204,12 @@ def _may_write(folder: Path, request: TrainAgentRequest) -> None:
         )
     if not (folder / "agent.jsonl").exists() and not (folder / "manifest.json").exists():
         raise ModelFolderError(f"{folder} holds no agent, and is not replaced: choose another name")
-    shutil.rmtree(folder)
+
+
+def _clear(folder: Path, request: TrainAgentRequest) -> None:
+    """Remove the former agent, once all options are known to make sense."""
+    if request.overwrite and not request.resume and folder.exists():
+        shutil.rmtree(folder)
 
 
 def _said(record: AgentRecord) -> str:

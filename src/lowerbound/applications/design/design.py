@@ -45,24 +45,31 @@ class DesignRequest(DataRequest):
         short="-o",
         metavar="OUT",
     )
-    direction: Literal["max", "min"] = option("max", "whether high or low values are good")
-    target: float | None = option(None, "the value to reach, instead of a direction")
+    direction: Literal["max", "min"] = option(
+        "max", "whether high or low values are good", common=True
+    )
+    target: float | None = option(None, "the value to reach, instead of a direction", common=True)
     tolerance: float = option(0.0, "distance from the target that is as good as the target")
     also: tuple[str, ...] = option(
         (),
         "a further objective; its values are divided by their standard deviation; repeatable",
         metavar="NAME:max|min[:WEIGHT]",
+        common=True,
     )
     range: tuple[str, ...] = option(
-        (), "range in which a quantity must lie, such as logp:0:5; repeatable",
+        (),
+        "range in which a quantity must lie, such as logp:0:5; repeatable",
         metavar="NAME:LOW:HIGH",
-    )  # fmt: skip
+        common=True,
+    )
     similar_to: str = option(
         "", "start from this molecule, and stay similar to it", metavar="SMILES"
     )
     least: float = option(0.4, "least Tanimoto similarity to it")
-    method: str = option("gradient", "how to search", choices=tuple(METHODS))
-    calls: int = option(300, "largest number of distinct rows whose objective is computed")
+    method: str = option("gradient", "how to search", choices=tuple(METHODS), common=True)
+    calls: int = option(
+        300, "largest number of distinct rows whose objective is computed", common=True
+    )
     novel: bool = option(False, "reject rows of DATA, which then cost no call")
     retrain: int = option(
         0,
@@ -71,7 +78,7 @@ class DesignRequest(DataRequest):
         metavar="TIMES",
     )
     caution: float = option(1.0, "standard deviations by which the search lowers a prediction")
-    number: int = option(20, "best rows that are printed and drawn", short="-n")
+    number: int = option(20, "best rows that are printed and drawn", short="-n", common=True)
     on_error: OnError = unreadable()
     seed: int = option(0, "of the head and the search")
 

@@ -24,7 +24,7 @@ from lowerbound.applications.io.sentences import (
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.config import option
 from lowerbound.data import Dataset
-from lowerbound.errors import UnsupportedError
+from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
 from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
@@ -46,18 +46,25 @@ class EvaluateRequest(DataRequest):
     """Options of ``lowerbound evaluate``."""
 
     suite: Literal["likelihood", "latents", "samples", "all"] = option(
-        "likelihood", "what to measure"
+        "likelihood", "what to measure", common=True
     )
     part: Literal["all", "test"] = option(
-        "all", "all rows, or those that were set aside when the model was fitted to this data"
+        "all",
+        "all rows, or those that were set aside when the model was fitted to this data",
+        common=True,
     )
     compare: tuple[str, ...] = option(
-        (), "another model folder to compare with on the same rows; repeatable", metavar="MODEL"
+        (),
+        "another model folder to compare with on the same rows; repeatable",
+        metavar="MODEL",
+        common=True,
     )
     at_least: float | None = option(
-        None, "nats per row that the bound must reach; exit code 1 if it does not"
+        None, "nats per row that the bound must reach; exit code 1 if it does not", common=True
     )
-    output: str = option("", "folder for findings.json and scores.csv", short="-o", metavar="OUT")
+    output: str = option(
+        "", "folder for findings.json and scores.csv", short="-o", metavar="OUT", common=True
+    )
     on_error: OnError = unreadable()
     measuring: SuiteOptions = field(default_factory=SuiteOptions)
 
@@ -100,7 +107,10 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
     Raises:
         DataError: the data is not of the kind that the model was fitted on, or has no test part.
         UnsupportedError: the model does not have the requested bound.
+        OptionError: the output is a file.
     """
+    if Path(request.output).is_file():
+        raise OptionError(f"--output {request.output} is a file: name a folder")
     parts = requested_parts(request, fitted)
     if request.part == "all" and _fitted_to(request):
         reporter.say(

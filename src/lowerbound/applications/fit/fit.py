@@ -12,7 +12,7 @@ from typing import Any
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
 from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
-from lowerbound.applications.fit.settings import with_settings
+from lowerbound.applications.fit.settings import part_options, with_settings
 from lowerbound.applications.fit.understanding import about_data, about_model
 from lowerbound.applications.form import REQUIRED, entries, typed
 from lowerbound.applications.io import fit_folder
@@ -20,7 +20,7 @@ from lowerbound.applications.io.sources import DataParts, ReadingOptions, read_p
 from lowerbound.assembly.build import resolve, start_from_model
 from lowerbound.config import from_mapping, option, to_mapping
 from lowerbound.errors import LowerboundError, OptionError
-from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
@@ -45,21 +45,24 @@ class FitRequest:
         (),
         "an option of a part, such as network.hidden=[200,200]; repeatable",
         metavar="PART.OPTION=VALUE",
+        part_options=part_options,
     )
     start: str | None = option(
         None,
         "model folder whose weights to start from, where names and sizes agree",
         metavar="MODEL",
     )
-    test: float = option(0.1, "share of the rows kept for the final measurements")
-    measuring: SuiteOptions = field(default_factory=SuiteOptions)
+    test: float = option(0.1, "share of the rows kept for the final measurements", common=True)
+    measuring: RequestedSizes = field(default_factory=RequestedSizes)
     compare: bool = option(
-        False, "also fit PCA and an autoencoder with the same network for comparison"
+        False, "also fit PCA and an autoencoder with the same network for comparison", common=True
     )
     report: bool = option(True, "numbers only: no figures, no report.html")
     title: str = option("", "title of the report (default: the folder's name)")
-    resume: bool = option(False, "continue the run that was interrupted in this folder")
-    overwrite: bool = option(False, "replace the model in this folder")
+    resume: bool = option(
+        False, "continue the run that was interrupted in this folder", common=True
+    )
+    overwrite: bool = option(False, "replace the model in this folder", common=True)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from typing import Any
 
 from lowerbound.applications.base import Reporter, jsonable
 from lowerbound.applications.fit.comparison import flat, side_by_side
+from lowerbound.applications.fit.effort import Measurement, affordable
 from lowerbound.applications.io.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.data import Dataset
 from lowerbound.evaluation.report.page import write_report
+from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import SuiteOptions, likelihood_suite
+from lowerbound.evaluation.report.suites import likelihood_suite
 from lowerbound.fitting import Fitted
 from lowerbound.inference.quantities import quantity_quality
 from lowerbound.models.base import title_of
@@ -53,7 +55,7 @@ class Measured:
 
 
 def measure_all(
-    fitted: Fitted, parts: DataParts, options: SuiteOptions, page: Page, reporter: Reporter
+    fitted: Fitted, parts: DataParts, sizes: RequestedSizes, page: Page, reporter: Reporter
 ) -> Measured:
     """Measure all suites for this model and its rivals, and write the report with its figures."""
     contenders = {title_of(fitted.options.model.model): fitted}
@@ -61,41 +63,45 @@ def measure_all(
     if page.compare:
         contenders = side_by_side(fitted, parts.training, reporter)
         planar = flat(fitted, parts.training, reporter)
-    test = _test(fitted, parts)
+    training, test = conditioned(parts.training, fitted), _test(fitted, parts)
+    effort = affordable(sizes, Measurement(tuple(contenders.values()), test, training))
     reporter.say(f"measuring on {len(test):,} rows and drawing the figures")
     written = write_report(
         page.folder,
         _subjects(contenders),
-        conditioned(parts.training, fitted),
+        training,
         test,
         planar=_subjects(planar),
         title=page.title,
         command=page.command,
-        options=options,
+        options=effort.options,
+        remark=effort.remark,
     )
     found = next(one for one in written.findings if one.subject.model is fitted.model)
     measured = tuple(jsonable(one.to_mapping()) for one in written.findings)
-    return Measured(measured, _lines(parts, about(found)), str(written.page))
+    return Measured(measured, _lines(parts, about(found), effort.remark), str(written.page))
 
 
 def measure_likelihood(
-    fitted: Fitted, parts: DataParts, options: SuiteOptions, reporter: Reporter
+    fitted: Fitted, parts: DataParts, sizes: RequestedSizes, reporter: Reporter
 ) -> Measured:
     """Measure the bound only, without figures and report."""
 
     def progress(done: int, total: int) -> None:
         reporter.advance("scoring", done, total)
 
-    quick = replace(options, gap_rows=0)
     test = _test(fitted, parts)
-    found = likelihood_suite(fitted.model, test, quick, progress=progress)
+    effort = affordable(replace(sizes, gap_rows=0, draws=0), Measurement((fitted,), test))
+    found = likelihood_suite(fitted.model, test, effort.options, progress=progress)
     predicted = quantity_quality(fitted.model, test) if fitted.schema.quantities else {}
     name = title_of(fitted.options.model.model)
     mapping = {"name": name, **jsonable(found.to_mapping())}
     if predicted:
         mapping["quantities"] = {each: asdict(quality) for each, quality in predicted.items()}
     return Measured(
-        (mapping,), _lines(parts, about_likelihood(found) + about_predicted(predicted)), ""
+        (mapping,),
+        _lines(parts, about_likelihood(found) + about_predicted(predicted), effort.remark),
+        "",
     )
 
 
@@ -104,8 +110,9 @@ def _test(fitted: Fitted, parts: DataParts) -> Dataset:
     return conditioned(parts.training if parts.test is None else parts.test, fitted)
 
 
-def _lines(parts: DataParts, sentences: list[str]) -> tuple[str, ...]:
+def _lines(parts: DataParts, sentences: list[str], remark: str) -> tuple[str, ...]:
     where = parts.protocol if parts.test is not None else "the rows it was fitted to"
+    sentences = [*sentences, *([remark] if remark else [])]
     return (f"on {where}:", *(f"  {sentence}" for sentence in sentences))
 
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lowerbound.applications.io.part_settings import split_setting
+from lowerbound.applications.io.part_settings import option_names, split_setting
 from lowerbound.fitting import FitOptions
+from lowerbound.likelihoods import LIKELIHOODS
+from lowerbound.models import MODELS
+from lowerbound.networks import NETWORKS
+from lowerbound.objectives import OBJECTIVES
+from lowerbound.posteriors import POSTERIORS
+from lowerbound.priors import PRIORS
 
 OF_MODEL = ("model", "network", "likelihood", "prior", "posterior")
 PARTS = (*OF_MODEL, "objective")
+
+
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every part, by its family and its registered name."""
+    return {
+        "objective": option_names(OBJECTIVES),
+        "network": option_names(NETWORKS),
+        "model": {name: MODELS[name].option_names() for name in MODELS},
+        "likelihood": option_names(LIKELIHOODS),
+        "prior": option_names(PRIORS),
+        "posterior": option_names(POSTERIORS),
+    }
 
 
 def with_settings(options: FitOptions, settings: Sequence[str]) -> FitOptions:

@@ -14,6 +14,7 @@ from lowerbound.applications.form import DataRequest, OnError, typed, unreadable
 from lowerbound.applications.front_end.work import StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
+from lowerbound.applications.io.part_settings import option_names
 from lowerbound.applications.io.prompts import PromptOptions, with_prompts
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
@@ -32,8 +33,15 @@ from lowerbound.model_folder.manifest import PRIOR
 from lowerbound.model_folder.prior_facts import comparison
 from lowerbound.models import LearnsPrior, require
 from lowerbound.models.base import AUTO
+from lowerbound.priors import PRIORS
+from lowerbound.priors.codes import CODE_PRIORS
 from lowerbound.priors.trainable import EveryTrainable
 from lowerbound.training import History, Interrupted, TrainingOptions
+
+
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of every prior, which ``--set`` takes without the name of a part."""
+    return {"": {**option_names(PRIORS), **option_names(CODE_PRIORS)}}
 
 
 @dataclass(frozen=True)
@@ -46,19 +54,28 @@ class PriorRequest(DataRequest):
         "recurrent for frames in the order of time; autoregressive or marginal for codes; auto: "
         "diffusion, or else the first of these that is installed",
         choices=EveryTrainable((AUTO,)),
+        common=True,
     )
     output: str = option(
-        "", "model folder to write (default: MODEL itself)", short="-o", metavar="MODEL"
+        "",
+        "model folder to write (default: MODEL itself)",
+        short="-o",
+        metavar="MODEL",
+        common=True,
     )
     set: tuple[str, ...] = option(
-        (), "an option of the prior, such as components=500; repeatable", metavar="OPTION=VALUE"
+        (),
+        "an option of the prior, such as components=500; repeatable",
+        metavar="OPTION=VALUE",
+        common=True,
+        part_options=part_options,
     )
     prompts: PromptOptions = field(default_factory=PromptOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     report: bool = option(True, "do not measure both priors and write report.html again")
-    resume: bool = option(False, "continue the training that was interrupted")
+    resume: bool = option(False, "continue the training that was interrupted", common=True)
     overwrite: bool = option(
-        False, "replace the model in the folder of -o, or an interrupted training"
+        False, "replace the model in the folder of -o, or an interrupted training", common=True
     )
     on_error: OnError = unreadable()
 

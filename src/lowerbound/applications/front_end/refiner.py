@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from lowerbound.applications.front_end.prior import keep, settings
 from lowerbound.applications.front_end.work import StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
-from lowerbound.config import option
+from lowerbound.config import option, options_of
 from lowerbound.data import Dataset
 from lowerbound.evaluation.report.chapters.refiner import with_and_without
 from lowerbound.evaluation.report.page import write_report
@@ -22,9 +23,15 @@ from lowerbound.fitting import Fitted, RefinerFit, held_out
 from lowerbound.fitting.refiner import fit_refiner, with_untrained_refiner
 from lowerbound.model_folder.manifest import REFINER
 from lowerbound.model_folder.refiner_facts import distortion, realism
+from lowerbound.models.refinement import Refiner
 from lowerbound.training import History, Interrupted, TrainingOptions
 
 KIND = "diffusion"
+
+
+def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """The names of the options of a refiner, which ``--set`` takes without the name of a part."""
+    return {"": {KIND: options_of(Refiner)}}
 
 
 @dataclass(frozen=True)
@@ -32,16 +39,24 @@ class RefinerRequest(DataRequest):
     """Train a refiner on these pictures."""
 
     output: str = option(
-        "", "model folder to write (default: MODEL itself)", short="-o", metavar="MODEL"
+        "",
+        "model folder to write (default: MODEL itself)",
+        short="-o",
+        metavar="MODEL",
+        common=True,
     )
     set: tuple[str, ...] = option(
-        (), "an option of the refiner, such as width=48; repeatable", metavar="OPTION=VALUE"
+        (),
+        "an option of the refiner, such as width=48; repeatable",
+        metavar="OPTION=VALUE",
+        common=True,
+        part_options=part_options,
     )
     training: TrainingOptions = field(default_factory=TrainingOptions)
     report: bool = option(True, "do not write report.html again")
-    resume: bool = option(False, "continue the training that was interrupted")
+    resume: bool = option(False, "continue the training that was interrupted", common=True)
     overwrite: bool = option(
-        False, "replace the model in the folder of -o, or an interrupted training"
+        False, "replace the model in the folder of -o, or an interrupted training", common=True
     )
     on_error: OnError = unreadable()
 

@@ -59,6 +59,8 @@ class StageWork:
             raise ModelFolderError(
                 f"{self.folder} holds no interrupted training: start without --resume"
             )
+        own = output.resolve() == self.model.resolve()
+        free = own or fit_folder.state_of(output) == "absent"
         if overwrite:
             return
         if self.unfinished and not resume:
@@ -66,8 +68,7 @@ class StageWork:
                 f"{self.folder} holds an interrupted training: --resume goes on, --overwrite "
                 "starts anew"
             )
-        own = output.resolve() == self.model.resolve()
-        if not own and fit_folder.state_of(output) != "absent":
+        if not free:
             raise ModelFolderError(f"{output} holds a model already: --overwrite replaces it")
 
     def finish(self, output: Path, history: History) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowerbound.applications.form import value_of
+from lowerbound.config import options_of
 from lowerbound.errors import OptionError, unknown
+from lowerbound.registry import Registry
+
+
+def option_names(registry: Registry[Any]) -> Mapping[str, Sequence[str]]:
+    """The names of the options of every registered part."""
+    return {name: options_of(registry[name]) for name in registry}
 
 
 def split_setting(setting: str, parts: Sequence[str]) -> tuple[str, str, Any]:

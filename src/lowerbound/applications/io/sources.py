@@ -30,6 +30,7 @@ class ReadingOptions:
         None,
         "the table's column that holds the class, or the number to predict",
         metavar="COLUMN",
+        common=True,
     )
     binarize: Literal["none", "dynamic", "threshold"] = option(
         "none",
@@ -40,7 +41,9 @@ class ReadingOptions:
         None, "number of levels of whole-number values (default: from the data)"
     )
     image_size: int | None = option(
-        None, "height and width of pictures after resizing (default: the most common size)"
+        None,
+        "height and width of pictures after resizing (default: the most common size)",
+        common=True,
     )
     resize: Literal["pad", "crop", "stretch", "tiles"] | None = option(
         None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.rows import write_columns
-from lowerbound.applications.release.tables import read_table
+from lowerbound.applications.release.tables import check_table, read_table
 from lowerbound.config import option
 from lowerbound.errors import DataError, OptionError
 from lowerbound.evaluation.release.privacy.canaries import Canaries, make_canaries, plant
@@ -63,6 +63,8 @@ def canaries(request: CanariesRequest, reporter: Reporter | None = None) -> Cana
     train, key = Path(request.output), Path(request.key)
     if train == key:
         raise OptionError("--output and --key are the same file: name two")
+    for path in (train, key):
+        check_table(path)
     rows = read_table(request.real, "REAL")
     made = make_canaries(rows, request.number, request.seed)
     planted = plant(rows, made, request.seed)

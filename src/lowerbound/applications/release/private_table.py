@@ -16,6 +16,7 @@ from lowerbound.applications.release.private_comparison import (
     best_of,
     comparison_lines,
 )
+from lowerbound.applications.release.tables import check_table
 from lowerbound.config import option, to_mapping
 from lowerbound.data.tables.files import read_frame
 from lowerbound.errors import OptionError
@@ -103,6 +104,7 @@ def private_table(request: PrivateTableRequest, reporter: Reporter) -> PrivateTa
         OptionError: epsilon or the public schema is missing, or a value is out of range.
         ModelFolderError: the model cannot be read.
     """
+    check_table(Path(request.output))
     source = Path(request.data)
     compared: tuple[Judged, ...] = ()
     if source.suffix.lower() == SUFFIX:

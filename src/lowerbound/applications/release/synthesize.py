@@ -11,15 +11,13 @@ from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.prompts import typed_values
-from lowerbound.applications.release.tables import read_table
+from lowerbound.applications.release.tables import check_table, read_table
 from lowerbound.config import option
 from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.files import with_leading_zeros
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.tables import TableSource
-
-SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
         UnsupportedError: the model is not of a table, or its columns cannot be given.
     """
     path = Path(request.output)
-    if path.suffix.lower() not in SUFFIXES:
-        raise OptionError(f"{path}: synthetic rows are written as .csv or .parquet")
+    check_table(path)
     source = TableSource(fitted)
     blocks, count, names = _blocks(request, source)
     done = 0

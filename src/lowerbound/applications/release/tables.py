@@ -1,4 +1,4 @@
-"""Reading the tables of an audit."""
+"""Tables that are read and written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from lowerbound.data.tables.duckdb import is_address, is_relation, relation_frame
 from lowerbound.data.tables.files import read_frame
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, OptionError
+
+SUFFIXES = (".csv", ".parquet")
 
 
 def read_table(source: Any, what: str) -> Any:
@@ -33,3 +35,13 @@ def read_table(source: Any, what: str) -> Any:
 def title_of(source: Any) -> str:
     """The name of a table in reports."""
     return str(source) if isinstance(source, (str, Path)) else "a table in memory"
+
+
+def check_table(path: Path) -> None:
+    """Check the suffix of a table to write, before any work is done.
+
+    Raises:
+        OptionError: the suffix is not .csv or .parquet.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OptionError(f"{path}: rows of a table are written as .csv or .parquet")

@@ -67,6 +67,7 @@ def write_report(
     command: str = "",
     options: SuiteOptions | None = None,
     first: Callable[[Material], Iterable[Plate]] = lambda material: (),
+    remark: str = "",
 ) -> ReportPage:
     """Measure the models, draw the figures, write ``folder/report.html`` and ``folder/figures/``.
 
@@ -81,6 +82,7 @@ def write_report(
         command: command that makes this page again; shown at its end.
         options: sizes of the measurements.
         first: figures that come before the others.
+        remark: one sentence on the sizes of the measurements.
 
     Raises:
         DataError: there is no model or no row.
@@ -107,7 +109,7 @@ def write_report(
             title=title or f"Evaluation of {leading(findings).name}",
             command=command,
             version=__version__,
-            data=data_lines(training, held_out),
+            data={**data_lines(training, held_out), **({"measured": remark} if remark else {})},
             names=[subject.name for subject in subjects],
             models=[describe(subject) for subject in subjects],
             judge="" if isinstance(judge, Skipped) else f"{judge.accuracy:.1%}",

@@ -26,6 +26,7 @@ from lowerbound.evaluation.likelihood.amortization import AmortizationGap, amort
 from lowerbound.evaluation.likelihood.column_shares import ColumnShares, column_shares
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard, place
 from lowerbound.evaluation.likelihood.tighter import Carried, CrossCheck, carry_over, cross_check
+from lowerbound.evaluation.report.sizes import DRAWS, GAP_ROWS, ROWS, RequestedSizes
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
 from lowerbound.evaluation.samples.quality import SampleQuality
 from lowerbound.evaluation.samples.reference import ReferenceSamples, fit_reference
@@ -57,30 +58,12 @@ FROM_MIXTURE = "Gaussian mixture fitted to the codes"
 
 
 @dataclass(frozen=True)
-class SuiteOptions:
+class SuiteOptions(RequestedSizes):
     """Sizes of the measurements; the defaults take seconds for a few thousand small rows."""
 
-    samples: int = option(100, "K, draws per row of the importance-weighted bound")
-    rows: int = option(2_000, "held-out rows scored, spread over the data; 0: all")
-    agreement_rows: int = option(4_000, "training rows whose codes are compared with the prior")
-    gap_rows: int = option(
-        100, "rows whose posterior is optimized one by one, for the amortization gap; 0: none"
-    )
-    tight_samples: int = option(5_000, "K of a tighter bound on some of the rows")
-    tight_rows: int = option(0, "rows for that tighter bound, spread over the scored ones; 0: none")
-    ais_rows: int = option(0, "rows for annealed importance sampling and its reverse; 0: none")
-    ais_temperatures: int = option(
-        500, "steps of annealed importance sampling, from the encoder's posterior to the exact one"
-    )
-    ais_chains: int = option(8, "chains of annealed importance sampling per row")
-    draws: int = option(1_000, "samples drawn from the model")
-    feature_rows: int = option(
-        5_000, "labeled rows that train the feature network of distances; 0: no distances"
-    )
-    features: str = option(
-        "", "folder of the feature network: read if it exists, else written", metavar="FOLDER"
-    )
-    seed: int = option(0, "seed of all draws")
+    rows: int = option(2_000, ROWS)
+    gap_rows: int = option(100, GAP_ROWS)
+    draws: int = option(1_000, DRAWS)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,11 @@ class TrainingOptions:
         OptionError: a value is out of range.
     """
 
-    epochs: int | None = option(None, "passes over the training data (default: from its size)")
+    epochs: int | None = option(
+        None, "passes over the training data (default: from its size)", common=True
+    )
     updates: int | None = option(None, "optimizer updates")
-    minutes: float | None = option(None, "limit of training time in minutes")
+    minutes: float | None = option(None, "limit of training time in minutes", common=True)
     batch_size: int | None = option(
         None, "rows per update; at most all of them (default: 128; 512 of a large table)"
     )
