@@ -4,10 +4,14 @@
 # On Linux without a GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 # installs torch's CPU build, which is several times smaller than the CUDA build.
 
+# CONSTRAINTS=/dev/null installs the newest versions instead of those that were tested last.
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+CONSTRAINTS ?= constraints.txt
+PYTEST_OPTIONS ?=
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 # Real data sets beside the checkout, if they exist. Without them, tests that need them are skipped,
 # and benchmarks print what is missing.
@@ -16,7 +20,7 @@ ifneq ($(SHARED_DATA),)
 export LOWERBOUND_DATA ?= $(SHARED_DATA)
 endif
 
-.PHONY: demo test test-long check smoke bench-env clean help
+.PHONY: demo test test-long check smoke docs bench-env clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -26,6 +30,7 @@ help:
 	@echo 'make test-long  the tests that take minutes'
 	@echo 'make check      format, lint, types, direction of imports, structure'
 	@echo 'make smoke      every quick benchmark, example and command of the docs'
+	@echo 'make docs       the site of the documentation, in site/'
 	@echo 'make bench-env  also install the peer library of the throughput benchmark'
 	@echo 'make clean      remove .venv, caches and builds'
 
@@ -34,10 +39,10 @@ demo: $(VENV)/core.stamp
 
 # One thread per worker: two workers with a thread pool each would compete for the cores.
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_OPTIONS)
 
 test-long: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m long $(PYTEST_OPTIONS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -50,12 +55,17 @@ check: $(VENV)/dev.stamp
 smoke: $(VENV)/dev.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/smoke.py
 
+# The variable silences an advertisement of the theme's successor.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench-env: $(VENV)/bench.stamp
 
 $(VENV)/core.stamp: EXTRAS :=
 $(VENV)/dev.stamp: EXTRAS := [dev]
+$(VENV)/docs.stamp: EXTRAS := [docs]
 $(VENV)/bench.stamp: EXTRAS := [dev,bench]
-$(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
+$(VENV)/%.stamp: pyproject.toml $(CONSTRAINTS) | $(VENV)/pyvenv.cfg
 	$(PIP_INSTALL) --editable '.$(EXTRAS)'
 	@touch $@
 
@@ -67,5 +77,5 @@ $(VENV)/pyvenv.cfg:
 		$(PYTHON) -m pip --python $(BIN)/python install pip; }
 
 clean:
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

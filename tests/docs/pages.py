@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+ABOUT_THE_PROJECT = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^(?P<level>#+) (?P<title>.+)$", re.MULTILINE)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, PAGES, ROOT, anchor, anchors, links, name_of
+from tests.docs.pages import ABOUT_THE_PROJECT, DOCS, PAGES, ROOT, anchor, anchors, links, name_of
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *ABOUT_THE_PROJECT], ids=name_of)
 def test_internal_links_resolve(page: Path) -> None:
     for target in links(page):
         if "://" in target:

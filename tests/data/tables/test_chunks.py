@@ -95,6 +95,13 @@ def test_broken_tables_are_refused_wherever_they_break(tmp_path: Path) -> None:
         list(read_chunks(tmp_path / "t.parquet", schema, 10))
 
 
+def test_lines_of_spaces_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("size,n\n1,2\n   \n3,4\n")
+    (chunk,) = read_chunks(path, load(path).schema)
+    assert chunk.frame.to_numpy().tolist() == [[1, 2], [3, 4]]
+
+
 def test_the_share_that_was_read_grows_to_one(tmp_path: Path) -> None:
     schema = load(frame()).schema
     for name in ("t.csv", "t.parquet"):

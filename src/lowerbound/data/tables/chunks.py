@@ -16,12 +16,10 @@ from lowerbound.data.tables.files import (
     PARQUET_SUFFIXES,
     Layout,
     check_widths,
-    may_be_ragged,
     parquet,
     sniffed,
     unreadable,
 )
-from lowerbound.errors import DataError
 
 CELLS = 1 << 20  # per chunk: large enough for speed, at tens of MB of memory
 FEWEST_ROWS, MOST_ROWS = 256, 1 << 16
@@ -95,21 +93,16 @@ def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, fl
     import pandas as pd
 
     layout = sniffed(path)
-    size, checked, done = max(path.stat().st_size, 1), False, 0
+    check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
+    size = max(path.stat().st_size, 1)
     with path.open("rb") as raw:
         opener = OPENERS.get(path.suffix.lower())
         opened = raw if opener is None else opener(raw, "rb")
         keywords = {**layout.keywords, "dtype": _types(layout, text), "chunksize": rows}
         try:
             for frame in pd.read_csv(opened, low_memory=False, **keywords):
-                if not checked and may_be_ragged(frame, done):
-                    check_widths(path, layout)
-                    checked = True  # the whole file was checked
-                done += len(frame)
                 yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
         except BROKEN_CSV as error:
-            if isinstance(error, DataError):
-                raise
             raise unreadable(path, layout, error) from error
 
 

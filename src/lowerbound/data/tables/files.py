@@ -54,7 +54,7 @@ def read_frame(source: str | Path) -> Any:
         frame = pd.read_csv(path, low_memory=False, **layout.keywords)
     except BROKEN_CSV as error:
         raise unreadable(path, layout, error) from error
-    if may_be_ragged(frame):
+    if _may_be_ragged(frame):
         check_widths(path, layout)
     return layout.named(frame)
 
@@ -134,12 +134,12 @@ class Layout:
         return frame
 
 
-def may_be_ragged(frame: Any, first: int = 0) -> bool:
+def _may_be_ragged(frame: Any) -> bool:
     """Whether lines may differ in width. pandas gives no error: it fills short lines, and uses the
-    first field of long lines as row names instead of counting from ``first``."""
+    first field of long lines as row names instead of counting."""
     import pandas as pd
 
-    named_rows = not frame.index.equals(pd.RangeIndex(first, first + len(frame)))
+    named_rows = not frame.index.equals(pd.RangeIndex(len(frame)))
     return bool(len(frame)) and (named_rows or bool(frame.iloc[:, -1].isna().any()))
 
 
@@ -226,6 +226,7 @@ def _widths(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
                 yield from ((i, len(line.split())) for i, line in enumerate(file, 1))
                 return
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            yield from ((reader.line_num, len(row)) for row in reader)
+            blank = [""]  # a line of spaces, which pandas skips
+            yield from ((reader.line_num, 0 if row == blank else len(row)) for row in reader)
     except (csv.Error, *_BROKEN):
         return
