@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, as_array
+from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
@@ -112,9 +113,18 @@ def completed_frame(
             rules, rows = schema.columns[i].rules, hidden[:, i]
             column = rules.with_room(filled[place], exact)
             # in one assignment: pandas would convert the column if values were set one by one
-            column.iloc[np.flatnonzero(rows)] = rules.filling(answers[rows, i], column, exact)
+            column.iloc[np.flatnonzero(rows)] = _written(
+                rules.filling(answers[rows, i], column, exact), schema.columns[i], column, exact
+            )
             filled[place] = column
     return _frame(filled, frame)
+
+
+def _written(values: Any, known: Column, column: Any, exact: bool) -> Any:
+    """Answers as they are written in a column: in its notation, if that is text."""
+    if known.notation is None or column.dtype.kind in "iufb":
+        return values
+    return known.notation.texts(np.asarray(values, dtype=float), exact)
 
 
 def places(frame: Any, schema: Schema) -> list[int]:
