@@ -24,6 +24,7 @@ from lowerbound.data.pictures.pixels import Channels, ImageFormat
 from lowerbound.data.quantities import Quantity
 from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.dialect import Dialect
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary

@@ -108,12 +108,13 @@ def _csv(
         opened = raw if opener is None else opener(raw, "rb")
         keywords = {"dtype": _types(layout, text), **layout.keywords, "chunksize": rows}
         try:
-            for frame in pd.read_csv(opened, low_memory=False, **keywords):
-                if not checked and may_be_ragged(frame, done):
-                    check_widths(path, layout)
-                    checked = True  # the whole file was checked
-                done += len(frame)
-                yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
+            with pd.read_csv(opened, low_memory=False, **keywords) as frames:
+                for frame in frames:
+                    if not checked and may_be_ragged(frame, done):
+                        check_widths(path, layout)
+                        checked = True  # the whole file was checked
+                    done += len(frame)
+                    yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
         except BROKEN_CSV as error:
             if isinstance(error, DataError):
                 raise

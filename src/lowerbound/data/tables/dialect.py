@@ -10,8 +10,8 @@ import lzma
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -35,7 +35,7 @@ MARKS = {
 }
 """Encodings by the bytes that a file begins with; those of UTF-32 begin as one of UTF-16."""
 _MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
-_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "|", SPACES: "spaces"}
+_NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,13 @@ class Dialect:
     def asked(cls, **given: str | None) -> Dialect:
         """The dialect of which a user gave some fields; the others are None."""
         names = tuple(name for name, value in given.items() if value is not None)
-        return cls(**given, given=names)  # type: ignore[arg-type]
+        return cls(**given, given=names)
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing was given, and nothing needs to be said or kept."""
+        plain = self.encoding == UTF8 and self.decimal == POINT and not self.given
+        return plain and self.delimiter in (COMMA, "\t", SPACES)
 
     @property
     def separator(self) -> str:
@@ -93,8 +99,7 @@ class Dialect:
     @property
     def for_others(self) -> Dialect:
         """What holds for another file: the fields that the user gave."""
-        rest = {each.name: None for each in fields(self) if each.name not in (*self.given, "given")}
-        return replace(self, **rest)
+        return Dialect.asked(**{name: getattr(self, name) for name in self.given})
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Layout:
             "skipinitialspace": True,
             "skiprows": self.skipped,
             "comment": self.dialect.comment,
-            "encoding": self.dialect.encoding,
+            "encoding": "utf-8" if self.dialect.encoding == UTF8 else self.dialect.encoding,
         }
         # pandas would take 1.234 for a fraction
         return {**words, "dtype": str} if self.dialect.decimal == COMMA else words
@@ -141,9 +146,6 @@ class Layout:
         found, given = self.dialect, self.dialect.given
         notes = {
             "encoding": f"as {found.encoding}" if found.encoding != UTF8 else "",
-            "delimiter": f"with {_NAMES.get(self.delimiter, self.delimiter)} between cells"
-            if self.delimiter not in (COMMA, "\t", SPACES)
-            else "",
             "decimal": "with decimal commas" if found.decimal == COMMA else "",
         }
         said = {name: note for name, note in notes.items() if note and name not in given}
@@ -215,6 +217,8 @@ def encoding_of(path: Path) -> str:
             return encoding
     if start[1:2] == b"\0" or start[:1] == b"\0":
         return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+    if len(start.translate(None, _NO_TEXT)) < len(start):
+        raise DataError(f"{path} cannot be read as text: it has characters that no text has")
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
@@ -222,7 +226,7 @@ def encoding_of(path: Path) -> str:
     return UTF8
 
 
-def widths(path: Path, layout: Layout) -> Iterator[tuple[int, int]]:
+def widths(path: Path, layout: Layout) -> Generator[tuple[int, int]]:
     """Yield (line number, number of cells) up to the first unreadable line."""
     try:
         with open_text(path, layout.dialect.encoding or UTF8, errors="replace") as file:
@@ -269,7 +273,9 @@ def _delimiter(lines: Sequence[str]) -> str:
     if lines[0].count(most):
         return most
     spaced = {len(line.split()) for line in lines}
-    return SPACES if len(spaced) == 1 and spaced != {1} else ";"
+    if len(spaced) == 1 and spaced != {1}:
+        return SPACES
+    return "\t" if any(COMMA in line for line in lines) else COMMA  # there is one column
 
 
 def _cells(lines: Sequence[str], delimiter: str, comment: str | None) -> list[list[str]]:

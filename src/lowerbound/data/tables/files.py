@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     not names, the columns are named x0, x1, ...
 
     Returns:
-        A pandas frame, and the dialect of a text; None for other files.
+        A pandas frame, and the dialect of a text; None for a usual one, and for other files.
 
     Raises:
         DataError: the file is empty, ragged (the message names the line), or of another type.
@@ -56,7 +57,7 @@ def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, D
     if may_be_ragged(frame):
         check_widths(path, layout)
     layout.note(path)
-    return layout.named(frame), layout.dialect
+    return layout.named(frame), None if layout.dialect.usual else layout.dialect
 
 
 def read_frame(source: str | Path, asked: Dialect | None = None) -> Any:
@@ -86,7 +87,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> Any:
     import pandas as pd
 
     try:
-        import python_calamine  # noqa: F401
+        importlib.import_module("python_calamine")
     except ImportError as error:
         raise MissingExtraError("python-calamine", "excel") from error
     try:
@@ -173,9 +174,11 @@ def check_widths(path: Path, layout: Layout) -> None:
         DataError: the message names the first line that differs.
     """
     expected = 0
-    for number, width in widths(path, layout):
-        expected = expected or width
-        if width not in (0, expected):
-            raise DataError(
-                f"{path} is ragged: line {number} has {width} fields, the first line has {expected}"
-            )
+    with closing(widths(path, layout)) as lines:
+        for number, width in lines:
+            expected = expected or width
+            if width not in (0, expected):
+                raise DataError(
+                    f"{path} is ragged: line {number} has {width} fields, the first line has "
+                    f"{expected}"
+                )

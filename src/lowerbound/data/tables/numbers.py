@@ -28,6 +28,8 @@ def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str
         dialect: of its file; None: it is from no text.
         skipped: columns whose kind is known, and is no number.
     """
+    if not frame.columns.is_unique:  # which is refused later
+        return {}
     text = [name for name in frame.columns if str(name) not in skipped and _is_text(frame[name])]
     asked = Dialect() if dialect is None else dialect
     thousands = asked.thousands
@@ -81,13 +83,13 @@ def as_written(columns: Mapping[str, Any], schema: Schema, rounded: bool) -> dic
         rounded: whether values have as many digits as the data; otherwise all are written.
     """
     known = notations_of(schema)
-    numbers = [
-        name for name in known if name in columns and np.asarray(columns[name]).dtype.kind in "iuf"
-    ]
-    return {
-        **columns,
-        **{name: known[name].texts(np.asarray(columns[name], float), rounded) for name in numbers},
+    given = {name: np.asarray(columns[name]) for name in known if name in columns}
+    texts = {
+        name: known[name].texts(values.astype(float), rounded)
+        for name, values in given.items()
+        if values.dtype.kind in "iuf"
     }
+    return {**columns, **texts}
 
 
 def _is_text(series: Any) -> bool:

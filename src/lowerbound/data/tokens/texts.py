@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import listed
-from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.dialect import OPENERS, Dialect
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
-    OPENERS,
     is_table,
     read_frame,
     read_text,
