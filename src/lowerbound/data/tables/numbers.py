@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.columns.notation import Notation, decimal_mark, likeliest, recognized
-from lowerbound.data.columns.values import distinct_values, missing, refuse
+from lowerbound.data.columns.values import distinct_values, missing, parsed_numbers, refuse
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
-
-PLAIN = (Notation().decimal, "", "", "")
 
 Notations = Mapping[str, Notation]
 
@@ -39,7 +37,7 @@ def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str
     for name in text:
         found = recognized(frame[name], only, thousands)
         notation = likeliest(found, decimal)
-        if notation is None or _marks(notation) == PLAIN:
+        if notation is None or _is_plain(frame[name], notation):
             continue
         chosen[str(name)] = notation
         if len({one.decimal for one in found}) > 1:
@@ -99,8 +97,10 @@ def _is_text(series: Any) -> bool:
     return bool(types.is_object_dtype(series.dtype) or types.is_string_dtype(series.dtype))
 
 
-def _marks(notation: Notation) -> tuple[str, str, str, str]:
-    return notation.decimal, notation.thousands, notation.before, notation.after
+def _is_plain(series: Any, notation: Notation) -> bool:
+    """Whether a column is read as plain numbers to the same values."""
+    plain, other = parsed_numbers(series)
+    return not other.any() and np.array_equal(plain, notation.numbers(series), equal_nan=True)
 
 
 def _warn(series: Any, chosen: Notation, found: Collection[Notation]) -> None:
