@@ -216,7 +216,7 @@ def test_a_class_is_added_and_another_subtracted(
     words = ("attributes", deep_model, pictures, "--add", "above", "--subtract", "below")
     done = run(*words, "-o", tmp_path / "s.gif", "--frames", "4", "--json")
     (found,) = done.object["attributes"]
-    assert found["name"] == "+above -below"
+    assert found["name"] == "more above, less below"
     assert 20 <= found["having"] <= found["lacking"] <= 28  # four fifths of 30 each
     assert [effect["strength"] for effect in found["effects"]] == pytest.approx([2 / 3, 4 / 3, 2])
     assert found["effects"][0]["off_target"] is None  # two classes: nothing else to change
@@ -234,7 +234,7 @@ def test_every_class_of_a_column_that_the_model_was_not_told(
     frame.to_csv(tmp_path / "more.csv", index=False)
     words = ("attributes", wide_model, tmp_path / "more.csv", "--label", "group", "--rows", "7")
     done = run(*words, "-o", tmp_path / "s.csv", "--strength", "1", "--frames", "3", "--json")
-    assert [found["name"] for found in done.object["attributes"]] == ["+a", "+b", "+c"]
+    assert [found["name"] for found in done.object["attributes"]] == ["more a", "more b", "more c"]
     assert "note:" not in done.err
     assert done.object["attributes"][0]["effects"][-1]["off_target"] is not None
     strip = pd.read_csv(tmp_path / "s.csv")
@@ -299,7 +299,7 @@ def test_sums_of_codes_decode_to_sums_of_rows_where_all_is_linear(
     kind = ("--label", "kind", "--json")
     done = run("arithmetic", pca, table, "3 - 5+9", "-o", tmp_path / "s.csv", *kind)
     found = pd.read_csv(tmp_path / "s.csv")
-    assert found["term"].tolist() == ["+ row 3", "- row 5", "+ row 9", "answer"]
+    assert found["term"].tolist() == ["plus row 3", "minus row 5", "plus row 9", "answer"]
     a, b, c, answer = found[NAMES].to_numpy()
     np.testing.assert_allclose(answer, a - b + c, rtol=1e-5)
     assert done.object["nearest"].startswith("row ")
@@ -313,7 +313,7 @@ def test_classes_by_their_mean(run: Run, table: Path, pca: Path, tmp_path: Path)
     assert run(*words, "--label", "kind").code == 0
     found = pd.read_csv(tmp_path / "s.csv").set_index("term")["size"]
     gap = frame.groupby("kind")["size"].mean()
-    answer = found["answer"] - found["+ row 0"]
+    answer = found["answer"] - found["plus row 0"]
     assert answer == pytest.approx(gap["short"] - gap["tall"], rel=0.35)
 
 

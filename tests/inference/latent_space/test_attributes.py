@@ -85,7 +85,7 @@ def test_one_class_is_set_against_the_rest_and_unlabeled_rows_are_left_out() -> 
 def test_smile_without_glasses() -> None:
     parts = {name: class_attribute(name, *labels(), NAMES) for name in NAMES}
     both = combined({"smile": 1.0, "glasses": -1.0}, parts)
-    assert both.name == "+smile -glasses"
+    assert both.name == "more smile, less glasses"
     assert both.vector.tolist() == [1.5, -1.5, 0.0, 0.0]
 
 

@@ -167,7 +167,7 @@ def _term(sign: int, word: str, name: str | None, data: Labeled) -> Term:
 
 
 def _shown(term: Term) -> str:
-    return f"{'+' if term.sign > 0 else '-'} {term.name}"
+    return f"{'plus' if term.sign > 0 else 'minus'} {term.name}"
 
 
 def _conditions(fitted: Fitted, data: Labeled, terms: list[Term], name: str) -> Tensor | None:

@@ -161,6 +161,6 @@ def combined(weights: Mapping[str, float], attributes: Mapping[str, Attribute]) 
     """
     chosen = [(attributes[name], weight) for name, weight in weights.items()]
     vector = torch.stack([weight * one.vector for one, weight in chosen]).sum(0)
-    name = " ".join(f"{'+' if weight > 0 else '-'}{one.name}" for one, weight in chosen)
+    name = ", ".join(f"{'more' if weight > 0 else 'less'} {one.name}" for one, weight in chosen)
     having, lacking = (min(getattr(o, side) for o, _ in chosen) for side in ("having", "lacking"))
     return Attribute(name, vector, having, lacking)
