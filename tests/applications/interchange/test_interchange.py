@@ -237,7 +237,7 @@ def test_missing_and_damaged_files_are_refused(folder: Path) -> None:
     with pytest.raises(ModelFolderError, match=r"as a pickle .* is not read"):
         imported(folder)
     (folder / "config.json").write_text("{")
-    with pytest.raises(ModelFolderError, match="config.json is damaged"):
+    with pytest.raises(ModelFolderError, match=r"config\.json is damaged"):
         imported(folder)
     (folder / "config.json").unlink()
     with pytest.raises(ModelFolderError, match=r"has no config\.json"):

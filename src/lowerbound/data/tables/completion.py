@@ -109,22 +109,27 @@ def completed_frame(
     """
     filled = {place: frame.iloc[:, place] for place in range(frame.shape[1])}
     for i, place in enumerate(places(frame, schema)):
-        if hidden[:, i].any():
-            rules, rows = schema.columns[i].rules, hidden[:, i]
-            column = rules.with_room(filled[place], exact)
-            # in one assignment: pandas would convert the column if values were set one by one
-            column.iloc[np.flatnonzero(rows)] = _written(
-                rules.filling(answers[rows, i], column, exact), schema.columns[i], column, exact
-            )
-            filled[place] = column
+        rows = np.flatnonzero(hidden[:, i])
+        if len(rows):
+            filled[place] = _filled(filled[place], schema.columns[i], rows, answers[rows, i], exact)
     return _frame(filled, frame)
 
 
-def _written(values: Any, known: Column, column: Any, exact: bool) -> Any:
-    """Answers as they are written in a column: in its notation, if that is text."""
-    if known.notation is None or column.dtype.kind in "iufb":
-        return values
-    return known.notation.texts(np.asarray(values, dtype=float), exact)
+def _filled(series: Any, known: Column, rows: Array, answers: Array, exact: bool) -> Any:
+    """A column with answers in some rows; text that has a notation stays text."""
+    import pandas as pd
+
+    rules = known.rules
+    if known.notation is None or pd.api.types.is_numeric_dtype(series.dtype):
+        column = rules.with_room(series, exact)
+        values = rules.filling(answers, column, exact)
+    else:
+        column = series.astype(object)
+        numbers = rules.filling(answers, pd.Series(dtype=float), exact)
+        values = known.notation.texts(np.asarray(numbers, dtype=float), exact)
+    # in one assignment: pandas would convert the column if values were set one by one
+    column.iloc[rows] = values
+    return column
 
 
 def places(frame: Any, schema: Schema) -> list[int]:
