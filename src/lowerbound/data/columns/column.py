@@ -24,6 +24,8 @@ class Column:
         shift: subtracted from g(v); the value itself for a constant.
         scale: divisor of g(v) - shift; positive.
         dtype: numpy's name of the original type; "str" for text.
+        frame_dtype: pandas' name of a type that ``dtype`` does not tell, such as "Int64",
+            "category" or "datetime64[ns, Europe/Vienna]"; "": it has none.
         spline: Q; None: the identity.
         levels: of a leveled column, in the order of their codes 0, 1, ...
         low, high: of a bounded column.
@@ -53,6 +55,7 @@ class Column:
     format: str | None = None
     round_to: int = 0
     notation: Notation | None = None
+    frame_dtype: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:

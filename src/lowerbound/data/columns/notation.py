@@ -55,7 +55,7 @@ class Notation:
         text = pc.replace_substring(text, "\u2212", "-")
         for mark in (self.before.strip(), self.after.strip(), self.thousands):
             text = pc.replace_substring(text, mark, "") if mark else text
-        text = pc.utf8_trim_whitespace(text)
+        text = pc.replace_substring_regex(text, r"\s+", "")
         text = pc.replace_substring(text, self.decimal, POINT)
         text = pc.if_else(fits, text, pa.scalar(None, pa.string()))
         values: Array = text.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
@@ -86,8 +86,9 @@ class Notation:
         if not self.thousands:
             return True
         counts = {cell.count(self.thousands) for cell in cells}
-        usual = counts < FEW_GROUPS and self.thousands in (COMMA, POINT)
-        return counts != {0} and (len(counts) > 1 or usual)
+        sure = self.thousands == COMMA or any(self.decimal in cell for cell in cells)
+        few = self.thousands == POINT and counts < FEW_GROUPS
+        return counts != {0} and (len(counts) > 1 or sure or few)
 
     def most_decimals(self, cells: Iterable[str]) -> int:
         """The most digits after the decimal mark."""

@@ -101,7 +101,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> Any:
                     UserWarning,
                     stacklevel=4,
                 )
-            return book.parse(names[0] if sheet is None else sheet)
+            return pd.read_excel(book, sheet_name=names[0] if sheet is None else sheet)
     except DataError:
         raise
     except Exception as error:  # the errors of calamine have no common class

@@ -33,10 +33,11 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
+from lowerbound.data.tables.arrow import is_other_frame
 from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.data.tables.files import is_table, read_table
-from lowerbound.data.tables.frames import from_frame
+from lowerbound.data.tables.frames import frame_dtype, from_frame
 from lowerbound.data.tables.numbers import Notations, found_notations, notations_of, with_numbers
 from lowerbound.errors import DataError
 
@@ -136,7 +137,7 @@ class TableKind(ColumnarKind):
     def reads(self, source: Any) -> bool:
         if isinstance(source, (str, Path)):
             return is_table(source)
-        return hasattr(source, "set_axis") or is_relation(source)
+        return hasattr(source, "set_axis") or is_relation(source) or is_other_frame(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
         """Read the columns of a table, or cut its rows into windows if they are points in time."""
@@ -172,7 +173,12 @@ class TableKind(ColumnarKind):
         if how.windows is not None:
             notations = at_all_times(notations, how.windows)
         columns = tuple(
-            replace(column, notation=notations.get(column.name)) for column in schema.columns
+            replace(
+                column,
+                notation=notations.get(column.name),
+                frame_dtype=frame_dtype(raw.x[column.name]) if column.name in raw.x else "",
+            )
+            for column in schema.columns
         )
         return replace(
             schema,
@@ -192,6 +198,8 @@ def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
     """A path, an address, a relation or a frame as a pandas frame; the dialect of a text."""
     if isinstance(source, (str, Path)):
         return read_table(source, how.text_dialect)
+    if is_other_frame(source):
+        return source.to_pandas(), how.dialect
     return (relation_frame(source) if is_relation(source) else source), how.dialect
 
 
