@@ -75,9 +75,9 @@ def test_nothing_there_suggests_the_nearest(
 
 
 def test_an_unknown_kind_of_file_says_which_are_known(tmp_path: Path) -> None:
-    (tmp_path / "data.xlsx").write_text("")
+    (tmp_path / "data.docx").write_text("")
     with pytest.raises(DataError, match=r"of no known kind.*\.csv.*\.npz"):
-        load(tmp_path / "data.xlsx")
+        load(tmp_path / "data.docx")
 
 
 def test_missing_values_of_arrays_are_modeled_where_that_is_asked_for() -> None:

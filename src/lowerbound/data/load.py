@@ -19,6 +19,7 @@ from lowerbound.data.raw import Kinds, RawData
 from lowerbound.data.reading import Missing, Reading
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import CSV_SUFFIXES, PARQUET_SUFFIXES
 from lowerbound.errors import DataError
 
@@ -51,6 +52,7 @@ def load(
     text: str | None = None,
     longest: int | None = None,
     predict: tuple[str, ...] = (),
+    dialect: Dialect | None = None,
 ) -> Dataset:
     """Read ``source`` and learn its schema, or encode it with the ``schema`` of an earlier fit.
 
@@ -95,6 +97,8 @@ def load(
         predict: numbers that the code of a row is to predict beside it: columns of the table of
             texts or formulas, or properties of molecules (``PROPERTIES``), which are computed for
             at most 100,000 rows. The schema stores their names and scales.
+        dialect: how a table is written as text: ``Dialect(delimiter=";", decimal=",")``; what is
+            not given is inferred.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.

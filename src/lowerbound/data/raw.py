@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lowerbound.data.columns.inference import Hint
+from lowerbound.data.columns.notation import Notation
 from lowerbound.data.pictures.pixels import Channels, Resize
+from lowerbound.data.tables.dialect import Dialect
 
 Kinds = Literal["real", "infer"] | Mapping[str, Hint]
 
@@ -34,6 +36,8 @@ class RawData:
         factor_values: of each factor, the names of its values; empty if they have none.
         missing: whether the reader marks missing cells with NaN.
         kind: the name of the kind of data; "": inferred from x.
+        notations: of a table, how columns of numbers were written as text, by name.
+        dialect: of a table that was text.
     """
 
     x: Any
@@ -52,3 +56,5 @@ class RawData:
     missing: bool = False
     quantities: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ""
+    notations: Mapping[str, Notation] = field(default_factory=dict)
+    dialect: Dialect | None = None

@@ -19,6 +19,7 @@ from lowerbound.data.raw import Kinds, RawData
 from lowerbound.data.regression_targets import encode_targets
 from lowerbound.data.schema import Binarize, Schema
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import DataError, LowerboundError, OptionError, unknown
 
 Missing = Literal["error", "model"]
@@ -54,6 +55,7 @@ class Reading:
     text: str | None = None
     longest: int | None = None
     predict: tuple[str, ...] = ()
+    dialect: Dialect | None = None
 
     def __post_init__(self) -> None:
         choices = {"resize": Resize, "on_error": OnError, "binarize": Binarize, "missing": Missing}
@@ -66,6 +68,13 @@ class Reading:
                 f"binarize={self.binarize!r}, but the model was fitted with "
                 f"{self.schema.binarize!r}"
             )
+
+    @property
+    def text_dialect(self) -> Dialect | None:
+        """What is known of how a table is written as text: given now, or with an earlier file."""
+        if self.dialect is not None or self.schema is None or self.schema.dialect is None:
+            return self.dialect
+        return self.schema.dialect.for_others
 
     def refuse(self, source: Any, *names: str) -> None:
         """Raise an error for options that do not apply to ``source``.
@@ -193,4 +202,7 @@ class Reading:
         kind = DATA_KINDS[raw.kind]() if raw.kind else next(k for k in kinds if k.holds(raw.x))
         schema = kind.learn(raw, how)
         bits: Binarize = "none" if schema.levels == 2 else self.binarize or "none"
-        return replace(schema, binarize=bits, missing=how.gaps, windows=self.windows)
+        dialect = raw.dialect or self.dialect
+        return replace(
+            schema, binarize=bits, missing=how.gaps, windows=self.windows, dialect=dialect
+        )

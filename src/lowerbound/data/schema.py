@@ -24,10 +24,11 @@ from lowerbound.data.pictures.pixels import Channels, ImageFormat
 from lowerbound.data.quantities import Quantity
 from lowerbound.data.regression_targets import TargetScale
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.dialect import Dialect
 
 Binarize = Literal["none", "dynamic", "threshold"]
 SHOWN = 12  # names of columns or classes in a summary
-LATER = ("quantities", "features", "details")  # fields that older folders do not have
+LATER = ("quantities", "features", "details", "dialect")  # fields that older folders do not have
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Schema:
         quantities: what codes predict of a row.
         features: of sequences, the values at one time, constants included; a feature has the same
             model units at all times.
+        dialect: how the table was written as text; None: it was no text.
         details: JSON-like values that the kind of data learned and that have no other field.
     """
 
@@ -94,6 +96,7 @@ class Schema:
     quantities: tuple[Quantity, ...] = ()
     features: tuple[Column, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    dialect: Dialect | None = None
 
     @property
     def summary(self) -> str:

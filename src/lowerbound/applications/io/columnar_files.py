@@ -16,6 +16,8 @@ from lowerbound.applications.base import jsonable
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.formulas import quoted_formulas
 from lowerbound.data import Dataset
+from lowerbound.data.columns.notation import POINT
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError
 
 Columns = Mapping[str, Any]
@@ -24,8 +26,8 @@ Columns = Mapping[str, Any]
 class Columnar(ABC):
     """A table that is being written; the columns are those of the first chunk."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, place: Path, dialect: Dialect) -> None:
+        self.place, self.dialect = place, dialect
 
     @abstractmethod
     def add(self, columns: Columns) -> None:
@@ -37,8 +39,8 @@ class Columnar(ABC):
 
 
 class _Csv(Columnar):
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
+    def __init__(self, place: Path, dialect: Dialect) -> None:
+        super().__init__(place, dialect)
         self._file: IO[str] = place.open("w", encoding="utf-8", newline="")
         self._bare = True
         self._formulas: dict[str, int] = {}
@@ -47,7 +49,13 @@ class _Csv(Columnar):
         import pandas as pd
 
         safe = {name: self._quoted(name, values) for name, values in columns.items()}
-        pd.DataFrame(safe).to_csv(self._file, index=False, header=self._bare)
+        pd.DataFrame(safe).to_csv(
+            self._file,
+            index=False,
+            header=self._bare,
+            sep=self.dialect.separator,
+            decimal=self.dialect.decimal or POINT,
+        )
         self._bare = False
 
     def _quoted(self, name: str, values: Any) -> Any:
@@ -69,8 +77,8 @@ class _Csv(Columnar):
 
 
 class _Json(Columnar):
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
+    def __init__(self, place: Path, dialect: Dialect) -> None:
+        super().__init__(place, dialect)
         self._file: IO[str] = place.open("w", encoding="utf-8")
         self._before = "["
 
@@ -87,8 +95,8 @@ class _Json(Columnar):
 
 
 class _Parquet(Columnar):
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
+    def __init__(self, place: Path, dialect: Dialect) -> None:
+        super().__init__(place, dialect)
         self._writer: Any = None
 
     def add(self, columns: Columns) -> None:
@@ -111,8 +119,8 @@ class _Parquet(Columnar):
 class _Npz(Columnar):
     """Arrays, which can be written only after the last row."""
 
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
+    def __init__(self, place: Path, dialect: Dialect) -> None:
+        super().__init__(place, dialect)
         self._parts: list[Columns] = []
 
     def add(self, columns: Columns) -> None:
@@ -154,13 +162,15 @@ def numbered(dataset: Dataset) -> dict[str, Any]:
 
 
 @contextmanager
-def columnar(path: Path) -> Iterator[Columnar]:
+def columnar(path: Path, dialect: Dialect | None = None) -> Iterator[Columnar]:
     """Context with a .csv, .parquet, .json or .npz file; it becomes ``path`` at the end.
+
+    A .csv file has the delimiter and the decimal mark of the dialect, and is UTF-8.
 
     After an error or an interruption, ``path`` is unchanged.
     """
     with replacing(path) as place:
-        file = _KINDS[path.suffix.lower()](place)
+        file = _KINDS[path.suffix.lower()](place, dialect or Dialect())
         try:
             yield file
         finally:

@@ -11,7 +11,8 @@ from contextvars import ContextVar
 from typing import Any
 
 BEGINNINGS = "=+-@\t\r"
-NUMBER = re.compile(r"[+-] ?(\d[\d .,]*([eE][+-]?\d+)?|inf)")
+SYMBOLS = "[$\u20ac\u00a3\u00a5\u20b9%\u2030 \u00a0\u202f]*"
+NUMBER = re.compile(rf"[+-]{SYMBOLS}(\d[\d .,'\u00a0\u202f]*([eE][+-]?\d+)?{SYMBOLS}|inf)")
 
 keep_formulas: ContextVar[bool] = ContextVar("keep_formulas", default=False)
 """Whether such texts are written as they are."""

@@ -23,6 +23,7 @@ from lowerbound.data.arrays import Array, as_array
 from lowerbound.data.incomplete import Incomplete
 from lowerbound.data.npz import read_npz
 from lowerbound.data.pictures.folders import OnError
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.errors import OptionError
 from lowerbound.models import Model
 from lowerbound.registry import Registry
@@ -275,8 +276,8 @@ def row_files(schema: Schema) -> RowFiles:
     return ROW_FILES[schema.kind](schema)
 
 
-def write_columns(path: Path, named: Mapping[str, Any]) -> Files:
-    """Write one table, .csv or .parquet, or one .npz of arrays."""
-    with columnar(path) as file:
+def write_columns(path: Path, named: Mapping[str, Any], dialect: Dialect | None = None) -> Files:
+    """Write one table, .csv (in a dialect) or .parquet, or one .npz of arrays."""
+    with columnar(path, dialect) as file:
         file.add(named)
     return (str(path),)

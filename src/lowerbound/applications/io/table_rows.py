@@ -24,6 +24,7 @@ from lowerbound.data.sequences.completion import IncompleteSeries
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.tables.completion import IncompleteColumns, with_given_text
 from lowerbound.data.tables.files import is_table, read_frame, read_text
+from lowerbound.data.tables.numbers import as_written, notations_of, with_numbers
 from lowerbound.data.tokens.kind import TokenForm
 from lowerbound.durable import write_text
 from lowerbound.errors import DataError, OptionError, UnsupportedError
@@ -48,7 +49,13 @@ class ColumnFiles(RowFiles):
         return {name: frame[name] for name in frame.columns}
 
     def _write(self, path: Path, x: Tensor, rounded: bool, extra: Mapping[str, Any]) -> Files:
-        return write_columns(path, {**self.columns(x, rounded=rounded), **extra})
+        return self._table(path, {**self.columns(x, rounded=rounded), **extra}, rounded)
+
+    def _table(self, path: Path, named: Mapping[str, Any], rounded: bool) -> Files:
+        """Write columns; a .csv file is written as that of the fitted table was."""
+        if path.suffix.lower() != ".csv":
+            return write_columns(path, named)
+        return write_columns(path, as_written(named, self.schema, rounded), self.schema.dialect)
 
     def _write_reconstruction(
         self, path: Path, x: Tensor, mean: Tensor, std: Tensor | None, ids: Files | None
@@ -61,7 +68,7 @@ class ColumnFiles(RowFiles):
                 for i, column in enumerate(self.schema.columns)
                 if column.rules.has_deviation
             }
-        return write_columns(path, named)
+        return self._table(path, named, False)
 
     def write_strip(self, path: Path, strip: Strip, per_second: float = FRAMES_PER_SECOND) -> Files:
         if path.suffix.lower() == NPZ:
@@ -69,7 +76,7 @@ class ColumnFiles(RowFiles):
         taken = {column.name for column in self.schema.columns}
         named = {f"{key}_" if key in taken else key: keys for key, keys in strip.row_keys.items()}
         values = self.columns(strip.x.flatten(0, 1), rounded=False)
-        return write_columns(path, {**named, **values})
+        return self._table(path, {**named, **values}, False)
 
     def read_incomplete(self, source: str, mask: str | None, on_error: OnError) -> Incomplete:
         if is_table(source):
@@ -77,10 +84,11 @@ class ColumnFiles(RowFiles):
                 raise OptionError(
                     "--mask is for pictures and arrays; in a table, leave missing cells empty"
                 )
-            frame = read_frame(source)
+            dialect = None if self.schema.dialect is None else self.schema.dialect.for_others
+            frame = read_frame(source, dialect)
             cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
             kind = IncompleteSeries if cuts else IncompleteColumns
-            return kind(frame, load(frame, schema=self.schema), read_text(source))
+            return kind(frame, load(frame, schema=self.schema), read_text(source, dialect))
         path = Path(source).expanduser()
         if path.suffix.lower() not in (NPZ, ".npy") or not path.is_file():
             raise DataError(
@@ -104,7 +112,9 @@ class ColumnFiles(RowFiles):
         if not is_table(source):
             return super().read_noisy(source, on_error)
         by_name = self.schema.data_kind.named_columns
-        return table_values(read_frame(source), self.schema.columns, by_name=by_name), None
+        dialect = None if self.schema.dialect is None else self.schema.dialect.for_others
+        frame = with_numbers(read_frame(source, dialect), notations_of(self.schema))
+        return table_values(frame, self.schema.columns, by_name=by_name), None
 
     def _write_restored(self, path: Path, rows: Restored) -> Files:
         files: Files = ()
@@ -112,9 +122,9 @@ class ColumnFiles(RowFiles):
         for number, answer in enumerate([rows.answer, *rows.drawn]):
             place = path.with_stem(f"{path.stem}-{number}") if number else path
             if not hasattr(answer, "columns"):
-                files += write_columns(place, dict(zip(columns, answer.T, strict=True)))
+                files += self._table(place, dict(zip(columns, answer.T, strict=True)), True)
             else:
-                files += write_columns(place, {name: answer[name] for name in answer.columns})
+                files += self._table(place, {name: answer[name] for name in answer.columns}, True)
         return files
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from lowerbound.data.arrays import Array
 from lowerbound.data.columns.dates import check_format
 from lowerbound.data.columns.kind import COLUMN_KINDS, ColumnKind
+from lowerbound.data.columns.notation import Notation
 from lowerbound.data.columns.quantile_normal import QuantileNormal
 from lowerbound.data.columns.values import Level
 from lowerbound.errors import unknown
@@ -23,6 +24,8 @@ class Column:
         shift: subtracted from g(v); the value itself for a constant.
         scale: divisor of g(v) - shift; positive.
         dtype: numpy's name of the original type; "str" for text.
+        frame_dtype: pandas' name of a type that ``dtype`` does not tell, such as "Int64",
+            "category" or "datetime64[ns, Europe/Vienna]"; "": it has none.
         spline: Q; None: the identity.
         levels: of a leveled column, in the order of their codes 0, 1, ...
         low, high: of a bounded column.
@@ -31,6 +34,7 @@ class Column:
         format: the ``strptime`` format of a datetime column; "ISO8601" for ISO text of several
             lengths and for dates that are not text; None: an older schema without a format, whose
             text is parsed cell by cell.
+        notation: how numbers are written as text; None: they are plain, or no text.
         round_to: every date is a multiple of these seconds, 86,400 for days; 0: unknown.
 
     Raises:
@@ -50,6 +54,8 @@ class Column:
     resolution: float = 0.0
     format: str | None = None
     round_to: int = 0
+    notation: Notation | None = None
+    frame_dtype: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMN_KINDS:

@@ -143,7 +143,7 @@ def _column(source: Any, reading: Reading) -> RawData:
     Raises:
         DataError: the table is empty, or has no such column.
     """
-    frame = read_frame(source) if isinstance(source, (str, Path)) else source
+    frame = read_frame(source, reading.text_dialect) if isinstance(source, (str, Path)) else source
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     known = reading.schema
     name = reading.formula or ("" if known is None else known.details["column"])

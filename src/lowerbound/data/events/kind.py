@@ -80,7 +80,7 @@ class EventKind(DataKind):
         reading.refuse(source, *names)
         entity, time = _names(source, reading)
         table = source.table if isinstance(source, Events) else source
-        events = EventTable.read(table, entity, time)
+        events = EventTable.read(table, entity, time, reading.text_dialect)
         name = str(table) if isinstance(table, (str, Path)) else ""
         return RawData(events, ids=events.names, source=name, kind="events")
 

@@ -16,7 +16,9 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.columns.column import Column
 from lowerbound.data.events.columns import refuse_missing
 from lowerbound.data.events.layout import EventLayout
-from lowerbound.data.tables.files import read_frame, with_leading_zeros
+from lowerbound.data.tables.dialect import Dialect
+from lowerbound.data.tables.files import read_table, with_leading_zeros
+from lowerbound.data.tables.numbers import found_notations, with_numbers
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:  # a name for annotations: a schema knows its kind of data
@@ -41,7 +43,9 @@ class EventTable:
     keys: Array
 
     @classmethod
-    def read(cls, source: Any, entity: str, time: str) -> EventTable:
+    def read(
+        cls, source: Any, entity: str, time: str, dialect: Dialect | None = None
+    ) -> EventTable:
         """Read a path or a frame.
 
         Raises:
@@ -49,7 +53,10 @@ class EventTable:
                 names, or an event has no entity or no time.
             OptionError: entity and time are the same column.
         """
-        frame = read_frame(source) if isinstance(source, (str, Path)) else source
+        frame = source
+        if isinstance(source, (str, Path)):
+            frame, found = read_table(source, dialect)
+            frame = with_numbers(frame, found_notations(frame, found, {entity, time}))
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         names = list(frame.columns)
         if not len(frame) or not names:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from lowerbound.data.columns.inference import Hint
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.windows import Windows
+
+T = TypeVar("T")
 
 
 def cut(frame: Any, windows: Windows, label: Any = None) -> Any:
@@ -21,6 +22,6 @@ def has_windows(frame: Any, schema: Schema) -> bool:
     return bool({column.name for column in schema.columns} & {str(n) for n in frame.columns})
 
 
-def at_all_times(kinds: Mapping[str, Hint], windows: Windows) -> dict[str, Hint]:
-    """Copy the hint of each column of a series to all its times."""
-    return {column: hint for name, hint in kinds.items() for column in windows.columns(name)}
+def at_all_times(each: Mapping[str, T], windows: Windows) -> dict[str, T]:
+    """Copy what is given for each column of a series to all its times."""
+    return {column: one for name, one in each.items() for column in windows.columns(name)}

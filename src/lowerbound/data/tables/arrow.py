@@ -1,4 +1,4 @@
-"""Arrow tables, from Parquet or a database, as frames."""
+"""Arrow tables, and frames of other libraries, as pandas frames."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def frame_of(table: Any, source: str) -> Any:
             "them to numbers or text"
         )
     return table.to_pandas()
+
+
+def is_other_frame(source: Any) -> bool:
+    """Whether an object is a frame of another library, such as polars or pyarrow."""
+    named = hasattr(source, "columns") or hasattr(source, "column_names")
+    return named and hasattr(source, "to_pandas") and not hasattr(source, "set_axis")
 
 
 def _beyond_us(kind: Any) -> bool:

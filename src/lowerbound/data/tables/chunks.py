@@ -9,15 +9,15 @@ from typing import Any
 
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.dialect import OPENERS, Dialect, Layout, sniffed
 from lowerbound.data.tables.duckdb import address_chunks, is_address
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
-    OPENERS,
     PARQUET_SUFFIXES,
-    Layout,
+    WORKBOOKS,
     check_widths,
     parquet,
-    sniffed,
+    read_workbook,
     unreadable,
 )
 
@@ -61,19 +61,24 @@ def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> 
     rows = rows or min(max(CELLS // max(len(schema.columns), 1), FEWEST_ROWS), MOST_ROWS)
     text = {column.name for column in schema.columns if column.dtype == "str"}
     first = 0
-    for frame, share in _frames(source, rows, text):
+    asked = None if schema.dialect is None else schema.dialect.for_others
+    for frame, share in _frames(source, rows, text, asked):
         yield Chunk(frame, first, share)
         first += len(frame)
 
 
-def _frames(source: str | Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, float]]:
+def _frames(
+    source: str | Path, rows: int, text: Collection[str], asked: Dialect | None
+) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the table read so far)."""
     if isinstance(source, str) and is_address(source):
         return address_chunks(source, rows)
     path = Path(source).expanduser()
-    return (
-        _parquet(path, rows) if path.suffix.lower() in PARQUET_SUFFIXES else _csv(path, rows, text)
-    )
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return _parquet(path, rows)
+    if path.suffix.lower() in WORKBOOKS:
+        return iter([(read_workbook(path, None if asked is None else asked.sheet), 1.0)])
+    return _csv(path, rows, text, asked)
 
 
 def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
@@ -88,20 +93,23 @@ def _parquet(path: Path, rows: int) -> Iterator[tuple[Any, float]]:
             yield frame_of(batch, str(path)), done / total
 
 
-def _csv(path: Path, rows: int, text: Collection[str]) -> Iterator[tuple[Any, float]]:
+def _csv(
+    path: Path, rows: int, text: Collection[str], asked: Dialect | None
+) -> Iterator[tuple[Any, float]]:
     """Yield (frame, fraction of the bytes read so far) of a csv file."""
     import pandas as pd
 
-    layout = sniffed(path)
+    layout = sniffed(path, asked)
     check_widths(path, layout)  # beyond the first chunk, pandas before 3.1 drops further fields
     size = max(path.stat().st_size, 1)
     with path.open("rb") as raw:
         opener = OPENERS.get(path.suffix.lower())
         opened = raw if opener is None else opener(raw, "rb")
-        keywords = {**layout.keywords, "dtype": _types(layout, text), "chunksize": rows}
+        keywords = {"dtype": _types(layout, text), **layout.keywords, "chunksize": rows}
         try:
-            for frame in pd.read_csv(opened, low_memory=False, **keywords):
-                yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
+            with pd.read_csv(opened, low_memory=False, **keywords) as frames:
+                for frame in frames:
+                    yield layout.named(frame), min(max(raw.tell() / size, 1 / size), 1.0)
         except BROKEN_CSV as error:
             raise unreadable(path, layout, error) from error
 

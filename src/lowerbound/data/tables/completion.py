@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import Array, as_array
+from lowerbound.data.columns.column import Column
 from lowerbound.data.columns.values import missing
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.incomplete import Incomplete
@@ -108,13 +109,27 @@ def completed_frame(
     """
     filled = {place: frame.iloc[:, place] for place in range(frame.shape[1])}
     for i, place in enumerate(places(frame, schema)):
-        if hidden[:, i].any():
-            rules, rows = schema.columns[i].rules, hidden[:, i]
-            column = rules.with_room(filled[place], exact)
-            # in one assignment: pandas would convert the column if values were set one by one
-            column.iloc[np.flatnonzero(rows)] = rules.filling(answers[rows, i], column, exact)
-            filled[place] = column
+        rows = np.flatnonzero(hidden[:, i])
+        if len(rows):
+            filled[place] = _filled(filled[place], schema.columns[i], rows, answers[rows, i], exact)
     return _frame(filled, frame)
+
+
+def _filled(series: Any, known: Column, rows: Array, answers: Array, exact: bool) -> Any:
+    """A column with answers in some rows; text that has a notation stays text."""
+    import pandas as pd
+
+    rules = known.rules
+    if known.notation is None or pd.api.types.is_numeric_dtype(series.dtype):
+        column = rules.with_room(series, exact)
+        values = rules.filling(answers, column, exact)
+    else:
+        column = series.astype(object)
+        numbers = rules.filling(answers, pd.Series(dtype=float), exact)
+        values = known.notation.texts(np.asarray(numbers, dtype=float), exact)
+    # in one assignment: pandas would convert the column if values were set one by one
+    column.iloc[rows] = values
+    return column
 
 
 def places(frame: Any, schema: Schema) -> list[int]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
-import lzma
+import importlib
 import warnings
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
+from lowerbound.data.tables.dialect import BROKEN, OPENERS, Dialect, Layout, sniffed, widths
 from lowerbound.data.tables.duckdb import is_address, read_address
-from lowerbound.errors import DataError
+from lowerbound.errors import DataError, MissingExtraError
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-_MARKERS = ("", "?", "-", "na", "n/a", "nan", "null", "none")  # of missing values
-OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a damaged file
-BROKEN_CSV = (ValueError, *_BROKEN)  # pandas' parser errors are ValueErrors
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
 
 
 def table_suffix(path: Path) -> str:
@@ -32,42 +26,86 @@ def table_suffix(path: Path) -> str:
     return (Path(path.stem) if path.suffix.lower() in OPENERS else path).suffix.lower()
 
 
-def read_frame(source: str | Path) -> Any:
-    """Read a csv or parquet file, or the database table at an address, as a pandas frame.
+def read_table(source: str | Path, asked: Dialect | None = None) -> tuple[Any, Dialect | None]:
+    """Read a file of text, a parquet file, a sheet of a workbook, or a table of a database.
 
-    The first line determines the delimiter. If that line contains data and not names, the columns
-    are named x0, x1, ...
+    The dialect of a text is inferred, except for what is asked. If its first line contains data and
+    not names, the columns are named x0, x1, ...
+
+    Returns:
+        A pandas frame, and the dialect of a text; None for a usual one, and for other files.
 
     Raises:
         DataError: the file is empty, ragged (the message names the line), or of another type.
+        MissingExtraError: the library that reads workbooks is not installed.
     """
     import pandas as pd
 
     if isinstance(source, str) and is_address(source):
-        return read_address(source)
+        return read_address(source), None
     path = Path(source).expanduser()
     if path.suffix.lower() in PARQUET_SUFFIXES:
         with parquet(path) as file:
-            return frame_of(file.read(), str(path))
-    layout = sniffed(path)
+            return frame_of(file.read(), str(path)), None
+    if path.suffix.lower() in WORKBOOKS:
+        return read_workbook(path, None if asked is None else asked.sheet), None
+    layout = sniffed(path, asked)
     try:
         frame = pd.read_csv(path, low_memory=False, **layout.keywords)
     except BROKEN_CSV as error:
         raise unreadable(path, layout, error) from error
     if _may_be_ragged(frame):
         check_widths(path, layout)
-    return layout.named(frame)
+    layout.note(path)
+    return layout.named(frame), None if layout.dialect.usual else layout.dialect
 
 
-def read_text(source: str | Path) -> Any:
-    """The unparsed cells of a csv file, a frame of text; None: it is not a csv file."""
+def read_frame(source: str | Path, asked: Dialect | None = None) -> Any:
+    """The frame of ``read_table``."""
+    return read_table(source, asked)[0]
+
+
+def read_text(source: str | Path, asked: Dialect | None = None) -> Any:
+    """The unparsed cells of a file of text, a frame of text; None: it is another file."""
     import pandas as pd
 
     path = Path(source).expanduser()
-    if is_address(source) or path.suffix.lower() in PARQUET_SUFFIXES:
+    if is_address(source) or table_suffix(path) not in CSV_SUFFIXES:
         return None
-    layout = sniffed(path)
-    return layout.named(pd.read_csv(path, dtype=str, na_filter=False, **layout.keywords))
+    layout = sniffed(path, asked)
+    words = {**layout.keywords, "dtype": str, "na_filter": False}
+    return layout.named(pd.read_csv(path, **words))
+
+
+def read_workbook(path: Path, sheet: str | None = None) -> Any:
+    """A sheet of a workbook as a frame; a warning names the others.
+
+    Raises:
+        DataError: there is no such sheet, or the file is no workbook.
+        MissingExtraError: the library that reads workbooks is not installed.
+    """
+    import pandas as pd
+
+    try:
+        importlib.import_module("python_calamine")
+    except ImportError as error:
+        raise MissingExtraError("python-calamine", "excel") from error
+    try:
+        with pd.ExcelFile(path, engine="calamine") as book:
+            names = [str(name) for name in book.sheet_names]
+            if sheet is not None and sheet not in names:
+                raise DataError(f"{path} has no sheet {sheet!r}; it has {listed(names)}")
+            if sheet is None and len(names) > 1:
+                warnings.warn(
+                    f"{path} has sheets {listed(names)}: the first is read (--sheet names another)",
+                    UserWarning,
+                    stacklevel=4,
+                )
+            return pd.read_excel(book, sheet_name=names[0] if sheet is None else sheet)
+    except DataError:
+        raise
+    except Exception as error:  # the errors of calamine have no common class
+        raise DataError(f"{path} cannot be read as a workbook: {error}") from error
 
 
 def with_leading_zeros(frame: Any, source: str | Path) -> Any:
@@ -106,32 +144,8 @@ def is_table(source: str | Path) -> bool:
     if is_address(source):
         return True
     path = Path(source).expanduser()
-    return table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES) and path.is_file()
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The layout of a csv file.
-
-    Attributes:
-        delimiter: between fields, in pandas' notation.
-        header: whether the first line names the columns.
-    """
-
-    delimiter: str
-    header: bool
-
-    @property
-    def keywords(self) -> dict[str, Any]:
-        """The arguments of ``pandas.read_csv``."""
-        header = "infer" if self.header else None
-        return {"sep": self.delimiter, "header": header, "skipinitialspace": True}
-
-    def named(self, frame: Any) -> Any:
-        """The frame, with generated column names if the file has no header."""
-        if not self.header:
-            frame.columns = [f"x{i}" for i in range(frame.shape[1])]
-        return frame
+    suffix = path.suffix.lower() if path.suffix.lower() in WORKBOOKS else table_suffix(path)
+    return suffix in (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOKS) and path.is_file()
 
 
 def _may_be_ragged(frame: Any) -> bool:
@@ -153,56 +167,6 @@ def unreadable(path: Path, layout: Layout, error: Exception) -> DataError:
     return DataError(f"{path} cannot be read as csv: {error}")
 
 
-def _open(path: Path, errors: str = "strict") -> IO[str]:
-    opener: Callable[..., IO[str]] = OPENERS.get(path.suffix.lower(), open)
-    return opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
-
-
-def sniffed(path: Path) -> Layout:
-    """Infer the layout from the first two lines.
-
-    Raises:
-        DataError: the file is empty or not text.
-    """
-    try:
-        with _open(path) as file:
-            lines = list(islice((line for line in file if line.strip()), 2))
-    except (UnicodeDecodeError, *_BROKEN) as error:
-        raise DataError(f"{path} cannot be read as text: {error}") from error
-    if not lines:
-        raise DataError(f"{path} is empty")
-    delimiter = max(",;\t|", key=lines[0].count)
-    if not lines[0].count(delimiter) and len(lines[0].split()) > 1:
-        delimiter = r"\s+"
-    rows = [line.split(None if delimiter == r"\s+" else delimiter) for line in lines]
-    header = _has_header(rows[0], rows[-1])
-    if not header and not all(_is_number(field) for field in rows[0]):
-        warnings.warn(
-            f"the first line of {path} contains numbers and is read as data; the columns are named "
-            "x0, x1, ... (if it is a line of names, add one without numbers)",
-            UserWarning,
-            stacklevel=4,
-        )
-    return Layout(delimiter, header)
-
-
-def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether the first line is a header: no field is a number, or a name is above a number."""
-    names = [not _is_number(field) for field in first]
-    return all(names) or any(
-        name and field.strip().lower() not in _MARKERS and _is_number(below)
-        for name, field, below in zip(names, first, second, strict=False)
-    )
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field.strip().strip('"'))
-    except ValueError:
-        return False
-    return True
-
-
 def check_widths(path: Path, layout: Layout) -> None:
     """Raise an error if lines differ in their number of fields.
 
@@ -210,23 +174,11 @@ def check_widths(path: Path, layout: Layout) -> None:
         DataError: the message names the first line that differs.
     """
     expected = 0
-    for number, width in _widths(path, layout.delimiter):
-        expected = expected or width
-        if width not in (0, expected):
-            raise DataError(
-                f"{path} is ragged: line {number} has {width} fields, the first line has {expected}"
-            )
-
-
-def _widths(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
-    """Yield (line number, number of fields) up to the first unreadable line."""
-    try:
-        with _open(path, errors="replace") as file:
-            if delimiter == r"\s+":
-                yield from ((i, len(line.split())) for i, line in enumerate(file, 1))
-                return
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            blank = [""]  # a line of spaces, which pandas skips
-            yield from ((reader.line_num, 0 if row == blank else len(row)) for row in reader)
-    except (csv.Error, *_BROKEN):
-        return
+    with closing(widths(path, layout)) as lines:
+        for number, width in lines:
+            expected = expected or width
+            if width not in (0, expected):
+                raise DataError(
+                    f"{path} is ragged: line {number} has {width} fields, the first line has "
+                    f"{expected}"
+                )

@@ -15,6 +15,12 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.schema import Schema
 from lowerbound.errors import DataError
 
+ORDERED = "ordered category"
+OF_PANDAS = (
+    *("boolean", "string", "Float32", "Float64"),
+    *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)),
+)
+
 
 def from_frame(
     frame: Any,
@@ -149,7 +155,36 @@ def to_frame(schema: Schema, x: Any, rounded: bool = True) -> Any:
     values = schema.decode(np.nan_to_num(units, nan=0.0), rounded)
     columns = enumerate(schema.columns)
     frame = pd.DataFrame({c.name: c.rules.typed(values[:, i], rounded) for i, c in columns})
-    return _with_gaps(frame, gaps) if gaps.any() else frame
+    frame = _with_gaps(frame, gaps) if gaps.any() else frame
+    return _with_types(frame, schema, rounded)
+
+
+def frame_dtype(series: Any) -> str:
+    """pandas' name of a type that numpy has not; "" for others."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return ORDERED if series.dtype.ordered else "category"
+    name = str(series.dtype)
+    zone = isinstance(series.dtype, pd.DatetimeTZDtype)
+    return name if zone or name in OF_PANDAS else ""
+
+
+def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
+    """The frame with the types of the fitted one; expectations of whole numbers stay floats."""
+    import pandas as pd
+
+    for column in schema.columns:
+        name, series = column.frame_dtype, frame[column.name]
+        if name in ("category", ORDERED):
+            kind = pd.CategoricalDtype(list(column.levels) or None, ordered=name == ORDERED)
+            frame[column.name] = series.astype(kind)
+        elif name.startswith("datetime64[") and series.dtype.kind == "M":
+            zone = pd.api.types.pandas_dtype(name).tz
+            frame[column.name] = series.dt.tz_localize("UTC").dt.tz_convert(zone)
+        elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
+            frame[column.name] = series.astype(name)
+    return frame
 
 
 def _with_gaps(frame: Any, gaps: Array) -> Any:

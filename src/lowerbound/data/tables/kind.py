@@ -33,11 +33,15 @@ from lowerbound.data.raw import RawData
 from lowerbound.data.reading import Reading
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.series import at_all_times, cut, has_windows
+from lowerbound.data.tables.arrow import is_other_frame
+from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
-from lowerbound.data.tables.files import is_table, read_frame
-from lowerbound.data.tables.frames import from_frame
+from lowerbound.data.tables.files import is_table, read_table
+from lowerbound.data.tables.frames import frame_dtype, from_frame
+from lowerbound.data.tables.numbers import Notations, found_notations, notations_of, with_numbers
 from lowerbound.errors import DataError
 
+NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
 PROFILE_FEATURES = 24  # number of features above which reports draw vectors as curves
 
 
@@ -133,13 +137,15 @@ class TableKind(ColumnarKind):
     def reads(self, source: Any) -> bool:
         if isinstance(source, (str, Path)):
             return is_table(source)
-        return hasattr(source, "set_axis") or is_relation(source)
+        return hasattr(source, "set_axis") or is_relation(source) or is_other_frame(source)
 
     def read(self, source: Any, reading: Reading) -> RawData:
         """Read the columns of a table, or cut its rows into windows if they are points in time."""
         reading.refuse(source, "spectrograms", "image_size", "resize", "split")
         schema, label = reading.schema, reading.label
-        frame = _frame(source)
+        frame, dialect = _frame(source, reading)
+        notations = _notations(frame, reading, dialect)
+        frame = with_numbers(frame, notations)
         if reading.windows is not None:
             frame, label = cut(frame, reading.windows, label), None
         if schema is not None and schema.windows is not None and not has_windows(frame, schema):
@@ -147,6 +153,7 @@ class TableKind(ColumnarKind):
         name = str(source) if isinstance(source, (str, Path)) else ""
         column = label if isinstance(label, str) else None
         found = from_frame(frame, column, schema, name, reading.kinds == "real")
+        found = replace(found, notations=notations, dialect=dialect)
         return found if label is column else replace(found, labels=label)
 
     def holds(self, rows: Any) -> bool:
@@ -162,7 +169,24 @@ class TableKind(ColumnarKind):
             hints = hints if how.windows is None else at_all_times(hints, how.windows)
             schema = _of_kinds(raw, hints, how)
         left_out = (*raw.left_out, *schema.left_out)
-        return replace(schema, kind="table", label_column=raw.label_column, left_out=left_out)
+        notations = raw.notations
+        if how.windows is not None:
+            notations = at_all_times(notations, how.windows)
+        columns = tuple(
+            replace(
+                column,
+                notation=notations.get(column.name),
+                frame_dtype=frame_dtype(raw.x[column.name]) if column.name in raw.x else "",
+            )
+            for column in schema.columns
+        )
+        return replace(
+            schema,
+            kind="table",
+            label_column=raw.label_column,
+            left_out=left_out,
+            columns=columns,
+        )
 
     def default_likelihood(self, schema: Schema) -> Default:
         if schema.levels is None and (schema.mixed or schema.missing):
@@ -170,11 +194,27 @@ class TableKind(ColumnarKind):
         return super().default_likelihood(schema)
 
 
-def _frame(source: Any) -> Any:
-    """A path, an address, a relation or a frame as a pandas frame."""
+def _frame(source: Any, how: Reading) -> tuple[Any, Dialect | None]:
+    """A path, an address, a relation or a frame as a pandas frame; the dialect of a text."""
     if isinstance(source, (str, Path)):
-        return read_frame(source)
-    return relation_frame(source) if is_relation(source) else source
+        return read_table(source, how.text_dialect)
+    if is_other_frame(source):
+        return source.to_pandas(), how.dialect
+    return (relation_frame(source) if is_relation(source) else source), how.dialect
+
+
+def _notations(frame: Any, how: Reading, dialect: Dialect | None) -> Notations:
+    """The notations of the schema, or else those that are found in the frame."""
+    if how.schema is not None:
+        return notations_of(how.schema)
+    hints = how.kinds if isinstance(how.kinds, Mapping) else {}
+    known = {name for name, hint in hints.items() if _kind_of(hint) in NO_NUMBERS}
+    label = {how.label} if isinstance(how.label, str) and not how.regression else set()
+    return found_notations(frame, dialect, known | label)
+
+
+def _kind_of(hint: Hint) -> str:
+    return hint.partition(":")[0] if isinstance(hint, str) else str(hint.get("kind", ""))
 
 
 def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:

@@ -99,7 +99,7 @@ class TokenKind(DataKind):
         column = texts.column or reading.text or (known.column if known else None) or None
         if known and isinstance(texts.values, (str, Path)) and is_lines(texts.values):
             column = None
-        found = read_texts(texts.values, column)
+        found = read_texts(texts.values, column, reading.text_dialect)
         tokenizer = _tokenizer(texts, source, reading, known)
         rows, kept = _split(found, tokenizer, reading, known)
         raw = RawData(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from lowerbound.data.arrays import listed
+from lowerbound.data.tables.dialect import OPENERS, Dialect
 from lowerbound.data.tables.files import (
     BROKEN_CSV,
-    OPENERS,
     is_table,
     read_frame,
     read_text,
@@ -56,7 +56,7 @@ class FoundTexts:
     source: str = ""
 
 
-def read_texts(source: Any, column: str | None) -> FoundTexts:
+def read_texts(source: Any, column: str | None, dialect: Dialect | None = None) -> FoundTexts:
     """The texts of a file of lines, of a table's column, or of a sequence in memory.
 
     A line of a .smi file may have a name after its SMILES. Empty lines are left out.
@@ -68,7 +68,7 @@ def read_texts(source: Any, column: str | None) -> FoundTexts:
     if isinstance(source, (str, Path)) and not is_lines(source):
         if not is_table(source):
             raise DataError(f"{source} has no texts: give a table or a file of {listed(LINES)}")
-        return _of_frame(read_frame(source), column, str(source))
+        return _of_frame(read_frame(source, dialect), column, str(source))
     if hasattr(source, "columns"):
         return _of_frame(source, column, "")
     if column is not None:

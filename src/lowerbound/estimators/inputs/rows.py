@@ -23,6 +23,7 @@ from lowerbound.config import construct
 from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array
 from lowerbound.data.kinds import newest_kinds
+from lowerbound.data.tables.arrow import is_other_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
 from lowerbound.errors import DataError
 
@@ -144,7 +145,7 @@ def is_path(X: Any) -> bool:
 
 
 def is_frame(X: Any) -> bool:
-    """Whether X is a pandas frame; frames of other libraries are read as matrices."""
+    """Whether X is a pandas frame; ``as_frame`` makes one of a frame of another library."""
     return hasattr(X, "columns") and hasattr(X, "set_axis")
 
 
@@ -158,7 +159,9 @@ def is_matrix(X: Any) -> bool:
 
 
 def as_frame(X: Any) -> Any:
-    """A relation of DuckDB as a pandas frame; anything else unchanged."""
+    """A relation of DuckDB or a frame of another library as a pandas frame; else unchanged."""
+    if is_other_frame(X):
+        return X.to_pandas()
     return relation_frame(X) if is_relation(X) else X
 
 

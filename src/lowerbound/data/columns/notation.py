@@ -1,0 +1,200 @@
+"""How a column of text writes its numbers, such as 1.234,50 or $1,234.50 or 12 %.
+
+All cells of a column share one notation. A number has the size that is written: 12 % is 12.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.arrays import Array
+from lowerbound.data.columns.values import distinct_values
+
+POINT, COMMA = ".", ","
+OTHER_GROUPS = (" ", "\u00a0", "\u202f", "\u2009", "'", "\u2019")  # marks between three digits
+SIGNS = "+\\-\u2212"
+PERCENT = ("%", "\u2030")
+FEW_GROUPS = {0, 1, 2}  # marks between groups in a cell, as numbers have that are no codes
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How numbers are written.
+
+    Attributes:
+        decimal: the mark before the fraction.
+        thousands: the mark between groups of three digits; "": none.
+        before, after: the symbol of a currency, or %, with its space.
+        decimals: the most digits after the decimal mark.
+    """
+
+    decimal: str = POINT
+    thousands: str = ""
+    before: str = ""
+    after: str = ""
+    decimals: int = 0
+
+    def numbers(self, series: Any) -> Array:
+        """The numbers in a pandas series, float64; NaN for text that is not written so.
+
+        (1,234) is -1,234. Numbers that are no text stay.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        cells = [cell if isinstance(cell, str) else None for cell in series]
+        text = pc.utf8_trim_whitespace(pa.array(cells, pa.string()))
+        text = pc.replace_substring_regex(text, r"^\((.*)\)$", r"-\1")
+        fits = pc.match_substring_regex(text, f"^(?:{self._pattern})$")
+        text = pc.replace_substring(text, "\u2212", "-")
+        for mark in (self.before.strip(), self.after.strip(), self.thousands):
+            text = pc.replace_substring(text, mark, "") if mark else text
+        text = pc.replace_substring_regex(text, r"\s+", "")
+        text = pc.replace_substring(text, self.decimal, POINT)
+        text = pc.if_else(fits, text, pa.scalar(None, pa.string()))
+        values: Array = text.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        for place, cell in enumerate(series if series.dtype == object else ()):
+            if not isinstance(cell, str) and isinstance(cell, int | float | np.number):
+                values[place] = cell
+        return values
+
+    def texts(self, values: Any, rounded: bool = True) -> list[str]:
+        """Numbers as text; NaN is empty.
+
+        Args:
+            values: numbers.
+            rounded: to ``decimals`` digits; otherwise all digits are written.
+        """
+        return ["" if np.isnan(value) else self._text(value, rounded) for value in values]
+
+    def fits(self, cells: Iterable[str]) -> bool:
+        """Whether all cells, without sign, are written so."""
+        pattern = re.compile(self._pattern)
+        return all(map(pattern.fullmatch, cells))
+
+    def uses_its_marks(self, cells: Sequence[str]) -> bool:
+        """Whether the mark between groups is there, and groups are no codes.
+
+        Cells that all have as many groups, such as 192.168.100.200, may be codes.
+        """
+        if not self.thousands:
+            return True
+        counts = {cell.count(self.thousands) for cell in cells}
+        sure = self.thousands == COMMA or any(self.decimal in cell for cell in cells)
+        few = self.thousands == POINT and counts < FEW_GROUPS
+        return counts != {0} and (len(counts) > 1 or sure or few)
+
+    def most_decimals(self, cells: Iterable[str]) -> int:
+        """The most digits after the decimal mark."""
+        parts = (cell.removesuffix(self.after).partition(self.decimal)[2] for cell in cells)
+        return max((len(part.strip()) for part in parts), default=0)
+
+    @property
+    def _pattern(self) -> str:
+        """A regular expression in the syntax of RE2."""
+        mark, group = re.escape(self.decimal), re.escape(self.thousands)
+        whole = rf"(?:[1-9]\d{{0,2}}(?:{group}\d{{3}})+|\d+)" if self.thousands else r"\d+"
+        number = rf"(?:{whole}(?:{mark}\d*)?|{mark}\d+)"
+        power = "" if self.thousands else r"(?:[eE][+-]?\d+)?"
+        before, after = _optional(self.before), _optional(self.after)
+        return rf"[{SIGNS}]?{before}[{SIGNS}]?{number}{power}{after}"
+
+    def _text(self, value: float, rounded: bool) -> str:
+        sign = "-" if value < 0 else ""
+        digits = f"{abs(value):,.{self.decimals}f}" if rounded else f"{abs(value):,}"
+        whole, point, part = digits.partition(POINT)
+        part = self.decimal + part if point and (rounded or part != "0") else ""
+        return f"{sign}{self.before}{whole.replace(COMMA, self.thousands)}{part}{self.after}"
+
+
+def recognized(
+    series: Any, decimal: str | None = None, thousands: str | None = None
+) -> tuple[Notation, ...]:
+    """The notations that all cells of a column of text fit, the likeliest first.
+
+    Args:
+        series: the column; plain numbers, such as 12.5, are a notation too.
+        decimal, thousands: the only marks that may be; None: any.
+    """
+    cells = [_unsigned(cell) for cell in distinct_values(series) if isinstance(cell, str)]
+    affixes = _affixes(cells[0]) if cells else None
+    if affixes is None:
+        return ()
+    marks = ((one, group) for one in (POINT, COMMA) for group in ("", COMMA, POINT, *OTHER_GROUPS))
+    found = (
+        Notation(one, group, *affixes)
+        for one, group in marks
+        if one != group and decimal in (None, one) and (not group or thousands in (None, group))
+    )
+    fitting = [notation for notation in found if notation.fits(cells)]
+    used = [notation for notation in fitting if notation.uses_its_marks(cells)]
+    return tuple(replace(each, decimals=each.most_decimals(cells)) for each in used)
+
+
+def likeliest(found: Sequence[Notation], decimal: str) -> Notation | None:
+    """The first of several notations with a decimal mark, or else the first; None: none."""
+    return next((one for one in found if one.decimal == decimal), found[0] if found else None)
+
+
+def decimal_mark(columns: Iterable[Any], grouped: bool = True) -> str:
+    """The decimal mark of a table: that of most columns that fit no other.
+
+    Args:
+        columns: pandas series.
+        grouped: where no column is sure, whether 1,234 is a thousand; otherwise its mark is that
+            of a fraction.
+    """
+    found = [recognized(column) for column in columns]
+    marks = [{one.decimal for one in each} for each in found]
+    sure = [mark for each in marks if len(each) == 1 for mark in each]
+    if sure:
+        return max(sorted(set(sure)), key=sure.count)
+    fractions = [one for each in found for one in each if one.decimals and not one.thousands]
+    return POINT if grouped or not fractions else fractions[0].decimal
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number in any notation."""
+    import pandas as pd
+
+    try:
+        float(cell.strip().strip('"'))
+    except ValueError:
+        return bool(recognized(pd.Series([cell], dtype=object)))
+    return True
+
+
+def _unsigned(cell: str) -> str:
+    """A cell without spaces around it, its sign, and parentheses, which mean minus."""
+    text = cell.strip()
+    text = text[1:-1] if text[:1] == "(" and text[-1:] == ")" else text
+    return text.lstrip("+-\u2212")
+
+
+def _affixes(cell: str) -> tuple[str, str] | None:
+    """What stands before and after a number; None: neither a currency nor %."""
+    digits = [place for place, sign in enumerate(cell) if sign.isdecimal()]
+    if not digits:
+        return None
+    before = cell[: digits[0]].removesuffix(POINT).removesuffix(COMMA)
+    after = cell[digits[-1] + 1 :].removeprefix(POINT).removeprefix(COMMA)
+    symbols = (before.strip(), after.strip())
+    usual = all(not one or one in PERCENT or _is_currency(one) for one in symbols)
+    return (before, after) if usual else None
+
+
+def _optional(affix: str) -> str:
+    """An affix with any spaces as a regular expression; only % is in every cell."""
+    symbol = affix.strip()
+    pattern = rf"\s*{re.escape(symbol)}\s*"
+    return pattern if symbol in PERCENT else rf"(?:{pattern})?" if symbol else ""
+
+
+def _is_currency(symbol: str) -> bool:
+    return len(symbol) == 1 and unicodedata.category(symbol) == "Sc"

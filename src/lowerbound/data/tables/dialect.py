@@ -1,0 +1,308 @@
+"""How a table is written in a file of text: its encoding, its delimiter, its decimal mark."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import lzma
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from lowerbound.data.columns.notation import COMMA, POINT, decimal_mark, is_number
+from lowerbound.errors import DataError, OptionError
+
+OPENERS: dict[str, Callable[..., IO[Any]]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+BROKEN = (OSError, EOFError, lzma.LZMAError, zlib.error)  # errors of reading a damaged file
+DELIMITERS = ",;\t|"
+SPACES = r"\s+"
+SAMPLE = 1_000  # lines from which the dialect is inferred
+LOOKED_AT = 1 << 20  # bytes from which the encoding is inferred
+UTF8, WINDOWS = "utf-8-sig", "cp1252"
+MARKS = {
+    codecs.BOM_UTF8: UTF8,
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the bytes that a file begins with; those of UTF-32 begin as one of UTF-16."""
+_MISSING = ("", "?", "-", "na", "n/a", "nan", "null", "none")
+_NO_TEXT = bytes([*range(9), *range(14, 27), *range(28, 32)])
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written in a file; None: inferred from the file.
+
+    Attributes:
+        delimiter: between cells: a character, or ``\\\\s+`` for any spaces.
+        decimal: the mark before a fraction, "." or ",".
+        thousands: the mark between groups of three digits; None: any; "": none.
+        encoding: of the text, by its name in Python.
+        comment: the character from which on a line is a comment; None: only lines at the top that
+            begin with # are.
+        sheet: of a workbook; None: the first.
+        given: names of the fields that a user gave, which hold for later files too.
+
+    Raises:
+        OptionError: a value is none of these.
+    """
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    comment: str | None = None
+    sheet: str | None = None
+    given: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None and len(self.delimiter) != 1 and self.delimiter != SPACES:
+            raise OptionError(f"--delimiter is one character, not {self.delimiter!r}")
+        if self.decimal not in (None, POINT, COMMA):
+            raise OptionError(f"--decimal is . or , and not {self.decimal!r}")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise OptionError(f"--decimal and --thousands are both {self.decimal!r}")
+        if self.comment is not None and len(self.comment) != 1:
+            raise OptionError(f"--comment is one character, not {self.comment!r}")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError as error:
+                raise OptionError(f"--encoding {self.encoding!r} is unknown to Python") from error
+
+    @classmethod
+    def asked(cls, **given: str | None) -> Dialect:
+        """The dialect of which a user gave some fields; the others are None."""
+        names = tuple(name for name, value in given.items() if value is not None)
+        return cls(**given, given=names)
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing was given, and nothing needs to be said or kept."""
+        plain = self.encoding == UTF8 and self.decimal == POINT and not self.given
+        return plain and self.delimiter in (COMMA, "\t", SPACES)
+
+    @property
+    def separator(self) -> str:
+        """The delimiter of a file that is written."""
+        return COMMA if self.delimiter in (None, SPACES) else str(self.delimiter)
+
+    @property
+    def for_others(self) -> Dialect:
+        """What holds for another file: the fields that the user gave."""
+        return Dialect.asked(**{name: getattr(self, name) for name in self.given})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A file as it is read.
+
+    Attributes:
+        dialect: of the file, without None in the fields that a text has.
+        header: whether the first line names the columns.
+        skipped: lines before it.
+    """
+
+    dialect: Dialect
+    header: bool
+    skipped: int = 0
+
+    @property
+    def delimiter(self) -> str:
+        """Between cells, in pandas' notation."""
+        return self.dialect.delimiter or COMMA
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The arguments of ``pandas.read_csv``."""
+        words: dict[str, Any] = {
+            "sep": self.delimiter,
+            "header": "infer" if self.header else None,
+            "skipinitialspace": True,
+            "skiprows": self.skipped,
+            "comment": self.dialect.comment,
+            "encoding": "utf-8" if self.dialect.encoding == UTF8 else self.dialect.encoding,
+        }
+        # pandas would take 1.234 for a fraction
+        return {**words, "dtype": str} if self.dialect.decimal == COMMA else words
+
+    def named(self, frame: Any) -> Any:
+        """The frame, with generated column names if the file has no header."""
+        if not self.header:
+            frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+        return frame
+
+    def note(self, path: Path) -> None:
+        """Warn of what was inferred and is not usual."""
+        found, given = self.dialect, self.dialect.given
+        notes = {
+            "encoding": f"as {found.encoding}" if found.encoding != UTF8 else "",
+            "decimal": "with decimal commas" if found.decimal == COMMA else "",
+        }
+        said = {name: note for name, note in notes.items() if note and name not in given}
+        if said:
+            flags = ", ".join(f"--{name}" for name in said)
+            warnings.warn(
+                f"{path} is read {', '.join(said.values())} ({flags} if this is wrong)",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def sniffed(path: Path, asked: Dialect | None = None) -> Layout:
+    """Infer the layout of a file from its first lines.
+
+    Args:
+        path: a file of text, plain or compressed.
+        asked: what the user gave, which is not inferred.
+
+    Raises:
+        DataError: the file is empty or not text.
+    """
+    dialect = asked or Dialect()
+    encoding = dialect.encoding or encoding_of(path)
+    try:
+        with open_text(path, encoding) as file:
+            lines = list(islice(file, SAMPLE))
+    except (UnicodeError, *BROKEN) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    skipped, named = _preamble(lines, dialect.comment)
+    rest = [line for line in lines[skipped:] if line.strip()]
+    if not rest:
+        raise DataError(f"{path} is empty")
+    delimiter = dialect.delimiter or named or _delimiter(rest)
+    rows = _cells(rest, delimiter, dialect.comment)
+    header = _has_header(rows[0], rows[min(1, len(rows) - 1)])
+    if not header and not all(is_number(field) for field in rows[0]):
+        warnings.warn(
+            f"the first line of {path} contains numbers and is read as data; the columns are named "
+            "x0, x1, ... (if it is a line of names, add one without numbers)",
+            UserWarning,
+            stacklevel=4,
+        )
+    decimal = dialect.decimal or _decimal(rows[header:], delimiter)
+    found = replace(dialect, encoding=encoding, delimiter=delimiter, decimal=decimal)
+    return Layout(found, header, skipped)
+
+
+def open_text(path: Path, encoding: str, errors: str = "strict") -> IO[str]:
+    """Open a file of text, plain or compressed."""
+    opener: Callable[..., IO[str]] = OPENERS.get(path.suffix.lower(), open)
+    return opener(path, "rt", encoding=encoding, errors=errors, newline="")
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding by the first bytes of a file: UTF-8, UTF-16 or 32, or else Windows-1252.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    opener: Callable[..., IO[bytes]] = OPENERS.get(path.suffix.lower(), open)
+    try:
+        with opener(path, "rb") as file:
+            start = file.read(LOOKED_AT)
+    except BROKEN as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    for mark, encoding in MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    if start[1:2] == b"\0" or start[:1] == b"\0":
+        return "utf-16-le" if start[1:2] == b"\0" else "utf-16-be"
+    if len(start.translate(None, _NO_TEXT)) < len(start):
+        raise DataError(f"{path} cannot be read as text: it has characters that no text has")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return "latin-1" if _undefined(start) else WINDOWS
+    return UTF8
+
+
+def widths(path: Path, layout: Layout) -> Generator[tuple[int, int]]:
+    """Yield (line number, number of cells) up to the first unreadable line."""
+    try:
+        with open_text(path, layout.dialect.encoding or UTF8, errors="replace") as file:
+            skipped = layout.skipped
+            for _ in range(skipped):
+                next(file, None)
+            if layout.delimiter == SPACES:
+                yield from ((skipped + i, len(line.split())) for i, line in enumerate(file, 1))
+                return
+            reader = csv.reader(file, delimiter=layout.delimiter, skipinitialspace=True)
+            for row in reader:
+                blank = row == [""]  # a line of spaces, which pandas skips
+                yield skipped + reader.line_num, 0 if blank else len(row)
+    except (csv.Error, *BROKEN):
+        return
+
+
+def _undefined(content: bytes) -> bool:
+    """Whether bytes have no meaning in Windows-1252."""
+    try:
+        content.decode(WINDOWS)
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _preamble(lines: Sequence[str], comment: str | None) -> tuple[int, str | None]:
+    """(lines before the table: blank ones, comments, Excel's sep=; the delimiter after sep=)."""
+    delimiter = None
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if text.lower().startswith("sep=") and len(line.rstrip("\r\n")) == len("sep=") + 1:
+            delimiter = line.rstrip("\r\n")[-1]
+        elif text and not text.startswith(comment or "#"):
+            return number, delimiter
+    return len(lines), delimiter
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The delimiter by which all lines have as many cells, or else the most frequent one."""
+    counts = {one: Counter(map(len, _cells(lines, one, None))) for one in DELIMITERS}
+    even = {one: max(found) for one, found in counts.items() if len(found) == 1}
+    if even and max(even.values()) > 1:
+        return max(even, key=lambda one: even[one])
+    most = max(DELIMITERS, key=lines[0].count)
+    if lines[0].count(most):
+        return most
+    spaced = {len(line.split()) for line in lines}
+    if len(spaced) == 1 and spaced != {1}:
+        return SPACES
+    return "\t" if any(COMMA in line for line in lines) else COMMA  # there is one column
+
+
+def _cells(lines: Sequence[str], delimiter: str, comment: str | None) -> list[list[str]]:
+    """The cells of each line."""
+    if comment:
+        lines = [line.partition(comment)[0] for line in lines]
+    if delimiter == SPACES:
+        return [line.split() for line in lines]
+    try:
+        return [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if row]
+    except csv.Error:
+        return [line.split(delimiter) for line in lines]
+
+
+def _has_header(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether the first line is a header: no cell is a number, or a name is above a number."""
+    names = [not is_number(field) for field in first]
+    return all(names) or any(
+        name and field.strip().lower() not in _MISSING and is_number(below)
+        for name, field, below in zip(names, first, second, strict=False)
+    )
+
+
+def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+    import pandas as pd
+
+    columns = [pd.Series(cells, dtype=object) for cells in zip(*rows, strict=False)]
+    return decimal_mark(columns, grouped=delimiter == COMMA)

@@ -1,0 +1,120 @@
+"""Columns of text that are numbers in a notation of their own, such as 1.234,50 or $1,234.50."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from lowerbound.data.columns.notation import Notation, decimal_mark, likeliest, recognized
+from lowerbound.data.columns.values import distinct_values, missing, parsed_numbers, refuse
+from lowerbound.data.schema import Schema
+from lowerbound.data.tables.dialect import Dialect
+
+Notations = Mapping[str, Notation]
+
+
+def found_notations(frame: Any, dialect: Dialect | None, skipped: Collection[str]) -> Notations:
+    """The notations of the columns of text that are numbers, by name; plain ones are left out.
+
+    A warning names the columns that fit two, such as 1,234.
+
+    Args:
+        frame: a pandas frame.
+        dialect: of its file; None: it is from no text.
+        skipped: columns whose kind is known, and is no number.
+    """
+    if not frame.columns.is_unique:  # which is refused later
+        return {}
+    text = [name for name in frame.columns if str(name) not in skipped and _is_text(frame[name])]
+    asked = Dialect() if dialect is None else dialect
+    thousands = asked.thousands
+    decimal = asked.decimal or decimal_mark(frame[name] for name in text)
+    only = decimal if "decimal" in asked.given else None
+    chosen = {}
+    for name in text:
+        found = recognized(frame[name], only, thousands)
+        notation = likeliest(found, decimal)
+        if notation is None or _is_plain(frame[name], notation):
+            continue
+        chosen[str(name)] = notation
+        if len({one.decimal for one in found}) > 1:
+            _warn(frame[name], notation, found)
+    return chosen
+
+
+def with_numbers(frame: Any, notations: Notations) -> Any:
+    """The frame with columns of text in these notations as numbers; others stay.
+
+    Raises:
+        DataError: some rows of such a column are written otherwise.
+    """
+    import pandas as pd
+
+    made = {}
+    for name, notation in notations.items():
+        if name in frame.columns and _is_text(frame[name]):
+            series = frame[name]
+            values = notation.numbers(series)
+            example = notation.texts([1234.5], rounded=False)[0]
+            words = f"column {name!r} holds numbers that are written as {example}, but not"
+            refuse(np.isnan(values) & ~missing(series), series, words)
+            made[name] = pd.Series(values, index=series.index)
+    return frame.assign(**made) if made else frame
+
+
+def notations_of(schema: Schema) -> Notations:
+    """The notations that a model knows, of a series also by the names before it was cut."""
+    found = {one.name: one.notation for one in schema.columns if one.notation is not None}
+    series = {} if schema.windows is None else found
+    return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}}
+
+
+def as_written(columns: Mapping[str, Any], schema: Schema, rounded: bool) -> dict[str, Any]:
+    """Columns of numbers as text in the notations of a model; others stay.
+
+    Args:
+        columns: values by name; those of the schema that are numbers become text.
+        schema: of the model.
+        rounded: whether values have as many digits as the data; otherwise all are written.
+    """
+    known = notations_of(schema)
+    given = {name: np.asarray(columns[name]) for name in known if name in columns}
+    texts = {
+        name: known[name].texts(values.astype(float), rounded)
+        for name, values in given.items()
+        if values.dtype.kind in "iuf"
+    }
+    return {**columns, **texts}
+
+
+def _is_text(series: Any) -> bool:
+    import pandas as pd
+
+    types = pd.api.types
+    return bool(types.is_object_dtype(series.dtype) or types.is_string_dtype(series.dtype))
+
+
+def _is_plain(series: Any, notation: Notation) -> bool:
+    """Whether a column is read as plain numbers to the same values."""
+    plain, other = parsed_numbers(series)
+    return not other.any() and np.array_equal(plain, notation.numbers(series), equal_nan=True)
+
+
+def _warn(series: Any, chosen: Notation, found: Collection[Notation]) -> None:
+    """Say which of two readings was taken, by the first cell in which they differ."""
+    import pandas as pd
+
+    other = next(one for one in found if one.decimal != chosen.decimal)
+    cells = pd.Series([cell for cell in distinct_values(series) if isinstance(cell, str)])
+    ours, theirs = chosen.numbers(cells), other.numbers(cells)
+    rows = np.flatnonzero(ours != theirs)
+    if len(rows):
+        warnings.warn(
+            f"column {str(series.name)!r}: {cells[rows[0]]} is read as {ours[rows[0]]:.10g}, not "
+            f"{theirs[rows[0]]:.10g} (--decimal {other.decimal} if this is wrong)",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,108 @@
+"""Numbers as people write them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, strategies as st
+
+from lowerbound.data.columns.notation import (
+    Notation,
+    decimal_mark,
+    is_number,
+    likeliest,
+    recognized,
+)
+
+NOTATIONS = [
+    Notation(decimal, group, before, after)
+    for decimal, group in (
+        (".", ""),
+        (".", ","),
+        (",", "."),
+        (",", " "),
+        (".", "'"),
+        (",", "\u202f"),
+    )
+    for before, after in (("", ""), ("$", ""), ("\u20ac ", ""), ("", " \u20ac"), ("", "%"))
+]
+
+
+def cells(*texts: object) -> pd.Series:
+    return pd.Series(texts, dtype=object)
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=str)
+@given(values=st.lists(st.integers(-(10**11), 10**11), min_size=1, max_size=9))
+def test_texts_and_numbers_are_inverse(notation: Notation, values: list[int]) -> None:
+    """In hundredths, which have two decimals."""
+    hundredths = np.array(values) / 100
+    exact = Notation(notation.decimal, notation.thousands, notation.before, notation.after, 2)
+    texts = exact.texts(hundredths)
+    np.testing.assert_allclose(exact.numbers(cells(*texts)), hundredths, rtol=1e-14)
+    assert all(map(is_number, texts))
+
+
+@pytest.mark.parametrize("notation", NOTATIONS, ids=str)
+def test_each_is_recognized(notation: Notation) -> None:
+    """Where numbers differ in their size and have two decimals, one reading is left."""
+    exact = Notation(notation.decimal, notation.thousands, notation.before, notation.after, 2)
+    values = np.array([0.25, 12.5, 999.99, 1234.5, 1234567.89])
+    found = recognized(cells(*exact.texts(values)))
+    assert found[0] == exact
+    np.testing.assert_allclose(found[0].numbers(cells(*exact.texts(values))), values)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["192.168.100.200", "192.168.100.201"],
+        ["12.05.2024", "13.05.2024"],
+        ["AB12", "AB13"],
+        ["10:30", "11:30"],
+        ["1,2,3", "1"],
+        ["2024-01-02"],
+        ["12,34,567", "1,00,000"],
+        ["12%", "0.12"],
+        ["5 kg", "6 kg"],
+        ["$"],
+        [""],
+        ["1..5"],
+        ["1 2"],
+    ],
+)
+def test_codes_are_no_numbers(texts: list[str]) -> None:
+    assert recognized(cells(*texts)) == ()
+
+
+def test_signs_and_brackets() -> None:
+    series = cells("-$1,234.50", "$-3.00", "($2.00)", "\u22125.25", None, "+1.00", 7, "x")
+    found = Notation(".", ",", "$", decimals=2).numbers(series)
+    np.testing.assert_array_equal(found, [-1234.5, -3, -2, -5.25, np.nan, 1, 7, np.nan])
+
+
+def test_two_readings_of_a_mark() -> None:
+    """1,234 is a thousand where a comma is between cells, unless another column says otherwise."""
+    doubtful, commas = cells("1,234", "2,345"), cells("1,5", "2,25")
+    found = recognized(doubtful)
+    assert [(one.decimal, one.thousands) for one in found] == [(".", ","), (",", "")]
+    assert decimal_mark([doubtful]) == "."
+    assert decimal_mark([doubtful], grouped=False) == ","
+    assert decimal_mark([doubtful, commas]) == ","
+    assert decimal_mark([cells("a", "b"), cells("1", "2")], grouped=False) == "."
+    chosen = likeliest(found, ",")
+    assert chosen is not None
+    assert chosen.thousands == ""
+    assert likeliest((), ",") is None
+
+
+def test_all_digits_of_unrounded_numbers_are_written() -> None:
+    assert Notation(",", ".", "", " %", 1).texts([1234.56789, -0.5, math.nan, 3.0], False) == [
+        "1.234,56789 %",
+        "-0,5 %",
+        "",
+        "3 %",
+    ]

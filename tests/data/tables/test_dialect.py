@@ -1,0 +1,143 @@
+"""How a table is written in a file: what is inferred, given, kept, and written again."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lowerbound.cli import main
+from lowerbound.data import load, to_frame
+from lowerbound.data.schema import Schema
+from lowerbound.data.tables.dialect import Dialect
+from lowerbound.errors import DataError, OptionError
+from tests.data.tables.foreign_tables import (
+    COMMAS,
+    HEIGHTS,
+    NUMBERS,
+    PRICES,
+    german,
+    text,
+    workbook,
+)
+
+SHORT = ("--updates", "3", "--no-report", "--test", "0", "--samples", "2", "--gap-rows", "0")
+GERMAN = text({name: [german(v) for v in cells] for name, cells in NUMBERS.items()}, ";")
+
+
+@pytest.mark.filterwarnings("ignore:.*decimal commas")
+def test_a_model_writes_as_its_table_was_written(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(GERMAN)
+    model, out = str(tmp_path / "m.lb"), tmp_path / "out.csv"
+    assert main(["fit", str(tmp_path / "x.csv"), "-o", model, *SHORT]) == 0
+    for words in (["sample", model, "-n", "5"], ["reconstruct", model, str(tmp_path / "x.csv")]):
+        assert main([*words, "-o", str(out)]) == 0
+        lines = out.read_text().splitlines()
+        assert lines[0].startswith("height;price")
+        assert all("," in cell for line in lines[1:] for cell in line.split(";"))
+        drawn = to_frame((found := load(out)).schema, found.schema.units(found.x))
+        assert 0 < drawn["height"].mean() < 1e4
+    assert main(["sample", model, "-n", "5", "-o", str(tmp_path / "out.parquet")]) == 0
+    assert pd.read_parquet(tmp_path / "out.parquet")["price"].dtype == float
+
+
+def test_what_was_given_holds_for_later_files(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=COMMAS):
+        schema = load(_file(tmp_path, GERMAN)).schema
+    assert schema.dialect == Dialect(";", ",", None, "utf-8-sig")
+    assert Schema.from_mapping(schema.to_mapping()) == schema
+    assert schema.columns[1].notation is not None
+    path = _file(tmp_path, GERMAN.replace(";", "~"))
+    with pytest.warns(UserWarning, match=COMMAS):
+        given = load(path, dialect=Dialect.asked(delimiter="~"))
+    assert given.schema.dialect is not None
+    assert given.schema.dialect.for_others == Dialect.asked(delimiter="~")
+    with pytest.warns(UserWarning, match=COMMAS):
+        again = load(path, schema=given.schema)
+    np.testing.assert_array_equal(again.x, given.x)
+
+
+def test_a_usual_table_has_no_dialect(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema = load(_file(tmp_path, text(NUMBERS))).schema
+    assert schema.dialect is None
+    assert "dialect" not in schema.to_mapping()
+
+
+def test_a_cell_of_another_notation_is_named(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=COMMAS):
+        schema = load(_file(tmp_path, GERMAN)).schema
+    bad = GERMAN.replace("150,50", "150.5 cm")
+    with (
+        pytest.warns(UserWarning, match=COMMAS),
+        pytest.raises(DataError, match=r"'height' holds numbers .* as 1234,5, but not in rows 0"),
+    ):
+        load(_file(tmp_path, bad), schema=schema)
+
+
+def test_frames_with_text_that_is_numbers() -> None:
+    frame = pd.DataFrame({"price": [f"${v:,.2f}" for v in PRICES], "height": HEIGHTS})
+    dataset = load(frame)
+    assert dataset.schema.columns[0].kind in ("real", "positive")
+    decoded = dataset.schema.decode(dataset.schema.units(dataset.x))
+    np.testing.assert_allclose(decoded[:, 0], PRICES, rtol=1e-6)
+    doubtful = pd.DataFrame({"n": [f"{v % 9 + 1},{v % 7 + 100}" for v in range(24)]})
+    with pytest.warns(UserWarning, match=r"1,100 is read as 1100, not 1\.1 \(--decimal ,"):
+        load(doubtful.assign(height=HEIGHTS))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"delimiter": "ab"}, "--delimiter is one character, not 'ab'"),
+        ({"decimal": "x"}, "--decimal is . or , and not 'x'"),
+        ({"decimal": ",", "thousands": ","}, "are both ','"),
+        ({"comment": "//"}, "--comment is one character"),
+        ({"encoding": "klingon"}, "--encoding 'klingon' is unknown"),
+    ],
+)
+def test_bad_dialects(given: dict[str, str], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        Dialect.asked(**given)
+
+
+def test_a_wrong_encoding_and_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = _file(tmp_path, "a,b\n1,2\n")
+    with pytest.raises(DataError, match="cannot be read as text"):
+        load(path, dialect=Dialect.asked(encoding="utf-32"))
+    path.write_bytes(b"a,b\n1,\x01\x02\xff\n")
+    with pytest.raises(DataError, match="characters that no text has"):
+        load(path)
+
+
+def test_workbooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("python_calamine", reason="pip install 'lowerbound[excel]'")
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "book.xlsx"
+    path.write_bytes(workbook(NUMBERS))
+    frame = load(path)
+    np.testing.assert_allclose(
+        frame.schema.decode(frame.schema.units(frame.x))[:, 1], PRICES, rtol=1e-6
+    )
+    with pd.ExcelWriter(path, engine="openpyxl") as book:
+        pd.DataFrame({"a": [1, 2]}).to_excel(book, sheet_name="notes", index=False)
+        pd.DataFrame(NUMBERS).to_excel(book, sheet_name="rows", index=False)
+    with pytest.warns(UserWarning, match=r"has sheets notes, rows: the first is read \(--sheet"):
+        assert len(load(path)) == 2
+    assert main(["schema", str(path), "--sheet", "rows"]) == 0
+    assert "price" in capsys.readouterr().out
+    with pytest.raises(DataError, match="has no sheet 'x'; it has notes, rows"):
+        load(path, dialect=Dialect.asked(sheet="x"))
+    path.write_bytes(b"PK no workbook")
+    with pytest.raises(DataError, match="cannot be read as a workbook"):
+        load(path)
+
+
+def _file(folder: Path, content: str) -> Path:
+    path = folder / "table.csv"
+    path.write_text(content)
+    return path

@@ -1,0 +1,67 @@
+"""Frames come back in the types of the fitted one; frames of other libraries are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from lowerbound import VAE, VAEImputer
+from lowerbound.data import Schema, load, to_frame
+
+ROWS = 40
+RNG = np.random.default_rng(0)
+FRAME = pd.DataFrame(
+    {
+        "real": RNG.normal(size=ROWS),
+        "category": pd.Categorical(RNG.choice(list("xyz"), ROWS)),
+        "ordered": pd.Categorical(RNG.choice(["low", "high"], ROWS), ["low", "high"], ordered=True),
+        "whole": pd.array(RNG.integers(0, 999, ROWS), dtype="Int64"),
+        "when": pd.date_range("2020-01-01", periods=ROWS, tz="Europe/Vienna"),
+        "yes": pd.array(RNG.random(ROWS) > 0.5, dtype="boolean"),
+        "text": pd.array(RNG.choice(["p", "q"], ROWS), dtype="string"),
+        "part": pd.array(RNG.normal(size=ROWS), dtype="Float32"),
+    }
+)
+PLAIN = FRAME[["real", "whole", "text"]].astype({"whole": "int64", "text": object})
+
+
+def test_types_come_back() -> None:
+    dataset = load(FRAME)
+    again = Schema.from_mapping(dataset.schema.to_mapping())
+    frame = to_frame(again, again.units(dataset.x))
+    assert frame.dtypes.astype(str).to_dict() == FRAME.dtypes.astype(str).to_dict()
+    for name in ("category", "ordered", "whole", "yes", "text"):
+        assert frame[name].tolist() == FRAME[name].tolist()
+    assert frame["ordered"].cat.ordered
+    assert (frame["when"] == FRAME["when"]).all()
+
+
+def test_samples_and_filled_frames_have_the_types() -> None:
+    kinds = FRAME.dtypes.astype(str).to_dict()
+    model = VAE(latent_dim=2, epochs=1, random_state=0).fit(FRAME)
+    assert model.sample(5).dtypes.astype(str).to_dict() == kinds
+    gaps = FRAME.mask(RNG.random(FRAME.shape) < 0.1).astype(FRAME.dtypes.to_dict())
+    filled = VAEImputer(epochs=1, random_state=0).fit(gaps).transform(gaps)
+    assert not filled.isna().any().any()
+    same = [name for name in kinds if name != "when"]
+    assert filled[same].dtypes.astype(str).to_dict() == {name: kinds[name] for name in same}
+    assert str(filled["when"].dtype).endswith("Europe/Vienna]")
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "polars"])
+def test_frames_of_other_libraries(library: str) -> None:
+    expected = load(PLAIN)
+    found: Any = pa.Table.from_pandas(PLAIN)
+    if library == "polars":
+        found = pytest.importorskip("polars").from_pandas(PLAIN)
+    dataset = load(found)
+    assert [c.kind for c in dataset.schema.columns] == [c.kind for c in expected.schema.columns]
+    np.testing.assert_array_equal(dataset.x, expected.x)
+    model = VAE(latent_dim=2, epochs=1, random_state=0).fit(found)
+    same = VAE(latent_dim=2, epochs=1, random_state=0).fit(PLAIN)
+    np.testing.assert_array_equal(model.transform(found), same.transform(PLAIN))
+    assert list(model.feature_names_in_) == list(PLAIN.columns)
