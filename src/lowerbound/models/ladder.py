@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # names for annotations
     from lowerbound.models.parts import ModelParts
 
 DEEP, SHALLOW = 7, 3  # latents of pictures, and of everything else
+MOST_LEVELS, MOST_CHANNELS = 1_000, 1_000_000
 CHANNELS = 8  # of the coarsest latent of a picture
 
 
@@ -53,10 +54,10 @@ class LadderOptions:
 
     def __post_init__(self) -> None:
         ACTIVATIONS[self.activation]
-        for name in ("levels", "width"):
+        for name, most in (("levels", MOST_LEVELS), ("width", MOST_CHANNELS)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} of a ladder is at least 1, not {value}")
+            if value is not None and not 1 <= value <= most:
+                raise OptionError(f"{name} of a ladder is from 1 to {most:,}, not {value}")
         if self.depth < 0:
             raise OptionError(f"depth is a number of blocks, not {self.depth}")
         if self.style < 0:
