@@ -241,6 +241,15 @@ def parquet(place: Path, rng: Generator) -> Reader:
 
 
 @target
+def workbook(place: Path, rng: Generator) -> Reader:
+    """A workbook; changed inside the archive, or outside."""
+    if rng.random() < 0.2:
+        return _loaded(place / "x.xlsx", _workbook(), rng)
+    (place / "x.xlsx").write_bytes(_repacked(_workbook(), rng))
+    return _reading(place / "x.xlsx")
+
+
+@target
 def npz(place: Path, rng: Generator) -> Reader:
     """Arrays, compressed or not; changed inside the archive, or outside."""
     content = _arrays(bool(rng.random() < 0.5))
@@ -433,6 +442,16 @@ def _run() -> tuple[Any, Any, Mapping[str, Any], bytes]:
         state = json.loads((directory / "state.json").read_text())
         content = (directory / str(state["tensors"])).read_bytes()
     return rows, options, state, content
+
+
+@cache
+def _workbook() -> bytes:
+    import pandas as pd
+
+    written = io.BytesIO()
+    frame = pd.read_csv(FOLDER / "data" / "people.csv").head(20)
+    frame.to_excel(written, index=False, engine="openpyxl")
+    return written.getvalue()
 
 
 @cache

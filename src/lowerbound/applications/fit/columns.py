@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
+from lowerbound.applications.io.dialects import DialectOptions
 from lowerbound.applications.io.files import write_text
 from lowerbound.config import option
 from lowerbound.data import Dataset, load
@@ -24,11 +25,12 @@ MOST_LEVELS = 100  # most levels of a column that are written, for the user to r
 class SchemaRequest:
     """Options of ``lowerbound schema``."""
 
-    data: str = option(REQUIRED, "a .csv or .parquet file", positional=True)
+    data: str = option(REQUIRED, "a .csv, .parquet or .xlsx file", positional=True)
     output: str | None = option(
         None, "JSON file to write, for you to correct", short="-o", metavar="FILE"
     )
     label: str | None = option(None, "the column that holds the class", metavar="COLUMN")
+    file: DialectOptions = field(default_factory=DialectOptions)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def schema(request: SchemaRequest, reporter: Reporter) -> SchemaReport:
     Raises:
         DataError: the data is not a table, or cannot be read.
     """
-    dataset = load(request.data, label=request.label)
+    dataset = load(request.data, label=request.label, dialect=request.file.dialect)
     if not dataset.schema.data_kind.named_columns:
         raise DataError(f"{request.data} is not a table: only tables have columns of several kinds")
     columns = {column.name: _said(column, dataset) for column in dataset.schema.columns}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from lowerbound import untrusted
 from lowerbound.data.arrays import listed
 from lowerbound.data.tables.arrow import frame_of
 from lowerbound.data.tables.dialect import BROKEN, OPENERS, Dialect, Layout, sniffed, widths
@@ -18,6 +20,7 @@ from lowerbound.errors import DataError, MissingExtraError
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
+BYTES_OF_XML = 4.0  # of memory, for a byte of a workbook
 BROKEN_CSV = (ValueError, *BROKEN)  # pandas' parser errors are ValueErrors
 
 
@@ -90,6 +93,7 @@ def read_workbook(path: Path, sheet: str | None = None) -> Any:
         importlib.import_module("python_calamine")
     except ImportError as error:
         raise MissingExtraError("python-calamine", "excel") from error
+    _check_workbook(path)
     try:
         with pd.ExcelFile(path, engine="calamine") as book:
             names = [str(name) for name in book.sheet_names]
@@ -106,6 +110,15 @@ def read_workbook(path: Path, sheet: str | None = None) -> Any:
         raise
     except Exception as error:  # the errors of calamine have no common class
         raise DataError(f"{path} cannot be read as a workbook: {error}") from error
+
+
+def _check_workbook(path: Path) -> None:
+    """Check the memory of a workbook, which is a zip file, by the sizes that the zip file says."""
+    if not zipfile.is_zipfile(path):
+        return
+    with untrusted.guarded(str(path), DataError), zipfile.ZipFile(path) as packed:
+        size = sum(file.file_size for file in packed.infolist())
+    untrusted.check_memory(BYTES_OF_XML * size, str(path), DataError)
 
 
 def with_leading_zeros(frame: Any, source: str | Path) -> Any:

@@ -181,7 +181,9 @@ def _with_types(frame: Any, schema: Schema, rounded: bool) -> Any:
             frame[column.name] = series.astype(kind)
         elif name.startswith("datetime64[") and series.dtype.kind == "M":
             zone = pd.api.types.pandas_dtype(name).tz
-            frame[column.name] = series.dt.tz_localize("UTC").dt.tz_convert(zone)
+            dates = series.dt.tz_localize("UTC").dt.tz_convert(zone)
+            # dates that nanoseconds cannot express come in microseconds
+            frame[column.name] = dates.astype(name) if series.dt.unit == "ns" else dates
         elif name and (rounded or series.dtype.kind not in "iuf") and not name.startswith("date"):
             frame[column.name] = series.astype(name)
     return frame
