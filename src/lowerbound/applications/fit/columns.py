@@ -10,8 +10,8 @@ from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.form import REQUIRED
-from lowerbound.applications.io.dialects import DialectOptions
 from lowerbound.applications.io.files import write_text
+from lowerbound.applications.io.sources import DialectOptions
 from lowerbound.config import option
 from lowerbound.data import Dataset, load
 from lowerbound.data.arrays import listed

@@ -10,17 +10,53 @@ import numpy as np
 
 from lowerbound import untrusted
 from lowerbound.applications.form import OnError, unreadable
-from lowerbound.applications.io.dialects import DialectOptions
 from lowerbound.config import option
 from lowerbound.data import CATALOG, Dataset, Schema, load
 from lowerbound.data.catalog.names import WITH_PARTS
 from lowerbound.data.columns.inference import Hint
 from lowerbound.data.raw import Kinds
 from lowerbound.data.sequences.windows import Windows
+from lowerbound.data.tables.dialect import SPACES, Dialect
 from lowerbound.data.tables.duckdb import Address, is_address
 from lowerbound.data.tables.files import is_table
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
+
+DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "space": SPACES}
+
+
+@dataclass(frozen=True)
+class DialectOptions:
+    """Options that say how a table is written in a file; what is not given is inferred."""
+
+    delimiter: str | None = option(
+        None, "what is between the cells of a table of text, or tab, or space", metavar="CHARACTER"
+    )
+    decimal: Literal[".", ","] | None = option(None, "decimal mark of a table of text")
+    thousands: str | None = option(None, "mark between groups of three digits", metavar="CHARACTER")
+    encoding: str | None = option(
+        None, "encoding of a table of text, such as latin-1 or utf-16", metavar="NAME"
+    )
+    comment: str | None = option(
+        None, "from this character on, a line of a table of text is a comment", metavar="CHARACTER"
+    )
+    sheet: str | None = option(None, "sheet of a workbook (default: the first)", metavar="NAME")
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the table is written as text, as far as it is given.
+
+        Raises:
+            OptionError: a value is no delimiter, mark or encoding.
+        """
+        return Dialect.asked(
+            delimiter=DELIMITER_NAMES.get(self.delimiter or "", self.delimiter),
+            decimal=self.decimal,
+            thousands=self.thousands,
+            encoding=self.encoding,
+            comment=self.comment,
+            sheet=self.sheet,
+        )
 
 
 @dataclass(frozen=True)
