@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lowerbound.data import Dataset, load
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.fitting import FitOptions, Fitted, fit
 from lowerbound.inference.likelihood import score
 from lowerbound.model_folder import folder as model_folder
@@ -151,3 +151,16 @@ def test_a_registered_class_goes_by_its_name(labeled: Dataset) -> None:
     kind = SemiSupervisedVariationalAutoencoder
     options = FitOptions(ModelOptions(latent_dim=2), training=TRAINING, folds=0)
     assert fit(labeled, options, model=kind).options.model.model == "semi_supervised"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        (np.full((1, 8, 8), 7, dtype=np.uint8), "there is one picture"),
+        (np.full((9, 8, 8), 7, dtype=np.uint8), "all 9 pictures are the same"),
+        (np.arange(9, dtype=np.uint8).reshape(9, 1, 1), "pictures of 1x1 pixels"),
+    ],
+)
+def test_pictures_without_parts_or_differences_are_refused(pictures: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        fit(load(pictures))

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lowerbound.assembly.build import resolve, suited
@@ -17,7 +18,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.density import Density
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import OptionError
+from lowerbound.errors import DataError, OptionError
 from lowerbound.fitting.private_fit import (
     neutral_start,
     private_options,
@@ -166,6 +167,7 @@ def fit(
     options = options or FitOptions()
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
+    _check_pictures(dataset)
     schema, given = dataset.schema, copy.deepcopy(model)
     options, kind = _decided(schema, options, model)
     with seeded(options.training.seed):
@@ -239,6 +241,25 @@ def _decided(
     if options.privacy.private:
         made = replace(made, training=private_options(options.privacy, options.training))
     return made.by_new_names(), kind
+
+
+def _check_pictures(dataset: Dataset) -> None:
+    """Check that pictures have parts, and differ.
+
+    Raises:
+        DataError: they do not, so there is nothing to learn.
+    """
+    size, x = dataset.schema.event_shape, dataset.x
+    if not dataset.schema.data_kind.pictures or len(size) != 3:
+        return
+    if size[1:] == (1, 1):
+        raise DataError(
+            "pictures of 1x1 pixels have no parts to learn: give larger pictures, or their values "
+            "as a table"
+        )
+    if all(torch.equal(x[0], row) for row in x[1:]):
+        held = "there is one picture" if len(x) == 1 else f"all {len(x):,} pictures are the same"
+        raise DataError(f"{held}: a fit needs pictures that differ")
 
 
 def _check_quantities(schema: Schema, objective: Objective, options: FitOptions) -> None:

@@ -41,8 +41,11 @@ def test_columns_are_matched_by_number_whatever_their_order(tmp_path: Path) -> N
     assert read_codes(tmp_path / "c.csv", 11).z.tolist() == [list(range(1, 12))]
 
 
-def test_any_table_of_as_many_numbers_will_do(tmp_path: Path) -> None:
-    pd.DataFrame({"a": [1.5], "name": ["x"], "b": [2]}).to_csv(tmp_path / "c.csv", index=False)
+def test_a_table_without_columns_of_codes_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1.5], "b": [2]}).to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(DataError, match=r"no columns z1, z2, .* but a, b"):
+        read_codes(tmp_path / "c.csv", 2)
+    pd.DataFrame([[1.5, 2]]).to_csv(tmp_path / "c.csv", index=False)  # numpy's, by position
     assert read_codes(tmp_path / "c.csv", 2).z.tolist() == [[1.5, 2.0]]
 
 

@@ -229,3 +229,12 @@ def test_real_photographs(shared_data: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path, filter="data")
     dataset = load(tmp_path, image_size=32, resize="crop")
     assert dataset.x.shape == (24, 3, 32, 32)
+
+
+def test_pictures_of_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.HEIC").write_bytes(b"heic")
+    with pytest.raises(DataError, match=r"save a.HEIC as \.png or \.jpg"):
+        load(tmp_path)
+    write(tmp_path / "b.png", grey())
+    with pytest.warns(UserWarning, match=r"a.HEIC left out"):
+        assert len(load(tmp_path)) == 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lowerbound.cli import main
+from lowerbound.data import load
 from lowerbound.data.tables.dialect import SPACES, Dialect, Layout, sniffed
 from lowerbound.data.tables.files import read_table
 from lowerbound.data.tables.numbers import found_notations, with_numbers
@@ -84,3 +85,13 @@ def write(path: Path, lines: list[list[str]], layout: Layout) -> None:
     with path.open("w", encoding=layout.dialect.encoding, newline="") as file:
         marked = [[cell or ("?" if delimiter == " " else "") for cell in line] for line in lines]
         csv.writer(file, delimiter=delimiter).writerows(marked)
+
+
+def test_a_column_that_is_left_out_although_most_cells_are_numbers_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    rows = [f"about {row}.5" if row % 9 == 0 else f"{1000 + 3.25 * row:.2f} $" for row in range(50)]
+    path.write_text("amount,n\n" + "".join(f"{cell},{n}.5\n" for n, cell in enumerate(rows)))
+    with pytest.warns(
+        UserWarning, match=r"such as '1003.25 \$', and others are not, such as 'about"
+    ):
+        assert load(path).schema.left_out == ("amount",)

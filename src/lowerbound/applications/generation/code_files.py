@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lowerbound.applications.io.table_rows import TABLES
+from lowerbound.data.arrays import listed
 from lowerbound.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def columns_of(codes: CodeTable, path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def read_codes(path: Path, latent_dim: int) -> CodeTable:
-    """Read what ``write_codes`` wrote, or any table of ``latent_dim`` columns of numbers.
+    """Read what ``write_codes`` wrote, or a table of columns z1, z2, ... or 0, 1, ...
 
     Raises:
         OptionError: the suffix is not supported.
@@ -109,6 +110,11 @@ def _read_frame(path: Path) -> Parts:
         raise DataError(f"{path} cannot be read: {error}") from error
     named = [name for name in map(str, frame.columns) if NAMED.fullmatch(name)]
     named.sort(key=lambda name: int(name[1:]))
+    if not named and not all(name.isdecimal() for name in map(str, frame.columns)):
+        raise DataError(
+            f"{path} holds no codes: it has no columns z1, z2, ..., which lowerbound encode "
+            f"writes, but {listed(list(frame.columns))}"
+        )
     numbers = frame[named] if named else frame.select_dtypes("number")
     label, ids = (_column(frame, name) for name in ("label", "id"))
     return numbers.to_numpy(dtype=np.float64), label, ids

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
+UNREAD = frozenset(
+    (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg", ".psd")
+)
 SPLITS = ("train", "validation", "val", "valid", "test")
 BYTES_OF_PIXEL = 26  # of memory, measured: the picture, its copies, and what is made of it
 UNLABELED = ("unlabeled", "unlabelled")  # subfolders that are not a class
@@ -136,8 +139,11 @@ def look_at(paths: Sequence[Path], channels: int) -> PictureHeaders:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Sorted paths of the picture files below ``folder``, relative to it, without hidden files."""
-    found = []
+    """Sorted paths of the picture files below ``folder``, relative to it, without hidden files.
+
+    A warning names pictures of formats that are not read.
+    """
+    found, unread = [], []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] not in "._"]
         found += [
@@ -145,6 +151,14 @@ def find_pictures(folder: Path) -> list[Path]:
             for name in files
             if Path(name).suffix.lower() in SUFFIXES and name[0] != "."
         ]
+        unread += [name for name in files if Path(name).suffix.lower() in UNREAD]
+    if unread and found:
+        warnings.warn(
+            f"{listed(sorted(unread))} left out, because the format is not read: save such "
+            "pictures as .png or .jpg",
+            UserWarning,
+            stacklevel=4,
+        )
     return sorted(found)
 
 
@@ -351,4 +365,6 @@ def split_folder(folder: Path, split: str | None) -> Path:
 
 def _has(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
+    if any(Path(name).suffix.lower() in UNREAD for name in names):
+        return f"save {listed(names)} as .png or .jpg"
     return f"it has {listed(names)}" if names else "it is empty"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from lowerbound.data.columns.matrix import (
     real_columns,
     table_values,
 )
+from lowerbound.data.columns.values import distinct_values
 from lowerbound.data.kinds import DATA_KINDS, DataKind, Default
 from lowerbound.data.pictures import pixels
 from lowerbound.data.raw import RawData
@@ -41,6 +42,7 @@ from lowerbound.data.tables.frames import frame_dtype, from_frame
 from lowerbound.data.tables.numbers import Notations, found_notations, notations_of, with_numbers
 from lowerbound.errors import DataError
 
+MARKS = dict.fromkeys(map(ord, " \u00a0\u202f.,'%$\u20ac\u00a3+-"))  # that numbers may have
 NO_NUMBERS = ("categorical", "ordinal", "binary", "datetime", "identifier")
 PROFILE_FEATURES = 24  # number of features above which reports draw vectors as curves
 
@@ -228,7 +230,8 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     identifiers = [column.name for column in found if not column.rules.kept]
     if identifiers:
         warnings.warn(
-            f"{named(identifiers)}: no value repeats, so it identifies rows and is left out",
+            f"{named(identifiers)}: no value repeats, so it identifies rows and is left out"
+            + _numbers_among(raw.x, identifiers),
             UserWarning,
             stacklevel=3,
         )
@@ -237,6 +240,21 @@ def _of_kinds(raw: RawData, hints: Mapping[str, Hint], how: Reading) -> Schema:
     check_variation(columns, len(raw.x))
     shape = (sum(column.modeled for column in columns),)
     return Schema("table", shape, columns=columns, left_out=tuple(identifiers))
+
+
+def _numbers_among(frame: Any, identifiers: Sequence[str]) -> str:
+    """What to do about a column that is left out though most of its cells hold a number."""
+    for name in identifiers:
+        cells = [cell for cell in distinct_values(frame[name]) if isinstance(cell, str)]
+        numbers = [cell for cell in cells if cell.translate(MARKS).isdecimal()]
+        if 2 * len(numbers) > len(cells):
+            wrong = next((cell for cell in cells if cell not in numbers), "")
+            but = f", and others are not, such as {wrong!r}" if wrong else ""
+            return (
+                f" (most cells of column {name!r} are numbers, such as {numbers[0]!r}{but}: if "
+                "they are quantities, write all in one way)"
+            )
+    return ""
 
 
 def _of_numbers(
