@@ -276,9 +276,7 @@ def _coded(fitted: Fitted, dataset: Dataset) -> CodeTable:
 class DecodeRequest(ModelRequest):
     """Decode codes into data."""
 
-    codes: str = option(
-        REQUIRED, "codes as encode writes them, or any table of as many numbers", positional=True
-    )
+    codes: str = option(REQUIRED, "codes as encode writes them", positional=True)
     output: str = option(
         REQUIRED,
         "pictures: a .png sheet, .npz, or a folder; tables: .csv, .parquet or .npz; sound: .wav, "
