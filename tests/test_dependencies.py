@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,13 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OPTIONAL = PROJECT["optional-dependencies"]
 OWN_WORK = {"dev", "bench", "docs"}  # extras that a user of the package does not need
+COPYLEFT = {"sound"}  # extras whose wheels bundle such libraries: nobody gets them unasked
 EXTRAS = {"core": PROJECT["dependencies"], **OPTIONAL}
 RESTRICTIVE = re.compile(r"GPL|MPL|Mozilla|EUPL|SSPL|General Public|-NC\b|Proprietary")
+
+
+# GPL or LGPL, without an exception for programs that use them
+RESTRICTIVE_LIBRARIES = re.compile(r"lib(x26[45]|xvid|postproc|gsl|fftw3|gmp|heif|de265|mp3lame)")
 
 
 def pins() -> dict[str, str]:
@@ -76,7 +81,7 @@ def test_whatever_is_installed_along_is_pinned_too(extra: str) -> None:
 def test_the_extra_all_holds_every_extra_of_a_user() -> None:
     (line,) = OPTIONAL["all"]
     assert Requirement(line).name == PROJECT["name"]
-    assert Requirement(line).extras == OPTIONAL.keys() - OWN_WORK - {"all"}
+    assert Requirement(line).extras == OPTIONAL.keys() - OWN_WORK - COPYLEFT - {"all"}
 
 
 @pytest.mark.parametrize("name", sorted(installed_with(EXTRAS["core"])))
@@ -85,3 +90,25 @@ def test_the_core_is_under_permissive_licences(name: str) -> None:
         pytest.skip("part of torch's GPU build, which the machine's owner chose")
     assert licence(name)
     assert not RESTRICTIVE.search(licence(name)), licence(name)
+
+
+@pytest.mark.parametrize("extra", sorted(EXTRAS.keys() - OWN_WORK - COPYLEFT - {"all"}))
+def test_wheels_bundle_no_library_under_a_restrictive_licence(extra: str) -> None:
+    try:
+        names = installed_with(EXTRAS[extra])
+    except PackageNotFoundError as error:
+        pytest.skip(f"not installed: {error}")
+    files = {name: distribution(name).files or [] for name in names}
+    bundled = {name: [file.name for file in each] for name, each in files.items()}
+    wrong = {
+        (name, file)
+        for name, each in bundled.items()
+        for file in each
+        if RESTRICTIVE_LIBRARIES.match(file)
+    }
+    assert not wrong
+
+
+def test_what_a_wheel_bundles_is_said() -> None:
+    page = (ROOT / "docs" / "compression.md").read_text(encoding="utf-8")
+    assert "x264 and x265" in page
