@@ -34,8 +34,8 @@ class FitRequest:
 
     data: str = option(
         REQUIRED,
-        "a folder of pictures or of .wav files, a .csv, .parquet, .npz or .npy file, or a named "
-        "set such as digits",
+        "a folder of pictures or of .wav files, a .csv, .xlsx, .parquet, .npz or .npy file, or a "
+        "named set such as digits",
         positional=True,
     )
     output: str = option(REQUIRED, "model folder to write", short="-o", metavar="MODEL")
