@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -95,14 +96,20 @@ def test_an_agent_collects_and_dreams(folder: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("agent", ["ppo", "ppo_codes", "ppo_joint"])
 def test_policies_are_compared_with_it(
-    folder: Path, agent: str, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    agent: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("stable_baselines3")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     other = folder / f"{agent}.lb"
     sizes = ["--set", "policy.rollout=16", "--set", "policy.environments=2"]
     if agent != "ppo":
         sizes += ["--set", "policy.collect=64", "--set", "policy.vae_updates=3"]
     assert run("train", CATCH, "-o", other, "--agent", agent, *SHORT, *sizes) == 0
+    assert not list(tmp_path.glob("SB3*"))
     picture = folder / f"{agent}.png"
     own = f"world={folder / 'a.lb'}"
     capsys.readouterr()

@@ -111,6 +111,9 @@ def train_policy(
             device="cpu",
             policy_kwargs=_features(environment, options, fitted),
         )
+        # its own logger would leave an empty folder among the temporary files
+        loggers = library("stable_baselines3.common.logger", "rl")
+        policy.set_logger(loggers.Logger(folder=None, output_formats=[]))
         watch = Watch(environment, options, evaluation, shown, spent, began, fitted)
         policy.learn(options.steps - spent, callback=watch)
         envs.close()
