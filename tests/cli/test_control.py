@@ -81,6 +81,17 @@ def test_collected_clips_are_read_by_other_commands(
     assert "no environment and no actor" in capsys.readouterr().err
 
 
+def test_numbers_are_collected_in_their_own_units(tmp_path: Path) -> None:
+    assert run("collect", "CartPole-v1", "-o", tmp_path / "x.npz", "--steps", 30) == 0
+    with np.load(tmp_path / "x.npz") as clips:
+        frames, episode = clips["frames"], clips["episode"]
+    assert frames.dtype == np.float32
+    assert frames.shape[1:] == (4,)
+    (begun,) = np.nonzero(np.diff(episode, prepend=-1))
+    assert np.abs(frames[begun]).max() <= 0.05  # where CartPole-v1 starts
+    assert np.abs(frames).max() > 0.2
+
+
 def test_an_agent_collects_and_dreams(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = folder / "own.npz"
     assert run("collect", CATCH, "-o", clips, "--steps", 20, "--agent", folder / "a.lb") == 0

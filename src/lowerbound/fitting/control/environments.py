@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lowerbound.config import option, to_mapping
 from lowerbound.data.arrays import Array
+from lowerbound.data.columns.column import Column
 from lowerbound.data.pictures.pixels import ImageFormat
 from lowerbound.data.schema import Schema
 from lowerbound.data.sequences.episode_kind import EpisodeForm
@@ -192,7 +193,9 @@ class Environment:
                 dtype="uint8",
                 image=ImageFormat("first", "pad"),
             )
-        return Schema(kind="vectors", event_shape=self.frame_shape, dtype="float32")
+        # of the units of the environment
+        columns = tuple(Column(f"x{i}") for i in range(self.frame_shape[0]))
+        return Schema("vectors", self.frame_shape, columns=columns, dtype="float32")
 
     def reset(self) -> Tensor:
         """Start the next episode, and return its first frame."""
