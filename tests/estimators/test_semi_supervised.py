@@ -149,7 +149,7 @@ def test_probabilities_of_columns_are_calibrated_unless_time_is_short(
         assert float(quick.fit(X, y).model_.temperature) == 1.0
     with pytest.raises(OptionError, match="cannot be hidden"):
         small(folds=2).fit(X, np.where(np.arange(ROWS) < 3, TRUE, -1))
-    with pytest.raises(OptionError, match="vae has none"):
+    with pytest.raises(OptionError, match="vae has no probabilities of classes"):
         fit(load(X), FitOptions(folds=2))
 
 

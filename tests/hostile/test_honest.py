@@ -50,9 +50,10 @@ def test_dates_of_all_centuries(tmp_path: Path) -> None:
     assert load(str(tmp_path / "x.parquet")).schema.columns[0].kind == "datetime"
 
 
-def test_one_picture_and_its_report(tmp_path: Path) -> None:
-    folder = pictures(tmp_path / "p", 1)
-    assert main(["fit", str(folder), "-o", str(tmp_path / "m.lb"), *SHORT]) == 0
+def test_two_pictures_and_their_report(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 2)
+    words = ["fit", str(folder), "-o", str(tmp_path / "m.lb"), *SHORT, "--test", "0"]
+    assert main(words) == 0
     assert (tmp_path / "m.lb" / "report.html").exists()
 
 
@@ -82,7 +83,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
         (["--seed", str(10**30)], "--seed takes a whole number from 0 to 4,294,967,295"),
         (["--threads", "1000000"], "threads must be at most 1,024"),
         (["--minutes", "nan"], "--minutes takes a finite number, not nan"),
-        (["--set", "objective.beta=NaN"], "'beta' takes a finite number, not nan"),
+        (["--set", "objective.beta=NaN"], "--set objective.beta takes a finite number, not nan"),
     ],
 )
 def test_numbers_out_of_range(

@@ -292,7 +292,7 @@ def test_other_networks_and_complete_rows_are_refused() -> None:
         assemble(holes().schema, ModelOptions(missingness=HIGH, network="mlp"))
     complete = load(np.random.default_rng(0).normal(size=(20, 3)))
     options = ModelOptions(missingness=HIGH, network="tabular", likelihood="gaussian")
-    with pytest.raises(OptionError, match="--missing model"):
+    with pytest.raises(OptionError, match="missing='model'"):
         assemble(complete.schema, options)
 
 

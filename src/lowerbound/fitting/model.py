@@ -167,13 +167,13 @@ def fit(
     options = options or FitOptions()
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
-    _check_pictures(dataset)
     schema, given = dataset.schema, copy.deepcopy(model)
     options, kind = _decided(schema, options, model)
     with seeded(options.training.seed):
         built = model if isinstance(model, Model) else kind.build(ModelParts(schema, options.model))
         objective = construct(OBJECTIVES[options.objective], options=options.objective_options)
         _check_quantities(schema, objective, options)
+        _check_pictures(dataset)
         training, validation = _parts(dataset, objective, options.training)
         options, private = _started(built, objective, training, options, start, public)
     folds = _folds(built, dataset, options)

@@ -163,9 +163,9 @@ def test_settings_hold_during_the_call_only(world):
         (("--prompt", "left", "--given", "class=left"), "give either attributes or a caption"),
         (("--guidance", "-1"), "guidance is zero or more, not -1"),
         (("--steps", "0"), "a draw takes at least 1 step, not 0"),
-        (("--top-k", "3"), "has no top_k: only a prior over codes has"),
-        (("--top-p", "0.9"), "has no top_p: only a prior over codes has"),
-        (("--top-p", "1.5"), "top_p is a probability above 0, at most 1, not 1.5"),
+        (("--top-k", "3"), "has no --top-k: only a prior over codes has"),
+        (("--top-p", "0.9"), "has no --top-p: only a prior over codes has"),
+        (("--top-p", "1.5"), "--top-p is a probability above 0, at most 1, not 1.5"),
     ],
 )
 def test_prompts_that_the_prior_does_not_take_are_refused(world, capsys, tmp_path, words, message):
