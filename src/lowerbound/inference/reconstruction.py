@@ -118,15 +118,18 @@ def _explained(errors: Tensor, distance: Tensor) -> float:
     return float(1 - errors.sum() / distance) if float(distance) else math.nan
 
 
-def mean_code_errors(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Tensor:
-    """Squared error of each row through its mean code, over the comparable cells, (rows,)."""
+def squared_errors(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Tensor:
+    """Squared error of each cell through the mean code, (rows, *event) float64.
+
+    It is zero in cells that are missing or whose values have no distance.
+    """
     plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
     cells = dataset.comparable.cpu()
 
     def compared(part: slice, batch: Batch) -> tuple[Tensor]:
         here = cells if len(cells) == 1 else cells[part]
         error = (model(batch, Mean()).likelihood.mean[0] - batch.filled).double().square().cpu()
-        return (torch.where(here, error, 0.0).flatten(1).sum(1),)
+        return (torch.where(here, error, 0.0),)
 
     return collected(model, dataset, plan.rows, compared)[0]
 

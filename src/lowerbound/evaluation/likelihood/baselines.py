@@ -30,7 +30,7 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import UnsupportedError
 from lowerbound.evaluation.likelihood.linear_reconstruction import RowNumbers, linear_errors
 from lowerbound.inference.estimate import Estimate, Skipped
-from lowerbound.inference.reconstruction import mean_code_errors, squared_distance
+from lowerbound.inference.reconstruction import squared_distance, squared_errors
 from lowerbound.inference.scores import Scores
 from lowerbound.likelihoods.marginal import marginal_terms
 from lowerbound.models import Model
@@ -170,7 +170,7 @@ def _pca_in_variance(model: Model, training: Dataset, held_out: Dataset) -> Marg
     total = float(squared_distance(held_out.all().filled, cells)) / len(held_out)
     if not total:
         raise UnsupportedError("the rows have no variance, so no share of it is explained")
-    own = mean_code_errors(model, held_out) / total
+    own = squared_errors(model, held_out).flatten(1).sum(1) / total
     other = linear_errors(training, held_out, size) / total
     kept, kept_by_pca = 1 - float(own.mean()), 1 - float(other.mean())
     return Margin(_named(size), VARIANCE, kept, kept_by_pca, Estimate.of(other - own))

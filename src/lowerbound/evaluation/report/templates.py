@@ -23,6 +23,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["anchor"] = lambda text: str(text).lower().replace(" ", "-")
+    environment.filters["signed"] = lambda value: f"{value:.1f}".replace("-", "−")
     return environment.get_template(template).render(**values)
 
 

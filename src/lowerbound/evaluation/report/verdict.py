@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.config import to_mapping
-from lowerbound.evaluation.likelihood.baselines import NATS, Margin
+from lowerbound.evaluation.likelihood.baselines import NATS, VARIANCE, Margin
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.pareto import UNRELIABLE
 from lowerbound.inference.scores import LARGE_SHARE
@@ -24,7 +24,8 @@ OVERFITTED = 0.25  # of the gain over independent columns, that training rows ma
 RISING = 0.01  # of that gain, by which the last tenth of training may still raise the bound
 UNUSED = 0.5  # share of latent units whose lack of use asks for a smaller code
 
-BOUND, BITS, ACCEPTED = "bound", "bits per dimension", "accepted"
+ABOVE, BELOW, LEVEL = "above", "below", "level with"
+BOUND, ACCEPTED = "the bound", "the accepted share"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Evidence:
         unjudged: why there is no comparison; empty if there is one.
         rising: nats by which the validation bound rose in the last tenth of a training that ended
             because its budget was used up.
-        overfit: nats by which the training bound lies above the validation bound at the end.
+        overfit: nats by which the training bound lies above the validation bound where that was
+            highest.
         active, units: number of active latent units, and of all.
         accepted: whether samples were judged by a classifier.
     """
@@ -75,8 +77,8 @@ class Flag:
     """A headline figure that is not trustworthy.
 
     Attributes:
-        figure: BOUND, BITS, ACCEPTED, or the name of a baseline.
-        reason: why, as a part of a sentence.
+        figure: BOUND (of bits per dimension too), ACCEPTED, or the name of a baseline.
+        reason: why, as a clause.
     """
 
     figure: str
@@ -134,14 +136,235 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _quality(evidence: Evidence, flagged: set[str]) -> str:
+    """Good: above every baseline. Fair: above one of them. Not good: above none."""
     if not evidence.margins:
-        return f"Not compared: {evidence.unjudged}."
-    sides = {_side(each) for each in evidence.margins}
-    word = (
-        "Good"
-        if sides == {"above"}
-        else "Not good" if sides == {"below"} else "Mixed" if "below" in sides else "Unclear"
-    )
+        return f"Not compared with a baseline: {evidence.unjudged}."
+    above = [_side(each) == ABOVE for each in evidence.margins]
+    word = "Good" if all(above) else "Fair" if any(above) else "Not good"
     kind = "held-out" if evidence.unseen else "training"
-    parts = "; ".join(_compared(each, each.name in flagged) for each in evidence.margins)
-    return f"{word}: on {evidence.rows:,} {kind} rows, {evidence.model} {parts}."
+    nats = [each for each in evidence.margins if each.unit == NATS]
+    shares = [each for each in evidence.margins if each.unit == VARIANCE]
+    parts = []
+    if nats:
+        own = evidence.bound or Estimate(nats[0].model, None)
+        compared = " and ".join(_compared(each, flagged, 1, "") for each in nats)
+        parts.append(f"reaches {signed(own)} nats per row{_mark(BOUND, flagged)}, {compared}")
+    if shares:
+        compared = " and ".join(_compared(each, flagged, 100, " %") for each in shares)
+        parts.append(f"keeps {shares[0].model:.1%} of the variance, {compared}")
+    return f"{word}: on {evidence.rows:,} {kind} rows, {evidence.model} {'; it '.join(parts)}."
+
+
+def _side(margin: Margin) -> str:
+    """Where the model lies; LEVEL if the 95 % interval of the difference contains zero."""
+    difference = margin.difference
+    if abs(difference.mean) <= SIGNIFICANT * (difference.standard_error or 0.0):
+        return LEVEL
+    return ABOVE if difference.mean > 0 else BELOW
+
+
+def _compared(margin: Margin, flagged: set[str], scale: float, unit: str) -> str:
+    """Such as "26.54 ± 0.60 above independent columns (−109.05)"."""
+    side, difference = _side(margin), margin.difference.scaled(scale)
+    other = f"{margin.name} ({signed(Estimate(scale * margin.baseline, None))}{unit})"
+    if side == LEVEL:
+        return f"{LEVEL} {other}{_mark(margin.name, flagged)}: difference {signed(difference)}"
+    size = Estimate(abs(difference.mean), difference.standard_error)
+    return f"{size} {'points ' if unit else ''}{side} {other}"
+
+
+def _mark(figure: str, flagged: set[str]) -> str:
+    return f" {MARK}" if figure in flagged else ""
+
+
+def signed(value: Estimate) -> str:
+    """An estimate with a true minus sign."""
+    return str(value).replace("-", "−")
+
+
+# can it be trusted ----------------------------------------------------------------------------------
+
+
+def _trust(evidence: Evidence, flags: tuple[Flag, ...]) -> str:
+    """Every flagged figure with its reasons."""
+    if not flags:
+        return f"Trustworthy: no headline figure of these {evidence.rows:,} rows is flagged."
+    figures: dict[str, list[str]] = {}
+    for flag in flags:
+        figures.setdefault(flag.reason, []).append(flag.figure)
+    reasons = "; ".join(f"{' and '.join(each)}, because {why}" for why, each in figures.items())
+    return f"Not fully trustworthy {MARK}: {reasons}."
+
+
+def _held_out_figures(evidence: Evidence, reason: str) -> Iterator[Flag]:
+    """A flag for each headline figure that rests on the held-out rows."""
+    if evidence.bound is not None:
+        yield Flag(BOUND, reason)
+    if evidence.accepted:
+        yield Flag(ACCEPTED, reason)
+
+
+def flag_seen_rows(evidence: Evidence) -> Iterator[Flag]:
+    """The model was fitted to the rows that are scored."""
+    if not evidence.unseen:
+        yield from _held_out_figures(evidence, "the model was fitted to these rows")
+
+
+def flag_few_rows(evidence: Evidence) -> Iterator[Flag]:
+    """Fewer than ``FEW_ROWS`` rows."""
+    if evidence.rows < FEW_ROWS:
+        yield from _held_out_figures(evidence, f"there are only {evidence.rows} rows")
+
+
+def flag_heavy_tails(evidence: Evidence) -> Iterator[Flag]:
+    """More than a tenth of the rows have importance weights with Pareto k above 0.7."""
+    if evidence.heavy_tailed is not None and evidence.heavy_tailed > LARGE_SHARE:
+        yield Flag(
+            BOUND,
+            f"the importance weights of {evidence.heavy_tailed:.1%} of the rows are heavy-tailed "
+            f"(Pareto k above {UNRELIABLE}), so that it may lie nats below log p(x)",
+        )
+
+
+def flag_low_sample_size(evidence: Evidence) -> Iterator[Flag]:
+    """Half of the rows have few effective draws; silent if heavy tails already say so."""
+    if evidence.effective_low is not None and not list(flag_heavy_tails(evidence)):
+        yield Flag(
+            BOUND,
+            f"the median effective sample size is {evidence.effective_low:.1f} of "
+            f"{evidence.samples} draws, so that it may lie nats below log p(x)",
+        )
+
+
+def flag_wide_intervals(evidence: Evidence) -> Iterator[Flag]:
+    """The 95 % interval of a difference contains zero."""
+    for margin in evidence.margins:
+        if _side(margin) == LEVEL:
+            yield Flag(margin.name, "the 95 % interval of the difference contains zero")
+
+
+FLAGS = (
+    flag_seen_rows,
+    flag_few_rows,
+    flag_heavy_tails,
+    flag_low_sample_size,
+    flag_wide_intervals,
+)
+
+
+# what to do next ------------------------------------------------------------------------------------
+
+
+def measure_unseen_rows(evidence: Evidence) -> str:
+    """The scored rows were fitted to."""
+    if evidence.unseen:
+        return ""
+    return (
+        "Next: measure rows that the model has not seen, with --part test of lowerbound evaluate "
+        "or --test 0.1 of lowerbound fit."
+    )
+
+
+def train_longer(evidence: Evidence) -> str:
+    """The budget of training was used up while the validation bound still rose."""
+    if evidence.rising is None or evidence.rising <= RISING * (evidence.gain or 0.0):
+        return ""
+    return (
+        "Next: train longer, with a larger --epochs or --minutes, because the validation bound "
+        f"still rose by {evidence.rising:.2f} nats in the last tenth of training."
+    )
+
+
+def reduce_overfitting(evidence: Evidence) -> str:
+    """Training rows score well above validation rows."""
+    if evidence.overfit is None or evidence.overfit <= OVERFITTED * (evidence.gain or 0.0):
+        return ""
+    return (
+        "Next: fit to more rows, or with --weight-decay 0.01 or a smaller --latent-dim, because "
+        f"the bound of training rows lies {evidence.overfit:.2f} nats above that of validation "
+        "rows."
+    )
+
+
+def change_model(evidence: Evidence) -> str:
+    """A baseline is above the model."""
+    better = [margin for margin in evidence.margins if _side(margin) == BELOW]
+    if not better:
+        return ""
+    if better[0].unit == VARIANCE:
+        larger = f"a larger --latent-dim than {evidence.units}" if evidence.units else "more latents"
+        return f"Next: fit with {larger}, because {better[0].name} keeps more of the variance."
+    return (
+        "Next: fit another model, with another --model or --likelihood, because "
+        f"the score of {better[0].name} is higher on the same rows."
+    )
+
+
+def shrink_code(evidence: Evidence) -> str:
+    """Less than half of the latent units are in use."""
+    if evidence.active is None or not evidence.units:
+        return ""
+    if evidence.active >= UNUSED * evidence.units:
+        return ""
+    if not evidence.active:
+        return (
+            "Next: fit with --set objective.warm_up=0.5 or another --likelihood, because no latent "
+            "unit is active: the codes say nothing about the rows."
+        )
+    return (
+        f"Next: fit with --latent-dim {evidence.active}, because only {evidence.active} of "
+        f"{evidence.units} latent units are active."
+    )
+
+
+def tighten_bound(evidence: Evidence) -> str:
+    """The importance weights are uneven."""
+    if list(flag_heavy_tails(evidence)):
+        return (
+            "Next: bracket log p(x) by annealing, with --ais-rows 100 of lowerbound evaluate, "
+            "because more importance samples hardly tighten the bound."
+        )
+    if evidence.effective_low is not None and evidence.samples is not None:
+        return (
+            f"Next: score with more importance samples, --samples {10 * evidence.samples}, "
+            "because few draws dominate the bound."
+        )
+    return ""
+
+
+def hold_out_more_rows(evidence: Evidence) -> str:
+    """There are too few held-out rows for narrow errors."""
+    if evidence.rows >= FEW_ROWS:
+        return ""
+    return f"Next: hold out more rows, with --test 0.3, because {evidence.rows} rows are few."
+
+
+def prefer_the_simpler(evidence: Evidence) -> str:
+    """A baseline does not differ from the model."""
+    level = [margin.name for margin in evidence.margins if _side(margin) == LEVEL]
+    if not level:
+        return ""
+    return (
+        f"Next: score more rows (--rows 0), or use the simpler model, because {level[0]} cannot be "
+        "told apart from this one."
+    )
+
+
+def use_it(evidence: Evidence) -> str:
+    """No rule asks for a change."""
+    return (
+        "Next: use the model, such as with lowerbound sample; no figure here asks for a change."
+    )
+
+
+STEPS = (
+    measure_unseen_rows,
+    train_longer,
+    reduce_overfitting,
+    change_model,
+    shrink_code,
+    tighten_bound,
+    hold_out_more_rows,
+    prefer_the_simpler,
+    use_it,
+)
