@@ -166,11 +166,12 @@ def _side(margin: Margin) -> str:
 def _compared(margin: Margin, flagged: set[str], scale: float, unit: str) -> str:
     """Such as "26.54 ± 0.60 above independent columns (−109.05)"."""
     side, difference = _side(margin), margin.difference.scaled(scale)
-    other = f"{margin.name} ({signed(Estimate(scale * margin.baseline, None))}{unit})"
+    other = f"{signed(Estimate(scale * margin.baseline, None))}{unit}"
+    mark = _mark(margin.name, flagged)
     if side == LEVEL:
-        return f"{LEVEL} {other}{_mark(margin.name, flagged)}: difference {signed(difference)}"
+        return f"{LEVEL} {margin.name} ({other}; difference {signed(difference)}){mark}"
     size = Estimate(abs(difference.mean), difference.standard_error)
-    return f"{size} {'points ' if unit else ''}{side} {other}"
+    return f"{size} {'points ' if unit else ''}{side} {margin.name} ({other}){mark}"
 
 
 def _mark(figure: str, flagged: set[str]) -> str:
