@@ -1,7 +1,7 @@
 """Reconstruction of rows of any kind by principal components.
 
-A row becomes numbers: its numeric cells in model units, a missing one as the training mean, and a
-column of levels as indicators divided by the root of the level's share (Escofier 1979; Pages 2004).
+A row becomes numbers: its numeric cells, a missing one as the training mean, and a column of levels
+as indicators divided by the root of the level's share (Escofier 1979; Pages 2004).
 """
 
 from __future__ import annotations
@@ -21,50 +21,58 @@ class RowNumbers:
     """How rows become numbers, learned from training rows.
 
     Attributes:
-        metric: the numeric cells, (cells,) bool.
+        numeric: the cells without levels, (cells,) bool.
         means: of the numeric cells, float64.
+        scales: divisors of the numeric cells: 1 where model units have a distance, else the
+            standard deviation.
         shares: of each other cell, the share of each of its levels.
     """
 
-    metric: Tensor
+    numeric: Tensor
     means: Tensor
+    scales: Tensor
     shares: tuple[Tensor, ...]
 
     @classmethod
     def of(cls, training: Dataset) -> RowNumbers:
-        """Learn means and shares of levels."""
-        metric = training.schema.metric.flatten()
+        """Learn means, scales and shares of levels."""
+        schema = training.schema
+        numeric = schema.metric.flatten()
+        if schema.modeled:
+            numeric = torch.tensor([not column.levels for column in schema.modeled])
         x, seen = _cells(training)
-        means = (x * seen).sum(0) / seen.sum(0).clamp_min(1)
+        count = seen.sum(0).clamp_min(1)
+        means = (x * seen).sum(0) / count
+        spread = (torch.where(seen, x - means, 0.0).square().sum(0) / count).sqrt()
+        scales = torch.where(schema.metric.flatten() | (spread == 0), 1.0, spread)
         shares = tuple(
-            torch.bincount(x[seen[:, cell], cell].long(), minlength=1).double()
-            / max(1, int(seen[:, cell].sum()))
-            for cell in (~metric).nonzero().flatten().tolist()
+            torch.bincount(x[seen[:, cell], cell].long(), minlength=1).double() / count[cell]
+            for cell in (~numeric).nonzero().flatten().tolist()
         )
-        return cls(metric, means[metric], shares)
+        return cls(numeric, means[numeric], scales[numeric], shares)
 
     def __call__(self, dataset: Dataset) -> Tensor:
         """(rows, numbers) float64, the numeric cells first."""
         x, seen = _cells(dataset)
-        filled = torch.where(seen[:, self.metric], x[:, self.metric], self.means)
-        codes, known = x[:, ~self.metric].long(), seen[:, ~self.metric]
+        filled = torch.where(seen[:, self.numeric], x[:, self.numeric], self.means)
+        codes, known = x[:, ~self.numeric].long(), seen[:, ~self.numeric]
         indicators = [
             _indicators(codes[:, place], known[:, place], share)
             for place, share in enumerate(self.shares)
         ]
-        return torch.cat([filled, *indicators], 1)
+        return torch.cat([filled / self.scales, *indicators], 1)
 
 
 def linear_errors(training: Dataset, dataset: Dataset, size: int) -> Tensor:
-    """Squared error of each row over its numeric cells, (rows,), through ``size`` components.
+    """Squared error of each row through ``size`` components of the training rows, (rows,).
 
-    The components are those of the training rows.
+    It is the sum over the observed cells whose values have a distance.
     """
     numbers = RowNumbers.of(training)
     found = principal_components(numbers(training), size)
     centered = numbers(dataset) - found.mean
     lost = centered - centered @ found.directions @ found.directions.T
-    cells = dataset.comparable.flatten(1)[:, numbers.metric]
+    cells = dataset.comparable.flatten(1)[:, numbers.numeric]
     return torch.where(cells, lost[:, : len(numbers.means)], 0.0).square().sum(1)
 
 

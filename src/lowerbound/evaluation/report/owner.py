@@ -1,4 +1,4 @@
-"""What the owner of a table wants to know first: odd rows, missing cells, columns that a code keeps."""
+"""The first part of a table's page: odd rows, missing cells, and what codes keep of columns."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from lowerbound.evaluation.report.verdict import MARK
 
-
 TYPED = re.compile(r"(--[a-z][a-z-]*(?: (?:[\w.]+=)?[0-9][0-9.]*| test\b)?|lowerbound [a-z]+)")
 """What a user types: an option, with its value, or a command."""
 

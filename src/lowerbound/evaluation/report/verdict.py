@@ -1,8 +1,8 @@
 """The verdict of a report: is the model good, can the figures be trusted, and what to do next.
 
 It is three sentences, made by the rules in this file from a few figures. Each rule is one function:
-``FLAGS`` finds headline figures that are not trustworthy, and the first of ``STEPS`` that applies is
-the next step. A rule says nothing that its figures do not support.
+``FLAGS`` finds headline figures that are not trustworthy, and the first of ``STEPS`` that applies
+gives the next step. A rule says nothing that its figures do not support.
 """
 
 from __future__ import annotations
@@ -132,27 +132,34 @@ def judge(evidence: Evidence) -> Verdict:
     )
 
 
-# is it good -----------------------------------------------------------------------------------------
+# is it good ---------------------------------------------------------------------
 
 
 def _quality(evidence: Evidence, flagged: set[str]) -> str:
-    """Good: above every baseline. Fair: above one of them. Not good: above none."""
     if not evidence.margins:
         return f"Not compared with a baseline: {evidence.unjudged}."
-    above = [_side(each) == ABOVE for each in evidence.margins]
-    word = "Good" if all(above) else "Fair" if any(above) else "Not good"
+    word = _word(evidence)
     kind = "held-out" if evidence.unseen else "training"
     nats = [each for each in evidence.margins if each.unit == NATS]
     shares = [each for each in evidence.margins if each.unit == VARIANCE]
     parts = []
     if nats:
         own = evidence.bound or Estimate(nats[0].model, None)
-        compared = " and ".join(_compared(each, flagged, 1, "") for each in nats)
+        compared = " and ".join(_compared(each, flagged) for each in nats)
         parts.append(f"reaches {signed(own)} nats per row{_mark(BOUND, flagged)}, {compared}")
     if shares:
-        compared = " and ".join(_compared(each, flagged, 100, " %") for each in shares)
+        compared = " and ".join(_compared(each, flagged) for each in shares)
         parts.append(f"keeps {shares[0].model:.1%} of the variance, {compared}")
     return f"{word}: on {evidence.rows:,} {kind} rows, {evidence.model} {'; it '.join(parts)}."
+
+
+def _word(evidence: Evidence) -> str:
+    """Good: above every baseline. Not good: below one in nats, or above none. Fair: else."""
+    above = [_side(each) == ABOVE for each in evidence.margins]
+    if all(above):
+        return "Good"
+    below = [each.unit == NATS and _side(each) == BELOW for each in evidence.margins]
+    return "Not good" if any(below) or not any(above) else "Fair"
 
 
 def _side(margin: Margin) -> str:
@@ -163,15 +170,22 @@ def _side(margin: Margin) -> str:
     return ABOVE if difference.mean > 0 else BELOW
 
 
-def _compared(margin: Margin, flagged: set[str], scale: float, unit: str) -> str:
+def _compared(margin: Margin, flagged: set[str]) -> str:
     """Such as "26.54 ± 0.60 above independent columns (−109.05)"."""
-    side, difference = _side(margin), margin.difference.scaled(scale)
-    other = f"{signed(Estimate(scale * margin.baseline, None))}{unit}"
-    mark = _mark(margin.name, flagged)
+    side, mark = _side(margin), _mark(margin.name, flagged)
+    if margin.unit == VARIANCE:
+        difference, points, other = (
+            margin.difference.scaled(100),
+            "points ",
+            f"{margin.baseline:.1%}",
+        )
+    else:
+        difference, points = margin.difference, ""
+        other = signed(Estimate(margin.baseline, None))
     if side == LEVEL:
         return f"{LEVEL} {margin.name} ({other}; difference {signed(difference)}){mark}"
     size = Estimate(abs(difference.mean), difference.standard_error)
-    return f"{size} {'points ' if unit else ''}{side} {margin.name} ({other}){mark}"
+    return f"{size} {points}{side} {margin.name} ({other}){mark}"
 
 
 def _mark(figure: str, flagged: set[str]) -> str:
@@ -183,18 +197,21 @@ def signed(value: Estimate) -> str:
     return str(value).replace("-", "−")
 
 
-# can it be trusted ----------------------------------------------------------------------------------
+# can it be trusted ---------------------------------------------------------------------
 
 
 def _trust(evidence: Evidence, flags: tuple[Flag, ...]) -> str:
     """Every flagged figure with its reasons."""
     if not flags:
         return f"Trustworthy: no headline figure of these {evidence.rows:,} rows is flagged."
-    figures: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for flag in flags:
-        figures.setdefault(flag.reason, []).append(flag.figure)
-    reasons = "; ".join(f"{' and '.join(each)}, because {why}" for why, each in figures.items())
-    return f"Not fully trustworthy {MARK}: {reasons}."
+        reasons.setdefault(flag.figure, []).append(flag.reason)
+    figures: dict[str, list[str]] = {}
+    for figure, each in reasons.items():
+        figures.setdefault(" and because ".join(each), []).append(figure)
+    clauses = [f"{' and '.join(each)}, because {why}" for why, each in figures.items()]
+    return f"Not fully trustworthy {MARK}: {'; '.join(clauses)}."
 
 
 def _held_out_figures(evidence: Evidence, reason: str) -> Iterator[Flag]:
@@ -253,7 +270,7 @@ FLAGS = (
 )
 
 
-# what to do next ------------------------------------------------------------------------------------
+# what to do next ---------------------------------------------------------------------
 
 
 def measure_unseen_rows(evidence: Evidence) -> str:
@@ -293,7 +310,9 @@ def change_model(evidence: Evidence) -> str:
     if not better:
         return ""
     if better[0].unit == VARIANCE:
-        larger = f"a larger --latent-dim than {evidence.units}" if evidence.units else "more latents"
+        larger = (
+            f"a larger --latent-dim than {evidence.units}" if evidence.units else "more latents"
+        )
         return f"Next: fit with {larger}, because {better[0].name} keeps more of the variance."
     return (
         "Next: fit another model, with another --model or --likelihood, because "
@@ -353,9 +372,7 @@ def prefer_the_simpler(evidence: Evidence) -> str:
 
 def use_it(evidence: Evidence) -> str:
     """No rule asks for a change."""
-    return (
-        "Next: use the model, such as with lowerbound sample; no figure here asks for a change."
-    )
+    return "Next: use the model, such as with lowerbound sample; no figure here asks for a change."
 
 
 STEPS = (
