@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -165,39 +166,61 @@ def metrics_of(field: str, cells: list[dict[str, Scores]]) -> list[Metric]:
     return found
 
 
+@dataclass(frozen=True)
+class HeatMap:
+    """A picture, what is odd in it, and where its defects are marked.
+
+    Attributes:
+        title: what it is a picture of.
+        picture: (H, W).
+        heat: nats above the average, (H, W).
+        boxes: (defects, 4): left, top, right, bottom; none if they are not known.
+    """
+
+    title: str
+    picture: Array
+    heat: Array
+    boxes: Array
+
+
 def heat_figure() -> None:
     """Boards and X-rays that the detector finds odd, and where: nats above what is usual."""
-    lines = [*board_heat(), *xray_heat()]
-    canvas, axes = plt.subplots(len(lines), 2, figsize=(4, 2 * len(lines)), layout="constrained")
-    for (title, picture, heat), (left, right) in zip(lines, axes, strict=True):
-        left.imshow(picture, cmap="gray")
-        right.imshow(heat, cmap="magma", vmin=0, vmax=np.quantile(heat, 0.999))
-        left.set_ylabel(title, fontsize=8)
-        for axis in (left, right):
-            axis.set(xticks=[], yticks=[])
-    axes[0, 0].set_title("picture", fontsize=9)
-    axes[0, 1].set_title("nats above the usual", fontsize=9)
-    keep(canvas, FIGURE, dpi=80)
+    found = [*board_heat(), *xray_heat()]
+    canvas, grid = plt.subplots(2, 4, figsize=(12, 6.4), layout="constrained")
+    for place, each in enumerate(found):
+        left, right = grid[place // 2, 2 * (place % 2) : 2 * (place % 2) + 2]
+        left.imshow(each.picture, cmap="gray")
+        left.set_title(each.title, loc="left", fontsize=11)
+        drawn = right.imshow(each.heat, cmap="inferno", vmin=0, vmax=np.quantile(each.heat, 0.999))
+        right.set_title("nats above the usual", loc="left", fontsize=11)
+        canvas.colorbar(drawn, ax=right, shrink=0.8, pad=0.02)
+        for axes in (left, right):
+            axes.set(xticks=[], yticks=[])
+            for x, y, x_end, y_end in each.boxes:
+                frame = plt.Rectangle((x, y), x_end - x, y_end - y, fill=False, ec="#00b4d8", lw=2)
+                axes.add_patch(frame)
+    keep(canvas, FIGURE)
 
 
-def board_heat() -> Iterator[tuple[str, Array, Array]]:
+def board_heat() -> Iterator[HeatMap]:
     """The first boards of the group that was not fitted on, put together from their tiles."""
     detector = kept_detector("boards", _fields.boards(0).training)
     for board in _fields.all_boards(True)[:BOARDS_SHOWN]:
         side = board.pair.shape[1] // _fields.TILE
         heat = detector.explain(_fields.tiles(board.pair))
         whole = heat.reshape(side, side, _fields.TILE, _fields.TILE).swapaxes(1, 2)
-        yield "board", board.pair[1], whole.reshape(board.pair.shape[1:])
+        title = f"board, {len(board.boxes)} defects framed"
+        yield HeatMap(title, board.pair[1], whole.reshape(board.pair.shape[1:]), board.boxes)
 
 
-def xray_heat() -> Iterator[tuple[str, Array, Array]]:
+def xray_heat() -> Iterator[HeatMap]:
     """The oddest of the X-rays with pneumonia."""
     field = _fields.xrays(0)
     detector = kept_detector("xrays", field.training)
     ill = field.test[field.y == 1]
     odd = ill[np.argsort(-detector.anomaly_score(ill))[:XRAYS_SHOWN]]
     for picture, heat in zip(odd, detector.explain(odd), strict=True):
-        yield "pneumonia", picture, heat
+        yield HeatMap("X-ray with pneumonia", picture, heat, np.empty((0, 4)))
 
 
 def kept_detector(name: str, training: Array) -> VAEDetector:

@@ -18,6 +18,7 @@ from lowerbound.inference.pareto import UNRELIABLE
 from lowerbound.inference.scores import LARGE_SHARE
 
 MARK = "⚠"
+SENTENCES = ("quality", "trust", "advice")  # of a verdict, in their order
 FEW_ROWS = 100  # held-out rows below which every held-out figure is flagged
 SIGNIFICANT = 1.96  # standard errors of a 95 % interval
 OVERFITTED = 0.25  # of the gain over independent columns, that training rows may score above others
@@ -104,9 +105,9 @@ class Verdict:
     evidence: Evidence
 
     @property
-    def sentences(self) -> tuple[str, str, str]:
+    def sentences(self) -> tuple[str, ...]:
         """The three sentences in their order."""
-        return (self.quality, self.trust, self.advice)
+        return tuple(getattr(self, name) for name in SENTENCES)
 
     def reason(self, figure: str) -> str:
         """Why a figure is flagged; empty if it is not."""
