@@ -120,6 +120,8 @@ def _in_nats(name: str, scores: Scores, baseline: Tensor) -> Margin:
 
 def _pca(model: Model, training: Dataset, held_out: Dataset, scores: Scores | Skipped) -> Margin:
     schema = training.schema
+    if not list(model.parameters()):
+        raise UnsupportedError("the model is solved in closed form, as PCA is")
     if not bool(schema.metric.any()):
         raise UnsupportedError("no value of a row is a number, so PCA has nothing to fit")
     if training.condition is not None or schema.condition is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowerbound.config import to_mapping
-from lowerbound.evaluation.likelihood.baselines import NATS, VARIANCE, Margin
+from lowerbound.evaluation.likelihood.baselines import INDEPENDENT, NATS, VARIANCE, Margin
 from lowerbound.inference.estimate import Estimate
 from lowerbound.inference.pareto import UNRELIABLE
 from lowerbound.inference.scores import LARGE_SHARE
@@ -23,6 +23,7 @@ FEW_ROWS = 100  # held-out rows below which every held-out figure is flagged
 SIGNIFICANT = 1.96  # standard errors of a 95 % interval
 OVERFITTED = 0.25  # of the gain over independent columns, that training rows may score above others
 RISING = 0.01  # of that gain, by which the last tenth of training may still raise the bound
+NOTABLE = 1.0  # nats that count if there is no gain to compare them with
 UNUSED = 0.5  # share of latent units whose lack of use asks for a smaller code
 
 ABOVE, BELOW, LEVEL = "above", "below", "level with"
@@ -69,8 +70,8 @@ class Evidence:
     @property
     def gain(self) -> float | None:
         """Nats by which the model lies above independent columns; None if it does not."""
-        nats = [each.difference.mean for each in self.margins if each.unit == NATS]
-        return nats[0] if nats and nats[0] > 0 else None
+        gains = [each.difference.mean for each in self.margins if each.name == INDEPENDENT]
+        return gains[0] if gains and gains[0] > 0 else None
 
 
 @dataclass(frozen=True)
@@ -284,9 +285,14 @@ def measure_unseen_rows(evidence: Evidence) -> str:
     )
 
 
+def _share_of_gain(evidence: Evidence, share: float) -> float:
+    """Nats that are a share of the gain over independent columns; NOTABLE without a gain."""
+    return NOTABLE if evidence.gain is None else share * evidence.gain
+
+
 def train_longer(evidence: Evidence) -> str:
     """The budget of training was used up while the validation bound still rose."""
-    if evidence.rising is None or evidence.rising <= RISING * (evidence.gain or 0.0):
+    if evidence.rising is None or evidence.rising <= _share_of_gain(evidence, RISING):
         return ""
     return (
         "Next: train longer, with a larger --epochs or --minutes, because the validation bound "
@@ -296,7 +302,7 @@ def train_longer(evidence: Evidence) -> str:
 
 def reduce_overfitting(evidence: Evidence) -> str:
     """Training rows score well above validation rows."""
-    if evidence.overfit is None or evidence.overfit <= OVERFITTED * (evidence.gain or 0.0):
+    if evidence.overfit is None or evidence.overfit <= _share_of_gain(evidence, OVERFITTED):
         return ""
     return (
         "Next: fit to more rows, or with --weight-decay 0.01 or a smaller --latent-dim, because "
