@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ RUNS = Path("runs") / NAME
 OURS, DIFFERENCE = "VAE", "difference"
 SEEDS = (0, 1, 2)
 DIGITS_BAR = 0.9965
-FIGURE = "odd_boards_and_xrays.png"
+BOARDS_FIGURE, XRAYS_FIGURE = "odd_boards.png", "odd_xrays.png"
 BOARDS_SHOWN, XRAYS_SHOWN = 2, 2
 Points = Callable[[Array], Array]
 Scores = dict[str, dict[str, float]]
@@ -183,12 +183,18 @@ class HeatMap:
     boxes: Array
 
 
-def heat_figure() -> None:
+def heat_figures() -> None:
     """Boards and X-rays that the detector finds odd, and where: nats above what is usual."""
-    found = [*board_heat(), *xray_heat()]
-    canvas, grid = plt.subplots(2, 4, figsize=(12, 6.4), layout="constrained")
-    for place, each in enumerate(found):
-        left, right = grid[place // 2, 2 * (place % 2) : 2 * (place % 2) + 2]
+    draw_heat(BOARDS_FIGURE, list(board_heat()))
+    draw_heat(XRAYS_FIGURE, list(xray_heat()))
+
+
+def draw_heat(name: str, found: Sequence[HeatMap]) -> None:
+    """Every picture beside its heat map, in one line."""
+    canvas, grid = plt.subplots(
+        1, 2 * len(found), figsize=(6 * len(found), 3.2), layout="constrained"
+    )
+    for each, left, right in zip(found, grid[::2], grid[1::2], strict=True):
         left.imshow(each.picture, cmap="gray")
         left.set_title(each.title, loc="left", fontsize=11)
         drawn = right.imshow(each.heat, cmap="inferno", vmin=0, vmax=np.quantile(each.heat, 0.999))
@@ -199,7 +205,7 @@ def heat_figure() -> None:
             for x, y, x_end, y_end in each.boxes:
                 frame = plt.Rectangle((x, y), x_end - x, y_end - y, fill=False, ec="#00b4d8", lw=2)
                 axes.add_patch(frame)
-    keep(canvas, FIGURE)
+    keep(canvas, name)
 
 
 def board_heat() -> Iterator[HeatMap]:
@@ -249,7 +255,7 @@ def main() -> None:
     ]
     for metric in metrics:
         print(f"{metric.name}: {metric.value:.4f} {dict(metric.baselines)}", flush=True)
-    heat_figure()
+    heat_figures()
     files = [file for file in map(_fields.file_of, FIELDS) if file is not None]
     write(
         NAME,
