@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ RUNS = Path("runs") / NAME
 OURS, DIFFERENCE = "VAE", "difference"
 SEEDS = (0, 1, 2)
 DIGITS_BAR = 0.9965
-FIGURE = "odd_boards_and_xrays.png"
+BOARDS_FIGURE, XRAYS_FIGURE = "odd_boards.png", "odd_xrays.png"
 BOARDS_SHOWN, XRAYS_SHOWN = 2, 2
 Points = Callable[[Array], Array]
 Scores = dict[str, dict[str, float]]
@@ -165,39 +166,67 @@ def metrics_of(field: str, cells: list[dict[str, Scores]]) -> list[Metric]:
     return found
 
 
-def heat_figure() -> None:
+@dataclass(frozen=True)
+class HeatMap:
+    """A picture, what is odd in it, and where its defects are marked.
+
+    Attributes:
+        title: what it is a picture of.
+        picture: (H, W).
+        heat: nats above the average, (H, W).
+        boxes: (defects, 4): left, top, right, bottom; none if they are not known.
+    """
+
+    title: str
+    picture: Array
+    heat: Array
+    boxes: Array
+
+
+def heat_figures() -> None:
     """Boards and X-rays that the detector finds odd, and where: nats above what is usual."""
-    lines = [*board_heat(), *xray_heat()]
-    canvas, axes = plt.subplots(len(lines), 2, figsize=(4, 2 * len(lines)), layout="constrained")
-    for (title, picture, heat), (left, right) in zip(lines, axes, strict=True):
-        left.imshow(picture, cmap="gray")
-        right.imshow(heat, cmap="magma", vmin=0, vmax=np.quantile(heat, 0.999))
-        left.set_ylabel(title, fontsize=8)
-        for axis in (left, right):
-            axis.set(xticks=[], yticks=[])
-    axes[0, 0].set_title("picture", fontsize=9)
-    axes[0, 1].set_title("nats above the usual", fontsize=9)
-    keep(canvas, FIGURE, dpi=80)
+    draw_heat(BOARDS_FIGURE, list(board_heat()))
+    draw_heat(XRAYS_FIGURE, list(xray_heat()))
 
 
-def board_heat() -> Iterator[tuple[str, Array, Array]]:
+def draw_heat(name: str, found: Sequence[HeatMap]) -> None:
+    """Every picture beside its heat map, in one line."""
+    canvas, grid = plt.subplots(
+        1, 2 * len(found), figsize=(6 * len(found), 3.2), layout="constrained"
+    )
+    for each, left, right in zip(found, grid[::2], grid[1::2], strict=True):
+        left.imshow(each.picture, cmap="gray")
+        left.set_title(each.title, loc="left", fontsize=11)
+        drawn = right.imshow(each.heat, cmap="inferno", vmin=0, vmax=np.quantile(each.heat, 0.999))
+        right.set_title("nats above the usual", loc="left", fontsize=11)
+        canvas.colorbar(drawn, ax=right, shrink=0.8, pad=0.02)
+        for axes in (left, right):
+            axes.set(xticks=[], yticks=[])
+            for x, y, x_end, y_end in each.boxes:
+                frame = plt.Rectangle((x, y), x_end - x, y_end - y, fill=False, ec="#00b4d8", lw=2)
+                axes.add_patch(frame)
+    keep(canvas, name)
+
+
+def board_heat() -> Iterator[HeatMap]:
     """The first boards of the group that was not fitted on, put together from their tiles."""
     detector = kept_detector("boards", _fields.boards(0).training)
     for board in _fields.all_boards(True)[:BOARDS_SHOWN]:
         side = board.pair.shape[1] // _fields.TILE
         heat = detector.explain(_fields.tiles(board.pair))
         whole = heat.reshape(side, side, _fields.TILE, _fields.TILE).swapaxes(1, 2)
-        yield "board", board.pair[1], whole.reshape(board.pair.shape[1:])
+        title = f"board, {len(board.boxes)} defects framed"
+        yield HeatMap(title, board.pair[1], whole.reshape(board.pair.shape[1:]), board.boxes)
 
 
-def xray_heat() -> Iterator[tuple[str, Array, Array]]:
+def xray_heat() -> Iterator[HeatMap]:
     """The oddest of the X-rays with pneumonia."""
     field = _fields.xrays(0)
     detector = kept_detector("xrays", field.training)
     ill = field.test[field.y == 1]
     odd = ill[np.argsort(-detector.anomaly_score(ill))[:XRAYS_SHOWN]]
     for picture, heat in zip(odd, detector.explain(odd), strict=True):
-        yield "pneumonia", picture, heat
+        yield HeatMap("X-ray with pneumonia", picture, heat, np.empty((0, 4)))
 
 
 def kept_detector(name: str, training: Array) -> VAEDetector:
@@ -226,7 +255,7 @@ def main() -> None:
     ]
     for metric in metrics:
         print(f"{metric.name}: {metric.value:.4f} {dict(metric.baselines)}", flush=True)
-    heat_figure()
+    heat_figures()
     files = [file for file in map(_fields.file_of, FIELDS) if file is not None]
     write(
         NAME,

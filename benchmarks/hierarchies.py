@@ -177,23 +177,41 @@ def depth(cells: Mapping[str, Answer]) -> list[Metric]:
     return found
 
 
+FAMILIES = {
+    "one latent: objective and prior": ("k1", "k5", "k50", "plain", "dreg", "vamp"),
+    "one latent: network": ("network_mlp", "network_convolutional", "network_transformer"),
+    "chain of latents": ("chain_1", "chain_2", "chain_3", "chain_5", "two_layers"),
+    "ladder of latents": ("ladder_1", "ladder_2", "ladder_3", "ladder_5", "ladder"),
+}
+"""Cells by the panel that shows them; of several seeds, the first."""
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000")
+"""Colors that color-blind readers can distinguish (Okabe & Ito 2008)."""
+
+
 def figure(cells: Mapping[str, Answer]) -> None:
-    """Nats against minutes for every model: a line while it trains, a mark where it was scored."""
-    canvas, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    shown = [name for name in cells if name.endswith("seed0") or "seed" not in name]
-    colors = plt.get_cmap("tab20")(np.linspace(0, 1, max(len(shown), 1)))
-    for name, color in zip(shown, colors, strict=True):
-        cell = cells[name]
-        line = np.array(cell["curve"])
-        axes.plot(line[:, 0], line[:, 1], color=color, lw=1)
-        label = f"{cell['title']}: {cell['nats']:.2f}"
-        axes.plot(cell["minutes"], cell["nats"], "o", ms=4, color=color, label=label)
-    axes.set(xlabel="minutes of training on two cores", ylabel="nats", ylim=(77, 110))
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_title("lines: the bound in training, per record; marks: -L_K of the test digits")
-    axes.legend(fontsize=6, ncols=2)
-    axes.grid(alpha=0.3)
+    """Nats against minutes, one panel for each family, with the other models in grey."""
+    canvas, grid = plt.subplots(
+        2, 2, figsize=(10, 8), sharex=True, sharey=True, layout="constrained"
+    )
+    first = {name.removesuffix("_seed0"): cell for name, cell in cells.items()}
+    shown = {name: first[name] for names in FAMILIES.values() for name in names if name in first}
+    for axes, (title, names) in zip(grid.ravel(), FAMILIES.items(), strict=True):
+        for cell in shown.values():
+            axes.plot(*np.array(cell["curve"])[:, :2].T, color="#d9dde3", lw=0.8)
+        for name, color in zip((n for n in names if n in shown), COLORS, strict=False):
+            cell = shown[name]
+            axes.plot(*np.array(cell["curve"])[:, :2].T, color=color, lw=1.8)
+            label = f"{cell['title']}: {cell['nats']:.1f}"
+            axes.plot(cell["minutes"], cell["nats"], "o", ms=7, color=color, label=label)
+        axes.set_title(title, loc="left", fontsize=12)
+        axes.legend(fontsize=9, frameon=False, loc="lower left")
+        axes.grid(alpha=0.3)
+    grid[0, 0].set(xscale="log", xlim=(0.05, 60), ylim=(70, 110))
+    grid[0, 0].xaxis.set_major_formatter("{x:g}")
+    canvas.supxlabel("minutes of training on two cores")
+    canvas.supylabel("nats, the fewer the better")
+    canvas.suptitle("Lines: the bound in training. Dots, and numbers: −L_K of the test digits.")
     keep(canvas, FIGURE)
 
 

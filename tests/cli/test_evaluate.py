@@ -35,6 +35,19 @@ def test_the_test_part_is_the_one_that_was_set_aside(
     assert "--part test uses only the rows that were set aside" in run(*words).err
 
 
+def test_the_verdict_comes_first(run: Run, table: Path, table_model: Path) -> None:
+    words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0)
+    found = run(*words, "--part", "test", "--json").object
+    verdict = found["verdict"]
+    assert found["lines"][:3] == [verdict[name] for name in ("quality", "trust", "advice")]
+    assert {margin["name"] for margin in verdict["evidence"]["margins"]} >= {"independent columns"}
+    assert "there are only 8 rows" in verdict["trust"]
+    seen = run(*words, "--json").object["verdict"]
+    assert seen["quality"].startswith("Not compared with a baseline: ")
+    assert "the model was fitted to these rows" in seen["trust"]
+    assert run(*words, "--suite", "latents", "--json").object["verdict"] is None
+
+
 def test_a_check_that_fails_is_exit_code_1(run: Run, table: Path, table_model: Path) -> None:
     words = ("evaluate", table_model, table, "--samples", 3, "--gap-rows", 0, "--at-least")
     done = run(*words, "1000")

@@ -61,6 +61,8 @@ def test_the_report_has_its_figures_inside(run: Run, table: Path, tmp_path: Path
     line = "--label kind --updates 4 --samples 3 --gap-rows 4 --draws 50 --compare"
     done = run("fit", table, "-o", tmp_path / "m", *line.split(), "--json")
     assert [one["name"] for one in done.object["findings"]] == ["VAE", "autoencoder", "PCA"]
+    verdict = done.object["verdict"]
+    assert done.object["lines"][:3] == [verdict[name] for name in ("quality", "trust", "advice")]
     page = (tmp_path / "m" / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(list((tmp_path / "m/figures").iterdir()))
     for outside in ("http://", "https://", "<script", "<link"):
@@ -71,6 +73,7 @@ def test_the_report_has_its_figures_inside(run: Run, table: Path, tmp_path: Path
 def test_no_test_part_is_said(run: Run, table: Path, tmp_path: Path) -> None:
     done = run("fit", table, "-o", tmp_path / "m", *QUICK, "--test", "0")
     assert "on the rows it was fitted to:" in done.out
+    assert "Next: measure rows that the model has not seen" in done.out
 
 
 def test_a_published_test_part_is_used(run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from lowerbound.data import FrameClips, load
 from lowerbound.errors import DataError, OptionError, UnsupportedError
-from lowerbound.evaluation.samples.frame_errors import FrameErrors, psnr
+from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio, psnr
 from lowerbound.fitting import FitOptions, Fitted, ModelOptions, fit
 from lowerbound.fitting.temporal_prior import fit_temporal_prior
 from lowerbound.inference.frames import Horizon, PredictedFrames, predict_frames
@@ -127,6 +127,7 @@ def test_errors_are_those_counted_by_hand(made: Fitted, clips: FrameClips) -> No
     jackknife = (3 / 4 * (left_out - left_out.mean()).square().sum()).sqrt()
     assert spread == pytest.approx(float(jackknife), rel=1e-3)
     assert psnr(0.01) == pytest.approx(20.0)
+    assert psnr(0.0) == pytest.approx(100.0)
 
 
 def test_latent_maps_are_predicted_place_by_place_side_by_side(clips: FrameClips) -> None:
@@ -170,3 +171,11 @@ def test_what_cannot_be_predicted_is_refused(made: Fitted, clips: FrameClips) ->
 
 def _one_update() -> TrainingOptions:
     return TrainingOptions(updates=1, threads=1)
+
+
+def test_a_ratio_to_no_error_is_worded() -> None:
+    assert about_ratio(0.5, 0.01).startswith("squared error: 0.500 ± 0.010 of that")
+    for ratio in (float("nan"), float("inf")):
+        assert about_ratio(ratio) == (
+            "squared error: no frame changes, so the last frame repeated has none"
+        )

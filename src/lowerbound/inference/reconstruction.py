@@ -69,7 +69,8 @@ class ReconstructionError:
             distance; NaN without such cells.
         log_loss: -log p(x | z = mean code), nats per row in the data's own units; it does not bound
             -log p(x), because it lacks the rate.
-        explained: 1 - squared error / squared distance from the mean row, over the same cells.
+        explained: 1 - squared error / squared distance from the mean row, over the same cells; NaN
+            if the rows do not differ in them.
         exact: of symbols, share of the rows that are reconstructed without an error; None of other
             rows.
     """
@@ -107,9 +108,30 @@ def reconstruction_error(
     return ReconstructionError(
         squared=Estimate.of((errors / counts)[counts.expand(len(errors)) > 0]),
         log_loss=Estimate.of(losses - dataset.log_jacobian(model.mass)),
-        explained=math.nan if symbolic else float(1 - errors.sum() / squared_distance(rows, cells)),
+        explained=math.nan if symbolic else _explained(errors, squared_distance(rows, cells)),
         exact=exact,
     )
+
+
+def _explained(errors: Tensor, distance: Tensor) -> float:
+    """1 - sum of errors / distance; NaN if the rows are equal, so that there is no variance."""
+    return float(1 - errors.sum() / distance) if float(distance) else math.nan
+
+
+def squared_errors(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Tensor:
+    """Squared error of each cell through the mean code, (rows, *event) float64.
+
+    It is zero in cells that are missing or whose values have no distance.
+    """
+    plan = ChunkPlan.of(model, dataset, memory=max(1, memory // MEAN_COST))
+    cells = dataset.comparable.cpu()
+
+    def compared(part: slice, batch: Batch) -> tuple[Tensor]:
+        here = cells if len(cells) == 1 else cells[part]
+        error = (model(batch, Mean()).likelihood.mean[0] - batch.filled).double().square().cpu()
+        return (torch.where(here, error, 0.0),)
+
+    return collected(model, dataset, plan.rows, compared)[0]
 
 
 def squared_distance(x: Tensor, cells: Tensor) -> Tensor:

@@ -12,22 +12,44 @@ from lowerbound.data.hot_deck import hot_deck
 from lowerbound.errors import UnsupportedError
 from lowerbound.likelihoods.base import Likelihood
 
+CHUNK = 256  # rows
+
 
 @torch.no_grad()
-def marginal_nats(likelihood: Likelihood, dataset: Dataset) -> Tensor:
-    """Mean log p_j(x_j) of each column's observed cells, (*event,) float64, in model units.
+def marginal_terms(likelihood: Likelihood, training: Dataset, dataset: Dataset) -> Tensor:
+    """log p_j(x_j) of each cell, (rows, *event) float64, in model units; zero where hidden.
 
-    p_j is of the family of the column's likelihood, and is fitted to the same rows.
+    p_j is of the family of the column's likelihood.
+
+    Args:
+        likelihood: of a fitted model; it is not changed.
+        training: the rows that p_j is fitted to.
+        dataset: the rows that are scored.
 
     Raises:
         UnsupportedError: the likelihood has no marginal of a column.
     """
-    batch = dataset.all()
-    alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(batch).double()
+    alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(training.all()).double()
     alone.initialize(x)
     bias = alone.initial_bias(x)
     if bias is None:
         raise UnsupportedError(f"{type(likelihood).__name__} has no marginal of a column")
-    terms: Tensor = alone(bias.double()[None, None]).terms(x, batch.observed)[0]
-    seen = torch.ones_like(x) if batch.observed is None else batch.observed
-    return (terms * seen).sum(0) / seen.double().sum(0).clamp_min(1)
+    found = []
+    for rows in torch.arange(len(dataset)).split(CHUNK):
+        batch = dataset.batch(rows)
+        parameters = bias.double().expand(1, len(rows), *bias.shape)
+        terms = alone(parameters).terms(batch.filled.double(), batch.observed)[0]
+        found.append(terms if batch.observed is None else terms * batch.observed)
+    return torch.cat(found)
+
+
+def marginal_nats(likelihood: Likelihood, dataset: Dataset) -> Tensor:
+    """Mean log p_j(x_j) of each column's observed cells, (*event,) float64, in model units.
+
+    p_j is fitted to the same rows.
+
+    Raises:
+        UnsupportedError: the likelihood has no marginal of a column.
+    """
+    counts = dataset.mask.double().sum(0).clamp_min(1)
+    return marginal_terms(likelihood, dataset, dataset).sum(0) / counts

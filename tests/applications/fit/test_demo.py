@@ -43,6 +43,8 @@ def test_the_tour(toured: DemoReport, tmp_path: Path) -> None:
     text = toured.text()
     assert "1,438 handwritten digits" in text
     assert (tmp_path / "d" / "report.html").as_uri() in text
+    for sentence in toured.fit.lines[:3]:
+        assert "".join(sentence.split()) in "".join(text.split())
     assert "None" not in text
     assert "nan" not in text
     refuse_other_folder(tmp_path / "d")  # a second tour replaces the first, and nothing else

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from lowerbound.applications.io.sentences import about_difference, about_explained
@@ -23,6 +25,7 @@ def test_differences(difference: Estimate, sentence: str) -> None:
 
 def test_reconstructions_worse_than_the_mean_are_called_so() -> None:
     assert about_explained(0.25) == "reconstructions keep 25.0% of the variance"
-    assert (
-        about_explained(-1.5) == "reconstructions are worse than the mean row: 2.5 times its error"
-    )
+    worse = "reconstructions keep none of the variance: the mean row has a smaller error"
+    assert about_explained(-1.5) == worse
+    assert about_explained(-math.inf) == worse
+    assert about_explained(math.nan).startswith("the rows have no variance")

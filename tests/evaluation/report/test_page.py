@@ -21,6 +21,7 @@ from lowerbound.evaluation.report.page import ReportPage, write_report
 from lowerbound.evaluation.report.subjects import Subject, examine
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import _ranked, notes, summary_lines
+from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.models.options import ModelOptions
 from tests.evaluation.small_models import vectors
@@ -139,6 +140,29 @@ def test_the_table_names_its_figures_and_refusals(digits: tuple[ReportPage, Page
         "sha256",
     ):
         assert words in page.text, words
+
+
+def test_the_verdict_comes_first_and_figures_before_numbers(
+    digits: tuple[ReportPage, Page],
+) -> None:
+    report, page = digits
+    shown = _plain(page.text)
+    places = [shown.index(_plain(sentence)) for sentence in report.verdict.sentences]
+    assert places == sorted(places)
+    assert places[-1] < shown.index("Contents")
+    text = report.page.read_text(encoding="utf-8")
+    assert text.index("<img") < text.index('class="tile"') < text.index("<details>")
+
+
+def test_every_flagged_tile_says_why(digits: tuple[ReportPage, Page]) -> None:
+    report, page = digits
+    assert [flag.figure for flag in report.verdict.flags] == [BOUND, ACCEPTED]  # 60 rows
+    assert page.text.count("Not fully trustworthy: there are only 60 rows.") == 3  # bits too
+
+
+def _plain(text: str) -> str:
+    """Text without marks and spaces."""
+    return re.sub(r"[\s⚠]", "", text)
 
 
 def test_what_was_measured_is_json(digits: tuple[ReportPage, Page]) -> None:

@@ -17,7 +17,7 @@ from lowerbound.data.sequences.frame_clips import FrameClips
 from lowerbound.data.sequences.replay import EpisodeReplay
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError
-from lowerbound.evaluation.samples.frame_errors import FrameErrors
+from lowerbound.evaluation.samples.frame_errors import FrameErrors, about_ratio
 from lowerbound.fitting import Fitted
 from lowerbound.fitting.control.environments import Environment
 from lowerbound.fitting.control.player import Player
@@ -55,10 +55,7 @@ class VideoReport(WrittenReport):
     ratio: float
 
     def text(self) -> str:
-        return (
-            f"{self.where}: {self.windows} episodes; squared error of the dream {self.ratio:.3g} "
-            "of that of the last frame, repeated"
-        )
+        return f"{self.where}: {self.windows} episodes; dream, {about_ratio(self.ratio)}"
 
 
 def control_video(request: VideoRequest, reporter: Reporter, fitted: Fitted) -> VideoReport:

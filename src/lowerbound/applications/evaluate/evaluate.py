@@ -26,6 +26,8 @@ from lowerbound.config import option
 from lowerbound.data import Dataset
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.evaluation.likelihood.leaderboard import Leaderboard
+from lowerbound.evaluation.report.evidence import NO_TRAINING_ROWS, PRIVATE, verdict_of
+from lowerbound.evaluation.report.subjects import Subject
 from lowerbound.evaluation.report.suites import (
     LikelihoodFindings,
     SuiteOptions,
@@ -34,11 +36,13 @@ from lowerbound.evaluation.report.suites import (
     reference_samples,
     sample_suite,
 )
+from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.evaluation.samples.acceptance import fit_realism_classifier
 from lowerbound.fitting import Fitted
 from lowerbound.inference.estimate import Estimate, Skipped
 from lowerbound.inference.scores import Scores
 from lowerbound.model_folder import folder as model_folder
+from lowerbound.models.base import title_of
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class EvaluateReport(Report):
         model: the model folder.
         rows: number of rows in the measured part.
         part: "all" or "test".
+        verdict: whether the model is good, whether its figures are trustworthy, what to do next;
+            None if the likelihood was not measured.
         findings: the measurements, by suite.
         differences: this model's bound minus another model's, by the other model's folder.
         reached: whether the bound reached ``at_least``; None if that is not set.
@@ -87,6 +93,7 @@ class EvaluateReport(Report):
     model: str
     rows: int
     part: str
+    verdict: Mapping[str, Any] | None
     findings: Mapping[str, Any]
     differences: Mapping[str, Any]
     reached: bool | None
@@ -120,7 +127,8 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
     rows = conditioned(requested(parts), fitted)
     sight = _Sight()
     if request.suite in ("likelihood", "all"):
-        _see_likelihood(request, reporter, fitted, rows, sight)
+        found = _see_likelihood(request, reporter, fitted, rows, sight)
+        sight.verdict = _verdict(request, fitted, parts, rows, found)
     if request.suite != "likelihood":
         _see_latents_and_samples(request, reporter, fitted, parts, sight)
     if request.output:
@@ -131,11 +139,16 @@ def evaluate(request: EvaluateRequest, reporter: Reporter, fitted: Fitted) -> Ev
         request.model,
         len(rows),
         request.part,
+        None if sight.verdict is None else jsonable(sight.verdict.to_mapping()),
         sight.findings,
         sight.differences,
         sight.reached,
         tuple(sight.files),
-        (f"{len(rows):,} rows ({parts.protocol}):", *(f"  {line}" for line in sight.lines)),
+        (
+            *(() if sight.verdict is None else sight.verdict.sentences),
+            f"{len(rows):,} rows ({parts.protocol}):",
+            *(f"  {line}" for line in sight.lines),
+        ),
     )
 
 
@@ -148,6 +161,7 @@ class _Sight:
     lines: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     reached: bool | None = None
+    verdict: Verdict | None = None
 
 
 def _fitted_to(request: EvaluateRequest) -> bool:
@@ -157,7 +171,7 @@ def _fitted_to(request: EvaluateRequest) -> bool:
 
 def _see_likelihood(
     request: EvaluateRequest, reporter: Reporter, fitted: Fitted, rows: Dataset, sight: _Sight
-) -> None:
+) -> LikelihoodFindings:
     found = _likelihood(request, reporter, fitted, rows)
     if isinstance(found.scores, Scores) and found.scores.protocol.rows < len(rows):
         sight.lines.append(f"{found.scores.protocol.rows:,} of them, evenly spread (--rows 0: all)")
@@ -183,6 +197,29 @@ def _see_likelihood(
     if request.output and isinstance(found.scores, Scores):
         scored = rows.thinned(request.measuring.rows)
         sight.files += write_scores(Path(request.output) / "scores.csv", found.scores, scored)
+    return found
+
+
+def _verdict(
+    request: EvaluateRequest,
+    fitted: Fitted,
+    parts: DataParts,
+    rows: Dataset,
+    found: LikelihoodFindings,
+) -> Verdict:
+    """The verdict; the baselines are fitted to the training part, if the data has a test part."""
+    training: Dataset | Skipped = NO_TRAINING_ROWS
+    if fitted.options.privacy.private:
+        training = PRIVATE
+    elif parts.test is not None:
+        training = conditioned(parts.training, fitted)
+    return verdict_of(
+        Subject(title_of(fitted.options.model.model), fitted.model, fitted.history),
+        found,
+        training,
+        rows.thinned(request.measuring.rows),
+        unseen=request.part == "test" or not _fitted_to(request),
+    )
 
 
 def _likelihood(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from lowerbound.applications.io import fit_folder
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
 from lowerbound.evaluation.report.suites import SuiteOptions
+from lowerbound.evaluation.report.verdict import BOUND, MARK, SENTENCES
 from lowerbound.fitting import FitOptions
 from lowerbound.models.base import title_of
 from lowerbound.models.options import ModelOptions
@@ -29,6 +31,7 @@ MODEL = ModelOptions(latent_dim=16, prior="vamp")
 SETTINGS = ("prior.components=200",)
 """A learned prior: a classifier accepts nine in ten of its samples, but two in three of N(0, I)."""
 MEASURING = SuiteOptions()
+WIDTH = 92  # columns of the summary
 TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
 
 
@@ -54,12 +57,14 @@ On {test_rows} digits that none of them has seen:
   draws codes from its prior; the autoencoder has no prior and gets codes of the same mean
   and covariance. Codes from a mixture fitted afterwards bring it to {modeled:.0%}.
 
-  {bound:.1f} ± {error:.1f} nats is the VAE's lower bound on log p(x): the higher, the better.
+  {bound:.1f} ± {error:.1f} nats{mark} is the VAE's lower bound on log p(x): the higher, the better.
   A pixel takes {bits:.2f} bits at that bound; 17 levels of grey take {level_bits:.2f} uncompressed.
 
   {active} of the {units} numbers of a code are in use. A linear classifier reads the digit
   off the VAE's codes in {probe:.0%} of the cases, off PCA's in {pca_probe:.0%}; no model saw the
   labels.
+
+{verdict}
 
 Look at it:
   {page}
@@ -88,7 +93,8 @@ class DemoReport(Report):
         vae, autoencoder, pca = (found[title_of(kind)] for kind in RIVALS)
         (made,) = _accepted(vae)
         guessed, modeled = _accepted(autoencoder)
-        scores = vae["likelihood"]
+        scores, verdict = vae["likelihood"], self.fit.verdict
+        flagged = any(flag["figure"] == BOUND for flag in verdict["flags"])
         return SUMMARY.format(
             training_rows=self.fit.training_rows,
             test_rows=self.fit.test_rows,
@@ -97,12 +103,14 @@ class DemoReport(Report):
             modeled=modeled,
             bound=scores["bound"]["mean"],
             error=scores["bound"]["standard_error"],
+            mark=f" {MARK}" if flagged else "",
             bits=scores["bits_per_dimension"]["mean"],
             level_bits=math.log2(17),
             active=vae["units"]["active"],
             units=vae["units"]["of"],
             probe=vae["features"]["probe"]["mean"],
             pca_probe=pca["features"]["probe"]["mean"],
+            verdict="\n".join(_paragraph(verdict[name]) for name in SENTENCES),
             page=Path(self.fit.page).resolve().as_uri(),
             model=shlex.quote(self.fit.model),
         )
@@ -111,6 +119,13 @@ class DemoReport(Report):
 def _accepted(found: Mapping[str, Any]) -> list[float]:
     """The acceptance rates of a model's samples for each way of sampling, the default first."""
     return [float(accepted["rate"]["mean"]) for accepted in found["accepted"].values()]
+
+
+def _paragraph(sentence: str) -> str:
+    """A sentence as lines of the width of the summary."""
+    return textwrap.fill(
+        sentence, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
 
 
 def _bar(share: float) -> str:

@@ -79,6 +79,7 @@ class FitReport(Report):
         ended: how training ended; empty for a model solved in closed form.
         updates, seconds: updates and duration of training.
         findings: all measurements on the test part, one mapping per model, this model first.
+        verdict: whether the model is good, whether its figures are trustworthy, what to do next.
         page: path of the report; empty if none is requested.
         lines: the text of the report.
     """
@@ -95,6 +96,7 @@ class FitReport(Report):
     updates: int
     seconds: float
     findings: tuple[Mapping[str, Any], ...]
+    verdict: Mapping[str, Any]
     page: str
     lines: tuple[str, ...]
 
@@ -285,6 +287,7 @@ def _report(
         updates=last.updates if last else 0,
         seconds=last.seconds if last else 0.0,
         findings=measured.findings,
+        verdict=measured.verdict,
         page=measured.page,
         lines=measured.lines,
     )

@@ -13,10 +13,12 @@ from lowerbound.applications.fit.effort import Measurement, affordable
 from lowerbound.applications.io.sentences import about, about_likelihood, about_predicted
 from lowerbound.applications.io.sources import DataParts, conditioned
 from lowerbound.data import Dataset
+from lowerbound.evaluation.report.evidence import PRIVATE, verdict_of
 from lowerbound.evaluation.report.page import write_report
 from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.evaluation.report.subjects import Subject
-from lowerbound.evaluation.report.suites import likelihood_suite
+from lowerbound.evaluation.report.suites import LikelihoodFindings, likelihood_suite
+from lowerbound.evaluation.report.verdict import Verdict
 from lowerbound.fitting import Fitted
 from lowerbound.inference.quantities import quantity_quality
 from lowerbound.models.base import title_of
@@ -45,11 +47,13 @@ class Measured:
 
     Attributes:
         findings: JSON values, one mapping for each model, with its name.
-        lines: the measurements as text.
+        verdict: whether the model is good, whether its figures are trustworthy, what to do next.
+        lines: the verdict and the measurements as text.
         page: path of the report; empty if none is requested.
     """
 
     findings: tuple[Mapping[str, Any], ...]
+    verdict: Mapping[str, Any]
     lines: tuple[str, ...]
     page: str
 
@@ -76,10 +80,12 @@ def measure_all(
         command=page.command,
         options=effort.options,
         remark=effort.remark,
+        unseen=parts.test is not None,
     )
     found = next(one for one in written.findings if one.subject.model is fitted.model)
     measured = tuple(jsonable(one.to_mapping()) for one in written.findings)
-    return Measured(measured, _lines(parts, about(found), effort.remark), str(written.page))
+    lines = (*written.verdict.sentences, *_lines(parts, about(found), effort.remark))
+    return Measured(measured, jsonable(written.verdict.to_mapping()), lines, str(written.page))
 
 
 def measure_likelihood(
@@ -98,11 +104,20 @@ def measure_likelihood(
     mapping = {"name": name, **jsonable(found.to_mapping())}
     if predicted:
         mapping["quantities"] = {each: asdict(quality) for each, quality in predicted.items()}
-    return Measured(
-        (mapping,),
-        _lines(parts, about_likelihood(found) + about_predicted(predicted), effort.remark),
-        "",
-    )
+    verdict = _verdict(name, fitted, found, parts, test.thinned(effort.options.rows))
+    sentences = about_likelihood(found) + about_predicted(predicted)
+    lines = (*verdict.sentences, *_lines(parts, sentences, effort.remark))
+    return Measured((mapping,), jsonable(verdict.to_mapping()), lines, "")
+
+
+def _verdict(
+    name: str, fitted: Fitted, found: LikelihoodFindings, parts: DataParts, scored: Dataset
+) -> Verdict:
+    """The verdict without the measurements of latents and samples."""
+    private = fitted.options.privacy.private
+    training = PRIVATE if private else conditioned(parts.training, fitted)
+    subject = Subject(name, fitted.model, fitted.history)
+    return verdict_of(subject, found, training, scored, unseen=parts.test is not None)
 
 
 def _test(fitted: Fitted, parts: DataParts) -> Dataset:

@@ -13,7 +13,13 @@ from lowerbound.config import option
 from lowerbound.data import FrameClips, read_frame_clips
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import OptionError
-from lowerbound.evaluation.samples.frame_errors import LAST, PREDICTION, FrameErrors, psnr
+from lowerbound.evaluation.samples.frame_errors import (
+    LAST,
+    PREDICTION,
+    FrameErrors,
+    about_ratio,
+    psnr,
+)
 from lowerbound.fitting import Fitted
 from lowerbound.inference.frames import (
     Horizon,
@@ -75,11 +81,10 @@ class FramesReport(WrittenReport):
     ratio_error: float | None
 
     def text(self) -> str:
-        spread = "" if self.ratio_error is None else f" ± {self.ratio_error:.3f}"
         lines = [
             f"{self.frames} frames predicted from {self.context}, in {self.windows:,} windows of "
             f"{len(self.episodes):,} episodes",
-            f"squared error: {self.ratio:.3f}{spread} of that of the last frame repeated",
+            about_ratio(self.ratio, self.ratio_error),
         ]
         for name, error in self.error.items():
             decibel = f", {self.psnr[name]:.2f} dB" if name in self.psnr else ""

@@ -72,9 +72,9 @@ def about_exact(share: float) -> str:
 def about_explained(share: float) -> str:
     """The share of the variance that reconstructions keep."""
     if math.isnan(share):
-        return "no column has distances between its values, so no variance is explained"
+        return "the rows have no variance: their values are equal, or have no distances"
     if share < 0:
-        return f"reconstructions are worse than the mean row: {1 - share:.1f} times its error"
+        return "reconstructions keep none of the variance: the mean row has a smaller error"
     return f"reconstructions keep {share:.1%} of the variance"
 
 

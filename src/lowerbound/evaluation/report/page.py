@@ -6,7 +6,7 @@ The page embeds its pictures and loads nothing from a network.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,8 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.errors import DataError
 from lowerbound.evaluation.report import figures
 from lowerbound.evaluation.report.chapters import Material, Plate, plates
+from lowerbound.evaluation.report.evidence import verdict_of
+from lowerbound.evaluation.report.owner import table_summary
 from lowerbound.evaluation.report.subjects import (
     Findings,
     Subject,
@@ -28,9 +30,12 @@ from lowerbound.evaluation.report.subjects import (
 from lowerbound.evaluation.report.suites import SuiteOptions
 from lowerbound.evaluation.report.summary_table import comparisons, notes, summary_lines
 from lowerbound.evaluation.report.templates import render
+from lowerbound.evaluation.report.verdict import ACCEPTED, BOUND, Verdict
 from lowerbound.inference.estimate import Skipped
 
 TILES = ("L_", "bits per dimension", "accepted", "active units", "hole rate")
+FIGURES = {"L_": BOUND, "bits per dimension": BOUND, "accepted": ACCEPTED}
+"""The figures of the verdict that tiles show, by the start of their labels."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,19 @@ class ReportPage:
         page: path of report.html.
         figures: the PNG files, in the order of the page.
         findings: all measures, one per subject.
+        verdict: whether the leading model is good, and what to do next.
     """
 
     page: Path
     figures: tuple[Path, ...]
     findings: tuple[Findings, ...]
+    verdict: Verdict
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON-like values."""
         return {
             "page": str(self.page),
+            "verdict": self.verdict.to_mapping(),
             "figures": [str(path) for path in self.figures],
             "models": [found.to_mapping() for found in self.findings],
         }
@@ -68,6 +76,7 @@ def write_report(
     options: SuiteOptions | None = None,
     first: Callable[[Material], Iterable[Plate]] = lambda material: (),
     remark: str = "",
+    unseen: bool = True,
 ) -> ReportPage:
     """Measure the models, draw the figures, write ``folder/report.html`` and ``folder/figures/``.
 
@@ -83,6 +92,7 @@ def write_report(
         options: sizes of the measurements.
         first: figures that come before the others.
         remark: one sentence on the sizes of the measurements.
+        unseen: whether no model was fitted to the held-out rows.
 
     Raises:
         DataError: there is no model or no row.
@@ -90,38 +100,62 @@ def write_report(
     if not subjects or not len(held_out):
         raise DataError("a report needs at least one fitted model and one held-out row")
     options = options or SuiteOptions()
-    findings, judge = examine(subjects, training, held_out, options)
-    pictures = folder / "figures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    shown: list[tuple[Plate, str]] = []
-    paths: list[Path] = []
+    findings, classifier = examine(subjects, training, held_out, options)
+    scored = held_out.thinned(options.rows)
+    lead = leading(findings)
+    verdict = verdict_of(
+        lead.subject, lead.likelihood, training, scored, unseen=unseen, findings=lead
+    )
     flat = _planar(planar, training, held_out, options)
     material = Material(findings, training, held_out)
-    for plate in (*first(material), *plates(material, flat)):
-        png = figures.to_png(plate.figure)
-        paths.append(pictures / f"{len(paths) + 1:02d}_{plate.key}.png")
-        paths[-1].write_bytes(png)
-        shown.append((plate, base64.b64encode(png).decode()))
+    shown = list(_drawn(folder / "figures", (*first(material), *plates(material, flat))))
     page = folder / "report.html"
     page.write_text(
         render(
             "report.html.j2",
-            title=title or f"Evaluation of {leading(findings).name}",
+            title=title or f"Evaluation of {lead.name}",
             command=command,
             version=__version__,
             data={**data_lines(training, held_out), **({"measured": remark} if remark else {})},
             names=[subject.name for subject in subjects],
             models=[describe(subject) for subject in subjects],
-            judge="" if isinstance(judge, Skipped) else f"{judge.accuracy:.1%}",
+            judge="" if isinstance(classifier, Skipped) else f"{classifier.accuracy:.1%}",
             stamp=stamp(findings),
             options=options,
             chapters=_by_chapter(shown),
-            **_table(findings),
+            verdict=verdict,
+            table=table_summary(lead, training, scored),
+            **_table(findings, verdict),
         ),
         encoding="utf-8",
         errors="backslashreplace",
     )
-    return ReportPage(page, tuple(paths), tuple(findings))
+    return ReportPage(page, tuple(each.path for each in shown), tuple(findings), verdict)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A figure on the page.
+
+    Attributes:
+        plate: the figure and its caption.
+        path: its file.
+        png: its bytes in base64.
+    """
+
+    plate: Plate
+    path: Path
+    png: str
+
+
+def _drawn(folder: Path, every: Iterable[Plate]) -> Iterator[_Drawn]:
+    """Write the figures, numbered in the order of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, plate in enumerate(every, 1):
+        png = figures.to_png(plate.figure)
+        path = folder / f"{number:02d}_{plate.key}.png"
+        path.write_bytes(png)
+        yield _Drawn(plate, path, base64.b64encode(png).decode())
 
 
 def _planar(
@@ -148,12 +182,12 @@ def data_lines(training: Dataset, held_out: Dataset) -> dict[str, str]:
     return {name: text for name, text in lines.items() if text}
 
 
-def _table(findings: Sequence[Findings]) -> dict[str, Any]:
+def _table(findings: Sequence[Findings], verdict: Verdict) -> dict[str, Any]:
     lines = summary_lines(findings)
     remarks = notes(lines)
     main = list(findings).index(leading(findings))
     tiles = [
-        (line.label, line.cells[main], line.meaning)
+        (line.label, line.cells[main], line.meaning, verdict.reason(_figure(line.label)))
         for line in lines
         if line.label.startswith(TILES) and line.cells[main].value is not None
     ]
@@ -168,5 +202,12 @@ def _table(findings: Sequence[Findings]) -> dict[str, Any]:
     }
 
 
-def _by_chapter(shown: Sequence[tuple[Plate, str]]) -> list[tuple[str, list[tuple[Plate, str]]]]:
-    return [(name, list(group)) for name, group in groupby(shown, lambda pair: pair[0].chapter)]
+def _figure(label: str) -> str:
+    """The figure of the verdict that a tile shows."""
+    return next((figure for start, figure in FIGURES.items() if label.startswith(start)), "")
+
+
+def _by_chapter(shown: Sequence[_Drawn]) -> list[tuple[str, list[_Drawn]]]:
+    return [
+        (name, list(group)) for name, group in groupby(shown, lambda drawn: drawn.plate.chapter)
+    ]

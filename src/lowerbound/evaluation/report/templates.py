@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import Any
+
+from lowerbound.evaluation.report.verdict import MARK
+
+TYPED = re.compile(r"(--[a-z][a-z-]*(?: (?:[\w.]+=)?[0-9][0-9.]*| test\b)?|lowerbound [a-z]+)")
+"""What a user types: an option, with its value, or a command."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -23,7 +29,17 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["anchor"] = lambda text: str(text).lower().replace(" ", "-")
+    environment.filters["signed"] = lambda value: f"{value:.1f}".replace("-", "−")
+    environment.filters["marked"] = marked
     return environment.get_template(template).render(**values)
+
+
+def marked(sentence: str) -> Any:
+    """A sentence of a verdict as HTML: options and commands as code, and its marks in color."""
+    from markupsafe import Markup, escape
+
+    text = re.sub(TYPED, r"<code>\1</code>", str(escape(sentence)))
+    return Markup(text.replace(f" {MARK}", f'&nbsp;<span class="mark">{MARK}</span>'))
 
 
 def _source(name: str) -> str:

@@ -12,6 +12,7 @@ from lowerbound.inference.frames import PredictedFrames
 
 PREDICTION, DRAW, MEAN_OF_DRAWS = "prediction", "draw", "mean of draws"
 LAST, RECONSTRUCTION = "last frame", "reconstruction"
+LEAST_ERROR = 1e-10  # so that an exact frame has a PSNR of 100 dB
 
 
 class FrameErrors:
@@ -70,7 +71,7 @@ class FrameErrors:
         """Error of the prediction over that of the last frame, and its standard error.
 
         The standard error leaves out one episode at a time (jackknife), because windows of one
-        episode are alike; None for a single episode. The ratio is NaN if no frame changes.
+        episode are alike; None for a single episode. The ratio is not finite if no frame changes.
         """
         sums = [
             torch.stack([values.sum() for values in self._sums[name].values()])
@@ -84,6 +85,14 @@ class FrameErrors:
         return float(predicted.sum() / last.sum()), float(spread.sqrt())
 
 
+def about_ratio(ratio: float, error: float | None = None) -> str:
+    """The ratio in words, also if the last frame repeated has no error."""
+    if not math.isfinite(ratio):
+        return "squared error: no frame changes, so the last frame repeated has none"
+    spread = "" if error is None else f" ± {error:.3f}"
+    return f"squared error: {ratio:.3f}{spread} of that of the last frame repeated"
+
+
 def psnr(error: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error of values in [0, 1]."""
-    return -10 * math.log10(error) if error > 0 else math.inf
+    """Peak signal-to-noise ratio in dB of a mean squared error of values in [0, 1]; 100 at most."""
+    return -10 * math.log10(max(error, LEAST_ERROR))

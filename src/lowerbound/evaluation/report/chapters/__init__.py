@@ -12,7 +12,7 @@ __all__ = ["Material", "Plate", "plates"]
 
 
 def plates(material: Material, planar: Material | None = None) -> Iterator[Plate]:
-    """Yield all figures that the data and the models allow.
+    """Yield all figures that the data and the models allow, those of rows first.
 
     Args:
         material: the models of the report.
@@ -20,14 +20,14 @@ def plates(material: Material, planar: Material | None = None) -> Iterator[Plate
     """
     flat, style = planar or material, style_of(material)
     yield from style.data(material)
+    yield from style.samples(material)
+    yield from samples.class_shares(material)
+    yield from style.reconstructions(material)
+    yield from latent.maps(flat)
+    yield from latent.manifold(flat)
+    yield from latent.active_units(material)
+    yield from latent.factors(material)
     yield from training.training(material)
     yield from training.levels(material)
     yield from training.information(material)
     yield from training.critics(material)
-    yield from latent.maps(flat)
-    yield from latent.active_units(material)
-    yield from latent.factors(material)
-    yield from latent.manifold(flat)
-    yield from style.reconstructions(material)
-    yield from style.samples(material)
-    yield from samples.class_shares(material)

@@ -119,13 +119,19 @@ def scatter_reconstructions(x: Array, mean: Array, names: Sequence[str], name: s
     for feature, axes in enumerate(panels[:count]):
         seen = ~np.isnan(x[:, feature])
         values, found = x[seen, feature], mean[seen, feature]
-        explained = 1 - np.square(values - found).mean() / max(float(values.var()), 1e-300)
-        style(axes, f"{short(names[feature], 15)}, R² {explained:.2f}", "value", "reconstruction")
+        title = f"{short(names[feature], 15)}, {_explained(values, found)}"
+        style(axes, title, "value", "reconstruction")
         axes.scatter(values, found, s=5, alpha=0.4, color=color_of(0), linewidths=0)
         axes.axline((values.mean(), values.mean()), slope=1, color=MUTED, linewidth=0.8)
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure
+
+
+def _explained(values: Array, found: Array) -> str:
+    """R² in words; a column whose values are equal has none."""
+    spread = float(values.var()) if len(values) else 0.0
+    return f"R² {1 - np.square(values - found).mean() / spread:.2f}" if spread else "constant"
 
 
 def _profile(axes: Axes, values: Array, center: Array, spread: Array) -> None:

@@ -1,0 +1,178 @@
+r"""A model's held-out score beside two simple models of the same training rows.
+
+Independent columns: every column (pixel, token) has its marginal distribution, in the family of the
+model's likelihood,
+
+.. math:: \log p_\text{ind}(x) = \sum_j \log p_j(x_j)
+
+PCA: probabilistic PCA with as many numbers in a code as the model. It is compared in nats if that
+is possible: its density N(mu, W W^T + sigma^2 I) with that of a model of real numbers, and for
+levels its dequantized bound with a probability mass,
+
+.. math:: \log P(k) \ge \mathbb{E}_u[\log p(x_k + u)] + D \log h, \quad u \sim U(-h/2, h/2)^D
+
+with the distance h of two levels. Elsewhere (zeros and ones, columns of several kinds, missing
+cells) it is compared in the share of the variance that a reconstruction keeps, over the same cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import LowRankMultivariateNormal
+
+from lowerbound.classical.principal_components import principal_components
+from lowerbound.data.dataset import Dataset
+from lowerbound.errors import UnsupportedError
+from lowerbound.evaluation.likelihood.linear_reconstruction import RowNumbers, linear_errors
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.reconstruction import squared_distance, squared_errors
+from lowerbound.inference.scores import Scores
+from lowerbound.likelihoods.marginal import marginal_terms
+from lowerbound.models import Model
+
+NATS, VARIANCE = "nats per row", "of the variance"
+INDEPENDENT = "independent columns"
+MOST_VALUES = 20_000_000  # of the training rows that a baseline is fitted to
+CODE = 32  # numbers in the code of PCA if the model's own are not known
+FLOOR = 1e-8  # least variance of PCA in a direction, as for the model PCA
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A model and a baseline in one measure, on the same rows; higher is better.
+
+    Attributes:
+        name: of the baseline.
+        unit: NATS or VARIANCE.
+        model: the model's value.
+        baseline: the baseline's value.
+        difference: model minus baseline, paired over the rows.
+    """
+
+    name: str
+    unit: str
+    model: float
+    baseline: float
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """A model beside the baselines; Skipped where one does not apply."""
+
+    independent: Margin | Skipped
+    pca: Margin | Skipped
+
+    @property
+    def margins(self) -> tuple[Margin, ...]:
+        """Those that were measured."""
+        return tuple(each for each in (self.independent, self.pca) if isinstance(each, Margin))
+
+
+def baselines(
+    model: Model, training: Dataset, held_out: Dataset, scores: Scores | Skipped
+) -> Baselines:
+    """Compare a model with both baselines.
+
+    Args:
+        model: the fitted model.
+        training: the rows that it was fitted to.
+        held_out: the rows that ``scores`` are of.
+        scores: of the model; Skipped if it has no likelihood.
+    """
+    fitted_to = training.thinned(max(2, MOST_VALUES // training.schema.dimension))
+    return Baselines(
+        _attempted(lambda: _independent(model, fitted_to, held_out, scores)),
+        _attempted(lambda: _pca(model, fitted_to, held_out, scores)),
+    )
+
+
+def _attempted(measure: Callable[[], Margin]) -> Margin | Skipped:
+    try:
+        return measure()
+    except UnsupportedError as error:
+        return Skipped(str(error))
+
+
+def _independent(
+    model: Model, training: Dataset, held_out: Dataset, scores: Scores | Skipped
+) -> Margin:
+    likelihood = model.declared_likelihood
+    if isinstance(scores, Skipped) or likelihood is None:
+        raise UnsupportedError("the model has no likelihood to compare with independent columns")
+    if scores.protocol.conditional:
+        raise UnsupportedError("the model knows the condition of a row, and the marginals do not")
+    terms = marginal_terms(likelihood, training, held_out).flatten(1).sum(1)
+    return _in_nats(INDEPENDENT, scores, terms + held_out.log_jacobian(model.mass))
+
+
+def _in_nats(name: str, scores: Scores, baseline: Tensor) -> Margin:
+    own = scores.bound if scores.log_marginal is None else scores.log_marginal
+    return Margin(
+        name, NATS, float(own.mean()), float(baseline.mean()), Estimate.of(own - baseline)
+    )
+
+
+def _pca(model: Model, training: Dataset, held_out: Dataset, scores: Scores | Skipped) -> Margin:
+    schema = training.schema
+    if not list(model.parameters()):
+        raise UnsupportedError("the model is solved in closed form, as PCA is")
+    if not bool(schema.metric.any()):
+        raise UnsupportedError("no value of a row is a number, so PCA has nothing to fit")
+    if training.condition is not None or schema.condition is not None:
+        raise UnsupportedError("the model knows the condition of a row, and PCA does not")
+    spaced = model.mass and schema.gaussian and (schema.levels or 0) > 2 and not schema.binary
+    plain = schema.gaussian and not model.mass
+    if isinstance(scores, Scores) and (spaced or plain) and training.observed is None:
+        return _pca_in_nats(model, training, held_out, scores)
+    return _pca_in_variance(model, training, held_out)
+
+
+def _code_size(model: Model, features: int, rows: int) -> int:
+    """Numbers in PCA's code: those of the model, if they are fewer than the features."""
+    own = getattr(model, "latent_dim", None)
+    size = own if isinstance(own, int) and own > 0 else CODE
+    if min(size, rows) >= features:
+        raise UnsupportedError(
+            f"a code of {size} numbers holds all {features} numbers of a row, so PCA loses nothing"
+        )
+    return min(size, rows)
+
+
+def _named(size: int) -> str:
+    return f"PCA of {size} numbers"
+
+
+def _pca_in_nats(model: Model, training: Dataset, held_out: Dataset, scores: Scores) -> Margin:
+    x, rows = (part.all().filled.double().flatten(1) for part in (training, held_out))
+    size = _code_size(model, x.shape[1], len(x))
+    step = 1 / held_out.schema.top_code if model.mass else 0.0
+    noise = torch.Generator().manual_seed(scores.protocol.seed)
+    x, rows = (
+        part + step * (torch.rand(part.shape, generator=noise, dtype=part.dtype) - 0.5)
+        for part in (x, rows)
+    )
+    found = principal_components(x, size)
+    rest = found.rest.clamp_min(FLOOR)
+    density = LowRankMultivariateNormal(found.mean, found.weight(rest), rest.expand(x.shape[1]))
+    nats: Tensor = density.log_prob(rows)
+    nats = nats + (x.shape[1] * math.log(step) if step else held_out.log_jacobian(False))
+    return _in_nats(_named(size), scores, nats)
+
+
+def _pca_in_variance(model: Model, training: Dataset, held_out: Dataset) -> Margin:
+    features = RowNumbers.of(training)(training.thinned(1)).shape[1]
+    size = _code_size(model, features, len(training))
+    cells = held_out.comparable
+    total = float(squared_distance(held_out.all().filled, cells)) / len(held_out)
+    if not total:
+        raise UnsupportedError("the rows have no variance, so no share of it is explained")
+    own = squared_errors(model, held_out).flatten(1).sum(1) / total
+    other = linear_errors(training, held_out, size) / total
+    kept, kept_by_pca = 1 - float(own.mean()), 1 - float(other.mean())
+    return Margin(_named(size), VARIANCE, kept, kept_by_pca, Estimate.of(other - own))

@@ -1,0 +1,125 @@
+"""The figures on which the verdict of a report rests, from the measurements of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lowerbound.data.dataset import Dataset
+from lowerbound.evaluation.latents.units import Units
+from lowerbound.evaluation.likelihood.baselines import Baselines, baselines
+from lowerbound.evaluation.report.subjects import Findings, Subject, TrainingHistory, TrainingRecord
+from lowerbound.evaluation.report.suites import LikelihoodFindings
+from lowerbound.evaluation.report.verdict import Evidence, Verdict, judge
+from lowerbound.inference.estimate import Estimate, Skipped
+from lowerbound.inference.scores import Scores
+
+LAST = 0.1  # share of a training whose gain tells whether it ended too early
+NO_TRAINING_ROWS = Skipped(
+    "the baselines need the rows that the model was fitted to; --part test on the data of the fit "
+    "has them"
+)
+PRIVATE = Skipped("the fit is private, and a baseline would read its rows without noise")
+
+
+def verdict_of(
+    subject: Subject,
+    likelihood: LikelihoodFindings,
+    training: Dataset | Skipped,
+    held_out: Dataset,
+    *,
+    unseen: bool = True,
+    findings: Findings | None = None,
+) -> Verdict:
+    """The verdict on a model.
+
+    Args:
+        subject: the model.
+        likelihood: its measurements.
+        training: the rows that it was fitted to; Skipped: why there are none.
+        held_out: the rows that were scored.
+        unseen: whether they were not fitted to.
+        findings: its other measurements, if they were made.
+    """
+    compared = (
+        training
+        if isinstance(training, Skipped)
+        else baselines(subject.model, training, held_out, likelihood.scores)
+    )
+    scores, history = likelihood.scores, subject.history
+    exact = isinstance(scores, Scores) and scores.log_marginal is not None
+    weighted = scores if isinstance(scores, Scores) and not exact else None
+    units = None if findings is None else findings.latents.units
+    return judge(
+        Evidence(
+            model=subject.name,
+            rows=len(held_out),
+            unseen=unseen,
+            samples=weighted.samples if weighted else None,
+            bound=_headline(scores),
+            effective_low=_low(weighted),
+            heavy_tailed=weighted.share_pareto_k_high if weighted else None,
+            margins=compared.margins if isinstance(compared, Baselines) else (),
+            unjudged=_unjudged(compared),
+            rising=rising(history),
+            overfit=overfit(history),
+            active=units.count if isinstance(units, Units) else None,
+            units=len(units.rate) if isinstance(units, Units) else None,
+            accepted=findings is not None and not isinstance(findings.samples.acceptance, Skipped),
+        )
+    )
+
+
+def _headline(scores: Scores | Skipped) -> Estimate | None:
+    if isinstance(scores, Skipped):
+        return None
+    return Estimate.of(scores.bound if scores.log_marginal is None else scores.log_marginal)
+
+
+def _low(scores: Scores | None) -> float | None:
+    """The median effective sample size, if it is too low."""
+    if scores is None or not scores.effective_sample_size_low:
+        return None
+    return float(scores.effective_sample_size.median())
+
+
+def _unjudged(compared: Baselines | Skipped) -> str:
+    """Why there is no baseline; empty if there is one."""
+    if isinstance(compared, Skipped):
+        return compared.reason
+    if compared.margins:
+        return ""
+    both = (compared.independent, compared.pca)
+    return "; ".join(each.reason for each in both if isinstance(each, Skipped))
+
+
+def rising(history: TrainingHistory | None) -> float | None:
+    """Nats by which the validation bound rose in the last tenth of a training.
+
+    None if the training did not end because its budget was used up, or nothing was held out.
+    """
+    if history is None or history.ended != "finished":
+        return None
+    records = _validated(history)
+    before = [each for each in records if each.epoch <= (1 - LAST) * records[-1].epoch]
+    if not before:
+        return None
+    return _value(records[-1]) - _value(before[-1])
+
+
+def overfit(history: TrainingHistory | None) -> float | None:
+    """Nats by which the training bound lies above the validation bound where that was highest."""
+    records = [] if history is None else _validated(history)
+    if not records:
+        return None
+    kept = max(records, key=_value)
+    return None if math.isnan(kept.bound) else kept.bound - _value(kept)
+
+
+def _validated(history: TrainingHistory) -> Sequence[TrainingRecord]:
+    return [record for record in history if record.validation is not None]
+
+
+def _value(record: TrainingRecord) -> float:
+    assert record.validation is not None
+    return record.validation
