@@ -29,7 +29,7 @@ RANGES = {torch.arange, torch.linspace, torch.logspace}
 class AllocationLimit(TorchFunctionMode):
     """Context in which making tensors of more than some bytes in all is refused.
 
-    Weights are not initialized, because those that are there replace them.
+    Initial weights are zero and not drawn, because those that are there replace them.
 
     Args:
         weights: bytes of the weights that the model is to hold.
@@ -56,7 +56,9 @@ class AllocationLimit(TorchFunctionMode):
     ) -> Any:
         named = kwargs or {}
         if func in INITIAL:
-            return args[0] if args else named["tensor"]
+            tensor: torch.Tensor = args[0] if args else named["tensor"]
+            with torch.no_grad():
+                return tensor.zero_()
         if func in SIZED:
             self._take(sized(args, named))
         elif func is torch.eye:
