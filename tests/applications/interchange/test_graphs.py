@@ -100,7 +100,7 @@ def compare(fitted: Fitted, folder: Path, form: graphs.GraphFormat) -> None:
 @pytest.mark.parametrize("case", ["mlp", "table"])
 def test_torch_export_gives_the_same_numbers(case: str, fits: Any, tmp_path: Path) -> None:
     fitted = fits(case)
-    report = run(fitted, pt2=str(tmp_path / "out"))
+    report = run(fitted, torch=str(tmp_path / "out"))
     assert report.difference <= TOLERANCE
     compare(fitted, tmp_path / "out", graphs.TorchExport())
     mapping = json.loads((tmp_path / "out/schema.json").read_text())
@@ -123,7 +123,7 @@ def test_a_conditional_model_takes_its_condition(tmp_path: Path) -> None:
     model = ModelOptions(latent_dim=3, network="mlp", conditional=True)
     data = load_data(X, label=y)
     fitted = fit(data, FitOptions(model, training=TrainingOptions(epochs=1)))
-    report = run(fitted, pt2=str(tmp_path / "out"))
+    report = run(fitted, torch=str(tmp_path / "out"))
     assert report.inputs == {"encoder": ("x", "condition"), "decoder": ("z", "condition")}
     z, condition = torch.randn(4, 3), torch.eye(3)[[0, 1, 2, 1]]
     inputs = {"z": z, "condition": condition}
@@ -144,7 +144,7 @@ def test_the_triangular_algebra_is_that_of_torch() -> None:
     torch.testing.assert_close(solve_triangular(factor, values, upper=False), expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"onnx": "a", "pt2": "b"}, {"pt2": "a", "prompt": "b"}])
+@pytest.mark.parametrize("options", [{}, {"onnx": "a", "torch": "b"}, {"torch": "a", "prompt": "b"}])
 def test_one_folder_is_written(options: dict[str, str], fits: Any) -> None:
     with pytest.raises(OptionError):
         run(fits("mlp"), **options)
@@ -153,7 +153,7 @@ def test_one_folder_is_written(options: dict[str, str], fits: Any) -> None:
 def test_files_of_others_stay(fits: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="other files"):
-        run(fits("mlp"), pt2=str(tmp_path))
+        run(fits("mlp"), torch=str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -161,7 +161,7 @@ def test_a_model_that_torch_cannot_export_is_refused(tmp_path: Path) -> None:
     model = ModelOptions("ladder", latent_dim=2)
     fitted = fit(load_data(pictures()), FitOptions(model, training=TrainingOptions(epochs=1)))
     with pytest.raises(UnsupportedError, match="convolutional"):
-        run(fitted, pt2=str(tmp_path / "out"))
+        run(fitted, torch=str(tmp_path / "out"))
     assert not list(tmp_path.iterdir())
 
 

@@ -66,7 +66,7 @@ class ExportRequest(ModelRequest):
 
     output: str = option("", "write a folder that diffusers loads", short="-o", metavar="FOLDER")
     onnx: str = option("", "write encoder and decoder as ONNX graphs", metavar="FOLDER")
-    pt2: str = option("", "write encoder and decoder by torch.export", metavar="FOLDER")
+    torch: str = option("", "write encoder and decoder by torch.export", metavar="FOLDER")
     first_stage: bool = option(
         False, "write the autoencoder alone, of a model whose prior is a diffusion model"
     )
@@ -120,16 +120,16 @@ def export(
         UnsupportedError: the model has no form in the other program, or would give other numbers.
         DataError: the folder contains other files.
     """
-    if sum(map(bool, (request.output, request.onnx, request.pt2))) != 1:
+    if sum(map(bool, (request.output, request.onnx, request.torch))) != 1:
         raise OptionError(
-            "export writes one folder: give -o FOLDER for diffusers, --onnx FOLDER or --pt2 FOLDER"
+            "export writes one folder: give -o FOLDER for diffusers, --onnx FOLDER or --torch FOLDER"
         )
     if request.output:
         return _export_to_diffusers(request, fitted)
     if request.first_stage or request.given or request.prompt:
         raise OptionError("--first-stage, --given and --prompt are for a folder of diffusers: -o")
     form = ONNX() if request.onnx else TorchExport()
-    return export_graphs(Path(request.onnx or request.pt2), fitted, form)
+    return export_graphs(Path(request.onnx or request.torch), fitted, form)
 
 
 def _export_to_diffusers(request: ExportRequest, fitted: Fitted) -> ExportReport:
