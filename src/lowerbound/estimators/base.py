@@ -32,6 +32,7 @@ from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
 from lowerbound.models.base import AUTO
+from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import History, TrainingReporter
 
@@ -169,16 +170,22 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return self._sample(n_samples, None, mean, random_state, given, guidance, steps)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], **parts: Any) -> Self:
         """Read a model folder; the estimator's parameters are those of the fit.
 
         Parameters that a folder does not store have their defaults: ``n_importance``, ``verbose``
         and ``data_options``.
 
+        Args:
+            path: of the folder.
+            parts: ``network``, ``likelihood`` or ``prior``, if the fit was given an object: the
+                same object again, as it was before the fit. A folder never imports a class.
+
         Raises:
             ModelFolderError: the folder is missing, altered, or holds another kind of model.
+            OptionError: a part is given by another name or is no such object.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), parts)
         options = fitted.options.model
         if (options.model, options.conditional) != (cls.kind, cls.conditional):
             prefix = "conditional " if options.conditional else ""
@@ -186,7 +193,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 f"{path} holds a {prefix}{options.model}, which {cls.__name__} cannot load; "
                 f"use {_estimator_of(options.model, options.conditional)}.load"
             )
-        estimator = cls(**cls._parameters_of(fitted))
+        estimator = cls(**{**cls._parameters_of(fitted), **parts})
         inputs.describe(estimator, fitted.schema)
         return estimator._adopt(fitted)
 
@@ -281,7 +288,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
 
     def _data_options(self) -> dict[str, Any]:
-        options = ModelOptions(model=self.kind, likelihood=getattr(self, "likelihood", AUTO))
+        named = by_names({"likelihood": getattr(self, "likelihood", AUTO)})
+        options = ModelOptions(model=self.kind, likelihood=named["likelihood"])
         kinds = "real" if options.numbers_only else "infer"
         return {"binarize": self.binarize, "kinds": kinds, **(self.data_options or {})}
 

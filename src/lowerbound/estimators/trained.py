@@ -11,6 +11,7 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.models.base import AUTO
+from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
 
@@ -23,9 +24,9 @@ class TrainedEstimator(LatentVariableEstimator):
     field's name, default and meaning.
     """
 
-    network: str = AUTO
+    network: Any = AUTO
     network_options: Mapping[str, Any] | None = None
-    likelihood: str = AUTO
+    likelihood: Any = AUTO
     likelihood_options: Mapping[str, Any] | None = None
     epochs: int | None = TrainingOptions.epochs
     minutes: float | None = TrainingOptions.minutes
@@ -45,7 +46,8 @@ class TrainedEstimator(LatentVariableEstimator):
         return 0 if last is None else max(1, round(last.epoch))
 
     def _options(self, seed: int) -> FitOptions:
-        model = {**chosen(ModelOptions, self), "model": self.kind, "conditional": self.conditional}
+        named = by_names(chosen(ModelOptions, self))
+        model = {**named, "model": self.kind, "conditional": self.conditional}
         training = {**chosen(TrainingOptions, self), **(self.training_options or {}), "seed": seed}
         rest = {"model": model, "training": training, **self._objective()}
         return from_mapping(FitOptions, rest)

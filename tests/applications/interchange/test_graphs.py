@@ -144,7 +144,9 @@ def test_the_triangular_algebra_is_that_of_torch() -> None:
     torch.testing.assert_close(solve_triangular(factor, values, upper=False), expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"onnx": "a", "torch": "b"}, {"torch": "a", "prompt": "b"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"onnx": "a", "torch": "b"}, {"torch": "a", "prompt": "b"}]
+)
 def test_one_folder_is_written(options: dict[str, str], fits: Any) -> None:
     with pytest.raises(OptionError):
         run(fits("mlp"), **options)

@@ -122,7 +122,8 @@ def export(
     """
     if sum(map(bool, (request.output, request.onnx, request.torch))) != 1:
         raise OptionError(
-            "export writes one folder: give -o FOLDER for diffusers, --onnx FOLDER or --torch FOLDER"
+            "export writes one folder: give -o FOLDER for diffusers, --onnx FOLDER or "
+            "--torch FOLDER"
         )
     if request.output:
         return _export_to_diffusers(request, fitted)
