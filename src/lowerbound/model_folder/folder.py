@@ -63,7 +63,7 @@ CARD = "MODEL_CARD.md"
 __all__ = ["read", "verify", "write"]
 
 
-def write(folder: Path, fitted: Fitted) -> None:
+def write(folder: str | os.PathLike[str], fitted: Fitted) -> None:
     """Write a model folder, or replace the model in an existing one and keep its checkpoint.
 
     Raises:
@@ -89,7 +89,7 @@ def write(folder: Path, fitted: Fitted) -> None:
         _create(folder, fitted)
 
 
-def read(folder: Path, parts: Mapping[str, Any] | None = None) -> Fitted:
+def read(folder: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -> Fitted:
     """Read the model in a folder, in evaluation mode.
 
     Args:
