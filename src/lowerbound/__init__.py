@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         initialize as initialize,
         resolve as resolve,
     )
-    from lowerbound.data import Dataset as Dataset, Schema as Schema, load as load
+    from lowerbound.data import Dataset as Dataset, Schema as Schema
+    from lowerbound.data.load import load as load
     from lowerbound.estimators import (
         VAE as VAE,
         Autoencoder as Autoencoder,

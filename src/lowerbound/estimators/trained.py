@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.models.base import AUTO
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
+from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for, with_callbacks
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -37,6 +37,7 @@ class TrainedEstimator(LatentVariableEstimator):
     validation: float = TrainingOptions.validation
     patience: int = TrainingOptions.patience
     training_options: Mapping[str, Any] | None = None
+    callbacks: Sequence[TrainingReporter] | None = None
     verbose: int = 0
 
     @property
@@ -57,7 +58,7 @@ class TrainedEstimator(LatentVariableEstimator):
         return {}
 
     def _reporter(self) -> TrainingReporter | None:
-        return reporter_for() if self.verbose else None
+        return with_callbacks(reporter_for() if self.verbose else None, self.callbacks)
 
     @classmethod
     def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class VAE(TrainedEstimator):
         data_options: further keywords of ``lowerbound.data.load``, for paths and pictures.
         random_state: an integer makes fit, scores and samples repeatable; None uses a new seed of
             the operating system for each fit. No global random state is read or changed.
+        callbacks: objects that receive the progress of training, such as
+            ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
         verbose: 1 shows the progress.
 
     Attributes:
