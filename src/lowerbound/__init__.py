@@ -23,8 +23,11 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
     from lowerbound.data.load import load as load
     from lowerbound.estimators import (
         VAE as VAE,
+        VQVAE as VQVAE,
         Autoencoder as Autoencoder,
         ConditionalVAE as ConditionalVAE,
+        HierarchicalVAE as HierarchicalVAE,
+        LadderVAE as LadderVAE,
         ProbabilisticPCA as ProbabilisticPCA,
         PyODDetector as PyODDetector,
         SemiSupervisedRegressor as SemiSupervisedRegressor,
@@ -45,6 +48,9 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "VAE": "lowerbound.estimators",
     "ConditionalVAE": "lowerbound.estimators",
+    "HierarchicalVAE": "lowerbound.estimators",
+    "LadderVAE": "lowerbound.estimators",
+    "VQVAE": "lowerbound.estimators",
     "Autoencoder": "lowerbound.estimators",
     "ProbabilisticPCA": "lowerbound.estimators",
     "VAEDetector": "lowerbound.estimators",

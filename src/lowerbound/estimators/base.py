@@ -30,7 +30,7 @@ from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
 from lowerbound.model_folder import folder as model_folder
-from lowerbound.models import Model
+from lowerbound.models import Encodes, Model, require
 from lowerbound.models.base import AUTO
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
@@ -199,10 +199,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     @property
     def latent_dim_(self) -> int:
-        """Size of the latent."""
-        check_is_fitted(self)
-        assert self.fitted_.options.model.latent_dim is not None
-        return self.fitted_.options.model.latent_dim
+        """Numbers in the code of a row; of a map or of several latents, all together."""
+        return require(self.model_, Encodes, "encode").latent_dim
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
