@@ -16,10 +16,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from lowerbound.applications.io.given_columns import gives_columns, rows_with_columns
 from lowerbound.applications.io.prompts import prompt_of
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
-from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
@@ -156,8 +157,9 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             mean: the mean of p(x | z) instead of a draw from it: smooth, and less varied than data.
             random_state: None uses the estimator's. If that is None too, each call draws anew;
                 otherwise each call repeats its draws.
-            given: attributes that the rows should have, by name: {"mouth": "smile"}; or a caption,
-                for a prior that was trained on captions.
+            given: of a table, values that columns have in all rows, by name: {"age": 40}; the other
+                columns are drawn given these. Else attributes that the rows should have:
+                {"mouth": "smile"}, or a caption, for a prior that was trained on them.
             guidance: strength of the prompt: 1 draws from p(z | prompt), more exaggerates it.
             steps: of a draw from a diffusion prior, or of a refiner.
 
@@ -272,6 +274,13 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     ) -> Any:
         seed = new_seed(self.random_state if random_state is None else random_state)
         caption, values = (given, {}) if isinstance(given, str) else ("", given or {})
+        if values and gives_columns(self.fitted_):
+            if mean or guidance is not None or steps is not None:
+                raise OptionError("columns are given without mean, guidance and steps")
+            import pandas as pd
+
+            blocks = rows_with_columns(self.fitted_, values, count, seed)
+            return pd.concat(list(blocks), ignore_index=True)
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
             made = sample_prior(

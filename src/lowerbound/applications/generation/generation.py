@@ -33,6 +33,11 @@ from lowerbound.applications.io.conditions import (
     label_names,
     one_hot,
 )
+from lowerbound.applications.io.given_columns import (
+    gives_columns,
+    rows_with_columns,
+    spelled,
+)
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.row_files import EventFiles, row_files
@@ -41,6 +46,7 @@ from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
@@ -57,6 +63,19 @@ from lowerbound.trace import Mean
 ROWS_AT_ONCE = 512
 
 # sample -------------------------------------------------------------------------------------------
+
+GIVEN_TABLES = (".csv", ".parquet")
+NOT_WITH_COLUMNS = (
+    "mean",
+    "temperature",
+    "top_k",
+    "top_p",
+    "label",
+    "prompt",
+    "guidance",
+    "steps",
+)
+"""Options of draws from p(z), which a draw given columns does not make."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +111,10 @@ class SampleRequest(ModelRequest):
     )
     given: tuple[str, ...] = option(
         (),
-        "an attribute that the rows should have, for a prior that was trained with --label or "
-        "--attributes; repeatable",
-        metavar="ATTRIBUTE=VALUE",
+        "a value that a column of a table has in all rows, such as sex=Female; or an attribute "
+        "that the rows should have, for a prior that was trained with --label or --attributes; "
+        "repeatable",
+        metavar="NAME=VALUE",
     )
     prompt: str = option(
         "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
@@ -146,6 +166,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     files.check(path)
     if isinstance(files, EventFiles):
         return _sampled_histories(request, reporter, fitted, files)
+    if request.given and gives_columns(fitted):
+        return _sampled_with_columns(request, reporter, fitted)
     label = _row_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
@@ -185,6 +207,29 @@ def _sampled_histories(
     )
     paths = files.write_parts(Path(request.output), drawn)
     return RowsReport("histories", request.number, False, False, **written(paths))
+
+
+def _sampled_with_columns(
+    request: SampleRequest, reporter: Reporter, fitted: Fitted
+) -> RowsReport:
+    """Rows of a table with given columns, written block by block."""
+    path = Path(request.output)
+    if path.suffix.lower() not in GIVEN_TABLES:
+        raise OptionError(f"--given of columns writes .csv or .parquet, not {path.name}")
+    for name in NOT_WITH_COLUMNS:
+        if getattr(request, name) != getattr(SampleRequest, name):
+            flag = name.replace("_", "-")
+            raise OptionError(f"columns are given without --{flag}: leave it out")
+    given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
+    blocks = rows_with_columns(fitted, given, request.number, request.seed)
+    form, done = TableForm.of(fitted.schema), 0
+    with columnar(path) as file:
+        for frame in blocks:
+            cells = spelled(frame, form) if path.suffix.lower() == ".csv" else frame
+            file.add({name: cells[name] for name in cells.columns})
+            done += len(frame)
+            reporter.advance("drawing", done, request.number)
+    return RowsReport("samples", done, False, False, **written((str(path),)))
 
 
 def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:
