@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from lowerbound.applications.io.given_columns import gives_columns, rows_with_columns
 from lowerbound.applications.io.prompts import prompt_of
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
@@ -30,6 +29,7 @@ from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Encodes, Model, require
 from lowerbound.models.base import AUTO

@@ -86,7 +86,7 @@ def test_mistakes_are_named(
 def test_what_cannot_be_combined(vae: VAE) -> None:
     with pytest.raises(OptionError, match="without mean"):
         vae.sample(3, given={"kind": "tall"}, mean=True)
-    frame: Any = pd.DataFrame({"a": np.arange(30.0), "b": np.arange(30.0) ** 2})
+    frame: Any = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
     model = ConditionalVAE(latent_dim=1, epochs=1).fit(frame, np.arange(30) % 2)
     with pytest.raises(UnsupportedError, match="conditional"):
         model.sample(2, 0, given={"a": 1.0})

@@ -33,11 +33,6 @@ from lowerbound.applications.io.conditions import (
     label_names,
     one_hot,
 )
-from lowerbound.applications.io.given_columns import (
-    gives_columns,
-    rows_with_columns,
-    spelled,
-)
 from lowerbound.applications.io.prompts import prompt_of, typed_values
 from lowerbound.applications.io.requested_rows import requested_rows
 from lowerbound.applications.io.row_files import EventFiles, row_files
@@ -57,6 +52,7 @@ from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
 from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
 
@@ -209,9 +205,7 @@ def _sampled_histories(
     return RowsReport("histories", request.number, False, False, **written(paths))
 
 
-def _sampled_with_columns(
-    request: SampleRequest, reporter: Reporter, fitted: Fitted
-) -> RowsReport:
+def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
     """Rows of a table with given columns, written block by block."""
     path = Path(request.output)
     if path.suffix.lower() not in GIVEN_TABLES:
@@ -225,7 +219,7 @@ def _sampled_with_columns(
     form, done = TableForm.of(fitted.schema), 0
     with columnar(path) as file:
         for frame in blocks:
-            cells = spelled(frame, form) if path.suffix.lower() == ".csv" else frame
+            cells = form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})
             done += len(frame)
             reporter.advance("drawing", done, request.number)

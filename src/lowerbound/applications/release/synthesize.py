@@ -10,7 +10,6 @@ from typing import Any
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.form import REQUIRED, ModelRequest
 from lowerbound.applications.io.columnar_files import columnar
-from lowerbound.applications.io.given_columns import spelled
 from lowerbound.applications.io.prompts import typed_values
 from lowerbound.applications.release.tables import check_table, read_table
 from lowerbound.config import option
@@ -75,7 +74,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     done = 0
     with columnar(path) as file:
         for frame in blocks:
-            cells = spelled(frame, source.form) if path.suffix.lower() == ".csv" else frame
+            cells = source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})
             done += len(frame)
             reporter.advance("drawing", done, count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.synthesis.tables import TableSource
@@ -41,13 +40,3 @@ def rows_with_columns(
         )
     source = TableSource(fitted)
     return source.completed(source.given(given), count, seed)
-
-
-def spelled(frame: Any, form: TableForm) -> Any:
-    """The rows with whole numbers that have missing cells written without a decimal point."""
-    whole = {
-        each.name: frame[each.name].astype("Int64")
-        for each in form.columns
-        if each.lattice.step and not each.lattice.decimals and frame[each.name].dtype.kind == "f"
-    }
-    return frame.assign(**whole) if whole else frame
