@@ -21,7 +21,7 @@ class Autoencoder(TrainedEstimator):
     >>> Autoencoder(latent_dim=1, epochs=5, random_state=0).fit(X).transform(X).shape
     (200, 1)
 
-    Parameters and attributes are those of ``VAE``, without those of prior, posterior, objective and
+    Parameters and attributes are as for ``VAE``, without those of prior, posterior, objective and
     importance samples. ``likelihood="gaussian"`` gives a squared error, "laplace" an absolute one.
     """
 

@@ -97,7 +97,7 @@ def compare(fitted: Fitted, folder: Path, form: graphs.GraphFormat) -> None:
             torch.testing.assert_close(b, a, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-@pytest.mark.parametrize("case", ["mlp", "table"])
+@pytest.mark.parametrize("case", ["convolutional", "table"])
 def test_torch_export_gives_the_same_numbers(case: str, fits: Any, tmp_path: Path) -> None:
     fitted = fits(case)
     report = run(fitted, torch=str(tmp_path / "out"))
