@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.typing import user_script
+from tests.type_checks import user_script
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("mypy", reason="pip install mypy")
