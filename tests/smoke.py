@@ -7,7 +7,8 @@
   comment, in order, in one empty folder per page, where ``examples`` links to the checkout's; a
   backslash at the end goes on in the next line. Blocks without the comment are counted, not run.
 
-A benchmark of a real data set that is neither here nor to be downloaded is skipped, and said so.
+A benchmark of a real data set that is neither here nor to be downloaded is skipped, and said so; so
+is an example whose optional library is not installed.
 
 Prints what ran and for how long. Exits with 1 if anything failed, took longer than its limit or was
 not reached before the time for all of them was over; also if there was nothing to run.
@@ -34,6 +35,8 @@ TOTAL_SECONDS = 30 * 60
 LIMITS = {"benchmark": 120, "example": 180, "docs": 240}
 SHOWN_LINES = 40
 MISSING_DATA = re.compile(r"^\S*DataError: the data set (\S+) is missing", re.MULTILINE)
+
+MISSING_LIBRARY = re.compile(r"^\S*Missing(?:Extra|Library)Error: (.+)$", re.MULTILINE)
 
 BLOCK = re.compile(
     r"^(?P<mark><!-- smoke -->\n)?^```console\n(?P<body>.*?)^```", re.DOTALL | re.MULTILINE
@@ -66,9 +69,16 @@ class Outcome:
 
     @property
     def skipped(self) -> bool:
-        """Whether a benchmark only lacks its data, as a test that needs them would."""
-        lacks = MISSING_DATA.search(self.output) is not None
-        return self.failure is not None and self.item.kind == "benchmark" and lacks
+        """Whether a benchmark only lacks its data, or an example its optional library."""
+        return self.failure is not None and self.reason != ""
+
+    @property
+    def reason(self) -> str:
+        """What this machine lacks; empty if nothing."""
+        if self.item.kind == "benchmark" and MISSING_DATA.search(self.output):
+            return "its data set is not here: LOWERBOUND_DATA names no folder that has it"
+        missing = MISSING_LIBRARY.search(self.output) if self.item.kind == "example" else None
+        return "" if missing is None else missing[1]
 
 
 def benchmarks(root: Path) -> Iterator[Group]:
@@ -179,7 +189,7 @@ def show(outcome: Outcome) -> None:
     item = outcome.item
     print(f"{state:>6} {outcome.seconds:6.1f} s  {item.origin}: {item.command}", flush=True)
     if outcome.skipped:
-        print("        its data set is not here: LOWERBOUND_DATA names no folder that has it")
+        print(f"        {outcome.reason}")
     elif outcome.failure:
         print(f"        {outcome.failure}")
         for line in outcome.output.splitlines()[-SHOWN_LINES:]:

@@ -110,3 +110,19 @@ def test_a_benchmark_without_its_data_is_skipped_and_nothing_else_is(
     write(checkout, "benchmarks/claim.py", "__name__ == '__main__'")
     write(checkout, "examples/fine.py", lacks)
     assert smoke.smoke(checkout) == 1
+
+
+def test_an_example_without_its_library_is_skipped_and_says_so(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacks = (
+        "class MissingExtraError(Exception): pass\nraise MissingExtraError('x is not installed')"
+    )
+    write(checkout, "examples/fine.py", "")
+    write(checkout, "examples/lacks.py", lacks)
+    assert smoke.smoke(checkout) == 0
+    printed = capsys.readouterr().out
+    assert "1 passed, 1 skipped, 0 failed" in printed
+    assert "x is not installed" in printed
+    write(checkout, "benchmarks/claim.py", f"__name__ == '__main__'\n{lacks}")
+    assert smoke.smoke(checkout) == 1  # a benchmark is not skipped for it

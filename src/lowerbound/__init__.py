@@ -14,10 +14,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names again, for editors and type checkers
+    from lowerbound.assembly.build import (
+        assemble as assemble,
+        initialize as initialize,
+        resolve as resolve,
+    )
+    from lowerbound.data import Dataset as Dataset, Schema as Schema
+    from lowerbound.data.load import load as load
     from lowerbound.estimators import (
         VAE as VAE,
+        VQVAE as VQVAE,
         Autoencoder as Autoencoder,
         ConditionalVAE as ConditionalVAE,
+        HierarchicalVAE as HierarchicalVAE,
+        LadderVAE as LadderVAE,
         ProbabilisticPCA as ProbabilisticPCA,
         PyODDetector as PyODDetector,
         SemiSupervisedRegressor as SemiSupervisedRegressor,
@@ -26,12 +36,21 @@ if TYPE_CHECKING:  # the same names again, for editors and type checkers
         VAEDetector as VAEDetector,
         VAEImputer as VAEImputer,
     )
+    from lowerbound.fitting import FitOptions as FitOptions, Fitted as Fitted, fit as fit
+    from lowerbound.model_folder.folder import read as read, write as write
+    from lowerbound.models import Model as Model
+    from lowerbound.models.options import ModelOptions as ModelOptions
+    from lowerbound.objectives import ELBO as ELBO
+    from lowerbound.training import TrainingOptions as TrainingOptions
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
     "VAE": "lowerbound.estimators",
     "ConditionalVAE": "lowerbound.estimators",
+    "HierarchicalVAE": "lowerbound.estimators",
+    "LadderVAE": "lowerbound.estimators",
+    "VQVAE": "lowerbound.estimators",
     "Autoencoder": "lowerbound.estimators",
     "ProbabilisticPCA": "lowerbound.estimators",
     "VAEDetector": "lowerbound.estimators",
@@ -40,6 +59,21 @@ _MODULE_OF = {
     "SemiSupervisedRegressor": "lowerbound.estimators",
     "VAEImputer": "lowerbound.estimators",
     "TableSynthesizer": "lowerbound.estimators",
+    "load": "lowerbound.data",
+    "Dataset": "lowerbound.data",
+    "Schema": "lowerbound.data",
+    "fit": "lowerbound.fitting",
+    "Fitted": "lowerbound.fitting",
+    "FitOptions": "lowerbound.fitting",
+    "ModelOptions": "lowerbound.models.options",
+    "TrainingOptions": "lowerbound.training",
+    "read": "lowerbound.model_folder.folder",
+    "write": "lowerbound.model_folder.folder",
+    "resolve": "lowerbound.assembly.build",
+    "assemble": "lowerbound.assembly.build",
+    "initialize": "lowerbound.assembly.build",
+    "ELBO": "lowerbound.objectives",
+    "Model": "lowerbound.models",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]

@@ -29,6 +29,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, T] = {}
+        self._given: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
         """Decorator that registers a part under ``name``.
@@ -45,6 +46,10 @@ class Registry(Generic[T]):
 
         return add
 
+    def give(self, name: str, part: T) -> None:
+        """Make a part known that a caller gave as an object; lists of names leave it out."""
+        self._given[name] = part
+
     def after(self, *words: str) -> Iterable[str]:
         """These words, then every name, including names that are registered later."""
         return _Names(words, self)
@@ -57,10 +62,10 @@ class Registry(Generic[T]):
         """
         if name not in self:
             raise unknown(self.kind, name, self._parts)
-        return self._parts[name]
+        return self._parts[name] if name in self._parts else self._given[name]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._parts
+        return isinstance(name, str) and (name in self._parts or name in self._given)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)

@@ -53,8 +53,9 @@ def _is_abstract(member: object) -> bool:
 
 
 @pytest.fixture
-def unregistered() -> Any:
+def unregistered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Takes the worked example's parts out of the registries again, for other tests' sake."""
+    monkeypatch.chdir(tmp_path)
     registries = (COLUMN_KINDS, DATA_KINDS, LIKELIHOODS, MODELS, NETWORKS, PRIORS, ROW_FILES)
     before = {id(registry): dict(registry._parts) for registry in registries}
     yield

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import lowerbound
-from lowerbound import data
+from lowerbound import data, estimators
 from lowerbound.applications import APPLICATIONS, load
 from lowerbound.applications.form import entries
 from lowerbound.cli.main import known_command
@@ -162,8 +162,13 @@ def test_every_model_has_a_page_with_its_command() -> None:
 
 def test_every_estimator_is_named_on_a_model_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "models").glob("*.md"))
-    estimators = {name for name in lowerbound.__all__ if name != "__version__"}
-    assert estimators <= {word for word in code_words(text) if word.isidentifier()}
+    assert set(estimators.__all__) <= {word for word in code_words(text) if word.isidentifier()}
+
+
+def test_every_other_public_name_is_on_the_page_of_own_loops() -> None:
+    text = (DOCS / "own_training_loop.md").read_text(encoding="utf-8")
+    others = set(lowerbound.__all__) - set(estimators.__all__) - {"__version__"}
+    assert others <= {word for word in code_words(text) if word.isidentifier()}
 
 
 def test_every_training_option_is_described() -> None:

@@ -17,8 +17,11 @@ from sklearn.utils.estimator_checks import (
 
 from lowerbound import (
     VAE,
+    VQVAE,
     Autoencoder,
     ConditionalVAE,
+    HierarchicalVAE,
+    LadderVAE,
     ProbabilisticPCA,
     PyODDetector,
     SemiSupervisedRegressor,
@@ -39,6 +42,9 @@ ESTIMATORS = [
     ProbabilisticPCA(),
     SemiSupervisedVAE(epochs=60, learning_rate=0.01, folds=0),
     SemiSupervisedRegressor(epochs=60, learning_rate=0.01),
+    HierarchicalVAE(epochs=5),
+    LadderVAE(epochs=5),
+    VQVAE(epochs=5),
 ]
 DEFAULTS = [type(estimator)() for estimator in ESTIMATORS]
 DEFAULTS[4].set_params(folds=0)  # whose further fits are like the first

@@ -81,7 +81,7 @@ _LISTINGS = {
     "control compare": ("control.compare", "compare trained agents at equal steps"),
     "control encode": ("control.encode", "turn frames of clips into codes or states"),
     "control video": ("control.video", "film of truth, reconstruction, dream and error"),
-    "export": ("interchange.export", "write a model as a folder of diffusers"),
+    "export": ("interchange.export", "write a model for another program: diffusers, ONNX, torch"),
     "import": ("interchange.import_", "read an autoencoder of diffusers as a model"),
     "info": ("fit.info", "describe a model folder and verify its hashes"),
 }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lowerbound.training.progress.reporter import TrainingReporter as TrainingReporter
 
 
-WRITTEN = ("output", "save", "key")
+WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from lowerbound.classical.self_masking import AT_RANDOM, MISSINGNESS
+from lowerbound.data.dataset import Dataset
 from lowerbound.data.schema import Schema
 from lowerbound.errors import OptionError, unknown
 from lowerbound.models import MODELS, Model
@@ -35,6 +36,19 @@ def assemble(schema: Schema, options: ModelOptions, kind: type[Model] | None = N
     if options.refiner is not None:
         model.refiner = refiner_for(schema, options.refiner)
     return model
+
+
+def initialize(model: Model, dataset: Dataset) -> None:
+    """Set the weights that training starts from, from training rows.
+
+    Marginals of the likelihood, the prior, and what a classical model knows already. ``fit`` does
+    this too; a training loop of your own calls it once, before the first update.
+
+    Args:
+        model: from ``assemble``.
+        dataset: the training rows.
+    """
+    model.start(dataset)
 
 
 def resolve(schema: Schema, options: ModelOptions, kind: type[Model] | None = None) -> ModelOptions:

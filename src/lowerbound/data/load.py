@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lowerbound import untrusted
 from lowerbound.config import renamed_keywords
 from lowerbound.data.arrays import as_array
+from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.catalog.names import CATALOG
 from lowerbound.data.dataset import Dataset
 from lowerbound.data.kinds import newest_kinds
@@ -60,7 +62,9 @@ def load(
         source: a picture, a .wav file, a LiDAR sweep (.bin) or a folder of one of them; a csv,
             parquet, npz or npy file; the name of a data set in ``CATALOG`` (./name for a folder of
             that name); the address of a table in a DuckDB database or a relation of its client; an
-            array, a tensor or a pandas frame.
+            array, a tensor or a pandas frame; a torch data set or loader, or an iterator of
+            batches, whose rows are collected in memory, with their labels unless ``label`` is
+            given.
         label: a table's label column; for arrays, one value per row.
         schema: of an earlier fit; the data must match it.
         image_size: height and width of the resized pictures; None: the most common size.
@@ -125,6 +129,9 @@ def _check_home(source: str) -> None:
 
 
 def _loaded(source: Any, reading: Reading) -> Dataset:
+    if is_batched(source):
+        source, labels = collected(source)
+        reading = reading if reading.label is not None else replace(reading, label=labels)
     if not (isinstance(source, str) and source in CATALOG):
         for kind in newest_kinds():
             if kind.takes(source, reading):

@@ -45,7 +45,7 @@ def unpack(packed: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     log_scale = _bounded(heads.index_select(1, _diagonal(dim, packed)), MAX_LOG_SCALE)
     scale = torch.exp(log_scale)
     ratio = torch.where(row == column, 1.0, _bounded(heads, MAX_RATIO))
-    zeros = heads.new_zeros(len(heads), dim * dim)
+    zeros = heads.new_zeros(heads.shape[0], dim * dim)
     factor = zeros.index_copy(1, row * dim + column, ratio * scale.index_select(1, row))
     return mean, factor.unflatten(1, (dim, dim))
 

@@ -8,13 +8,17 @@ from lowerbound.estimators.probabilistic_pca import ProbabilisticPCA
 from lowerbound.estimators.pyod import PyODDetector
 from lowerbound.estimators.semi_supervised import SemiSupervisedVAE
 from lowerbound.estimators.semi_supervised_regression import SemiSupervisedRegressor
+from lowerbound.estimators.several_latents import VQVAE, HierarchicalVAE, LadderVAE
 from lowerbound.estimators.table_synthesizer import TableSynthesizer
 from lowerbound.estimators.vae import VAE
 
 __all__ = [
     "VAE",
+    "VQVAE",
     "Autoencoder",
     "ConditionalVAE",
+    "HierarchicalVAE",
+    "LadderVAE",
     "ProbabilisticPCA",
     "PyODDetector",
     "SemiSupervisedRegressor",

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from lowerbound.applications.io.prompts import prompt_of
 from lowerbound.data import Dataset
 from lowerbound.data.arrays import Array
-from lowerbound.errors import DataError, ModelFolderError
+from lowerbound.errors import DataError, ModelFolderError, OptionError
 from lowerbound.estimators.inputs import rows as inputs
 from lowerbound.estimators.inputs.rows import new_seed
 from lowerbound.fitting import FitOptions, Fitted, fit
@@ -29,9 +29,11 @@ from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
 from lowerbound.model_folder import folder as model_folder
-from lowerbound.models import Model
+from lowerbound.models import Encodes, Model, require
 from lowerbound.models.base import AUTO
+from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
 from lowerbound.training import History, TrainingReporter
 
@@ -155,8 +157,9 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             mean: the mean of p(x | z) instead of a draw from it: smooth, and less varied than data.
             random_state: None uses the estimator's. If that is None too, each call draws anew;
                 otherwise each call repeats its draws.
-            given: attributes that the rows should have, by name: {"mouth": "smile"}; or a caption,
-                for a prior that was trained on captions.
+            given: of a table, values that columns have in all rows, by name: {"age": 40}; the other
+                columns are drawn given these. Else attributes that the rows should have:
+                {"mouth": "smile"}, or a caption, for a prior that was trained on them.
             guidance: strength of the prompt: 1 draws from p(z | prompt), more exaggerates it.
             steps: of a draw from a diffusion prior, or of a refiner.
 
@@ -169,16 +172,22 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return self._sample(n_samples, None, mean, random_state, given, guidance, steps)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], **parts: Any) -> Self:
         """Read a model folder; the estimator's parameters are those of the fit.
 
         Parameters that a folder does not store have their defaults: ``n_importance``, ``verbose``
         and ``data_options``.
 
+        Args:
+            path: of the folder.
+            parts: ``network``, ``likelihood`` or ``prior``, if the fit was given an object: the
+                same object again, as it was before the fit. A folder never imports a class.
+
         Raises:
             ModelFolderError: the folder is missing, altered, or holds another kind of model.
+            OptionError: a part is given by another name or is no such object.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), parts)
         options = fitted.options.model
         if (options.model, options.conditional) != (cls.kind, cls.conditional):
             prefix = "conditional " if options.conditional else ""
@@ -186,16 +195,14 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 f"{path} holds a {prefix}{options.model}, which {cls.__name__} cannot load; "
                 f"use {_estimator_of(options.model, options.conditional)}.load"
             )
-        estimator = cls(**cls._parameters_of(fitted))
+        estimator = cls(**{**cls._parameters_of(fitted), **parts})
         inputs.describe(estimator, fitted.schema)
         return estimator._adopt(fitted)
 
     @property
     def latent_dim_(self) -> int:
-        """Size of the latent."""
-        check_is_fitted(self)
-        assert self.fitted_.options.model.latent_dim is not None
-        return self.fitted_.options.model.latent_dim
+        """Numbers in the code of a row; of a map or of several latents, all together."""
+        return require(self.model_, Encodes, "encode").latent_dim
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -267,6 +274,13 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     ) -> Any:
         seed = new_seed(self.random_state if random_state is None else random_state)
         caption, values = (given, {}) if isinstance(given, str) else ("", given or {})
+        if values and gives_columns(self.fitted_):
+            if mean or guidance is not None or steps is not None:
+                raise OptionError("columns are given without mean, guidance and steps")
+            import pandas as pd
+
+            blocks = rows_with_columns(self.fitted_, values, count, seed)
+            return pd.concat(list(blocks), ignore_index=True)
         prompt = prompt_of(self.fitted_, values, caption, count)
         with prior_settings(self.model_, guidance=guidance, steps=steps):
             made = sample_prior(
@@ -281,7 +295,8 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return inputs.as_given(schema, made.mean if mean else made.x, exact=not mean)
 
     def _data_options(self) -> dict[str, Any]:
-        options = ModelOptions(model=self.kind, likelihood=getattr(self, "likelihood", AUTO))
+        named = by_names({"likelihood": getattr(self, "likelihood", AUTO)})
+        options = ModelOptions(model=self.kind, likelihood=named["likelihood"])
         kinds = "real" if options.numbers_only else "infer"
         return {"binarize": self.binarize, "kinds": kinds, **(self.data_options or {})}
 

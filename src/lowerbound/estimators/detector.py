@@ -176,13 +176,13 @@ class VAEDetector(OutlierMixin, VAE):
         write_state(Path(path), state, {name: getattr(self, name) for name in _KEPT})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what ``save`` wrote.
+    def load(cls, path: str | os.PathLike[str], **parts: Any) -> Self:
+        """Read what ``save`` wrote; ``parts`` as for ``VAE.load``.
 
         Raises:
             ModelFolderError: the folder is missing, altered, or holds no detector.
         """
-        detector = super().load(path)
+        detector = super().load(path, **parts)
         state, parameters = read_state(Path(path))
         detector.set_params(**parameters)
         detector.reference_, detector.calibration_ = state.reference, state.calibration

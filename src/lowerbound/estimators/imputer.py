@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ from lowerbound.fitting import fit
 from lowerbound.inference.restoration.imputation import DRAWS, SAMPLES, impute, imputed_quantiles
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
-from lowerbound.training import TrainingOptions, reporter_for
+from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
 
 Self = TypeVar("Self", bound="VAEImputer")
 
@@ -96,6 +96,8 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         training_options: further fields of ``lowerbound.training.TrainingOptions``.
         data_options: further keywords of ``lowerbound.data.load``, such as ``{"kinds": {...}}``.
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each fit.
+        callbacks: objects that receive the progress of training, such as
+            ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
         verbose: 1 shows the progress.
 
     Attributes:
@@ -130,6 +132,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     training_options: Mapping[str, Any] | None = None
     data_options: Mapping[str, Any] | None = None
     random_state: Any = None
+    callbacks: Sequence[TrainingReporter] | None = None
     verbose: int = 0
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
@@ -151,7 +154,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         dataset = construct(load, incomplete.without(X, self.empty_), options=reading)
         options = fit_options(self, dataset, new_seed(self.random_state))
         reporter = reporter_for() if self.verbose else None
-        self.fitted_ = fit(dataset, options, reporter=reporter)
+        self.fitted_ = fit(dataset, options, reporter=reporter, callbacks=self.callbacks)
         return self
 
     def transform(self, X: Any) -> Any:

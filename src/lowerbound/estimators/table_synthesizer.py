@@ -27,7 +27,7 @@ from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
-from lowerbound.training import reporter_for
+from lowerbound.training import TrainingReporter, reporter_for, with_callbacks
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit
@@ -67,6 +67,8 @@ class TableSynthesizer(FittedEstimator):
             among the first three by held-out rows.
         minutes: training time; None: from the number of rows and columns.
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each.
+        callbacks: objects that receive the progress of training, such as
+            ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
         verbose: 1 shows the progress.
 
     Attributes:
@@ -84,6 +86,7 @@ class TableSynthesizer(FittedEstimator):
     prior: str = AUTO
     minutes: float | None = None
     random_state: Any = None
+    callbacks: Sequence[TrainingReporter] | None = None
     verbose: int = 0
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -103,7 +106,7 @@ class TableSynthesizer(FittedEstimator):
             prior=self.prior,
             minutes=self.minutes,
             seed=new_seed(self.random_state),
-            reporter=reporter_for() if self.verbose else None,
+            reporter=with_callbacks(reporter_for() if self.verbose else None, self.callbacks),
         )
         self.frames_ = is_frame(X)
         return self

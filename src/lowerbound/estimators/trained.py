@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ from lowerbound.config import from_mapping, to_mapping
 from lowerbound.estimators.base import LatentVariableEstimator, chosen
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.models.base import AUTO
+from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for
+from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for, with_callbacks
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -23,9 +24,9 @@ class TrainedEstimator(LatentVariableEstimator):
     field's name, default and meaning.
     """
 
-    network: str = AUTO
+    network: Any = AUTO
     network_options: Mapping[str, Any] | None = None
-    likelihood: str = AUTO
+    likelihood: Any = AUTO
     likelihood_options: Mapping[str, Any] | None = None
     epochs: int | None = TrainingOptions.epochs
     minutes: float | None = TrainingOptions.minutes
@@ -36,6 +37,7 @@ class TrainedEstimator(LatentVariableEstimator):
     validation: float = TrainingOptions.validation
     patience: int = TrainingOptions.patience
     training_options: Mapping[str, Any] | None = None
+    callbacks: Sequence[TrainingReporter] | None = None
     verbose: int = 0
 
     @property
@@ -45,7 +47,8 @@ class TrainedEstimator(LatentVariableEstimator):
         return 0 if last is None else max(1, round(last.epoch))
 
     def _options(self, seed: int) -> FitOptions:
-        model = {**chosen(ModelOptions, self), "model": self.kind, "conditional": self.conditional}
+        named = by_names(chosen(ModelOptions, self))
+        model = {**named, "model": self.kind, "conditional": self.conditional}
         training = {**chosen(TrainingOptions, self), **(self.training_options or {}), "seed": seed}
         rest = {"model": model, "training": training, **self._objective()}
         return from_mapping(FitOptions, rest)
@@ -55,7 +58,7 @@ class TrainedEstimator(LatentVariableEstimator):
         return {}
 
     def _reporter(self) -> TrainingReporter | None:
-        return reporter_for() if self.verbose else None
+        return with_callbacks(reporter_for() if self.verbose else None, self.callbacks)
 
     @classmethod
     def _parameters_of(cls, fitted: Fitted) -> dict[str, Any]:

@@ -53,12 +53,15 @@ class VAE(TrainedEstimator):
     Args:
         latent_dim: size of the latent; None: from the data.
         network: "mlp", "convolutional", "transformer", "linear", or "auto": convolutional for
-            pictures of at least 16 pixels a side, else an MLP.
+            pictures of at least 16 pixels a side, else an MLP. Or your own modules, a pair
+            (encoder, decoder); see "Your own modules" in docs/extending.md.
         network_options: options of that network, such as ``{"hidden": (200, 200)}``.
         likelihood: p(x | z), or "auto": "bernoulli" for zeros and ones, "discretized_logistic" for
-            whole-number pictures, "gaussian" with one learned scale for real columns.
+            whole-number pictures, "gaussian" with one learned scale for real columns. Or your own
+            subclass of ``lowerbound.likelihoods.Likelihood``.
         likelihood_options: options of that likelihood, such as ``{"scale": "feature"}``.
-        prior: p(z): "standard_normal", "mixture", "vamp" or "flow".
+        prior: p(z): "standard_normal", "mixture", "vamp" or "flow", or your own subclass of
+            ``lowerbound.priors.Prior``.
         prior_options: options of that prior.
         posterior: q(z | x): "gaussian", "full" (full covariance) or "flow"; "auto": full for the
             network "tabular", else gaussian.
@@ -83,6 +86,8 @@ class VAE(TrainedEstimator):
         data_options: further keywords of ``lowerbound.data.load``, for paths and pictures.
         random_state: an integer makes fit, scores and samples repeatable; None uses a new seed of
             the operating system for each fit. No global random state is read or changed.
+        callbacks: objects that receive the progress of training, such as
+            ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
         verbose: 1 shows the progress.
 
     Attributes:
@@ -95,7 +100,7 @@ class VAE(TrainedEstimator):
         feature_names_in_: names of the modeled columns, if X has names.
     """
 
-    prior: str = "standard_normal"
+    prior: Any = "standard_normal"
     prior_options: Mapping[str, Any] | None = None
     posterior: str = ModelOptions.posterior
     posterior_options: Mapping[str, Any] | None = None

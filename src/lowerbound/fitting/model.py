@@ -39,6 +39,7 @@ from lowerbound.training import (
     TrainingOptions,
     TrainingReporter,
     train,
+    with_callbacks,
 )
 from lowerbound.training.checkpoints.folds import FoldAnswers
 from lowerbound.training.checkpoints.identity import identity
@@ -141,6 +142,7 @@ def fit(
     folder: Path | None = None,
     resume: bool = False,
     reporter: TrainingReporter | None = None,
+    callbacks: Sequence[TrainingReporter] | None = None,
     publish: Callable[[Fitted], None] | None = None,
     start: Callable[[Model], None] | None = None,
     public: Dataset | None = None,
@@ -155,6 +157,7 @@ def fit(
         folder: folder for checkpoints; None: no checkpoints.
         resume: continue from the checkpoint in ``folder``, bit for bit as if never stopped.
         reporter: shows progress.
+        callbacks: further reporters, such as ``lowerbound.training.TensorBoard``.
         publish: called with the fitted model so far before each checkpoint.
         start: called with the model before the first update, to initialize parts of it.
         public: rows that are not secret, from which a private fit is initialized; None: rows that
@@ -164,7 +167,7 @@ def fit(
         OptionError: an option is unknown, or the model or the data does not support it.
         Interrupted: Ctrl-C; the message names what was saved.
     """
-    options = options or FitOptions()
+    options, reporter = options or FitOptions(), with_callbacks(reporter, callbacks)
     if options.model.conditional:
         dataset = dataset.conditioned_on_label()
     schema, given = dataset.schema, copy.deepcopy(model)

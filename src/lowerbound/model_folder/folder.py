@@ -36,7 +36,7 @@ from lowerbound.assembly.build import assemble
 from lowerbound.config import from_mapping, old_names_in_silence, to_mapping
 from lowerbound.data.schema import Schema
 from lowerbound.distributions.reparameterization import seeded
-from lowerbound.errors import ModelFolderError, OptionError
+from lowerbound.errors import ModelFolderError, OptionError, unknown
 from lowerbound.fitting import FitOptions, Fitted
 from lowerbound.model_folder.card import model_card
 from lowerbound.model_folder.manifest import (
@@ -53,6 +53,8 @@ from lowerbound.model_folder.manifest import (
     verify,
 )
 from lowerbound.models import MODELS, LearnsPrior, Model
+from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_give
+from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
 from lowerbound.training import History
 
@@ -61,12 +63,12 @@ CARD = "MODEL_CARD.md"
 __all__ = ["read", "verify", "write"]
 
 
-def write(folder: Path, fitted: Fitted) -> None:
+def write(folder: str | os.PathLike[str], fitted: Fitted) -> None:
     """Write a model folder, or replace the model in an existing one and keep its checkpoint.
 
     Raises:
         ModelFolderError: ``folder`` is a file, or contains only files of other programs; or the
-            model is not registered.
+            model is not registered, or a part is of a class that cannot be imported by name.
         OSError: the folder cannot be written (a full disk, for example); the old one is intact.
     """
     folder = Path(folder).resolve()
@@ -75,6 +77,11 @@ def write(folder: Path, fitted: Fitted) -> None:
             f"{fitted.options.model.model} is not registered, so it could not be read back from "
             f'{folder}: put @MODELS.register("NAME") above its class, and fit it by that name'
         )
+    if unknown_classes := nameless(to_mapping(fitted.options.model)):
+        raise ModelFolderError(
+            f"{unknown_classes[0]} cannot be imported by name, so it could not be given again to "
+            f"read {folder}: define the class at the top of a module"
+        )
     if _is_ours(folder):
         _settle(folder)
         _replace(folder, fitted)
@@ -82,14 +89,20 @@ def write(folder: Path, fitted: Fitted) -> None:
         _create(folder, fitted)
 
 
-def read(folder: Path) -> Fitted:
+def read(folder: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -> Fitted:
     """Read the model in a folder, in evaluation mode.
+
+    Args:
+        folder: of the model.
+        parts: the objects that the fit was given instead of names, by option: "network",
+            "likelihood" or "prior". No class that a folder names is ever imported.
 
     Raises:
         ModelFolderError: there is no model; a file is missing, truncated or altered; or a newer
             version wrote it. The message names the file and what to do.
     """
     folder = Path(folder)
+    named = _given_by_names(parts or {})
     contents = verify(folder)
     config, described = (
         untrusted.parsed_mapping(contents[name], str(folder / name), ModelFolderError)
@@ -101,6 +114,7 @@ def read(folder: Path) -> Fitted:
         with untrusted.guarded(where, ModelFolderError), old_names_in_silence():
             options = from_mapping(FitOptions, config).by_new_names()
             schema = Schema.from_mapping(described)
+            _check_given(folder, options.model, named)
             # drawing the initial weights, replaced below, changes the random state
             with seeded(0), limit:
                 model = assemble(schema, options.model)
@@ -111,6 +125,32 @@ def read(folder: Path) -> Fitted:
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
     return Fitted(model.eval(), schema, options, _history(folder))
+
+
+def _given_by_names(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The registered names of given objects.
+
+    Raises:
+        OptionError: there is no such part, or it is no such object.
+    """
+    for option in parts:
+        if option not in GIVEN:
+            raise unknown("part", option, GIVEN)
+    return by_names(parts)
+
+
+def _check_given(folder: Path, options: ModelOptions, named: Mapping[str, Any]) -> None:
+    """Raise ModelFolderError unless the caller gave every object that the folder names."""
+    stored = to_mapping(options)
+    absent = objects_to_give(stored)
+    other = [option for option in GIVEN.keys() & named.keys() if named[option] != stored[option]]
+    for option in [*absent, *other]:
+        given = f", not {named[option]}" if option in named else ""
+        raise ModelFolderError(
+            f"the model in {folder} was fitted with the {option} "
+            f"{untrusted.printable(stored[option])}{given}; folders never import code, so give "
+            f"the same object: VAE.load(PATH, {option}=...)"
+        )
 
 
 def _create(folder: Path, fitted: Fitted) -> None:

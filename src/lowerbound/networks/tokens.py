@@ -166,7 +166,7 @@ def places_of(x: Tensor) -> tuple[Tensor, Tensor]:
         at least one.
     """
     numbers, places = as_sequence(tuple(x.shape[1:]))
-    sequence = x.reshape(len(x), numbers, places).transpose(1, 2)
+    sequence = x.reshape(x.shape[0], numbers, places).transpose(1, 2)
     place = torch.arange(1, places + 1, device=x.device)
     return sequence, ((sequence != 0).any(2) * place).amax(1).clamp_min(1)
 
@@ -292,7 +292,7 @@ class RecurrentEncoder(Encoder):
         inside = (number < lengths.unsqueeze(1)).unsqueeze(2)
         backward = (lengths.unsqueeze(1) - 1 - number).clamp_min(0).unsqueeze(2)
         turned = places.gather(1, backward.expand(-1, -1, places.shape[2]))
-        starts = self.begin.unsqueeze(1).expand(-1, len(x), -1)
+        starts = self.begin.unsqueeze(1).expand(-1, x.shape[0], -1)
         states = torch.cat([self.forth(places, starts[0]), self.back(turned, starts[1])], 2)
         mean = torch.where(inside, states, 0.0).sum(1) / lengths.unsqueeze(1)
         most = torch.where(inside, states, -1.0).amax(1)

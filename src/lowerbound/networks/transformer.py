@@ -108,7 +108,7 @@ class TransformerEncoder(Conditioned, Encoder):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        pictures = x.reshape(len(x), *self.patches.picture)
+        pictures = x.reshape(x.shape[0], *self.patches.picture)
         tokens = self.embed(self.patches.cut(pictures)) + self.positions
         tokens = self.conditioned(tokens, condition)
         numbers: Tensor = self.heads(self.blocks(tokens).flatten(1))
@@ -144,7 +144,7 @@ class TransformerDecoder(Decoder):
         start = self.start(beside(z, condition, self.condition_dim))
         tokens = self.blocks(start.unflatten(1, (self.patches.tokens, -1)))
         pictures = self.patches.join(self.map_out(tokens)) + self.bias
-        return pictures.reshape(len(z), *self.parameter_shape)
+        return pictures.reshape(z.shape[0], *self.parameter_shape)
 
     @property
     def output_bias(self) -> nn.Parameter:

@@ -2,6 +2,12 @@
 
 from lowerbound.training.interruption import Interrupted
 from lowerbound.training.loop import train
+from lowerbound.training.progress.callbacks import (
+    MLflow,
+    TensorBoard,
+    WandB,
+    with_callbacks,
+)
 from lowerbound.training.progress.history import History, Record
 from lowerbound.training.progress.reporter import (
     LineReporter,
@@ -16,11 +22,15 @@ __all__ = [
     "History",
     "Interrupted",
     "LineReporter",
+    "MLflow",
     "Progress",
     "Record",
     "SilentReporter",
+    "TensorBoard",
     "TrainingOptions",
     "TrainingReporter",
+    "WandB",
     "reporter_for",
     "train",
+    "with_callbacks",
 ]

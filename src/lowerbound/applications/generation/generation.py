@@ -41,6 +41,7 @@ from lowerbound.applications.io.sizes import check_rows
 from lowerbound.applications.io.sources import open_data
 from lowerbound.config import option
 from lowerbound.data.dataset import Dataset
+from lowerbound.data.synthetic.form import TableForm
 from lowerbound.errors import OptionError, UnsupportedError
 from lowerbound.fitting import Fitted
 from lowerbound.inference.codebooks import numbers_of, quantized_rows, vectors_of
@@ -51,12 +52,26 @@ from lowerbound.inference.prior_settings import prior_settings
 from lowerbound.inference.reconstruction import reconstruct as predict, squared_distance
 from lowerbound.inference.refinement import reconstruct_refined
 from lowerbound.inference.samples import decode_codes, sample_prior
+from lowerbound.inference.synthesis.given_columns import gives_columns, rows_with_columns
 from lowerbound.models import Decodes, Model, Quantizes, require
 from lowerbound.trace import Mean
 
 ROWS_AT_ONCE = 512
 
 # sample -------------------------------------------------------------------------------------------
+
+GIVEN_TABLES = (".csv", ".parquet")
+NOT_WITH_COLUMNS = (
+    "mean",
+    "temperature",
+    "top_k",
+    "top_p",
+    "label",
+    "prompt",
+    "guidance",
+    "steps",
+)
+"""Options of draws from p(z), which a draw given columns does not make."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +107,10 @@ class SampleRequest(ModelRequest):
     )
     given: tuple[str, ...] = option(
         (),
-        "an attribute that the rows should have, for a prior that was trained with --label or "
-        "--attributes; repeatable",
-        metavar="ATTRIBUTE=VALUE",
+        "a value that a column of a table has in all rows, such as sex=Female; or an attribute "
+        "that the rows should have, for a prior that was trained with --label or --attributes; "
+        "repeatable",
+        metavar="NAME=VALUE",
     )
     prompt: str = option(
         "", "what the rows should be, for a prior that was trained with --captions", metavar="TEXT"
@@ -146,6 +162,8 @@ def sample(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsRe
     files.check(path)
     if isinstance(files, EventFiles):
         return _sampled_histories(request, reporter, fitted, files)
+    if request.given and gives_columns(fitted):
+        return _sampled_with_columns(request, reporter, fitted)
     label = _row_labels(fitted, request.label, request.number)
     condition = class_condition(fitted, label)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, request.number)
@@ -185,6 +203,27 @@ def _sampled_histories(
     )
     paths = files.write_parts(Path(request.output), drawn)
     return RowsReport("histories", request.number, False, False, **written(paths))
+
+
+def _sampled_with_columns(request: SampleRequest, reporter: Reporter, fitted: Fitted) -> RowsReport:
+    """Rows of a table with given columns, written block by block."""
+    path = Path(request.output)
+    if path.suffix.lower() not in GIVEN_TABLES:
+        raise OptionError(f"--given of columns writes .csv or .parquet, not {path.name}")
+    for name in NOT_WITH_COLUMNS:
+        if getattr(request, name) != getattr(SampleRequest, name):
+            flag = name.replace("_", "-")
+            raise OptionError(f"columns are given without --{flag}: leave it out")
+    given = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
+    blocks = rows_with_columns(fitted, given, request.number, request.seed)
+    form, done = TableForm.of(fitted.schema), 0
+    with columnar(path) as file:
+        for frame in blocks:
+            cells = form.spelled(frame) if path.suffix.lower() == ".csv" else frame
+            file.add({name: cells[name] for name in cells.columns})
+            done += len(frame)
+            reporter.advance("drawing", done, request.number)
+    return RowsReport("samples", done, False, False, **written((str(path),)))
 
 
 def _row_labels(fitted: Fitted, label: str, number: int) -> Tensor | None:

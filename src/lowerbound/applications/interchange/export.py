@@ -1,4 +1,4 @@
-"""Write a model as a folder of ``diffusers``: its autoencoder, and its diffusion prior."""
+"""Write a model for another program: as a folder of ``diffusers``, as ONNX, or by torch.export."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import ModelRequest
 from lowerbound.applications.interchange.config_file import (
     CONFIG,
     WEIGHTS,
@@ -21,6 +21,13 @@ from lowerbound.applications.interchange.config_file import (
     KLConfig,
     VQConfig,
     written_config,
+)
+from lowerbound.applications.interchange.graphs import (
+    ONNX,
+    GraphReport,
+    TorchExport,
+    export_graphs,
+    refuse_others_files,
 )
 from lowerbound.applications.interchange.halves import codebook_of, decoder_of, encoder_of
 from lowerbound.applications.interchange.pipeline import (
@@ -57,8 +64,9 @@ ZERO, ONE = torch.zeros(1), torch.ones(1)
 class ExportRequest(ModelRequest):
     """Write a model for another program."""
 
-    output: str = option(REQUIRED, "folder to write", short="-o", metavar="FOLDER")
-    format: Literal["diffusers"] = option("diffusers", "of the folder")
+    output: str = option("", "write a folder that diffusers loads", short="-o", metavar="FOLDER")
+    onnx: str = option("", "write encoder and decoder as ONNX graphs", metavar="FOLDER")
+    torch: str = option("", "write encoder and decoder by torch.export", metavar="FOLDER")
     first_stage: bool = option(
         False, "write the autoencoder alone, of a model whose prior is a diffusion model"
     )
@@ -102,16 +110,33 @@ class ExportReport(Report):
         )
 
 
-def export(request: ExportRequest, reporter: Reporter, fitted: Fitted) -> ExportReport:
-    """Write the folder, load it with diffusers and compare the numbers.
+def export(
+    request: ExportRequest, reporter: Reporter, fitted: Fitted
+) -> ExportReport | GraphReport:
+    """Write the folder, load it with the other program and compare the numbers.
 
     Raises:
-        UnsupportedError: the model has no form in diffusers, or would give other numbers there.
+        OptionError: not one folder is given.
+        UnsupportedError: the model has no form in the other program, or would give other numbers.
         DataError: the folder contains other files.
     """
+    if sum(map(bool, (request.output, request.onnx, request.torch))) != 1:
+        raise OptionError(
+            "export writes one folder: give -o FOLDER for diffusers, --onnx FOLDER or "
+            "--torch FOLDER"
+        )
+    if request.output:
+        return _export_to_diffusers(request, fitted)
+    if request.first_stage or request.given or request.prompt:
+        raise OptionError("--first-stage, --given and --prompt are for a folder of diffusers: -o")
+    form = ONNX() if request.onnx else TorchExport()
+    return export_graphs(Path(request.onnx or request.torch), fitted, form)
+
+
+def _export_to_diffusers(request: ExportRequest, fitted: Fitted) -> ExportReport:
     folder, model = Path(request.output), fitted.model
     prior = None if request.first_stage else diffusion_prior(model)
-    _refuse_others_files(folder, {CONFIG, WEIGHTS} if prior is None else FILES)
+    refuse_others_files(folder, {CONFIG, WEIGHTS} if prior is None else FILES)
     _refuse_other_numbers(model)
     prompt = prompt_of(fitted, typed_values(request.given), request.prompt, 1)
     if prior is not None:
@@ -151,15 +176,6 @@ def _write(folder: Path, config: AutoencoderConfig, weights: dict[str, Tensor]) 
     folder.mkdir(parents=True, exist_ok=True)
     durable.write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
     durable.write_text(folder / CONFIG, json.dumps(written_config(config), indent=2) + "\n")
-
-
-def _refuse_others_files(folder: Path, own: set[str]) -> None:
-    """Raise an error for a folder with other files than those of an earlier export."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.exists() and (not folder.is_dir() or names - own):
-        raise DataError(
-            f"{folder} holds other files; choose another name, so that nothing of yours is replaced"
-        )
 
 
 def _refuse_other_numbers(model: Model) -> None:

@@ -13,7 +13,6 @@ from lowerbound.applications.io.columnar_files import columnar
 from lowerbound.applications.io.prompts import typed_values
 from lowerbound.applications.release.tables import check_table, read_table
 from lowerbound.config import option
-from lowerbound.data.synthetic.form import TableForm
 from lowerbound.data.tables.files import with_leading_zeros
 from lowerbound.errors import OptionError
 from lowerbound.fitting import Fitted
@@ -75,7 +74,7 @@ def synthesize(request: SynthesizeRequest, reporter: Reporter, fitted: Fitted) -
     done = 0
     with columnar(path) as file:
         for frame in blocks:
-            cells = _spelled(frame, source.form) if path.suffix.lower() == ".csv" else frame
+            cells = source.form.spelled(frame) if path.suffix.lower() == ".csv" else frame
             file.add({name: cells[name] for name in cells.columns})
             done += len(frame)
             reporter.advance("drawing", done, count)
@@ -98,13 +97,3 @@ def _blocks(
     conditions = typed_values(request.given, form="COLUMN=VALUE, such as sex=Female")
     frame = source.given(conditions)
     return source.completed(frame, count, request.seed), count, tuple(conditions)
-
-
-def _spelled(frame: Any, form: TableForm) -> Any:
-    """The rows with whole numbers that have missing cells written without a decimal point."""
-    whole = {
-        each.name: frame[each.name].astype("Int64")
-        for each in form.columns
-        if each.lattice.step and not each.lattice.decimals and frame[each.name].dtype.kind == "f"
-    }
-    return frame.assign(**whole) if whole else frame

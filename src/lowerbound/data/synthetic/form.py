@@ -202,6 +202,17 @@ class TableForm:
         """The schema with this form in its details."""
         return replace(schema, details={**schema.details, DETAIL: to_mapping(self)})
 
+    def spelled(self, frame: Any) -> Any:
+        """The rows with whole numbers that have missing cells written without a decimal point."""
+        whole = {
+            each.name: frame[each.name].astype("Int64")
+            for each in self.columns
+            if each.lattice.step
+            and not each.lattice.decimals
+            and frame[each.name].dtype.kind == "f"
+        }
+        return frame.assign(**whole) if whole else frame
+
     def frame(self, schema: Schema, values: Mapping[str, Array], rows: int, first: int = 0) -> Any:
         """New rows as a frame with the columns and types of the fitted table.
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from lowerbound.config import construct
 from lowerbound.data import Dataset, Schema, load, to_frame
 from lowerbound.data.arrays import as_array
+from lowerbound.data.batches import collected, is_batched
 from lowerbound.data.kinds import newest_kinds
 from lowerbound.data.tables.arrow import is_other_frame
 from lowerbound.data.tables.duckdb import is_relation, relation_frame
@@ -40,7 +41,8 @@ def learn(
 
     Args:
         estimator: receives the attributes and is named in messages.
-        X: a matrix, pictures, a frame, a relation of DuckDB, a tensor, a path or the name of a set.
+        X: a matrix, pictures, a frame, a relation of DuckDB, a tensor, batches, a path or the name
+            of a set.
         label: one value per row, or the name of a column if X has named columns.
         options: keywords of ``lowerbound.data.load``.
         least_features: fewer features raise an error.
@@ -159,7 +161,10 @@ def is_matrix(X: Any) -> bool:
 
 
 def as_frame(X: Any) -> Any:
-    """A relation of DuckDB or a frame of another library as a pandas frame; else unchanged."""
+    """A relation of DuckDB or a frame of another library as a pandas frame, and batches as an
+    array of all rows; else unchanged."""
+    if is_batched(X):
+        return collected(X)[0]
     if is_other_frame(X):
         return X.to_pandas()
     return relation_frame(X) if is_relation(X) else X

@@ -71,7 +71,7 @@ class ColumnNetworks(nn.Module):
             known: whether column j sees column i, (rows or 1, columns j, columns i).
             features: (rows, features).
         """
-        mask = known.to(features.dtype).expand(len(codes), -1, -1)
+        mask = known.to(features.dtype).expand(codes.shape[0], -1, -1)
         seen = torch.bmm(mask, self.added(codes, numbers, features.dtype).transpose(0, 1))
         h = (seen + self.targets + self.features(features).unsqueeze(1)).transpose(0, 1)
         for block in self.blocks:

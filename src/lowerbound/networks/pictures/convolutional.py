@@ -148,7 +148,7 @@ class ConvolutionalEncoder(Conditioned, Encoder):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        features = self.stem(channels_last(x.reshape(len(x), *self.picture)))
+        features = self.stem(channels_last(x.reshape(x.shape[0], *self.picture)))
         features = self.conditioned(features, condition)
         numbers: Tensor = self.heads(by_pixel(self.layers(features)))
         return numbers
@@ -179,7 +179,7 @@ class ConvolutionalDecoder(Decoder):
         features = self.start(beside(z, condition, self.condition_dim))
         maps: Tensor = features.unflatten(1, (*self.coarsest.size, self.coarsest.channels))
         picture: Tensor = self.layers(maps.permute(0, 3, 1, 2)) + self.bias
-        return picture.reshape(len(z), *self.parameter_shape)
+        return picture.reshape(z.shape[0], *self.parameter_shape)
 
     @property
     def output_bias(self) -> nn.Parameter:

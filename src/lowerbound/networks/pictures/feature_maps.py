@@ -59,7 +59,7 @@ class MapEncoder(Conditioned, Encoder):
     def stemmed(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Features of the finest level, (rows, channels, height, width)."""
         check_condition(condition, self.condition_dim)
-        features: Tensor = self.stem(channels_last(x.reshape(len(x), *self.picture)))
+        features: Tensor = self.stem(channels_last(x.reshape(x.shape[0], *self.picture)))
         features = self.conditioned(features, condition)
         return features
 
@@ -105,7 +105,7 @@ class MapDecoder(Conditioned, Decoder):
             location = self.linear(places)
             owed_besides = picture.shape[1] - location.shape[1]
             picture = picture + F.pad(location, (0, 0, 0, 0, 0, owed_besides))
-        return picture.reshape(len(z), *self.parameter_shape)
+        return picture.reshape(z.shape[0], *self.parameter_shape)
 
     def stemmed(self, places: Tensor, condition: Tensor | None) -> Tensor:
         """Features of a map, (rows, numbers, height, width)."""

@@ -138,7 +138,7 @@ class BottomUp(Conditioned):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         check_condition(condition, self.shape.condition_dim)
-        features = self.stem(channels_last(x.reshape(len(x), *self.shape.picture)))
+        features = self.stem(channels_last(x.reshape(x.shape[0], *self.shape.picture)))
         features = self.conditioned(features, condition)
         found = [self.blocks[0](features)]
         for down, blocks in zip(self.down, self.blocks[1:], strict=True):
@@ -273,7 +273,7 @@ class TopDown(Conditioned):
     def finish(self, state: Tensor) -> Tensor:
         """The parameters of the likelihood, (rows, *parameter_shape)."""
         numbers: Tensor = self.out(state) + self.bias
-        return numbers.reshape(len(state), *self.parameter_shape)
+        return numbers.reshape(state.shape[0], *self.parameter_shape)
 
     @torch.no_grad()
     def set_output_bias(self, bias: Tensor) -> None:

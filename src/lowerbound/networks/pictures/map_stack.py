@@ -155,7 +155,7 @@ class StackDecoder(MapDecoder):
         if above is not None:
             features = features + above
         picture: Tensor = self.layers(features) + self.bias
-        return picture.reshape(len(z), *self.parameter_shape)
+        return picture.reshape(z.shape[0], *self.parameter_shape)
 
 
 class MapTransition(nn.Module):

@@ -40,7 +40,7 @@ class PatchEncoder(Encoder):
             nn.init.zeros_(value).requires_grad_(False)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        return by_pixel(self.components(x.reshape(len(x), *self.picture)))
+        return by_pixel(self.components(x.reshape(x.shape[0], *self.picture)))
 
 
 class PatchSums(nn.ConvTranspose2d):
@@ -68,7 +68,7 @@ def start_from_patches(encoder: PatchEncoder, up: PatchSums, x: Tensor) -> Tenso
     down = encoder.components
     side, numbers = down.kernel_size[0], down.out_channels
     channels, height, width = encoder.picture
-    pictures = x.double().reshape(len(x), *encoder.picture)
+    pictures = x.double().reshape(x.shape[0], *encoder.picture)
     patches = pictures.unfold(2, side, side).unfold(3, side, side)
     flat = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * side * side)
     mean = flat.mean(0)

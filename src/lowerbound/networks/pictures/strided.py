@@ -58,6 +58,6 @@ class StridedEncoder(Encoder):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         check_condition(condition, self.condition_dim)
-        maps = self.layers(channels_last(x.reshape(len(x), *self.picture)))
+        maps = self.layers(channels_last(x.reshape(x.shape[0], *self.picture)))
         numbers: Tensor = self.head(maps.flatten(1))
         return numbers

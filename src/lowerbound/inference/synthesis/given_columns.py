@@ -1,0 +1,42 @@
+"""Rows of a table with given columns: the others are drawn from the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lowerbound.errors import UnsupportedError
+from lowerbound.fitting import Fitted
+from lowerbound.inference.synthesis.tables import TableSource
+
+
+def gives_columns(fitted: Fitted) -> bool:
+    """Whether names in ``given`` are columns of a table, and not attributes of a prompt."""
+    schema = fitted.schema
+    table = schema.data_kind.named_columns and bool(schema.columns) and schema.windows is None
+    return table and not fitted.options.model.prompts
+
+
+def rows_with_columns(
+    fitted: Fitted, given: Mapping[str, Any], count: int, seed: int
+) -> Iterator[Any]:
+    """Frames of rows x ~ p(x | given columns), ``count`` rows in all.
+
+    Args:
+        fitted: a model of a table.
+        given: values by column, in the units of the data.
+        count: number of rows.
+        seed: of the draws.
+
+    Raises:
+        OptionError: a column or a level does not exist, or the values cannot occur together.
+        DataError: a value is not one of its column.
+        UnsupportedError: the model is conditional, was fitted to complete rows, or has no exact
+            density.
+    """
+    if fitted.options.model.conditional:
+        raise UnsupportedError(
+            "columns cannot be given to a conditional model: fit one without --conditional"
+        )
+    source = TableSource(fitted)
+    return source.completed(source.given(given), count, seed)
