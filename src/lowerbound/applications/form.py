@@ -8,6 +8,7 @@ there is no second list of options.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shlex
 import types
@@ -33,11 +34,23 @@ def unreadable() -> Any:
     return option("raise", "what to do with pictures and texts that cannot be read")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceRequest:
+    """The option of an application whose model computes on any device."""
+
+    device: str = option("auto", "where the model computes: auto, cpu, cuda, cuda:N or mps")
+
+
 @dataclass(frozen=True)
-class ModelRequest:
-    """The options of an application that uses a fitted model."""
+class FolderRequest:
+    """The options of an application that uses a fitted model on the processor."""
 
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
+
+
+@dataclass(frozen=True)
+class ModelRequest(FolderRequest, DeviceRequest):
+    """The options of an application that uses a fitted model on any device."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +187,12 @@ def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
 
 def typed(name: str, request: Any) -> str:
     """The command line that makes ``request``, without options at their defaults."""
-    words = ["lowerbound", name]
+    words = {}  # by flag, because several parts of a request may have the same option
     for entry in entries(type(request)):
         value = entry.of(request)
         if value != entry.default:
-            words += _words(entry, value)
-    return shlex.join(words)
+            words[entry.called] = _words(entry, value)
+    return shlex.join(["lowerbound", name, *itertools.chain(*words.values())])
 
 
 def value_of(text: str) -> Any:

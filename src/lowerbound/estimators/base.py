@@ -33,7 +33,7 @@ from lowerbound.model_folder import folder as model_folder
 from lowerbound.models import Model
 from lowerbound.models.base import AUTO
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import History, TrainingReporter
+from lowerbound.training import History, TrainingOptions, TrainingReporter
 
 DRAWS = 32  # of each row's latent, for its uncertainty
 
@@ -84,6 +84,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     binarize: str = "none"
     data_options: Mapping[str, Any] | None = None
     random_state: Any = None
+    device: str = TrainingOptions.device
 
     kind: ClassVar[str]
     conditional: ClassVar[bool] = False
@@ -169,16 +170,21 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return self._sample(n_samples, None, mean, random_state, given, guidance, steps)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], device: str = TrainingOptions.device) -> Self:
         """Read a model folder; the estimator's parameters are those of the fit.
 
         Parameters that a folder does not store have their defaults: ``n_importance``, ``verbose``
         and ``data_options``.
 
+        Args:
+            path: the folder, written on any device.
+            device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
         Raises:
+            OptionError: this machine has no such device.
             ModelFolderError: the folder is missing, altered, or holds another kind of model.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), device)
         options = fitted.options.model
         if (options.model, options.conditional) != (cls.kind, cls.conditional):
             prefix = "conditional " if options.conditional else ""
@@ -186,7 +192,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 f"{path} holds a {prefix}{options.model}, which {cls.__name__} cannot load; "
                 f"use {_estimator_of(options.model, options.conditional)}.load"
             )
-        estimator = cls(**cls._parameters_of(fitted))
+        estimator = cls(**{**cls._parameters_of(fitted), "device": device})
         inputs.describe(estimator, fitted.schema)
         return estimator._adopt(fitted)
 

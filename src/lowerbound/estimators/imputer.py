@@ -96,6 +96,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         training_options: further fields of ``lowerbound.training.TrainingOptions``.
         data_options: further keywords of ``lowerbound.data.load``, such as ``{"kinds": {...}}``.
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each fit.
+        device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
         verbose: 1 shows the progress.
 
     Attributes:
@@ -130,6 +131,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     training_options: Mapping[str, Any] | None = None
     data_options: Mapping[str, Any] | None = None
     random_state: Any = None
+    device: str = TrainingOptions.device
     verbose: int = 0
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
@@ -230,7 +232,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             ModelFolderError: the folder is missing or altered.
             DataError: the model was fitted to complete rows, or its rows are not a table.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), parameters.get("device", TrainingOptions.device))
         if not (fitted.schema.missing and fitted.schema.columns):
             raise DataError(
                 f"{path} was fitted to complete rows or to pictures; fit a table with "

@@ -69,7 +69,9 @@ class ProbabilisticPCA(LatentVariableEstimator):
     def _options(self, seed: int) -> FitOptions:
         options = ModelOptions(**{**chosen(ModelOptions, self), "model": self.kind})
         # the fit has a closed form and cannot stop early, so no row is held out
-        return FitOptions(options, training=TrainingOptions(validation=0.0, seed=seed))
+        return FitOptions(
+            options, training=TrainingOptions(validation=0.0, seed=seed, device=self.device)
+        )
 
     def _learn(self, X: Any) -> Dataset:
         return inputs.learn(self, X, options=self._data_options(), least_features=2)

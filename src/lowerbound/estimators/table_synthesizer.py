@@ -27,7 +27,7 @@ from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
-from lowerbound.training import reporter_for
+from lowerbound.training import TrainingOptions, reporter_for
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit
@@ -67,6 +67,7 @@ class TableSynthesizer(FittedEstimator):
             among the first three by held-out rows.
         minutes: training time; None: from the number of rows and columns.
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each.
+        device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
         verbose: 1 shows the progress.
 
     Attributes:
@@ -84,6 +85,7 @@ class TableSynthesizer(FittedEstimator):
     prior: str = AUTO
     minutes: float | None = None
     random_state: Any = None
+    device: str = TrainingOptions.device
     verbose: int = 0
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -103,6 +105,7 @@ class TableSynthesizer(FittedEstimator):
             prior=self.prior,
             minutes=self.minutes,
             seed=new_seed(self.random_state),
+            device=self.device,
             reporter=reporter_for() if self.verbose else None,
         )
         self.frames_ = is_frame(X)
@@ -203,7 +206,7 @@ class TableSynthesizer(FittedEstimator):
             ModelFolderError: the folder is missing or altered.
             UnsupportedError: the model is not of a table.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), parameters.get("device", TrainingOptions.device))
         form = TableSource(fitted).form
         made = cls(**{"random_state": fitted.options.training.seed, **parameters})
         describe(made, fitted.schema)

@@ -29,6 +29,7 @@ from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.settings.budget import USUAL, default_epochs
+from lowerbound.training.settings.device import on_device
 
 TASK = "train a prior on latents"
 MOST_MINUTES = 20.0  # of training, unless a limit is given
@@ -73,11 +74,11 @@ def fit_prior(
     made = with_untrained_prior(fitted, kind, options, training.seed)
     learning = require(made.model, LearnsPrior, TASK)
     _refuse_clips(made, kind)
+    on_device(made.model, training.device)
     seen, unseen = held_out(latents, training)
     learning.start_prior(_first_draws(seen, draws))
     learned, history = LearnedPrior(learning), History()
-    solved = not any(True for _ in learned.parameters())
-    if not solved:
+    if not (solved := not any(True for _ in learned.parameters())):
         named = f"{kind} {json.dumps(options, sort_keys=True, default=str)}"
         history = train(
             learned,

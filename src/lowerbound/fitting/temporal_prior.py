@@ -35,6 +35,7 @@ from lowerbound.models.learned_prior import LearnedPrior, density_of_prior
 from lowerbound.priors import TemporalPrior
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.held_out import evaluating
+from lowerbound.training.settings.device import on_device
 
 
 def fit_temporal_prior(
@@ -74,6 +75,7 @@ def fit_temporal_prior(
     options = {**(prior_options or {}), "actions": clips.action_numbers}
     training = with_budget(training or TrainingOptions(), len(clips))
     made = with_untrained_prior(fitted, kind, options, training.seed)
+    on_device(made.model, training.device)
     learning = require(made.model, LearnsPrior, TASK)
     prior = learning.learned_prior
     assert isinstance(prior, TemporalPrior)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.processor_draws import PROCESSOR, same_on_every_device
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
 from lowerbound.trace import Batch, Draw, Trace
@@ -48,11 +49,20 @@ def one_step(model: Model, task: str) -> OneStep:
 
 @contextmanager
 def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]:
-    """Evaluation mode inside, without gradients unless requested; then restores each mode."""
+    """Evaluation mode inside, without gradients unless requested; then restores each mode.
+
+    Draws inside are the same on every device.
+    """
     modes = [(module, module.training) for module in model.modules()]
+    tensor = next(_real_tensors(model), None)
+    device = PROCESSOR if tensor is None else tensor.device
     model.eval()
     try:
-        with torch.inference_mode(not gradients), torch.set_grad_enabled(gradients):
+        with (
+            torch.inference_mode(not gradients),
+            torch.set_grad_enabled(gradients),
+            same_on_every_device(device),
+        ):
             yield
     finally:
         for module, mode in modes:

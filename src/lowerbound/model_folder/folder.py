@@ -55,6 +55,7 @@ from lowerbound.model_folder.manifest import (
 from lowerbound.models import MODELS, LearnsPrior, Model
 from lowerbound.networks.allocation import AllocationLimit
 from lowerbound.training import History
+from lowerbound.training.settings.device import AUTO, chosen_device
 
 CARD = "MODEL_CARD.md"
 
@@ -82,14 +83,19 @@ def write(folder: Path, fitted: Fitted) -> None:
         _create(folder, fitted)
 
 
-def read(folder: Path) -> Fitted:
+def read(folder: Path, device: str = AUTO) -> Fitted:
     """Read the model in a folder, in evaluation mode.
 
+    Args:
+        folder: a model folder, written on any device.
+        device: where the model computes from now on; see ``training.settings.device``.
+
     Raises:
+        OptionError: this machine has no such device.
         ModelFolderError: there is no model; a file is missing, truncated or altered; or a newer
             version wrote it. The message names the file and what to do.
     """
-    folder = Path(folder)
+    folder, place = Path(folder), chosen_device(device)
     contents = verify(folder)
     config, described = (
         untrusted.parsed_mapping(contents[name], str(folder / name), ModelFolderError)
@@ -110,7 +116,7 @@ def read(folder: Path) -> Fitted:
             f"so another version wrote it: {error}"
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
-    return Fitted(model.eval(), schema, options, _history(folder))
+    return Fitted(model.eval().to(place), schema, options, _history(folder))
 
 
 def _create(folder: Path, fitted: Fitted) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, FolderRequest
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
@@ -25,9 +25,10 @@ from lowerbound.trace import Batch
 
 
 @dataclass(frozen=True)
-class EncodeClipsRequest(DataRequest):
+class EncodeClipsRequest(FolderRequest):
     """Turn frames into codes or states."""
 
+    data: str = option(REQUIRED, "clips of the kind that the model was fitted on", positional=True)
     output: str = option(REQUIRED, "file to write (.npz)", short="-o", metavar="OUT")
     seed: int = option(0, "of the draws of states")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, FolderRequest
 from lowerbound.applications.interchange.config_file import (
     CONFIG,
     WEIGHTS,
@@ -54,7 +54,7 @@ ZERO, ONE = torch.zeros(1), torch.ones(1)
 
 
 @dataclass(frozen=True)
-class ExportRequest(ModelRequest):
+class ExportRequest(FolderRequest):
     """Write a model for another program."""
 
     output: str = option(REQUIRED, "folder to write", short="-o", metavar="FOLDER")

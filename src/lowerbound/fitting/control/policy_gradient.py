@@ -138,7 +138,7 @@ def vae_of(environment: EnvironmentOptions, options: PolicyGradientOptions) -> F
 
 def random_frames(environment: EnvironmentOptions, steps: int, seed: int) -> Dataset:
     """Frames of random actions, one for each step."""
-    env, noise = Environment(environment, seed, "random"), generator(seed, "random", _CPU)
+    env, noise = Environment(environment, seed, "random"), generator(seed, "random")
     frames, seen = list[Tensor](), env.reset()
     for _ in range(steps):
         frames.append(seen)
@@ -147,7 +147,6 @@ def random_frames(environment: EnvironmentOptions, steps: int, seed: int) -> Dat
     return Dataset(env.frame, torch.stack(frames), source="random actions")
 
 
-_CPU = torch.device("cpu")
 
 
 def _features(
