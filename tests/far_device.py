@@ -143,7 +143,9 @@ def refuse_near(name: str, given: Sequence[Tensor], args: tuple[Any, ...]) -> No
         given = [args[0], *args[2:3]]
     near = [v for v in given if isinstance(v, Tensor) and not isinstance(v, FarTensor)]
     if any(value.dim() for value in near):
-        shapes = [f"{'far' if isinstance(v, FarTensor) else 'near'} {tuple(v.shape)}" for v in given]
+        shapes = [
+            f"{'far' if isinstance(v, FarTensor) else 'near'} {tuple(v.shape)}" for v in given
+        ]
         raise DeviceError(f"{name} of tensors of two devices: {', '.join(shapes)}")
 
 
@@ -152,6 +154,11 @@ class _Autocast(torch.autocast):
 
     def __init__(self, device_type: str, *args: Any, **options: Any) -> None:
         super().__init__("cpu" if device_type == FAR.type else device_type, *args, **options)
+
+
+def _without_gradients(mode: bool = True) -> torch.set_grad_enabled:
+    """Inference mode refuses tensors that are made of others, as far ones are."""
+    return torch.set_grad_enabled(torch.is_grad_enabled() and not mode)
 
 
 @contextmanager
@@ -164,6 +171,7 @@ def far_device() -> Iterator[None]:
     try:
         with pytest.MonkeyPatch.context() as patch, FarFactories(), FarOperations():
             patch.setattr(torch, "autocast", _Autocast)
+            patch.setattr(torch, "inference_mode", _without_gradients)
             patch.setattr(devices, "present_devices", lambda: [FAR.type, NEAR.type])
             yield
     finally:

@@ -74,11 +74,11 @@ def fit_prior(
     made = with_untrained_prior(fitted, kind, options, training.seed)
     learning = require(made.model, LearnsPrior, TASK)
     _refuse_clips(made, kind)
-    on_device(made.model, training.device)
     seen, unseen = held_out(latents, training)
     learning.start_prior(_first_draws(seen, draws))
     learned, history = LearnedPrior(learning), History()
     if not (solved := not any(True for _ in learned.parameters())):
+        on_device(made.model, training.device)
         named = f"{kind} {json.dumps(options, sort_keys=True, default=str)}"
         history = train(
             learned,
@@ -100,7 +100,7 @@ def fit_prior(
         learning.start_prior(_first_draws(latents, draws))
     found["fitted_model"] = fitted.options.fitted_model
     facts = PriorFit(kind, len(latents), sha256, training, **found)
-    made.model.eval()
+    on_device(made.model.eval(), training.device)
     kept = without_release(made.options)
     return replace(made, options=replace(kept, prior_fit=facts)), history
 

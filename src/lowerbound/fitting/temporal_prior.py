@@ -75,7 +75,6 @@ def fit_temporal_prior(
     options = {**(prior_options or {}), "actions": clips.action_numbers}
     training = with_budget(training or TrainingOptions(), len(clips))
     made = with_untrained_prior(fitted, kind, options, training.seed)
-    on_device(made.model, training.device)
     learning = require(made.model, LearnsPrior, TASK)
     prior = learning.learned_prior
     assert isinstance(prior, TemporalPrior)
@@ -84,6 +83,7 @@ def fit_temporal_prior(
     seen, unseen = clips.split(training.validation, training.seed)
     known = LatentClips.of(clips, z, seen)
     prior.start_from_clips(known.z[:, 0], known.actions, known.resets)
+    on_device(made.model, training.device)
     every, fresh = LatentClips.of(clips, z, seen + unseen), LatentClips.of(clips, z, unseen)
     length = min(prior.window, len(known), len(fresh) or len(known))
     named = f"{kind} {json.dumps(options, sort_keys=True, default=str)} {sha256}"

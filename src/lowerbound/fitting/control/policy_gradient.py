@@ -147,8 +147,6 @@ def random_frames(environment: EnvironmentOptions, steps: int, seed: int) -> Dat
     return Dataset(env.frame, torch.stack(frames), source="random actions")
 
 
-
-
 def _features(
     environment: EnvironmentOptions, options: PolicyGradientOptions, fitted: Fitted | None
 ) -> dict[str, Any]:
