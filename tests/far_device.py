@@ -65,6 +65,8 @@ class FarTensor(Tensor):
     ) -> Any:
         if func is Tensor.tolist:
             return args[0].detach().cpu().tolist()
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            args = (args[0], with_tensors(args[1]), *args[2:])
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
 
@@ -106,6 +108,13 @@ class FarFactories(TorchFunctionMode):
         if func in FACTORIES and torch.device(options.get("device") or NEAR) == FAR:
             return func(*args, **{**options, "device": NEAR}).to(FAR)
         return func(*args, **options)
+
+
+def with_tensors(index: Any) -> Any:
+    """An index whose lists are tensors; torch would make them on "meta", without numbers."""
+    if isinstance(index, tuple):
+        return tuple(map(with_tensors, index))
+    return torch.tensor(index) if isinstance(index, list) else index
 
 
 def run(func: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -39,7 +39,7 @@ def same_on_every_device(device: torch.device) -> Iterator[None]:
         return
     cudnn = torch.backends.cudnn
     exact = cudnn.flags(enabled=True, allow_tf32=False) if device.type == "cuda" else nullcontext()
-    with exact, _ProcessorDraws():
+    with exact, _ProcessorDraws():  # type: ignore[no-untyped-call]
         yield
 
 
