@@ -8,7 +8,6 @@ there is no second list of options.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import shlex
 import types
@@ -38,7 +37,9 @@ def unreadable() -> Any:
 class DeviceRequest:
     """The option of an application whose model computes on any device."""
 
-    device: str = option("auto", "where the model computes: auto, cpu, cuda, cuda:N or mps")
+    device: str = option(
+        "auto", "where the model computes: auto, cpu, cuda, cuda:N or mps", metavar="NAME"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,16 @@ class ModelRequest(FolderRequest, DeviceRequest):
 
 
 @dataclass(frozen=True)
-class DataRequest(ModelRequest):
-    """The options of an application that uses a fitted model on data."""
+class FolderDataRequest(FolderRequest):
+    """The options of an application that uses a fitted model on data, on the processor or where
+    its options of training say."""
 
     data: str = option(REQUIRED, "data of the kind that the model was fitted on", positional=True)
+
+
+@dataclass(frozen=True)
+class DataRequest(FolderDataRequest, DeviceRequest):
+    """The options of an application that uses a fitted model on data, on any device."""
 
 
 _KINDS = (int, float, bool, str)
@@ -153,10 +160,13 @@ class Entry:
 
 
 def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
-    """One entry per field of ``cls`` that text can represent; mappings are left out."""
+    """One entry per field of ``cls`` that text can represent; mappings are left out.
+
+    Fields that are keyword-only come last, because they are options of many classes.
+    """
     found: list[Entry] = []
     hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
+    for field in sorted(dataclasses.fields(cls), key=lambda field: bool(field.kw_only)):
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             found += entries(hint, (*path, field.name))
@@ -187,12 +197,12 @@ def answer(cls: type[Request], answers: Mapping[Path, Any]) -> Request:
 
 def typed(name: str, request: Any) -> str:
     """The command line that makes ``request``, without options at their defaults."""
-    words = {}  # by flag, because several parts of a request may have the same option
+    words = ["lowerbound", name]
     for entry in entries(type(request)):
         value = entry.of(request)
         if value != entry.default:
-            words[entry.called] = _words(entry, value)
-    return shlex.join(["lowerbound", name, *itertools.chain(*words.values())])
+            words += _words(entry, value)
+    return shlex.join(words)
 
 
 def value_of(text: str) -> Any:

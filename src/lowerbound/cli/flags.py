@@ -16,8 +16,7 @@ from lowerbound.config import warn_renamed
 from lowerbound.errors import OptionError
 
 PROGRAM = "lowerbound"
-SEED, DEVICE = "seed", "device"
-OF_ALL_PARTS = (SEED, DEVICE)  # typed once, for every part of a request
+SEED = "seed"
 LARGEST_SEED = 2**32 - 1  # of numpy
 FEW = 15  # options that --help shows all; of more it shows the common ones
 HELP_ALL = "--help-all"
@@ -76,11 +75,11 @@ def parse(application: Application, help: str, words: Sequence[str]) -> argparse
     typed, extra = _parsed(parser, form, words)
     if extra:
         raise _unexpected(parser, extra[0], words, form)
-    given = [e for e in form if e.name not in OF_ALL_PARTS and hasattr(typed, _key(e))]
+    given = [entry for entry in form if entry.name != SEED and hasattr(typed, _key(entry))]
     answers = {entry.path: _value(entry, typed) for entry in given}
-    shared = {SEED: None if typed.seed is None else _seed(typed.seed), DEVICE: typed.device}
-    chosen = {name: value for name, value in shared.items() if value is not None}
-    answers |= {entry.path: chosen[entry.name] for entry in form if entry.name in chosen}
+    if typed.seed is not None:  # one seed for every part of the request
+        seed = _seed(typed.seed)
+        answers |= {entry.path: seed for entry in form if entry.name == SEED}
     typed.request = answer(application.request, answers)
     typed.memory = _gigabytes(typed.memory)
     return typed
@@ -137,16 +136,15 @@ def command_parser(name: str, help: str, form: Sequence[Entry], *, every: bool =
         title = entry.path[-2] if len(entry.path) > 1 else ""
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
-        if entry.name not in OF_ALL_PARTS:
+        if entry.name != SEED:
             _add(groups[title], entry, every or entry.common or entry.required)
-    _add_device(parser, next((entry for entry in form if entry.name == DEVICE), None))
     _add_shared(parser, every)
     return parser
 
 
 def _flagged(form: Sequence[Entry]) -> list[Entry]:
     """The entries with a flag of this command alone."""
-    return [entry for entry in form if not entry.positional and entry.name not in OF_ALL_PARTS]
+    return [entry for entry in form if not entry.positional and entry.name != SEED]
 
 
 def _called(entry: Entry) -> str:
@@ -166,13 +164,6 @@ def _usage(name: str, form: Sequence[Entry]) -> str:
         if entry.required and not entry.positional:
             needed += [entry.short or entry.flag, _metavar(entry)]
     return " ".join([PROGRAM, name, *needed, "[options]"])
-
-
-def _add_device(parser: Parser, entry: Entry | None) -> None:
-    """Add the flag of the device, if the command has a model that computes on any device."""
-    parser.set_defaults(device=None)
-    if entry is not None:
-        parser.add_argument(entry.flag, metavar="NAME", help=_help(entry))
 
 
 def _add_shared(parser: Parser, every: bool) -> None:

@@ -209,6 +209,10 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         tags.target_tags.required = tags.target_tags.required or self.needs_labels
         return tags
 
+    def _training(self) -> dict[str, Any]:
+        """Options of a further training of the fitted model."""
+        return {"seed": self._seed, "device": self.device}
+
     # hooks of the concrete estimators -----------------------------------------------------------
 
     @abstractmethod

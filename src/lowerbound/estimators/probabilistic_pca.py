@@ -37,6 +37,7 @@ class ProbabilisticPCA(LatentVariableEstimator):
         binarize: grey values as bits, as for ``VAE``.
         data_options: further keywords of ``lowerbound.data.load``.
         random_state: seeds ``sample``.
+        device: as for ``VAE``.
 
     Attributes:
         fitted_, model_, latent_dim_, n_features_in_, feature_names_in_: as for ``VAE``.

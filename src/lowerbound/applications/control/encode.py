@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, FolderRequest
+from lowerbound.applications.form import REQUIRED, FolderDataRequest
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
@@ -25,10 +25,9 @@ from lowerbound.trace import Batch
 
 
 @dataclass(frozen=True)
-class EncodeClipsRequest(FolderRequest):
+class EncodeClipsRequest(FolderDataRequest):
     """Turn frames into codes or states."""
 
-    data: str = option(REQUIRED, "clips of the kind that the model was fitted on", positional=True)
     output: str = option(REQUIRED, "file to write (.npz)", short="-o", metavar="OUT")
     seed: int = option(0, "of the draws of states")
 

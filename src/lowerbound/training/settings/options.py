@@ -59,7 +59,7 @@ class TrainingOptions:
     seed: int = option(0, "of the order of the rows, the noise and the bits")
     checkpoint_seconds: float = option(60.0, "seconds between checkpoints, where a folder is given")
     threads: int = option(0, "processor threads; 0 = one for small updates, else torch's choice")
-    device: str = option("auto", f"where the model computes: {FORMS}")
+    device: str = option("auto", f"where the model computes: {FORMS}", metavar="NAME")
 
     def __post_init__(self) -> None:
         for name in _POSITIVE_OR_OPEN:
