@@ -66,7 +66,9 @@ def networks(kind: str) -> tuple[nn.Module, nn.Module]:
     )
 
 
-def options(batch: int, setting: str, seed: int, **more: Any) -> TrainingOptions:
+def options(
+    batch: int, setting: str, seed: int, device: str = "cpu", **more: Any
+) -> TrainingOptions:
     return TrainingOptions(
         batch_size=batch,
         learning_rate=1e-3,
@@ -77,6 +79,7 @@ def options(batch: int, setting: str, seed: int, **more: Any) -> TrainingOptions
         validation=0.0,
         patience=0,
         seed=seed,
+        device=device,
         **more,
     )
 

@@ -25,18 +25,20 @@ from lowerbound.priors import StandardNormal
 from lowerbound.training import train
 
 LATENT, SIZE = 16, 2048
+CPU = torch.device("cpu")
 WIDTHS, BATCHES = (128, 512, 2048), (16, 100, 512, 2048)
 
 
-def matrix_rate(dtype: torch.dtype) -> float:
+def matrix_rate(dtype: torch.dtype, device: torch.device = CPU, size: int = SIZE) -> float:
     """Operations per second of one matrix product, the best of five."""
-    a, b = torch.rand(SIZE, SIZE).to(dtype), torch.rand(SIZE, SIZE).to(dtype)
+    a, b = (torch.rand(size, size).to(device, dtype) for _ in range(2))
     best = float("inf")
     for _ in range(5):
+        torch.mm(a, b)[0, 0].item()  # waits until the device is idle
         start = time.perf_counter()
-        torch.mm(a, b)
+        torch.mm(a, b)[0, 0].item()
         best = min(best, time.perf_counter() - start)
-    return 2 * SIZE**3 / best
+    return 2 * size**3 / best
 
 
 def operations(width: int) -> int:

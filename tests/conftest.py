@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from lowerbound.training.settings import device as devices
+
 os.environ.setdefault("MPLBACKEND", "Agg")
+PRESENT_DEVICES = devices.present_devices
 
 # Small matrices gain nothing from more threads, and two workers with a pool each fight for cores.
 torch.set_num_threads(1)
@@ -35,6 +38,20 @@ def own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def processor() -> Iterator[None]:
+    """Tests compute on the processor, also where a GPU is the default."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "present_devices", lambda: ["cpu"])
+        yield
+
+
+@pytest.fixture
+def every_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The devices that the machine has."""
+    monkeypatch.setattr(devices, "present_devices", PRESENT_DEVICES)
 
 
 @pytest.fixture

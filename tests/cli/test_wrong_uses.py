@@ -31,9 +31,9 @@ WRONG_USES = {
     f"{FIT} --epoch 3": "unknown option --epoch; did you mean --epochs?",
     f"{FIT} --force": "unknown option --force; did you mean --overwrite?",
     f"{FIT} --zzzz": "unknown option --zzzz; see lowerbound fit --help",
-    f"{FIT} --gpu": (
-        "unknown option --gpu; commands run on the processor, and --threads sets how many threads "
-        "they use"
+    f"{FIT} --gpu": "unknown option --gpu; did you mean --device cuda?",
+    "compress {model} {table} --gpu": (
+        "unknown option --gpu; this command computes on the processor"
     ),
     "prior {model} {table} --components 9": (
         "unknown option --components; did you mean --set components=9 (of mixture, vamp)?"

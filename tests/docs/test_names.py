@@ -39,7 +39,7 @@ PAGE_OF: dict[str, tuple[Registry[Any], str]] = {
 }
 SHARED_FLAGS = {
     *("--json", "--seed", "--memory", "--keep-formulas"),
-    *("--verbose", "--help", "--help-all", "--version"),
+    *("--verbose", "--help", "--help-all", "--version", "--device"),
 }
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 

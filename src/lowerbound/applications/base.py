@@ -35,6 +35,10 @@ WRITTEN = ("output", "save", "key", "onnx", "torch")
 """The fields of a request that name what it writes: a path, or several."""
 
 
+PROCESSOR = "cpu"
+"""Where the model of a request without the option ``device`` computes, such as that of a codec."""
+
+
 class Reporter(Protocol):
     """Receives the messages and the progress of an application."""
 
@@ -159,7 +163,7 @@ class Application:
         if fitted is None and folder is not None:
             from lowerbound.model_folder.folder import read
 
-            fitted = read(folder)
+            fitted = read(folder, getattr(request, "device", PROCESSOR))
         return self.function(request, reporter, fitted)
 
 

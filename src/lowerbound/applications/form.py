@@ -33,18 +33,38 @@ def unreadable() -> Any:
     return option("raise", "what to do with pictures and texts that cannot be read")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceRequest:
+    """The option of an application whose model computes on any device."""
+
+    device: str = option(
+        "auto", "where the model computes: auto, cpu, cuda, cuda:N or mps", metavar="NAME"
+    )
+
+
 @dataclass(frozen=True)
-class ModelRequest:
-    """The options of an application that uses a fitted model."""
+class FolderRequest:
+    """The options of an application that uses a fitted model on the processor."""
 
     model: str = option(REQUIRED, "model folder", positional=True, metavar="MODEL")
 
 
 @dataclass(frozen=True)
-class DataRequest(ModelRequest):
-    """The options of an application that uses a fitted model on data."""
+class ModelRequest(FolderRequest, DeviceRequest):
+    """The options of an application that uses a fitted model on any device."""
+
+
+@dataclass(frozen=True)
+class FolderDataRequest(FolderRequest):
+    """The options of an application that uses a fitted model on data, on the processor or where
+    its options of training say."""
 
     data: str = option(REQUIRED, "data of the kind that the model was fitted on", positional=True)
+
+
+@dataclass(frozen=True)
+class DataRequest(FolderDataRequest, DeviceRequest):
+    """The options of an application that uses a fitted model on data, on any device."""
 
 
 _KINDS = (int, float, bool, str)
@@ -140,10 +160,13 @@ class Entry:
 
 
 def entries(cls: type[Any], path: Path = ()) -> list[Entry]:
-    """One entry per field of ``cls`` that text can represent; mappings are left out."""
+    """One entry per field of ``cls`` that text can represent; mappings are left out.
+
+    Fields that are keyword-only come last, because they are options of many classes.
+    """
     found: list[Entry] = []
     hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
+    for field in sorted(dataclasses.fields(cls), key=lambda field: bool(field.kw_only)):
         hint = hints[field.name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             found += entries(hint, (*path, field.name))

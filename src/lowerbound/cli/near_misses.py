@@ -11,7 +11,12 @@ from lowerbound.applications.form import Entry, entries
 LISTS_PARTS = "fit"  # the command whose help lists the registered parts
 FAMILIES = ("model", "network", "likelihood", "prior", "posterior", "objective")  # of these parts
 MOST_PARTS = 3  # that a message names
-PROCESSORS = ("gpu", "cuda", "device", "cpu", "accelerator")
+DEVICES: Mapping[str, str] = {  # what --device takes, by words that may be typed instead
+    **dict.fromkeys(("gpu", "cuda"), "cuda"),
+    **dict.fromkeys(("cpu", "processor"), "cpu"),
+    **dict.fromkeys(("mps", "metal"), "mps"),
+    **dict.fromkeys(("accelerator", "devices", "device"), "auto"),
+}
 
 # Words of the field that spelling does not lead from to the name here.
 COMMANDS: Mapping[str, str] = {
@@ -86,8 +91,10 @@ def meant_option(
     """
     flag, equals, value = word.partition("=")
     name = flag.lstrip("-").replace("-", "_").lower()
-    if name in PROCESSORS and "--threads" in flags:
-        return "commands run on the processor, and --threads sets how many threads they use"
+    if name in DEVICES:
+        if "--device" not in flags:
+            return "this command computes on the processor"
+        return f"did you mean --device {DEVICES[name]}?"
     settings = _settings(form)
     meant = OPTIONS.get(name, "")
     by_name = {entry.flag.removeprefix("--").replace("-", "_"): entry.flag for entry in form}

@@ -56,4 +56,5 @@ def _about_file(error: OSError) -> str:
 
 
 def _torch_is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    full = ("can't allocate memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in full)

@@ -11,7 +11,7 @@ from lowerbound.applications.form import Entry
 from lowerbound.errors import LowerboundError
 
 ALONE = r"(?<![\w.'\"-])(?<!--set )"  # no part of another name, as in model.levels, nor quoted
-ASSIGNED = re.compile(ALONE + r"(?P<name>\w+)=(?P<quote>['\"]?)(?P<value>[\w.+-]*\w)(?P=quote)")
+ASSIGNED = re.compile(ALONE + r"(?P<name>\w+)=(?P<quote>['\"]?)(?P<value>[\w.:+-]*\w)(?P=quote)")
 OF_WORDS = re.compile(ALONE + r"[a-z]+(?:_[a-z]+)+(?![\w.='])")
 SUBJECT = re.compile(r"^\w+(?: and \w+)?(?= (?:is|are|must|takes)\b)")
 LEFT = re.compile(r"(?<=\bleave )\w+(?= (?:out|at)\b)")

@@ -31,9 +31,11 @@ def drawn_bits(grey: Tensor, white: int, generator: torch.Generator) -> Tensor:
     A 16-bit uniform number is enough, and one 64-bit word gives four of them. This is twice as fast
     as ``torch.rand``. Black and white are deterministic.
     """
-    words = torch.empty((grey.numel() + 3) // 4, dtype=torch.int64, device=grey.device)
+    words = torch.empty((grey.numel() + 3) // 4, dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)
-    uniform = words.view(torch.int16)[: grey.numel()].view(grey.shape)  # -32768 .. 32767
+    uniform = (
+        words.to(grey.device).view(torch.int16)[: grey.numel()].view(grey.shape)
+    )  # -32768 .. 32767
     threshold = torch.mul(grey, 65536 / white).sub_(32768.5)
     return threshold.gt_(uniform)
 

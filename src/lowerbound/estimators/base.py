@@ -35,7 +35,7 @@ from lowerbound.models import Encodes, Model, require
 from lowerbound.models.base import AUTO
 from lowerbound.models.given_parts import by_names
 from lowerbound.models.options import ModelOptions
-from lowerbound.training import History, TrainingReporter
+from lowerbound.training import History, TrainingOptions, TrainingReporter
 
 DRAWS = 32  # of each row's latent, for its uncertainty
 
@@ -86,6 +86,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     binarize: str = "none"
     data_options: Mapping[str, Any] | None = None
     random_state: Any = None
+    device: str = TrainingOptions.device
 
     kind: ClassVar[str]
     conditional: ClassVar[bool] = False
@@ -172,22 +173,26 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return self._sample(n_samples, None, mean, random_state, given, guidance, steps)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **parts: Any) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str], device: str = TrainingOptions.device, **parts: Any
+    ) -> Self:
         """Read a model folder; the estimator's parameters are those of the fit.
 
         Parameters that a folder does not store have their defaults: ``n_importance``, ``verbose``
         and ``data_options``.
 
         Args:
-            path: of the folder.
+            path: the folder, written on any device.
+            device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
             parts: ``network``, ``likelihood`` or ``prior``, if the fit was given an object: the
                 same object again, as it was before the fit. A folder never imports a class.
 
         Raises:
+            OptionError: this machine has no such device.
             ModelFolderError: the folder is missing, altered, or holds another kind of model.
             OptionError: a part is given by another name or is no such object.
         """
-        fitted = model_folder.read(Path(path), parts)
+        fitted = model_folder.read(Path(path), device, parts)
         options = fitted.options.model
         if (options.model, options.conditional) != (cls.kind, cls.conditional):
             prefix = "conditional " if options.conditional else ""
@@ -195,7 +200,7 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
                 f"{path} holds a {prefix}{options.model}, which {cls.__name__} cannot load; "
                 f"use {_estimator_of(options.model, options.conditional)}.load"
             )
-        estimator = cls(**{**cls._parameters_of(fitted), **parts})
+        estimator = cls(**{**cls._parameters_of(fitted), "device": device, **parts})
         inputs.describe(estimator, fitted.schema)
         return estimator._adopt(fitted)
 
@@ -209,6 +214,10 @@ class LatentVariableEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         tags.input_tags.three_d_array = True
         tags.target_tags.required = tags.target_tags.required or self.needs_labels
         return tags
+
+    def _training(self) -> dict[str, Any]:
+        """Options of a further training of the fitted model."""
+        return {"seed": self._seed, "device": self.device}
 
     # hooks of the concrete estimators -----------------------------------------------------------
 

@@ -176,13 +176,18 @@ class VAEDetector(OutlierMixin, VAE):
         write_state(Path(path), state, {name: getattr(self, name) for name in _KEPT})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **parts: Any) -> Self:
+    def load(cls, path: str | os.PathLike[str], device: str = VAE.device, **parts: Any) -> Self:
         """Read what ``save`` wrote; ``parts`` as for ``VAE.load``.
 
+        Args:
+            path: the folder, written on any device.
+            device: as for ``VAE.load``.
+
         Raises:
+            OptionError: this machine has no such device.
             ModelFolderError: the folder is missing, altered, or holds no detector.
         """
-        detector = super().load(path, **parts)
+        detector = super().load(path, device, **parts)
         state, parameters = read_state(Path(path))
         detector.set_params(**parameters)
         detector.reference_, detector.calibration_ = state.reference, state.calibration

@@ -98,6 +98,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each fit.
         callbacks: objects that receive the progress of training, such as
             ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
+        device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
         verbose: 1 shows the progress.
 
     Attributes:
@@ -133,6 +134,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
     data_options: Mapping[str, Any] | None = None
     random_state: Any = None
     callbacks: Sequence[TrainingReporter] | None = None
+    device: str = TrainingOptions.device
     verbose: int = 0
 
     def fit(self: Self, X: Any, y: Any = None) -> Self:
@@ -233,7 +235,7 @@ class VAEImputer(TransformerMixin, FittedEstimator):
             ModelFolderError: the folder is missing or altered.
             DataError: the model was fitted to complete rows, or its rows are not a table.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), parameters.get("device", TrainingOptions.device))
         if not (fitted.schema.missing and fitted.schema.columns):
             raise DataError(
                 f"{path} was fitted to complete rows or to pictures; fit a table with "

@@ -37,6 +37,7 @@ class ProbabilisticPCA(LatentVariableEstimator):
         binarize: grey values as bits, as for ``VAE``.
         data_options: further keywords of ``lowerbound.data.load``.
         random_state: seeds ``sample``.
+        device: as for ``VAE``.
 
     Attributes:
         fitted_, model_, latent_dim_, n_features_in_, feature_names_in_: as for ``VAE``.
@@ -69,7 +70,9 @@ class ProbabilisticPCA(LatentVariableEstimator):
     def _options(self, seed: int) -> FitOptions:
         options = ModelOptions(**{**chosen(ModelOptions, self), "model": self.kind})
         # the fit has a closed form and cannot stop early, so no row is held out
-        return FitOptions(options, training=TrainingOptions(validation=0.0, seed=seed))
+        return FitOptions(
+            options, training=TrainingOptions(validation=0.0, seed=seed, device=self.device)
+        )
 
     def _learn(self, X: Any) -> Dataset:
         return inputs.learn(self, X, options=self._data_options(), least_features=2)

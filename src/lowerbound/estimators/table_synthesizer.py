@@ -27,7 +27,7 @@ from lowerbound.inference.synthesis.synthesizer import fit_synthesizer
 from lowerbound.inference.synthesis.tables import TableSource
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.models.base import AUTO
-from lowerbound.training import TrainingReporter, reporter_for, with_callbacks
+from lowerbound.training import TrainingOptions, TrainingReporter, reporter_for, with_callbacks
 
 if TYPE_CHECKING:
     from lowerbound.evaluation.release.release_audit import AuditOptions, ReleaseAudit
@@ -69,6 +69,7 @@ class TableSynthesizer(FittedEstimator):
         random_state: an integer makes fit and draws repeatable; None uses a new seed for each.
         callbacks: objects that receive the progress of training, such as
             ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
+        device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
         verbose: 1 shows the progress.
 
     Attributes:
@@ -87,6 +88,7 @@ class TableSynthesizer(FittedEstimator):
     minutes: float | None = None
     random_state: Any = None
     callbacks: Sequence[TrainingReporter] | None = None
+    device: str = TrainingOptions.device
     verbose: int = 0
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -106,6 +108,7 @@ class TableSynthesizer(FittedEstimator):
             prior=self.prior,
             minutes=self.minutes,
             seed=new_seed(self.random_state),
+            device=self.device,
             reporter=with_callbacks(reporter_for() if self.verbose else None, self.callbacks),
         )
         self.frames_ = is_frame(X)
@@ -206,7 +209,7 @@ class TableSynthesizer(FittedEstimator):
             ModelFolderError: the folder is missing or altered.
             UnsupportedError: the model is not of a table.
         """
-        fitted = model_folder.read(Path(path))
+        fitted = model_folder.read(Path(path), parameters.get("device", TrainingOptions.device))
         form = TableSource(fitted).form
         made = cls(**{"random_state": fitted.options.training.seed, **parameters})
         describe(made, fitted.schema)

@@ -88,6 +88,7 @@ class VAE(TrainedEstimator):
             the operating system for each fit. No global random state is read or changed.
         callbacks: objects that receive the progress of training, such as
             ``lowerbound.training.TensorBoard("runs/1")``; see "Callbacks" in docs/training.md.
+        device: where the model computes: "auto", "cpu", "cuda", "cuda:N" or "mps".
         verbose: 1 shows the progress.
 
     Attributes:
@@ -167,7 +168,7 @@ class VAE(TrainedEstimator):
         dataset, model = self._read(X, y), require(self.model_, LearnsPrior, TASK)
         latents = draw_latents(self.model_, dataset, seed=self._seed)
         refuse_collapsed(latents)
-        values = {"minutes": minutes, "seed": self._seed, **(training_options or {})}
+        values = {"minutes": minutes, **self._training(), **(training_options or {})}
         made, _ = train_prior(
             self.fitted_,
             latents.dataset(),
@@ -211,7 +212,7 @@ class VAE(TrainedEstimator):
             OptionError: an option is unknown.
         """
         check_is_fitted(self)
-        values = {"minutes": minutes, "seed": self._seed, **(training_options or {})}
+        values = {"minutes": minutes, **self._training(), **(training_options or {})}
         training = from_mapping(TrainingOptions, values)
         dataset = self._read(X, y)
         made, _ = train_refiner(self.fitted_, dataset, options, training, reporter=self._reporter())

@@ -58,8 +58,8 @@ def _log_prior(model: LearnsPrior, latents: Dataset, draws: int, seed: int) -> T
     found = []
     with seeded(seed), evaluating(model):
         for part in torch.arange(len(latents)).split(ROWS_AT_ONCE):
-            batch = latents.batch(part)
-            z = batch.filled.to(device).unflatten(1, (draws, -1))
+            batch = latents.batch(part).on(device)
+            z = batch.filled.unflatten(1, (draws, -1))
             each = [model.prior_terms(z[:, i], batch.prompt).log_prob for i in range(draws)]
             found.append(torch.stack(each).double().mean(0).cpu())
     return torch.cat(found)

@@ -46,6 +46,7 @@ from lowerbound.training.checkpoints.identity import identity
 from lowerbound.training.private.options import PrivacyOptions
 from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.private.record import ReleaseRecord
+from lowerbound.training.settings.device import on_device
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def fit(
         _check_pictures(dataset)
         training, validation = _parts(dataset, objective, options.training)
         options, private = _started(built, objective, training, options, start, public)
+    on_device(built, options.training.device)
     folds = _folds(built, dataset, options)
     if not any(True for _ in built.parameters()):  # ``start`` solved it
         return Fitted(built.eval(), schema, options, History())

@@ -29,6 +29,7 @@ from lowerbound.models import LearnsPrior, Model, require
 from lowerbound.models.learned_prior import LearnedPrior, all_but_the_prior
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.settings.budget import USUAL, default_epochs
+from lowerbound.training.settings.device import on_device
 
 TASK = "train a prior on latents"
 MOST_MINUTES = 20.0  # of training, unless a limit is given
@@ -76,8 +77,8 @@ def fit_prior(
     seen, unseen = held_out(latents, training)
     learning.start_prior(_first_draws(seen, draws))
     learned, history = LearnedPrior(learning), History()
-    solved = not any(True for _ in learned.parameters())
-    if not solved:
+    if not (solved := not any(True for _ in learned.parameters())):
+        on_device(made.model, training.device)
         named = f"{kind} {json.dumps(options, sort_keys=True, default=str)}"
         history = train(
             learned,
@@ -99,7 +100,7 @@ def fit_prior(
         learning.start_prior(_first_draws(latents, draws))
     found["fitted_model"] = fitted.options.fitted_model
     facts = PriorFit(kind, len(latents), sha256, training, **found)
-    made.model.eval()
+    on_device(made.model.eval(), training.device)
     kept = without_release(made.options)
     return replace(made, options=replace(kept, prior_fit=facts)), history
 

@@ -30,6 +30,7 @@ from lowerbound.models.refinement import Refined, RefinedEmission, unrefined
 from lowerbound.objectives import Bound, Objective
 from lowerbound.trace import Batch
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
+from lowerbound.training.settings.device import on_device
 
 START_ROWS = 2_000  # pictures that the statistics of the residual are taken from
 ROWS_AT_ONCE = 256
@@ -89,6 +90,7 @@ def fit_refiner(
     if not len(pictures):
         raise DataError("there are no pictures to train a refiner on")
     seen, unseen = held_out(pictures, training)
+    on_device(made.model, training.device)
     start(made.model, seen, training.seed)
     named = json.dumps(options, sort_keys=True, default=str)
     history = train(

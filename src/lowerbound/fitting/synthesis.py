@@ -17,7 +17,12 @@ BATCH_SIZE, SMALLEST_BATCH, BATCHES = 256, 32, 20
 DECAY_ROWS = 700  # rows with a weight decay of 1
 
 
-def synthesis_options(dataset: Dataset, minutes: float | None = None, seed: int = 0) -> FitOptions:
+def synthesis_options(
+    dataset: Dataset,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = TrainingOptions.device,
+) -> FitOptions:
     """Options with which draws from the model resemble the rows of a table.
 
     A VAE whose columns depend on each other (``autoregressive_columns``); encoder and decoder are
@@ -34,6 +39,7 @@ def synthesis_options(dataset: Dataset, minutes: float | None = None, seed: int 
         dataset: training rows, read with ``missing="model"``.
         minutes: of training; None: the size of the table determines the number of updates.
         seed: of the order of the rows, and the noise.
+        device: where the model computes.
     """
     few = len(dataset) < FEW_ROWS
     batch = min(BATCH_SIZE, max(SMALLEST_BATCH, len(dataset) // BATCHES))
@@ -59,6 +65,7 @@ def synthesis_options(dataset: Dataset, minutes: float | None = None, seed: int 
             validation=0.0 if few else 0.1,
             patience=0 if few else 4,
             seed=seed,
+            device=device,
         ),
     )
 

@@ -35,6 +35,7 @@ from lowerbound.models.learned_prior import LearnedPrior, density_of_prior
 from lowerbound.priors import TemporalPrior
 from lowerbound.training import History, TrainingOptions, TrainingReporter, train
 from lowerbound.training.held_out import evaluating
+from lowerbound.training.settings.device import on_device
 
 
 def fit_temporal_prior(
@@ -82,6 +83,7 @@ def fit_temporal_prior(
     seen, unseen = clips.split(training.validation, training.seed)
     known = LatentClips.of(clips, z, seen)
     prior.start_from_clips(known.z[:, 0], known.actions, known.resets)
+    on_device(made.model, training.device)
     every, fresh = LatentClips.of(clips, z, seen + unseen), LatentClips.of(clips, z, unseen)
     length = min(prior.window, len(known), len(fresh) or len(known))
     named = f"{kind} {json.dumps(options, sort_keys=True, default=str)} {sha256}"

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
 from lowerbound.distributions.reparameterization import base_normal, draw
-from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, evaluation_mode
+from lowerbound.inference.passes import MEMORY, ChunkPlan, batches, collected, evaluation_mode
 from lowerbound.models import Encodes, Model, require
 from lowerbound.trace import Batch
 
@@ -41,11 +41,15 @@ def encode_rows(model: Model, dataset: Dataset, *, memory: int = MEMORY) -> Enco
     Raises:
         UnsupportedError: the model has no encoder over one latent.
     """
-    parts = [
-        codes_of(posterior, batch) for batch, posterior in posteriors(model, dataset, memory=memory)
-    ]
-    mean = torch.cat([part.mean for part in parts])
-    return EncodedRows(mean, torch.cat([part.deviation for part in parts]))
+    encodes = require(model, Encodes, "encode")
+
+    @torch.no_grad()
+    def measure(_: slice, batch: Batch) -> list[Tensor]:
+        codes = codes_of(encodes.encode(batch), batch)
+        return [codes.mean, codes.deviation]
+
+    rows = ChunkPlan.of(model, dataset, memory=memory).rows
+    return EncodedRows(*collected(model, dataset, rows, measure, gradients=True))
 
 
 def posteriors(

@@ -22,7 +22,7 @@ from lowerbound.data.sequences.frame_clips import FrameClips
 from lowerbound.distributions.reparameterization import seeded
 from lowerbound.errors import DataError, OptionError, UnsupportedError
 from lowerbound.inference.codes import encode_rows
-from lowerbound.inference.passes import MEMORY, Progress, as_taken, evaluation_mode
+from lowerbound.inference.passes import MEMORY, Progress, as_taken, evaluation_mode, placed
 from lowerbound.models import Decodes, Encodes, LearnsPrior, Model, WorldModel, require
 from lowerbound.priors import TemporalPrior
 from lowerbound.trace import Batch, Draw
@@ -295,16 +295,19 @@ class _Dreams:
         return torch.cat(own), torch.cat(paths, 1)
 
     def _window(self, window: Tensor, context: int, draws: int) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.model, Model)
         frames = self.clips.frames.batch(window).filled.unsqueeze(0)
         actions = None if self.actions is None else self.actions[window].unsqueeze(0)
-        whole = self.model(Batch(frames, condition=actions)).likelihood.mean[0]
+        seen = placed(Batch(frames, condition=actions), self.model)
+        frames, actions = seen.filled, seen.condition
+        whole = self.model(seen).likelihood.mean[0]
         first = None if actions is None else actions[:, :context]
         later = None if actions is None else actions[:, context:]
         state = self.model(Batch(frames[:, :context], condition=first)).state
-        resets = torch.zeros(1, frames.shape[1] - context, dtype=torch.bool)
+        resets = torch.zeros(1, frames.shape[1] - context, dtype=torch.bool, device=frames.device)
         ahead = Batch(condition=later, resets=resets, state=state)
         means = self.model(ahead, Draw(max(DREAMS, draws))).likelihood.mean
-        return whole, torch.cat([means.mean(0, keepdim=True), means[:draws]])
+        return whole.cpu(), torch.cat([means.mean(0, keepdim=True), means[:draws]]).cpu()
 
 
 def futures(

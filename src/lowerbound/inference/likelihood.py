@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,8 +25,8 @@ from lowerbound.inference.passes import (
     ChunkPlan,
     Progress,
     batches,
+    collected,
     dry_run,
-    evaluation_mode,
     first_row,
     in_precision,
 )
@@ -79,27 +80,26 @@ def score(
         require_exact_densities(footprint.trace, "a bound of several samples")
     else:
         require_bounded_densities(footprint.trace)
-    tally = _WeightTally(len(dataset), len(footprint.trace.steps))
-    with evaluation_mode(model):
-        for rows, batch in batches(dataset, model, plan.rows):
-            tail = Tail(samples)
-            for count, trace in plan.traces(model, batch, samples, seed):
-                tail.add(tally.add(rows, trace, batch, count))
-            tally.shapes.append(tail.shape())
-            if progress is not None:
-                progress(rows.stop, len(dataset))
-    mass = model.mass
+
+    def measure(_: slice, batch: Batch) -> list[Tensor]:
+        tally, tail = WeightTally.empty(len(batch), len(footprint.trace.steps)), Tail(samples)
+        for count, trace in plan.traces(model, batch, samples, seed):
+            tail.add(tally.add(trace, batch, count))
+        return tally.columns(tail.shape())
+
+    found = collected(model, dataset, plan.rows, measure, progress=progress)
+    tally, mass = WeightTally(*found), model.mass
     scores = Scores(
         elbo=tally.elbo(samples),
         bound=tally.log_weights - math.log(samples),
         effective_sample_size=torch.exp(2 * tally.log_weights - tally.log_squares),
         distortion=tally.distortion / samples,
-        rates=tally.rates / samples,
+        rates=tally.rates.T.contiguous() / samples,
         log_marginal=_log_marginal(model, dataset),
         samples=samples,
         mass=mass,
         protocol=_protocol(footprint.trace, dataset, seed, split),
-        pareto_k=tally.pareto_k(),
+        pareto_k=tally.pareto_k,
     ).shifted(dataset.log_jacobian(mass=mass))
     _refuse_nan(scores)
     if scores.effective_sample_size_low:
@@ -146,35 +146,56 @@ def _certain(trace: Trace) -> bool:
     return all(step.quantized for step in trace.steps)
 
 
-class _WeightTally:
-    """Running sums over samples, one column per row, in float64."""
+@dataclass
+class WeightTally:
+    """Sums over samples, in float64.
 
-    def __init__(self, rows: int, levels: int) -> None:
-        self.distortion = torch.zeros(rows, dtype=torch.float64)
-        self.rates = torch.zeros(levels, rows, dtype=torch.float64)
-        self.log_weights = torch.full((rows,), -math.inf, dtype=torch.float64)
-        self.log_squares = torch.full((rows,), -math.inf, dtype=torch.float64)
-        self.shapes: list[Tensor | None] = []
+    Attributes:
+        distortion: (rows,).
+        rates: (rows, levels).
+        log_weights, log_squares: logarithms of the sums of w and w^2, (rows,).
+        pareto_k: shape of the largest weights, (rows,); None: too few samples.
+    """
 
-    def add(self, rows: slice, trace: Trace, batch: Batch, samples: int) -> Tensor:
-        """Add one chunk of samples of some rows; their log weights, (samples, rows)."""
+    distortion: Tensor
+    rates: Tensor
+    log_weights: Tensor
+    log_squares: Tensor
+    pareto_k: Tensor | None = None
+
+    @classmethod
+    def empty(cls, rows: int, levels: int) -> WeightTally:
+        """The sums over no samples."""
+        zeros = torch.zeros(rows, 1 + levels, dtype=torch.float64)
+        nothing = torch.full((2, rows), -math.inf, dtype=torch.float64)
+        return cls(zeros[:, 0], zeros[:, 1:], nothing[0], nothing[1])
+
+    def add(self, trace: Trace, batch: Batch, samples: int) -> Tensor:
+        """Add one chunk of samples of the rows; their log weights, (samples, rows)."""
         assert batch.x is not None
         log_likelihood = trace.likelihood.log_prob(batch.x, batch.observed).double()
         log_weights = _over_samples(trace.weighted(log_likelihood), samples, len(batch))
         for level, step in enumerate(trace.steps):
             rate = _over_samples(step.rate(analytic=True), samples, len(batch))
-            self.rates[level, rows] += rate.sum(0)
-        self.distortion[rows] -= _over_samples(log_likelihood, samples, len(batch)).sum(0)
-        for total, power in ((self.log_weights, 1), (self.log_squares, 2)):
-            total[rows] = torch.logaddexp(total[rows], torch.logsumexp(power * log_weights, 0))
+            self.rates[:, level] += rate.sum(0)
+        self.distortion -= _over_samples(log_likelihood, samples, len(batch)).sum(0)
+        self.log_weights = _log_add(self.log_weights, log_weights)
+        self.log_squares = _log_add(self.log_squares, 2 * log_weights)
         return log_weights
 
-    def elbo(self, samples: int) -> Tensor:
-        return -(self.distortion + self.rates.sum(0)) / samples
+    def columns(self, pareto_k: Tensor | None) -> list[Tensor]:
+        """The sums as ``collected`` joins them."""
+        sums = [self.distortion, self.rates, self.log_weights, self.log_squares]
+        return sums if pareto_k is None else [*sums, pareto_k]
 
-    def pareto_k(self) -> Tensor | None:
-        found = [shape for shape in self.shapes if shape is not None]
-        return torch.cat(found) if found else None
+    def elbo(self, samples: int) -> Tensor:
+        """The ELBO of each row."""
+        return -(self.distortion + self.rates.T.contiguous().sum(0)) / samples
+
+
+def _log_add(total: Tensor, log_terms: Tensor) -> Tensor:
+    """log(exp(total) + sum of exp(log_terms) over samples)."""
+    return torch.logaddexp(total, torch.logsumexp(log_terms, 0))
 
 
 def _over_samples(values: Tensor, samples: int, rows: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.keyed_noise import KeyedNoise, row_keys
+from lowerbound.distributions.processor_draws import PROCESSOR, same_on_every_device
 from lowerbound.errors import DataError, OptionError
 from lowerbound.models import Decodes, Encodes, HasPrior, Model, require
 from lowerbound.trace import Batch, Draw, Trace
@@ -27,6 +29,11 @@ Progress = Callable[[int, int], None]
 
 TEMPORARIES = 6  # simultaneous copies of the widest layer: input, output, and temporaries
 NOISE_BYTES = 80  # per coordinate of keyed noise: 64-bit words, their mixtures, a double
+
+FULL = (
+    "the memory of the GPU is full: the rows go on in smaller batches, with the same results; "
+    "--device cpu uses the memory of the processor"
+)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -48,11 +55,20 @@ def one_step(model: Model, task: str) -> OneStep:
 
 @contextmanager
 def evaluation_mode(model: nn.Module, gradients: bool = False) -> Iterator[None]:
-    """Evaluation mode inside, without gradients unless requested; then restores each mode."""
+    """Evaluation mode inside, without gradients unless requested; then restores each mode.
+
+    Draws inside are the same on every device.
+    """
     modes = [(module, module.training) for module in model.modules()]
+    tensor = next(_real_tensors(model), None)
+    device = PROCESSOR if tensor is None else tensor.device
     model.eval()
     try:
-        with torch.inference_mode(not gradients), torch.set_grad_enabled(gradients):
+        with (
+            torch.inference_mode(not gradients),
+            torch.set_grad_enabled(gradients),
+            same_on_every_device(device),
+        ):
             yield
     finally:
         for module, mode in modes:
@@ -80,9 +96,12 @@ def as_taken(values: Tensor, model: nn.Module) -> Tensor:
     return values.to(tensor.device, tensor.dtype)
 
 
-def batches(dataset: Dataset, model: nn.Module, rows: int) -> Iterator[tuple[slice, Batch]]:
-    """Batches of the data set in order, at most ``rows`` rows each, on the model's device."""
-    for start in range(0, len(dataset), rows):
+def batches(
+    dataset: Dataset, model: nn.Module, rows: int, first: int = 0
+) -> Iterator[tuple[slice, Batch]]:
+    """Batches of the data set in order from row ``first`` on, at most ``rows`` rows each, on the
+    model's device."""
+    for start in range(first, len(dataset), rows):
         part = slice(start, min(start + rows, len(dataset)))
         indices = torch.arange(part.start, part.stop, device=dataset.x.device)
         yield part, placed(dataset.batch(indices), model)
@@ -99,18 +118,30 @@ def collected(
 ) -> list[Tensor]:
     """The results of ``measure`` for all batches in evaluation mode, on the CPU, joined along rows.
 
+    If the memory of a GPU is full, batches become half as large, with one warning.
+
     Args:
         model, dataset, rows: as for ``batches``.
         measure: maps (slice of the rows, their batch) to tensors whose first axis is the rows.
         gradients: as for ``evaluation_mode``.
         progress: called after each batch.
     """
-    parts = []
-    with evaluation_mode(model, gradients):
-        for part, batch in batches(dataset, model, rows):
-            parts.append([values.cpu() for values in measure(part, batch)])
-            if progress is not None:
-                progress(part.stop, len(dataset))
+    parts: list[list[Tensor]] = []
+    done, first_size = 0, rows
+    while done < len(dataset):
+        try:
+            with evaluation_mode(model, gradients):
+                for part, batch in batches(dataset, model, rows, done):
+                    parts.append([values.cpu() for values in measure(part, batch)])
+                    done = part.stop
+                    if progress is not None:
+                        progress(done, len(dataset))
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+            if rows == first_size:
+                warnings.warn(FULL, stacklevel=2)
+            rows = max(1, rows // 2)
     return [torch.cat(values) for values in zip(*parts, strict=True)]
 
 

@@ -57,6 +57,7 @@ from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
 from lowerbound.training import History
+from lowerbound.training.settings.device import AUTO, chosen_device
 
 CARD = "MODEL_CARD.md"
 
@@ -89,19 +90,23 @@ def write(folder: str | os.PathLike[str], fitted: Fitted) -> None:
         _create(folder, fitted)
 
 
-def read(folder: str | os.PathLike[str], parts: Mapping[str, Any] | None = None) -> Fitted:
+def read(
+    folder: str | os.PathLike[str], device: str = AUTO, parts: Mapping[str, Any] | None = None
+) -> Fitted:
     """Read the model in a folder, in evaluation mode.
 
     Args:
-        folder: of the model.
+        folder: a model folder, written on any device.
+        device: where the model computes from now on; see ``training.settings.device``.
         parts: the objects that the fit was given instead of names, by option: "network",
             "likelihood" or "prior". No class that a folder names is ever imported.
 
     Raises:
+        OptionError: this machine has no such device.
         ModelFolderError: there is no model; a file is missing, truncated or altered; or a newer
             version wrote it. The message names the file and what to do.
     """
-    folder = Path(folder)
+    folder, place = Path(folder), chosen_device(device)
     named = _given_by_names(parts or {})
     contents = verify(folder)
     config, described = (
@@ -124,7 +129,7 @@ def read(folder: str | os.PathLike[str], parts: Mapping[str, Any] | None = None)
             f"so another version wrote it: {error}"
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
-    return Fitted(model.eval(), schema, options, _history(folder))
+    return Fitted(model.eval().to(place), schema, options, _history(folder))
 
 
 def _given_by_names(parts: Mapping[str, Any]) -> dict[str, Any]:

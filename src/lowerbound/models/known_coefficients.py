@@ -43,7 +43,7 @@ class KnownCoefficients:
             if not turn:
                 groups = (*groups, new.new_zeros(*new.shape[:2], *self.blocks))
             *before, last = groups
-            return (*before, last.flatten(2).index_copy(2, at, new).view_as(last))
+            return (*before, last.flatten(2).index_copy(2, at.to(new.device), new).view_as(last))
 
         return replace(
             self,

@@ -142,7 +142,8 @@ class ProbabilisticPrincipalComponents(Model):
         refuse_holes(batch.observed)
         rows = batch.filled.flatten(1)
         weight, offset, variance = self._as(rows.dtype)
-        precision = weight.T @ weight + variance * torch.eye(self.latent_dim, dtype=rows.dtype)
+        identity = torch.eye(self.latent_dim, dtype=rows.dtype, device=rows.device)
+        precision = weight.T @ weight + variance * identity
         factor = torch.linalg.cholesky(precision)
         loc = torch.cholesky_solve(weight.T @ (rows - offset).T, factor).T
         covariance = variance * torch.cholesky_inverse(factor)
@@ -168,7 +169,7 @@ class ProbabilisticPrincipalComponents(Model):
 
     def covariance(self) -> Tensor:
         """W W^T + sigma^2 I, (features, features), in squared model units."""
-        noise = self.variance * torch.eye(len(self.weight), dtype=torch.float64)
+        noise = self.variance * torch.eye(len(self.weight)).to(self.weight)
         return self.weight @ self.weight.T + noise
 
     def parts(self) -> Mapping[str, Sequence[Parameter]]:

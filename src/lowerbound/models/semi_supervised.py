@@ -163,7 +163,7 @@ class SemiSupervisedVariationalAutoencoder(LabeledVariationalAutoencoder):
         """Further fits with some labels hidden, which calibrate q(y | x)."""
         return folds_of(dataset, folds, quick=quick)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def fold_answers(self, rows: Dataset) -> Tensor:
         """Logits before the temperature, (rows, classes), float64."""
         model = copy.deepcopy(self).double() if rows.x.dtype == torch.float64 else self

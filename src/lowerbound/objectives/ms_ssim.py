@@ -71,7 +71,7 @@ def _compared(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _local(x: Tensor) -> Tensor:
-    offset = torch.arange(WINDOW, dtype=x.dtype) - WINDOW // 2
+    offset = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     bell = torch.exp(-0.5 * (offset / WIDTH) ** 2)
     bell = bell / bell.sum()
     return F.conv2d(F.conv2d(x, bell.view(1, 1, -1, 1)), bell.view(1, 1, 1, -1))

@@ -73,16 +73,16 @@ def hide(batch: Batch, share: float, noise: torch.Generator) -> Batch:
     Args:
         batch: with data.
         share: fraction of the rows with hidden cells, 0 to 1.
-        noise: generator of the choice.
+        noise: generator of the choice, on the processor.
     """
     x = batch.filled
     rows = (len(x),) + (1,) * (x.dim() - 1)
-    chosen = torch.rand(rows, generator=noise, device=x.device) < share
-    part = torch.rand(rows, generator=noise, device=x.device)
+    chosen = torch.rand(rows, generator=noise) < share
+    part = torch.rand(rows, generator=noise)
     # whole pixels of a picture are hidden, because one color would reveal the others
     cells = (len(x), 1, *x.shape[2:]) if x.dim() == 4 else x.shape
-    hidden = (torch.rand(cells, generator=noise, device=x.device) < part) & chosen
-    hidden = hidden.expand(x.shape)
+    hidden = (torch.rand(cells, generator=noise) < part) & chosen
+    hidden = hidden.to(x.device).expand(x.shape)
     known = torch.ones_like(hidden) if batch.observed is None else batch.observed
     return replace(batch, observed=known & ~hidden, withheld=known & hidden)
 

@@ -27,6 +27,7 @@ from lowerbound.training.private.plan import PrivatePlan
 from lowerbound.training.progress.history import History
 from lowerbound.training.progress.reporter import SilentReporter, TrainingReporter
 from lowerbound.training.run import TrainingRun
+from lowerbound.training.settings.device import on_device
 from lowerbound.training.settings.memory import kept_memory
 from lowerbound.training.settings.options import TrainingOptions
 from lowerbound.training.settings.plan import decide, sentence
@@ -54,7 +55,7 @@ def train(
     moving average, its weights are used. The caller's random state does not change.
 
     Args:
-        model: trained on the device of its parameters (processor or one GPU).
+        model: moved to the device of the options and trained there.
         objective: to maximize.
         dataset: rows to train on.
         options: budget, learning rate, precision and other options.
@@ -68,7 +69,8 @@ def train(
 
     Raises:
         DataError: there are no rows.
-        OptionError: the checkpoint belongs to another run; the message names the differences.
+        OptionError: the checkpoint belongs to another run (the message names the differences), or
+            this machine lacks the device.
         ModelFolderError: the checkpoint is damaged.
         TrainingError: loss or gradient stayed non-finite, or the model has no parameters.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
@@ -77,6 +79,7 @@ def train(
     reporter = reporter or SilentReporter()
     if not len(dataset):
         raise DataError("there are no rows to train on")
+    on_device(model, options.device)
     with seeded(stream_seed(options.seed, "noise")), _shown(reporter):
         keeper = None
         if folder is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lowerbound.applications.base import Reporter
+from lowerbound.applications.base import PROCESSOR, Reporter
 from lowerbound.applications.compression.codec import CODECS, Codec
 from lowerbound.applications.compression.comparison.sound import BITS, compare_sound
 from lowerbound.applications.compression.reports import CompareReport, CompressReport
@@ -62,7 +62,7 @@ class SoundClips(Codec):
         )
 
     def decode(self, file: Container, folder: Path, progress: Progress | None) -> Decoded:
-        return read_clips(file, model_folder.read(folder).model)
+        return read_clips(file, model_folder.read(folder, PROCESSOR).model)
 
     def decompress(
         self, file: Container, folder: Path, output: Path, progress: Progress | None

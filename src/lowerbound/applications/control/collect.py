@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lowerbound.applications.base import Reporter, WrittenReport, written
+from lowerbound.applications.base import PROCESSOR, Reporter, WrittenReport, written
 from lowerbound.applications.control.request import EnvironmentRequest, environment_of, world_of
 from lowerbound.applications.form import REQUIRED
 from lowerbound.applications.io.files import replacing
@@ -77,7 +77,7 @@ def control_collect(request: CollectRequest, reporter: Reporter) -> CollectRepor
     env = Environment(request.seen, request.seed, "collect")
     player = None
     if request.agent is not None:
-        fitted = model_folder.read(Path(request.agent))
+        fitted = model_folder.read(Path(request.agent), PROCESSOR)
         if environment_of(fitted) != request.seen:
             raise OptionError(
                 f"{request.agent} was trained in {environment_of(fitted)}, and not in "
@@ -122,7 +122,7 @@ def _collected(
     form = env.form
     replay, scores, score = EpisodeReplay(form), list[float](), 0.0
     noise, nothing = (
-        generator(request.seed, "collect", torch.device("cpu")),
+        generator(request.seed, "collect"),
         torch.zeros(form.actions),
     )
     seen = None

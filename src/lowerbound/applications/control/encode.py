@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
-from lowerbound.applications.form import REQUIRED, DataRequest
+from lowerbound.applications.form import REQUIRED, FolderDataRequest
 from lowerbound.applications.io.files import replacing
 from lowerbound.applications.io.sources import unconditioned
 from lowerbound.config import option
@@ -25,7 +25,7 @@ from lowerbound.trace import Batch
 
 
 @dataclass(frozen=True)
-class EncodeClipsRequest(DataRequest):
+class EncodeClipsRequest(FolderDataRequest):
     """Turn frames into codes or states."""
 
     output: str = option(REQUIRED, "file to write (.npz)", short="-o", metavar="OUT")

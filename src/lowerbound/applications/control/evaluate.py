@@ -8,7 +8,7 @@ import numpy as np
 
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.control.request import environment_of, world_of
-from lowerbound.applications.form import ModelRequest
+from lowerbound.applications.form import FolderRequest
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
 from lowerbound.errors import OptionError
@@ -22,7 +22,7 @@ STREAM = "final evaluation"
 
 
 @dataclass(frozen=True)
-class EvaluateAgentRequest(ModelRequest):
+class EvaluateAgentRequest(FolderRequest):
     """Play episodes with a trained agent."""
 
     episodes: int = option(20, "episodes with drawn actions, and as many with the likeliest")

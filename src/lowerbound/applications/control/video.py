@@ -9,7 +9,7 @@ import torch
 
 from lowerbound.applications.base import Reporter, WrittenReport, written
 from lowerbound.applications.control.request import environment_of, world_of
-from lowerbound.applications.form import REQUIRED, ModelRequest
+from lowerbound.applications.form import REQUIRED, FolderRequest
 from lowerbound.applications.io.drawings.film import check_outputs, joined_frames, write_film
 from lowerbound.config import option
 from lowerbound.data.sequences.episode_kind import frame_schema
@@ -28,7 +28,7 @@ LAST = 4  # most windows of a film
 
 
 @dataclass(frozen=True)
-class VideoRequest(ModelRequest):
+class VideoRequest(FolderRequest):
     """Film an agent and its dreams."""
 
     output: str = option(

@@ -236,7 +236,7 @@ def _difference(
     request: EvaluateRequest, reporter: Reporter, found: LikelihoodFindings, other: str
 ) -> Estimate:
     """This model's bound minus another's, paired over the same rows."""
-    rival = model_folder.read(Path(other))
+    rival = model_folder.read(Path(other), request.device)
     rows = conditioned(requested(requested_parts(request, rival)), rival)
     mine, its = _scores(found), _scores(_likelihood(request, reporter, rival, rows))
     if mine.mass != its.mass:

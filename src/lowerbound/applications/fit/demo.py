@@ -16,6 +16,7 @@ import torch
 from lowerbound.applications.base import Report, Reporter
 from lowerbound.applications.fit.comparison import RIVALS
 from lowerbound.applications.fit.fit import FitReport, FitRequest, fit
+from lowerbound.applications.form import DeviceRequest
 from lowerbound.applications.io import fit_folder
 from lowerbound.config import option
 from lowerbound.errors import ModelFolderError
@@ -36,7 +37,7 @@ TITLE = "Handwritten digits: a VAE, an autoencoder and PCA"
 
 
 @dataclass(frozen=True)
-class DemoRequest:
+class DemoRequest(DeviceRequest):
     """Options of ``lowerbound demo``."""
 
     output: str = option("digits.lb", "model folder to write", short="-o", metavar="MODEL")
@@ -141,7 +142,9 @@ def demo(request: DemoRequest, reporter: Reporter) -> DemoReport:
         ModelFolderError: the folder holds something else than an earlier demo.
     """
     refuse_other_folder(Path(request.output))
-    training = TrainingOptions(minutes=request.minutes, seed=request.seed, threads=1)
+    training = TrainingOptions(
+        minutes=request.minutes, seed=request.seed, threads=1, device=request.device
+    )
     fit_request = FitRequest(
         DATA,
         request.output,

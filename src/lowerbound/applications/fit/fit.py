@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lowerbound.applications.base import Report, Reporter
+from lowerbound.applications.base import PROCESSOR, Report, Reporter
 from lowerbound.applications.fit.measuring import Page, measure_all, measure_likelihood
 from lowerbound.applications.fit.public_schema import admitted_rows, public_schema
 from lowerbound.applications.fit.settings import part_options, with_settings
@@ -24,6 +24,7 @@ from lowerbound.evaluation.report.sizes import RequestedSizes
 from lowerbound.fitting import FitOptions, Fitted, fit as fit_model
 from lowerbound.model_folder import folder as model_folder
 from lowerbound.training import Interrupted
+from lowerbound.training.settings.device import chosen_device
 
 NOT_REMEMBERED = ("output", "resume", "overwrite")
 
@@ -121,6 +122,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     if request.resume:
         request = resumed(folder, request)
     options = with_settings(request.fitting, request.set)
+    chosen_device(options.training.device)  # one that is absent is refused before data is read
     request = without_rows_of_the_report(request, reporter)
     parts = read_parts(
         request.data,
@@ -135,7 +137,7 @@ def fit(request: FitRequest, reporter: Reporter) -> FitReport:
     )
     if finished:
         reporter.say(f"the run in {folder} is finished: there is nothing to resume")
-        fitted = model_folder.read(folder)
+        fitted = model_folder.read(folder, options.training.device)
     else:
         fitted = _train(folder, request, options, parts, reporter)
     try:
@@ -172,7 +174,9 @@ def resumed(folder: Path, request: FitRequest) -> FitRequest:
         return request
     before = from_mapping(FitRequest, {**then, "data": request.data, "output": request.output})
     used = fit_folder.objective_of(folder) or before.fitting.objective
-    before = replace(before, fitting=replace(before.fitting, objective=used), resume=True)
+    training = replace(before.fitting.training, device=request.fitting.training.device)
+    fitting = replace(before.fitting, objective=used, training=training)
+    before = replace(before, fitting=fitting, resume=True)
     default = FitRequest(request.data, request.output, resume=True)
     differing = _differences(to_mapping(before), to_mapping(request), to_mapping(default))
     if differing:
@@ -225,7 +229,9 @@ def _train(
     reporter.say(f"parts: {len(training):,} training rows; test: {parts.protocol}")
     start = None
     if request.start is not None:
-        start = partial(start_from_model, other=model_folder.read(Path(request.start)).model)
+        start = partial(
+            start_from_model, other=model_folder.read(Path(request.start), PROCESSOR).model
+        )
         reporter.say(f"start: the weights of {request.start}, where names and sizes agree")
 
     def publish(fitted: Fitted) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import DataRequest, OnError, typed, unreadable, value_of
+from lowerbound.applications.form import FolderDataRequest, OnError, typed, unreadable, value_of
 from lowerbound.applications.front_end.work import StageWork
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.fit_rows import training_and_test_rows
@@ -45,7 +45,7 @@ def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 @dataclass(frozen=True)
-class PriorRequest(DataRequest):
+class PriorRequest(FolderDataRequest):
     """Train a prior on the latents of this data."""
 
     kind: str = option(
@@ -78,6 +78,11 @@ class PriorRequest(DataRequest):
         False, "replace the model in the folder of -o, or an interrupted training", common=True
     )
     on_error: OnError = unreadable()
+
+    @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return self.training.device
 
 
 @dataclass(frozen=True)

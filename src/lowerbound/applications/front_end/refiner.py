@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import DataRequest, OnError, typed, unreadable
+from lowerbound.applications.form import FolderDataRequest, OnError, typed, unreadable
 from lowerbound.applications.front_end.prior import keep, settings
 from lowerbound.applications.front_end.work import StageWork
 from lowerbound.applications.io import fit_folder
@@ -35,7 +35,7 @@ def part_options() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 @dataclass(frozen=True)
-class RefinerRequest(DataRequest):
+class RefinerRequest(FolderDataRequest):
     """Train a refiner on these pictures."""
 
     output: str = option(
@@ -59,6 +59,11 @@ class RefinerRequest(DataRequest):
         False, "replace the model in the folder of -o, or an interrupted training", common=True
     )
     on_error: OnError = unreadable()
+
+    @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return self.training.device
 
 
 @dataclass(frozen=True)

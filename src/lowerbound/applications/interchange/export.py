@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lowerbound import durable
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import ModelRequest
+from lowerbound.applications.form import FolderRequest
 from lowerbound.applications.interchange.config_file import (
     CONFIG,
     WEIGHTS,
@@ -61,7 +61,7 @@ ZERO, ONE = torch.zeros(1), torch.ones(1)
 
 
 @dataclass(frozen=True)
-class ExportRequest(ModelRequest):
+class ExportRequest(FolderRequest):
     """Write a model for another program."""
 
     output: str = option("", "write a folder that diffusers loads", short="-o", metavar="FOLDER")

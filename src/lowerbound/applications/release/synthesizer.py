@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lowerbound.applications.base import Report, Reporter
-from lowerbound.applications.form import REQUIRED, typed
+from lowerbound.applications.form import REQUIRED, DeviceRequest, typed
 from lowerbound.applications.io import fit_folder
 from lowerbound.applications.io.sources import ReadingOptions, column_hints
 from lowerbound.applications.release.tables import read_table
@@ -25,7 +25,7 @@ from lowerbound.training import Interrupted
 
 
 @dataclass(frozen=True)
-class SynthesizerRequest:
+class SynthesizerRequest(DeviceRequest):
     """Options of ``lowerbound synthesizer``."""
 
     data: str = option(REQUIRED, "a .csv or .parquet file", positional=True, metavar="DATA")
@@ -123,6 +123,7 @@ def synthesizer(request: SynthesizerRequest, reporter: Reporter) -> SynthesizerR
             prior=request.prior,
             minutes=request.minutes,
             seed=request.seed,
+            device=request.device,
             folder=folder,
             resume=request.resume,
             reporter=reporter.training(),

@@ -20,7 +20,8 @@ from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.aggregate import pairwise_log_prob
 from lowerbound.distributions.density import density_of
 from lowerbound.distributions.keyed_noise import KeyedNoise
-from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw, seeded
+from lowerbound.distributions.processor_draws import device_of, seeded_draw
+from lowerbound.distributions.reparameterization import base_normal, diagonal_normal, draw
 from lowerbound.errors import UnsupportedError
 from lowerbound.inference.codes import Whitening, encode_rows, posteriors
 from lowerbound.inference.estimate import Estimate
@@ -152,7 +153,7 @@ class AggregatePosterior:
         own, first = [], 0
         for posterior in self.components():
             last = first + posterior.batch_shape[1]
-            keys = torch.arange(first, last, device=_device(posterior))
+            keys = torch.arange(first, last, device=device_of(posterior))
             own.append((posterior, draw(posterior, 1, KeyedNoise(keys, seed))))
             first = last
         return own
@@ -182,14 +183,6 @@ class AggregatePosterior:
         return max(1, self.memory // (PAIR_BYTES * posterior.batch_shape[1] * width))
 
 
-def _device(distribution: Distribution) -> torch.device:
-    base = base_normal(distribution)
-    if base is not None:
-        return base.loc.device
-    like: Tensor = distribution.like if hasattr(distribution, "like") else distribution.mean
-    return like.device
-
-
 def _distributions(model: Model, dataset: Dataset, memory: int) -> Iterator[Distribution]:
     return (posterior for _, posterior in posteriors(model, dataset, memory=memory))
 
@@ -209,8 +202,7 @@ def _compare(
     mixture: AggregatePosterior, own: OwnDraws, prior: Distribution, seed: int, density: str
 ) -> Agreement:
     z = torch.cat([part[0] for _, part in own])
-    with seeded(PRIOR_SEED + seed):
-        imagined = draw(prior, len(z))[:, 0]
+    imagined = seeded_draw(prior, len(z), PRIOR_SEED + seed)[:, 0]
     log_prior = prior.log_prob(z.unsqueeze(1))[:, 0].double().cpu()
     others = mixture.log_prob(z, leave_own_out=True)
     threshold = torch.quantile(others, HOLE_PERCENTILE)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lowerbound.distributions.reparameterization import base_normal, draw, seeded
+from lowerbound.distributions.processor_draws import seeded_draw
+from lowerbound.distributions.reparameterization import base_normal
 from lowerbound.evaluation.latents.units import Units
 from lowerbound.models import HasPrior
 
@@ -56,6 +57,5 @@ def _quantiles(prior: Distribution, levels: Tensor) -> tuple[Tensor, Tensor]:
     if base is not None:
         loc, scale = base.loc[0, 0].double().cpu(), base.scale[0, 0].double().cpu()
         return loc, loc + scale * torch.special.ndtri(levels).unsqueeze(1)
-    with seeded(0), torch.no_grad():
-        draws = draw(prior, PRIOR_DRAWS)[:, 0].double().cpu()
+    draws = seeded_draw(prior, PRIOR_DRAWS, 0)[:, 0].double().cpu()
     return draws.mean(0), torch.quantile(draws, levels, dim=0)

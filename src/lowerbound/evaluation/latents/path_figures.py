@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lowerbound.distributions.reparameterization import draw, seeded
+from lowerbound.distributions.processor_draws import seeded_draw
 from lowerbound.errors import DataError
 from lowerbound.evaluation.samples.acceptance import Acceptance, RealismClassifier
 from lowerbound.inference.estimate import Estimate, Skipped
@@ -68,8 +68,7 @@ def _center(model: Model, codes: Tensor | None) -> Tensor:
         try:
             center: Tensor = prior.mean[0, 0]
         except NotImplementedError:
-            with seeded(0):
-                center = draw(prior, MEAN_DRAWS)[:, 0].mean(0)
+            center = seeded_draw(prior, MEAN_DRAWS, 0)[:, 0].mean(0)
     return center.double().cpu()
 
 

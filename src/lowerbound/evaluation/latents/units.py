@@ -18,7 +18,8 @@ from torch.distributions import Distribution
 
 from lowerbound.data.dataset import Dataset
 from lowerbound.distributions.aggregate import ACTIVE
-from lowerbound.distributions.reparameterization import base_normal, draw, seeded
+from lowerbound.distributions.processor_draws import seeded_draw
+from lowerbound.distributions.reparameterization import base_normal
 from lowerbound.inference.codes import EncodedRows, encode_rows
 from lowerbound.inference.passes import MEMORY
 from lowerbound.models import HasPrior, Model, require
@@ -82,6 +83,5 @@ def _marginal_moments(prior: Distribution) -> tuple[Tensor, Tensor]:
     base = base_normal(prior)
     if base is not None:
         return base.loc[0, 0].double().cpu(), base.scale.expand_as(base.loc)[0, 0].double().cpu()
-    with seeded(0), torch.no_grad():
-        z = draw(prior, PRIOR_DRAWS)[:, 0].double().cpu()
+    z = seeded_draw(prior, PRIOR_DRAWS, 0)[:, 0].double().cpu()
     return z.mean(0), z.std(0)

@@ -116,7 +116,7 @@ class AgentLearner:
         self.objective = ELBO(
             beta=options.rate_weight, kl_balance=options.rate_balance, free_bits=options.free_bits
         )
-        self.noise = generator(options.seed, "windows", torch.device("cpu"))
+        self.noise = generator(options.seed, "windows")
 
     def update(self, replay: EpisodeReplay) -> dict[str, float]:
         """One update of the model and one of the behavior, and readings of both."""
@@ -332,7 +332,7 @@ class AgentRun:
 
         Kept actions reach states that single random ones do not (Dabney et al. 2021).
         """
-        noise = generator(self.options.seed, f"explore {self.steps}", torch.device("cpu"))
+        noise = generator(self.options.seed, f"explore {self.steps}")
         uniform = float(torch.rand((), generator=noise))
         if not self.random and not self.kept and uniform < self.options.explore:
             self.kept = duration(uniform / self.options.explore)

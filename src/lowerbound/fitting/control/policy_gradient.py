@@ -141,16 +141,13 @@ def vae_of(environment: EnvironmentOptions, options: PolicyGradientOptions) -> F
 
 def random_frames(environment: EnvironmentOptions, steps: int, seed: int) -> Dataset:
     """Frames of random actions, one for each step."""
-    env, noise = Environment(environment, seed, "random"), generator(seed, "random", _CPU)
+    env, noise = Environment(environment, seed, "random"), generator(seed, "random")
     frames, seen = list[Tensor](), env.reset()
     for _ in range(steps):
         frames.append(seen)
         arrival = env.step(uniform_actions(1, env.actions, env.classes, noise)[0])
         seen = env.reset() if arrival.terminated or arrival.truncated else arrival.frame
     return Dataset(env.frame, torch.stack(frames), source="random actions")
-
-
-_CPU = torch.device("cpu")
 
 
 def _features(

@@ -18,6 +18,7 @@ from lowerbound.errors import DataError
 from lowerbound.fitting import Fitted
 from lowerbound.models import Encodes, Model, require
 from lowerbound.trace import Batch
+from lowerbound.training.settings.device import PROCESSOR
 
 TASK = "encode observations"
 
@@ -51,7 +52,7 @@ class LatentObservation(gymnasium.ObservationWrapper[Array, Any, Array]):
         if not isinstance(fitted, Fitted):
             from lowerbound.model_folder import folder
 
-            fitted = folder.read(Path(fitted))
+            fitted = folder.read(Path(fitted), PROCESSOR)
         if not isinstance(env, gymnasium.Env):
             raise DataError(
                 f"{type(env).__name__} is no environment of gymnasium: wrap one of the old gym in "

@@ -55,6 +55,7 @@ def fit_synthesizer(
     prior: str = AUTO,
     minutes: float | None = None,
     seed: int = 0,
+    device: str = TrainingOptions.device,
     folder: Path | None = None,
     resume: bool = False,
     reporter: TrainingReporter | None = None,
@@ -71,6 +72,7 @@ def fit_synthesizer(
             held-out latents are most probable. N(0, I) stays if z carries no information.
         minutes: of training; None: from the number of rows and columns.
         seed: of the fit.
+        device: where the model computes.
         folder: for checkpoints.
         resume: continue from the checkpoint in ``folder``.
         reporter: shows progress.
@@ -87,7 +89,7 @@ def fit_synthesizer(
     compared = [side for sentence in constraints for side in sides(sentence)]
     dataset = read_for_synthesis(frame, kinds, compared)
     form = TableForm.learn(frame, dataset.schema, constraints, combinations)
-    options = synthesis_options(dataset, minutes=minutes, seed=seed)
+    options = synthesis_options(dataset, minutes=minutes, seed=seed, device=device)
     fitted = fit(dataset, options, folder=folder, resume=resume, reporter=reporter)
     fitted = replace(fitted, schema=form.on(fitted.schema))
     return _with_prior(fitted, dataset, prior, minutes, say)
@@ -112,6 +114,7 @@ def _with_prior(
         seed=fitted.options.training.seed,
         minutes=PRIOR_MINUTES if minutes is None else minutes / 4,
         threads=fitted.options.training.threads,
+        device=fitted.options.training.device,
     )
     made = [
         fit_prior(fitted, latents.dataset(), kind, training=training, draws=latents.z.shape[1])[0]

@@ -199,10 +199,10 @@ def require_labels(dataset: Dataset) -> Tensor:
 @torch.no_grad()
 def neighborhood(model: HasLabel, dataset: Dataset) -> Tensor:
     """Features for distances between rows, (rows, features)."""
-    parts, dtype = [], next(model.labeler.parameters()).dtype
+    parts, like = [], next(model.labeler.parameters())
     for start in range(0, len(dataset), ROWS):
         index = torch.arange(start, min(start + ROWS, len(dataset)), device=dataset.x.device)
-        parts.append(model.label_features(dataset.batch(index).to(dtype)))
+        parts.append(model.label_features(dataset.batch(index).on(like.device).to(like.dtype)))
     return torch.cat(parts).to(torch.float32)
 
 

@@ -16,7 +16,7 @@ from lowerbound.models import Model
 from lowerbound.objectives import Objective
 from lowerbound.training.settings.options import TrainingOptions
 
-FREE_TO_CHANGE = ("checkpoint_seconds", "threads")
+FREE_TO_CHANGE = ("checkpoint_seconds", "threads", "device")
 SAMPLED_ROWS = 256
 
 

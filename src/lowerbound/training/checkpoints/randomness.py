@@ -2,7 +2,8 @@
 
 The model's noise uses torch's random state inside
 ``lowerbound.distributions.reparameterization.seeded``, because generators break compiled graphs.
-The bits of dynamic binarization use a generator. The order of the rows is computed from the seed
+The bits of dynamic binarization and the hidden cells use a generator of the processor, so they are
+the same on every device. The order of the rows is computed from the seed
 and the epoch, and has no state.
 """
 
@@ -21,9 +22,9 @@ def stream_seed(seed: int, name: str) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def generator(seed: int, name: str, device: torch.device) -> torch.Generator:
-    """A generator for the stream ``name``."""
-    return torch.Generator(device).manual_seed(stream_seed(seed, name))
+def generator(seed: int, name: str) -> torch.Generator:
+    """A generator of the processor for the stream ``name``."""
+    return torch.Generator().manual_seed(stream_seed(seed, name))
 
 
 def noise_state(device: torch.device) -> dict[str, Tensor]:

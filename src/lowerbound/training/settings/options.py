@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from lowerbound.config import option
 from lowerbound.errors import OptionError
+from lowerbound.training.settings.device import FORMS, check_device_name
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class TrainingOptions:
     seed: int = option(0, "of the order of the rows, the noise and the bits")
     checkpoint_seconds: float = option(60.0, "seconds between checkpoints, where a folder is given")
     threads: int = option(0, "processor threads; 0 = one for small updates, else torch's choice")
+    device: str = option("auto", f"where the model computes: {FORMS}", metavar="NAME")
 
     def __post_init__(self) -> None:
         for name in _POSITIVE_OR_OPEN:
@@ -77,6 +79,7 @@ class TrainingOptions:
             value = getattr(self, field.name)
             finite = not isinstance(value, float) or math.isfinite(value)
             _check(finite, field.name, "finite", value)
+        check_device_name(self.device)
         _check(self.threads <= MOST_THREADS, "threads", f"at most {MOST_THREADS:,}", self.threads)
 
 
