@@ -4,7 +4,7 @@ Lightning trains: it moves batches, calls the optimizer and logs. lowerbound rea
 assembles and initializes the model, turns a batch into a bound, and uses the trained model.
 
     pip install lightning
-    python examples/16_lightning.py [--quick]
+    python examples/lightning_module.py [--quick]
 """
 
 from __future__ import annotations
