@@ -30,6 +30,8 @@ def marginal_terms(likelihood: Likelihood, training: Dataset, dataset: Dataset) 
         UnsupportedError: the likelihood has no marginal of a column.
     """
     alone, x = copy.deepcopy(likelihood).cpu().double(), hot_deck(training.all()).double()
+    if x.shape[1:] != alone.event_shape:
+        raise UnsupportedError(f"{type(likelihood).__name__} is of a part of a row, not of a row")
     alone.initialize(x)
     bias = alone.initial_bias(x)
     if bias is None:
