@@ -66,7 +66,7 @@ def test_help_of_no_command_says_what_was_meant(run: Run) -> None:
 
 def test_a_command_after_which_nothing_follows_says_what_it_needs(run: Run) -> None:
     assert run("fit").err == (
-        "lowerbound: missing: DATA (a folder of pictures or of .wav files, a .csv, .parquet, .npz "
-        "or .npy file, or a named set such as digits), -o/--output (model folder to write); see "
-        "lowerbound fit --help\n"
+        "lowerbound: missing: DATA (a folder of pictures or of .wav files, a .csv, .xlsx, "
+        ".parquet, .npz or .npy file, or a named set such as digits), -o/--output (model folder "
+        "to write); see lowerbound fit --help\n"
     )
