@@ -82,7 +82,8 @@ def test_databases_are_tables_too(run: Run, model: Path, numbers: Path, tmp_path
     assert outcome.code == 0, outcome.err
     words = ("-o", tmp_path / "same.csv", "--noise", 3, *FEW)
     assert run("denoise", model, numbers, *words).code == 0
-    assert (tmp_path / "clean.csv").read_text() == (tmp_path / "same.csv").read_text()
+    clean, same = (pd.read_csv(tmp_path / name) for name in ("clean.csv", "same.csv"))
+    pd.testing.assert_frame_equal(clean, same, rtol=1e-9)  # parsers differ in the last bit
 
 
 def test_no_noise_changes_nothing(run: Run, picture_model: Path, tmp_path: Path) -> None:
