@@ -57,7 +57,7 @@ from lowerbound.models.given_parts import GIVEN, by_names, nameless, objects_to_
 from lowerbound.models.options import ModelOptions
 from lowerbound.networks.allocation import AllocationLimit
 from lowerbound.training import History
-from lowerbound.training.settings.device import AUTO, chosen_device
+from lowerbound.training.settings.device import AUTO, PROCESSOR, chosen_device
 
 CARD = "MODEL_CARD.md"
 
@@ -129,7 +129,9 @@ def read(
             f"so another version wrote it: {error}"
         ) from error
     _load_weights(model, contents[WEIGHTS], folder)
-    return Fitted(model.eval().to(place), schema, options, _history(folder))
+    if place.type != PROCESSOR:  # where it is: moving costs time even then
+        model.to(place)
+    return Fitted(model.eval(), schema, options, _history(folder))
 
 
 def _given_by_names(parts: Mapping[str, Any]) -> dict[str, Any]:

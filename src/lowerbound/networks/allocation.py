@@ -24,6 +24,7 @@ MOST_TENSORS = 10_000  # a tenth of a millisecond each
 SIZED = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
 INITIAL = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_}
 RANGES = {torch.arange, torch.linspace, torch.logspace}
+WATCHED = SIZED | INITIAL | RANGES | {torch.eye}
 
 
 class AllocationLimit(TorchFunctionMode):
@@ -55,10 +56,12 @@ class AllocationLimit(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = kwargs or {}
+        if func not in WATCHED:
+            return func(*args, **named)
         if func in INITIAL:
             tensor: torch.Tensor = args[0] if args else named["tensor"]
-            with torch.no_grad():
-                return tensor.zero_()
+            tensor.detach().zero_()
+            return tensor
         if func in SIZED:
             self._take(sized(args, named))
         elif func is torch.eye:
