@@ -101,8 +101,8 @@ def load(
         predict: numbers that the code of a row is to predict beside it: columns of the table of
             texts or formulas, or properties of molecules (``PROPERTIES``), which are computed for
             at most 100,000 rows. The schema stores their names and scales.
-        dialect: how a table is written as text: ``Dialect(delimiter=";", decimal=",")``; what is
-            not given is inferred.
+        dialect: how a table is written as text: ``Dialect.asked(delimiter=";", decimal=",")``; what
+            is not given is inferred.
 
     Raises:
         DataError: the data cannot be read or modeled, or does not match ``schema``.

@@ -72,9 +72,9 @@ class Reading:
     @property
     def text_dialect(self) -> Dialect | None:
         """What is known of how a table is written as text: given now, or with an earlier file."""
-        if self.dialect is not None or self.schema is None or self.schema.dialect is None:
+        if self.dialect is not None or self.schema is None:
             return self.dialect
-        return self.schema.dialect.for_others
+        return self.schema.text_dialect
 
     def refuse(self, source: Any, *names: str) -> None:
         """Raise an error for options that do not apply to ``source``.

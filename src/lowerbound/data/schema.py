@@ -99,6 +99,11 @@ class Schema:
     dialect: Dialect | None = None
 
     @property
+    def text_dialect(self) -> Dialect | None:
+        """What the user said of how tables are written, which holds for later files too."""
+        return None if self.dialect is None else self.dialect.for_others
+
+    @property
     def summary(self) -> str:
         """A description of the rows in one line: kind, names of columns and of classes."""
         text = self.data_kind.describe(self)

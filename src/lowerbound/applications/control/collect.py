@@ -121,10 +121,7 @@ def _collected(
     """The frames, and the sums of rewards of finished episodes."""
     form = env.form
     replay, scores, score = EpisodeReplay(form), list[float](), 0.0
-    noise, nothing = (
-        generator(request.seed, "collect"),
-        torch.zeros(form.actions),
-    )
+    noise, nothing = generator(request.seed, "collect"), torch.zeros(form.actions)
     seen = None
     with seeded(request.seed):
         for step in range(request.steps):

@@ -181,9 +181,7 @@ def export_graphs(folder: Path, fitted: Fitted, form: GraphFormat) -> GraphRepor
             path = Path(made, name + form.suffix)
             _write(graph, inputs, path, form)
             pairs = zip(graph(**inputs), form.run(path, inputs), strict=True)
-            differences += [
-                float((a - b).abs().max() / a.abs().amax().clamp_min(1)) for a, b in pairs
-            ]
+            differences += [_difference(ours, theirs) for ours, theirs in pairs]
         schema = json.dumps(fitted.schema.to_mapping(), indent=2, allow_nan=False)
         durable.write_text(Path(made, SCHEMA), schema + "\n")
         folder.mkdir(exist_ok=True)

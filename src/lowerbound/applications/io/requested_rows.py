@@ -19,7 +19,6 @@ from lowerbound.data.arrays import Array, listed
 from lowerbound.data.sequences.series import has_windows
 from lowerbound.data.sequences.windows import Reduction, Windows
 from lowerbound.data.tables.chunks import read_chunks
-from lowerbound.data.tables.dialect import Dialect
 from lowerbound.data.tables.files import is_table, read_frame
 from lowerbound.errors import DataError, OptionError, unknown
 from lowerbound.fitting import Fitted
@@ -97,7 +96,7 @@ def requested_rows(
         return
     remembered = fitted.schema.windows
     if windows is not None or remembered is not None:
-        frame, apart = _apart(read_frame(source, _dialect(fitted)), column, source)
+        frame, apart = _apart(read_frame(source, fitted.schema.text_dialect), column, source)
         if windows is None and has_windows(frame, fitted.schema):
             yield RequestedRows(_opened(frame, fitted), len(frame), 0, len(frame), apart)
             return
@@ -112,11 +111,6 @@ def requested_rows(
             frame, apart = _apart(chunk.frame, column, source)
             rows = _opened(frame, fitted)
         yield RequestedRows(rows, len(rows), chunk.first, chunk.total, apart)
-
-
-def _dialect(fitted: Fitted) -> Dialect | None:
-    dialect = fitted.schema.dialect
-    return None if dialect is None else dialect.for_others
 
 
 def _opened(frame: Any, fitted: Fitted) -> Dataset:

@@ -84,7 +84,7 @@ class ColumnFiles(RowFiles):
                 raise OptionError(
                     "--mask is for pictures and arrays; in a table, leave missing cells empty"
                 )
-            dialect = None if self.schema.dialect is None else self.schema.dialect.for_others
+            dialect = self.schema.text_dialect
             frame = read_frame(source, dialect)
             cuts = self.schema.windows is not None and not has_windows(frame, self.schema)
             kind = IncompleteSeries if cuts else IncompleteColumns
@@ -112,7 +112,7 @@ class ColumnFiles(RowFiles):
         if not is_table(source):
             return super().read_noisy(source, on_error)
         by_name = self.schema.data_kind.named_columns
-        dialect = None if self.schema.dialect is None else self.schema.dialect.for_others
+        dialect = self.schema.text_dialect
         frame = with_numbers(read_frame(source, dialect), notations_of(self.schema))
         return table_values(frame, self.schema.columns, by_name=by_name), None
 

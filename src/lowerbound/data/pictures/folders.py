@@ -151,7 +151,7 @@ def find_pictures(folder: Path) -> list[Path]:
             for name in files
             if Path(name).suffix.lower() in SUFFIXES and name[0] != "."
         ]
-        unread += [name for name in files if Path(name).suffix.lower() in UNREAD]
+        unread += [name for name in files if _unread(name)]
     if unread and found:
         warnings.warn(
             f"{listed(sorted(unread))} left out, because the format is not read: save such "
@@ -363,8 +363,13 @@ def split_folder(folder: Path, split: str | None) -> Path:
     return folder
 
 
+def _unread(name: str) -> bool:
+    """Whether a file is a picture of a format that is not read, and not hidden."""
+    return Path(name).suffix.lower() in UNREAD and name[0] != "."
+
+
 def _has(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
-    if any(Path(name).suffix.lower() in UNREAD for name in names):
-        return f"save {listed(names)} as .png or .jpg"
+    if unread := [name for name in names if _unread(name)]:
+        return f"save {listed(unread)} as .png or .jpg"
     return f"it has {listed(names)}" if names else "it is empty"

@@ -61,8 +61,7 @@ def read_chunks(source: str | Path, schema: Schema, rows: int | None = None) -> 
     rows = rows or min(max(CELLS // max(len(schema.columns), 1), FEWEST_ROWS), MOST_ROWS)
     text = {column.name for column in schema.columns if column.dtype == "str"}
     first = 0
-    asked = None if schema.dialect is None else schema.dialect.for_others
-    for frame, share in _frames(source, rows, text, asked):
+    for frame, share in _frames(source, rows, text, schema.text_dialect):
         yield Chunk(frame, first, share)
         first += len(frame)
 

@@ -43,7 +43,7 @@ class Dialect:
     """How a table is written in a file; None: inferred from the file.
 
     Attributes:
-        delimiter: between cells: a character, or ``\\\\s+`` for any spaces.
+        delimiter: between cells: a character, or ``\\s+`` for any spaces.
         decimal: the mark before a fraction, "." or ",".
         thousands: the mark between groups of three digits; None: any; "": none.
         encoding: of the text, by its name in Python.

@@ -157,8 +157,7 @@ def is_table(source: str | Path) -> bool:
     if is_address(source):
         return True
     path = Path(source).expanduser()
-    suffix = path.suffix.lower() if path.suffix.lower() in WORKBOOKS else table_suffix(path)
-    return suffix in (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOKS) and path.is_file()
+    return table_suffix(path) in (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *WORKBOOKS) and path.is_file()
 
 
 def _may_be_ragged(frame: Any) -> bool:

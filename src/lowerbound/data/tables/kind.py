@@ -246,13 +246,14 @@ def _numbers_among(frame: Any, identifiers: Sequence[str]) -> str:
     """What to do about a column that is left out though most of its cells hold a number."""
     for name in identifiers:
         cells = [cell for cell in distinct_values(frame[name]) if isinstance(cell, str)]
-        numbers = [cell for cell in cells if cell.translate(MARKS).isdecimal()]
-        if 2 * len(numbers) > len(cells):
-            wrong = next((cell for cell in cells if cell not in numbers), "")
-            but = f", and others are not, such as {wrong!r}" if wrong else ""
+        numbers = [cell.translate(MARKS).isdecimal() for cell in cells]
+        if 2 * sum(numbers) > len(cells):
+            example = cells[numbers.index(True)]
+            wrong = None if all(numbers) else cells[numbers.index(False)]
+            but = "" if wrong is None else f", and others are not, such as {wrong!r}"
             return (
-                f" (most cells of column {name!r} are numbers, such as {numbers[0]!r}{but}: if "
-                "they are quantities, write all in one way)"
+                f" (most cells of column {name!r} are numbers, such as {example!r}{but}: if they "
+                "are quantities, write all in one way)"
             )
     return ""
 
