@@ -22,7 +22,7 @@ TIMES = 8  # the bytes of the weights, for buffers that are not saved, and initi
 FREE = 256 * 2**20  # bytes beside them
 MOST_TENSORS = 10_000  # a tenth of a millisecond each
 SIZED = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
-INITIAL = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_}
+INITIAL = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, nn.init.constant_}
 RANGES = {torch.arange, torch.linspace, torch.logspace}
 WATCHED = SIZED | INITIAL | RANGES | {torch.eye}
 
@@ -59,11 +59,11 @@ class AllocationLimit(TorchFunctionMode):
         if func not in WATCHED:
             return func(*args, **named)
         if func in INITIAL:
-            tensor: torch.Tensor = args[0] if args else named["tensor"]
-            tensor.detach().zero_()
-            return tensor
+            return args[0] if args else named["tensor"]
         if func in SIZED:
             self._take(sized(args, named))
+            if func is torch.empty:  # zeros cost no more, and are never what memory held before
+                func = torch.zeros
         elif func is torch.eye:
             self._take(float(args[0]) * float(args[-1]))
         elif func in RANGES:

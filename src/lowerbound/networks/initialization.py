@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,8 +53,7 @@ class Convolution(nn.Conv2d):
         return pixels[:, :, None, None]
 
 
-@torch.no_grad()
 def _scale(layer: nn.Linear | nn.Conv2d, gain: float, fan_in: int) -> None:
-    layer.weight.normal_(0.0, gain / math.sqrt(max(fan_in, 1)))
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(max(fan_in, 1)))
     if layer.bias is not None:
-        layer.bias.zero_()
+        nn.init.constant_(layer.bias, 0.0)
