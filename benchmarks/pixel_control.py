@@ -1,10 +1,13 @@
-"""A pendulum swung up from pictures: the state of a world model, codes of a VAE, and raw pixels.
+"""Control from pictures: the state of a world model, codes of a VAE, and raw pixels.
 
-Pendulum-v1 of gymnasium, seen as grey pictures of 32x32, an action kept for two steps, so that an
-episode has 100 actions. 10,000 actions, three seeds. A single picture does not show how fast the
-pendulum turns: PPO sees the newest three frames, or their codes. The return is the sum of minus the
-squared angle, speed and torque; a pendulum that hangs has about -1,600, one that is swung up and
-held about -150.
+Both tasks are seen as grey pictures of 32x32. 10,000 actions, three seeds. A single picture does
+not show how fast anything moves: PPO sees the newest three frames, or their codes.
+
+- pendulum: Pendulum-v1 of gymnasium, an action kept for two steps, so that an episode has 100
+  actions. The return is the sum of minus the squared angle, speed and torque; a pendulum that hangs
+  has about -1,600, one that is swung up and held about -150
+- cartpole: swing-up of the DeepMind control suite, an action kept for eight steps as in Hafner et
+  al. 2019, so that an episode has 125 actions. The return is between 0 and 1,000
 
 Settings of the world model are those of ``minatar_agents.py``.
 
@@ -38,7 +41,10 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 BENCHMARK = AgentBenchmark(
     "pixel_control",
-    {"pendulum": EnvironmentOptions("Pendulum-v1", pixels=32, repeat=2, colors="grey")},
+    {
+        "pendulum": EnvironmentOptions("Pendulum-v1", pixels=32, repeat=2, colors="grey"),
+        "cartpole": EnvironmentOptions("dmc/cartpole-swingup", pixels=32, repeat=8, colors="grey"),
+    },
     POLICIES,
     10_000,
     EvaluationOptions(evaluate_every=2_000, episodes=10),
