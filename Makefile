@@ -28,7 +28,7 @@ help:
 	@echo 'make demo       fit real digits, write a model folder and a report (installs the core alone)'
 	@echo 'make test       the tests, without the long ones'
 	@echo 'make test-long  the tests that take minutes'
-	@echo 'make check      format, lint, types, direction of imports, structure'
+	@echo 'make check      format, lint, types, direction of imports, structure, rules of results'
 	@echo 'make smoke      every quick benchmark, example and command of the docs'
 	@echo 'make docs       the site of the documentation, in site/'
 	@echo 'make bench-env  also install the peer library of the throughput benchmark'
@@ -50,6 +50,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/structure.py
+	$(BIN)/python benchmarks/_page.py --check
 
 # One thread: quick runs need no precise timing, and two threads stall each other on a busy machine.
 smoke: $(VENV)/dev.stamp

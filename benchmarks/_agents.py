@@ -12,6 +12,7 @@ import numpy as np
 from _cells import done, drive, write_cells
 from _pictures import keep
 from _record import Metric, commit, keep_answer
+from _rivals import apart
 
 from lowerbound.applications.control.compare import learning_curves
 from lowerbound.evaluation.intervals import Interval
@@ -27,6 +28,7 @@ from lowerbound.objectives.imagined_returns import ImaginationOptions
 SEEDS = (0, 1, 2)  # of policies
 WORLD_SEEDS = (10, 11, 12)  # settings of world models were chosen with others
 WORLD = "world"
+FRAMES = "ppo_frames"  # how the names of policies on frames begin
 TRIALS = 100  # settings are chosen with seeds from here on
 
 Answer = dict[str, Any]
@@ -168,24 +170,34 @@ class AgentBenchmark:
         drawn = {a: [Curve.of(records) for records in found] for a, found in runs.items()}
         likely = {a: [Curve.of(records, True) for records in found] for a, found in runs.items()}
         start = self.start.get(task, 0.0)
-        figures = {
-            "drawn actions": {
-                a: over_seeds([c.scores[-1] for c in each]) for a, each in drawn.items()
-            },
-            "likeliest actions": {
-                a: over_seeds([c.scores[-1] for c in each]) for a, each in likely.items()
-            },
-            "area under the curve": {a: area_over_seeds(each, start) for a, each in drawn.items()},
+        last = {a: over_seeds([c.scores[-1] for c in each]) for a, each in drawn.items()}
+        what = f"{task}, world model after {self.steps:,} steps"
+        yield self._metric(f"{what}: drawn actions", last, ends(drawn))
+        greedy = {a: over_seeds([c.scores[-1] for c in each]) for a, each in likely.items()}
+        yield self._metric(f"{what}: likeliest actions", greedy, ends(likely))
+        areas = {a: area_over_seeds(each, start) for a, each in drawn.items()}
+        each_area = {
+            agent: [area_over_seeds([curve], start).value for curve in curves]
+            for agent, curves in drawn.items()
         }
-        for title, values in figures.items():
-            yield self._metric(task, title, values)
+        frames = tuple(name for name in runs if name.startswith(FRAMES))
+        yield self._metric(f"{what}: area under the curve", areas, each_area, frames)
+        if self.aim is not None and frames:
+            best = max(last[name].value for name in frames)
+            yield Metric(
+                f"{what}: drawn actions, over those of the best PPO on frames",
+                last[WORLD].value / best,
+                "x",
+                "higher",
+                target=self.aim,
+            )
         seconds = {a: float(np.mean([r[-1].seconds for r in found])) for a, found in runs.items()}
         yield Metric(
             f"{task}, world model: processor seconds of a run",
             seconds.pop(WORLD),
             "s",
             "lower",
-            baselines=seconds,
+            beside=seconds,
         )
 
     def runs(self, answers: Mapping[str, Answer], task: str, agent: str) -> list[list[AgentRecord]]:
@@ -197,22 +209,39 @@ class AgentBenchmark:
             for records in answers[name]["records"].values()
         ]
 
-    def _metric(self, task: str, title: str, values: Mapping[str, Interval]) -> Metric:
+    def _metric(
+        self,
+        title: str,
+        values: Mapping[str, Interval],
+        seeds: Mapping[str, Sequence[float]],
+        beats: Sequence[str] = (),
+    ) -> Metric:
         own = values[WORLD]
-        frames = [value for name, value in values.items() if name.startswith("ppo_frames")]
-        target = None
-        if frames and title == "drawn actions" and self.aim is not None:
-            target = self.aim * max(value.value for value in frames)
-        if frames and title == "area under the curve":
-            target = max(value.high for value in frames)
+        rivals = [
+            apart(name, self._settings(name), seeds[WORLD], scores, "higher", "seed")
+            for name, scores in seeds.items()
+            if name != WORLD
+        ]
         return Metric(
-            f"{task}, world model after {self.steps:,} steps: {title}",
+            title,
             own.value,
             "return",
             "higher",
             (own.high - own.low) / 2,
-            target,
-            {"lowest": own.low, "highest": own.high}
-            | {name: value.value for name, value in values.items() if name != WORLD}
-            | {f"{name}, highest": v.high for name, v in values.items() if name != WORLD},
+            None,
+            {"lowest": own.low, "highest": own.high},
+            rivals,
+            beats,
         )
+
+    def _settings(self, policy: str) -> str:
+        given = ", ".join(f"{name} {value}" for name, value in self.policies[policy].items())
+        return f"PPO of stable-baselines3, {given}; each rate that was tried stands here"
+
+
+def ends(curves: Mapping[str, Sequence[Curve]]) -> dict[str, list[float]]:
+    """The mean return of each seed at the end."""
+    return {
+        agent: [float(np.mean(curve.scores[-1])) for curve in each]
+        for agent, each in curves.items()
+    }

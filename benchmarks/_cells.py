@@ -14,12 +14,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _opened import opened_data
 from _record import RESULTS, Metric, arguments, commit, keep_answer, write
 
 from lowerbound.config import to_mapping
@@ -306,8 +307,20 @@ def drive(
         if timed:
             cell = replace(cell, epochs=chosen.epochs or cell.epochs)
         run(benchmark, chosen.cell, cell, chosen.held_out)
+        if not chosen.held_out:
+            keep_settings(benchmark, chosen.cell, cell)
     else:
         for name, cell in cells.items():
             if name not in done(benchmark):
                 run(benchmark, name, cell, False)
+                keep_settings(benchmark, name, cell)
         summarize()
+
+
+def keep_settings(benchmark: str, name: str, cell: Any) -> None:
+    """Add the settings of a cell that is done, and the hashes of the data that it opened."""
+    path = RESULTS / benchmark / f"{name}.json"
+    settings = asdict(cell) if is_dataclass(cell) and not isinstance(cell, type) else cell
+    answer = json.loads(path.read_text(encoding="utf-8"))
+    answer |= {"settings": settings, "data_files": opened_data()}
+    path.write_text(json.dumps(answer, default=str) + "\n", encoding="utf-8")

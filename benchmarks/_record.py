@@ -1,6 +1,6 @@
 """How a benchmark writes down what it measured: ``benchmarks/results/NAME.json``.
 
-``python benchmarks/_record.py`` writes ``docs/benchmarks.md`` from those files, so that each figure
+``python benchmarks/_page.py`` writes ``docs/benchmarks.md`` from those files, so that each figure
 has one source.
 """
 
@@ -12,36 +12,68 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from _rivals import Better, Rival
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number; ``reached`` follows from the target."""
+    """One measured number.
+
+    Attributes:
+        spread: what the benchmark's notes say.
+        target: a number that does not depend on what was measured.
+        beside: other numbers that belong to it and are no rivals: parts, limits, published figures.
+        rivals: other methods on the same units.
+        beats: names of the rivals that are to be beaten; a tie is no win.
+    """
 
     name: str
     value: float
     unit: str
-    better: Literal["lower", "higher"]
+    better: Better
     spread: float | None = None
     target: float | None = None
-    baselines: Mapping[str, float] = field(default_factory=dict)
+    beside: Mapping[str, float] = field(default_factory=dict)
+    rivals: Sequence[Rival] = ()
+    beats: Sequence[str] = ()
 
     @property
     def reached(self) -> bool | None:
-        if self.target is None:
+        """Whether the target is met and each rival in ``beats`` is beaten."""
+        if self.target is None and not self.beats:
             return None
-        if self.better == "lower":
-            return bool(self.value <= self.target)
-        return bool(self.value >= self.target)
+        return self._meets_target() and all(verdict == "ahead" for verdict in self._verdicts())
+
+    def as_mapping(self) -> dict[str, Any]:
+        """For the JSON of a result."""
+        plain = {key: value for key, value in vars(self).items() if key != "rivals"}
+        return {
+            **plain,
+            "value": float(self.value),
+            "beside": dict(self.beside),
+            "rivals": [rival.as_mapping() for rival in self.rivals],
+            "beats": list(self.beats),
+            "reached": self.reached,
+        }
+
+    def _meets_target(self) -> bool:
+        if self.target is None:
+            return True
+        return bool(
+            self.value <= self.target if self.better == "lower" else self.value >= self.target
+        )
+
+    def _verdicts(self) -> list[str]:
+        known = {rival.name: rival.verdict for rival in self.rivals}
+        return [known[name] for name in self.beats]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -74,10 +106,7 @@ def write(
         "data": list(data),
         "seeds": list(seeds),
         "minutes": round(minutes, 1),
-        "metrics": [
-            {**asdict(metric), "value": float(metric.value), "reached": metric.reached}
-            for metric in metrics
-        ],
+        "metrics": [metric.as_mapping() for metric in metrics],
         "notes": notes,
         **(extra or {}),
     }
@@ -134,55 +163,3 @@ def _cpu_name() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """``docs/benchmarks.md``: one section per benchmark, one row per metric."""
-    parts = [
-        "# Benchmarks\n\nGenerated from `benchmarks/results/*.json` by "
-        "`python benchmarks/_record.py`; each figure was measured by the command above its table. "
-        "A target that was not reached stays here with its value.\n"
-    ]
-    for record in records:
-        host = record["machine"]
-        parts.append(
-            f"\n## {record['name'].replace('_', ' ')}\n\n```console\n$ {record['command']}\n```\n\n"
-            f"{record['minutes']} minutes, seeds {', '.join(map(str, record['seeds']))}, "
-            f"{host['cpu']}, {host['cores']} cores, torch {host['torch']}, "
-            f"commit {record['commit']}, {record['date']}.\n\n"
-            "| metric | value | spread | target | reached | baselines |\n"
-            "|---|---|---|---|---|---|\n"
-        )
-        parts.extend(_row(metric) for metric in record["metrics"])
-        if record["notes"]:
-            parts.append(f"\n{record['notes']}\n")
-    return "".join(parts)
-
-
-def _row(metric: Mapping[str, Any]) -> str:
-    sign = {"lower": "≤", "higher": "≥"}[metric["better"]]
-    target = "" if metric["target"] is None else f"{sign} {metric['target']:g}"
-    reached = {None: "", True: "yes", False: "**no**"}[metric["reached"]]
-    spread = "" if metric["spread"] is None else f"± {metric['spread']:.3g}"
-    baselines = "; ".join(f"{name} {value:.4g}" for name, value in metric["baselines"].items())
-    value = f"{metric['value']:.4g} {metric['unit']}"
-    return f"| {metric['name']} | {value} | {spread} | {target} | {reached} | {baselines} |\n"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail if the page is not current")
-    check = parser.parse_args().check
-    records = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
-    ]
-    text = table(records)
-    if check:
-        return int(not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text)
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

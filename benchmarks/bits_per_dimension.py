@@ -174,7 +174,7 @@ def compared(cell: Answer, found: Mapping[str, Size]) -> list[Metric]:
             size.tiles - size.headers,
             "bits/dim",
             "lower",
-            baselines={"headers": size.headers, "in large pictures": size.whole},
+            beside={"headers": size.headers, "in large pictures": size.whole},
         )
         for name, size in found.items()
     ]

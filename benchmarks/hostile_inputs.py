@@ -93,9 +93,9 @@ def summarize() -> None:
     total = sum(answer["inputs"] for answer in answers.values())
     metrics = [
         Metric("inputs", total, "inputs", "higher", target=INPUTS),
-        Metric("failures", sum(failed.values()), "inputs", "lower", target=0, baselines=failed),
-        Metric("refused", sum(refused.values()), "inputs", "higher", baselines=refused),
-        Metric("slowest input", max(slowest.values()), "s", "lower", baselines=slowest),
+        Metric("failures", sum(failed.values()), "inputs", "lower", target=0, beside=failed),
+        Metric("refused", sum(refused.values()), "inputs", "higher", beside=refused),
+        Metric("slowest input", max(slowest.values()), "s", "lower", beside=slowest),
         Metric("slowest header", slowest["compressed_header"], "s", "lower", target=HEADER),
     ]
     write_cells(NAME, metrics, [{"file": "tests/fixtures", "split": "-", "sha256": "-"}], "")

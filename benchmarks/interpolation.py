@@ -77,7 +77,7 @@ def main() -> None:
                     "%",
                     "higher",
                     statistics.stdev(shares) if len(shares) > 1 else None,
-                    baselines={"straightness": straight},
+                    beside={"straightness": straight},
                 )
             )
     for metric in metrics:

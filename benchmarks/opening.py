@@ -87,7 +87,7 @@ def _ratio(case: str, before: list[float], now: list[float]) -> Metric:
     name = f"{case}: seconds to open, over those before"
     seconds = {"ms before": 1e3 * min(before), "ms now": 1e3 * min(now)}
     value = statistics.median(ratios)
-    return Metric(name, value, "ratio", "lower", spread, target=MOST, baselines=seconds)
+    return Metric(name, value, "ratio", "lower", spread, target=MOST, beside=seconds)
 
 
 if __name__ == "__main__":

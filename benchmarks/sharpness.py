@@ -207,7 +207,7 @@ def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None
                 "of the data's",
                 "higher",
                 quality.sharpness.standard_error,
-                baselines={
+                beside={
                     "Frechet distance": quality.frechet.mean,
                     "precision": quality.near.precision,
                     "recall": quality.near.recall,

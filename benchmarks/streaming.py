@@ -125,7 +125,7 @@ def measured(
     memory, wall, processor = found
     size = {"MB of the file": data.stat().st_size / 2**20}
     return [
-        Metric(f"{rows:,} rows, peak memory", memory, "MB", "lower", baselines=size),
+        Metric(f"{rows:,} rows, peak memory", memory, "MB", "lower", beside=size),
         Metric(f"{rows:,} rows, wall time", wall, "s", "lower"),
         Metric(f"{rows:,} rows, processor time", processor, "s", "lower"),
     ]

@@ -233,7 +233,7 @@ def metrics(
         }
         ours = means.pop(GRAIN)
         better = "higher" if values == "psnr" else "lower"
-        listed.append(Metric(f"{name}, mean over photographs", ours, unit, better, baselines=means))
+        listed.append(Metric(f"{name}, mean over photographs", ours, unit, better, beside=means))
     return listed
 
 

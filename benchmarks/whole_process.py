@@ -106,7 +106,7 @@ def measure(repeats: int) -> list[Metric]:
             "s",
             "lower",
             half_range(starts),
-            baselines={"pythae": middle(theirs, "first")},
+            beside={"pythae": middle(theirs, "first")},
         ),
         Metric(
             "peak memory, share of pythae's",

@@ -1,0 +1,200 @@
+"""The page of all results, ``docs/benchmarks.md``, and the rules that each committed result keeps.
+
+python benchmarks/_page.py             write the page
+python benchmarks/_page.py --check     fail if the page is old, or a result breaks a rule
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from _record import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+# results that were made before the rules; a name leaves this list when its benchmark runs again
+BEFORE_THE_RULES = frozenset(
+    [
+        "anomaly",
+        "bits_per_dimension",
+        "design_alloys",
+        "design_molecules",
+        "detection",
+        "event_tables",
+        "few_labels",
+        "few_measurements",
+        "hierarchies",
+        "icu_imputation",
+        "imputation",
+        "latent_video",
+        "lossless",
+        "mixed_imputation",
+        "mnist_likelihood",
+        "photographs",
+        "range_images",
+        "release",
+        "restoration",
+        "sharpness",
+        "ship_photographs",
+        "speech_codec",
+        "table_speed",
+        "texture",
+        "throughput",
+        "vq_tiles",
+        "world_model",
+    ]
+)
+
+Result = Mapping[str, Any]
+
+
+def broken(result: Result) -> Iterator[str]:
+    """Rules that a result breaks, in words."""
+    if str(result["commit"]).endswith("-dirty"):
+        yield f"its commit is {result['commit']}: run it from a clean checkout"
+    for cell in result.get("cells", ()):
+        if str(cell.get("commit", "")).endswith("-dirty"):
+            yield f"the commit of its cell {cell.get('cell')} is {cell['commit']}"
+    if not result["minutes"] > 0:
+        yield "it says that it took no time"
+    for metric in result["metrics"]:
+        yield from (f"{metric['name']}: {what}" for what in _unfounded(metric))
+
+
+def _unfounded(metric: Mapping[str, Any]) -> Iterator[str]:
+    if "baselines" in metric:
+        yield "its baselines are neither rivals nor numbers beside it"
+        return
+    rivals = {rival["name"]: rival for rival in metric["rivals"]}
+    for name in metric["beats"]:
+        if name not in rivals:
+            yield f"there are no figures of {name}, which is to be beaten"
+    for name, rival in rivals.items():
+        if not rival["settings"]:
+            yield f"the settings of {name} are missing"
+        if not rival["low"] <= rival["gain"] <= rival["high"]:
+            yield f"the gain over {name} has no interval"
+
+
+def check(results: Sequence[Result]) -> list[str]:
+    """What is wrong with the results, a line each."""
+    wrong = []
+    for result in results:
+        name, found = result["name"], list(broken(result))
+        if name not in BEFORE_THE_RULES:
+            wrong += [f"{name}: {what}" for what in found]
+        elif not found:
+            wrong.append(f"{name} keeps the rules: take it off the list BEFORE_THE_RULES")
+    return wrong
+
+
+def page(results: Sequence[Result]) -> str:
+    """One section per benchmark, one row per metric."""
+    parts = [
+        "# Benchmarks\n\nGenerated from `benchmarks/results/*.json` by "
+        "`python benchmarks/_page.py`; each figure was measured by the command above its table. "
+        "A target that was not reached stays here with its value. Rivals are other methods on the "
+        "same units (tables, pictures, seeds, ...). Ours is **ahead** of one if the 95 % interval "
+        "of the mean gain over the units lies above zero, **behind** if below, else **tied**; a "
+        "tie is no win.\n"
+    ]
+    for result in results:
+        parts += _section(result)
+    return "".join(parts)
+
+
+def _section(result: Result) -> Iterator[str]:
+    host = result["machine"]
+    yield (
+        f"\n## {result['name'].replace('_', ' ')}\n\n```console\n$ {result['command']}\n```\n\n"
+        f"{result['minutes']} minutes, seeds {', '.join(map(str, result['seeds']))}, "
+        f"{host['cpu']}, {host['cores']} cores, torch {host['torch']}, "
+        f"commit {result['commit']}{_commits(result)}, {result['date']}.\n\n"
+    )
+    if result["name"] in BEFORE_THE_RULES:
+        yield (
+            "*Made before rivals had intervals and settings here; its baselines are not judged, "
+            "and a target beside them says only that the number is at or past it.*\n\n"
+        )
+    yield "| metric | value | spread | target | reached | rivals | beside |\n"
+    yield "|---|---|---|---|---|---|---|\n"
+    yield from (_row(metric) for metric in result["metrics"])
+    if result["notes"]:
+        yield f"\n{result['notes']}\n"
+    settings = {
+        rival["name"]: rival["settings"]
+        for metric in result["metrics"]
+        for rival in metric.get("rivals", ())
+    }
+    if settings:
+        yield "\n" + "".join(f"- {name}: {how}\n" for name, how in settings.items())
+
+
+def _commits(result: Result) -> str:
+    """Those of the cells, where they are others."""
+    found = dict.fromkeys(c["commit"] for c in result.get("cells", ()) if "commit" in c)
+    found.pop(result["commit"], None)
+    return f" (cells: {', '.join(found)})" if found else ""
+
+
+def _row(metric: Mapping[str, Any]) -> str:
+    sign = {"lower": "≤", "higher": "≥"}[metric["better"]]
+    bars = [] if metric["target"] is None else [f"{sign} {metric['target']:g}"]
+    bars += [f"ahead of {name}" for name in metric.get("beats", ())]
+    spread = "" if metric["spread"] is None else f"± {metric['spread']:.3g}"
+    beside = metric.get("beside", metric.get("baselines", {}))
+    numbers = "; ".join(f"{name} {value:.4g}" for name, value in beside.items())
+    rivals = "; ".join(_rival(rival) for rival in metric.get("rivals", ()))
+    value = f"{metric['value']:.4g} {metric['unit']}"
+    cells = [metric["name"], value, spread, ", ".join(bars), _reached(metric), rivals, numbers]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _rival(rival: Mapping[str, Any]) -> str:
+    interval = f"{rival['gain']:+.3g} [{rival['low']:.3g}, {rival['high']:.3g}]"
+    units = f"{rival['units']} {rival['per']}s"
+    return f"{rival['name']} {rival['value']:.4g}: **{rival['verdict']}** {interval}, {units}"
+
+
+def _reached(metric: Mapping[str, Any]) -> str:
+    if metric["reached"] is None:
+        return ""
+    if metric["reached"]:
+        return "yes"
+    rivals = {rival["name"]: rival["verdict"] for rival in metric.get("rivals", ())}
+    verdicts = {rivals[name] for name in metric.get("beats", ())} - {"ahead"}
+    return "**tied**" if verdicts == {"tied"} and _meets_target(metric) else "**no**"
+
+
+def _meets_target(metric: Mapping[str, Any]) -> bool:
+    target, value = metric["target"], metric["value"]
+    if target is None:
+        return True
+    return bool(value <= target if metric["better"] == "lower" else value >= target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if something is not in order")
+    checking = parser.parse_args().check
+    results = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
+    ]
+    text = page(results)
+    if not checking:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    wrong = check(results)
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        wrong.append("docs/benchmarks.md is not current: python benchmarks/_page.py")
+    print("\n".join(wrong))
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
