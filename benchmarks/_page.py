@@ -27,7 +27,6 @@ BEFORE_THE_RULES = frozenset(
         "event_tables",
         "few_labels",
         "few_measurements",
-        "hierarchies",
         "icu_imputation",
         "imputation",
         "latent_video",
@@ -148,7 +147,7 @@ def _row(metric: Mapping[str, Any]) -> str:
     spread = "" if metric["spread"] is None else f"± {metric['spread']:.3g}"
     beside = metric.get("beside", metric.get("baselines", {}))
     numbers = "; ".join(f"{name} {value:.4g}" for name, value in beside.items())
-    rivals = "; ".join(_rival(rival) for rival in metric.get("rivals", ()))
+    rivals = "<br>".join(_rival(rival) for rival in metric.get("rivals", ()))
     value = f"{metric['value']:.4g} {metric['unit']}"
     cells = [metric["name"], value, spread, ", ".join(bars), _reached(metric), rivals, numbers]
     return "| " + " | ".join(cells) + " |\n"
