@@ -29,7 +29,6 @@ BEFORE_THE_RULES = frozenset(
         "few_measurements",
         "icu_imputation",
         "imputation",
-        "latent_video",
         "lossless",
         "mixed_imputation",
         "mnist_likelihood",
@@ -40,11 +39,9 @@ BEFORE_THE_RULES = frozenset(
         "sharpness",
         "ship_photographs",
         "speech_codec",
-        "table_speed",
         "texture",
         "throughput",
         "vq_tiles",
-        "world_model",
     ]
 )
 

@@ -254,7 +254,7 @@ def main() -> None:
         for metric in metrics_of(field, [run_cell(field, seed) for seed in SEEDS])
     ]
     for metric in metrics:
-        print(f"{metric.name}: {metric.value:.4f} {dict(metric.baselines)}", flush=True)
+        print(f"{metric.name}: {metric.value:.4f} {dict(metric.beside)}", flush=True)
     heat_figures()
     files = [file for file in map(_fields.file_of, FIELDS) if file is not None]
     write(

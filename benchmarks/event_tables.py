@@ -33,6 +33,7 @@ import pandas as pd
 import torch
 from _cells import done, drive, fit_on
 from _record import Metric, commit, keep_answer, write
+from _rivals import paired
 from scipy.stats import wasserstein_distance
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
@@ -54,6 +55,10 @@ SHARE = 0.2  # of the entities that judge
 SAMPLES = 100  # of z, for the bound
 MOST_EVENTS = 20  # events per entity that are distinguished
 HALF, POINTS = 0.5, 0.05
+RIVALS = {
+    "independent events": "the marginal of each column, smoothed",
+    "Markov chain": "of each column; the strength of the marginal chosen on held-out entities",
+}
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # of the marginal in the Markov chain
 END = "none"
 Answer = dict[str, Any]
@@ -497,18 +502,20 @@ def metrics(name: str, cells: list[Answer]) -> Iterator[Metric]:
         real - POINTS,
         {"learned from real histories": real},
     )
+    nats = [cell["nats"] for cell in own]
+    rivals = [
+        paired(one, RIVALS[one], nats, [cell["baselines"][one] for cell in own], "higher", "seed")
+        for one in own[0]["baselines"]
+    ]
     value, spread = over(lambda cell: cell["nats"])
-    others = {
-        one: over(lambda cell, one=one: cell["baselines"][one])[0] for one in own[0]["baselines"]
-    }
     yield Metric(
         f"{name}: lower bound on log p of a history",
         value,
         "nats",
         "higher",
         spread,
-        max(others.values()),
-        others,
+        rivals=rivals,
+        beats=list(RIVALS),
     )
 
 

@@ -298,7 +298,7 @@ def summarize() -> None:
     answers = done(NAME)
     listed = metrics(answers)
     for metric in listed:
-        print(f"{metric.name}: {metric.value:.3f} {metric.unit} {metric.baselines}")
+        print(f"{metric.name}: {metric.value:.3f} {metric.unit} {metric.beside}")
     place = KODAK_TILES.locate()
     write_cells(
         NAME,

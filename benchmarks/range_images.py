@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from _record import ROOT, Metric, arguments, write
+from _rivals import paired
 from _scenes import COLUMNS, FALSE, FARTHEST, ROWS, SPECKLE, Array, scene, spoiled
 from scipy import ndimage
 
@@ -81,6 +82,11 @@ CLASSICAL: dict[str, Callable[[Array], Array]] = {
     "median": median,
     "nearest, then median": filled_median,
 }
+SETTINGS = {
+    "nearest": "a fill",
+    "median": "of the returns in windows of 3x3",
+    "nearest, then median": "the fill, then windows of 3x3: it uses each return more than once",
+}
 
 
 def edges(clean: Array) -> Array:
@@ -141,11 +147,17 @@ def restored(seed: int, quick: bool) -> tuple[dict[str, tuple[float, float]], fl
 
 def metric(name: str, runs: list[dict[str, float]]) -> Metric:
     """The mean over seeds; its spread is that of the seeds."""
-    means = {method: float(np.mean([run[method] for run in runs])) for method in runs[0]}
-    spread = float(np.std([run[OURS] for run in runs], ddof=1)) if len(runs) > 1 else None
-    ours = means.pop(OURS)
-    target = min(means["nearest"], means["median"])
-    return Metric(name, ours, "m", "lower", spread, target, means)
+    own = [run[OURS] for run in runs]
+    if len(runs) < 2:
+        return Metric(name, own[0], "m", "lower")
+    rivals = [
+        paired(other, SETTINGS[other], own, [run[other] for run in runs], "lower", "seed")
+        for other in CLASSICAL
+    ]
+    spread = float(np.std(own, ddof=1))
+    return Metric(
+        name, float(np.mean(own)), "m", "lower", spread, rivals=rivals, beats=list(CLASSICAL)
+    )
 
 
 def main() -> None:
@@ -174,9 +186,7 @@ def main() -> None:
         ],
         seeds=seeds,
         minutes=(time.perf_counter() - start) / 60,
-        notes="The target is the better of the median filter and the nearest fill. A median after "
-        "the nearest fill, which uses each return more than once, stands beside it. Spreads: "
-        "standard deviation over seeds, each with streets and a fit of its own.",
+        notes="Spreads: standard deviation over seeds, each with streets and a fit of its own.",
         quick=chosen.quick,
     )
 

@@ -218,7 +218,7 @@ def summarize(training: Dataset, test: Dataset, start: float, seed: int) -> None
         costs.append(f"{name}: {answer['minutes']} minutes")
     figure(shown)
     for metric in metrics:
-        print(f"{metric.name}: {metric.value:.3f} {dict(metric.baselines)}", flush=True)
+        print(f"{metric.name}: {metric.value:.3f} {dict(metric.beside)}", flush=True)
     write(
         NAME,
         metrics,

@@ -152,7 +152,7 @@ def main() -> None:
     ship(0)
     listed = measured(0)
     for metric in listed:
-        print(f"{metric.name}: {metric.value:.3f} {metric.unit} {dict(metric.baselines)}")
+        print(f"{metric.name}: {metric.value:.3f} {metric.unit} {dict(metric.beside)}")
     place = KODAK_TILES.locate()
     write(
         NAME,

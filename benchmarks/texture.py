@@ -179,7 +179,7 @@ def summarize() -> None:
     floor = apart(network, real, real)
     listed = metrics(answers, found, floor)
     for metric in listed:
-        print(f"{metric.name}: {metric.value:.4f} {metric.unit} {dict(metric.baselines)}")
+        print(f"{metric.name}: {metric.value:.4f} {metric.unit} {dict(metric.beside)}")
     if len(answers) == len(CELLS):
         figure(real[0], {title: bs[0] for title, bs in backs.items()})
     place = KODAK_TILES.locate()
