@@ -108,6 +108,10 @@ def train(
             reporter.message(f"resumed at update {run.updates:,}")
         with processor_threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)
+        if run.best.update == 0:
+            reporter.message(
+                "no update exceeded the start on the held-out rows, so the model is its start"
+            )
         warning = "" if run.kept_record is None else collapse_message(run.kept_record)
         if warning:
             reporter.message(warning)

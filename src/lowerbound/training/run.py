@@ -91,6 +91,7 @@ class TrainingRun:
         self.records: list[Record] = []
         self.updates = self.skipped = self.skipped_in_a_row = 0
         self.learning_rate = math.nan
+        self.start: float | None = None  # held-out bound of the start, nats per row
         self.first: float | None = None  # bound of the first update, nats per row
         self.ended: Ended = ""
         self._seconds_before = 0.0
@@ -98,8 +99,11 @@ class TrainingRun:
         self._started = time.perf_counter()
 
     def begin(self) -> None:
-        """Start the clock."""
+        """Start the clock. The weights that training starts with are the first to be judged."""
         self._started = time.perf_counter()
+        if self.held_out is not None and not self.updates:
+            value = self._judge(self.held_out, None) + self.units
+            self.start = value if math.isfinite(value) else None
         self.model.train()
         self.objective.train()
 
@@ -137,7 +141,8 @@ class TrainingRun:
 
     def history(self) -> History:
         """The records so far."""
-        return History(tuple(self.records), self.ended or "running", self.best.update)
+        ended = self.ended or "running"
+        return History(tuple(self.records), ended, self.best.update, self.start)
 
     @property
     def kept_record(self) -> Record | None:
@@ -237,7 +242,8 @@ class TrainingRun:
         self.meter.restore(values["meter"])
         for name in ("updates", "skipped", "skipped_in_a_row"):
             setattr(self, name, values[name])
-        self.records = list(History.from_mapping(values["history"]))
+        history = History.from_mapping(values["history"])
+        self.records, self.start = list(history), history.start
         self._seconds_before = values["seconds"]
         self.first = values.get("first", self.records[0].bound if self.records else None)
         if self.secret is not None:
@@ -288,10 +294,15 @@ class TrainingRun:
         if self.held_out is None:
             return None
         with self.average.applied() if self.average is not None else nullcontext():
-            bound = self.held_out.bound(self.model, self.objective, watch)
-            newest = not (self.objective.judged_by_value and self.objective.settled)
-            self.best.consider(bound.joint, self.updates, self.model, newest)
-        return bound.value + self.units if math.isfinite(bound.value) else None
+            value = self._judge(self.held_out, watch)
+        return value + self.units if math.isfinite(value) else None
+
+    def _judge(self, held_out: HeldOut, watch: LatentWatch | None) -> float:
+        """The held-out bound of the model's weights, which are stored if it is the best."""
+        bound = held_out.bound(self.model, self.objective, watch)
+        newest = not (self.objective.judged_by_value and self.objective.settled)
+        self.best.consider(bound.joint, self.updates, self.model, newest)
+        return bound.value
 
     def _newest(self) -> tuple[float, float, tuple[float, ...]]:
         """(bound, distortion, rates) since the last record, else those of the last record."""

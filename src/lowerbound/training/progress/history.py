@@ -84,12 +84,14 @@ class History:
         records: at least one if the run made an update.
         ended: "finished" (the budget is used up), "early stop", "interrupted", "running" (or
             killed), or "" if nothing was trained.
-        best: the update whose weights were kept, if rows were held out.
+        best: the update whose weights were kept, if rows were held out; 0: none exceeded the start.
+        start: the bound on the held-out rows before the first update; None: there are no such rows.
     """
 
     records: tuple[Record, ...] = ()
     ended: Ended = ""
     best: int | None = None
+    start: float | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -105,22 +107,25 @@ class History:
     @property
     def validation(self) -> float | None:
         """The held-out bound of the weights that were kept, nats per row."""
+        if self.best == 0:
+            return self.start
         seen = [record.validation for record in self.records if record.updates == self.best]
         return seen[-1] if seen else None
 
     def to_mapping(self) -> dict[str, Any]:
         """JSON values."""
         records = [record.to_mapping() for record in self.records]
-        return {"ended": self.ended, "best": self.best, "records": records}
+        ends = {"ended": self.ended, "best": self.best, "start": self.start}
+        return {**ends, "records": records}
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> History:
         """Read a history from the values of ``to_mapping``."""
         records = tuple(Record.from_mapping(record) for record in mapping["records"])
-        return cls(records, mapping["ended"], mapping["best"])
+        return cls(records, mapping["ended"], mapping["best"], mapping.get("start"))
 
     def to_lines(self) -> str:
-        """JSON Lines: one line per record, then one with ``ended`` and ``best``."""
+        """JSON Lines: one line per record, then one with the other attributes."""
         mapping = self.to_mapping()
         lines = [*mapping.pop("records"), mapping]
         return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
