@@ -108,14 +108,19 @@ def train(
             reporter.message(f"resumed at update {run.updates:,}")
         with processor_threads(plan.threads), kept_memory():
             _go(run, keeper, reporter)
-        if run.best.update == 0:
-            reporter.message(
-                "no update exceeded the start on the held-out rows, so the model is its start"
-            )
-        warning = "" if run.kept_record is None else collapse_message(run.kept_record)
-        if warning:
-            reporter.message(warning)
+        _conclude(run, reporter)
         return run.history()
+
+
+def _conclude(run: TrainingRun, reporter: TrainingReporter) -> None:
+    """Say what is remarkable about the weights to keep."""
+    if run.best.update == 0:
+        reporter.message(
+            "no update exceeded the start on the held-out rows, so the model is its start"
+        )
+    warning = "" if run.kept_record is None else collapse_message(run.kept_record)
+    if warning:
+        reporter.message(warning)
 
 
 def _check_private(model: Model, objective: Objective, validation: Dataset | None) -> None:

@@ -21,9 +21,9 @@ def test_lines_restore_the_history() -> None:
 
 
 def test_each_line_is_json_and_the_last_says_how_it_ended() -> None:
-    lines = History((record(10),), "finished", best=10).to_lines().splitlines()
+    lines = History((record(10),), "finished", best=10, start=-3.0).to_lines().splitlines()
     assert json.loads(lines[0])["bound"] == -2.0
-    assert json.loads(lines[-1]) == {"ended": "finished", "best": 10}
+    assert json.loads(lines[-1]) == {"ended": "finished", "best": 10, "start": -3.0}
 
 
 def test_no_number_is_null_in_json_and_comes_back() -> None:
@@ -56,3 +56,8 @@ def test_readings_are_kept_where_there_are_any() -> None:
     assert "readings" not in json.loads(lines[0])
     assert json.loads(lines[1])["readings"] == {"perplexity": [3.5, 2.0]}
     assert History.from_lines(history.to_lines()) == history
+
+
+def test_the_start_may_be_what_is_kept() -> None:
+    kept = History.from_lines(History((record(10),), "finished", best=0, start=-1.5).to_lines())
+    assert kept.validation == -1.5
