@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from lowerbound.data.tables.numbers import found_notations, with_numbers
 from tests.data.tables.foreign_tables import TABLES, ForeignTable
 
 NAMES = [table.name for table in TABLES]
+WRITTEN_ANEW = TABLES
+SHORT = ["--updates", "3", "--no-report", "--test", "0", "--samples", "2", "--gap-rows", "0"]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=NAMES)
@@ -63,6 +66,42 @@ def test_given_cells_come_back_as_they_were(table: ForeignTable, tmp_path: Path)
     assert filled
     row.pop(0)
     assert found == lines
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("table", WRITTEN_ANEW, ids=lambda table: table.name)
+def test_new_rows_are_written_as_the_table_was(table: ForeignTable, tmp_path: Path) -> None:
+    """Drawn cells have the marks and the decimals of the column, and given cells come back."""
+    path, out = tmp_path / table.name, tmp_path / "out.csv"
+    path.write_bytes(table.content)
+    lines, layout = cells(path, table)
+    name, given = lines[0][0], lines[1][0]
+    fitted, model = str(tmp_path / "fitted.lb"), str(tmp_path / "model.lb")
+    assert main(["fit", str(path), "-o", fitted, *SHORT]) == 0
+    assert main(["synthesizer", str(path), "-o", model, "--minutes", "0.001"]) == 0
+    private = ["--epsilon", "9", "--public-schema", "data"]
+    for words in (
+        ["sample", fitted, "-n", "9", "--given", f"{name}={given}"],
+        ["synthesize", model, "-n", "9", "--given", f"{name}={given}"],
+        ["private-table", str(path), *private],
+    ):
+        assert main([*words, "-o", str(out)]) == 0
+        drawn, written = cells(out, table, written=True)
+        assert written.delimiter == ("," if layout.delimiter == SPACES else layout.delimiter)
+        assert drawn[0] == lines[0]
+        if "--given" in words:
+            assert {line[0] for line in drawn[1:]} == {given}
+        for place in range(len(lines[0])):
+            known = {shape(line[place]) for line in lines[1:]}
+            assert {shape(line[place]) for line in drawn[1:]} <= known, words
+
+
+def shape(cell: str) -> str:
+    """A cell with each run of digits, groups included, as its length after the decimal mark."""
+    *_, last = re.split(r"(?<=\d)[.,](?=\d)", cell)
+    decimals = len(re.findall(r"\d", last))
+    marks = re.sub(r"\d", "", cell).lstrip("-(").rstrip(")")
+    return f"{sorted(set(marks))} {decimals}"
 
 
 def cells(path: Path, table: ForeignTable, written: bool = False) -> tuple[list[list[str]], Layout]:

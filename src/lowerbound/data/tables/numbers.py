@@ -67,27 +67,10 @@ def with_numbers(frame: Any, notations: Notations) -> Any:
 
 def notations_of(schema: Schema) -> Notations:
     """The notations that a model knows, of a series also by the names before it was cut."""
-    found = {one.name: one.notation for one in schema.columns if one.notation is not None}
+    columns = (*schema.columns, *schema.features)
+    found = {one.name: one.notation for one in columns if one.notation is not None}
     series = {} if schema.windows is None else found
     return {**found, **{name.rpartition("@")[0]: one for name, one in series.items()}}
-
-
-def as_written(columns: Mapping[str, Any], schema: Schema, rounded: bool) -> dict[str, Any]:
-    """Columns of numbers as text in the notations of a model; others stay.
-
-    Args:
-        columns: values by name; those of the schema that are numbers become text.
-        schema: of the model.
-        rounded: whether values have as many digits as the data; otherwise all are written.
-    """
-    known = notations_of(schema)
-    given = {name: np.asarray(columns[name]) for name in known if name in columns}
-    texts = {
-        name: known[name].texts(values.astype(float), rounded)
-        for name, values in given.items()
-        if values.dtype.kind in "iuf"
-    }
-    return {**columns, **texts}
 
 
 def _is_text(series: Any) -> bool:
