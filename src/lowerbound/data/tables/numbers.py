@@ -13,6 +13,7 @@ from lowerbound.data.columns.values import distinct_values, missing, parsed_numb
 from lowerbound.data.schema import Schema
 from lowerbound.data.tables.dialect import Dialect
 
+LAST_BITS = 1e-14  # relative difference of numbers that are read from the same text
 Notations = Mapping[str, Notation]
 
 
@@ -83,7 +84,9 @@ def _is_text(series: Any) -> bool:
 def _is_plain(series: Any, notation: Notation) -> bool:
     """Whether a column is read as plain numbers to the same values."""
     plain, other = parsed_numbers(series)
-    return not other.any() and np.array_equal(plain, notation.numbers(series), equal_nan=True)
+    numbers = notation.numbers(series)
+    # pandas 2 reads some long fractions with another last bit
+    return not other.any() and np.allclose(plain, numbers, rtol=LAST_BITS, atol=0, equal_nan=True)
 
 
 def _warn(series: Any, chosen: Notation, found: Collection[Notation]) -> None:
