@@ -78,7 +78,7 @@ def test_rows_of_a_saved_model_are_written_as_the_table_was(
     for schema in ("data", tmp_path / "c.json"):
         fit = ("--epsilon", 20, "--public-schema", schema, "--save", saved)
         assert run("private-table", source, "-o", made, *fit) == 0
-        assert "how numbers are written" in capsys.readouterr().out
+        assert "how the file writes numbers" in capsys.readouterr().out
         first = made.read_text(encoding="utf-8")
         header, *lines = first.splitlines()
         assert header == "pay;rate"

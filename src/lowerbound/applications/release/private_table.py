@@ -179,5 +179,6 @@ def _given(public_schema: str) -> Declarations | None:
 
 def _public(given: str, form: TextForm) -> str:
     """What is declared public, in words."""
-    what = "ranges and categories" if form.usual else "ranges, categories, how numbers are written"
-    return f"{what}, read from the rows" if given == OF_THE_DATA else f"{what} ({given})"
+    source = ", read from the rows" if given == OF_THE_DATA else f" ({given})"
+    written = "" if form.usual else "; how the file writes numbers"
+    return f"ranges and categories{source}{written}"
