@@ -5,7 +5,8 @@ pixels, here 32 by 32, with the ten attributes of each: its accessory, its beard
 hair and so on. The model does not see the attributes.
 
 1. A path between the codes of two unseen faces decodes to faces that change from one to the other.
-   A cross-fade of the pictures shows two faces at once.
+   A cross-fade of the pictures shows two faces at once. Where shapes differ much, as a hat and a
+   bun do, the middle of the path shows traces of both too.
 2. A direction of latent space adds an attribute to an unseen face. It is the difference between the
    mean codes of training faces with the attribute and without it. A classifier of real faces says
    how many of the changed faces have the attribute then.
@@ -44,8 +45,8 @@ STEPS, STOPS = 9, 4
 STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 ATTRIBUTES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sunglasses": ("accessory", ("sunglasses", "sunglasses_2", "wayfarers", "kurt")),
-    "beard": ("facial_hair", ("beard_light", "beard_magestic", "beard_medium", "wick_beard")),
     "red hair": ("hair_color", ("red", "auburn")),
+    "beard": ("facial_hair", ("beard_light", "beard_magestic", "beard_medium", "wick_beard")),
     "black clothes": ("clothing_color", ("black",)),
 }
 """Names of attributes: a factor of the data, and those of its values that count."""
@@ -123,15 +124,18 @@ def film(model: VAE, codes: torch.Tensor) -> None:
     z = torch.cat([PATHS["slerp"](a, b, around).points(13)[:-1] for a, b in pairwise(stops)])
     pictures = decoded(model, z).clip(0, 255).astype(np.uint8)
     frames = [Image.fromarray(p).resize((96, 96), Image.Resampling.BICUBIC) for p in pictures]
+    colors = [f.quantize(48, dither=Image.Dither.NONE) for f in frames]  # a small file
+    frames = [frame.convert("RGB") for frame in colors]
     write_animation(Path("faces.gif"), frames, per_second=12)
     print("picture: faces.gif")
 
 
 def draw(walked: np.ndarray, faded: np.ndarray, grown: Mapping[str, np.ndarray]) -> None:
-    figure = plt.figure(figsize=(9, 5.4), layout="constrained")
-    above, below = figure.subfigures(2, 1)
+    figure = plt.figure(figsize=(9, 7.1), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(4.3, 2.8))
     title = "Codes, from face to face; last line: a cross-fade"
     show_colors(above.subplots(), np.concatenate([walked, faded]), STEPS, title)
+    below.suptitle("An attribute added to unseen faces, strength 0 to 1.5 from above", fontsize=10)
     for axes, (name, pictures) in zip(below.subplots(1, len(grown)), grown.items(), strict=True):
         show_colors(axes, pictures.reshape(-1, *pictures.shape[2:]), STOPS, f"+ {name}")
     save(figure, "faces.png")
@@ -141,15 +145,23 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     short = quick(__doc__)
     train, test = (faces(*part) for part in (("train", 500 if short else 8000), ("test", 500)))
-    model = VAE(epochs=2 if short else 30, random_state=0).fit(train.x)
+    model = VAE(
+        likelihood_options={"scale": "global"},
+        epochs=1 if short else 25,
+        batch_size=32,
+        validation=0,  # the unseen faces are the test part
+        random_state=0,
+    )
+    model.fit(train.x)
     codes, unseen = (torch.from_numpy(model.transform(each.x)).double() for each in (train, test))
     grown, shares = with_attributes(model, codes, train, test, unseen)
     draw(walks(model, unseen), fade(test.x[0], test.x[1]), grown)
     film(model, unseen)
     print("Share of unseen faces that have an attribute, by a classifier of real faces")
-    print(f"{'':14}accuracy  " + "  ".join(f"+ {strength:.1f}" for strength in STRENGTHS))
+    strengths = "".join(f"{strength:6.1f}" for strength in STRENGTHS)
+    print(f"  strength     {strengths}   accuracy of the classifier")
     for name, (accuracy, *each) in shares.items():
-        print(f"{name:14}{accuracy:8.2f}  " + "  ".join(f"{share:5.2f}" for share in each))
+        print(f"  {name:13}" + "".join(f"{share:6.2f}" for share in each) + f"   {accuracy:.2f}")
 
 
 if __name__ == "__main__":
