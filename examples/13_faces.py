@@ -41,8 +41,8 @@ from lowerbound.inference.latent_space.paths import PATHS
 from lowerbound.inference.samples import decode_codes
 
 FILE = "avatars64.npz"
-STEPS, STOPS = 9, 4
-STRENGTHS = (0.0, 0.5, 1.0, 1.5)
+STEPS, STOPS = 7, 4
+STRENGTHS = (0.0, 0.75, 1.5)
 ATTRIBUTES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "sunglasses": ("accessory", ("sunglasses", "sunglasses_2", "wayfarers", "kurt")),
     "red hair": ("hair_color", ("red", "auburn")),
@@ -131,14 +131,14 @@ def film(model: VAE, codes: torch.Tensor) -> None:
 
 
 def draw(walked: np.ndarray, faded: np.ndarray, grown: Mapping[str, np.ndarray]) -> None:
-    figure = plt.figure(figsize=(9, 7.1), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(4.3, 2.8))
+    figure = plt.figure(figsize=(7, 6.0), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(4.6, 2.6))
     title = "Codes, from face to face; last line: a cross-fade"
     show_colors(above.subplots(), np.concatenate([walked, faded]), STEPS, title)
     below.suptitle("An attribute added to unseen faces, strength 0 to 1.5 from above", fontsize=10)
     for axes, (name, pictures) in zip(below.subplots(1, len(grown)), grown.items(), strict=True):
         show_colors(axes, pictures.reshape(-1, *pictures.shape[2:]), STOPS, f"+ {name}")
-    save(figure, "faces.png")
+    save(figure, "faces.png", colors=112)
 
 
 def main() -> None:
@@ -158,7 +158,7 @@ def main() -> None:
     draw(walks(model, unseen), fade(test.x[0], test.x[1]), grown)
     film(model, unseen)
     print("Share of unseen faces that have an attribute, by a classifier of real faces")
-    strengths = "".join(f"{strength:6.1f}" for strength in STRENGTHS)
+    strengths = "".join(f"{strength:6.2f}" for strength in STRENGTHS)
     print(f"  strength     {strengths}   accuracy of the classifier")
     for name, (accuracy, *each) in shares.items():
         print(f"  {name:13}" + "".join(f"{share:6.2f}" for share in each) + f"   {accuracy:.2f}")

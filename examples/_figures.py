@@ -36,15 +36,15 @@ def quick(description: str | None) -> bool:
     return bool(parser.parse_args().quick)
 
 
-def save(figure: Any, name: str) -> None:
-    """Write the picture into the current folder, in 256 colors to make the file smaller."""
+def save(figure: Any, name: str, colors: int = 256) -> None:
+    """Write the picture into the current folder, in few colors to make the file smaller."""
     from PIL import Image
 
     path = Path(name)
     figure.savefig(path)
     plt.close(figure)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     print(f"picture: {name}")
 
